@@ -1,0 +1,48 @@
+//! Load, carriers and faults for Stentor: a generator, an SMSC simulator and the scenarios that join them.
+
+mod http;
+mod mark;
+mod run;
+mod send;
+mod smsc;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[derive(Debug, Parser)]
+#[command(version, about)]
+enum Command {
+    /// Play a scenario with a real Stentor between generator and simulator
+    #[command(subcommand)]
+    Run(Box<run::Scenario>),
+    /// Offer messages over HTTP, at a fixed rate or as fast as they are answered
+    Send(Box<send::Options>),
+    /// Play a carrier: an SMSC over TCP with receipts and faults
+    Smsc(Box<smsc::Options>),
+}
+
+fn main() -> ExitCode {
+    let result = match Command::parse() {
+        Command::Run(scenario) => run::run(&scenario),
+        Command::Send(options) => send::run(&options),
+        Command::Smsc(options) => smsc::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("loadtest: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn command_line_is_sound() {
+        super::Command::command().debug_assert();
+    }
+}

@@ -1,0 +1,86 @@
+//! The mark at the head of every generated body, by which the SMSC simulator recognises a message again: its serial
+//! number and the instant at which it was offered. Written by the generator, read by the simulator; 7-bit safe, so
+//! that it survives every coding.
+
+/// Octets of a mark: `#` serial (10 digits), blank, microseconds since the Unix epoch (16 digits).
+pub const MARK_LEN: usize = 28;
+const SERIAL: std::ops::Range<usize> = 1..11;
+const OFFERED: std::ops::Range<usize> = 12..28;
+
+/// What a mark says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Number of the message within its run, from 0.
+    pub serial: u64,
+    /// When its request was due to leave, in microseconds since the Unix epoch.
+    pub offered_us: u64,
+}
+
+impl Mark {
+    /// Writes the mark over the first [`MARK_LEN`] octets of `text`, which must be at least that long.
+    pub fn write(self, text: &mut [u8]) {
+        text[0] = b'#';
+        write_digits(&mut text[SERIAL], self.serial);
+        text[SERIAL.end] = b' ';
+        write_digits(&mut text[OFFERED], self.offered_us);
+    }
+
+    /// Reads the mark at the head of a text of one octet per character, or of UTF-16BE; `None` where there is none.
+    pub fn read(text: &[u8]) -> Option<Self> {
+        match text {
+            [b'#', ..] => Self::read_octets(text.get(..MARK_LEN)?),
+            [0, b'#', ..] => {
+                let mut narrow = [0; MARK_LEN];
+                for (octet, pair) in narrow.iter_mut().zip(text.get(..2 * MARK_LEN)?.chunks_exact(2)) {
+                    *octet = pair[1];
+                }
+                Self::read_octets(&narrow)
+            }
+            _ => None,
+        }
+    }
+
+    fn read_octets(text: &[u8]) -> Option<Self> {
+        Some(Self { serial: read_digits(text.get(SERIAL)?)?, offered_us: read_digits(text.get(OFFERED)?)? })
+    }
+}
+
+/// Overwrites `field` with the number, right-aligned and padded with zeros; higher digits that do not fit are lost.
+pub fn write_digits(field: &mut [u8], mut number: u64) {
+    for digit in field.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+/// The number that the field spells in decimal; `None` if it is empty, not all digits, or does not fit.
+pub fn read_digits(field: &[u8]) -> Option<u64> {
+    if field.is_empty() || field.len() > 19 {
+        return None;
+    }
+    field.iter().try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn survives_one_and_two_octets_per_character() {
+        let mark = Mark { serial: 42, offered_us: 1_795_238_512_123_456 };
+        let mut text = *b"#.......................... and a rest";
+        mark.write(&mut text);
+        assert_eq!(&text[..MARK_LEN], b"#0000000042 1795238512123456");
+        assert_eq!(Mark::read(&text), Some(mark));
+        let wide: Vec<u8> = text.iter().flat_map(|octet| [0, *octet]).collect();
+        assert_eq!(Mark::read(&wide), Some(mark));
+    }
+
+    #[test]
+    fn absent_or_cut_marks_are_none() {
+        for text in [&b""[..], b"#", b"hello", b"#00000000x2 1795238512123456", b"#0000000042 17952385121234", b"\0#\0"]
+        {
+            assert_eq!(Mark::read(text), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Scenario `backlog`: the carrier is down while messages pile up, the daemon is killed on top of them, and everything
+//! is delivered when the carrier comes back. Memory must not grow with the queue, nor the start.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::ground::{Ground, GroundOptions};
+use super::verdict::{Verdict, mib, quantiles_ms};
+
+/// Sizes and limits.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    pub ground: GroundOptions,
+    /// Messages
+    #[arg(long, default_value_t = 10_000_000)]
+    count: u64,
+    /// MiB that may be resident
+    #[arg(long, default_value_t = 600)]
+    rss_max: u64,
+    /// Seconds from the start after the kill until it is ready
+    #[arg(long, default_value_t = 1.0)]
+    ready_max: f64,
+}
+
+/// Plays the scenario.
+pub fn play(options: &Options) -> Result<Verdict, String> {
+    let mut ground = Ground::prepare(&options.ground)?;
+    let (mut stentor, _) = ground.start_stentor()?;
+    let count = options.count.to_string();
+    let mut generator = ground.start_generator(&["--count", &count, "--saturate", "--retry"])?;
+    let report = generator.finish(Duration::from_secs(24 * 3_600))?;
+    stentor.check_alive()?;
+    let filling = stentor.usage();
+    stentor.signal(Signal::KILL);
+    stentor.wait(ground.stall())?;
+
+    let (mut stentor, ready_s) = ground.start_stentor()?;
+    let started = stentor.usage();
+    let begun = Instant::now();
+    let mut smsc = ground.start_smsc(&[])?;
+    ground.watch(&mut smsc, "the first submit", |stats| stats.submits.received > 0)?;
+    let first_submit_s = begun.elapsed().as_secs_f64();
+    ground.watch_delivered(&mut smsc, report.acknowledged_count())?;
+    let seconds = begun.elapsed().as_secs_f64();
+    stentor.check_alive()?;
+    let draining = stentor.usage();
+    let stats = smsc.stats(Some(options.count))?;
+
+    let mut verdict = Verdict::new("backlog");
+    verdict.figure("queued", report.acknowledged_count());
+    verdict.figure("accepted/s", format!("{:.0}", report.acknowledged_per_s));
+    verdict.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
+    verdict.figure("RSS, most while filling", mib(filling.rss_peak));
+    verdict.figure("RSS after the start", mib(started.rss_peak));
+    verdict.figure("RSS, most while draining", mib(draining.rss_peak));
+    verdict.figure("ready after", format!("{ready_s:.2} s"));
+    verdict.figure("first submit after the carrier's return", format!("{first_submit_s:.2} s"));
+    verdict.figure("delivered/s", format!("{:.0}", options.count as f64 / seconds));
+    verdict.figure("CPU per message while draining", format!("{:.2} µs", draining.cpu_s * 1e6 / options.count as f64));
+    let rss_peak = filling.rss_peak.max(draining.rss_peak);
+    verdict.claim("every message was accepted", report.is_complete());
+    verdict.claim(format!("RSS ≤ {} MiB", options.rss_max), rss_peak <= options.rss_max << 20);
+    verdict.claim(format!("ready again in {} s", options.ready_max), ready_s <= options.ready_max);
+    verdict.claim("every message was submitted", stats.messages.missing == Some(0));
+    verdict.claim("no message was submitted twice", stats.messages.repeats == 0);
+    verdict.claim("every receipt was taken", stats.receipts.acknowledged == stats.receipts.planned);
+    Ok(verdict)
+}

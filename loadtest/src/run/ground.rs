@@ -1,0 +1,288 @@
+//! The ground of a scenario: a temporary directory, free ports on loopback, and the three kinds of process that play
+//! on it. Everything that it starts ends with it. Knows how to start and to ask, not what a scenario is about.
+
+use std::env;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::process::Process;
+use super::prometheus::Metrics;
+use crate::http;
+use crate::send::report::Report;
+use crate::smsc::Started;
+use crate::smsc::stats::Stats;
+
+/// How long a process may take to be ready, and a question to be answered.
+const PATIENCE: Duration = Duration::from_secs(60);
+const TICK: Duration = Duration::from_millis(5);
+/// How often the simulator is asked whether everything has arrived.
+const WATCH_TICK: Duration = Duration::from_millis(100);
+
+/// What all scenarios are told on the command line.
+#[derive(Clone, Debug, clap::Args)]
+pub struct GroundOptions {
+    /// The stentor binary; the one beside this program by default
+    #[arg(long, value_name = "FILE")]
+    stentor: Option<PathBuf>,
+    /// Its configuration; data directory, HTTP address and the carrier's port are replaced
+    #[arg(long, value_name = "FILE", default_value = "config/bench.toml")]
+    config: PathBuf,
+    /// Name of the carrier in it that the simulator plays
+    #[arg(long, default_value = "bench")]
+    carrier: String,
+    /// Where the temporary directory is made: choose a real disk, not memory
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Leave the directory with data and logs
+    #[arg(long)]
+    keep: bool,
+    /// Connections of the generator
+    #[arg(long, default_value_t = 16)]
+    connections: u64,
+    /// Messages per request
+    #[arg(long, default_value_t = 1_000)]
+    batch: u64,
+    /// Characters per message
+    #[arg(long, default_value_t = 160)]
+    length: usize,
+    /// Seconds without progress after which a scenario gives up
+    #[arg(long, default_value_t = 60)]
+    stall: u64,
+    /// Write the verdict here as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Directory, ports and options of one scenario.
+#[derive(Debug)]
+pub struct Ground {
+    options: GroundOptions,
+    directory: TempDir,
+    http: SocketAddr,
+    smpp: SocketAddr,
+    /// Given to Stentor as `STENTOR__…`: key path without prefix, value.
+    environment: Vec<(String, String)>,
+    started: u32,
+}
+
+/// A running simulator.
+#[derive(Debug)]
+pub struct Smsc {
+    pub process: Process,
+    control: SocketAddr,
+}
+
+/// A running generator.
+#[derive(Debug)]
+pub struct Generator {
+    pub process: Process,
+    report: PathBuf,
+}
+
+impl Ground {
+    /// Makes the directory and picks the ports.
+    pub fn prepare(options: &GroundOptions) -> Result<Self, String> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("stentor-load-").disable_cleanup(options.keep);
+        let directory = match &options.dir {
+            Some(parent) => builder.tempdir_in(parent),
+            None => builder.tempdir(),
+        };
+        let directory = directory.map_err(|error| format!("temporary directory: {error}"))?;
+        if options.keep {
+            eprintln!("data and logs: {}", directory.path().display());
+        }
+        let ground = Self {
+            options: options.clone(),
+            directory,
+            http: free_port()?,
+            smpp: free_port()?,
+            environment: Vec::new(),
+            started: 0,
+        };
+        Ok(ground)
+    }
+
+    /// Gives Stentor another key of its configuration, as in `("CARRIER__BENCH__RATE", "5000")`.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.environment.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// Gives the carrier another key of its configuration.
+    pub fn set_carrier(&mut self, key: &str, value: &str) {
+        self.set(&format!("CARRIER__{}__{key}", self.carrier_variable()), value);
+    }
+
+    fn carrier_variable(&self) -> String {
+        self.options.carrier.to_uppercase().replace('-', "_")
+    }
+
+    /// Starts Stentor and waits until it is ready: the process, and the seconds that it took.
+    pub fn start_stentor(&mut self) -> Result<(Process, f64), String> {
+        let binary = match &self.options.stentor {
+            Some(binary) => binary.clone(),
+            None => beside_this_program("stentor")?,
+        };
+        let mut command = Command::new(binary);
+        command.arg("serve").arg("--config").arg(&self.options.config);
+        command.env("STENTOR__NODE__DATA_DIR", self.directory.path().join("data"));
+        command.env("STENTOR__HTTP__LISTEN", self.http.to_string());
+        let port = format!("STENTOR__CARRIER__{}__PORT", self.carrier_variable());
+        command.env(port, self.smpp.port().to_string());
+        for (key, value) in &self.environment {
+            command.env(format!("STENTOR__{key}"), value);
+        }
+        self.started += 1;
+        let begun = Instant::now();
+        let mut process = Process::start(&format!("stentor-{}", self.started), self.path(), &mut command)?;
+        loop {
+            if matches!(http::get(self.http, "/readyz", PATIENCE), Ok((200, _))) {
+                return Ok((process, begun.elapsed().as_secs_f64()));
+            }
+            process.check_alive()?;
+            if begun.elapsed() > PATIENCE {
+                return Err(process.failure("not ready"));
+            }
+            thread::sleep(TICK);
+        }
+    }
+
+    /// Starts the simulator on the carrier's port.
+    pub fn start_smsc(&self, arguments: &[&str]) -> Result<Smsc, String> {
+        let mut command = Command::new(this_program()?);
+        command.args(["smsc", "--listen", &self.smpp.to_string(), "--control", "127.0.0.1:0"]).args(arguments);
+        let mut process = Process::start("smsc", self.path(), &mut command)?;
+        let begun = Instant::now();
+        loop {
+            let first_line = process.output().lines().next().map(serde_json::from_str::<Started>);
+            if let Some(Ok(started)) = first_line {
+                return Ok(Smsc { process, control: started.control });
+            }
+            process.check_alive()?;
+            if begun.elapsed() > PATIENCE {
+                return Err(process.failure("not ready"));
+            }
+            thread::sleep(TICK);
+        }
+    }
+
+    /// Starts the generator against Stentor.
+    pub fn start_generator(&self, arguments: &[&str]) -> Result<Generator, String> {
+        let report = self.path().join("send.json");
+        let mut command = Command::new(this_program()?);
+        command.args(["send", "--to", &self.http.to_string()]).arg("--json").arg(&report);
+        for (name, value) in [
+            ("--connections", self.options.connections),
+            ("--batch", self.options.batch),
+            ("--length", self.options.length as u64),
+        ] {
+            command.args([name, &value.to_string()]);
+        }
+        command.args(arguments);
+        Ok(Generator { process: Process::start("send", self.path(), &mut command)?, report })
+    }
+
+    /// Stentor's metrics; empty when it does not answer.
+    pub fn metrics(&self) -> Metrics {
+        match http::get(self.http, "/metrics", PATIENCE) {
+            Ok((200, body)) => Metrics::parse(&String::from_utf8_lossy(&body)),
+            Ok(_) | Err(_) => Metrics::default(),
+        }
+    }
+
+    /// Waits until `is_done` says so about the simulator's report; gives up when nothing has changed for a while.
+    pub fn watch(&self, smsc: &mut Smsc, what: &str, is_done: impl Fn(&Stats) -> bool) -> Result<Stats, String> {
+        let mut changed = Instant::now();
+        let mut last = (0, 0);
+        loop {
+            let stats = smsc.stats(None)?;
+            if is_done(&stats) {
+                return Ok(stats);
+            }
+            let progress = (stats.submits.received, stats.receipts.acknowledged);
+            if progress != last {
+                (last, changed) = (progress, Instant::now());
+            }
+            if changed.elapsed() > Duration::from_secs(self.options.stall) {
+                let seen = serde_json::to_string(&(&stats.submits, &stats.messages, &stats.receipts));
+                return Err(format!("waiting for {what}: nothing moves; {}", seen.unwrap_or_default()));
+            }
+            thread::sleep(WATCH_TICK);
+        }
+    }
+
+    /// Waits until that many messages were taken and every receipt was acknowledged.
+    pub fn watch_delivered(&self, smsc: &mut Smsc, messages: u64) -> Result<Stats, String> {
+        self.watch(smsc, "delivery", |stats| {
+            stats.messages.distinct >= messages && stats.receipts.acknowledged >= stats.receipts.planned
+        })
+    }
+
+    /// Stentor's HTTP address.
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// The port on which the carrier is expected.
+    pub fn smpp_port(&self) -> u16 {
+        self.smpp.port()
+    }
+
+    /// Where data and logs lie.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Seconds without progress after which a scenario gives up.
+    pub fn stall(&self) -> Duration {
+        Duration::from_secs(self.options.stall)
+    }
+}
+
+impl Smsc {
+    /// Its report; with `expect` also how many of the serials below it never came.
+    pub fn stats(&mut self, expect: Option<u64>) -> Result<Stats, String> {
+        self.process.check_alive()?;
+        let query = expect.map(|upto| format!("?expect={upto}")).unwrap_or_default();
+        self.ask(&format!("/stats{query}"))
+    }
+
+    /// The first `limit` serials below `upto` that never came.
+    pub fn missing(&self, upto: u64, limit: usize) -> Result<Vec<u64>, String> {
+        self.ask(&format!("/missing?upto={upto}&limit={limit}"))
+    }
+
+    fn ask<T: serde::de::DeserializeOwned>(&self, target: &str) -> Result<T, String> {
+        let (_, body) = http::get(self.control, target, PATIENCE).map_err(|error| format!("smsc {target}: {error}"))?;
+        serde_json::from_slice(&body).map_err(|error| format!("smsc {target}: {error}"))
+    }
+}
+
+impl Generator {
+    /// Waits for its end, however long messages take: its report.
+    pub fn finish(&mut self, timeout: Duration) -> Result<Report, String> {
+        // Its exit code repeats what the report says.
+        let _ = self.process.wait(timeout)?;
+        let text = std::fs::read(&self.report).map_err(|error| self.process.failure(&error.to_string()))?;
+        serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", self.report.display()))
+    }
+}
+
+fn free_port() -> Result<SocketAddr, String> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    listener.map_err(|error| format!("no free port: {error}"))
+}
+
+fn this_program() -> Result<PathBuf, String> {
+    env::current_exe().map_err(|error| format!("this program's path: {error}"))
+}
+
+fn beside_this_program(name: &str) -> Result<PathBuf, String> {
+    let path = this_program()?.with_file_name(name);
+    if path.is_file() { Ok(path) } else { Err(format!("{}: not built yet; or use --stentor", path.display())) }
+}

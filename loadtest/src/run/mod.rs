@@ -1,0 +1,51 @@
+//! `loadtest run`: scenarios with real processes. Each starts Stentor, the simulator and the generator on loopback in
+//! a temporary directory, measures, and fails when what it claims is not so.
+
+mod backlog;
+mod ground;
+mod letters;
+mod million;
+mod peak;
+mod peer;
+mod process;
+mod prometheus;
+mod restart;
+mod rough;
+mod verdict;
+
+use std::fs;
+
+/// The scenarios.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum Scenario {
+    /// All messages through once, as fast as possible
+    Million(million::Options),
+    /// SIGTERM or kill -9 in the middle, and a new start
+    Restart(restart::Options),
+    /// Messages pile up while the carrier is down; kill -9; the carrier returns
+    Backlog(backlog::Options),
+    /// A foreign SMSC (node-smpp) instead of the simulator
+    Peer(peer::Options),
+    /// A carrier with every bad habit at once
+    Rough(rough::Options),
+    /// A burst far above the carrier's rate
+    Peak(peak::Options),
+}
+
+/// Plays one scenario, prints its verdict, fails if a claim does not hold.
+pub fn run(scenario: &Scenario) -> Result<(), String> {
+    let (verdict, ground) = match scenario {
+        Scenario::Million(options) => (million::play(options)?, &options.ground),
+        Scenario::Restart(options) => (restart::play(options)?, &options.ground),
+        Scenario::Backlog(options) => (backlog::play(options)?, &options.ground),
+        Scenario::Peer(options) => (peer::play(options)?, &options.ground),
+        Scenario::Rough(options) => (rough::play(options)?, &options.ground),
+        Scenario::Peak(options) => (peak::play(options)?, &options.ground),
+    };
+    print!("{verdict}");
+    if let Some(path) = &ground.json {
+        let json = serde_json::to_string_pretty(&verdict).map_err(|error| error.to_string())?;
+        fs::write(path, json).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    verdict.check()
+}

@@ -1,0 +1,81 @@
+//! Scenario `peak`: a burst far above the carrier's rate. All of it is answered, none of it lost, and the carrier sees
+//! no second with more parts than agreed, not even around a kill, and hardly less.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::ground::{Ground, GroundOptions};
+use super::verdict::{Verdict, quantiles_ms};
+use crate::smsc::stats::Stats;
+
+/// Sizes and limits.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    pub ground: GroundOptions,
+    /// Messages, all offered within one second
+    #[arg(long, default_value_t = 500_000)]
+    count: u64,
+    /// Parts per second that the carrier permits
+    #[arg(long, default_value_t = 5_000)]
+    rate: u32,
+    /// The mean must reach this share of the rate
+    #[arg(long, default_value_t = 0.98)]
+    mean_min: f64,
+    /// Kill the daemon in the middle and start it again
+    #[arg(long)]
+    kill: bool,
+}
+
+/// Plays the scenario.
+pub fn play(options: &Options) -> Result<Verdict, String> {
+    let mut ground = Ground::prepare(&options.ground)?;
+    ground.set_carrier("RATE", &options.rate.to_string());
+    let mut smsc = ground.start_smsc(&["--order"])?;
+    let (mut stentor, _) = ground.start_stentor()?;
+    let count = options.count.to_string();
+    let mut generator = ground.start_generator(&["--count", &count, "--rate", &count, "--retry"])?;
+    let report = generator.finish(Duration::from_secs(24 * 3_600))?;
+    stentor.check_alive()?;
+    if options.kill {
+        let middle = options.count / 2;
+        ground.watch(&mut smsc, "the middle", |stats| stats.messages.distinct >= middle)?;
+        stentor.signal(Signal::KILL);
+        stentor.wait(ground.stall())?;
+        stentor = ground.start_stentor()?.0;
+    }
+    ground.watch_delivered(&mut smsc, report.acknowledged_count())?;
+    stentor.check_alive()?;
+    let stats = smsc.stats(Some(options.count))?;
+
+    let mut verdict = Verdict::new(if options.kill { "peak --kill" } else { "peak" });
+    verdict.figure("offered in one second", report.offered);
+    verdict.figure("acknowledged", report.acknowledged_count());
+    verdict.figure("answered within", format!("{:.2} s", report.seconds));
+    verdict.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
+    verdict.figure("submitted again", stats.messages.repeats);
+    tell_pace(&mut verdict, options, &stats);
+    verdict.claim("every message was answered and accepted", report.is_complete());
+    verdict.claim("every message was submitted", stats.messages.missing == Some(0));
+    verdict.claim("the carrier never throttled", stats.submits.throttled == 0);
+    verdict.claim("every receipt was taken", stats.receipts.acknowledged == stats.receipts.planned);
+    if !options.kill {
+        verdict.claim("no message was submitted twice", stats.messages.repeats == 0);
+    }
+    Ok(verdict)
+}
+
+fn tell_pace(verdict: &mut Verdict, options: &Options, stats: &Stats) {
+    let pace = &stats.pace;
+    verdict.figure("mean parts/s", format!("{:.1}", pace.mean_per_s));
+    verdict.figure("worst sliding second, seen", pace.worst_second_seen);
+    verdict.figure("worst sliding second, proven", pace.worst_second_proven);
+    verdict.figure("the simulator's jitter p50/p99/p99.9/max", quantiles_ms(&pace.jitter_us));
+    let rate = options.rate;
+    verdict.claim(format!("no sliding second above {rate} parts"), pace.worst_second_proven <= rate);
+    if !options.kill {
+        let floor = f64::from(rate) * options.mean_min;
+        verdict.claim(format!("{floor:.0} parts/s in the mean at least"), pace.mean_per_s >= floor);
+    }
+}

@@ -1,0 +1,162 @@
+//! Scenario `peer`: a foreign SMSC, node-smpp, instead of the simulator: texts of every kind must come out there as
+//! they went in, all receipts must be matched, TLS must bind, and a carrier that is killed in the middle loses nothing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde::Deserialize;
+
+use super::ground::{Ground, GroundOptions};
+use super::letters::{self, Received};
+use super::process::Process;
+use super::verdict::Verdict;
+use crate::http::Connection;
+
+const LINES_PER_REQUEST: u64 = 100;
+const TICK: Duration = Duration::from_millis(200);
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Sizes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    pub ground: GroundOptions,
+    /// Messages
+    #[arg(long, default_value_t = 10_000)]
+    count: u64,
+    /// Script that starts the SMSC; gets --port, --journal and with --tls also --key and --cert
+    #[arg(long, value_name = "FILE", default_value = "loadtest/peers/node-smsc.sh")]
+    smsc: PathBuf,
+    /// Bind over TLS
+    #[arg(long)]
+    tls: bool,
+    /// Kill the SMSC in the middle and start it again
+    #[arg(long)]
+    kill: bool,
+}
+
+#[derive(Deserialize)]
+struct Results {
+    results: Vec<Accepted>,
+}
+
+#[derive(Deserialize)]
+struct Accepted {
+    id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct State {
+    state: String,
+}
+
+/// Plays the scenario.
+pub fn play(options: &Options) -> Result<Verdict, String> {
+    let mut ground = Ground::prepare(&options.ground)?;
+    let journal = ground.path().join("journal.ndjson");
+    let mut arguments = vec!["--journal".to_owned(), journal.display().to_string()];
+    if options.tls {
+        arguments.extend(make_certificate(&mut ground)?);
+    }
+    let start = |ground: &Ground, number: u32| {
+        let mut command = Command::new(&options.smsc);
+        command.args(["--port", &ground.smpp_port().to_string()]).args(&arguments);
+        Process::start(&format!("node-smsc-{number}"), ground.path(), &mut command)
+    };
+    let mut smsc = start(&ground, 1)?;
+    wait_until("the SMSC listens", || Ok(smsc.output().contains("listening")))?;
+    let (mut stentor, _) = ground.start_stentor()?;
+    let ids = offer(&ground, options.count)?;
+    if options.kill {
+        wait_until("the middle", || Ok(read(&journal).parts >= options.count / 2))?;
+        smsc.signal(Signal::KILL);
+        smsc.wait(TIMEOUT)?;
+        smsc = start(&ground, 2)?;
+    }
+    let mut delivered = 0;
+    // Whoever stays undelivered is named by the claims below.
+    let ended = wait_until("delivery", || {
+        smsc.check_alive()?;
+        stentor.check_alive()?;
+        delivered = count_delivered(&ground, &ids)?;
+        Ok(delivered == options.count)
+    });
+    if let Err(error) = ended {
+        eprintln!("{error}");
+    }
+    let received = read(&journal);
+    let equal = received.count_equal(options.count);
+
+    let mut verdict = Verdict::new("peer");
+    verdict.figure("accepted", ids.len());
+    verdict.figure("parts received", received.parts);
+    verdict.figure("receipts taken", received.acknowledged);
+    verdict.claim("every message was accepted", ids.len() as u64 == options.count);
+    verdict.claim(format!("all {} texts arrived unchanged: {equal}", options.count), equal == options.count);
+    verdict.claim(format!("all {} are delivered: {delivered}", options.count), delivered == options.count);
+    if !options.kill {
+        verdict.claim("every receipt was taken once", received.acknowledged == received.parts);
+    }
+    Ok(verdict)
+}
+
+fn read(journal: &Path) -> Received {
+    Received::read(&fs::read_to_string(journal).unwrap_or_default())
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> Result<bool, String>) -> Result<(), String> {
+    let begun = Instant::now();
+    while !is_so()? {
+        if begun.elapsed() > 2 * TIMEOUT {
+            return Err(format!("waiting in vain: {what}"));
+        }
+        thread::sleep(TICK);
+    }
+    Ok(())
+}
+
+fn offer(ground: &Ground, count: u64) -> Result<Vec<String>, String> {
+    let mut connection = Connection::connect(ground.http(), TIMEOUT).map_err(|error| error.to_string())?;
+    let mut ids = Vec::new();
+    for first in (0..count).step_by(LINES_PER_REQUEST as usize) {
+        let body: String = (first..count.min(first + LINES_PER_REQUEST)).map(letters::line).collect();
+        let head = format!(
+            "POST /v1/messages HTTP/1.1\r\nHost: {}\r\nContent-Type: application/x-ndjson\r\nContent-Length: {}\r\n\r\n",
+            ground.http(),
+            body.len()
+        );
+        let response = connection.exchange(head.as_bytes(), body.as_bytes()).map_err(|error| error.to_string())?;
+        let results: Results = serde_json::from_slice(response.body)
+            .map_err(|error| format!("{}: {error}: {}", response.status, String::from_utf8_lossy(response.body)))?;
+        ids.extend(results.results.into_iter().filter_map(|accepted| accepted.id));
+    }
+    Ok(ids)
+}
+
+fn count_delivered(ground: &Ground, ids: &[String]) -> Result<u64, String> {
+    let mut connection = Connection::connect(ground.http(), TIMEOUT).map_err(|error| error.to_string())?;
+    let mut delivered = 0;
+    for id in ids {
+        let head = format!("GET /v1/messages/{id} HTTP/1.1\r\nHost: {}\r\n\r\n", ground.http());
+        let response = connection.exchange(head.as_bytes(), b"").map_err(|error| error.to_string())?;
+        let state: State = serde_json::from_slice(response.body).map_err(|error| format!("{id}: {error}"))?;
+        delivered += u64::from(state.state == "delivered");
+    }
+    Ok(delivered)
+}
+
+/// A certificate for 127.0.0.1: the SMSC's arguments; Stentor is told to trust it.
+fn make_certificate(ground: &mut Ground) -> Result<[String; 4], String> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])
+        .map_err(|error| format!("certificate: {error}"))?;
+    let (cert, key) = (ground.path().join("cert.pem"), ground.path().join("key.pem"));
+    fs::write(&cert, made.cert.pem()).map_err(|error| error.to_string())?;
+    fs::write(&key, made.signing_key.serialize_pem()).map_err(|error| error.to_string())?;
+    let (cert, key) = (cert.display().to_string(), key.display().to_string());
+    ground.set_carrier("TLS__CA", &cert);
+    Ok(["--key".to_owned(), key, "--cert".to_owned(), cert])
+}

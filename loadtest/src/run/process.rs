@@ -1,0 +1,147 @@
+//! One child process of a scenario: started, watched through /proc, signalled by its own pid, ended with its owner.
+//! Its output goes to a file. Knows nothing of what the process does.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+const TICK: Duration = Duration::from_millis(10);
+
+/// A running child; killed when dropped.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+/// What a process has used so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// User and system time of all its threads, in seconds.
+    pub cpu_s: f64,
+    /// The most memory that was ever resident, in bytes.
+    pub rss_peak: u64,
+}
+
+impl Process {
+    /// Starts a command whose stdout and stderr go to `directory/name.log`.
+    pub fn start(name: &str, directory: &Path, command: &mut Command) -> Result<Self, String> {
+        let log = directory.join(format!("{name}.log"));
+        let failed = |error: std::io::Error| format!("{name}: {error}");
+        let out = File::create(&log).map_err(failed)?;
+        let err = out.try_clone().map_err(failed)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            .spawn()
+            .map_err(|error| format!("{name}: {}: {error}", command.get_program().to_string_lossy()))?;
+        Ok(Self { name: name.to_owned(), child, log })
+    }
+
+    /// What it has written so far.
+    pub fn output(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Sends a signal; one to a process that has ended is no error.
+    pub fn signal(&self, signal: Signal) {
+        // The child is not reaped before `wait`, so that its pid cannot be anybody else's.
+        let _ = kill_process(Pid::from_child(&self.child), signal);
+    }
+
+    /// Its end, if it comes within `timeout`.
+    pub fn wait(&mut self, timeout: Duration) -> Result<ExitStatus, String> {
+        let begun = Instant::now();
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Ok(status),
+                Ok(None) if begun.elapsed() >= timeout => {
+                    return Err(format!("{} did not end within {timeout:?}", self.name));
+                }
+                Ok(None) => thread::sleep(TICK),
+                Err(error) => return Err(format!("{}: {error}", self.name)),
+            }
+        }
+    }
+
+    /// Fails with the end of its output if it has ended.
+    pub fn check_alive(&mut self) -> Result<(), String> {
+        match self.child.try_wait() {
+            Ok(None) => Ok(()),
+            Ok(Some(status)) => Err(self.failure(&format!("ended by itself: {status}"))),
+            Err(error) => Err(format!("{}: {error}", self.name)),
+        }
+    }
+
+    /// A message about this process with the last lines that it wrote.
+    pub fn failure(&self, what: &str) -> String {
+        let output = self.output();
+        let lines: Vec<_> = output.lines().collect();
+        let tail = lines[lines.len().saturating_sub(10)..].join("\n");
+        format!("{}: {what}\n{tail}", self.name)
+    }
+
+    /// What it has used; zero once it has ended.
+    pub fn usage(&self) -> Usage {
+        let read = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap_or_default();
+        Usage { cpu_s: parse_cpu(&read("stat")).unwrap_or(0.0), rss_peak: parse_peak(&read("status")).unwrap_or(0) }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Fields 14 and 15 of /proc/PID/stat (proc(5)), counted after the name, which may itself contain blanks.
+fn parse_cpu(stat: &str) -> Option<f64> {
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
+    let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    Some(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// `VmHWM` of /proc/PID/status, which is in kB.
+fn parse_peak(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1_024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proc_files_are_read() {
+        let stat = "7 (a b) c) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20";
+        let ticks = rustix::param::clock_ticks_per_second() as f64;
+        assert_eq!(parse_cpu(stat), Some(300.0 / ticks));
+        assert_eq!(parse_peak("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS: 1 kB\n"), Some(2_097_152));
+        assert_eq!((parse_cpu("x"), parse_peak("")), (None, None));
+    }
+
+    #[test]
+    fn a_child_is_watched_and_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        let mut child =
+            Process::start("child", directory.path(), command.args(["-c", "echo here; exec sleep 600"])).unwrap();
+        while child.output().is_empty() {
+            thread::sleep(TICK);
+        }
+        assert!(child.usage().rss_peak > 0);
+        child.check_alive().unwrap();
+        child.signal(Signal::TERM);
+        assert!(!child.wait(Duration::from_secs(20)).unwrap().success());
+        assert!(child.check_alive().unwrap_err().contains("here"));
+        assert!(Process::start("none", directory.path(), &mut Command::new("/no/such/program")).is_err());
+    }
+}

@@ -1,0 +1,84 @@
+//! Reads Stentor's `/metrics`: the text format, and the names that the scenarios look at, all in one place.
+
+/// Messages acknowledged to clients (counter).
+pub const ACCEPTED: &str = "stentor_messages_accepted_total";
+/// Attempts that became in doubt since the start (counter).
+pub const IN_DOUBT: &str = "stentor_in_doubt_total";
+/// From the acknowledgement to the first byte at the wire, in seconds (histogram).
+pub const ACCEPT_TO_SUBMIT: &str = "stentor_accept_to_submit_seconds";
+
+/// One reading of all metrics.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Metrics(Vec<Sample>);
+
+#[derive(Clone, Debug, PartialEq)]
+struct Sample {
+    name: String,
+    labels: String,
+    value: f64,
+}
+
+impl Metrics {
+    /// Reads the exposition; lines that are none are passed over.
+    pub fn parse(text: &str) -> Self {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        Self(lines.filter_map(parse_line).collect())
+    }
+
+    /// The sum over all labels; `None` if there is no such metric.
+    pub fn sum(&self, name: &str) -> Option<f64> {
+        let mut values = self.0.iter().filter(|sample| sample.name == name).map(|sample| sample.value).peekable();
+        values.peek()?;
+        Some(values.sum())
+    }
+
+    /// The upper bound of the bucket in which this quantile (0 to 1) of a histogram lies, over all labels.
+    pub fn quantile(&self, name: &str, quantile: f64) -> Option<f64> {
+        let bucket = format!("{name}_bucket");
+        let mut buckets: Vec<(f64, f64)> = Vec::new();
+        for sample in self.0.iter().filter(|sample| sample.name == bucket) {
+            let bound = sample.label("le")?.parse().ok()?;
+            match buckets.iter_mut().find(|(known, _)| *known == bound) {
+                Some((_, count)) => *count += sample.value,
+                None => buckets.push((bound, sample.value)),
+            }
+        }
+        buckets.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        let wanted = buckets.last()?.1 * quantile;
+        buckets.iter().find(|(_, count)| *count >= wanted && *count > 0.0).map(|(bound, _)| *bound)
+    }
+}
+
+impl Sample {
+    fn label(&self, name: &str) -> Option<&str> {
+        let pair = self.labels.split(',').find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))?;
+        Some(pair.trim_matches('"'))
+    }
+}
+
+fn parse_line(line: &str) -> Option<Sample> {
+    let (series, value) = match line.rsplit_once('}') {
+        Some((series, rest)) => (series, rest.split_whitespace().next()?),
+        None => line.split_once(' ')?,
+    };
+    let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+    Some(Sample { name: name.to_owned(), labels: labels.to_owned(), value: value.trim().parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_and_quantiles() {
+        let text = "# HELP a x\na_total{shard=\"0\"} 3\na_total{shard=\"1\"} 4.5\nb 7\n\
+            h_bucket{le=\"0.1\",c=\"x\"} 10\nh_bucket{le=\"1\",c=\"x\"} 99\nh_bucket{le=\"+Inf\",c=\"x\"} 100\n\
+            h_bucket{le=\"0.1\",c=\"y\"} 10\nh_bucket{le=\"1\",c=\"y\"} 10\nh_bucket{le=\"+Inf\",c=\"y\"} 10\nnonsense\n";
+        let metrics = Metrics::parse(text);
+        assert_eq!((metrics.sum("a_total"), metrics.sum("b"), metrics.sum("c")), (Some(7.5), Some(7.0), None));
+        assert_eq!(metrics.quantile("h", 0.1), Some(0.1));
+        assert_eq!(metrics.quantile("h", 0.9), Some(1.0));
+        assert_eq!(metrics.quantile("h", 1.0), Some(f64::INFINITY));
+        assert_eq!(metrics.quantile("i", 0.5), None);
+    }
+}

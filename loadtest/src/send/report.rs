@@ -1,0 +1,174 @@
+//! What a run of the generator found, as a table for people and as JSON for programs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use super::answer::Verdicts;
+use crate::smsc::stats::Quantiles;
+
+/// The books of one worker; merged into a [`Report`] at the end.
+#[derive(Debug)]
+pub struct Books {
+    latency_us: Histogram<u64>,
+    lateness_us: Histogram<u64>,
+    report: Report,
+}
+
+/// The result of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Messages of all batches that were begun.
+    pub offered: u64,
+    /// Messages acknowledged as new.
+    pub accepted: u64,
+    /// Messages acknowledged as known (after a repeated batch these are the ones whose first answer was lost).
+    pub duplicates: u64,
+    /// Messages refused or never answered, by code.
+    pub errors: BTreeMap<String, u64>,
+    /// Batches that were sent again.
+    pub retries: u64,
+    /// Connections opened beyond the first of each worker.
+    pub reconnects: u64,
+    pub seconds: f64,
+    pub acknowledged_per_s: f64,
+    /// From the moment at which a request was due to its (last) answer.
+    pub latency_us: Quantiles,
+    /// How late requests left: the generator's own share, and waiting for a free connection.
+    pub lateness_us: Quantiles,
+    /// Request bodies as they went over the wire.
+    pub body_bytes: u64,
+    /// Serials that were acknowledged, as ranges `[from, to)`.
+    pub acknowledged: Vec<(u64, u64)>,
+}
+
+impl Books {
+    /// Empty books.
+    pub fn new() -> Self {
+        let histogram =
+            || Histogram::new_with_bounds(1, 3_600_000_000, 3).unwrap_or_else(|_| unreachable!("fixed bounds"));
+        Self { latency_us: histogram(), lateness_us: histogram(), report: Report::default() }
+    }
+
+    /// Books how late a request left.
+    pub fn record_lateness(&mut self, us: u64) {
+        self.lateness_us.saturating_record(us);
+    }
+
+    /// Books one more try of a batch.
+    pub fn record_retry(&mut self) {
+        self.report.retries += 1;
+    }
+
+    /// Books a connection that had to be opened again.
+    pub fn record_reconnect(&mut self) {
+        self.report.reconnects += 1;
+    }
+
+    /// Books the end of a batch.
+    pub fn record_batch(&mut self, serials: &std::ops::Range<u64>, bytes: usize, latency_us: u64, verdicts: &Verdicts) {
+        self.latency_us.saturating_record(latency_us);
+        self.report.offered += serials.end - serials.start;
+        self.report.accepted += verdicts.accepted;
+        self.report.duplicates += verdicts.duplicates;
+        self.report.body_bytes += bytes as u64;
+        for refused in &verdicts.refused {
+            *self.report.errors.entry(refused.code.clone()).or_insert(0) += refused.lines;
+        }
+        self.report.acknowledged.extend(verdicts.acknowledged(serials));
+    }
+
+    /// Adds another worker's books.
+    pub fn merge(&mut self, other: Self) {
+        // Both histograms have the same bounds, so that adding cannot fail.
+        let _ = self.latency_us.add(other.latency_us);
+        let _ = self.lateness_us.add(other.lateness_us);
+        self.report.offered += other.report.offered;
+        self.report.accepted += other.report.accepted;
+        self.report.duplicates += other.report.duplicates;
+        self.report.retries += other.report.retries;
+        self.report.reconnects += other.report.reconnects;
+        self.report.body_bytes += other.report.body_bytes;
+        self.report.acknowledged.extend(other.report.acknowledged);
+        for (code, lines) in other.report.errors {
+            *self.report.errors.entry(code).or_insert(0) += lines;
+        }
+    }
+
+    /// The result after that many seconds.
+    pub fn close(mut self, seconds: f64) -> Report {
+        self.report.seconds = seconds;
+        self.report.acknowledged_per_s = self.report.acknowledged_count() as f64 / seconds.max(1e-9);
+        self.report.latency_us = Quantiles::read(|quantile| self.latency_us.value_at_quantile(quantile));
+        self.report.lateness_us = Quantiles::read(|quantile| self.lateness_us.value_at_quantile(quantile));
+        self.report.acknowledged = join(std::mem::take(&mut self.report.acknowledged));
+        self.report
+    }
+}
+
+impl Report {
+    /// Messages acknowledged, new or known.
+    pub fn acknowledged_count(&self) -> u64 {
+        self.accepted + self.duplicates
+    }
+
+    /// Whether every message offered was acknowledged.
+    pub fn is_complete(&self) -> bool {
+        self.acknowledged_count() == self.offered
+    }
+
+    /// Whether this serial was acknowledged.
+    pub fn is_acknowledged(&self, serial: u64) -> bool {
+        let after = self.acknowledged.partition_point(|(from, _)| *from <= serial);
+        after.checked_sub(1).and_then(|index| self.acknowledged.get(index)).is_some_and(|(_, to)| serial < *to)
+    }
+}
+
+/// Sorts ranges and joins those that touch.
+fn join(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+    ranges.sort_unstable();
+    let mut joined: Vec<(u64, u64)> = Vec::new();
+    for (from, to) in ranges {
+        match joined.last_mut() {
+            Some((_, last)) if *last >= from => *last = to.max(*last),
+            Some(_) | None => joined.push((from, to)),
+        }
+    }
+    joined
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = |us: u64| us as f64 / 1_000.0;
+        let quantiles =
+            |q: &Quantiles| format!("{:.2} / {:.2} / {:.2} / {:.2}", ms(q.p50), ms(q.p99), ms(q.p999), ms(q.max));
+        writeln!(f, "offered               {}", self.offered)?;
+        writeln!(f, "accepted              {}", self.accepted)?;
+        writeln!(f, "duplicates            {}", self.duplicates)?;
+        for (code, lines) in &self.errors {
+            writeln!(f, "error {code:<15} {lines}")?;
+        }
+        writeln!(f, "batches sent again    {}", self.retries)?;
+        writeln!(f, "seconds               {:.3}", self.seconds)?;
+        writeln!(f, "acknowledged/s        {:.0}", self.acknowledged_per_s)?;
+        writeln!(f, "request p50/p99/p99.9/max ms   {}", quantiles(&self.latency_us))?;
+        writeln!(f, "left late p50/p99/p99.9/max ms {}", quantiles(&self.lateness_us))?;
+        write!(f, "MB sent               {:.1}", self.body_bytes as f64 / 1e6)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_join_and_answer() {
+        let acknowledged = join(vec![(10, 20), (0, 5), (5, 7), (20, 21), (15, 16)]);
+        assert_eq!(acknowledged, [(0, 7), (10, 21)]);
+        let report = Report { acknowledged, ..Report::default() };
+        let found: Vec<_> = (0..23).filter(|serial| report.is_acknowledged(*serial)).collect();
+        assert_eq!(found, [0, 1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]);
+    }
+}

@@ -1,0 +1,157 @@
+//! The simulator's second port: a few HTTP calls by which a test or a person asks and changes it while it runs.
+//! Parses requests on its own thread and hands each as a command to the event loop; knows nothing of what they do.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use mio::Waker;
+
+/// A larger request body is refused.
+const BODY_LEN_MAX: u64 = 64 * 1024;
+const LINES_MAX: usize = 100;
+
+/// Something asked of the simulator.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// `GET /stats?expect=N`
+    Stats { expect: Option<u64> },
+    /// `GET /missing?upto=N&limit=N`: serials that never came.
+    Missing { upto: u64, limit: usize },
+    /// `GET /repeated?limit=N`: serials that came more than once.
+    Repeated { limit: usize },
+    /// `GET /behaviour`
+    Behaviour,
+    /// `POST /behaviour`: the given knobs change, the others stay.
+    ChangeBehaviour(serde_json::Value),
+    /// `POST /disconnect`: every connection is closed at once.
+    Disconnect,
+    /// `POST /pause`: connections stay open, nothing is read or written.
+    Pause,
+    /// `POST /resume`
+    Resume,
+    /// `POST /refuse-binds`, `POST /accept-binds`
+    RefuseBinds(bool),
+    /// `POST /reset`: books and pending receipts are emptied.
+    Reset,
+}
+
+/// A request with the place for its answer: a JSON value, or what is wrong with the request.
+#[derive(Debug)]
+pub struct Command {
+    pub request: Request,
+    pub answer: Sender<Result<serde_json::Value, String>>,
+}
+
+/// Serves the port on a thread of its own until the process ends; commands come out of the returned end, each
+/// announced through the waker.
+pub fn serve(listener: TcpListener, waker: Arc<Waker>) -> Receiver<Command> {
+    let (commands, incoming) = channel();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (commands, waker) = (commands.clone(), Arc::clone(&waker));
+            thread::spawn(move || {
+                // A caller that goes away in the middle is nobody's concern.
+                let _ = answer_one(&stream, &commands, &waker);
+            });
+        }
+    });
+    incoming
+}
+
+fn answer_one(stream: &TcpStream, commands: &Sender<Command>, waker: &Waker) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let (status, body) = match read_request(stream)? {
+        Ok(request) => {
+            let (answer, answered) = channel();
+            let sent = commands.send(Command { request, answer }).is_ok();
+            waker.wake()?;
+            match answered.recv_timeout(Duration::from_secs(30)) {
+                Ok(Ok(value)) => ("200 OK", value),
+                Ok(Err(error)) => ("422 Unprocessable Content", serde_json::json!({ "error": error })),
+                Err(_) if sent => ("503 Service Unavailable", serde_json::json!({ "error": "no answer" })),
+                Err(_) => ("503 Service Unavailable", serde_json::json!({ "error": "stopping" })),
+            }
+        }
+        Err(error) => ("404 Not Found", serde_json::json!({ "error": error })),
+    };
+    let body = format!("{body}\n");
+    let length = body.len();
+    let mut stream = stream;
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
+}
+
+fn read_request(stream: &TcpStream) -> std::io::Result<Result<Request, String>> {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let mut length = 0;
+    for _ in 0..LINES_MAX {
+        let mut header = String::new();
+        reader.read_line(&mut header)?;
+        if header.trim().is_empty() {
+            break;
+        }
+        if let Some((name, value)) = header.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().unwrap_or(0);
+        }
+    }
+    let mut body = Vec::new();
+    reader.take(u64::min(length, BODY_LEN_MAX)).read_to_end(&mut body)?;
+    let mut words = line.split_whitespace();
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    Ok(parse(method, target, &body))
+}
+
+fn parse(method: &str, target: &str, body: &[u8]) -> Result<Request, String> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let parameter = |name: &str| -> Option<u64> {
+        query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name)?.1.parse().ok()
+    };
+    let limit = parameter("limit").unwrap_or(100) as usize;
+    match (method, path) {
+        ("GET", "/stats") => Ok(Request::Stats { expect: parameter("expect") }),
+        ("GET", "/missing") => Ok(Request::Missing { upto: parameter("upto").ok_or("upto is needed")?, limit }),
+        ("GET", "/repeated") => Ok(Request::Repeated { limit }),
+        ("GET", "/behaviour") => Ok(Request::Behaviour),
+        ("POST", "/behaviour") => {
+            serde_json::from_slice(body).map(Request::ChangeBehaviour).map_err(|error| error.to_string())
+        }
+        ("POST", "/disconnect") => Ok(Request::Disconnect),
+        ("POST", "/pause") => Ok(Request::Pause),
+        ("POST", "/resume") => Ok(Request::Resume),
+        ("POST", "/refuse-binds") => Ok(Request::RefuseBinds(true)),
+        ("POST", "/accept-binds") => Ok(Request::RefuseBinds(false)),
+        ("POST", "/reset") => Ok(Request::Reset),
+        _ => Err(format!("no such call: {method} {path}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_told_apart() {
+        assert_eq!(parse("GET", "/stats", b""), Ok(Request::Stats { expect: None }));
+        assert_eq!(parse("GET", "/stats?expect=7", b""), Ok(Request::Stats { expect: Some(7) }));
+        assert_eq!(parse("GET", "/missing?upto=9&limit=2", b""), Ok(Request::Missing { upto: 9, limit: 2 }));
+        assert_eq!(
+            parse("POST", "/behaviour", br#"{"rate_max":5}"#),
+            Ok(Request::ChangeBehaviour(serde_json::json!({ "rate_max": 5 })))
+        );
+        for (method, target, body) in
+            [("GET", "/", ""), ("GET", "/missing", ""), ("GET", "/pause", ""), ("POST", "/behaviour", "{")]
+        {
+            assert!(parse(method, target, body.as_bytes()).is_err(), "{method} {target}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! `loadtest smsc`: a carrier made of TCP. Real binds, windows, receipts and faults; what it decides comes from
+//! [`stentor::sim::carrier`], what it saw is told as JSON.
+
+mod connection;
+mod control;
+mod pace;
+mod receipts;
+mod session;
+mod simulator;
+pub mod stats;
+mod stream;
+mod tally;
+mod tls;
+mod wheel;
+mod wire;
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use stentor::sim::carrier::{Behaviour, Delay};
+
+use session::{Desk, Rules};
+use simulator::{Settings, Simulator};
+
+/// The simulator's command line.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// SMPP address; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:2775")]
+    listen: SocketAddr,
+    /// HTTP address for questions and changes (see the README); port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:0")]
+    control: SocketAddr,
+    #[command(flatten)]
+    tls: tls::TlsOptions,
+    /// The only system_id that may bind; any by default
+    #[arg(long)]
+    system_id: Option<String>,
+    /// The only password that may bind; any by default
+    #[arg(long)]
+    password: Option<String>,
+    /// Unanswered submits that a bind may have; more are throttled; 0 = any number
+    #[arg(long, default_value_t = 0)]
+    window: u32,
+    /// Unacknowledged receipts that a bind may have
+    #[arg(long, default_value_t = 2_000)]
+    receipt_window: usize,
+    /// Behaviour as JSON (`{"throttled_ppm":1000}`) or `@FILE`; the options below are laid over it
+    #[arg(long, value_name = "JSON")]
+    behaviour: Option<String>,
+    /// Recipients' last digits choose their fate (…0000 to …0013)
+    #[arg(long)]
+    magic: bool,
+    /// Parts per second taken; above it submits are throttled; 0 = any number
+    #[arg(long)]
+    rate: Option<u32>,
+    /// Delay of responses: milliseconds, or MIN-MAX
+    #[arg(long, value_name = "MS", value_parser = parse_delay)]
+    response_delay: Option<Delay>,
+    /// Delay of receipts: milliseconds, or MIN-MAX
+    #[arg(long, value_name = "MS", value_parser = parse_delay)]
+    receipt_delay: Option<Delay>,
+    /// Seed of every decision and of the message ids; the time of day by default, so that ids never come back
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Watch the order of messages per recipient
+    #[arg(long)]
+    order: bool,
+    /// Write the final report here too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// The first line on stdout: where the simulator listens.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Started {
+    pub listening: SocketAddr,
+    pub control: SocketAddr,
+}
+
+/// Runs the simulator until SIGTERM or SIGINT; prints [`Started`] first and [`stats::Stats`] last.
+pub fn run(options: &Options) -> Result<(), String> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(|error| format!("signals: {error}"))?;
+    }
+    let rules =
+        Rules { system_id: options.system_id.clone(), password: options.password.clone(), window: options.window };
+    let desk = Desk::new(options.read_behaviour()?, options.seed.unwrap_or_else(seed_of_the_day), rules, options.order);
+    let settings =
+        Settings { tls: options.tls.load()?, receipt_window: options.receipt_window, watch_order: options.order };
+    let on = |address: SocketAddr| move |error: std::io::Error| format!("{address}: {error}");
+    let mut simulator = Simulator::new(options.listen, settings, desk).map_err(on(options.listen))?;
+    let control = TcpListener::bind(options.control).map_err(on(options.control))?;
+    let started = Started {
+        listening: simulator.local_addr().map_err(on(options.listen))?,
+        control: control.local_addr().map_err(on(options.control))?,
+    };
+    println!("{}", serde_json::to_string(&started).map_err(|error| error.to_string())?);
+    let waker = simulator.waker().map_err(|error| error.to_string())?;
+    let commands = control::serve(control, waker);
+    simulator.run(&stop, &commands).map_err(|error| error.to_string())?;
+    let report = serde_json::to_string(&simulator.stats(None)).map_err(|error| error.to_string())?;
+    println!("{report}");
+    match &options.json {
+        Some(path) => fs::write(path, report).map_err(|error| format!("{}: {error}", path.display())),
+        None => Ok(()),
+    }
+}
+
+impl Options {
+    fn read_behaviour(&self) -> Result<Behaviour, String> {
+        let mut behaviour = match self.behaviour.as_deref() {
+            None => Behaviour { receipt_delay: Delay::exactly(0), ..Behaviour::default() },
+            Some(given) => {
+                let text = match given.strip_prefix('@') {
+                    Some(path) => fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?,
+                    None => given.to_owned(),
+                };
+                serde_json::from_str(&text).map_err(|error| format!("behaviour: {error}"))?
+            }
+        };
+        behaviour.magic |= self.magic;
+        behaviour.rate_max = self.rate.unwrap_or(behaviour.rate_max);
+        behaviour.response_delay = self.response_delay.unwrap_or(behaviour.response_delay);
+        behaviour.receipt_delay = self.receipt_delay.unwrap_or(behaviour.receipt_delay);
+        Ok(behaviour)
+    }
+}
+
+fn parse_delay(text: &str) -> Result<Delay, String> {
+    let us = |text: &str| text.trim().parse::<u64>().map(|ms| ms * 1_000).map_err(|error| error.to_string());
+    match text.split_once('-') {
+        Some((min, max)) => Ok(Delay { min_us: us(min)?, max_us: us(max)? }),
+        None => us(text).map(Delay::exactly),
+    }
+}
+
+fn seed_of_the_day() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64
+}

@@ -1,0 +1,333 @@
+//! What the simulator does with each PDU, and everything that all connections share: carrier, books, accounts, the
+//! wheel of things to come. Touches one connection at a time and no socket; who is woken and written to is
+//! `simulator.rs`'s.
+
+use std::collections::VecDeque;
+
+use stentor::model::time::{Mono, Wall};
+use stentor::sim::carrier::{Behaviour, FakeCarrier, ReceiptBody, Reply, SubmitSeen};
+
+use super::connection::{Bound, Connection, Role};
+use super::receipts::{ConnectionId, OwnedAddress, Receipt};
+use super::stats::{ConnectionStats, ReceiptStats, SubmitStats};
+use super::tally::Tally;
+use super::wheel::Wheel;
+use super::wire::{self, Cut, Deliver, Header, command, status};
+use crate::mark::read_digits;
+
+/// A receipt that the client refused comes again after this long.
+const REFUSED_AGAIN_MS: u64 = 1_000;
+
+/// One reading of the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instant {
+    /// Nanoseconds since the simulator's start.
+    pub mono_ns: u64,
+    /// Microseconds since the Unix epoch.
+    pub wall_us: u64,
+}
+
+impl Instant {
+    /// Milliseconds since the simulator's start.
+    pub const fn mono_ms(self) -> u64 {
+        self.mono_ns / 1_000_000
+    }
+}
+
+/// Something that stands in the wheel.
+#[derive(Debug)]
+pub enum Later {
+    /// The answer to a submit.
+    Answer { to: ConnectionId, sequence: u32, reply: Reply },
+    /// A receipt.
+    Deliver(Receipt),
+}
+
+/// The binds of one `system_id` share receipts.
+#[derive(Debug)]
+pub struct Account {
+    pub system_id: String,
+    /// Connections that can take receipts.
+    pub receivers: Vec<ConnectionId>,
+    /// Receipts for which nobody is bound.
+    pub orphans: VecDeque<Receipt>,
+}
+
+/// Who may bind, and how much may be outstanding.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// `None` = any.
+    pub system_id: Option<String>,
+    pub password: Option<String>,
+    /// Unanswered submits per bind, beyond which submits are throttled; 0 = no limit.
+    pub window: u32,
+}
+
+/// Whether a connection goes on after a PDU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Continue,
+    /// Close at once.
+    Close,
+}
+
+/// Everything that connections share.
+#[derive(Debug)]
+pub struct Desk {
+    pub carrier: FakeCarrier,
+    pub tally: Tally,
+    pub wheel: Wheel<Later>,
+    pub accounts: Vec<Account>,
+    pub submits: SubmitStats,
+    pub receipts: ReceiptStats,
+    pub connections: ConnectionStats,
+    pub is_refusing_binds: bool,
+    rules: Rules,
+    body: ReceiptBody,
+}
+
+impl Desk {
+    /// An empty desk.
+    pub fn new(behaviour: Behaviour, seed: u64, rules: Rules, watch_order: bool) -> Self {
+        Self {
+            carrier: FakeCarrier::new(behaviour, seed),
+            tally: Tally::new(watch_order),
+            wheel: Wheel::new(0),
+            accounts: Vec::new(),
+            submits: SubmitStats::default(),
+            receipts: ReceiptStats::default(),
+            connections: ConnectionStats::default(),
+            is_refusing_binds: false,
+            rules,
+            body: ReceiptBody::default(),
+        }
+    }
+
+    /// Handles every whole PDU that the connection has received and appends the answers to its output. Returns the
+    /// number of submits among them.
+    pub fn handle_input(&mut self, connection: &mut Connection, at: Instant) -> (u32, Verdict) {
+        let (input, range) = connection.stream.take_input();
+        let mut consumed = range.start;
+        let mut verdict = Verdict::Continue;
+        connection.in_this_read = 0;
+        connection.answered_in_this_read = 0;
+        while verdict == Verdict::Continue {
+            match wire::cut(&input[consumed..range.end]) {
+                Cut::Pdu(header, body) => {
+                    consumed += header.length;
+                    verdict = self.handle_pdu(connection, header, body, at);
+                }
+                Cut::Incomplete => break,
+                Cut::Broken => {
+                    self.connections.broken += 1;
+                    verdict = Verdict::Close;
+                }
+            }
+        }
+        connection.stream.put_input(input, consumed);
+        (connection.in_this_read, verdict)
+    }
+
+    fn handle_pdu(&mut self, connection: &mut Connection, header: Header, body: &[u8], at: Instant) -> Verdict {
+        let Header { command: id, sequence, .. } = header;
+        let out = &mut connection.stream.output;
+        match id {
+            command::SUBMIT_SM => return self.handle_submit(connection, sequence, body, at),
+            command::DELIVER_SM_RESP => self.handle_acknowledgement(connection, header, at),
+            command::BIND_TRANSMITTER => self.handle_bind(connection, header, body, Role::Transmitter),
+            command::BIND_RECEIVER => self.handle_bind(connection, header, body, Role::Receiver),
+            command::BIND_TRANSCEIVER => self.handle_bind(connection, header, body, Role::Transceiver),
+            command::ENQUIRE_LINK => wire::write_empty(out, command::ENQUIRE_LINK_RESP, status::OK, sequence),
+            command::UNBIND => {
+                wire::write_empty(out, command::UNBIND_RESP, status::OK, sequence);
+                connection.is_closing = true;
+            }
+            response if response & command::RESPONSE != 0 => {}
+            _ => wire::write_empty(out, command::GENERIC_NACK, status::INVALID_COMMAND_ID, sequence),
+        }
+        Verdict::Continue
+    }
+
+    fn handle_bind(&mut self, connection: &mut Connection, header: Header, body: &[u8], role: Role) {
+        let result = match wire::read_bind(body) {
+            Err(_) => Err(status::INVALID_COMMAND_LENGTH),
+            Ok(_) if connection.bound.is_some() => Err(status::ALREADY_BOUND),
+            Ok(_) if self.is_refusing_binds => Err(status::SYSTEM_ERROR),
+            Ok(bind) if !self.rules.permit(&bind) => Err(status::INVALID_PASSWORD),
+            Ok(bind) => Ok(self.account_of(bind.system_id)),
+        };
+        match result {
+            Ok(account) => {
+                connection.bound = Some(Bound { role, account });
+                self.connections.bound += 1;
+                if role.receives()
+                    && let Some(account) = self.accounts.get_mut(account as usize)
+                {
+                    account.receivers.push(connection.id);
+                    account.orphans.drain(..).for_each(|receipt| connection.receipts.push(receipt));
+                }
+            }
+            Err(_) => {
+                self.connections.binds_refused += 1;
+                connection.is_closing = connection.bound.is_none();
+            }
+        }
+        let answer = header.command | command::RESPONSE;
+        let status = result.err().unwrap_or(status::OK);
+        wire::write_bind_response(&mut connection.stream.output, answer, status, header.sequence);
+    }
+
+    fn account_of(&mut self, system_id: &[u8]) -> u32 {
+        let system_id = String::from_utf8_lossy(system_id);
+        let known = self.accounts.iter().position(|account| account.system_id == system_id);
+        let index = known.unwrap_or_else(|| {
+            let system_id = system_id.into_owned();
+            self.accounts.push(Account { system_id, receivers: Vec::new(), orphans: VecDeque::new() });
+            self.accounts.len() - 1
+        });
+        index as u32
+    }
+
+    fn handle_submit(&mut self, connection: &mut Connection, sequence: u32, body: &[u8], at: Instant) -> Verdict {
+        self.submits.received += 1;
+        connection.submits += 1;
+        connection.in_this_read += 1;
+        // No answer of this round has left yet, so that all of them stand open at this moment.
+        connection.answered_in_this_read += 1;
+        let outstanding = connection.unanswered + connection.answered_in_this_read;
+        connection.outstanding_max = connection.outstanding_max.max(outstanding);
+        let account = match connection.bound {
+            Some(bound) if bound.role.submits() => bound.account,
+            Some(_) | None => return self.refuse(connection, sequence, status::INVALID_BIND_STATUS),
+        };
+        let Ok(submit) = wire::read_submit(body) else {
+            self.submits.malformed += 1;
+            return self.refuse(connection, sequence, status::INVALID_MESSAGE_LENGTH);
+        };
+        if self.rules.window > 0 && outstanding > self.rules.window {
+            self.submits.beyond_window += 1;
+            return self.refuse(connection, sequence, status::THROTTLED);
+        }
+        let seen = SubmitSeen {
+            recipient: submit.destination.digits,
+            registered_delivery: submit.registered_delivery,
+            user_data: submit.user_data,
+        };
+        let answer = self.carrier.handle_submit(&seen, Mono(at.mono_ns));
+        if answer.taken.is_some() {
+            self.submits.taken += 1;
+            self.tally.record_taken(read_digits(submit.destination.digits).unwrap_or(0), submit.text, at.wall_us);
+        }
+        let submitted = Wall(at.wall_us / 1_000);
+        let due_ms = |after_us: u64| at.mono_ms() + after_us.div_ceil(1_000);
+        for plan in answer.receipts() {
+            self.receipts.planned += 1;
+            let receipt = Receipt {
+                id: plan.id,
+                fate: plan.fate,
+                way: plan.way,
+                submitted,
+                origin: connection.id,
+                account,
+                recipient: OwnedAddress::new(&submit.destination),
+                sender: OwnedAddress::new(&submit.source),
+            };
+            self.wheel.insert(due_ms(plan.after_us), Later::Deliver(receipt));
+        }
+        if answer.reply_after_us == 0 {
+            return self.answer(connection, sequence, answer.reply);
+        }
+        connection.unanswered += 1;
+        connection.answered_in_this_read -= 1;
+        let later = Later::Answer { to: connection.id, sequence, reply: answer.reply };
+        self.wheel.insert(due_ms(answer.reply_after_us), later);
+        Verdict::Continue
+    }
+
+    fn refuse(&mut self, connection: &mut Connection, sequence: u32, status: u32) -> Verdict {
+        self.answer(connection, sequence, Reply::Refuse(status))
+    }
+
+    /// Plays the carrier's reply to one submit.
+    pub fn answer(&mut self, connection: &mut Connection, sequence: u32, reply: Reply) -> Verdict {
+        let out = &mut connection.stream.output;
+        let dialect = self.carrier.behaviour().id_dialect;
+        match reply {
+            Reply::Accept(id) => {
+                let write_id = |out: &mut Vec<u8>| id.write_in_response(dialect, out);
+                wire::write_submit_response(out, status::OK, sequence, Some(write_id));
+            }
+            Reply::Refuse(status) => {
+                let body = self.carrier.behaviour().error_body.then_some(|_: &mut Vec<u8>| ());
+                wire::write_submit_response(out, status, sequence, body);
+                let count =
+                    if status == status::THROTTLED { &mut self.submits.throttled } else { &mut self.submits.refused };
+                *count += 1;
+            }
+            Reply::Silence => self.submits.unanswered += 1,
+            Reply::Disconnect => {
+                self.submits.unanswered += 1;
+                self.connections.closed_by_us += 1;
+                return Verdict::Close;
+            }
+        }
+        Verdict::Continue
+    }
+
+    /// Writes as many queued receipts as the window permits.
+    pub fn write_receipts(&mut self, connection: &mut Connection, at: Instant) {
+        while let Some((sequence, receipt)) = connection.receipts.poll() {
+            let done = Wall(at.wall_us / 1_000);
+            self.body.write(receipt.id, receipt.fate, receipt.submitted, done, self.carrier.behaviour());
+            let deliver = Deliver {
+                source: receipt.recipient.borrow(),
+                destination: receipt.sender.borrow(),
+                esm_class: self.body.esm_class,
+                short_message: &self.body.short_message,
+                tlvs: &self.body.tlvs,
+            };
+            wire::write_deliver(&mut connection.stream.output, sequence, &deliver);
+            self.receipts.sent += 1;
+        }
+    }
+
+    fn handle_acknowledgement(&mut self, connection: &mut Connection, header: Header, at: Instant) {
+        let Some(receipt) = connection.receipts.handle_acknowledgement(header.sequence) else { return };
+        if header.status == status::OK {
+            self.receipts.acknowledged += 1;
+            connection.receipts_acknowledged += 1;
+        } else {
+            self.receipts.refused += 1;
+            self.wheel.insert(at.mono_ms() + REFUSED_AGAIN_MS, Later::Deliver(receipt));
+        }
+    }
+
+    /// Takes back what a lost connection leaves: its receipts come again over another.
+    pub fn handle_lost(&mut self, connection: &mut Connection, at: Instant) {
+        let Some(bound) = connection.bound else { return };
+        if let Some(account) = self.accounts.get_mut(bound.account as usize) {
+            account.receivers.retain(|id| *id != connection.id);
+        }
+        for receipt in connection.receipts.take_unsettled() {
+            self.wheel.insert(at.mono_ms(), Later::Deliver(receipt));
+        }
+    }
+
+    /// Forgets messages, receipts to come and counts; connections and ids go on.
+    pub fn reset(&mut self, watch_order: bool) {
+        self.tally = Tally::new(watch_order);
+        self.wheel.clear();
+        self.accounts.iter_mut().for_each(|account| account.orphans.clear());
+        self.submits = SubmitStats::default();
+        self.receipts = ReceiptStats::default();
+        self.connections = ConnectionStats::default();
+    }
+}
+
+impl Rules {
+    fn permit(&self, bind: &wire::Bind<'_>) -> bool {
+        let fits =
+            |wanted: &Option<String>, given: &[u8]| wanted.as_ref().is_none_or(|wanted| wanted.as_bytes() == given);
+        fits(&self.system_id, bind.system_id) && fits(&self.password, bind.password)
+    }
+}

@@ -1,0 +1,66 @@
+//! End to end with real processes: the scenarios at a small size. Each prints its table and fails by its exit code.
+//! `STENTOR_E2E_MESSAGES` scales them; the `stentor` binary must stand beside `loadtest` (`cargo build --bins`).
+
+mod stage;
+
+use std::path::Path;
+use std::process::Command;
+
+use stage::messages;
+
+fn play(arguments: &[&str]) {
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/bench.toml");
+    let output = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+        .arg("run")
+        .args(arguments)
+        .arg("--config")
+        .arg(config)
+        .args(["--dir", env!("CARGO_TARGET_TMPDIR"), "--stall", "30"])
+        .output()
+        .expect("loadtest run starts");
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    print!("{stdout}");
+    assert!(output.status.success(), "{arguments:?}\n{stdout}{stderr}");
+}
+
+#[test]
+fn everything_goes_through_once() {
+    play(&["million", "--count", &messages(20_000).to_string()]);
+}
+
+#[test]
+fn a_stop_and_start_loses_and_repeats_nothing() {
+    play(&["restart", "--signal", "TERM", "--count", &messages(20_000).to_string(), "--rate", "10000"]);
+}
+
+#[test]
+fn a_kill_loses_nothing_and_repeats_only_what_was_in_doubt() {
+    play(&["restart", "--signal", "KILL", "--count", &messages(20_000).to_string(), "--rate", "10000"]);
+}
+
+#[test]
+fn a_backlog_survives_a_kill_and_is_delivered() {
+    // How fast the start is depends on the machine: claimed by the scenario at full size, not here.
+    play(&["backlog", "--count", &messages(50_000).to_string(), "--ready-max", "30"]);
+}
+
+#[test]
+fn a_peak_never_exceeds_the_rate() {
+    let count = messages(5_000);
+    let rate = (count / 4).to_string();
+    play(&["peak", "--count", &count.to_string(), "--rate", &rate, "--mean-min", "0"]);
+    play(&["peak", "--count", &count.to_string(), "--rate", &rate, "--kill"]);
+}
+
+#[test]
+fn a_rough_carrier_gets_everything() {
+    play(&["rough", "--count", &messages(10_000).to_string(), "--rate", "5000"]);
+}
+
+#[test]
+fn a_foreign_carrier_reads_what_was_meant() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/node-smsc.sh").display().to_string();
+    for extra in [&[][..], &["--tls"], &["--kill"]] {
+        play(&[&["peer", "--count", "200", "--smsc", &script], extra].concat());
+    }
+}

@@ -1,0 +1,121 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn read(home: Option<&str>, typed: &str) -> Result<u64, NumberError> {
+    Numbering::new(home).expect("country").parse(typed).map(Msisdn::number)
+}
+
+#[test]
+fn international_numbers_in_all_their_dress() {
+    for typed in [
+        "+4915112345678",
+        "4915112345678",
+        "004915112345678",
+        "+49 151 12345678",
+        "+49 (151) 123-456.78",
+        " (+49) 151/12345678 ",
+        "+49 (0) 151 12345678",
+        "+49015112345678",
+    ] {
+        assert_eq!(read(None, typed), Ok(4_915_112_345_678), "{typed}");
+    }
+    assert_eq!(read(None, "+1 202-555-0143"), Ok(12_025_550_143));
+    assert_eq!(read(None, "+39 06 1234 5678"), Ok(390_612_345_678), "a zero that belongs there");
+    assert_eq!(read(None, "+882 16 1234 5678"), Ok(8_821_612_345_678), "a network without a country");
+}
+
+#[test]
+fn national_numbers_are_read_as_dialled_at_home() {
+    assert_eq!(read(Some("DE"), "0151 12345678"), Ok(4_915_112_345_678));
+    assert_eq!(read(Some("DE"), "004366012345678"), Ok(4_366_012_345_678));
+    assert_eq!(read(Some("DE"), "+4366012345678"), Ok(4_366_012_345_678));
+    assert_eq!(read(Some("US"), "(202) 555-0143"), Ok(12_025_550_143));
+    assert_eq!(read(Some("US"), "011 49 151 12345678"), Ok(4_915_112_345_678));
+    assert_eq!(read(Some("IT"), "06 1234 5678"), Ok(390_612_345_678));
+    assert_eq!(read(Some("IN"), "98765 43210"), Ok(919_876_543_210));
+}
+
+#[test]
+fn each_rule_says_that_it_is_broken() {
+    use NumberError::{
+        BadCharacter, Empty, NotDiallable, NotInternational, TooLong, TrunkPrefix, UnknownCountryCode, WrongLength,
+    };
+    for (home, typed, why) in [
+        (None, "", Empty),
+        (None, "+", Empty),
+        (None, "--", Empty),
+        (None, "anna", BadCharacter('a')),
+        (None, "+49151x2345678", BadCharacter('x')),
+        (None, "49+15112345678", BadCharacter('+')),
+        (None, "++4915112345678", BadCharacter('+')),
+        (None, "+49 151 1234567８", BadCharacter('８')),
+        (None, "015112345678", NotInternational),
+        (None, "0000000", NotInternational),
+        (None, "+0049151", NotInternational),
+        (None, "+2101234567", UnknownCountryCode(210)),
+        (None, "+999", UnknownCountryCode(999)),
+        (None, "+1202555014", WrongLength { code: 1, digits: 9, min: 7, max: 10 }),
+        (None, "+120255501433", WrongLength { code: 1, digits: 11, min: 7, max: 10 }),
+        (None, "+33", WrongLength { code: 33, digits: 0, min: 9, max: 9 }),
+        (None, "+49", WrongLength { code: 49, digits: 0, min: 4, max: 13 }),
+        (None, "+330", WrongLength { code: 33, digits: 1, min: 9, max: 9 }),
+        (None, "+44000000000", TrunkPrefix(44)),
+        (None, "+49151123456781234", TooLong),
+        (None, "+491511234567812345678901234567890", TooLong),
+        (Some("DE"), "0", NotDiallable(*b"DE")),
+        (Some("US"), "911", WrongLength { code: 1, digits: 3, min: 7, max: 10 }),
+    ] {
+        assert_eq!(read(home, typed), Err(why), "{typed} at {home:?}: {}", why);
+    }
+}
+
+#[test]
+fn homes_are_countries() {
+    for wrong in ["", "D", "GER", "ZZ", "de1"] {
+        assert!(Numbering::new(Some(wrong)).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_number_belongs_to_its_country() {
+    let numbering = Numbering::new(None).expect("numbering");
+    let is_in = |typed: &str, countries: &[&str]| {
+        let countries: Vec<String> = countries.iter().map(|country| (*country).to_owned()).collect();
+        numbering.is_in(numbering.parse(typed).expect("number"), &countries)
+    };
+    assert!(is_in("+4915112345678", &["AT", "DE"]) && !is_in("+4915112345678", &["AT", "CH"]));
+    assert!(is_in("+12025550143", &["US"]) && !is_in("+12025550143", &["CA"]));
+    assert!(is_in("+14165550143", &["CA"]) && !is_in("+14165550143", &["US"]));
+    assert!(is_in("+77011234567", &["KZ"]) && !is_in("+77011234567", &["RU"]));
+    assert!(!is_in("+88216123456789", &["DE"]));
+}
+
+#[test]
+fn the_table_holds_the_codes_of_the_library() {
+    let library = PhoneNumberUtil::new().expect("metadata");
+    let mut codes: Vec<i32> = library.get_supported_calling_codes().collect();
+    codes.sort_unstable();
+    codes.dedup();
+    assert_eq!(codes, PLANS.map(|plan| i32::from(plan.code)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn what_the_table_takes_is_possible_to_the_library(place in 0..PLANS.len(), rest in "[0-9]{2,14}") {
+        let numbering = Numbering::new(None).expect("numbering");
+        let typed = format!("+{}{rest}", PLANS[place].code);
+        if let Ok(number) = numbering.parse(&typed) {
+            let again = numbering.library.parse(&format!("+{number}"), None).expect("the library reads it");
+            prop_assert!(numbering.library.is_possible_number(&again), "{}", typed);
+            prop_assert_eq!(numbering.parse(&format!("+{number}")), Ok(number));
+        }
+    }
+
+    #[test]
+    fn no_text_is_too_odd(typed: String, home: bool) {
+        let _ = read(home.then_some("DE"), &typed);
+    }
+}

@@ -1,0 +1,362 @@
+//! What is meant by `[[carrier]]`: who it is, how it is reached, at what pace, and how its SMPP differs.
+//!
+//! Knows the defaults, the field lengths of SMPP 3.4 §4.1 and what cannot go together. Refuses to know how to speak
+//! SMPP, where a carrier's links run, and which route uses it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::{Serialize, Serializer};
+use toml::Spanned;
+
+use super::carrier_tlv::{Tlv, tlvs};
+use super::choice::{BindMode, CarrierKind, DefaultAlphabet, Encoding, ErrorClass, IdForm, Splitting};
+use super::gather::{DAY, Gather, HOUR, MINUTE, SECOND, or};
+use super::raw::{Octet, RawCarrier, RawCarrierTls, RawDialect, RawNumbering, Typed};
+use super::secret::Secret;
+use super::shown;
+use super::source::Span;
+use super::units::{Int, PerSecond};
+
+/// One carrier.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Carrier {
+    /// Unique among carriers, also with `-` read as `_`.
+    pub name: String,
+    /// Protocol.
+    pub kind: CarrierKind,
+    /// Carriers of one group share message ids and receipts; the carrier's own name if nothing was said.
+    pub group: String,
+    /// At least one; tried in turn.
+    pub hosts: Vec<Host>,
+    /// Local address of the connections; `None`: the system chooses.
+    pub source_ip: Option<IpAddr>,
+    /// `None`: plain TCP.
+    pub tls: Option<CarrierTls>,
+    /// At most 15 octets.
+    pub system_id: String,
+    /// At most 8 octets; empty: none.
+    pub password: Secret,
+    /// At most 12 octets.
+    pub system_type: String,
+    /// At most 40 octets.
+    pub address_range: String,
+    /// Type of number and numbering plan of each form of an address.
+    pub numbering: Numbering,
+    /// Transceivers or pairs.
+    pub bind: BindMode,
+    /// How many of them; 0: one per core (one in all if there is a rate, for it then lives on one core).
+    pub binds: u16,
+    /// Submits without an answer at most, per bind.
+    pub window: u32,
+    /// Parts in every sliding second, all binds together; `None`: no limit.
+    #[serde(rename = "rate")]
+    pub rate_parts_per_s: Option<u32>,
+    /// The same per bind.
+    #[serde(rename = "bind_rate")]
+    pub bind_rate_parts_per_s: Option<u32>,
+    /// For messages that say `auto`.
+    pub encoding: Encoding,
+    /// Meaning of data_coding 0.
+    pub default_alphabet: DefaultAlphabet,
+    /// Replace characters that the alphabet lacks by near ones rather than use UCS-2.
+    pub transliterate: bool,
+    /// How long messages are cut.
+    pub splitting: Splitting,
+    /// At most 5 octets.
+    pub service_type: String,
+    /// Sent when a message wants a receipt; 0 otherwise.
+    pub registered_delivery: u8,
+    /// Send the message's expiry as validity_period.
+    pub validity: bool,
+    /// Added to every submit; a message's own TLV of the same tag wins.
+    pub tlvs: Vec<Tlv>,
+    /// How it writes ids.
+    pub dialect: Dialect,
+    /// Command statuses that mean another class here than in the default table.
+    #[serde(serialize_with = "shown::statuses")]
+    pub errors: BTreeMap<u32, ErrorClass>,
+    /// For TCP, TLS and the bind's answer together.
+    #[serde(rename = "connect_timeout", serialize_with = "shown::duration")]
+    pub connect_timeout_ms: u64,
+    /// A submit without an answer for so long is in doubt.
+    #[serde(rename = "response_timeout", serialize_with = "shown::duration")]
+    pub response_timeout_ms: u64,
+    /// Silence after which a link is asked whether it lives.
+    #[serde(rename = "enquire_link", serialize_with = "shown::duration")]
+    pub enquire_link_ms: u64,
+    /// Pause before the second attempt to connect.
+    #[serde(rename = "reconnect_min", serialize_with = "shown::duration")]
+    pub reconnect_min_ms: u64,
+    /// Pause between attempts at most; doubles up to here, jittered.
+    #[serde(rename = "reconnect_max", serialize_with = "shown::duration")]
+    pub reconnect_max_ms: u64,
+}
+
+/// Where a carrier listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// A name to be resolved, or an IP address without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(out, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(out, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl Serialize for Host {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+/// SMPP over TLS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CarrierTls {
+    /// PEM file with the authorities that may have signed the carrier's certificate.
+    pub ca: PathBuf,
+    /// Name that the certificate must bear; `None`: the host's.
+    pub server_name: Option<String>,
+    /// Any certificate will do.
+    pub insecure: bool,
+}
+
+/// Type of number, numbering plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TonNpi {
+    /// SMPP 3.4 §5.2.5.
+    pub ton: u8,
+    /// SMPP 3.4 §5.2.6.
+    pub npi: u8,
+}
+
+/// One pair for each form of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Numbering {
+    /// Senders of 7 digits or more.
+    pub international: TonNpi,
+    /// Senders with letters.
+    pub alphanumeric: TonNpi,
+    /// Senders of up to 6 digits.
+    pub short_code: TonNpi,
+    /// Every recipient.
+    pub recipient: TonNpi,
+    /// `address_range` in the bind.
+    pub bind: TonNpi,
+}
+
+/// How ids are written: where, in which form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Dialect {
+    /// In `submit_sm_resp`.
+    pub response_id: IdForm,
+    /// In receipts.
+    pub receipt_id: IdForm,
+}
+
+/// Port of a host that names none.
+const PORT: u16 = 2775;
+
+/// Where Linux distributions keep the authorities.
+const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+impl Carrier {
+    pub(super) fn meant(typed: &Spanned<RawCarrier>, gather: &mut Gather<'_>) -> Self {
+        let (raw, table) = (typed.get_ref(), typed.span());
+        let name = gather.name(&raw.name, &table);
+        gather.required(&raw.system_id, &table, "system_id");
+        let group = if raw.group.is_some() { gather.name(&raw.group, &table) } else { name.clone() };
+        let carrier = Self {
+            name,
+            kind: or(&raw.kind, CarrierKind::Smpp),
+            group,
+            hosts: hosts(raw, &table, gather),
+            source_ip: gather.ip(&raw.source_ip),
+            tls: raw.tls.as_ref().map(|tls| CarrierTls::meant(tls, gather)),
+            system_id: gather.smpp_text(&raw.system_id, 15),
+            password: password(raw, gather),
+            system_type: gather.smpp_text(&raw.system_type, 12),
+            address_range: gather.smpp_text(&raw.address_range, 40),
+            numbering: Numbering::meant(&raw.numbering, gather),
+            bind: or(&raw.bind, BindMode::Transceiver),
+            binds: or(&raw.binds, Int(1)).get(),
+            window: or(&raw.window, Int(10)).get(),
+            rate_parts_per_s: per_second(&raw.rate),
+            bind_rate_parts_per_s: per_second(&raw.bind_rate),
+            encoding: or(&raw.encoding, Encoding::Auto),
+            default_alphabet: or(&raw.default_alphabet, DefaultAlphabet::Gsm7),
+            transliterate: or(&raw.transliterate, false),
+            splitting: or(&raw.splitting, Splitting::Udh8),
+            service_type: gather.smpp_text(&raw.service_type, 5),
+            registered_delivery: or(&raw.registered_delivery, Int(1)).get(),
+            validity: or(&raw.validity, true),
+            tlvs: tlvs(raw, gather),
+            dialect: Dialect::meant(&raw.dialect),
+            errors: errors(raw, gather),
+            connect_timeout_ms: gather.millis(&raw.connect_timeout, 10 * SECOND, 100..=5 * MINUTE),
+            response_timeout_ms: gather.millis(&raw.response_timeout, MINUTE, 100..=10 * MINUTE),
+            enquire_link_ms: gather.millis(&raw.enquire_link, 30 * SECOND, SECOND..=HOUR),
+            reconnect_min_ms: gather.millis(&raw.reconnect_min, SECOND, 10..=HOUR),
+            reconnect_max_ms: gather.millis(&raw.reconnect_max, MINUTE, 10..=DAY),
+        };
+        carrier.check(raw, gather);
+        carrier
+    }
+
+    fn check(&self, raw: &RawCarrier, gather: &mut Gather<'_>) {
+        gather.in_order(
+            (&raw.reconnect_min, self.reconnect_min_ms, "reconnect_min"),
+            (&raw.reconnect_max, self.reconnect_max_ms, "reconnect_max"),
+        );
+        if let (Some(rate), Some(bind_rate), Some(typed)) =
+            (self.rate_parts_per_s, self.bind_rate_parts_per_s, &raw.rate)
+            && self.binds > 0
+            && u64::from(self.binds) * u64::from(bind_rate) < u64::from(rate)
+        {
+            let what = format!("{rate}/s can never be reached by {} binds of {bind_rate}/s each", self.binds);
+            gather.refuse(&typed.span(), what);
+        }
+        if let (Some(ip), Some(typed)) = (self.source_ip, &raw.source_ip) {
+            let literals = self.hosts.iter().filter_map(|host| host.host.parse::<IpAddr>().ok());
+            for host in literals.filter(|host| host.is_ipv4() != ip.is_ipv4()) {
+                gather.refuse(&typed.span(), format!("{host} cannot be reached from {ip}"));
+            }
+        }
+    }
+}
+
+fn per_second(typed: &Typed<PerSecond>) -> Option<u32> {
+    typed.as_ref().map(|rate| rate.get_ref().0)
+}
+
+fn password(raw: &RawCarrier, gather: &mut Gather<'_>) -> Secret {
+    let Some(typed) = &raw.password else { return Secret::default() };
+    let secret = gather.secret(typed);
+    let octets = secret.reveal().len();
+    if octets > 8 {
+        gather.refuse(&typed.span(), format!("{octets} octets, of which SMPP 3.4 allows 8"));
+    }
+    secret
+}
+
+fn hosts(raw: &RawCarrier, table: &Span, gather: &mut Gather<'_>) -> Vec<Host> {
+    let Some(typed) = gather.required(&raw.hosts, table, "hosts") else { return Vec::new() };
+    if typed.get_ref().is_empty() {
+        gather.refuse(&typed.span(), "no host to connect to");
+    }
+    let moved: Option<u16> = raw.port.as_ref().map(|port| port.get_ref().get());
+    let mut found: Vec<Host> = Vec::new();
+    for text in typed.get_ref() {
+        match host(text.get_ref()) {
+            Some((host, port)) => {
+                let host = Host { host, port: moved.or(port).unwrap_or(PORT) };
+                if found.contains(&host) {
+                    gather.refuse(&text.span(), format!("{host} stands there twice"));
+                }
+                found.push(host);
+            }
+            None => {
+                let what = format!("{:?} is not \"host:port\" (IPv6: \"[2001:db8::1]:2775\")", text.get_ref());
+                gather.refuse(&text.span(), what);
+            }
+        }
+    }
+    found
+}
+
+/// Splits `host`, `host:port`, `[v6]` and `[v6]:port`.
+fn host(text: &str) -> Option<(String, Option<u16>)> {
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (inside, after) = rest.split_once(']')?;
+        inside.parse::<std::net::Ipv6Addr>().ok()?;
+        let port = if after.is_empty() { None } else { Some(after.strip_prefix(':')?) };
+        (inside, port)
+    } else {
+        let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        if host.is_empty() || host.len() > 253 || !host.bytes().all(plain) {
+            return None;
+        }
+        (host, port)
+    };
+    let port = match port {
+        None => None,
+        Some(port) => Some(port.parse().ok().filter(|number| *number > 0)?),
+    };
+    Some((host.to_owned(), port))
+}
+
+impl CarrierTls {
+    fn meant(typed: &Spanned<RawCarrierTls>, gather: &mut Gather<'_>) -> Self {
+        let raw = typed.get_ref();
+        let insecure = or(&raw.insecure, false);
+        if insecure && (raw.ca.is_some() || raw.server_name.is_some()) {
+            gather.refuse(&typed.span(), "`insecure` takes any certificate, so `ca` and `server_name` mean nothing");
+        }
+        if let Some(name) = raw.server_name.as_ref().filter(|name| name.get_ref().is_empty()) {
+            gather.refuse(&name.span(), "an empty name");
+        }
+        Self {
+            ca: gather.path(&raw.ca).unwrap_or_else(|| PathBuf::from(SYSTEM_CA)),
+            server_name: raw.server_name.as_ref().map(|name| name.get_ref().clone()),
+            insecure,
+        }
+    }
+}
+
+impl Numbering {
+    fn meant(raw: &RawNumbering, gather: &mut Gather<'_>) -> Self {
+        Self {
+            international: ton_npi(&raw.international, (1, 1), gather),
+            alphanumeric: ton_npi(&raw.alphanumeric, (5, 0), gather),
+            short_code: ton_npi(&raw.short_code, (3, 0), gather),
+            recipient: ton_npi(&raw.recipient, (1, 1), gather),
+            bind: ton_npi(&raw.bind, (0, 0), gather),
+        }
+    }
+}
+
+fn ton_npi(typed: &Typed<Vec<Octet>>, default: (u8, u8), gather: &mut Gather<'_>) -> TonNpi {
+    let Some(pair) = typed else { return TonNpi { ton: default.0, npi: default.1 } };
+    if let [ton, npi] = pair.get_ref().as_slice() {
+        return TonNpi { ton: ton.get(), npi: npi.get() };
+    }
+    gather.refuse(&pair.span(), "two numbers are needed: [type of number, numbering plan]");
+    TonNpi { ton: default.0, npi: default.1 }
+}
+
+impl Dialect {
+    fn meant(raw: &RawDialect) -> Self {
+        Self { response_id: or(&raw.response_id, IdForm::Auto), receipt_id: or(&raw.receipt_id, IdForm::Auto) }
+    }
+}
+
+fn errors(raw: &RawCarrier, gather: &mut Gather<'_>) -> BTreeMap<u32, ErrorClass> {
+    let mut table = BTreeMap::new();
+    for (key, class) in &raw.errors {
+        let status = match key.strip_prefix("0x") {
+            Some(hex) => u32::from_str_radix(hex, 16),
+            None => key.parse(),
+        };
+        match status {
+            Ok(status) if status > 0 => {
+                if table.insert(status, *class.get_ref()).is_some() {
+                    gather.refuse(&class.span(), format!("command status {key} stands there twice"));
+                }
+            }
+            Ok(_) => gather.refuse(&class.span(), "command status 0 is success"),
+            Err(_) => gather.refuse(&class.span(), format!("`{key}` is not a command status such as \"0x58\" or 88")),
+        }
+    }
+    table
+}

@@ -1,0 +1,70 @@
+//! The TLVs that a carrier wants on every submit (India's DLT ids, billing codes).
+//!
+//! Knows which tags the link sets itself. Refuses to know what a tag means to a carrier.
+
+use toml::Spanned;
+
+use super::gather::Gather;
+use super::raw::{RawCarrier, RawTlv};
+
+/// A tag and its octets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tlv {
+    /// SMPP 3.4 §5.3; carriers' own from 0x1400.
+    pub tag: u16,
+    /// At most 65,535.
+    pub value: Vec<u8>,
+}
+
+/// Tags that carry what a message itself says; set by the link.
+const OURS: [(u16, &str); 4] = [
+    (0x020C, "sar_msg_ref_num"),
+    (0x020E, "sar_total_segments"),
+    (0x020F, "sar_segment_seqnum"),
+    (0x0424, "message_payload"),
+];
+
+/// A TLV's length is two octets; a thousand is more than any carrier asks for, and every submit carries them.
+const VALUE_MAX: usize = 1_000;
+
+pub(super) fn tlvs(raw: &RawCarrier, gather: &mut Gather<'_>) -> Vec<Tlv> {
+    let mut found: Vec<Tlv> = Vec::new();
+    for typed in raw.tlvs.iter().flat_map(|list| list.get_ref()) {
+        let Some(tlv) = tlv(typed, gather) else { continue };
+        if let Some((_, name)) = OURS.iter().find(|(tag, _)| *tag == tlv.tag) {
+            gather.refuse(&typed.span(), format!("tag 0x{:04X} ({name}) is set by Stentor itself", tlv.tag));
+        }
+        if found.iter().any(|other| other.tag == tlv.tag) {
+            gather.refuse(&typed.span(), format!("tag 0x{:04X} stands there twice", tlv.tag));
+        }
+        found.push(tlv);
+    }
+    found
+}
+
+fn tlv(typed: &Spanned<RawTlv>, gather: &mut Gather<'_>) -> Option<Tlv> {
+    let raw = typed.get_ref();
+    let tag = gather.required(&raw.tag, &typed.span(), "tag")?.get_ref().get();
+    let value = match (&raw.text, &raw.hex) {
+        (Some(text), None) => Some(text.get_ref().clone().into_bytes()),
+        (None, Some(hex)) => octets(hex.get_ref()).or_else(|| {
+            gather.refuse(&hex.span(), "pairs of hexadecimal digits are needed");
+            None
+        }),
+        (Some(_), Some(_)) | (None, None) => {
+            if !gather.incomplete {
+                gather.refuse(&typed.span(), "one of `text` and `hex` is needed");
+            }
+            None
+        }
+    }?;
+    if value.len() > VALUE_MAX {
+        gather.refuse(&typed.span(), format!("{} octets, of which {VALUE_MAX} are allowed", value.len()));
+    }
+    Some(Tlv { tag, value })
+}
+
+fn octets(hex: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = hex.chars().map(|digit| digit.to_digit(16).map(|value| value as u8)).collect();
+    digits?.chunks(2).map(|pair| if let [high, low] = pair { Some(high << 4 | low) } else { None }).collect()
+}

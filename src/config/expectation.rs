@@ -1,0 +1,141 @@
+//! What is meant by `[[test]]`: a message and what must become of it, checked whenever the file is loaded.
+//!
+//! Knows the question and compares the answer. Refuses to know how a message is routed: the caller answers.
+
+use serde::Serialize;
+use toml::Spanned;
+
+use super::choice::{Class, Encoding};
+use super::error::{Place, Problem};
+use super::gather::Gather;
+use super::raw::RawTest;
+use super::units::OneOrMany;
+
+/// One test.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Expectation {
+    /// The message.
+    pub given: Given,
+    /// What must become of it.
+    pub expect: Expect,
+    /// Where it stands, and its path, for [`Expectation::compare`].
+    #[serde(skip)]
+    pub(super) stands: (Place, String),
+}
+
+/// A message as a client would send it; absent fields are absent there too.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct Given {
+    pub to: String,
+    pub from: Option<String>,
+    pub body: Option<String>,
+    pub class: Option<Class>,
+    pub tenant: Option<String>,
+    pub tags: Vec<String>,
+}
+
+/// What must become of it; what is `None` may be anything. Not both a rejection and something else.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Expect {
+    /// Name of the route that takes it.
+    pub route: Option<String>,
+    /// How it leaves.
+    pub encoding: Option<Encoding>,
+    /// Code with which it is refused.
+    pub reject: Option<String>,
+}
+
+/// What really becomes of it; the caller's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It would be sent.
+    Sent {
+        /// Over this route.
+        route: String,
+        /// In this encoding; never `Auto`. `None`: not asked, for the test has no body.
+        encoding: Option<Encoding>,
+    },
+    /// It would be refused with this code.
+    Rejected(String),
+}
+
+impl Expectation {
+    pub(super) fn meant(
+        typed: &Spanned<RawTest>,
+        gather: &mut Gather<'_>,
+        stand: &dyn Fn(&super::source::Span) -> (Place, String),
+    ) -> Self {
+        let (raw, table) = (typed.get_ref(), typed.span());
+        let given =
+            gather.required(&raw.given, &table, "given").map(|given| given.get_ref().clone()).unwrap_or_default();
+        let expect =
+            gather.required(&raw.expect, &table, "expect").map(|expect| expect.get_ref().clone()).unwrap_or_default();
+        let plain = |typed: &super::raw::Typed<String>| typed.as_ref().map(|text| text.get_ref().clone());
+        if let Some(typed) = &raw.given {
+            gather.required(&given.to, &typed.span(), "to");
+        }
+        if let Some(typed) = &raw.expect {
+            let sent = expect.route.is_some() || expect.encoding.is_some();
+            if sent == expect.reject.is_some() && !gather.incomplete {
+                let what = "either `reject`, or `route` and/or `encoding`";
+                gather.refuse(&typed.span(), what);
+            } else if expect.encoding.is_some() && given.body.is_none() {
+                gather.refuse(&typed.span(), "an encoding can only be expected of a message with a `body`");
+            } else if expect.encoding.as_ref().is_some_and(|encoding| *encoding.get_ref() == Encoding::Auto) {
+                gather.refuse(&typed.span(), "`auto` is no encoding in which a message leaves");
+            }
+        }
+        Self {
+            given: Given {
+                to: plain(&given.to).unwrap_or_default(),
+                from: plain(&given.from),
+                body: plain(&given.body),
+                class: given.class.map(Spanned::into_inner),
+                tenant: plain(&given.tenant),
+                tags: given.tags.map_or_else(Vec::new, |tags| {
+                    let OneOrMany(tags) = tags.into_inner();
+                    tags
+                }),
+            },
+            expect: Expect {
+                route: plain(&expect.route),
+                encoding: expect.encoding.map(Spanned::into_inner),
+                reject: plain(&expect.reject),
+            },
+            stands: stand(&table),
+        }
+    }
+
+    /// What is wrong, if the decision is not the expected one.
+    pub fn compare(&self, decision: &Decision) -> Option<Problem> {
+        let what = match decision {
+            Decision::Rejected(code) => match &self.expect.reject {
+                Some(expected) if expected == code => return None,
+                Some(expected) => format!("expected rejection `{expected}`, got `{code}`"),
+                None => format!("expected {}, got rejection `{code}`", self.expect),
+            },
+            Decision::Sent { route, encoding } => {
+                let route_as_expected = self.expect.route.as_ref().is_none_or(|expected| expected == route);
+                let encoding_as_expected = self.expect.encoding.is_none() || self.expect.encoding == *encoding;
+                if self.expect.reject.is_none() && route_as_expected && encoding_as_expected {
+                    return None;
+                }
+                let got = Expect { route: Some(route.clone()), encoding: *encoding, reject: None };
+                format!("expected {}, got {got}", self.expect)
+            }
+        };
+        let (place, path) = self.stands.clone();
+        Some(Problem { place, path, what })
+    }
+}
+
+impl std::fmt::Display for Expect {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut parts = Vec::new();
+        parts.extend(self.route.as_ref().map(|route| format!("route `{route}`")));
+        parts.extend(self.encoding.map(|encoding| format!("encoding `{}`", encoding.name())));
+        parts.extend(self.reject.as_ref().map(|code| format!("rejection `{code}`")));
+        out.write_str(&parts.join(" with "))
+    }
+}

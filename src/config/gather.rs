@@ -1,0 +1,162 @@
+//! Gathers what is wrong while typed values get their meaning, so that one run tells everything.
+//!
+//! A refused value is replaced by its default (or something empty) and the work goes on; since there is a problem then,
+//! nobody ever sees the replacement. Refuses to know any key.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+
+use super::raw::Typed;
+use super::secret::{Secret, SecretRef};
+use super::source::{Span, WHOLE};
+use super::units::{Bytes, Millis};
+
+pub(super) const SECOND: u64 = 1_000;
+pub(super) const MINUTE: u64 = 60 * SECOND;
+pub(super) const HOUR: u64 = 60 * MINUTE;
+pub(super) const DAY: u64 = 24 * HOUR;
+pub(super) const KIB: u64 = 1 << 10;
+pub(super) const MIB: u64 = 1 << 20;
+pub(super) const GIB: u64 = 1 << 30;
+
+/// Letters and digits in a name that also stands in metrics, in the environment and on disk.
+const NAME_MAX: usize = 32;
+
+#[derive(Debug)]
+pub(super) struct Gather<'c> {
+    pub(super) credentials: Option<&'c Path>,
+    /// Something typed was struck out before: what is missing may have been there.
+    pub(super) incomplete: bool,
+    pub(super) problems: Vec<(Span, String)>,
+}
+
+impl Gather<'_> {
+    pub(super) fn refuse(&mut self, at: &Span, what: impl Into<String>) {
+        self.problems.push((at.clone(), what.into()));
+    }
+
+    /// A duration in ms within `range`.
+    pub(super) fn millis(&mut self, typed: &Typed<Millis>, default: u64, range: RangeInclusive<u64>) -> u64 {
+        let Some(value) = typed else { return default };
+        let (least, most) = (Millis(*range.start()), Millis(*range.end()));
+        if range.contains(&value.get_ref().0) {
+            return value.get_ref().0;
+        }
+        self.refuse(&value.span(), format!("{} is out of bounds: from {least} to {most}", value.get_ref()));
+        default
+    }
+
+    /// A size in octets within `range`.
+    pub(super) fn bytes(&mut self, typed: &Typed<Bytes>, default: u64, range: RangeInclusive<u64>) -> u64 {
+        let Some(value) = typed else { return default };
+        let (least, most) = (Bytes(*range.start()), Bytes(*range.end()));
+        if range.contains(&value.get_ref().0) {
+            return value.get_ref().0;
+        }
+        self.refuse(&value.span(), format!("{} is out of bounds: from {least} to {most}", value.get_ref()));
+        default
+    }
+
+    /// Two durations of which the first may not exceed the second; `from` and `to` are their keys.
+    pub(super) fn in_order(&mut self, low: (&Typed<Millis>, u64, &str), high: (&Typed<Millis>, u64, &str)) {
+        if low.1 > high.1 {
+            let at = low.0.as_ref().or(high.0.as_ref()).map_or(WHOLE, Spanned::span);
+            let what = format!("`{}` ({}) is longer than `{}` ({})", low.2, Millis(low.1), high.2, Millis(high.1));
+            self.refuse(&at, what);
+        }
+    }
+
+    /// A key that must be there; `table` is where it is missed.
+    pub(super) fn required<'t, T>(&mut self, typed: &'t Typed<T>, table: &Span, key: &str) -> Option<&'t Spanned<T>> {
+        if typed.is_none() && !self.incomplete {
+            self.refuse(table, format!("`{key}` is missing"));
+        }
+        typed.as_ref()
+    }
+
+    /// The name of an element of `[[…]]`.
+    pub(super) fn name(&mut self, typed: &Typed<String>, table: &Span) -> String {
+        let Some(name) = self.required(typed, table, "name") else { return String::new() };
+        let text = name.get_ref();
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+        if text.is_empty() || text.len() > NAME_MAX || !text.chars().all(plain) || text.contains("__") {
+            let what = format!("a name has 1 to {NAME_MAX} of a-z, 0-9, - and _ (never two _ in a row), not {text:?}");
+            self.refuse(&name.span(), what);
+        }
+        text.clone()
+    }
+
+    /// A text for an SMPP field of at most `octets_max` octets; empty if absent.
+    pub(super) fn smpp_text(&mut self, typed: &Typed<String>, octets_max: usize) -> String {
+        let Some(value) = typed else { return String::new() };
+        let text = value.get_ref();
+        if text.len() > octets_max {
+            let what = format!("{} octets, of which SMPP 3.4 allows {octets_max}", text.len());
+            self.refuse(&value.span(), what);
+        } else if !text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+            self.refuse(&value.span(), "only printable ASCII can be sent in this field");
+        }
+        text.clone()
+    }
+
+    /// A path that is not empty.
+    pub(super) fn path(&mut self, typed: &Typed<String>) -> Option<PathBuf> {
+        let value = typed.as_ref()?;
+        if value.get_ref().is_empty() {
+            self.refuse(&value.span(), "an empty path");
+        }
+        Some(PathBuf::from(value.get_ref()))
+    }
+
+    /// An IP address.
+    pub(super) fn ip(&mut self, typed: &Typed<String>) -> Option<IpAddr> {
+        let value = typed.as_ref()?;
+        let parsed = value.get_ref().parse().ok();
+        if parsed.is_none() {
+            self.refuse(&value.span(), format!("{:?} is not an IP address", value.get_ref()));
+        }
+        parsed
+    }
+
+    /// A sender as a message may carry it: 1 to 15 digits, or up to 11 characters that ASCII and the default alphabet
+    /// of carriers share. `@` is not among them, for it is a NUL there.
+    pub(super) fn sender(&mut self, typed: &Typed<String>) -> Option<String> {
+        let value = typed.as_ref()?;
+        self.check_sender(value.get_ref(), &value.span());
+        Some(value.get_ref().clone())
+    }
+
+    pub(super) fn check_sender(&mut self, text: &str, at: &Span) {
+        let digits = text.strip_prefix('+').unwrap_or(text);
+        let number = (1..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let shared = |byte: u8| (b' '..=b'~').contains(&byte) && !b"@`[]{}\\^|~".contains(&byte);
+        let word = (1..=11).contains(&text.len()) && text.bytes().all(shared);
+        if !number && (!word || text.starts_with('+')) {
+            let what = format!("{text:?} is no sender: 15 digits, or 11 characters of ASCII without @`[]{{}}\\^|~");
+            self.refuse(at, what);
+        }
+    }
+
+    /// An ISO 3166 code.
+    pub(super) fn check_country(&mut self, text: &str, at: &Span) {
+        if text.len() != 2 || !text.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            self.refuse(at, format!("{text:?} is no country: two capital letters (ISO 3166) such as \"DE\""));
+        }
+    }
+
+    /// A secret, fetched; empty if it cannot be had.
+    pub(super) fn secret(&mut self, reference: &Spanned<SecretRef>) -> Secret {
+        reference.get_ref().resolve(self.credentials).unwrap_or_else(|what| {
+            self.refuse(&reference.span(), what);
+            Secret::default()
+        })
+    }
+}
+
+/// The typed value or its default.
+pub(super) fn or<T: Clone>(typed: &Typed<T>, default: T) -> T {
+    typed.as_ref().map_or(default, |value| value.get_ref().clone())
+}

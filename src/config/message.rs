@@ -1,0 +1,150 @@
+//! What is meant by `[defaults]` and `[retry]`: what a message gets when it does not say, and how often it is tried.
+//!
+//! Knows values only. Refuses to know what a class or an error class leads to.
+
+use serde::Serialize;
+
+use super::choice::{Class, ErrorClass, InDoubt};
+use super::gather::{DAY, Gather, HOUR, MINUTE, SECOND, or};
+use super::raw::{RawDefaults, RawInDoubt, RawRetry, RawRetryPolicy};
+use super::shown;
+use super::units::{Int, Permille};
+
+/// What a message gets when neither it, nor its route, nor its tenant says otherwise.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Defaults {
+    /// ISO 3166; numbers without `+` are read as dialled there. `None`: every number must be international.
+    pub country: Option<String>,
+    /// Urgency.
+    pub class: Class,
+    /// Sender; `None`: the carrier's own.
+    pub from: Option<String>,
+    /// More parts than this are `too_many_parts`.
+    pub parts_max: u8,
+    /// How long a message is worth sending.
+    #[serde(rename = "expires_in", serialize_with = "shown::duration")]
+    pub expires_in_ms: u64,
+    /// How long its history is kept after its final state.
+    #[serde(rename = "retention", serialize_with = "shown::duration")]
+    pub retention_ms: u64,
+    /// How long an attempt in doubt waits for its receipt before its policy acts.
+    #[serde(rename = "in_doubt_wait", serialize_with = "shown::duration")]
+    pub in_doubt_wait_ms: u64,
+    /// By class.
+    pub in_doubt: InDoubtPolicies,
+}
+
+/// The policy for attempts in doubt, by class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct InDoubtPolicies {
+    pub emergency: InDoubt,
+    pub otp: InDoubt,
+    pub transactional: InDoubt,
+    pub marketing: InDoubt,
+}
+
+impl InDoubtPolicies {
+    /// That of one class.
+    pub fn of(&self, class: Class) -> InDoubt {
+        match class {
+            Class::Emergency => self.emergency,
+            Class::Otp => self.otp,
+            Class::Transactional => self.transactional,
+            Class::Marketing => self.marketing,
+        }
+    }
+
+    fn meant(raw: &RawInDoubt) -> Self {
+        Self {
+            emergency: or(&raw.emergency, InDoubt::Resend),
+            otp: or(&raw.otp, InDoubt::Drop),
+            transactional: or(&raw.transactional, InDoubt::Resend),
+            marketing: or(&raw.marketing, InDoubt::Resend),
+        }
+    }
+}
+
+impl Defaults {
+    pub(super) fn meant(raw: &RawDefaults, gather: &mut Gather<'_>) -> Self {
+        if let Some(country) = &raw.country {
+            gather.check_country(country.get_ref(), &country.span());
+        }
+        Self {
+            country: raw.country.as_ref().map(|country| country.get_ref().clone()),
+            class: or(&raw.class, Class::Transactional),
+            from: gather.sender(&raw.from),
+            parts_max: or(&raw.parts_max, Int(16)).get(),
+            expires_in_ms: gather.millis(&raw.expires_in, 48 * HOUR, SECOND..=14 * DAY),
+            retention_ms: gather.millis(&raw.retention, 72 * HOUR, HOUR..=3_650 * DAY),
+            in_doubt_wait_ms: gather.millis(&raw.in_doubt_wait, 10 * SECOND, SECOND..=DAY),
+            in_doubt: InDoubtPolicies::meant(&raw.in_doubt),
+        }
+    }
+}
+
+/// How often and how soon a refused part is tried again, by error class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct Retry {
+    pub transient: RetryPolicy,
+    pub session: RetryPolicy,
+    pub credential: RetryPolicy,
+    pub our_bug: RetryPolicy,
+    pub unknown: RetryPolicy,
+}
+
+/// Attempts and the pause between them, which doubles from the shortest to the longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct RetryPolicy {
+    /// The first one counts.
+    pub attempts_max: u8,
+    /// Before the second attempt.
+    #[serde(rename = "backoff_min", serialize_with = "shown::duration")]
+    pub backoff_min_ms: u64,
+    /// At most.
+    #[serde(rename = "backoff_max", serialize_with = "shown::duration")]
+    pub backoff_max_ms: u64,
+    /// A pause is shortened by a random share of up to so many thousandths.
+    #[serde(rename = "jitter", serialize_with = "shown::share")]
+    pub jitter_permille: u16,
+}
+
+impl Retry {
+    /// The policy of an error class. `None`: not retried (permanent), or not counted (throttle: the link waits).
+    pub fn of(&self, class: ErrorClass) -> Option<&RetryPolicy> {
+        match class {
+            ErrorClass::Transient => Some(&self.transient),
+            ErrorClass::Session => Some(&self.session),
+            ErrorClass::Credential => Some(&self.credential),
+            ErrorClass::OurBug => Some(&self.our_bug),
+            ErrorClass::Unknown => Some(&self.unknown),
+            ErrorClass::Throttle | ErrorClass::Permanent => None,
+        }
+    }
+
+    pub(super) fn meant(raw: &RawRetry, gather: &mut Gather<'_>) -> Self {
+        Self {
+            transient: policy(&raw.transient, (5, 10 * SECOND, 10 * MINUTE), gather),
+            session: policy(&raw.session, (10, SECOND, MINUTE), gather),
+            credential: policy(&raw.credential, (20, MINUTE, 30 * MINUTE), gather),
+            our_bug: policy(&raw.our_bug, (2, MINUTE, 10 * MINUTE), gather),
+            unknown: policy(&raw.unknown, (3, 30 * SECOND, 10 * MINUTE), gather),
+        }
+    }
+}
+
+fn policy(raw: &RawRetryPolicy, default: (i64, u64, u64), gather: &mut Gather<'_>) -> RetryPolicy {
+    let (attempts_max, backoff_min, backoff_max) = default;
+    let policy = RetryPolicy {
+        attempts_max: or(&raw.attempts_max, Int(attempts_max)).get(),
+        backoff_min_ms: gather.millis(&raw.backoff_min, backoff_min, 100..=DAY),
+        backoff_max_ms: gather.millis(&raw.backoff_max, backoff_max, 100..=7 * DAY),
+        jitter_permille: raw.jitter.as_ref().map_or(Permille(200), |share| *share.get_ref()).0,
+    };
+    gather.in_order(
+        (&raw.backoff_min, policy.backoff_min_ms, "backoff_min"),
+        (&raw.backoff_max, policy.backoff_max_ms, "backoff_max"),
+    );
+    policy
+}

@@ -1,0 +1,162 @@
+//! The configuration: what was written → what is meant.
+//!
+//! One TOML file ([`raw`]: what was typed), the environment over it, secrets fetched, defaults filled in, everything
+//! checked → [`Config`] (what is meant: units in the names, nothing optional that has a default). Either a whole
+//! `Config` comes out or every problem with its place; never half of one. `config/stentor.toml` explains each key.
+//!
+//! Knows no room that is configured: the values are plain data, and who starts the rooms hands them on.
+//! [`Config::load`] is the only place that looks at the process's environment; secrets are the only files read besides
+//! the one named.
+
+mod carrier;
+mod carrier_tlv;
+mod check;
+mod choice;
+mod diff;
+mod environment;
+mod error;
+mod expectation;
+mod gather;
+mod message;
+mod raw;
+mod read;
+mod route;
+mod secret;
+mod server;
+mod shape;
+mod shown;
+mod source;
+mod tenant;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod units;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+pub use carrier::{Carrier, CarrierTls, Dialect, Host, Numbering, TonNpi};
+pub use carrier_tlv::Tlv;
+pub use choice::{
+    BindMode, CarrierKind, Class, DefaultAlphabet, Encoding, ErrorClass, IdForm, InDoubt, LogFormat, LogLevel,
+    Splitting,
+};
+pub use diff::{Change, diff};
+pub use error::{Place, Problem, Problems};
+pub use expectation::{Decision, Expect, Expectation, Given};
+pub use message::{Defaults, InDoubtPolicies, Retry, RetryPolicy};
+pub use raw::RawConfig;
+pub use route::{Route, Share, When};
+pub use secret::Secret;
+pub use server::{Http, HttpTls, Limits, Log, Node};
+pub use tenant::Tenant;
+pub use units::{Period, Quota};
+
+use gather::Gather;
+use source::{PREFIX, Source, Span};
+
+/// What is meant. Written out (serde) it has the keys and units of the file, secrets masked.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Config {
+    /// Identity, place on disk, shards and cores.
+    pub node: Node,
+    /// The HTTP door.
+    pub http: Http,
+    /// What a message gets when it does not say.
+    pub defaults: Defaults,
+    /// What the process holds at most.
+    pub limits: Limits,
+    /// How often a refused part is tried again.
+    pub retry: Retry,
+    /// What is told to the log.
+    pub log: Log,
+    /// At least one; names differ.
+    #[serde(rename = "carrier")]
+    pub carriers: Vec<Carrier>,
+    /// At least one, in the order in which they are tried.
+    #[serde(rename = "route")]
+    pub routes: Vec<Route>,
+    /// None: no authentication, everybody on this machine is tenant 0.
+    #[serde(rename = "tenant")]
+    pub tenants: Vec<Tenant>,
+    /// Expectations to be compared by [`Config::failed_tests`].
+    #[serde(rename = "test")]
+    pub tests: Vec<Expectation>,
+}
+
+impl Config {
+    /// Reads `file` under this process's environment. Problems call for exit code 78.
+    pub fn load(file: &Path) -> Result<Self, Problems> {
+        let shown = file.display().to_string();
+        let alone = |place, what| Problems(vec![Problem { place, path: String::new(), what }]);
+        let mut environment = Vec::new();
+        for (name, value) in std::env::vars_os() {
+            let Some(name) = name.to_str() else { continue };
+            match value.into_string() {
+                Ok(value) => environment.push((name.to_owned(), value)),
+                Err(_) if name.starts_with(PREFIX) => {
+                    return Err(alone(Place::Variable(name.to_owned()), "is not UTF-8".to_owned()));
+                }
+                Err(_) => {}
+            }
+        }
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| alone(Place::Whole(shown.clone()), format!("cannot be read: {error}")))?;
+        Self::parse(&shown, &text, environment)
+    }
+
+    /// The same from a text. `file` is how problems call it; of `environment` count `STENTOR__…` and
+    /// `CREDENTIALS_DIRECTORY`. Reads the files in which secrets are kept, and no others.
+    pub fn parse(
+        file: &str,
+        text: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Problems> {
+        let environment: Vec<(String, String)> = environment.into_iter().collect();
+        let credentials: Option<PathBuf> =
+            environment.iter().find(|(name, _)| name == "CREDENTIALS_DIRECTORY").map(|(_, value)| value.into());
+        let source = Source::new(file, text, &environment);
+        let read = read::read(&source);
+        let stand = |span: &Span| {
+            let steps = tree::find(&read.tree, span).unwrap_or_default();
+            (source.place(span), tree::shown(&read.tree, &steps))
+        };
+        let incomplete = !read.problems.is_empty();
+        let mut gather = Gather { credentials: credentials.as_deref(), incomplete, problems: read.problems.clone() };
+        let config = Self::meant(&read.raw, &mut gather, &stand);
+        if !incomplete {
+            check::check(&config, &read.raw, &mut gather);
+        }
+        if gather.problems.is_empty() {
+            return Ok(config);
+        }
+        gather.problems.sort_by_key(|(span, _)| span.start);
+        let told = gather.problems.into_iter().map(|(span, what)| {
+            let (place, path) = stand(&span);
+            Problem { place, path, what }
+        });
+        Err(Problems(told.collect()))
+    }
+
+    fn meant(raw: &RawConfig, gather: &mut Gather<'_>, stand: &dyn Fn(&Span) -> (Place, String)) -> Self {
+        Self {
+            node: Node::meant(&raw.node, gather),
+            http: Http::meant(&raw.http, gather),
+            defaults: Defaults::meant(&raw.defaults, gather),
+            limits: Limits::meant(&raw.limits, gather),
+            retry: Retry::meant(&raw.retry, gather),
+            log: Log::meant(&raw.log),
+            carriers: raw.carrier.iter().map(|typed| Carrier::meant(typed, gather)).collect(),
+            routes: raw.route.iter().map(|typed| Route::meant(typed, gather)).collect(),
+            tenants: raw.tenant.iter().map(|typed| Tenant::meant(typed, gather)).collect(),
+            tests: raw.test.iter().map(|typed| Expectation::meant(typed, gather, stand)).collect(),
+        }
+    }
+
+    /// Puts each `[[test]]`'s message to `decide` and tells those that did not end as expected.
+    pub fn failed_tests(&self, mut decide: impl FnMut(&Given) -> Decision) -> Result<(), Problems> {
+        let failed: Vec<Problem> = self.tests.iter().filter_map(|test| test.compare(&decide(&test.given))).collect();
+        if failed.is_empty() { Ok(()) } else { Err(Problems(failed)) }
+    }
+}

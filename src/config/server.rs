@@ -1,0 +1,220 @@
+//! What is meant by `[node]`, `[http]`, `[limits]` and `[log]`: the process, its door, its bounds.
+//!
+//! Knows the defaults and how far each value may go. Refuses to know what the machine has: `auto` stays `None` here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use toml::Spanned;
+
+use super::choice::{LogFormat, LogLevel};
+use super::gather::{DAY, GIB, Gather, HOUR, KIB, MIB, MINUTE, SECOND, or};
+use super::raw::{RawHttp, RawHttpTls, RawLimits, RawLog, RawNode};
+use super::shown;
+use super::source::{Span, WHOLE};
+use super::units::{Auto, Int, OneOrMany};
+
+/// Identity, place on disk, shards and cores.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Node {
+    /// Relative to the working directory.
+    pub data_dir: PathBuf,
+    /// 0..=1023; part of every message id.
+    pub id: u16,
+    /// 1..=256; `None`: the smaller of the number of cores and 16, fixed when the directory is formatted.
+    #[serde(serialize_with = "shown::auto")]
+    pub shards: Option<u16>,
+    /// Executors; `None`: one for each core that the process may use.
+    #[serde(serialize_with = "shown::auto")]
+    pub cores: Option<u16>,
+}
+
+impl Node {
+    pub(super) fn meant(raw: &RawNode, gather: &mut Gather<'_>) -> Self {
+        Self {
+            data_dir: gather.path(&raw.data_dir).unwrap_or_else(|| PathBuf::from("./data")),
+            id: or(&raw.id, Int(0)).get(),
+            shards: number(or(&raw.shards, Auto::Auto)),
+            cores: number(or(&raw.cores, Auto::Auto)),
+        }
+    }
+}
+
+fn number<const MIN: i64, const MAX: i64>(auto: Auto<Int<MIN, MAX>>) -> Option<u16> {
+    match auto {
+        Auto::Auto => None,
+        Auto::Is(number) => Some(number.get()),
+    }
+}
+
+/// The HTTP door and what a client may do to it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Http {
+    /// At least one.
+    pub listen: Vec<SocketAddr>,
+    /// `None`: plain text.
+    pub tls: Option<HttpTls>,
+    /// Octets of a request's body at most, also after it was inflated.
+    #[serde(rename = "body_max", serialize_with = "shown::size")]
+    pub body_bytes_max: u64,
+    /// Inflated octets per compressed one at most.
+    pub inflate_ratio_max: u32,
+    /// Octets of one NDJSON line or array element at most.
+    #[serde(rename = "line_max", serialize_with = "shown::size")]
+    pub line_bytes_max: u64,
+    /// Messages of one request at most.
+    pub messages_max: u32,
+    /// Open connections of the process at most.
+    pub connections_max: u32,
+    /// Octets of request line and headers at most.
+    #[serde(rename = "header_max", serialize_with = "shown::size")]
+    pub header_bytes_max: u64,
+    /// For request line and headers, from their first octet.
+    #[serde(rename = "header_timeout", serialize_with = "shown::duration")]
+    pub header_timeout_ms: u64,
+    /// For the whole body.
+    #[serde(rename = "body_timeout", serialize_with = "shown::duration")]
+    pub body_timeout_ms: u64,
+    /// For a client that does not read its answer.
+    #[serde(rename = "write_timeout", serialize_with = "shown::duration")]
+    pub write_timeout_ms: u64,
+    /// Between two requests of a connection.
+    #[serde(rename = "idle_timeout", serialize_with = "shown::duration")]
+    pub idle_timeout_ms: u64,
+}
+
+/// Files in PEM; the door that opens them says what is wrong inside.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HttpTls {
+    /// Chain, the server's own certificate first.
+    pub cert: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+    /// Clients must show a certificate from one of these.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Where it listens when nothing is said.
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+
+impl Http {
+    pub(super) fn meant(raw: &RawHttp, gather: &mut Gather<'_>) -> Self {
+        let http = Self {
+            listen: raw.listen.as_ref().map_or_else(|| vec![LISTEN], |typed| addresses(typed, gather)),
+            tls: raw.tls.as_ref().and_then(|tls| HttpTls::meant(tls, gather)),
+            body_bytes_max: gather.bytes(&raw.body_max, 16 * MIB, KIB..=GIB),
+            inflate_ratio_max: or(&raw.inflate_ratio_max, Int(100)).get(),
+            line_bytes_max: gather.bytes(&raw.line_max, 256 * KIB, KIB..=16 * MIB),
+            messages_max: or(&raw.messages_max, Int(100_000)).get(),
+            connections_max: or(&raw.connections_max, Int(8_192)).get(),
+            header_bytes_max: gather.bytes(&raw.header_max, 32 * KIB, KIB..=MIB),
+            header_timeout_ms: gather.millis(&raw.header_timeout, 10 * SECOND, 100..=10 * MINUTE),
+            body_timeout_ms: gather.millis(&raw.body_timeout, MINUTE, 100..=HOUR),
+            write_timeout_ms: gather.millis(&raw.write_timeout, MINUTE, 100..=HOUR),
+            idle_timeout_ms: gather.millis(&raw.idle_timeout, 75 * SECOND, 100..=DAY),
+        };
+        if http.line_bytes_max > http.body_bytes_max {
+            let at = raw.line_max.as_ref().map(Spanned::span).or(raw.body_max.as_ref().map(Spanned::span));
+            gather.refuse(&at.unwrap_or(WHOLE), "`line_max` is larger than `body_max`: no such line can ever come in");
+        }
+        http
+    }
+
+    /// Nobody but this machine can connect.
+    pub fn is_loopback(&self) -> bool {
+        self.listen.iter().all(|address| address.ip().is_loopback())
+    }
+}
+
+fn addresses(typed: &Spanned<OneOrMany<String>>, gather: &mut Gather<'_>) -> Vec<SocketAddr> {
+    let mut found: Vec<SocketAddr> = Vec::new();
+    for text in &typed.get_ref().0 {
+        match text.parse() {
+            Ok(address) if found.contains(&address) => {
+                gather.refuse(&typed.span(), format!("{text} stands there twice"))
+            }
+            Ok(address) => found.push(address),
+            Err(_) => {
+                let what =
+                    format!("{text:?} is not an address to listen on, such as \"127.0.0.1:8080\" or \"[::]:8080\"");
+                gather.refuse(&typed.span(), what);
+            }
+        }
+    }
+    if typed.get_ref().0.is_empty() {
+        gather.refuse(&typed.span(), "no address to listen on");
+    }
+    found
+}
+
+impl HttpTls {
+    fn meant(typed: &Spanned<RawHttpTls>, gather: &mut Gather<'_>) -> Option<Self> {
+        let raw = typed.get_ref();
+        gather.required(&raw.cert, &typed.span(), "cert");
+        gather.required(&raw.key, &typed.span(), "key");
+        let (cert, key) = (gather.path(&raw.cert), gather.path(&raw.key));
+        Some(Self { cert: cert?, key: key?, client_ca: gather.path(&raw.client_ca) })
+    }
+}
+
+/// What the process holds at most; over it, new work is refused with a code.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Limits {
+    /// Messages not yet final, in all shards: 503 `queue_full`.
+    #[serde(rename = "queue")]
+    pub queue_messages_max: u64,
+    /// The same for one shard; `None`: only the total counts.
+    #[serde(rename = "queue_per_shard")]
+    pub queue_per_shard_messages_max: Option<u64>,
+    /// Idempotency keys within the window: 503 `key_window_full`.
+    #[serde(rename = "keys")]
+    pub keys_max: u64,
+    /// How long a key is remembered; 24 h at least.
+    #[serde(rename = "key_window", serialize_with = "shown::duration")]
+    pub key_window_ms: u64,
+    /// Memory for caches and bodies in flight.
+    #[serde(rename = "memory", serialize_with = "shown::size")]
+    pub memory_bytes: u64,
+}
+
+/// The shortest time for which a key may be remembered: a client that retries the next morning must be safe.
+const KEY_WINDOW_MIN: u64 = 24 * HOUR;
+
+impl Limits {
+    pub(super) fn meant(raw: &RawLimits, gather: &mut Gather<'_>) -> Self {
+        let limits = Self {
+            queue_messages_max: or(&raw.queue, Int(50_000_000)).get(),
+            queue_per_shard_messages_max: raw.queue_per_shard.as_ref().map(|typed| typed.get_ref().get()),
+            keys_max: or(&raw.keys, Int(20_000_000)).get(),
+            key_window_ms: gather.millis(&raw.key_window, KEY_WINDOW_MIN, KEY_WINDOW_MIN..=30 * DAY),
+            memory_bytes: gather.bytes(&raw.memory, 512 * MIB, 64 * MIB..=1024 * GIB),
+        };
+        if let Some(typed) = &raw.queue_per_shard
+            && typed.get_ref().get::<u64>() > limits.queue_messages_max
+        {
+            gather.refuse(&typed.span(), format!("more than `queue` allows in all ({})", limits.queue_messages_max));
+        }
+        limits
+    }
+}
+
+/// What is told to the log.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Log {
+    /// Least important level that is written.
+    pub level: LogLevel,
+    /// Shape of a line.
+    pub format: LogFormat,
+}
+
+impl Log {
+    pub(super) fn meant(raw: &RawLog) -> Self {
+        Self { level: or(&raw.level, LogLevel::Info), format: or(&raw.format, LogFormat::Auto) }
+    }
+}
+
+/// The place of `listen`, for problems that concern it.
+pub(super) fn listen_span(raw: &RawHttp) -> Span {
+    raw.listen.as_ref().map_or(WHOLE, Spanned::span)
+}

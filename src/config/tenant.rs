@@ -1,0 +1,106 @@
+//! What is meant by `[[tenant]]`: who may come in, with which keys, as whom, how much.
+//!
+//! Refuses to know how a key is compared and how a quota is counted. A tenant's number is not here: the name is what
+//! the operator knows, and who keeps the book of numbers gives it one.
+
+use serde::Serialize;
+use toml::Spanned;
+
+use super::gather::Gather;
+use super::raw::{RawTenant, Typed};
+use super::secret::{Secret, SecretRef};
+use super::units::Quota;
+
+/// Shorter keys can be guessed.
+const KEY_MIN: usize = 16;
+
+/// One tenant.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Tenant {
+    /// Unique among tenants.
+    pub name: String,
+    /// `Authorization: Bearer` values that name this tenant.
+    pub keys: Vec<Secret>,
+    /// The same with scope `admin`.
+    pub admin_keys: Vec<Secret>,
+    /// Sender of messages that name none.
+    pub from: Option<String>,
+    /// Senders it may use; empty: any. Ending in `*`: what begins so.
+    pub senders: Vec<String>,
+    /// Messages per calendar period; over it 429.
+    pub quota: Option<Quota>,
+    /// Messages in every sliding second; over it 429.
+    #[serde(rename = "rate")]
+    pub rate_messages_per_s: Option<u32>,
+    /// ISO 3166 codes of recipients' countries; empty: any.
+    pub countries: Vec<String>,
+}
+
+impl Tenant {
+    pub(super) fn meant(typed: &Spanned<RawTenant>, gather: &mut Gather<'_>) -> Self {
+        let (raw, table) = (typed.get_ref(), typed.span());
+        let name = gather.name(&raw.name, &table);
+        if raw.keys.is_none() && raw.admin_keys.is_none() && !gather.incomplete {
+            gather.refuse(&table, "`keys` is missing: nobody could come in as this tenant");
+        }
+        let tenant = Self {
+            name,
+            keys: keys(&raw.keys, gather),
+            admin_keys: keys(&raw.admin_keys, gather),
+            from: gather.sender(&raw.from),
+            senders: texts(&raw.senders),
+            quota: raw.quota.as_ref().map(|quota| *quota.get_ref()),
+            rate_messages_per_s: raw.rate.as_ref().map(|rate| rate.get_ref().0),
+            countries: texts(&raw.countries),
+        };
+        for sender in raw.senders.iter().flat_map(|list| list.get_ref()) {
+            let text = sender.get_ref().strip_suffix('*').unwrap_or(sender.get_ref());
+            gather.check_sender(text, &sender.span());
+        }
+        for country in raw.countries.iter().flat_map(|list| list.get_ref()) {
+            gather.check_country(country.get_ref(), &country.span());
+        }
+        if let Some(typed) = &raw.from
+            && !tenant.may_send_as(typed.get_ref())
+        {
+            gather.refuse(&typed.span(), format!("{:?} is not among this tenant's `senders`", typed.get_ref()));
+        }
+        tenant
+    }
+
+    /// Whether it may use this sender.
+    pub fn may_send_as(&self, sender: &str) -> bool {
+        self.senders.is_empty() || self.senders.iter().any(|pattern| matches(pattern, sender))
+    }
+}
+
+/// Whole, or its beginning if the pattern ends in `*`.
+fn matches(pattern: &str, sender: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => sender.starts_with(beginning),
+        None => sender == pattern,
+    }
+}
+
+fn texts(typed: &Typed<Vec<Spanned<String>>>) -> Vec<String> {
+    typed.iter().flat_map(|list| list.get_ref()).map(|text| text.get_ref().clone()).collect()
+}
+
+fn keys(typed: &Typed<Vec<Spanned<SecretRef>>>, gather: &mut Gather<'_>) -> Vec<Secret> {
+    let mut found = Vec::new();
+    for reference in typed.iter().flat_map(|list| list.get_ref()) {
+        let key = gather.secret(reference);
+        let octets = key.reveal().len();
+        if octets > 0 && octets < KEY_MIN {
+            gather.refuse(&reference.span(), format!("a key of {octets} octets can be guessed; {KEY_MIN} are needed"));
+        }
+        if !key.reveal().bytes().all(|byte| byte.is_ascii_graphic()) {
+            gather.refuse(&reference.span(), "only printable ASCII without spaces can stand in an HTTP header");
+        }
+        found.push(key);
+    }
+    if let Some(list) = typed.as_ref().filter(|list| list.get_ref().is_empty()) {
+        gather.refuse(&list.span(), "an empty list of keys");
+    }
+    found
+}

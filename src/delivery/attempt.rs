@@ -1,0 +1,269 @@
+//! Attempts that wait for their outcome, what is in doubt, and the progress of messages of several parts. Bounded by the
+//! windows and prepared queues of the links, apart from progress, which ends with the last receipt or by age.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::model::{Address, CarrierId, Lane, Map, Msisdn, Segment, TenantId, Wall, map};
+use crate::traffic::{Answer, NotWritten, Outcome, PartSet, Unanswered};
+
+/// A recorded attempt without its outcome yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenAttempt {
+    /// Which attempt, from 1.
+    pub attempt: u8,
+    /// The reference that its parts share.
+    pub reference: u16,
+    /// Where it was sent.
+    pub carrier: CarrierId,
+    /// Where it returns to.
+    pub lane: Lane,
+    /// To whom.
+    pub recipient: Msisdn,
+    /// Whose.
+    pub tenant: TenantId,
+    /// When it was recorded.
+    pub at: Wall,
+    /// Its segment, unless this attempt was found at a start.
+    pub segment: Option<Arc<Segment>>,
+    /// Parts whose outcome came, in this attempt.
+    pub outcomes: u8,
+    /// Parts already answered before this attempt.
+    pub resumed: u8,
+    /// What is known of it so far.
+    pub verdict: Verdict,
+}
+
+/// The gravest outcome among the parts so far, in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verdict {
+    /// All answered parts were taken.
+    #[default]
+    Accepted,
+    /// A part never left.
+    NotWritten(NotWritten),
+    /// The content cannot be coded.
+    Unencodable,
+    /// A part was refused with this status.
+    Refused(u32),
+    /// A part went without an answer.
+    Unanswered(Unanswered),
+}
+
+impl Verdict {
+    const fn gravity(self) -> u8 {
+        match self {
+            Self::Accepted => 0,
+            Self::NotWritten(_) => 1,
+            Self::Unencodable => 2,
+            Self::Refused(_) => 3,
+            Self::Unanswered(_) => 4,
+        }
+    }
+
+    const fn of(answer: Answer) -> Self {
+        match answer {
+            Answer::Accepted(_) => Self::Accepted,
+            Answer::Refused(status) => Self::Refused(status),
+            Answer::NotWritten(reason) => Self::NotWritten(reason),
+            Answer::Unanswered(reason) => Self::Unanswered(reason),
+            Answer::Unencodable => Self::Unencodable,
+        }
+    }
+}
+
+/// A message of several parts: what the carrier took, what receipts said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The carrier that holds the accepted parts.
+    pub carrier: CarrierId,
+    /// The reference that they share.
+    pub reference: u16,
+    /// How many there are.
+    pub parts: u8,
+    /// Taken by the carrier.
+    pub accepted: PartSet,
+    /// Called delivered by receipts.
+    pub delivered: PartSet,
+    /// Parts that had a final receipt of any kind.
+    pub settled: PartSet,
+    /// The message is final already: further receipts are late.
+    pub closed: bool,
+    /// Since when, for pruning by age.
+    pub since: Wall,
+}
+
+/// An entry of the ledger: nobody knows whether the carrier has this message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InDoubt {
+    /// Which attempt.
+    pub attempt: u8,
+    /// Where it was sent.
+    pub carrier: CarrierId,
+    /// Where it returns to if it is sent again.
+    pub lane: Lane,
+    /// To whom.
+    pub recipient: Msisdn,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Since when.
+    pub since: Wall,
+    /// Why.
+    pub reason: Unanswered,
+}
+
+/// Everything of a shard that is under way at links.
+#[derive(Clone, Debug)]
+pub struct Attempts {
+    open: Map<Address, OpenAttempt>,
+    /// By address, so that the ledger has one order.
+    pub doubts: BTreeMap<Address, InDoubt>,
+    /// Messages of several parts.
+    pub progress: BTreeMap<Address, Progress>,
+}
+
+impl Attempts {
+    /// None.
+    pub fn new(hash_seed: u64) -> Self {
+        Self { open: map(hash_seed), doubts: BTreeMap::new(), progress: BTreeMap::new() }
+    }
+
+    /// How many wait for their outcome.
+    pub fn open_count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Records an attempt.
+    pub fn insert(&mut self, address: Address, attempt: OpenAttempt) {
+        self.open.insert(address, attempt);
+    }
+
+    /// The open attempt of a message.
+    pub fn get(&self, address: Address) -> Option<&OpenAttempt> {
+        self.open.get(&address)
+    }
+
+    /// Takes an attempt out, as replay does when a later event closed it.
+    pub fn remove(&mut self, address: Address) -> Option<OpenAttempt> {
+        self.open.remove(&address)
+    }
+
+    /// All open attempts by address: for checkpoints and recovery.
+    pub fn sorted(&self) -> Vec<(Address, &OpenAttempt)> {
+        let mut all: Vec<_> = self.open.iter().map(|(address, attempt)| (*address, attempt)).collect();
+        all.sort_unstable_by_key(|(address, _)| *address);
+        all
+    }
+
+    /// Counts one outcome in; gives the attempt back once all its parts have theirs. `None` also for an outcome of an
+    /// attempt that is not open any more.
+    pub fn settle(&mut self, outcome: &Outcome) -> Option<OpenAttempt> {
+        let open = self.open.get_mut(&outcome.address)?;
+        if open.attempt != outcome.attempt {
+            return None;
+        }
+        open.outcomes = open.outcomes.saturating_add(1);
+        let verdict = Verdict::of(outcome.answer);
+        if verdict.gravity() > open.verdict.gravity() {
+            open.verdict = verdict;
+        }
+        if open.outcomes < outcome.parts.saturating_sub(open.resumed) {
+            return None;
+        }
+        self.open.remove(&outcome.address)
+    }
+
+    /// Notes that the carrier took a part of several; true if that was news.
+    pub fn part_accepted(&mut self, address: Address, carrier: CarrierId, reference: u16, part: u8, parts: u8, at: Wall) -> bool {
+        let progress = self.progress.entry(address).or_insert_with(|| Progress {
+            carrier,
+            reference,
+            parts,
+            accepted: PartSet::default(),
+            delivered: PartSet::default(),
+            settled: PartSet::default(),
+            closed: false,
+            since: at,
+        });
+        if progress.carrier != carrier || progress.reference != reference {
+            *progress = Progress { carrier, reference, accepted: PartSet::default(), ..*progress };
+        }
+        progress.parts = parts;
+        progress.accepted.insert(part)
+    }
+
+    /// The only message to `recipient` that is in doubt, if there is exactly one.
+    pub fn sole_doubt(&self, recipient: Msisdn) -> Option<Address> {
+        let mut found = self.doubts.iter().filter(|(_, doubt)| doubt.recipient == recipient);
+        match (found.next(), found.next()) {
+            (Some((address, _)), None) => Some(*address),
+            (Some(_) | None, _) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{Class, RouteId};
+
+    use super::*;
+
+    fn attempt() -> OpenAttempt {
+        OpenAttempt {
+            attempt: 1,
+            reference: 7,
+            carrier: CarrierId(1),
+            lane: Lane { class: Class::Otp, route: RouteId(1) },
+            recipient: Msisdn::default(),
+            tenant: TenantId(0),
+            at: Wall(1),
+            segment: None,
+            outcomes: 0,
+            resumed: 0,
+            verdict: Verdict::Accepted,
+        }
+    }
+
+    fn settle(answers: &[Answer]) -> Option<Verdict> {
+        let address = Address::new(1, 1);
+        let mut attempts = Attempts::new(1);
+        attempts.insert(address, attempt());
+        let parts = answers.len() as u8;
+        let mut last = None;
+        for (index, &answer) in answers.iter().enumerate() {
+            assert!(last.is_none(), "settled before its last part");
+            let outcome =
+                Outcome { address, attempt: 1, part: index as u8 + 1, parts, answer, written_at: Default::default() };
+            last = attempts.settle(&outcome).map(|open| open.verdict);
+        }
+        last
+    }
+
+    #[test]
+    fn the_gravest_part_decides_once_all_have_spoken() {
+        let ok = Answer::Accepted(Default::default());
+        let lost = Answer::Unanswered(Unanswered::ConnectionLost);
+        assert_eq!(settle(&[ok]), Some(Verdict::Accepted));
+        assert_eq!(settle(&[ok, Answer::Refused(8), ok]), Some(Verdict::Refused(8)));
+        assert_eq!(settle(&[lost, Answer::Refused(8)]), Some(Verdict::Unanswered(Unanswered::ConnectionLost)));
+        let unsent = Answer::NotWritten(NotWritten::LinkDown);
+        assert_eq!(settle(&[ok, unsent]), Some(Verdict::NotWritten(NotWritten::LinkDown)));
+    }
+
+    #[test]
+    fn an_outcome_of_an_older_attempt_is_void() {
+        let mut attempts = Attempts::new(1);
+        attempts.insert(Address::new(1, 1), OpenAttempt { attempt: 2, ..attempt() });
+        let answer = Answer::Refused(1);
+        let old = Outcome {
+            address: Address::new(1, 1),
+            attempt: 1,
+            part: 1,
+            parts: 1,
+            answer,
+            written_at: Default::default(),
+        };
+        assert!(attempts.settle(&old).is_none());
+        assert_eq!(attempts.open_count(), 1);
+    }
+}

@@ -1,0 +1,12 @@
+//! *What became of it*: what a message's events mean, which attempt is open, what follows from an outcome. Knows neither
+//! records nor links; decides and returns values.
+
+pub mod attempt;
+pub mod event;
+pub mod policy;
+pub mod view;
+
+pub use attempt::{Attempts, InDoubt, OpenAttempt, Progress};
+pub use event::{Event, EventKind};
+pub use policy::{Disposition, DoubtPolicy, ErrorAction, RetryPolicy};
+pub use view::{MessageView, TimelineEntry, view};

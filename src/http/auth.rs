@@ -1,0 +1,260 @@
+//! Who calls: a key names its tenant and its scope. Without tenants everybody on this machine is tenant 0 with every
+//! scope, and nobody else is anyone.
+//!
+//! Keys are held as SHA-256 and every one is compared, in constant time: how long an answer takes tells nothing of them.
+
+use std::net::{IpAddr, SocketAddr};
+
+use hyper::header::HeaderValue;
+use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
+use subtle::ConstantTimeEq;
+
+use super::{
+    meter::{Meter, Quota},
+    problem::{Code, Problem},
+};
+use crate::model::{SenderId, TenantId};
+
+/// A tenant as it is configured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TenantSpec {
+    /// Its number, for ever bound to its name.
+    pub id: TenantId,
+    /// Its name.
+    pub name: String,
+    /// Keys with the scope of sending and asking after one's own.
+    pub keys: Vec<String>,
+    /// Keys with scope `admin` as well.
+    pub admin_keys: Vec<String>,
+    /// Sender of messages that name none; empty: the installation's.
+    pub from: SenderId,
+    /// Senders that it may use; empty: any. Ending in `*`: what begins so.
+    pub senders: Vec<String>,
+    /// Messages in every sliding second.
+    pub rate: Option<u32>,
+    /// Messages per calendar period.
+    pub quota: Option<Quota>,
+    /// Countries that it may send to, ISO 3166; empty: any.
+    pub countries: Vec<String>,
+}
+
+/// A tenant at work.
+#[derive(Debug, Default)]
+pub struct Tenant {
+    /// Its number.
+    pub id: TenantId,
+    /// Its name; empty for the nameless one.
+    pub name: String,
+    /// Sender of messages that name none; empty: the installation's.
+    pub from: SenderId,
+    /// Countries that it may send to, ISO 3166; empty: any.
+    pub countries: Vec<String>,
+    /// What it brought in.
+    pub meter: Meter,
+    senders: Vec<String>,
+}
+
+impl Tenant {
+    /// Whether it may use this sender; the carrier's own (empty) is always allowed.
+    pub fn may_send_as(&self, sender: &SenderId) -> bool {
+        let fits = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(beginning) => sender.as_str().starts_with(beginning.trim_start_matches('+')),
+            None => sender.as_str() == pattern.trim_start_matches('+'),
+        };
+        self.senders.is_empty() || sender.is_empty() || self.senders.iter().any(fits)
+    }
+}
+
+impl From<TenantSpec> for Tenant {
+    fn from(spec: TenantSpec) -> Self {
+        let meter = Meter::new(spec.rate, spec.quota);
+        Self { id: spec.id, name: spec.name, from: spec.from, countries: spec.countries, meter, senders: spec.senders }
+    }
+}
+
+/// What a caller may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Whatever needs no key.
+    Open,
+    /// Send, and ask after one's own.
+    Tenant,
+    /// Ask after carriers and queues.
+    Admin,
+}
+
+type Digest = [u8; 32];
+
+#[derive(Debug)]
+struct Key {
+    digest: Digest,
+    tenant: usize,
+    scope: Scope,
+}
+
+/// All tenants and their keys; one for all cores.
+#[derive(Debug)]
+pub struct Tenants {
+    tenants: Vec<Tenant>,
+    /// Empty: nobody needs a key, and only this machine may call.
+    keys: Vec<Key>,
+    open: bool,
+}
+
+/// Who calls.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'t> {
+    /// As whom.
+    pub tenant: &'t Tenant,
+    /// May do what.
+    pub scope: Scope,
+}
+
+impl Tenants {
+    /// The tenants of an installation; none: tenant 0 for callers on this machine.
+    pub fn new(specs: Vec<TenantSpec>) -> Self {
+        let open = specs.is_empty();
+        let mut keys = Vec::new();
+        for (tenant, spec) in specs.iter().enumerate() {
+            let both = [(&spec.keys, Scope::Tenant), (&spec.admin_keys, Scope::Admin)];
+            for (key, scope) in both.into_iter().flat_map(|(list, scope)| list.iter().map(move |key| (key, scope))) {
+                keys.push(Key { digest: digest(key.as_bytes()), tenant, scope });
+            }
+        }
+        let mut tenants: Vec<Tenant> = specs.into_iter().map(Tenant::from).collect();
+        if open {
+            tenants.push(Tenant::default());
+        }
+        Self { tenants, keys, open }
+    }
+
+    /// Who calls from `peer` with this `Authorization`.
+    ///
+    /// # Errors
+    /// [`Code::Unauthorized`] without a known key; [`Code::Forbidden`] from elsewhere where no key is needed.
+    pub fn admit(&self, authorization: Option<&HeaderValue>, peer: SocketAddr) -> Result<Caller<'_>, Problem> {
+        if self.open {
+            return match self.tenants.first() {
+                Some(tenant) if is_here(peer.ip()) => Ok(Caller { tenant, scope: Scope::Admin }),
+                Some(_) | None => {
+                    let detail = "without [[tenant]] in the configuration only this machine may call";
+                    Err(Problem::new(Code::Forbidden, detail))
+                }
+            };
+        }
+        let missing = || Problem::new(Code::Unauthorized, "`Authorization: Bearer KEY` is needed");
+        let key = bearer(authorization.ok_or_else(missing)?).ok_or_else(missing)?;
+        self.find(key).ok_or_else(|| Problem::new(Code::Unauthorized, "no tenant has this key"))
+    }
+
+    fn find(&self, key: &[u8]) -> Option<Caller<'_>> {
+        let digest = digest(key);
+        let mut found = None;
+        for key in &self.keys {
+            if bool::from(key.digest.ct_eq(&digest)) {
+                found = Some(key);
+            }
+        }
+        let key = found?;
+        self.tenants.get(key.tenant).map(|tenant| Caller { tenant, scope: key.scope })
+    }
+}
+
+impl Caller<'_> {
+    /// Whether it may do what needs `scope`.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`].
+    pub fn needs(&self, scope: Scope) -> Result<(), Problem> {
+        if self.scope >= scope {
+            return Ok(());
+        }
+        Err(Problem::new(Code::Forbidden, "this needs a key of scope admin (`admin_keys` of a tenant)"))
+    }
+}
+
+/// SHA-256 by the implementation that TLS uses anyway.
+fn digest(key: &[u8]) -> Digest {
+    let mut digest = [0; 32];
+    if let Some(suite) = TLS13_AES_128_GCM_SHA256.tls13() {
+        digest.copy_from_slice(suite.common.hash_provider.hash(key).as_ref());
+    }
+    digest
+}
+
+fn bearer(header: &HeaderValue) -> Option<&[u8]> {
+    let (scheme, key) = header.as_bytes().split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii()).filter(|key| !key.is_empty())
+}
+
+fn is_here(peer: IpAddr) -> bool {
+    peer.to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenants() -> Tenants {
+        let shop = TenantSpec {
+            id: TenantId(7),
+            name: "shop".to_owned(),
+            keys: vec!["shop-key-0123456789".to_owned()],
+            senders: vec!["ACME".to_owned(), "4915*".to_owned()],
+            ..TenantSpec::default()
+        };
+        let operations = TenantSpec {
+            id: TenantId(8),
+            name: "operations".to_owned(),
+            admin_keys: vec!["operations-key-0123".to_owned()],
+            ..TenantSpec::default()
+        };
+        Tenants::new(vec![shop, operations])
+    }
+
+    fn admit(tenants: &Tenants, header: Option<&str>, peer: &str) -> Result<(TenantId, Scope), Code> {
+        let header = header.map(|header| HeaderValue::from_str(header).expect("header"));
+        let peer = SocketAddr::new(peer.parse().expect("address"), 1);
+        tenants.admit(header.as_ref(), peer).map(|caller| (caller.tenant.id, caller.scope)).map_err(|problem| problem.code)
+    }
+
+    #[test]
+    fn a_key_names_its_tenant_and_scope() {
+        let tenants = tenants();
+        let from = |header| admit(&tenants, header, "192.0.2.1");
+        assert_eq!(from(Some("Bearer shop-key-0123456789")), Ok((TenantId(7), Scope::Tenant)));
+        assert_eq!(from(Some("bearer  operations-key-0123 ")), Ok((TenantId(8), Scope::Admin)));
+        for wrong in ["", "Bearer", "Bearer ", "Basic shop-key-0123456789", "Bearer shop-key-012345678", "Bearer x"] {
+            assert_eq!(from(Some(wrong)), Err(Code::Unauthorized), "{wrong}");
+        }
+        assert_eq!(from(None), Err(Code::Unauthorized));
+        assert_eq!(admit(&tenants, None, "127.0.0.1"), Err(Code::Unauthorized), "loopback is no key");
+    }
+
+    #[test]
+    fn without_tenants_only_this_machine_may_call() {
+        let tenants = Tenants::new(Vec::new());
+        for here in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+            assert_eq!(admit(&tenants, None, here), Ok((TenantId(0), Scope::Admin)), "{here}");
+        }
+        assert_eq!(admit(&tenants, None, "192.0.2.1"), Err(Code::Forbidden));
+        assert_eq!(admit(&tenants, None, "::ffff:192.0.2.1"), Err(Code::Forbidden));
+    }
+
+    #[test]
+    fn senders_are_taken_at_their_word() {
+        let tenants = tenants();
+        let may = |tenant: usize, sender: &str| {
+            tenants.tenants[tenant].may_send_as(&SenderId::parse(sender).expect("sender"))
+        };
+        assert!(may(0, "ACME") && may(0, "+491512345678") && may(1, "Anyone"));
+        assert!(!may(0, "ACM") && !may(0, "ACMEX") && !may(0, "4916123"));
+        assert!(tenants.tenants[0].may_send_as(&SenderId::default()));
+    }
+
+    #[test]
+    fn a_digest_is_sha_256() {
+        let start = [0xba, 0x78, 0x16, 0xbf];
+        assert_eq!(digest(b"abc")[..4], start, "FIPS 180-2, appendix B.1");
+    }
+}

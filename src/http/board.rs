@@ -1,0 +1,299 @@
+//! What shards and links look like from outside: written by each about four times a second, read by any core's requests.
+//! Knows no shard and no link; a lock is held for one copy, never across a wait.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{
+    model::{CarrierId, Class, Lane, LinkId, RouteId, ShardId, Wall},
+    shard::Catalog,
+    smpp::status::CommandStatus,
+};
+
+use super::json::{Object, push_number};
+
+/// One lane at one shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneStatus {
+    /// Which.
+    pub lane: Lane,
+    /// Messages ready for a carrier.
+    pub depth: u64,
+    /// When the oldest of them was accepted.
+    pub oldest_at: Option<Wall>,
+}
+
+/// One shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShardStatus {
+    /// Its lanes that hold something.
+    pub lanes: Vec<LaneStatus>,
+    /// Messages that wait for their `send_at` or for the end of a backoff.
+    pub scheduled: u64,
+    /// Attempts without an answer yet.
+    pub in_flight: u64,
+    /// Attempts in doubt.
+    pub in_doubt: u64,
+    /// Messages that the carrier took and whose receipt is missing.
+    pub awaiting_receipt: u64,
+}
+
+/// One link.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkStatus {
+    /// Which.
+    pub link: LinkId,
+    /// Sessions that are bound...
+    pub binds: u16,
+    /// ... of so many wanted.
+    pub binds_wanted: u16,
+    /// Parts on the wire without an answer, over all binds...
+    pub window_used: u32,
+    /// ... of so many allowed.
+    pub window: u32,
+    /// Messages handed over and not yet written.
+    pub prepared: u32,
+    /// Parts written in the last second...
+    pub rate: u32,
+    /// ... of so many allowed; `None`: no limit.
+    pub rate_allowed: Option<u32>,
+    /// Parts that the carrier took since the start.
+    pub accepted: u64,
+    /// Refusals since the start, by command status.
+    pub refused: Vec<(u32, u64)>,
+    /// Receipts since the start.
+    pub receipts: u64,
+    /// Why nothing is sent now; empty if something may be.
+    pub held_by: String,
+}
+
+/// See the head of this file. One for the process.
+#[derive(Debug)]
+pub struct StatusBoard {
+    shards: Vec<Mutex<ShardStatus>>,
+    links: Mutex<BTreeMap<LinkId, LinkStatus>>,
+    unready: Mutex<Vec<String>>,
+}
+
+impl StatusBoard {
+    /// A board of empty shards, not ready because it is starting.
+    pub fn new(shards: u8) -> Self {
+        Self {
+            shards: (0..shards).map(|_| Mutex::default()).collect(),
+            links: Mutex::default(),
+            unready: Mutex::new(vec!["starting".to_owned()]),
+        }
+    }
+
+    /// A shard's own view of itself.
+    pub fn put_shard(&self, shard: ShardId, status: ShardStatus) {
+        if let Some(place) = self.shards.get(usize::from(shard.0)) {
+            *lock(place) = status;
+        }
+    }
+
+    /// A link's own view of itself.
+    pub fn put_link(&self, status: LinkStatus) {
+        lock(&self.links).insert(status.link, status);
+    }
+
+    /// A link is no more.
+    pub fn remove_link(&self, link: LinkId) {
+        lock(&self.links).remove(&link);
+    }
+
+    /// Why no messages can be taken now; none: ready.
+    pub fn set_unready(&self, reasons: Vec<String>) {
+        *lock(&self.unready) = reasons;
+    }
+
+    /// Why no messages can be taken now; none: ready.
+    pub fn unready(&self) -> Vec<String> {
+        lock(&self.unready).clone()
+    }
+
+    /// Every shard, by number.
+    pub fn shards(&self) -> Vec<ShardStatus> {
+        self.shards.iter().map(|shard| lock(shard).clone()).collect()
+    }
+
+    /// Every link.
+    pub fn links(&self) -> Vec<LinkStatus> {
+        lock(&self.links).values().cloned().collect()
+    }
+
+    /// `GET /readyz`: whether it is ready, and the document.
+    pub fn write_ready(&self, out: &mut Vec<u8>) -> bool {
+        let reasons = self.unready();
+        let mut object = Object::begin(out);
+        object.truth("ready", reasons.is_empty());
+        object.list("reasons", &reasons, |out, reason| super::json::push_text(out, reason));
+        object.end();
+        reasons.is_empty()
+    }
+
+    /// `GET /v1/queues`.
+    pub fn write_queues(&self, catalog: &Catalog, now: Wall, out: &mut Vec<u8>) {
+        let shards = self.shards();
+        let mut lanes: BTreeMap<Lane, (u64, Option<Wall>)> = BTreeMap::new();
+        for status in shards.iter().flat_map(|shard| &shard.lanes) {
+            let (depth, oldest) = lanes.entry(status.lane).or_default();
+            *depth += status.depth;
+            *oldest = oldest.into_iter().chain(status.oldest_at).min();
+        }
+        let rates = self.rates();
+        let sum = |of: fn(&ShardStatus) -> u64| shards.iter().map(of).sum::<u64>();
+        let mut object = Object::begin(out);
+        object.number("depth", lanes.values().map(|(depth, _)| depth).sum::<u64>());
+        object.number("scheduled", sum(|shard| shard.scheduled)).number("in_flight", sum(|shard| shard.in_flight));
+        object.number("in_doubt", sum(|shard| shard.in_doubt));
+        object.number("awaiting_receipt", sum(|shard| shard.awaiting_receipt));
+        object.list("lanes", &lanes, |out, (lane, (depth, oldest))| {
+            let ahead = depth_ahead(&lanes, *lane);
+            let rate = rate_over(&rates, catalog, lane.route);
+            let mut item = Object::begin(out);
+            item.text("class", lane.class.name()).text("route", catalog.routes.get(lane.route).map_or("", |r| &r.name));
+            item.number("depth", *depth).number_or_null("oldest_age_ms", oldest.map(|at| now.since(at)));
+            item.number_or_null("drain_s", (rate > 0).then(|| ahead.div_ceil(rate)));
+            item.end();
+        });
+        object.end();
+    }
+
+    /// `GET /v1/carriers`.
+    pub fn write_carriers(&self, catalog: &Catalog, out: &mut Vec<u8>) {
+        let links = self.links();
+        let mut object = Object::begin(out);
+        object.list("carriers", &catalog.carriers, |out, carrier| {
+            let own: Vec<_> = links.iter().filter(|status| status.link.carrier == carrier.id).collect();
+            write_carrier(&carrier.name, &own, out);
+        });
+        object.end();
+    }
+
+    fn rates(&self) -> BTreeMap<CarrierId, u64> {
+        let mut rates = BTreeMap::new();
+        for status in self.links() {
+            *rates.entry(status.link.carrier).or_default() += u64::from(status.rate);
+        }
+        rates
+    }
+}
+
+/// What leaves before the last of a lane does: itself and the more urgent lanes of its route.
+fn depth_ahead(lanes: &BTreeMap<Lane, (u64, Option<Wall>)>, lane: Lane) -> u64 {
+    let ahead = |class: &Class| *class <= lane.class;
+    let depth = |class| lanes.get(&Lane { class, route: lane.route }).map_or(0, |(depth, _)| *depth);
+    Class::ALL.into_iter().filter(ahead).map(depth).sum()
+}
+
+/// Parts a second that leave over all ways of a route.
+fn rate_over(rates: &BTreeMap<CarrierId, u64>, catalog: &Catalog, route: RouteId) -> u64 {
+    let ways = catalog.routes.get(route).map_or(&[][..], |route| &route.ways);
+    ways.iter().filter_map(|way| rates.get(&way.carrier)).sum()
+}
+
+fn write_carrier(name: &str, links: &[&LinkStatus], out: &mut Vec<u8>) {
+    let sum = |of: fn(&LinkStatus) -> u64| links.iter().map(|link| of(link)).sum::<u64>();
+    let mut refused: BTreeMap<u32, u64> = BTreeMap::new();
+    for (status, count) in links.iter().flat_map(|link| &link.refused) {
+        *refused.entry(*status).or_default() += count;
+    }
+    let limited = !links.is_empty() && links.iter().all(|link| link.rate_allowed.is_some());
+    let held: Vec<&str> = links.iter().map(|link| link.held_by.as_str()).filter(|reason| !reason.is_empty()).collect();
+    let mut item = Object::begin(out);
+    item.text("name", name).number("binds", sum(|link| link.binds.into()));
+    item.number("binds_wanted", sum(|link| link.binds_wanted.into()));
+    item.number("window_used", sum(|link| link.window_used.into())).number("window", sum(|link| link.window.into()));
+    item.number("prepared", sum(|link| link.prepared.into())).number("rate", sum(|link| link.rate.into()));
+    let allowed = sum(|link| link.rate_allowed.unwrap_or_default().into());
+    item.number_or_null("rate_allowed", limited.then_some(allowed));
+    item.number("accepted", sum(|link| link.accepted)).number("receipts", sum(|link| link.receipts));
+    item.list("refused", &refused, |out, (status, count)| {
+        let mut entry = Object::begin(out);
+        entry.text("status", &format!("0x{status:08X}")).text("name", CommandStatus(*status).name().unwrap_or(""));
+        push_number(entry.value("count"), *count);
+        entry.end();
+    });
+    item.list("held_by", held, super::json::push_text);
+    item.end();
+}
+
+/// A holder that panicked left a whole value behind: it only assigns.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        model::GroupId,
+        routing::{Condition, Route, RouteTable, Way},
+        shard::CatalogCarrier,
+    };
+
+    fn catalog() -> Catalog {
+        let carrier =
+            CatalogCarrier { id: CarrierId(4), name: "north".to_owned(), group: GroupId(0), home: None };
+        let ways = vec![Way { carrier: CarrierId(4), weight: 1 }];
+        let route = Route { id: RouteId(2), name: "all".to_owned(), when: Condition::default(), ways };
+        Catalog { routes: RouteTable { routes: vec![route] }, carriers: vec![carrier], ..Catalog::default() }
+    }
+
+    fn board() -> StatusBoard {
+        let board = StatusBoard::new(2);
+        let lane = |class, depth, at: u64| LaneStatus {
+            lane: Lane { class, route: RouteId(2) },
+            depth,
+            oldest_at: Some(Wall(at)),
+        };
+        let lanes = vec![lane(Class::Otp, 50, 900), lane(Class::Marketing, 100, 400)];
+        board.put_shard(ShardId(0), ShardStatus { lanes, scheduled: 3, ..ShardStatus::default() });
+        let lanes = vec![lane(Class::Marketing, 100, 300)];
+        board.put_shard(ShardId(1), ShardStatus { lanes, in_doubt: 1, ..ShardStatus::default() });
+        for core in 0..2 {
+            let link = LinkId { carrier: CarrierId(4), core };
+            let refused = vec![(0x58, 2)];
+            board.put_link(LinkStatus { link, binds: 1, binds_wanted: 1, rate: 10, refused, ..LinkStatus::default() });
+        }
+        board
+    }
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> Value {
+        let mut out = Vec::new();
+        write(&mut out);
+        serde_json::from_slice(&out).expect("JSON")
+    }
+
+    #[test]
+    fn queues_are_summed_by_lane() {
+        let queues = written(|out| board().write_queues(&catalog(), Wall(1_000), out));
+        let otp = json!({"class": "otp", "route": "all", "depth": 50, "oldest_age_ms": 100, "drain_s": 3});
+        let marketing = json!({"class": "marketing", "route": "all", "depth": 200, "oldest_age_ms": 700, "drain_s": 13});
+        assert_eq!(queues["lanes"], json!([otp, marketing]));
+        assert_eq!([&queues["depth"], &queues["scheduled"], &queues["in_doubt"]], [250, 3, 1]);
+    }
+
+    #[test]
+    fn a_carrier_is_the_sum_of_its_links() {
+        let carriers = written(|out| board().write_carriers(&catalog(), out));
+        let north = &carriers["carriers"][0];
+        assert_eq!((&north["name"], &north["binds"], &north["rate"]), (&json!("north"), &json!(2), &json!(20)));
+        assert_eq!(north["rate_allowed"], Value::Null);
+        assert_eq!(north["refused"], json!([{"status": "0x00000058", "name": "ESME_RTHROTTLED", "count": 4}]));
+    }
+
+    #[test]
+    fn readiness_has_reasons() {
+        let board = StatusBoard::new(1);
+        let ready = |board: &StatusBoard| written(|out| drop(board.write_ready(out)));
+        assert_eq!(ready(&board), json!({"ready": false, "reasons": ["starting"]}));
+        board.set_unready(Vec::new());
+        assert_eq!(ready(&board), json!({"ready": true, "reasons": []}));
+    }
+}

@@ -1,0 +1,459 @@
+//! Bodies in both directions: a request's body read whole within limits and decoded, an answer's body given whole or
+//! fed by a channel. Knows sizes and encodings; knows no message and no JSON.
+//!
+//! A body that ends too early, stalls or does not decode yields an error and no byte: nothing can be admitted from it.
+
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    error::Error,
+    fmt,
+    future::poll_fn,
+    io::{self, Read},
+    net::SocketAddr,
+    ops::Deref,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::{Bytes, BytesMut};
+use flate2::bufread::MultiGzDecoder;
+use hyper::{
+    HeaderMap,
+    body::{Body, Frame, Incoming, SizeHint},
+    header::CONTENT_ENCODING,
+};
+use zstd::stream::read::Decoder as ZstdDecoder;
+
+use super::{
+    limits::Limits,
+    sweeper::{Room, Watch},
+};
+use crate::runtime::executor;
+
+/// Decoded between two looks at the limits and two turns of the other tasks.
+const DECODE_STEP: usize = 64 << 10;
+/// Small bodies may grow by more than the ratio.
+const RATIO_SLACK: usize = 64 << 10;
+/// Largest window that a zstd frame may ask memory for: 8 MiB, what RFC 8878 tells decoders to support.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
+/// Why a body could not be read. All but [`Self::NoRoom`] are the client's to mend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyError {
+    /// Over `limit_bytes`, on the wire or decoded: 413.
+    TooLarge {
+        /// The limit that it exceeds.
+        limit_bytes: usize,
+    },
+    /// The connection ended before the body did: 400, if anyone still listens.
+    Truncated,
+    /// Chunks that are none: 400.
+    Malformed,
+    /// A `Content-Encoding` that is not read here: 415.
+    UnsupportedEncoding,
+    /// The encoding is known and the bytes do not decode: 400.
+    BadEncoding,
+    /// Too slow: 408.
+    Timeout,
+    /// This core holds as many bodies as it may: 503 with `Retry-After`.
+    NoRoom,
+}
+
+impl BodyError {
+    /// The HTTP status that says so.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::TooLarge { .. } => 413,
+            Self::Truncated | Self::Malformed | Self::BadEncoding => 400,
+            Self::UnsupportedEncoding => 415,
+            Self::Timeout => 408,
+            Self::NoRoom => 503,
+        }
+    }
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { limit_bytes } => write!(out, "the body is larger than {limit_bytes} bytes"),
+            Self::Truncated => out.write_str("the body ended early"),
+            Self::Malformed => out.write_str("the body's chunks are malformed"),
+            Self::UnsupportedEncoding => out.write_str("Content-Encoding must be gzip, zstd or absent"),
+            Self::BadEncoding => out.write_str("the body does not decode by its Content-Encoding"),
+            Self::Timeout => out.write_str("the body came too slowly"),
+            Self::NoRoom => out.write_str("too many bodies are in memory"),
+        }
+    }
+}
+
+impl Error for BodyError {}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    Identity,
+    Gzip,
+    Zstd,
+    Unsupported,
+}
+
+impl Encoding {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut values = headers.get_all(CONTENT_ENCODING).iter();
+        match (values.next().map(|value| value.as_bytes()), values.next()) {
+            (None, _) => Self::Identity,
+            (Some(name), None) if name.eq_ignore_ascii_case(b"identity") => Self::Identity,
+            (Some(name), None) if name.eq_ignore_ascii_case(b"gzip") || name.eq_ignore_ascii_case(b"x-gzip") => {
+                Self::Gzip
+            }
+            (Some(name), None) if name.eq_ignore_ascii_case(b"zstd") => Self::Zstd,
+            (Some(_), _) => Self::Unsupported,
+        }
+    }
+}
+
+/// A request's body, not yet read. Belongs to one connection's task.
+#[derive(Debug)]
+pub struct RequestBody {
+    incoming: Incoming,
+    encoding: Encoding,
+    peer: SocketAddr,
+    watch: Rc<Watch>,
+    waiting: bool,
+}
+
+impl RequestBody {
+    /// The body of a request with these headers on the connection from `peer` that `watch` watches.
+    pub fn new(incoming: Incoming, headers: &HeaderMap, peer: SocketAddr, watch: Rc<Watch>) -> Self {
+        Self { incoming, encoding: Encoding::of(headers), peer, watch, waiting: false }
+    }
+
+    /// Who sends it.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Reads it to its end and decodes it. A client that waits for `100 Continue` gets it only if the declared length
+    /// is within limits.
+    ///
+    /// # Errors
+    /// See [`BodyError`]; no byte of a body that is not whole is handed out.
+    pub async fn whole(mut self) -> Result<Whole, BodyError> {
+        if self.encoding == Encoding::Unsupported {
+            return Err(BodyError::UnsupportedEncoding);
+        }
+        let Whole { bytes, room } = self.collect().await?;
+        let limits = *self.watch.sweeper().limits();
+        match self.encoding {
+            Encoding::Identity | Encoding::Unsupported => Ok(Whole { bytes, room }),
+            Encoding::Gzip => decode(MultiGzDecoder::new(&bytes[..]), room, bytes.len(), limits).await,
+            Encoding::Zstd => {
+                let mut decoder = ZstdDecoder::with_buffer(&bytes[..]).map_err(|_| BodyError::BadEncoding)?;
+                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|_| BodyError::BadEncoding)?;
+                decode(decoder, room, bytes.len(), limits).await
+            }
+        }
+    }
+
+    /// The next piece as it travelled, undecoded; None at the end. For bodies too large to hold; those that cannot be
+    /// taken undecoded are the caller's to refuse.
+    ///
+    /// # Errors
+    /// [`BodyError::Truncated`], [`BodyError::Malformed`] or [`BodyError::Timeout`].
+    pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
+        loop {
+            let frame = match poll_fn(|context| self.poll_frame(context)).await? {
+                Ok(frame) => frame,
+                Err(error) => return Some(Err(error)),
+            };
+            if let Ok(data) = frame.into_data() {
+                return Some(Ok(data));
+            }
+        }
+    }
+
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if !self.waiting && !self.incoming.is_end_stream() {
+            self.waiting = true;
+            self.watch.note_body();
+        }
+        if self.watch.take_body_overdue() {
+            return Poll::Ready(Some(Err(BodyError::Timeout)));
+        }
+        Pin::new(&mut self.incoming).poll_frame(context).map_err(|error| explain(&error))
+    }
+
+    async fn collect(&mut self) -> Result<Whole, BodyError> {
+        let watch = Rc::clone(&self.watch);
+        let limit_bytes = watch.sweeper().limits().body_bytes_max;
+        let declared = self.incoming.size_hint().exact().unwrap_or(0);
+        let declared = usize::try_from(declared).ok().filter(|bytes| *bytes <= limit_bytes);
+        let declared = declared.ok_or(BodyError::TooLarge { limit_bytes })?;
+        let mut room = watch.sweeper().claim(declared).ok_or(BodyError::NoRoom)?;
+        let Some(first) = self.next().await.transpose()? else {
+            return Ok(Whole { bytes: Bytes::new(), room });
+        };
+        if first.len() == declared {
+            return Ok(Whole { bytes: first, room });
+        }
+        let mut bytes = BytesMut::with_capacity(declared.max(first.len() * 2).min(limit_bytes));
+        let mut piece = Some(first);
+        while let Some(next) = piece {
+            if bytes.len() + next.len() > limit_bytes {
+                return Err(BodyError::TooLarge { limit_bytes });
+            }
+            if !room.grow(bytes.len() + next.len()) {
+                return Err(BodyError::NoRoom);
+            }
+            bytes.extend_from_slice(&next);
+            piece = self.next().await.transpose()?;
+        }
+        Ok(Whole { bytes: bytes.freeze(), room })
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if self.waiting {
+            self.watch.note_body_end();
+        }
+    }
+}
+
+/// Hyper wraps what the decoder or the socket said; only the kind of the innermost I/O error tells them apart.
+fn explain(error: &hyper::Error) -> BodyError {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            return match io.kind() {
+                io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => BodyError::Malformed,
+                _ => BodyError::Truncated,
+            };
+        }
+        source = cause.source();
+    }
+    BodyError::Truncated
+}
+
+/// `wire_bytes` were held while decoding and are given back with `room`'s end, so it covers both.
+async fn decode(mut decoder: impl Read, mut room: Room, wire_bytes: usize, limits: Limits) -> Result<Whole, BodyError> {
+    let limit_bytes = limits.decoded_bytes_max.min(wire_bytes.saturating_mul(limits.decoded_ratio_max) + RATIO_SLACK);
+    let mut decoded = Vec::new();
+    loop {
+        if !room.grow(wire_bytes + decoded.len() + DECODE_STEP) {
+            return Err(BodyError::NoRoom);
+        }
+        let read = decoder.by_ref().take(DECODE_STEP as u64).read_to_end(&mut decoded);
+        match read.map_err(|_| BodyError::BadEncoding)? {
+            _ if decoded.len() > limit_bytes => return Err(BodyError::TooLarge { limit_bytes }),
+            0 => return Ok(Whole { bytes: decoded.into(), room }),
+            _ => executor::yield_now().await,
+        }
+    }
+}
+
+/// A complete, decoded body. Keeps its claim on the core's memory until dropped.
+#[derive(Debug)]
+pub struct Whole {
+    bytes: Bytes,
+    room: Room,
+}
+
+impl Deref for Whole {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// An answer's body.
+#[derive(Debug)]
+pub enum ResponseBody {
+    /// All of it.
+    Full(Bytes),
+    /// Piece by piece, as a [`BodySender`] sends them: chunked on the wire.
+    Stream(BodyReceiver),
+}
+
+impl ResponseBody {
+    /// No body.
+    pub const fn empty() -> Self {
+        Self::Full(Bytes::new())
+    }
+
+    /// A body that is sent later, and its sender; at most `pieces_max` pieces wait in between.
+    pub fn channel(pieces_max: usize) -> (BodySender, Self) {
+        let channel = Rc::new(RefCell::new(Channel { pieces_max: pieces_max.max(1), ..Channel::default() }));
+        (BodySender { channel: Rc::clone(&channel) }, Self::Stream(BodyReceiver { channel }))
+    }
+}
+
+impl From<Bytes> for ResponseBody {
+    fn from(bytes: Bytes) -> Self {
+        Self::Full(bytes)
+    }
+}
+
+impl From<Vec<u8>> for ResponseBody {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Full(bytes.into())
+    }
+}
+
+impl From<String> for ResponseBody {
+    fn from(text: String) -> Self {
+        Self::Full(text.into())
+    }
+}
+
+impl From<&'static str> for ResponseBody {
+    fn from(text: &'static str) -> Self {
+        Self::Full(Bytes::from_static(text.as_bytes()))
+    }
+}
+
+/// The sender gave up in the middle: the connection is cut, so that the client cannot take the part for the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Aborted;
+
+impl fmt::Display for Aborted {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("the answer was given up in the middle")
+    }
+}
+
+impl Error for Aborted {}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Aborted;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
+        match &mut *self {
+            Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Stream(receiver) => receiver.poll_next(context).map(|piece| Some(piece?.map(Frame::data))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Full(bytes) => bytes.is_empty(),
+            Self::Stream(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Channel {
+    pieces: VecDeque<Bytes>,
+    pieces_max: usize,
+    finished: bool,
+    sender_gone: bool,
+    receiver_gone: bool,
+    sender: Option<Waker>,
+    receiver: Option<Waker>,
+}
+
+/// The client no longer takes the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+/// Feeds a [`ResponseBody::Stream`]; lives on the same core. Dropped without [`Self::finish`], it cuts the answer off.
+#[derive(Debug)]
+pub struct BodySender {
+    channel: Rc<RefCell<Channel>>,
+}
+
+impl BodySender {
+    /// Sends one piece, waiting while the client is slow. Empty pieces are left out.
+    ///
+    /// # Errors
+    /// [`Gone`] when nobody takes it any more.
+    pub async fn send(&mut self, piece: Bytes) -> Result<(), Gone> {
+        poll_fn(|context| {
+            let channel = &mut *self.channel.borrow_mut();
+            if channel.receiver_gone {
+                return Poll::Ready(Err(Gone));
+            }
+            if channel.pieces.len() < channel.pieces_max {
+                return Poll::Ready(Ok(()));
+            }
+            channel.sender = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await?;
+        self.update(|channel| channel.pieces.extend(Some(piece).filter(|piece| !piece.is_empty())));
+        Ok(())
+    }
+
+    /// Whether the client has gone; for a sender that waits for something to say.
+    pub fn is_gone(&self) -> bool {
+        self.channel.borrow().receiver_gone
+    }
+
+    /// The answer is complete.
+    pub fn finish(self) {
+        self.update(|channel| channel.finished = true);
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Channel)) {
+        let waiting = {
+            let channel = &mut *self.channel.borrow_mut();
+            change(channel);
+            channel.receiver.take()
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Drop for BodySender {
+    fn drop(&mut self) {
+        self.update(|channel| channel.sender_gone = true);
+    }
+}
+
+/// The connection's end of a [`ResponseBody::Stream`].
+#[derive(Debug)]
+pub struct BodyReceiver {
+    channel: Rc<RefCell<Channel>>,
+}
+
+impl BodyReceiver {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
+        let (next, waiting) = {
+            let channel = &mut *self.channel.borrow_mut();
+            match channel.pieces.pop_front() {
+                Some(piece) => (Some(Ok(piece)), channel.sender.take()),
+                None if channel.finished => (None, None),
+                None if channel.sender_gone => (Some(Err(Aborted)), None),
+                None => {
+                    channel.receiver = Some(context.waker().clone());
+                    return Poll::Pending;
+                }
+            }
+        };
+        waiting.into_iter().for_each(Waker::wake);
+        Poll::Ready(next)
+    }
+}
+
+impl Drop for BodyReceiver {
+    fn drop(&mut self) {
+        let waiting = {
+            let channel = &mut *self.channel.borrow_mut();
+            channel.receiver_gone = true;
+            channel.sender.take()
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}

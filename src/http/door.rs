@@ -1,0 +1,247 @@
+//! A core's questions to shards and the requests that wait for the answers.
+//!
+//! Knows which request waits under which ticket, and how long a full mailbox is waited for. Does not know what is asked.
+//!
+//! Invariants:
+//! - A ticket is answered once; an answer to a ticket that is no longer waited for is dropped.
+//! - A request that is dropped gives its ticket back: nothing is kept for a client that went.
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+use crate::{
+    model::{ReplyTo, ShardId},
+    runtime::executor::{self, HEARTBEAT},
+    shard::{Ask, Reply},
+};
+
+/// How often a full mailbox is tried, a [`HEARTBEAT`] apart: half a second, then the shard counts as overloaded.
+const TRIES: u32 = 50;
+
+/// Puts a question into a shard's mailbox, or hands it back when that is full.
+pub type Send = Box<dyn Fn(ShardId, Ask) -> Result<(), Ask>>;
+
+/// The shard's mailbox stayed full: 503 `overloaded`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overloaded;
+
+/// One per core; shared by the requests of that core and by its inbox task.
+pub struct Door {
+    core: u8,
+    send: Send,
+    slots: RefCell<Slots>,
+    late: Cell<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    /// How often the slot was given back: tells a late answer from one that is waited for.
+    generation: u32,
+    state: State,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Free,
+    Waiting(Option<Waker>),
+    Answered(Reply),
+}
+
+impl Door {
+    /// The door of `core`.
+    pub fn new(core: u8, send: Send) -> Rc<Self> {
+        Rc::new(Self { core, send, slots: RefCell::default(), late: Cell::new(0) })
+    }
+
+    /// Asks a shard and waits for its answer, however long the commit behind it takes.
+    ///
+    /// # Errors
+    /// [`Overloaded`]: nothing was asked.
+    pub async fn ask(self: &Rc<Self>, to: ShardId, ask: impl FnOnce(ReplyTo) -> Ask) -> Result<Reply, Overloaded> {
+        Ok(self.post(to, ask).await?.await)
+    }
+
+    /// Asks a shard; the answer is waited for later.
+    ///
+    /// # Errors
+    /// [`Overloaded`]: nothing was asked.
+    pub async fn post(self: &Rc<Self>, to: ShardId, ask: impl FnOnce(ReplyTo) -> Ask) -> Result<Answer, Overloaded> {
+        let answer = self.open();
+        let mut ask = ask(answer.reply_to());
+        for _ in 1..TRIES {
+            match (self.send)(to, ask) {
+                Ok(()) => return Ok(answer),
+                Err(back) => ask = back,
+            }
+            executor::sleep(HEARTBEAT).await;
+        }
+        (self.send)(to, ask).map(|()| answer).map_err(|_| Overloaded)
+    }
+
+    /// Called by the core's inbox task with what a shard answered to this core.
+    pub fn deliver(&self, to: ReplyTo, reply: Reply) {
+        let waiting = {
+            let slots = &mut self.slots.borrow_mut().slots;
+            let slot = slots.get_mut(to.ticket as u32 as usize).filter(|slot| slot.generation == (to.ticket >> 32) as u32);
+            match slot {
+                Some(Slot { state: state @ State::Waiting(_), .. }) => {
+                    match std::mem::replace(state, State::Answered(reply)) {
+                        State::Waiting(waker) => waker,
+                        State::Free | State::Answered(_) => None,
+                    }
+                }
+                Some(_) | None => {
+                    self.late.set(self.late.get() + 1);
+                    None
+                }
+            }
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Requests that wait for shards.
+    pub fn waiting(&self) -> usize {
+        let slots = self.slots.borrow();
+        slots.slots.len() - slots.free.len()
+    }
+
+    /// Answers whose client had gone.
+    pub fn late(&self) -> u64 {
+        self.late.get()
+    }
+
+    fn open(self: &Rc<Self>) -> Answer {
+        let Slots { slots, free } = &mut *self.slots.borrow_mut();
+        let index = free.pop().unwrap_or_else(|| {
+            slots.push(Slot::default());
+            slots.len() as u32 - 1
+        });
+        let slot = &mut slots[index as usize];
+        slot.state = State::Waiting(None);
+        Answer { index, generation: slot.generation, door: Rc::clone(self) }
+    }
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Door").field("core", &self.core).field("waiting", &self.waiting()).finish_non_exhaustive()
+    }
+}
+
+/// An answer on its way. Dropped, it is not waited for any more.
+#[derive(Debug)]
+pub struct Answer {
+    door: Rc<Door>,
+    index: u32,
+    generation: u32,
+}
+
+impl Answer {
+    fn reply_to(&self) -> ReplyTo {
+        ReplyTo { core: self.door.core, ticket: u64::from(self.generation) << 32 | u64::from(self.index) }
+    }
+}
+
+impl Future for Answer {
+    type Output = Reply;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reply> {
+        let mut slots = self.door.slots.borrow_mut();
+        let state = &mut slots.slots[self.index as usize].state;
+        match std::mem::take(state) {
+            State::Answered(reply) => Poll::Ready(reply),
+            State::Free => unreachable!("polled after its answer"),
+            State::Waiting(_) => {
+                *state = State::Waiting(Some(context.waker().clone()));
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let Slots { slots, free } = &mut *self.door.slots.borrow_mut();
+        let slot = &mut slots[self.index as usize];
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.state = State::Free;
+        free.push(self.index);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{pin::pin, sync::Arc, task::Wake};
+
+    use super::*;
+    use crate::{model::{TenantId, MessageId, Wall, NodeId, Address}, shard::Cancelled};
+
+    struct Silent;
+
+    impl Wake for Silent {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    fn cancel(reply: ReplyTo) -> Ask {
+        let id = MessageId::new(Wall(1), NodeId(0), ShardId(0), Address::new(1, 1));
+        Ask::Cancel { reply, tenant: TenantId(0), id }
+    }
+
+    /// A door whose questions land in a list.
+    fn door() -> (Rc<Door>, Rc<RefCell<Vec<ReplyTo>>>) {
+        let asked = Rc::new(RefCell::new(Vec::new()));
+        let into = Rc::clone(&asked);
+        let send = move |_, ask| {
+            let Ask::Cancel { reply, .. } = ask else { return Err(ask) };
+            into.borrow_mut().push(reply);
+            Ok(())
+        };
+        (Door::new(3, Box::new(send)), asked)
+    }
+
+    fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(&Waker::from(Arc::new(Silent))))
+    }
+
+    #[test]
+    fn an_answer_finds_its_request() {
+        let (door, asked) = door();
+        let (mut first, mut second) = (pin!(door.ask(ShardId(0), cancel)), pin!(door.ask(ShardId(0), cancel)));
+        assert!(poll(first.as_mut()).is_pending() && poll(second.as_mut()).is_pending());
+        let tickets = asked.borrow().clone();
+        assert_eq!((tickets[0].core, door.waiting()), (3, 2));
+        door.deliver(tickets[1], Reply::Cancelled(Cancelled::Done));
+        door.deliver(tickets[1], Reply::Unreadable);
+        assert!(poll(first.as_mut()).is_pending());
+        assert_eq!(poll(second.as_mut()), Poll::Ready(Ok(Reply::Cancelled(Cancelled::Done))));
+        assert_eq!((door.waiting(), door.late()), (1, 1));
+    }
+
+    #[test]
+    fn who_went_leaves_nothing_behind() {
+        let (door, asked) = door();
+        for _ in 0..1_000 {
+            let mut gone = Box::pin(door.ask(ShardId(0), cancel));
+            assert!(poll(gone.as_mut()).is_pending());
+        }
+        assert_eq!((door.waiting(), door.slots.borrow().slots.len()), (0, 1));
+        let mut next = pin!(door.ask(ShardId(0), cancel));
+        assert!(poll(next.as_mut()).is_pending());
+        asked.borrow()[..1_000].iter().for_each(|ticket| door.deliver(*ticket, Reply::Unreadable));
+        assert!(poll(next.as_mut()).is_pending(), "a late answer is not taken for another's");
+        assert_eq!(door.late(), 1_000);
+    }
+}

@@ -1,0 +1,365 @@
+//! Every error of the API: its code, its status, whether trying again helps, and its page. Answers are RFC 9457
+//! `application/problem+json`. Knows no call: who meets an error says which it is and adds the detail.
+
+use hyper::{
+    Response, StatusCode,
+    header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+
+use super::{
+    body::{BodyError, ResponseBody},
+    json::Object,
+};
+use crate::{
+    admission::numbering::NumberError,
+    model::{Refusal, SenderId},
+};
+
+/// Whether the same request may succeed later, unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    /// Not before something is changed.
+    No,
+    /// Yes; with a key, without a second message.
+    Yes,
+}
+use Again::{No, Yes};
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])* $name:ident = $code:literal, $status:literal, $again:ident, $title:literal;)*) => {
+        /// What went wrong. The text of each is stable; its page is compiled in, so that none can be without one.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $($(#[doc = $doc])* #[doc = $title] $name,)*
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The stable text, as in the answer and in the name of its page.
+            pub const fn text(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            /// The HTTP status of a request that ends so.
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$name => $status,)* }
+            }
+
+            /// What it is, in a few words.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+
+            const fn again(self) -> Again {
+                match self { $(Self::$name => $again,)* }
+            }
+
+            /// Its page, as Markdown.
+            pub const fn page(self) -> &'static str {
+                match self { $(Self::$name => include_str!(concat!("../../docs/errors/", $code, ".md")),)* }
+            }
+        }
+    };
+}
+
+codes! {
+    MalformedJson = "malformed_json", 400, No, "What was sent is no JSON of the expected shape";
+    InvalidUtf8 = "invalid_utf8", 400, No, "What was sent is not UTF-8";
+    UnknownField = "unknown_field", 422, No, "There is no such field";
+    DuplicateField = "duplicate_field", 422, No, "A field stands there twice";
+    InvalidType = "invalid_type", 422, No, "A field's value is of the wrong type";
+    MissingField = "missing_field", 422, No, "A field is missing";
+    ConflictingFields = "conflicting_fields", 422, No, "Two fields exclude each other";
+    LineTooLarge = "line_too_large", 413, No, "One message is too large";
+    InvalidRecipient = "invalid_recipient", 422, No, "The recipient is no telephone number";
+    CountryNotAllowed = "country_not_allowed", 403, No, "The recipient's country is not open to you";
+    InvalidSender = "invalid_sender", 422, No, "The sender cannot be sent";
+    SenderNotAllowed = "sender_not_allowed", 403, No, "The sender is not among yours";
+    InvalidBody = "invalid_body", 422, No, "The body is empty or too long";
+    InvalidData = "invalid_data", 422, No, "The data is no base64, empty or too long";
+    InvalidUdh = "invalid_udh", 422, No, "The user data header is malformed";
+    Unencodable = "unencodable", 422, No, "A character has no place in the encoding asked for";
+    TooManyParts = "too_many_parts", 422, No, "The message takes more parts than allowed";
+    InvalidClass = "invalid_class", 422, No, "There is no such class";
+    InvalidKey = "invalid_key", 422, No, "The idempotency key is empty or too long";
+    InvalidTime = "invalid_time", 422, No, "A time is malformed or out of range";
+    InvalidEncoding = "invalid_encoding", 422, No, "There is no such encoding";
+    InvalidPartsMax = "invalid_parts_max", 422, No, "The number of parts is out of range";
+    InvalidTlvs = "invalid_tlvs", 422, No, "An SMPP parameter is malformed or reserved";
+    InvalidRef = "invalid_ref", 422, No, "The reference is too long";
+    InvalidTags = "invalid_tags", 422, No, "A tag is malformed or there are too many";
+    NoRoute = "no_route", 422, No, "No route leads to the recipient";
+    AlreadyExpired = "already_expired", 422, No, "The message would expire before it could leave";
+    KeyReused = "key_reused", 409, No, "The key was used with another content";
+    KeyWindowFull = "key_window_full", 503, Yes, "No more keys can be remembered for now";
+    OverQuota = "over_quota", 429, Yes, "Your rate or quota is used up";
+    QueueFull = "queue_full", 503, Yes, "The queue is full";
+    Draining = "draining", 503, Yes, "The server is stopping";
+    DiskFull = "disk_full", 503, Yes, "The disk is full";
+    Overloaded = "overloaded", 503, Yes, "The server is busy";
+    MalformedBody = "malformed_body", 400, No, "The body ended early or does not decode";
+    BodyTimeout = "body_timeout", 408, Yes, "The body came too slowly";
+    BodyTooLarge = "body_too_large", 413, No, "The body is too large";
+    TooManyMessages = "too_many_messages", 413, No, "The request holds too many messages";
+    UnsupportedMediaType = "unsupported_media_type", 415, No, "The body is of a type that is not read here";
+    UnsupportedEncoding = "unsupported_encoding", 415, No, "The body's compression is not read here";
+    NoMessages = "no_messages", 422, No, "The request holds no message";
+    NothingAccepted = "nothing_accepted", 422, No, "No message was accepted, for different reasons";
+    InvalidParameter = "invalid_parameter", 422, No, "A query parameter is unknown or malformed";
+    InvalidCursor = "invalid_cursor", 422, No, "The cursor is none of ours";
+    Unauthorized = "unauthorized", 401, No, "The key is missing or unknown";
+    Forbidden = "forbidden", 403, No, "Not with this key, or not from there";
+    NotFound = "not_found", 404, No, "There is nothing at this path";
+    MessageNotFound = "message_not_found", 404, No, "There is no such message";
+    MessageGone = "message_gone", 410, No, "The message's history is past its retention";
+    MethodNotAllowed = "method_not_allowed", 405, No, "The path does not take this method";
+    TooLateToCancel = "too_late_to_cancel", 409, No, "The message is under way or final";
+    Unreadable = "unreadable", 500, Yes, "The store could not be read";
+    Internal = "internal", 500, Yes, "The server made a mistake";
+}
+
+impl Code {
+    /// Whether the same request may succeed later, unchanged.
+    pub const fn retryable(self) -> bool {
+        match self.again() {
+            No => false,
+            Yes => true,
+        }
+    }
+
+    /// The code of that exact text.
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.text() == text)
+    }
+
+    /// Where its page stands on this server.
+    pub fn doc_url(self) -> String {
+        format!("/docs/errors/{}", self.text())
+    }
+}
+
+impl From<Refusal> for Code {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::QueueFull => Self::QueueFull,
+            Refusal::KeyWindowFull => Self::KeyWindowFull,
+            Refusal::KeyReused => Self::KeyReused,
+            Refusal::AlreadyExpired => Self::AlreadyExpired,
+            Refusal::Draining => Self::Draining,
+            Refusal::NoRoute => Self::NoRoute,
+            Refusal::OverQuota => Self::OverQuota,
+            Refusal::DiskFull => Self::DiskFull,
+        }
+    }
+}
+
+/// What is wrong with one message: a value, for a line's refusal is an outcome of the request, not its failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// Which.
+    pub code: Code,
+    /// The field that is to blame, if one is.
+    pub field: Option<String>,
+    /// What is wrong with it and what would be right; for people.
+    pub detail: String,
+}
+
+impl Flaw {
+    /// A flaw of a field.
+    pub fn of(code: Code, field: &str, detail: impl Into<String>) -> Self {
+        Self { code, field: Some(field.to_owned()), detail: detail.into() }
+    }
+
+    /// A flaw of the message as a whole.
+    pub fn whole(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, field: None, detail: detail.into() }
+    }
+
+    /// A number that is none, in a field.
+    pub fn number(field: &str, error: NumberError) -> Self {
+        Self::of(Code::InvalidRecipient, field, error.to_string())
+    }
+
+    /// A sender that the tenant may not use.
+    pub fn sender_not_allowed(sender: &SenderId) -> Self {
+        Self::of(Code::SenderNotAllowed, "from", format!("{sender} is not among the senders of this tenant"))
+    }
+
+    /// A shard's refusal.
+    pub fn refused(refusal: Refusal) -> Self {
+        let code = Code::from(refusal);
+        let field = match refusal {
+            Refusal::KeyReused | Refusal::KeyWindowFull => Some("key"),
+            Refusal::NoRoute => Some("to"),
+            Refusal::AlreadyExpired => Some("expires_at"),
+            Refusal::QueueFull | Refusal::Draining | Refusal::OverQuota | Refusal::DiskFull => None,
+        };
+        Self { code, field: field.map(str::to_owned), detail: code.title().to_owned() }
+    }
+
+    /// Its members, into an object that may hold others.
+    pub fn write(&self, object: &mut Object<'_>) {
+        object.text("code", self.code.text());
+        if let Some(field) = &self.field {
+            object.text("field", field);
+        }
+        object.text("detail", &self.detail).truth("retryable", self.code.retryable());
+    }
+}
+
+/// A whole request's failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Which.
+    pub code: Code,
+    /// What is wrong with this very request; for people.
+    pub detail: String,
+    /// The items that failed, by index.
+    pub items: Vec<(usize, Flaw)>,
+    /// Seconds until it is worth trying again; 0 says nothing.
+    pub retry_after_s: u32,
+    /// The methods that the path takes, for 405.
+    pub allow: Option<String>,
+}
+
+impl Problem {
+    /// A problem without items. What is worth trying again is so in a second, unless said otherwise.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        let retry_after_s = u32::from(matches!(code.status(), 429 | 503));
+        Self { code, detail: detail.into(), items: Vec::new(), retry_after_s, allow: None }
+    }
+
+    /// A path that does not take the method.
+    pub fn method_not_allowed(allow: String) -> Self {
+        let problem = Self::new(Code::MethodNotAllowed, format!("this path takes {allow}"));
+        Self { allow: Some(allow), ..problem }
+    }
+
+    /// The only message of a request, refused.
+    pub fn of_one(flaw: Flaw) -> Self {
+        let problem = Self::new(flaw.code, flaw.detail.clone());
+        Self { items: vec![(0, flaw)], ..problem }
+    }
+
+    /// The document of RFC 9457.
+    pub fn write(&self, request_id: &str, out: &mut Vec<u8>) {
+        let doc_url = self.code.doc_url();
+        let mut object = Object::begin(out);
+        object.text("type", &doc_url).text("title", self.code.title()).number("status", self.code.status());
+        object.text("detail", &self.detail).text("code", self.code.text());
+        object.truth("retryable", self.code.retryable()).text("request_id", request_id).text("doc_url", &doc_url);
+        if !self.items.is_empty() {
+            object.list("errors", &self.items, |out, (index, flaw)| {
+                let mut item = Object::begin(out);
+                item.number("index", *index as u64);
+                flaw.write(&mut item);
+                item.end();
+            });
+        }
+        object.end();
+    }
+
+    /// The answer.
+    pub fn answer(&self, request_id: &str) -> Response<ResponseBody> {
+        let mut body = Vec::with_capacity(512);
+        self.write(request_id, &mut body);
+        let mut answer = Response::new(ResponseBody::from(body));
+        *answer.status_mut() = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = answer.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.retry_after_s > 0 {
+            headers.insert(RETRY_AFTER, HeaderValue::from(self.retry_after_s));
+        }
+        if self.code == Code::Unauthorized {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(allow) = self.allow.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok()) {
+            headers.insert(ALLOW, allow);
+        }
+        answer
+    }
+}
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        let code = match error {
+            BodyError::TooLarge { .. } => Code::BodyTooLarge,
+            BodyError::Truncated | BodyError::Malformed | BodyError::BadEncoding => Code::MalformedBody,
+            BodyError::UnsupportedEncoding => Code::UnsupportedEncoding,
+            BodyError::Timeout => Code::BodyTimeout,
+            BodyError::NoRoom => Code::Overloaded,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::DeadLetterReason;
+
+    #[test]
+    fn every_code_has_a_page_under_its_own_name() {
+        for code in Code::ALL {
+            let page = code.page();
+            assert!(page.starts_with(&format!("# `{}`\n", code.text())), "{}", code.text());
+            assert!(page.contains(&format!("HTTP {}", code.status())), "{}: the status", code.text());
+            let retry = if code.retryable() { "Retry: yes" } else { "Retry: no" };
+            assert!(page.contains(retry), "{}: {retry}", code.text());
+            assert_eq!(Code::from_text(code.text()), Some(*code));
+        }
+    }
+
+    #[test]
+    fn every_reason_of_the_end_has_a_page() {
+        for reason in (0..=u8::MAX).filter_map(DeadLetterReason::from_index) {
+            let page = super::super::openapi::page(reason.code()).expect("page");
+            assert!(page.starts_with(&format!("# `{}`\n", reason.code())), "{}", reason.code());
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_the_same_on_both_floors() {
+        for refusal in [
+            Refusal::QueueFull,
+            Refusal::KeyWindowFull,
+            Refusal::KeyReused,
+            Refusal::AlreadyExpired,
+            Refusal::Draining,
+            Refusal::NoRoute,
+            Refusal::OverQuota,
+            Refusal::DiskFull,
+        ] {
+            let code = Code::from(refusal);
+            let says = (code.text(), code.status(), code.retryable());
+            assert_eq!(says, (refusal.code(), refusal.status(), refusal.retryable()));
+        }
+    }
+
+    #[test]
+    fn a_problem_is_a_whole_document() {
+        let flaw = Flaw::of(Code::InvalidRecipient, "to", "no \"number\"");
+        let mut out = Vec::new();
+        Problem::of_one(flaw).write("r1", &mut out);
+        let expected = concat!(
+            r#"{"type":"/docs/errors/invalid_recipient","title":"The recipient is no telephone number","status":422,"#,
+            r#""detail":"no \"number\"","code":"invalid_recipient","retryable":false,"request_id":"r1","#,
+            r#""doc_url":"/docs/errors/invalid_recipient","errors":[{"index":0,"code":"invalid_recipient","#,
+            r#""field":"to","detail":"no \"number\"","retryable":false}]}"#
+        );
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+    }
+
+    #[test]
+    fn what_is_ours_or_your_quota_says_when_to_come_back() {
+        for code in Code::ALL {
+            let headers = Problem::new(*code, "").answer("r").headers().clone();
+            assert_eq!(headers.contains_key(RETRY_AFTER), matches!(code.status(), 429 | 503), "{code:?}");
+            assert_eq!(headers.contains_key(WWW_AUTHENTICATE), code.status() == 401);
+        }
+        let answer = Problem::method_not_allowed("GET, DELETE".to_owned()).answer("r");
+        assert_eq!(answer.headers()[ALLOW], "GET, DELETE");
+    }
+}

@@ -1,0 +1,295 @@
+//! Connections of one core: accepted within limits, served by hyper's HTTP/1, watched by a sweeper, ended in order.
+//! Knows connections and requests as hyper hands them over; what is asked and answered is the [`Handler`]'s.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_lite::future;
+use futures_rustls::TlsAcceptor;
+use hyper::{
+    Request, Response,
+    body::{Body, Frame, Incoming, SizeHint},
+    rt::Write,
+    server::conn::http1,
+    service::service_fn,
+};
+use rustls::ServerConfig;
+
+use super::{
+    body::{Aborted, RequestBody, ResponseBody},
+    limits::Limits,
+    sweeper::{Counters, Overdue, Phase, SWEEP, Sweeper, Watch},
+    transport::Transport,
+};
+use crate::runtime::{
+    executor::{self, OnPanic},
+    net::{Listener, Socket, Stream},
+};
+
+/// Until descriptors or memory may be there again.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// What hyper may read ahead or hold back per connection; larger reads of large bodies no longer pay above it.
+const BUFFER_BYTES_MAX: usize = 32 << 10;
+
+const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+const TOO_MANY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// What answers requests; one per core, shared by its connections.
+pub trait Handler: 'static {
+    /// Answers one request. A client that only ended its own side still gets the answer; but the future is dropped
+    /// where it stands when the connection is reset or cut, so whatever must happen regardless belongs to a task of
+    /// its own. A panic costs the client its connection.
+    fn handle(self: Rc<Self>, request: Request<RequestBody>) -> impl Future<Output = Response<ResponseBody>>;
+}
+
+/// The HTTP door of one core.
+#[derive(Debug)]
+pub struct Server {
+    sweeper: Rc<Sweeper>,
+    listeners: Vec<Rc<Listener>>,
+}
+
+impl Server {
+    /// Accepts from `listeners` (under TLS if `tls` is given) until [`Self::drain`]. Runs on the calling executor.
+    pub fn start<H: Handler>(
+        listeners: Vec<Listener>,
+        tls: Option<Arc<ServerConfig>>,
+        handler: Rc<H>,
+        limits: Limits,
+    ) -> Self {
+        let sweeper = Sweeper::new(limits);
+        let listeners: Vec<Rc<Listener>> = listeners.into_iter().map(Rc::new).collect();
+        let tls = tls.map(TlsAcceptor::from);
+        sweeper.sweep(tick_ms());
+        executor::spawn(OnPanic::Abort, "http sweeper", sweep(Rc::clone(&sweeper)));
+        for listener in &listeners {
+            let accepting = accept(Rc::clone(listener), tls.clone(), Rc::clone(&handler), Rc::clone(&sweeper));
+            executor::spawn(OnPanic::Abort, "http accept", accepting);
+        }
+        Self { sweeper, listeners }
+    }
+
+    /// Open connections.
+    pub fn open(&self) -> usize {
+        self.sweeper.open()
+    }
+
+    /// What happened since the start.
+    pub fn counters(&self) -> Counters {
+        self.sweeper.counters()
+    }
+
+    /// Accepts no more, closes idle connections, lets answers in hand be given, and after `within` cuts off the rest;
+    /// says how many those were.
+    pub async fn drain(&self, within: Duration) -> usize {
+        self.listeners.iter().for_each(|listener| listener.close());
+        self.sweeper.drain();
+        let until = executor::now().mono.after_ns(u64::try_from(within.as_nanos()).unwrap_or(u64::MAX));
+        while self.sweeper.unfinished() > 0 && executor::now().mono < until {
+            executor::sleep(executor::HEARTBEAT).await;
+        }
+        let cut = self.sweeper.unfinished();
+        self.sweeper.cut();
+        while self.open() > 0 {
+            executor::sleep(executor::HEARTBEAT).await;
+        }
+        cut
+    }
+}
+
+fn tick_ms() -> u64 {
+    executor::now().mono.0 / 1_000_000
+}
+
+/// Ends with the last connection after the drain began.
+async fn sweep(sweeper: Rc<Sweeper>) {
+    while !(sweeper.is_draining() && sweeper.open() == 0) {
+        executor::sleep(SWEEP).await;
+        sweeper.sweep(tick_ms());
+    }
+}
+
+async fn accept<H: Handler>(listener: Rc<Listener>, tls: Option<TlsAcceptor>, handler: Rc<H>, sweeper: Rc<Sweeper>) {
+    loop {
+        let socket = match listener.accept().await {
+            Ok(socket) => socket,
+            Err(_) if sweeper.is_draining() => return,
+            Err(error) => {
+                back_off(&error, &sweeper).await;
+                continue;
+            }
+        };
+        if sweeper.is_draining() {
+            return;
+        }
+        sweeper.count(|counters| counters.accepted += 1);
+        match sweeper.watch() {
+            Some(watch) => {
+                let open = Open { watch };
+                executor::spawn(
+                    OnPanic::Survive,
+                    "http connection",
+                    serve(socket, tls.clone(), Rc::clone(&handler), open),
+                );
+            }
+            None => turn_away(&socket, tls.is_some(), &sweeper),
+        }
+        executor::yield_if_needed().await;
+    }
+}
+
+/// What befell one connection before it was accepted is over; what is short stays short for a while.
+async fn back_off(error: &io::Error, sweeper: &Sweeper) {
+    if let Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) = error.raw_os_error() {
+        sweeper.count(|counters| counters.accept_backoffs += 1);
+        tracing::warn!(%error, "cannot accept connections");
+        executor::sleep(ACCEPT_BACKOFF).await;
+    } else {
+        tracing::debug!(%error, "a connection was lost before it was accepted");
+        executor::yield_now().await;
+    }
+}
+
+fn turn_away(socket: &Socket, tls: bool, sweeper: &Sweeper) {
+    sweeper.count(|counters| counters.turned_away += 1);
+    if !tls {
+        let _ = socket.write_now(TOO_MANY);
+    }
+}
+
+/// A connection's place, given back also when its task panics.
+#[derive(Debug)]
+struct Open {
+    watch: Rc<Watch>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.watch.sweeper().release(&self.watch);
+    }
+}
+
+async fn serve<H: Handler>(socket: Socket, tls: Option<TlsAcceptor>, handler: Rc<H>, open: Open) {
+    let watch = &open.watch;
+    let Ok(peer) = socket.peer() else { return };
+    let stream = match tls {
+        None => Stream::Plain(socket),
+        Some(tls) => match handshake(&tls, socket, watch).await {
+            Some(stream) => stream,
+            None => return,
+        },
+    };
+    let service = service_fn(|request: Request<Incoming>| {
+        let (handler, watch) = (Rc::clone(&handler), Rc::clone(watch));
+        async move {
+            watch.note_request();
+            let (head, incoming) = request.into_parts();
+            let body = RequestBody::new(incoming, &head.headers, peer, Rc::clone(&watch));
+            let answer = handler.handle(Request::from_parts(head, body)).await;
+            Ok::<_, Infallible>(answer.map(|body| Answer { body, watch }))
+        }
+    });
+    let transport = Transport::new(stream, Rc::clone(watch));
+    let mut connection = parser(watch.sweeper().limits()).serve_connection(transport, service);
+    let mut told = false;
+    let ended = future::poll_fn(|context| {
+        watch.listen(context.waker());
+        if let Some(overdue) = watch.overdue() {
+            return Poll::Ready(Err(overdue));
+        }
+        if watch.sweeper().is_draining() && !std::mem::replace(&mut told, true) {
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        Pin::new(&mut connection).poll(context).map(Ok)
+    })
+    .await;
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            watch.sweeper().count(|counters| counters.broken += 1);
+            tracing::debug!(%error, %peer, "connection broken");
+        }
+        Err(Overdue::Header) if watch.phase() == Phase::Header => say_too_late(connection.into_parts().io, watch).await,
+        Err(Overdue::Header | Overdue::Body | Overdue::Idle | Overdue::Write | Overdue::Linger | Overdue::Drain) => {}
+    }
+}
+
+fn parser(limits: &Limits) -> http1::Builder {
+    let mut parser = http1::Builder::new();
+    parser
+        .half_close(true)
+        .max_header_size(limits.header_bytes_max)
+        .max_buf_size(BUFFER_BYTES_MAX.max(limits.header_bytes_max));
+    parser
+}
+
+/// None when it failed or took too long.
+async fn handshake(tls: &TlsAcceptor, socket: Socket, watch: &Watch) -> Option<Stream> {
+    let overdue = future::poll_fn(|context| {
+        watch.listen(context.waker());
+        watch.overdue().map_or(Poll::Pending, |_| Poll::Ready(None))
+    });
+    let shaken = async { Some(tls.accept(socket).await) };
+    match future::or(overdue, shaken).await {
+        Some(Ok(stream)) => Some(Stream::Tls(Box::new(stream.into()))),
+        Some(Err(error)) => {
+            watch.sweeper().count(|counters| counters.handshakes_failed += 1);
+            tracing::debug!(%error, "handshake failed");
+            None
+        }
+        None => None,
+    }
+}
+
+async fn say_too_late(mut transport: Transport, watch: &Watch) {
+    transport.say_now(TOO_LATE);
+    let ended = async {
+        // The peer may be gone: nothing depends on how this ends.
+        let _ = future::poll_fn(|context| Pin::new(&mut transport).poll_shutdown(context)).await;
+    };
+    future::or(ended, executor::sleep(Duration::from_millis(watch.sweeper().limits().linger_ms))).await;
+}
+
+/// An answer's body that tells when the socket has all of it.
+struct Answer {
+    body: ResponseBody,
+    watch: Rc<Watch>,
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Aborted;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.watch.note_answer();
+    }
+}
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

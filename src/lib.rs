@@ -1,0 +1,12 @@
+//! Stentor: takes messages over HTTP, keeps every one that it acknowledged, and hands each to a carrier at exactly the
+//! pace that the carrier permits. The floors and rooms are in `docs/ARCHITECTURE.md`; a room imports only lower floors.
+
+pub mod admission;
+pub mod delivery;
+pub mod model;
+pub mod queue;
+pub mod routing;
+pub mod shard;
+pub mod smpp;
+pub mod store;
+pub mod traffic;

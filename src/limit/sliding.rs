@@ -1,0 +1,205 @@
+//! A limit in parts per sliding second, judged on the instants of write.
+//!
+//! Knows: when parts left, at most how many may leave now, and when the next one may. Refuses to know binds, windows,
+//! priorities. It is told the time; two limits are combined by taking the lesser allowance and charging both.
+//!
+//! Invariants:
+//! 1. In any half-open interval of [`WINDOW_NS`] at most R parts are admitted, whatever the calls' jitter, whatever was
+//!    changed in between, except those that the caller itself reported by [`SlidingLimit::charge`].
+//! 2. An instant on record is never earlier than the true one, and at most [`MERGE_NS`] later.
+//! 3. Memory is bound by the window, not by R: instants are kept as runs, at most `WINDOW_NS / MERGE_NS` of them and one
+//!    for each part below that.
+//!
+//! Exactness comes from the record of instants; evenness from a schedule on top of it (the generic cell rate algorithm,
+//! ITU-T I.371 annex A), whose steps are counted in quanta, so that a link wakes at most a thousand times a second
+//! and writes several parts at once.
+
+use std::collections::VecDeque;
+
+use crate::model::Mono;
+
+/// One second and a guard: the time that may pass between our taking an instant and the octets being on the wire.
+pub const WINDOW_NS: u64 = 1_000_000_000 + GUARD_NS;
+
+/// See [`WINDOW_NS`].
+pub const GUARD_NS: u64 = 10_000_000;
+
+/// The schedule moves in steps of this length.
+pub const QUANTUM_NS: u64 = 1_000_000;
+
+/// How far the schedule may lie behind: what a late call may make up for, and the burst after idleness.
+const LATENESS_NS: u64 = 10_000_000;
+
+/// Instants closer than this share one entry, under the latest of them.
+const MERGE_NS: u64 = 250_000;
+
+const _: () = assert!(MERGE_NS < QUANTUM_NS && QUANTUM_NS < LATENESS_NS && LATENESS_NS <= GUARD_NS);
+
+/// At most R parts in any second. Lives on the core of the link that owns it.
+#[derive(Clone, Debug)]
+pub struct SlidingLimit {
+    rate: u32,
+    /// Time between two parts on the schedule; rounded down, for the record of instants is what is exact.
+    interval_ns: u64,
+    /// When the next part is due on the schedule.
+    due: Mono,
+    silent_until: Mono,
+    runs: VecDeque<Run>,
+    /// Parts in `runs`.
+    counted: u64,
+    /// Parts taken that have not reached the wire in time; they count as if they left now.
+    stalled: u32,
+    latest: Mono,
+}
+
+/// Parts that left at nearly the same instant.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    first: Mono,
+    latest: Mono,
+    parts: u64,
+}
+
+impl SlidingLimit {
+    /// `rate` parts per second; 0 is taken as 1, for a limit of nothing is a pause and said otherwise.
+    pub fn new(rate: u32) -> Self {
+        let rate = rate.max(1);
+        Self {
+            rate,
+            interval_ns: interval(rate),
+            due: Mono(0),
+            silent_until: Mono(0),
+            runs: VecDeque::new(),
+            counted: 0,
+            stalled: 0,
+            latest: Mono(0),
+        }
+    }
+
+    /// Parts per second.
+    pub const fn rate(&self) -> u32 {
+        self.rate
+    }
+
+    /// Another rate from now on; what has left stays on record and counts against it.
+    pub fn set_rate(&mut self, rate: u32) {
+        self.rate = rate.max(1);
+        self.interval_ns = interval(self.rate);
+        self.due = self.due.min(self.latest.after_ns(self.interval_ns));
+    }
+
+    /// Nothing leaves before `until`. An earlier end than one already said changes nothing.
+    pub fn silence(&mut self, until: Mono) {
+        self.silent_until = self.silent_until.max(until);
+    }
+
+    /// How many parts may leave at `now`.
+    pub fn allowance(&mut self, now: Mono) -> u32 {
+        let now = self.forget(now);
+        if now < self.silent_until {
+            return 0;
+        }
+        let room = self.room();
+        let step = quantum_of(now);
+        let due = self.due.0.max(step.saturating_sub(LATENESS_NS));
+        if room == 0 || due > step {
+            return 0;
+        }
+        let scheduled = (step - due) / self.interval_ns + 1;
+        u32::try_from(scheduled).unwrap_or(u32::MAX).min(room)
+    }
+
+    /// Takes `parts` at `now`, all or none.
+    pub fn take(&mut self, parts: u32, now: Mono) -> bool {
+        if parts == 0 {
+            return true;
+        }
+        if self.allowance(now) < parts {
+            return false;
+        }
+        let from = self.due.0.max(quantum_of(self.latest).saturating_sub(LATENESS_NS));
+        self.due = Mono(from.saturating_add(self.interval_ns.saturating_mul(u64::from(parts))));
+        self.record(parts);
+        true
+    }
+
+    /// When at least one part may leave, as far as can be told at `now`; `now` itself if one may.
+    pub fn next_at(&mut self, now: Mono) -> Mono {
+        if self.allowance(now) > 0 {
+            return now;
+        }
+        let mut wanted = (self.counted + u64::from(self.stalled) + 1).saturating_sub(u64::from(self.rate));
+        let mut free = Mono(0);
+        for run in &self.runs {
+            if wanted == 0 {
+                break;
+            }
+            free = run.latest.after_ns(WINDOW_NS);
+            wanted = wanted.saturating_sub(run.parts);
+        }
+        let due = Mono(self.due.0.div_ceil(QUANTUM_NS).saturating_mul(QUANTUM_NS));
+        // All that is on record would not suffice: the stalled parts must go first, and their end is announced.
+        let blocked = if wanted > 0 { self.latest.after_ns(WINDOW_NS) } else { Mono(0) };
+        free.max(due).max(blocked).max(self.silent_until).max(self.latest.after_ns(1))
+    }
+
+    /// How many parts were taken but are still not written although the guard is over. They count as leaving now
+    /// until they are [charged](Self::charge), and this is set anew.
+    pub fn set_stalled(&mut self, parts: u32) {
+        self.stalled = parts;
+    }
+
+    /// Parts that were taken earlier have reached the wire only now: they count a second time, at `now`. Too much rather
+    /// than too little: which of the recorded instants were theirs is not known.
+    pub fn charge(&mut self, parts: u32, now: Mono) {
+        self.forget(now);
+        if parts > 0 {
+            self.record(parts);
+        }
+    }
+
+    /// Parts on record in the window that ends at `now`.
+    pub fn used(&mut self, now: Mono) -> u32 {
+        self.forget(now);
+        u32::try_from(self.counted).unwrap_or(u32::MAX)
+    }
+
+    fn room(&self) -> u32 {
+        let used = self.counted + u64::from(self.stalled);
+        u32::try_from(u64::from(self.rate).saturating_sub(used)).unwrap_or(u32::MAX)
+    }
+
+    /// Drops what has left the window; returns the time, which never runs back here.
+    fn forget(&mut self, now: Mono) -> Mono {
+        self.latest = self.latest.max(now);
+        while let Some(run) = self.runs.front() {
+            if self.latest.since(run.latest) < WINDOW_NS {
+                break;
+            }
+            self.counted -= run.parts;
+            self.runs.pop_front();
+        }
+        self.latest
+    }
+
+    fn record(&mut self, parts: u32) {
+        let (now, parts) = (self.latest, u64::from(parts));
+        self.counted += parts;
+        match self.runs.back_mut() {
+            Some(run) if now.since(run.first) < MERGE_NS => {
+                run.latest = now;
+                run.parts += parts;
+            }
+            Some(_) | None => self.runs.push_back(Run { first: now, latest: now, parts }),
+        }
+    }
+}
+
+const fn interval(rate: u32) -> u64 {
+    let interval = WINDOW_NS / rate as u64;
+    if interval == 0 { 1 } else { interval }
+}
+
+const fn quantum_of(at: Mono) -> u64 {
+    at.0 / QUANTUM_NS * QUANTUM_NS
+}

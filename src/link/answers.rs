@@ -1,0 +1,201 @@
+//! What became of parts: from responses, lost connections and our own decisions to outcomes.
+//!
+//! Each part handed over leaves through [`Link::conclude`] exactly once.
+
+use crate::model::{Mono, Now};
+use crate::smpp::receipt_id::id_key;
+use crate::smpp::session::Answer as Response;
+use crate::smpp::status::ErrorClass;
+use crate::traffic::{Answer, NotWritten, Outcome, Span, Unanswered};
+
+use super::Link;
+use super::breaker::{Breaker, BreakerTurn};
+use super::event::{Alarm, BindId, LinkEffect, SessionLoss};
+use super::held::Held;
+use super::leg::PartToken;
+use super::prepared::Index;
+
+/// How a submit ended that has no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It certainly did not leave.
+    NotWritten(NotWritten),
+    /// Nobody knows.
+    Unanswered(Unanswered),
+}
+
+impl Link {
+    /// A submit was answered.
+    pub(super) fn handle_answer(&mut self, bind: BindId, response: &Response<'_, PartToken>, now: Now) {
+        if response.late {
+            self.counters.late_responses += 1;
+            return;
+        }
+        let class = match (self.options.class_of(response.status), response.nacked) {
+            (None, true) => Some(ErrorClass::OurBug),
+            (class, _) => class,
+        };
+        match class {
+            None => self.handle_accepted(response),
+            Some(ErrorClass::Throttle) => self.handle_throttled(bind, response, now),
+            Some(class) => self.handle_refused(bind, response, class, now),
+        }
+    }
+
+    fn handle_accepted(&mut self, response: &Response<'_, PartToken>) {
+        let written_at = Mono(response.queued_at_ns);
+        self.counters.accepted += 1;
+        self.flow.handle_accepted(written_at);
+        self.close_breaker(Breaker::handle_accepted);
+        let PartToken { index, part } = response.token;
+        let Some(held) = self.prepared.get_mut(index) else { return };
+        held.parts.handle_settled(true);
+        let shard = held.shard;
+        if !response.message_id.is_empty() {
+            self.ids.insert(id_key(self.id_seed(), response.message_id), shard);
+        }
+        self.conclude(index, part, Answer::Accepted(Span::default()), written_at, response.message_id);
+        self.finish(index);
+    }
+
+    fn handle_refused(&mut self, bind: BindId, response: &Response<'_, PartToken>, class: ErrorClass, now: Now) {
+        let status = response.status.0;
+        self.counters.refused += 1;
+        self.counters.count_status(status);
+        let PartToken { index, part } = response.token;
+        if let Some(held) = self.prepared.get_mut(index) {
+            held.stopped = true;
+            held.parts.handle_settled(false);
+            self.conclude(index, part, Answer::Refused(status), Mono(response.queued_at_ns), &[]);
+            self.prepared.pull_out(index);
+            self.answer_unsent(index, NotWritten::SiblingRefused);
+        }
+        match class {
+            ErrorClass::Session => self.lose(bind, SessionLoss::NotBound),
+            ErrorClass::Credential | ErrorClass::OurBug => {
+                if class == ErrorClass::OurBug {
+                    self.effects.push_back(LinkEffect::Alarm(Alarm::Unreadable { bind, status }));
+                }
+                if self.breaker.handle_refused(now.mono) == Some(BreakerTurn::Opened) {
+                    self.effects.push_back(LinkEffect::Alarm(Alarm::BreakerOpened { status }));
+                }
+            }
+            ErrorClass::Throttle | ErrorClass::Transient | ErrorClass::PermanentMessage | ErrorClass::Unknown => {
+                self.close_breaker(Breaker::handle_other);
+            }
+        }
+    }
+
+    /// Too fast: the part goes back before its followers; it consumes no attempt and ends only with the message's time.
+    fn handle_throttled(&mut self, bind: BindId, response: &Response<'_, PartToken>, now: Now) {
+        self.counters.throttled += 1;
+        self.close_breaker(Breaker::handle_other);
+        self.counters.count_status(response.status.0);
+        self.flow.handle_throttled(Mono(response.queued_at_ns), now.mono);
+        let obstacle = self.obstacle();
+        let ready = self.leg(bind).is_some_and(|leg| leg.ready && !leg.give_up);
+        let PartToken { index, part } = response.token;
+        let flying = self.prepared.is_flying(index);
+        let Some(held) = self.prepared.get_mut(index) else { return };
+        held.parts.handle_thrown_back(part);
+        let end = match obstacle {
+            _ if held.is_expired(now.wall) => Some(NotWritten::Expired),
+            _ if held.stopped => Some(NotWritten::SiblingRefused),
+            Some(why) => Some(why),
+            None if ready || held.parts.is_untouched() => None,
+            None => Some(NotWritten::ConnectionLost),
+        };
+        match end {
+            Some(why) => {
+                self.prepared.pull_out(index);
+                self.answer_unsent(index, why);
+            }
+            None if flying => self.prepared.put(bind.0, index),
+            None => {}
+        }
+    }
+
+    /// A submit ended without a response.
+    pub(super) fn handle_end(&mut self, token: PartToken, end: End) {
+        let PartToken { index, part } = token;
+        let Some(held) = self.prepared.get_mut(index) else { return };
+        let (answer, written_at) = match end {
+            End::NotWritten(why) => (Answer::NotWritten(why), Mono(0)),
+            End::Unanswered(why) => (Answer::Unanswered(why), held.sent_at),
+        };
+        held.parts.handle_settled(matches!(end, End::Unanswered(_)));
+        self.conclude(index, part, answer, written_at, &[]);
+        self.finish(index);
+    }
+
+    /// Answers all of a message that was not sent; the message stands in no queue, and is gone when nothing of it is
+    /// under way.
+    pub(super) fn answer_unsent(&mut self, index: Index, why: NotWritten) {
+        while let Some(part) = self.prepared.get_mut(index).and_then(Held::take_unsent) {
+            self.conclude(index, part, Answer::NotWritten(why), Mono(0), &[]);
+        }
+        self.prepared.fly(index);
+        self.finish(index);
+    }
+
+    /// The message, or what is left of it, cannot be coded; it stands in no queue.
+    pub(super) fn answer_unencodable(&mut self, index: Index) {
+        let Some(held) = self.prepared.get_mut(index) else { return };
+        held.replan();
+        if let Some(part) = held.take_unsent() {
+            self.conclude(index, part, Answer::Unencodable, Mono(0), &[]);
+        }
+        self.answer_unsent(index, NotWritten::SiblingRefused);
+    }
+
+    /// Answers everything that is not sent.
+    pub(super) fn reject_all(&mut self, why: NotWritten, now: Now) {
+        if self.prepared.unsent() == (0, 0) {
+            return;
+        }
+        for index in self.prepared.take_all_unsent() {
+            let expired = |held: &mut Held| held.parts.is_untouched() && held.is_expired(now.wall);
+            let why = if self.prepared.get_mut(index).is_some_and(expired) { NotWritten::Expired } else { why };
+            self.answer_unsent(index, why);
+        }
+    }
+
+    /// A connection that cannot submit gives back what it has not begun; what it has begun ends here.
+    pub(super) fn release(&mut self, bind: BindId) {
+        for index in self.prepared.release(bind.0) {
+            self.answer_unsent(index, NotWritten::ConnectionLost);
+        }
+    }
+
+    /// Forgets a message of which nothing is left to wait for.
+    fn finish(&mut self, index: Index) {
+        if self.prepared.get_mut(index).is_some_and(Held::is_over) {
+            self.prepared.remove(index);
+        }
+    }
+
+    /// The one way out: tells the shard what became of one part.
+    fn conclude(&mut self, index: Index, part: u8, answer: Answer, written_at: Mono, id: &[u8]) {
+        let Some(held) = self.prepared.get_mut(index) else { return };
+        match answer {
+            Answer::Accepted(_) | Answer::Refused(_) => {}
+            Answer::NotWritten(_) => self.counters.not_written += 1,
+            Answer::Unanswered(_) => self.counters.unanswered += 1,
+            Answer::Unencodable => self.counters.unencodable += 1,
+        }
+        let (address, attempt, parts) = (held.submit.address, held.submit.attempt, held.total());
+        let outcome = Outcome { address, attempt, part, parts, answer, written_at };
+        self.outbox.push_outcome(held.shard, outcome, id);
+    }
+
+    pub(super) fn close_breaker(&mut self, by: fn(&mut Breaker) -> Option<BreakerTurn>) {
+        if by(&mut self.breaker) == Some(BreakerTurn::Closed) {
+            self.effects.push_back(LinkEffect::Alarm(Alarm::BreakerClosed));
+        }
+    }
+
+    /// Keys of the id table need only agree within this link.
+    pub(super) fn id_seed(&self) -> u64 {
+        u64::from(self.options.group.0)
+    }
+}

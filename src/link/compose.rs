@@ -1,0 +1,200 @@
+//! From a message to the `submit_sm` of one of its parts.
+//!
+//! Knows the carrier's codings, numbering and optional parameters, and keeps the buffers that every part reuses. Refuses
+//! to know sessions and which part is due.
+
+use std::borrow::Cow;
+
+use crate::model::sender::SenderForm;
+use crate::model::{Content, Encoding, Head, Msisdn, SenderId, Wall};
+use crate::smpp::analyse::Encoding as TextEncoding;
+use crate::smpp::coding::{Alphabet, DataCoding, DefaultAlphabet};
+use crate::smpp::pdu::{Address, EsmClass, ShortMessage};
+use crate::smpp::split::{Body, CarrierText, Content as Spoken, Part, Plan, Position, Segments};
+use crate::smpp::time_format::{SmppTime, TIME_OCTETS};
+use crate::smpp::tlv::{TlvTag, TlvWriter, Tlvs};
+use crate::smpp::transliterate::transliterate;
+use crate::smpp::udh::Header;
+
+use super::options::{CarrierEncoding, Numbering, Options, TonNpi};
+
+/// The content cannot be said to this carrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unencodable;
+
+/// Which part of which message is to be composed.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The message's fixed part.
+    pub head: &'a Head,
+    /// The rest of it.
+    pub content: &'a Content<'a>,
+    /// Shared by its parts.
+    pub reference: u16,
+    /// What [`plan`] decided.
+    pub plan: Plan,
+    /// Where an earlier part ended; the beginning is always right, only slower.
+    pub position: Position,
+    /// From 1.
+    pub number: u8,
+    /// For the validity that is left.
+    pub now: Wall,
+}
+
+/// Buffers of one link.
+#[derive(Debug, Default)]
+pub struct Composer {
+    user_data: Vec<u8>,
+    tlvs: Vec<u8>,
+    digits: [u8; 15],
+    validity: [u8; TIME_OCTETS],
+}
+
+/// Decides how a message is coded and cut; walks its text.
+pub fn plan(head: &Head, content: &Content<'_>, options: &Options) -> Result<Plan, Unencodable> {
+    let text = spoken_text(head, content, options)?;
+    let spoken = spoken(head, content, text.as_deref(), options)?;
+    Plan::new(&spoken, &carrier_text(head, options)).map_err(|_| Unencodable)
+}
+
+impl Composer {
+    /// The PDU and the position behind the part. Borrows the buffers until the next call.
+    pub fn compose<'c>(
+        &'c mut self,
+        wanted: &Wanted<'c>,
+        options: &'c Options,
+    ) -> Result<(ShortMessage<'c>, Position), Unencodable> {
+        let Wanted { head, content, plan, .. } = *wanted;
+        let text = spoken_text(head, content, options)?;
+        let spoken = spoken(head, content, text.as_deref(), options)?;
+        let mut segments = Segments::new(spoken, plan, wanted.reference).resumed(wanted.position);
+        segments.skip_to(wanted.number);
+        let part = segments.next_into(&mut self.user_data).filter(|part| part.number == wanted.number);
+        let part = part.ok_or(Unencodable)?;
+        self.write_tlvs(&part, content, options);
+        let has_validity = options.validity && self.write_validity(head.expires_at, wanted.now);
+        let digits = head.to.write_digits(&mut self.digits).as_bytes();
+        let message = ShortMessage {
+            service_type: &options.service_type,
+            source: source(&content.from, &options.numbering),
+            destination: address(options.numbering.recipient, digits),
+            esm_class: EsmClass(part.esm_class()),
+            validity_period: if has_validity { &self.validity } else { &[] },
+            registered_delivery: if head.receipt { options.registered_delivery } else { 0 },
+            data_coding: data_coding(&plan, head, options).0,
+            short_message: if part.in_payload { &[] } else { &self.user_data },
+            tlvs: Tlvs::new(&self.tlvs),
+            ..ShortMessage::default()
+        };
+        Ok((message, segments.position()))
+    }
+
+    fn write_tlvs(&mut self, part: &Part, content: &Content<'_>, options: &Options) {
+        self.tlvs.clear();
+        let mut writer = TlvWriter::new(&mut self.tlvs);
+        if let Some(sar) = part.sar {
+            writer.u16(TlvTag::SAR_MSG_REF_NUM, sar.reference);
+            writer.u8(TlvTag::SAR_TOTAL_SEGMENTS, sar.total);
+            writer.u8(TlvTag::SAR_SEGMENT_SEQNUM, sar.number);
+        }
+        let own = Tlvs::new(content.tlvs);
+        for tlv in Tlvs::new(&options.tlvs).iter().flatten() {
+            if own.find(tlv.tag).is_none() {
+                writer.octets(tlv.tag, tlv.value);
+            }
+        }
+        if part.in_payload {
+            writer.octets(TlvTag::MESSAGE_PAYLOAD, &self.user_data);
+        }
+        self.tlvs.extend_from_slice(content.tlvs);
+    }
+
+    /// Relative, so that the carrier's clock does not matter, as far as that form reaches; then absolute.
+    fn write_validity(&mut self, expires_at: Wall, now: Wall) -> bool {
+        if expires_at == Wall(0) {
+            return false;
+        }
+        let seconds = (expires_at.since(now) / 1_000).max(1);
+        let unix_ms = i64::try_from(expires_at.0).unwrap_or(i64::MAX);
+        let written = SmppTime::Relative { seconds }.write().or_else(|_| SmppTime::Absolute { unix_ms }.write());
+        if let Ok(text) = written {
+            self.validity = text;
+        }
+        written.is_ok()
+    }
+}
+
+/// The text as it will be said; none for octets.
+fn spoken_text<'a>(
+    head: &Head,
+    content: &Content<'a>,
+    options: &Options,
+) -> Result<Option<Cow<'a, str>>, Unencodable> {
+    if head.encoding == Encoding::Binary {
+        return Ok(None);
+    }
+    let text = std::str::from_utf8(content.body).map_err(|_| Unencodable)?;
+    let plain = options.transliterate && head.encoding != Encoding::Ucs2;
+    Ok(Some(if plain { transliterate(text) } else { Cow::Borrowed(text) }))
+}
+
+fn spoken<'a>(
+    head: &Head,
+    content: &Content<'a>,
+    text: Option<&'a str>,
+    options: &Options,
+) -> Result<Spoken<'a>, Unencodable> {
+    let encoding = match (head.encoding, options.encoding) {
+        (Encoding::Gsm7, _) | (Encoding::Auto, CarrierEncoding::Gsm7) => TextEncoding::Gsm7,
+        (Encoding::Ucs2, _) | (Encoding::Auto, CarrierEncoding::Ucs2) => TextEncoding::Ucs2,
+        (Encoding::Auto, CarrierEncoding::Auto | CarrierEncoding::Latin1) | (Encoding::Binary, _) => TextEncoding::Auto,
+    };
+    let body = match text {
+        Some(text) => Body::Text(text),
+        None => Body::Binary(content.body),
+    };
+    let header = Header::check(content.udh).map_err(|_| Unencodable)?;
+    Ok(Spoken { body, header, encoding, flash: head.flash })
+}
+
+fn says_latin1(head: &Head, options: &Options) -> bool {
+    head.encoding == Encoding::Auto && options.encoding == CarrierEncoding::Latin1
+}
+
+fn carrier_text(head: &Head, options: &Options) -> CarrierText {
+    match says_latin1(head, options) {
+        true => CarrierText { default_alphabet: DefaultAlphabet::Latin1, ..options.text },
+        false => options.text,
+    }
+}
+
+/// A carrier that wants Latin-1 named gets it by its own number, unless 0 means Latin-1 there anyway.
+fn data_coding(plan: &Plan, head: &Head, options: &Options) -> DataCoding {
+    let named = says_latin1(head, options)
+        && plan.alphabet() == Alphabet::Latin1
+        && options.text.default_alphabet != DefaultAlphabet::Latin1
+        && !head.flash;
+    if named { DataCoding::LATIN1 } else { plan.data_coding() }
+}
+
+fn source<'a>(from: &'a SenderId, numbering: &Numbering) -> Address<'a> {
+    if from.is_empty() {
+        return Address::default();
+    }
+    let pair = match from.form() {
+        SenderForm::International => numbering.international,
+        SenderForm::ShortCode => numbering.short_code,
+        SenderForm::Alphanumeric => numbering.alphanumeric,
+    };
+    address(pair, from.as_bytes())
+}
+
+const fn address(pair: TonNpi, digits: &[u8]) -> Address<'_> {
+    Address { ton: pair.ton, npi: pair.npi, digits }
+}
+
+/// The recipient that an address names, as a number; 0 if it has no shape of one. `+` and `00` are taken off.
+pub fn recipient_of(digits: &[u8]) -> u64 {
+    let digits = digits.strip_prefix(b"+").or_else(|| digits.strip_prefix(b"00")).unwrap_or(digits);
+    Msisdn::from_digits(digits).map_or(0, Msisdn::number)
+}

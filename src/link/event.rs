@@ -1,0 +1,170 @@
+//! What a link is told and what it asks for. Values only.
+
+use crate::model::ShardId;
+use crate::traffic::{ToLink, ToShard};
+
+use super::options::Options;
+
+/// One connection of a link: a transceiver, or half of a pair (even numbers transmit, odd ones receive).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BindId(pub u16);
+
+/// Something happened.
+#[derive(Debug)]
+pub enum LinkEvent<'a> {
+    /// A shard speaks.
+    Traffic(ToLink),
+    /// The connection asked for by [`LinkEffect::Connect`] stands.
+    Connected {
+        /// Which.
+        bind: BindId,
+    },
+    /// Octets came in.
+    Bytes {
+        /// On which connection.
+        bind: BindId,
+        /// The octets.
+        bytes: &'a [u8],
+    },
+    /// The socket took octets of what [`super::Link::take_transmit`] handed out.
+    Written {
+        /// Of which connection.
+        bind: BindId,
+        /// How many more.
+        octets: usize,
+    },
+    /// The connection is gone, or never came to be. Exactly one of these answers each [`LinkEffect::Connect`] in the
+    /// end, whoever closed; every write that was completed was reported before.
+    Disconnected {
+        /// Which.
+        bind: BindId,
+        /// Why.
+        reason: Disconnect,
+        /// A write was under way and nobody knows how far it got: all that was taken may have been sent.
+        torn: bool,
+    },
+    /// The operator wants nothing sent; sessions stay, receipts go on.
+    Pause,
+    /// The operator lets it go on; also closes an open breaker.
+    Resume,
+    /// The operator wants new sessions; what is in flight is waited for.
+    Rebind,
+    /// The daemon is about to end: answer what is held, wait for what is in flight, unbind.
+    Drain,
+    /// The configuration was reloaded.
+    Reconfigure(Box<Options>),
+}
+
+/// Why a connection is gone, as its owner saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Disconnect {
+    /// Name, route or refused: there never was one.
+    Unreachable,
+    /// No TLS with this peer.
+    Tls,
+    /// The peer closed.
+    ByPeer,
+    /// Reading or writing failed.
+    Broken,
+    /// We closed it, by [`LinkEffect::Close`].
+    ByUs,
+}
+
+/// Something is to be done by the link's owner.
+#[derive(Debug)]
+pub enum LinkEffect {
+    /// Open a connection; answered by `Connected` or `Disconnected`.
+    Connect {
+        /// Which.
+        bind: BindId,
+        /// Index into the carrier's hosts.
+        host: u16,
+    },
+    /// There are octets to write: take them by [`super::Link::take_transmit`], write all, report by `Written`. Comes
+    /// again only when all that was taken has been reported.
+    Transmit {
+        /// Which.
+        bind: BindId,
+    },
+    /// Close it, written or not; answered by `Disconnected`.
+    Close {
+        /// Which.
+        bind: BindId,
+    },
+    /// Stop reading from it: the shards are slow.
+    PauseRead {
+        /// Which.
+        bind: BindId,
+    },
+    /// Read on.
+    ResumeRead {
+        /// Which.
+        bind: BindId,
+    },
+    /// To a shard.
+    ToShard {
+        /// Which.
+        shard: ShardId,
+        /// What.
+        traffic: ToShard,
+    },
+    /// Somebody should know.
+    Alarm(Alarm),
+}
+
+/// What an operator is told, once per change. The type says who must act.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Alarm {
+    /// The operator: the carrier refuses our account with this command status.
+    AccountRefused {
+        /// On which connection.
+        bind: BindId,
+        /// The bind's answer.
+        status: u32,
+    },
+    /// The operator or us: so many submits in a row were refused for reasons that no message has, the last one with
+    /// this status; nothing is sent until a probe gets through.
+    BreakerOpened {
+        /// The last refusal.
+        status: u32,
+    },
+    /// All is well again.
+    BreakerClosed,
+    /// Nobody at once: the link is without a bind.
+    LinkDown,
+    /// It has one again.
+    LinkUp,
+    /// The carrier: the session had to be given up.
+    SessionLost {
+        /// On which connection.
+        bind: BindId,
+        /// Why.
+        why: SessionLoss,
+    },
+    /// Us or the carrier: it says that it could not read a submit of ours.
+    Unreadable {
+        /// On which connection.
+        bind: BindId,
+        /// What it answered.
+        status: u32,
+    },
+}
+
+/// Why a session was given up by us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SessionLoss {
+    /// A submit had no answer in time.
+    ResponseTimeout,
+    /// `enquire_link` had no answer in time.
+    Silent,
+    /// The bind, or the connection before it, took too long.
+    ConnectTimeout,
+    /// What came in was no SMPP.
+    Garbage,
+    /// The carrier says that we are not bound.
+    NotBound,
+    /// The carrier unbound.
+    PeerUnbound,
+    /// The bind was refused.
+    BindRefused,
+}

@@ -1,0 +1,305 @@
+//! Who may hand over how much: the ledger of demands and grants between one link and all shards.
+//!
+//! Knows counts by shard and class. Refuses to know messages, binds and time beyond one pause. Decides whole batches of
+//! grants; the link tells it how much room there is.
+//!
+//! Two kinds of classes are treated apart. *Bulk* (transactional, marketing) is prepared ahead of its slot, so that the
+//! wire never waits for a commit: granted + prepared ≤ the link's bound. *Urgent* (emergency, otp) is granted only
+//! against a slot and a token that are free now, and these are then kept for it (see [`Grants::urgent_expected`]), for
+//! an OTP that was prepared and not sent when the daemon dies may never be sent again.
+//!
+//! An idle link also leaves a few *standing* places for urgent classes with every shard, so that an OTP pays one commit
+//! and no round trip. A standing place is an ordinary grant beyond what was demanded; the shard keeps it until it has
+//! a use for it. It is recalled by a grant of no messages: the shard then gives back what it has not used by the
+//! `unused` of a batch, which may be empty. Standing places hold no slot: they are recalled when the link gets busy,
+//! and those used in that moment wait, most urgent, for the next slot.
+//!
+//! Invariants:
+//! 1. Places out = granted − handed over − given back, by shard and class; never negative, whatever a shard says.
+//! 2. Bulk places out + bulk prepared ≤ bound, as the bound was when they were granted.
+//! 3. Urgent places out (standing ones apart) + urgent prepared ≤ free slots, and ≤ tokens, as of the grant.
+
+use crate::model::{Class, LinkId, Mono, ShardId};
+use crate::traffic::{Demand, Grant};
+
+/// Standing places of one class at one shard, at most.
+const STANDING_MAX: u32 = 4;
+
+/// A link must have been idle for so long before it leaves standing places: what comes and goes is not worth it.
+const IDLE_MS: u64 = 100;
+
+/// A shard that gives standing places back unasked is left alone for so long.
+const UNWANTED_MS: u64 = 10_000;
+
+/// Classes that are granted only against a free slot; the rest is bulk.
+const URGENT: [Class; 2] = [Class::Emergency, Class::Otp];
+const BULK: [Class; 2] = [Class::Transactional, Class::Marketing];
+
+/// Whether a class is granted only against a free slot.
+pub const fn is_urgent(class: Class) -> bool {
+    match class {
+        Class::Emergency | Class::Otp => true,
+        Class::Transactional | Class::Marketing => false,
+    }
+}
+
+/// How much room a link has when it decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Messages that may be prepared at most; 0 when nothing may be granted at all.
+    pub bound: u32,
+    /// Window slots without a submit, over all binds.
+    pub slots: u32,
+    /// Parts that may leave now.
+    pub tokens: u32,
+    /// Bulk messages held that are not wholly written.
+    pub bulk_prepared: u32,
+    /// The same of urgent ones.
+    pub urgent_prepared: u32,
+}
+
+/// What stands between the link and one shard, by [`Class::index`].
+#[derive(Clone, Debug, Default)]
+struct Account {
+    waiting: [u32; Class::COUNT],
+    out: [u32; Class::COUNT],
+    /// Part of `out` that nobody demanded.
+    standing: [u32; Class::COUNT],
+    recalling: bool,
+    unwanted_until: Mono,
+}
+
+/// See the head of this file. Lives on the link's core.
+#[derive(Clone, Debug)]
+pub struct Grants {
+    link: LinkId,
+    accounts: Vec<Account>,
+    /// Whose turn it is to be asked first.
+    turn: usize,
+    bulk_out: u32,
+    urgent_out: u32,
+    standing_out: u32,
+    bulk_waiting: u64,
+    urgent_waiting: u64,
+    idle_since: Option<Mono>,
+}
+
+impl Grants {
+    /// Nothing demanded, nothing granted.
+    pub fn new(link: LinkId, shards: u8) -> Self {
+        Self {
+            link,
+            accounts: vec![Account::default(); usize::from(shards.max(1))],
+            turn: 0,
+            bulk_out: 0,
+            urgent_out: 0,
+            standing_out: 0,
+            bulk_waiting: 0,
+            urgent_waiting: 0,
+            idle_since: None,
+        }
+    }
+
+    /// What waits at a shard; replaces what it said before.
+    pub fn handle_demand(&mut self, demand: &Demand) {
+        let Some(account) = self.accounts.get_mut(usize::from(demand.shard.0)) else { return };
+        account.waiting = demand.waiting;
+        self.count();
+    }
+
+    /// A shard handed `submitted` messages over and gave `unused` places back. Answers how many of these had no place.
+    pub fn handle_batch(&mut self, shard: ShardId, class: Class, submitted: u32, unused: u32, now: Mono) -> u32 {
+        let Some(account) = self.accounts.get_mut(usize::from(shard.0)) else { return submitted };
+        let at = class.index();
+        let missing = submitted.saturating_add(unused).saturating_sub(account.out[at]);
+        account.waiting[at] = if unused > 0 { 0 } else { account.waiting[at].saturating_sub(submitted) };
+        let demanded = account.out[at] - account.standing[at];
+        let standing_used = submitted.saturating_sub(demanded).min(account.standing[at]);
+        let returned = unused.min(account.standing[at] - standing_used);
+        if returned > 0 && !account.recalling {
+            account.unwanted_until = now.after_ms(UNWANTED_MS);
+        }
+        account.out[at] = account.out[at].saturating_sub(submitted.saturating_add(unused));
+        account.standing[at] = (account.standing[at] - standing_used - returned).min(account.out[at]);
+        account.recalling &= account.standing.iter().any(|places| *places > 0);
+        self.count();
+        missing
+    }
+
+    /// Urgent messages that a slot and a token each are to be kept for: demanded ones, granted or not.
+    pub fn urgent_expected(&self) -> u32 {
+        u32::try_from(self.urgent_waiting.max(u64::from(self.urgent_out))).unwrap_or(u32::MAX)
+    }
+
+    /// Urgent messages demanded that no place was granted for.
+    pub fn urgent_ungranted(&self) -> u64 {
+        self.urgent_waiting.saturating_sub(u64::from(self.urgent_out))
+    }
+
+    /// Places out at all shards: bulk, urgent without standing, standing.
+    pub const fn out(&self) -> (u32, u32, u32) {
+        (self.bulk_out, self.urgent_out, self.standing_out)
+    }
+
+    /// Messages waiting at all shards, as they last said.
+    pub const fn waiting(&self) -> u64 {
+        self.bulk_waiting + self.urgent_waiting
+    }
+
+    /// When standing places may be due.
+    pub fn poll_timeout(&self) -> Option<Mono> {
+        self.idle_since.map(|since| since.after_ms(IDLE_MS))
+    }
+
+    /// Decides. Appends what is to be told to whom.
+    pub fn decide(&mut self, room: Room, now: Mono, out: &mut Vec<(ShardId, Grant)>) {
+        if room.bound == 0 {
+            self.idle_since = None;
+            self.recall(out);
+            return;
+        }
+        if self.urgent_waiting > 0 {
+            let free = room.bound.min(room.slots).min(room.tokens);
+            let places = free.saturating_sub(self.urgent_out + room.urgent_prepared);
+            self.spread(URGENT, places, out);
+        }
+        let places = room.bound.saturating_sub(self.bulk_out + room.bulk_prepared);
+        let wanted = self.bulk_waiting.saturating_sub(u64::from(self.bulk_out));
+        // Few large grants rather than one for each slot that frees: each costs a commit at its shard.
+        if places >= room.bound / 4 || wanted <= u64::from(places) {
+            self.spread(BULK, places, out);
+        }
+        self.stand(room, now, out);
+    }
+
+    /// Gives `places` away: class by class, and within a class the same to each shard that wants some.
+    fn spread(&mut self, classes: [Class; 2], places: u32, out: &mut Vec<(ShardId, Grant)>) {
+        let mut places = places;
+        for class in classes {
+            while places > 0 {
+                let wanting = self.accounts.iter().filter(|account| account.wanted(class) > 0).count();
+                if wanting == 0 {
+                    break;
+                }
+                let share = (places / u32::try_from(wanting).unwrap_or(u32::MAX)).max(1);
+                places = self.round(class, share, places, out);
+            }
+        }
+        self.count();
+    }
+
+    /// Once around the shards, beginning where the last round ended; returns what is left.
+    fn round(&mut self, class: Class, share: u32, mut places: u32, out: &mut Vec<(ShardId, Grant)>) -> u32 {
+        let shards = self.accounts.len();
+        for step in 0..shards {
+            if places == 0 {
+                self.turn = (self.turn + step) % shards;
+                return 0;
+            }
+            let at = (self.turn + step) % shards;
+            let messages = self.accounts[at].wanted(class).min(share).min(places);
+            if messages > 0 {
+                places -= messages;
+                self.accounts[at].out[class.index()] += messages;
+                self.tell(at, class, messages, out);
+            }
+        }
+        places
+    }
+
+    /// Standing places come when nothing happens and go when something does.
+    fn stand(&mut self, room: Room, now: Mono, out: &mut Vec<(ShardId, Grant)>) {
+        let held = room.bulk_prepared + room.urgent_prepared + self.bulk_out + self.urgent_out;
+        let idle = self.bulk_waiting + self.urgent_waiting == 0 && held == 0;
+        if !idle {
+            self.idle_since = None;
+            if self.standing_out > 0 && room.slots.min(room.tokens) <= self.standing_out {
+                self.recall(out);
+            }
+            return;
+        }
+        let shards = u32::try_from(self.accounts.len()).unwrap_or(u32::MAX);
+        let each = (room.slots.min(room.bound) / (2 * shards)).min(STANDING_MAX);
+        if !self.accounts.iter().any(|account| account.lacks(each, now)) {
+            self.idle_since = None;
+            return;
+        }
+        let since = *self.idle_since.get_or_insert(now);
+        if now.since(since) >= IDLE_MS * 1_000_000 {
+            self.idle_since = None;
+            self.leave_standing(each, now, out);
+        }
+    }
+
+    fn leave_standing(&mut self, each: u32, now: Mono, out: &mut Vec<(ShardId, Grant)>) {
+        for at in 0..self.accounts.len() {
+            if !self.accounts[at].lacks(each, now) {
+                continue;
+            }
+            for class in URGENT {
+                let account = &mut self.accounts[at];
+                let missing = each.saturating_sub(account.standing[class.index()]);
+                if missing > 0 {
+                    account.out[class.index()] += missing;
+                    account.standing[class.index()] += missing;
+                    self.tell(at, class, missing, out);
+                }
+            }
+        }
+        self.count();
+    }
+
+    fn recall(&mut self, out: &mut Vec<(ShardId, Grant)>) {
+        for at in 0..self.accounts.len() {
+            let account = &mut self.accounts[at];
+            if account.recalling || account.standing.iter().all(|places| *places == 0) {
+                continue;
+            }
+            account.recalling = true;
+            for class in URGENT {
+                if self.accounts[at].standing[class.index()] > 0 {
+                    self.tell(at, class, 0, out);
+                }
+            }
+        }
+    }
+
+    fn tell(&self, at: usize, class: Class, messages: u32, out: &mut Vec<(ShardId, Grant)>) {
+        let shard = ShardId(u8::try_from(at).unwrap_or(u8::MAX));
+        let grant = Grant { link: self.link, class, messages };
+        match out.last_mut() {
+            Some((to, last)) if *to == shard && last.class == class && messages > 0 && last.messages > 0 => {
+                last.messages += messages;
+            }
+            Some(_) | None => out.push((shard, grant)),
+        }
+    }
+
+    fn count(&mut self) {
+        let sum = |pick: fn(&Account, usize) -> u32, classes: [Class; 2]| -> u64 {
+            let of = |account| classes.iter().map(|class| u64::from(pick(account, class.index()))).sum::<u64>();
+            self.accounts.iter().map(of).sum()
+        };
+        let narrow = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        let (bulk_out, bulk_waiting) = (sum(|a, at| a.out[at], BULK), sum(|a, at| a.waiting[at], BULK));
+        let urgent_out = sum(|a, at| a.out[at] - a.standing[at], URGENT);
+        let urgent_waiting = sum(|a, at| a.waiting[at], URGENT);
+        let standing_out = sum(|a, at| a.standing[at], URGENT);
+        (self.bulk_out, self.bulk_waiting) = (narrow(bulk_out), bulk_waiting);
+        (self.urgent_out, self.urgent_waiting) = (narrow(urgent_out), urgent_waiting);
+        self.standing_out = narrow(standing_out);
+    }
+}
+
+impl Account {
+    /// Messages that wait and have no place yet; standing places are used first.
+    fn wanted(&self, class: Class) -> u32 {
+        self.waiting[class.index()].saturating_sub(self.out[class.index()])
+    }
+
+    /// It would take standing places, and has fewer than `each` of a class.
+    fn lacks(&self, each: u32, now: Mono) -> bool {
+        let short = URGENT.iter().any(|class| self.standing[class.index()] < each);
+        short && !self.recalling && now >= self.unwanted_until
+    }
+}

@@ -1,0 +1,177 @@
+//! Receipts (and messages from handsets) that wait for a shard's word, and whom to ask next.
+//!
+//! Knows tokens, shards and verdicts. Refuses to know sessions and what is in a receipt.
+//!
+//! The order of asking: the shard that the id table names; the shard of the recipient; every other shard; and when
+//! none knows the id, the recipient's shard again, to keep it. A receipt without a recipient is at home in the shard
+//! of its id's hash.
+//!
+//! Invariants:
+//! 1. A token is open from [`Inquiries::open`] until one verdict `Kept`; later verdicts for it are void, though its
+//!    place be used again.
+//! 2. At most one shard is ever told to park one inquiry.
+
+use crate::model::ShardId;
+use crate::traffic::{IfUnknown, ReceiptIn, ReceiptToken, Verdict};
+
+use super::event::BindId;
+
+/// Where the answer goes once a shard has kept it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplyTo {
+    /// The connection it came by.
+    pub bind: BindId,
+    /// Which of that connection's sessions.
+    pub generation: u32,
+    /// Its sequence number there.
+    pub sequence: u32,
+    /// It came as data_sm.
+    pub is_data: bool,
+}
+
+/// Whom to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// Named by the id table.
+    pub first: Option<ShardId>,
+    /// The recipient's, or the id's; keeps it if nobody knows it.
+    pub home: ShardId,
+    /// How many there are.
+    pub shards: u8,
+}
+
+/// What a verdict leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Answer the carrier.
+    Answer(ReplyTo),
+    /// Ask these; see [`Inquiries::copy`].
+    Ask(Ask),
+    /// Nothing yet.
+    Wait,
+    /// The token is not open.
+    Void,
+}
+
+/// Which shards are asked, and what they do with an id that they do not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// One.
+    One(ShardId, IfUnknown),
+    /// All but the two that were asked before.
+    Others(ShardId, ShardId),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    First,
+    Home,
+    Others { unanswered: u8 },
+    Park,
+}
+
+#[derive(Debug)]
+struct Inquiry {
+    reply: ReplyTo,
+    way: Way,
+    step: Step,
+    receipt: ReceiptIn,
+    id_octets: usize,
+    octets: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    open: bool,
+    inquiry: Option<Inquiry>,
+}
+
+/// See the head of this file. Lives on the link's core.
+#[derive(Debug, Default)]
+pub struct Inquiries {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+impl Inquiries {
+    /// Opens an inquiry and says whom to ask first.
+    pub fn open(&mut self, reply: ReplyTo, way: Way, receipt: ReceiptIn, id: &[u8], text: &[u8]) -> (ReceiptToken, Ask) {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            (self.slots.len() - 1) as u32
+        });
+        let slot = &mut self.slots[index as usize];
+        let token = ReceiptToken(u64::from(slot.generation) << 32 | u64::from(index));
+        let (step, ask) = match way.first {
+            _ if way.shards <= 1 || receipt.state.is_none() => (Step::Park, Ask::One(way.home, IfUnknown::Park)),
+            Some(first) if first != way.home => (Step::First, Ask::One(first, IfUnknown::Tell)),
+            Some(_) | None => (Step::Home, Ask::One(way.home, IfUnknown::Tell)),
+        };
+        let mut octets = slot.inquiry.take().map(|inquiry| inquiry.octets).unwrap_or_default();
+        octets.clear();
+        octets.extend_from_slice(id);
+        octets.extend_from_slice(text);
+        let receipt = ReceiptIn { token, ..receipt };
+        slot.inquiry = Some(Inquiry { reply, way, step, receipt, id_octets: id.len(), octets });
+        slot.open = true;
+        (token, ask)
+    }
+
+    /// The receipt of an open inquiry with its id and its text, to be sent to a shard.
+    pub fn copy(&self, token: ReceiptToken) -> Option<(ReceiptIn, &[u8], &[u8])> {
+        let inquiry = self.slot(token)?.inquiry.as_ref()?;
+        let (id, text) = inquiry.octets.split_at_checked(inquiry.id_octets)?;
+        Some((inquiry.receipt, id, text))
+    }
+
+    /// A shard has spoken.
+    pub fn handle_verdict(&mut self, token: ReceiptToken, verdict: Verdict) -> Next {
+        let index = token.0 as u32;
+        if self.slot(token).is_none() {
+            return Next::Void;
+        }
+        let Some(slot) = self.slots.get_mut(index as usize) else { return Next::Void };
+        let Some(inquiry) = slot.inquiry.as_mut() else { return Next::Void };
+        match verdict {
+            Verdict::Kept => {
+                let reply = inquiry.reply;
+                slot.open = false;
+                slot.generation = slot.generation.wrapping_add(1);
+                self.free.push(index);
+                Next::Answer(reply)
+            }
+            Verdict::Unknown => inquiry.go_on(),
+        }
+    }
+
+    /// Inquiries that wait.
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    fn slot(&self, token: ReceiptToken) -> Option<&Slot> {
+        let slot = self.slots.get(token.0 as u32 as usize)?;
+        (slot.open && slot.generation == (token.0 >> 32) as u32).then_some(slot)
+    }
+}
+
+impl Inquiry {
+    fn go_on(&mut self) -> Next {
+        let Way { first, home, shards } = self.way;
+        let first = first.unwrap_or(home);
+        let others = if first == home { shards - 1 } else { shards.saturating_sub(2) };
+        let (step, ask) = match self.step {
+            Step::First => (Step::Home, Ask::One(home, IfUnknown::Tell)),
+            Step::Home if others > 0 => (Step::Others { unanswered: others }, Ask::Others(first, home)),
+            Step::Others { unanswered } if unanswered > 1 => {
+                self.step = Step::Others { unanswered: unanswered - 1 };
+                return Next::Wait;
+            }
+            Step::Home | Step::Others { .. } => (Step::Park, Ask::One(home, IfUnknown::Park)),
+            Step::Park => return Next::Wait,
+        };
+        self.step = step;
+        Next::Ask(ask)
+    }
+}

@@ -1,0 +1,223 @@
+//! One carrier's link: its sessions, windows and limits, what goes to the wire first, what came of it.
+//!
+//! Knows one carrier. Refuses to know routes, retries, records and other carriers; reads no clock and opens no socket. It
+//! keeps its side of the invariants of [`crate::traffic`].
+//!
+//! The owner calls, in this order, each time something happened:
+//! 1. [`Link::handle`] for each event, [`Link::handle_timeout`] when [`Link::poll_timeout`] has come;
+//! 2. [`Link::poll_effect`] until it gives `None`; what goes to shards is gathered until then, so several events may
+//!    be handled before;
+//! 3. for each `Transmit`: [`Link::take_transmit`], write, report by `Written`;
+//! 4. sleep until [`Link::poll_timeout`] at the latest.
+//!
+//! From the wire inward: [`leg`] is one connection with its session, [`compose`] makes PDUs, [`prepared`] holds the
+//! messages in the order of the wire, [`grants`] says who may hand over more, [`flow`] and [`breaker`] hold back,
+//! [`inquiry`] and [`id_table`] bring receipts to their shard, [`outbox`] gathers what the shards are told. The rest of
+//! this room is [`Link`] itself, by subject: `sessions`, `sending`, `answers`, `receipts`, `control`.
+
+pub mod breaker;
+pub mod compose;
+pub mod event;
+pub mod flow;
+pub mod grants;
+pub mod held;
+pub mod id_table;
+pub mod inquiry;
+pub mod leg;
+pub mod options;
+pub mod outbox;
+pub mod prepared;
+pub mod status;
+
+mod answers;
+mod control;
+mod receipts;
+mod sending;
+mod sessions;
+
+use std::collections::VecDeque;
+
+use crate::model::{Mono, Now, Prng, ShardId};
+use crate::traffic::{Grant, NotWritten, ToLink, ToShard};
+
+use breaker::{Breaker, BreakerState};
+use compose::Composer;
+use flow::FlowControl;
+use grants::{Grants, Room};
+use id_table::IdTable;
+use inquiry::Inquiries;
+use leg::Leg;
+use outbox::Outbox;
+use prepared::Prepared;
+
+pub use event::{Alarm, BindId, Disconnect, LinkEffect, LinkEvent, SessionLoss};
+pub use options::{Account, BindKind, CarrierEncoding, Numbering, Options, TonNpi};
+pub use status::{BindStatus, Counters, LinkState, Status};
+
+/// See the head of this file. Lives on one core.
+#[derive(Debug)]
+pub struct Link {
+    options: Options,
+    /// Counts changes of the options: a message that was cut under other ones cannot go on.
+    era: u32,
+    legs: Vec<Leg>,
+    prepared: Prepared,
+    grants: Grants,
+    flow: FlowControl,
+    breaker: Breaker,
+    ids: IdTable,
+    inquiries: Inquiries,
+    outbox: Outbox,
+    composer: Composer,
+    counters: Counters,
+    effects: VecDeque<LinkEffect>,
+    granted: Vec<(ShardId, Grant)>,
+    receipt_text: Vec<u8>,
+    chance: Prng,
+    /// Which connection is asked first next time.
+    turn: usize,
+    /// When waiting messages may find tokens again.
+    wake_at: Option<Mono>,
+    /// At least one connection can submit.
+    up: bool,
+    paused: bool,
+    draining: bool,
+    stopped: bool,
+}
+
+impl Link {
+    /// Nothing is connected yet; the first [`Self::poll_timeout`] is `now`.
+    pub fn new(options: Options, seed: u64, now: Now) -> Self {
+        let mut chance = Prng::new(seed);
+        let connections = options.connections();
+        let shards = options.shards.shards();
+        Self {
+            era: 0,
+            legs: (0..connections).map(|_| Leg::new(&options, now.mono)).collect(),
+            prepared: Prepared::new(connections, chance.next_u64()),
+            grants: Grants::new(options.link, shards),
+            flow: FlowControl::new(options.rate_parts_per_s, options.silent_until, chance.fork()),
+            breaker: Breaker::default(),
+            ids: IdTable::new(options.receipt_table_bits),
+            inquiries: Inquiries::default(),
+            outbox: Outbox::new(options.link, options.group, shards),
+            composer: Composer::default(),
+            counters: Counters::default(),
+            effects: VecDeque::new(),
+            granted: Vec::new(),
+            receipt_text: Vec::new(),
+            chance,
+            turn: 0,
+            wake_at: None,
+            up: false,
+            paused: false,
+            draining: false,
+            stopped: false,
+            options,
+        }
+    }
+
+    /// Something happened.
+    pub fn handle(&mut self, event: LinkEvent<'_>, now: Now) {
+        match event {
+            LinkEvent::Traffic(ToLink::Demand(demand)) => self.grants.handle_demand(&demand),
+            LinkEvent::Traffic(ToLink::Submits(batch)) => self.handle_submits(batch, now),
+            LinkEvent::Traffic(ToLink::Verdicts(batch)) => self.handle_verdicts(&batch),
+            LinkEvent::Connected { bind } => self.handle_connected(bind, now),
+            LinkEvent::Bytes { bind, bytes } => self.run_session(bind, bytes, now),
+            LinkEvent::Written { bind, octets } => self.handle_written(bind, octets, now),
+            LinkEvent::Disconnected { bind, reason, torn } => self.handle_disconnected(bind, reason, torn, now),
+            LinkEvent::Pause => self.paused = true,
+            LinkEvent::Resume => self.resume(),
+            LinkEvent::Rebind => self.rebind(now),
+            LinkEvent::Drain => self.drain(now),
+            LinkEvent::Reconfigure(options) => self.reconfigure(*options, now),
+        }
+        self.end_turn(now);
+    }
+
+    /// The time of [`Self::poll_timeout`] has come; harmless at any other time.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.handle_leg_timeouts(now);
+        self.breaker.handle_timeout(now.mono);
+        self.end_turn(now);
+    }
+
+    /// The next thing to be done; `None` when the turn is over.
+    pub fn poll_effect(&mut self) -> Option<LinkEffect> {
+        self.effects.pop_front().or_else(|| {
+            let (shard, traffic) = self.outbox.pop()?;
+            Some(LinkEffect::ToShard { shard, traffic })
+        })
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called; `None`: not before something happens.
+    pub fn poll_timeout(&self) -> Option<Mono> {
+        let legs = self.legs.iter().filter_map(Leg::poll_timeout);
+        let others = [self.wake_at, self.breaker.poll_timeout(), self.grants.poll_timeout()];
+        legs.chain(others.into_iter().flatten()).min()
+    }
+
+    /// Moves what is to be written on `bind` behind what is in `out`; an empty buffer is swapped, not copied into.
+    /// False if there is nothing.
+    pub fn take_transmit(&mut self, bind: BindId, out: &mut Vec<u8>) -> bool {
+        self.legs.get_mut(usize::from(bind.0)).is_some_and(|leg| leg.take_transmit(out))
+    }
+
+    /// Whether a drain is complete: nothing held, every connection gone.
+    pub fn is_drained(&self) -> bool {
+        self.draining && self.prepared.len() == 0 && self.legs.iter().all(|leg| leg.state == leg::LegState::Resting)
+    }
+
+    /// Why messages cannot be sent at present, as their shards are told; `None` if they can.
+    fn obstacle(&self) -> Option<NotWritten> {
+        let open = matches!(self.breaker.state(), BreakerState::Open { .. });
+        match (self.draining, self.paused || !self.up || open) {
+            (true, _) => Some(NotWritten::Drained),
+            (false, true) => Some(NotWritten::LinkDown),
+            (false, false) => None,
+        }
+    }
+
+    /// What follows from all that happened: who can send, what is sent, who may hand over more, what is to be written.
+    fn end_turn(&mut self, now: Now) {
+        self.review_legs();
+        if let Some(why) = self.obstacle() {
+            self.reject_all(why, now);
+        }
+        self.pump(now);
+        self.decide_grants(now);
+        for (at, leg) in self.legs.iter_mut().enumerate() {
+            if leg.announces() {
+                self.effects.push_back(LinkEffect::Transmit { bind: BindId(at as u16) });
+            }
+        }
+    }
+
+    fn decide_grants(&mut self, now: Now) {
+        let (urgent_prepared, bulk_prepared) = self.prepared.unsent();
+        let room = Room {
+            bound: self.prepared_max(),
+            slots: self.free_slots(),
+            tokens: self.flow.allowance(now.mono),
+            bulk_prepared,
+            urgent_prepared,
+        };
+        self.grants.decide(room, now.mono, &mut self.granted);
+        for (shard, grant) in self.granted.drain(..) {
+            self.effects.push_back(LinkEffect::ToShard { shard, traffic: ToShard::Grant(grant) });
+        }
+    }
+
+    /// Messages that may be prepared: the window of the connections that can submit, or a quarter of a second at the
+    /// permitted pace if that is less; 0 when nothing can be sent.
+    fn prepared_max(&self) -> u32 {
+        if self.obstacle().is_some() {
+            return 0;
+        }
+        let ready = self.legs.iter().filter(|leg| leg.ready).count();
+        let window = u32::try_from(ready).unwrap_or(u32::MAX).saturating_mul(self.options.window.max(1));
+        let pace = self.flow.allowed().map_or(u32::MAX, |rate| (rate / 4).max(1));
+        window.min(pace).min(self.breaker.in_flight_max())
+    }
+}

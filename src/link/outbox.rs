@@ -1,0 +1,74 @@
+//! What goes to the shards, gathered over one turn: one batch of each kind per shard.
+//!
+//! Knows batches and arenas. Refuses to know why something is said.
+
+use crate::model::{GroupId, LinkId, ShardId};
+use crate::traffic::{Answer, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, Span, ToShard};
+
+/// See the head of this file. Lives on the link's core.
+#[derive(Debug)]
+pub struct Outbox {
+    link: LinkId,
+    group: GroupId,
+    outcomes: Vec<OutcomeBatch>,
+    receipts: Vec<ReceiptBatch>,
+    /// Something is in one of them.
+    filled: bool,
+    /// Size of the last batch of outcomes: the next one will be like it.
+    expected: usize,
+}
+
+impl Outbox {
+    /// Empty, for so many shards.
+    pub fn new(link: LinkId, group: GroupId, shards: u8) -> Self {
+        let shards = usize::from(shards.max(1));
+        let outcomes = (0..shards).map(|_| OutcomeBatch { link, group, ..OutcomeBatch::default() }).collect();
+        let receipts = (0..shards).map(|_| ReceiptBatch { link, group, ..ReceiptBatch::default() }).collect();
+        Self { link, group, outcomes, receipts, filled: false, expected: 0 }
+    }
+
+    /// An outcome; `id` is the carrier's message id of an accepted part.
+    pub fn push_outcome(&mut self, shard: ShardId, mut outcome: Outcome, id: &[u8]) {
+        let Some(batch) = self.outcomes.get_mut(usize::from(shard.0)) else { return };
+        if batch.outcomes.is_empty() {
+            batch.outcomes.reserve(self.expected);
+        }
+        if let Answer::Accepted(span) = &mut outcome.answer {
+            *span = Span::append(&mut batch.arena, id);
+        }
+        batch.outcomes.push(outcome);
+        self.filled = true;
+    }
+
+    /// A receipt; its spans are set here.
+    pub fn push_receipt(&mut self, shard: ShardId, mut receipt: ReceiptIn, id: &[u8], text: &[u8]) {
+        let Some(batch) = self.receipts.get_mut(usize::from(shard.0)) else { return };
+        receipt.id = Span::append(&mut batch.arena, id);
+        receipt.text = Span::append(&mut batch.arena, text);
+        batch.receipts.push(receipt);
+        self.filled = true;
+    }
+
+    /// The next batch, shard by shard.
+    pub fn pop(&mut self) -> Option<(ShardId, ToShard)> {
+        if !self.filled {
+            return None;
+        }
+        let (link, group) = (self.link, self.group);
+        for (at, batch) in self.outcomes.iter_mut().enumerate() {
+            if !batch.outcomes.is_empty() {
+                let batch = std::mem::replace(batch, OutcomeBatch { link, group, ..OutcomeBatch::default() });
+                self.expected = batch.outcomes.len();
+                return Some((ShardId(at as u8), ToShard::Outcomes(batch)));
+            }
+        }
+        for (at, batch) in self.receipts.iter_mut().enumerate() {
+            if !batch.receipts.is_empty() {
+                let batch = std::mem::replace(batch, ReceiptBatch { link, group, ..ReceiptBatch::default() });
+                return Some((ShardId(at as u8), ToShard::Receipts(batch)));
+            }
+        }
+        self.filled = false;
+        None
+    }
+}

@@ -1,0 +1,354 @@
+//! The messages in the link's hands and the order in which they go to the wire.
+//!
+//! Knows messages by index, classes, recipients and binds by number. Refuses to know sessions, windows and limits: it is
+//! asked for the next message whenever a bind can send one.
+//!
+//! A message stands in exactly one place:
+//! - *shared*, by class, in the order of handing over, for whichever bind asks first;
+//! - *own* of a bind: its recipient has a message of this class in flight there, or it was thrown back there;
+//! - *begun* at a bind: some of its parts are sent, others not;
+//! - *flying*: every part is sent; it waits for answers.
+//!
+//! Invariants:
+//! 1. Two messages of one (recipient, class) are never at two binds at once (own, begun or flying).
+//! 2. Of one (recipient, class), an older one leaves every place before a younger one does; a thrown back one is back
+//!    ahead of its followers, because own and begun are ordered by age.
+//! 3. No message starts at a bind while an older one of its (recipient, class) is begun there.
+
+use std::collections::VecDeque;
+
+use crate::model::map::{Map, map};
+use crate::model::{Class, ShardId};
+use crate::traffic::Submit;
+
+use super::grants::is_urgent;
+use super::held::Held;
+
+/// Number of a message in the link's hands; used again once it is over.
+pub type Index = u32;
+
+/// Messages of one class begun at one bind before no other is started.
+const BEGUN_MAX: usize = 4;
+
+/// Where a message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Shared,
+    Own(u16),
+    Begun(u16),
+    Flying(u16),
+}
+
+#[derive(Debug)]
+struct Entry {
+    held: Held,
+    place: Place,
+}
+
+/// What belongs to one bind.
+#[derive(Debug, Default)]
+struct Bench {
+    own: [VecDeque<Index>; Class::COUNT],
+    begun: [VecDeque<Index>; Class::COUNT],
+    /// The last message given out was a begun one: others between.
+    went_on: [bool; Class::COUNT],
+}
+
+/// Where the messages of one (recipient, class) are, and how many.
+#[derive(Clone, Copy, Debug)]
+struct Stay {
+    bind: u16,
+    messages: u32,
+}
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Prepared {
+    entries: Vec<Option<Entry>>,
+    free: Vec<Index>,
+    shared: [VecDeque<Index>; Class::COUNT],
+    benches: Vec<Bench>,
+    stays: Map<u64, Stay>,
+    next_order: u64,
+    /// Messages not wholly sent: urgent, bulk.
+    unsent: (u32, u32),
+    held: u32,
+}
+
+impl Prepared {
+    /// For so many connections.
+    pub fn new(binds: u16, hash_seed: u64) -> Self {
+        let mut prepared = Self {
+            entries: Vec::new(),
+            free: Vec::new(),
+            shared: Default::default(),
+            benches: Vec::new(),
+            stays: map(hash_seed),
+            next_order: 0,
+            unsent: (0, 0),
+            held: 0,
+        };
+        prepared.extend_binds(binds);
+        prepared
+    }
+
+    /// There may be more connections than before.
+    pub fn extend_binds(&mut self, binds: u16) {
+        let wanted = usize::from(binds).max(self.benches.len());
+        self.benches.resize_with(wanted, Bench::default);
+    }
+
+    /// Takes a message over.
+    pub fn insert(&mut self, shard: ShardId, submit: Submit) {
+        let class = submit.head.class;
+        let held = Held::new(submit, shard, self.next_order);
+        self.next_order += 1;
+        self.held += 1;
+        *self.unsent_of(class) += 1;
+        let entry = Some(Entry { held, place: Place::Shared });
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => {
+                self.entries.push(None);
+                (self.entries.len() - 1) as Index
+            }
+        };
+        self.entries[index as usize] = entry;
+        self.shared[class.index()].push_back(index);
+    }
+
+    /// The message, if there is one.
+    pub fn get_mut(&mut self, index: Index) -> Option<&mut Held> {
+        self.entries.get_mut(index as usize)?.as_mut().map(|entry| &mut entry.held)
+    }
+
+    /// Messages not wholly sent: urgent ones, bulk ones.
+    pub const fn unsent(&self) -> (u32, u32) {
+        self.unsent
+    }
+
+    /// Messages in the link's hands, those under way included.
+    pub const fn len(&self) -> u32 {
+        self.held
+    }
+
+    /// Takes the next message for `bind` out of its queue; it must then be given to [`Self::put`] or
+    /// [`Self::remove`]. With `urgent_only` the bulk classes are passed over.
+    pub fn next(&mut self, bind: u16, urgent_only: bool) -> Option<Index> {
+        if self.unsent == (0, 0) {
+            return None;
+        }
+        let classes = Class::ALL.into_iter().filter(|class| !urgent_only || is_urgent(*class));
+        for class in classes {
+            if let Some(index) = self.next_of(bind, class) {
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    fn next_of(&mut self, bind: u16, class: Class) -> Option<Index> {
+        let at = class.index();
+        let bench = self.benches.get(usize::from(bind))?;
+        let has_begun = !bench.begun[at].is_empty();
+        let others_first = bench.went_on[at] && bench.begun[at].len() < BEGUN_MAX;
+        let index = if has_begun && !others_first {
+            self.go_on(bind, at)
+        } else {
+            self.start(bind, class).or_else(|| self.go_on(bind, at))
+        }?;
+        Some(index)
+    }
+
+    fn go_on(&mut self, bind: u16, at: usize) -> Option<Index> {
+        let bench = self.benches.get_mut(usize::from(bind))?;
+        bench.went_on[at] = true;
+        bench.begun[at].pop_front()
+    }
+
+    /// A message of which nothing is sent, or nothing but what was thrown back.
+    fn start(&mut self, bind: u16, class: Class) -> Option<Index> {
+        let at = class.index();
+        let bench = self.benches.get_mut(usize::from(bind))?;
+        bench.went_on[at] = false;
+        if let Some(index) = bench.own[at].front().copied() {
+            if self.waits_for_begun(bind, index) {
+                return None;
+            }
+            return self.benches.get_mut(usize::from(bind))?.own[at].pop_front();
+        }
+        while let Some(index) = self.shared[at].pop_front() {
+            let key = self.key(index);
+            match self.stays.get(&key).map(|stay| stay.bind) {
+                Some(other) if other != bind => self.keep(other, index, Place::Own(other)),
+                Some(_) if self.waits_for_begun(bind, index) => {
+                    self.keep(bind, index, Place::Own(bind));
+                    return None;
+                }
+                Some(_) | None => return Some(index),
+            }
+        }
+        None
+    }
+
+    fn waits_for_begun(&self, bind: u16, index: Index) -> bool {
+        let Some(entry) = self.entry(index) else { return false };
+        let head = &entry.held.submit.head;
+        let Some(bench) = self.benches.get(usize::from(bind)) else { return false };
+        bench.begun[head.class.index()]
+            .iter()
+            .any(|other| self.entry(*other).is_some_and(|other| other.held.submit.head.to == head.to))
+    }
+
+    /// Puts a message that [`Self::next`] gave, or that was flying, where it now belongs at `bind`.
+    pub fn put(&mut self, bind: u16, index: Index) {
+        let Some(entry) = self.entries.get_mut(index as usize).and_then(Option::as_mut) else { return };
+        let place = match entry.held.next_part() {
+            None => Place::Flying(bind),
+            Some(_) if entry.held.plan.is_some() && entry.held.total() > 1 => Place::Begun(bind),
+            Some(_) => Place::Own(bind),
+        };
+        self.keep(bind, index, place);
+    }
+
+    /// Moves a message to a bind's care, and counts.
+    fn keep(&mut self, bind: u16, index: Index, place: Place) {
+        let key = self.key(index);
+        let Some(entry) = self.entries.get_mut(index as usize).and_then(Option::as_mut) else { return };
+        let (class, order) = (entry.held.submit.head.class, entry.held.order);
+        let was = std::mem::replace(&mut entry.place, place);
+        if was == Place::Shared {
+            self.stays.entry(key).or_insert(Stay { bind, messages: 0 }).messages += 1;
+        }
+        match (matches!(was, Place::Flying(_)), matches!(place, Place::Flying(_))) {
+            (false, true) => *self.unsent_of(class) -= 1,
+            (true, false) => *self.unsent_of(class) += 1,
+            (true, true) | (false, false) => {}
+        }
+        let Some(bench) = self.benches.get_mut(usize::from(bind)) else { return };
+        let queue = match place {
+            Place::Own(_) => &mut bench.own[class.index()],
+            Place::Begun(_) => &mut bench.begun[class.index()],
+            Place::Shared | Place::Flying(_) => return,
+        };
+        let younger = queue.iter().rev().take_while(|other| order < order_of(&self.entries, **other)).count();
+        queue.insert(queue.len() - younger, index);
+    }
+
+    /// Takes a message away that stands in no queue: one that [`Self::next`] gave, or a flying one.
+    pub fn remove(&mut self, index: Index) -> Option<Held> {
+        let key = self.key(index);
+        let entry = self.entries.get_mut(index as usize)?.take()?;
+        self.free.push(index);
+        self.held -= 1;
+        if entry.place != Place::Shared {
+            self.leave(key);
+        }
+        if !matches!(entry.place, Place::Flying(_)) {
+            *self.unsent_of(entry.held.submit.head.class) -= 1;
+        }
+        Some(entry.held)
+    }
+
+    /// Whether every part of it is sent.
+    pub fn is_flying(&self, index: Index) -> bool {
+        self.entry(index).is_some_and(|entry| matches!(entry.place, Place::Flying(_)))
+    }
+
+    /// Nothing of it is left to be sent; it stands in no queue and stays until its answers are there.
+    pub fn fly(&mut self, index: Index) {
+        if let Some(Place::Own(bind) | Place::Begun(bind)) = self.entry(index).map(|entry| entry.place) {
+            self.keep(bind, index, Place::Flying(bind));
+        }
+    }
+
+    /// Takes a message out of the queue in which it stands; flying ones stand in none.
+    pub fn pull_out(&mut self, index: Index) {
+        let Some(entry) = self.entry(index) else { return };
+        let (at, place) = (entry.held.submit.head.class.index(), entry.place);
+        let queue = match place {
+            Place::Shared => Some(&mut self.shared[at]),
+            Place::Own(bind) => self.benches.get_mut(usize::from(bind)).map(|bench| &mut bench.own[at]),
+            Place::Begun(bind) => self.benches.get_mut(usize::from(bind)).map(|bench| &mut bench.begun[at]),
+            Place::Flying(_) => None,
+        };
+        if let Some(queue) = queue {
+            queue.retain(|other| *other != index);
+        }
+    }
+
+    /// A bind sends no more for now. What it has not begun goes back to all; returned is what it has begun, taken out
+    /// of its queue, for each of which the caller answers.
+    pub fn release(&mut self, bind: u16) -> Vec<Index> {
+        let Some(bench) = self.benches.get_mut(usize::from(bind)) else { return Vec::new() };
+        if bench.own.iter().chain(&bench.begun).all(VecDeque::is_empty) {
+            return Vec::new();
+        }
+        let (own, begun) = (std::mem::take(&mut bench.own), std::mem::take(&mut bench.begun));
+        let mut cut_off = Vec::new();
+        for (at, (own, begun)) in own.into_iter().zip(begun).enumerate() {
+            for index in own.into_iter().chain(begun) {
+                if self.entry(index).is_some_and(|entry| !entry.held.parts.is_untouched()) {
+                    cut_off.push(index);
+                } else {
+                    self.share(at, index);
+                }
+            }
+        }
+        cut_off
+    }
+
+    /// Back among those that any bind may take, by age.
+    fn share(&mut self, at: usize, index: Index) {
+        let key = self.key(index);
+        self.leave(key);
+        if let Some(entry) = self.entries.get_mut(index as usize).and_then(Option::as_mut) {
+            entry.place = Place::Shared;
+        }
+        let order = order_of(&self.entries, index);
+        let older = self.shared[at].iter().take_while(|other| order_of(&self.entries, **other) < order).count();
+        self.shared[at].insert(older, index);
+    }
+
+    /// Every message with something unsent, oldest first, taken out of all queues.
+    pub fn take_all_unsent(&mut self) -> Vec<Index> {
+        let mut all = Vec::new();
+        for at in 0..Class::COUNT {
+            all.extend(std::mem::take(&mut self.shared[at]));
+            for bench in &mut self.benches {
+                all.extend(std::mem::take(&mut bench.own[at]));
+                all.extend(std::mem::take(&mut bench.begun[at]));
+            }
+        }
+        all.sort_unstable_by_key(|index| order_of(&self.entries, *index));
+        all
+    }
+
+    fn leave(&mut self, key: u64) {
+        if let Some(stay) = self.stays.get_mut(&key) {
+            stay.messages -= 1;
+            if stay.messages == 0 {
+                self.stays.remove(&key);
+            }
+        }
+    }
+
+    fn entry(&self, index: Index) -> Option<&Entry> {
+        self.entries.get(index as usize)?.as_ref()
+    }
+
+    /// Recipient and class; a number has less than 50 bits.
+    fn key(&self, index: Index) -> u64 {
+        self.entry(index).map_or(0, |entry| {
+            entry.held.submit.head.to.number() << 2 | entry.held.submit.head.class.index() as u64
+        })
+    }
+
+    fn unsent_of(&mut self, class: Class) -> &mut u32 {
+        if is_urgent(class) { &mut self.unsent.0 } else { &mut self.unsent.1 }
+    }
+}
+
+fn order_of(entries: &[Option<Entry>], index: Index) -> u64 {
+    entries.get(index as usize).and_then(Option::as_ref).map_or(u64::MAX, |entry| entry.held.order)
+}

@@ -1,0 +1,188 @@
+//! What comes in on `deliver_sm` and `data_sm`: receipts to their shard, messages from handsets to the shard of their
+//! sender. Answered only after a shard has kept them.
+
+use crate::model::{Now, ShardId};
+use crate::smpp::pdu::{DataSm, ShortMessage};
+use crate::smpp::receipt::{NetworkError, Receipt, ReceiptSource, ReceiptState};
+use crate::smpp::receipt_id::id_hash;
+use crate::smpp::status::CommandStatus;
+use crate::smpp::tlv::{TlvTag, Tlvs};
+use crate::traffic::{IfUnknown, ReceiptIn, ReceiptToken, Span, VerdictBatch};
+
+use super::Link;
+use super::compose::recipient_of;
+use super::event::{BindId, LinkEffect};
+use super::inquiry::{Ask, Next, ReplyTo, Way};
+
+/// Receipts of one connection that wait for a shard before it is no longer read.
+pub(super) const INQUIRIES_MAX: u32 = 4_096;
+
+/// What matters of a delivered PDU.
+#[derive(Clone, Copy, Debug)]
+struct Delivered<'a> {
+    sequence: u32,
+    is_data: bool,
+    esm_class: u8,
+    from: &'a [u8],
+    text: &'a [u8],
+    tlvs: Tlvs<'a>,
+}
+
+impl Link {
+    pub(super) fn handle_deliver(&mut self, bind: BindId, sequence: u32, message: &ShortMessage<'_>, now: Now) {
+        let delivered = Delivered {
+            sequence,
+            is_data: false,
+            esm_class: message.esm_class.0,
+            from: message.source.digits,
+            text: message.user_data(),
+            tlvs: message.tlvs,
+        };
+        self.handle_delivered(bind, &delivered, now);
+    }
+
+    pub(super) fn handle_data(&mut self, bind: BindId, sequence: u32, message: &DataSm<'_>, now: Now) {
+        let delivered = Delivered {
+            sequence,
+            is_data: true,
+            esm_class: message.esm_class.0,
+            from: message.source.digits,
+            text: message.tlvs.message_payload().unwrap_or_default(),
+            tlvs: message.tlvs,
+        };
+        self.handle_delivered(bind, &delivered, now);
+    }
+
+    fn handle_delivered(&mut self, bind: BindId, delivered: &Delivered<'_>, now: Now) {
+        let mut scratch = std::mem::take(&mut self.receipt_text);
+        let source = ReceiptSource {
+            esm_class: delivered.esm_class,
+            text: delivered.text,
+            receipted_message_id: delivered.tlvs.receipted_message_id(),
+            message_state: delivered.tlvs.message_state(),
+            network_error_code: delivered.tlvs.find(TlvTag::NETWORK_ERROR_CODE).and_then(|code| code.try_into().ok()),
+        };
+        let recipient = recipient_of(delivered.from);
+        let mut receipt_in = ReceiptIn {
+            token: ReceiptToken::default(),
+            if_unknown: IfUnknown::Park,
+            recipient,
+            id: Span::default(),
+            state: None,
+            error: 0,
+            at: now.wall,
+            text: Span::default(),
+        };
+        if source.is_receipt() {
+            self.counters.receipts += 1;
+            let receipt = Receipt::parse(&source, &mut scratch);
+            // A receipt that says nothing settles nothing, yet it is one: "still on the way".
+            receipt_in.state = Some(receipt.state.unwrap_or(ReceiptState::Enroute));
+            receipt_in.error = error_of(&receipt);
+            let (id, first) = self.shard_by_id(&receipt);
+            self.counters.receipts_direct += u64::from(first.is_some());
+            let home = self.home_of(recipient, id);
+            self.open_inquiry(bind, delivered, receipt_in, (id, first, home));
+        } else {
+            self.counters.from_handsets += 1;
+            let home = self.home_of(recipient, delivered.from);
+            self.open_inquiry(bind, delivered, receipt_in, (&[], None, home));
+        }
+        self.receipt_text = scratch;
+    }
+
+    /// The id to be asked for, and whose it is as far as the table knows.
+    fn shard_by_id<'a>(&self, receipt: &Receipt<'a>) -> (&'a [u8], Option<ShardId>) {
+        let find = |id: &[u8]| {
+            let candidates = self.options.dialect.candidates(self.id_seed(), id);
+            candidates.into_iter().find_map(|candidate| self.ids.find(candidate.key))
+        };
+        let ids = [receipt.id, receipt.other_id].into_iter().flatten();
+        let found = ids.clone().find_map(|id| find(id).map(|shard| (id, Some(shard))));
+        found.unwrap_or_else(|| (ids.clone().next().unwrap_or_default(), None))
+    }
+
+    /// Who keeps what nobody knows: the shard of the number, or of the octets if there is none.
+    fn home_of(&self, recipient: u64, octets: &[u8]) -> ShardId {
+        let identity = if recipient == 0 { id_hash(self.id_seed(), octets) } else { recipient };
+        self.options.shards.shard_of(identity)
+    }
+
+    fn open_inquiry(
+        &mut self,
+        bind: BindId,
+        delivered: &Delivered<'_>,
+        receipt: ReceiptIn,
+        (id, first, home): (&[u8], Option<ShardId>, ShardId),
+    ) {
+        let shards = self.options.shards.shards();
+        let Some(leg) = self.leg(bind) else { return };
+        leg.inquiries += 1;
+        let (sequence, is_data) = (delivered.sequence, delivered.is_data);
+        let reply = ReplyTo { bind, generation: leg.generation, sequence, is_data };
+        if leg.inquiries > INQUIRIES_MAX && !leg.read_paused {
+            leg.read_paused = true;
+            self.effects.push_back(LinkEffect::PauseRead { bind });
+        }
+        let way = Way { first, home, shards };
+        let (token, ask) = self.inquiries.open(reply, way, receipt, id, delivered.text);
+        self.ask(token, ask);
+    }
+
+    fn ask(&mut self, token: ReceiptToken, ask: Ask) {
+        let Some((receipt, id, text)) = self.inquiries.copy(token) else { return };
+        match ask {
+            Ask::One(shard, if_unknown) => {
+                if if_unknown == IfUnknown::Park && receipt.state.is_some() {
+                    self.counters.receipts_parked += 1;
+                }
+                self.outbox.push_receipt(shard, ReceiptIn { if_unknown, ..receipt }, id, text);
+            }
+            Ask::Others(first, second) => {
+                self.counters.receipts_asked_all += 1;
+                let others = (0..self.options.shards.shards()).map(ShardId);
+                for shard in others.filter(|shard| *shard != first && *shard != second) {
+                    let receipt = ReceiptIn { if_unknown: IfUnknown::Tell, ..receipt };
+                    self.outbox.push_receipt(shard, receipt, id, text);
+                }
+            }
+        }
+    }
+
+    pub(super) fn handle_verdicts(&mut self, batch: &VerdictBatch) {
+        for (token, verdict) in &batch.verdicts {
+            match self.inquiries.handle_verdict(*token, *verdict) {
+                Next::Answer(reply) => self.answer_receipt(reply),
+                Next::Ask(ask) => self.ask(*token, ask),
+                Next::Wait | Next::Void => {}
+            }
+        }
+    }
+
+    /// A session that has ended in the meantime needs no answer: its carrier delivers again.
+    fn answer_receipt(&mut self, reply: ReplyTo) {
+        let bind = reply.bind;
+        let Some(leg) = self.leg(bind).filter(|leg| leg.generation == reply.generation) else { return };
+        leg.inquiries = leg.inquiries.saturating_sub(1);
+        if let Some(session) = leg.session.as_mut() {
+            // Fails only when the session is at its end.
+            let _ = match reply.is_data {
+                true => session.answer_data(reply.sequence, CommandStatus::ROK, &[]),
+                false => session.answer_deliver(reply.sequence, CommandStatus::ROK),
+            };
+        }
+        if leg.read_paused && leg.inquiries <= INQUIRIES_MAX / 2 {
+            leg.read_paused = false;
+            self.effects.push_back(LinkEffect::ResumeRead { bind });
+        }
+    }
+}
+
+/// The text's number, else the parameter's; 0 if neither is one.
+fn error_of(receipt: &Receipt<'_>) -> u32 {
+    let written = receipt.error.and_then(|error| std::str::from_utf8(error).ok()?.parse().ok());
+    let parameter = receipt.network_error.map(|error| match error {
+        NetworkError::Code { code, .. } | NetworkError::Digits(code) => u32::from(code),
+    });
+    written.or(parameter).unwrap_or(0)
+}

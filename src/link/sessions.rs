@@ -1,0 +1,283 @@
+//! The link's sessions: connecting, binding, what they report, their end.
+
+use crate::limit::SlidingLimit;
+use crate::model::Now;
+use crate::smpp::pdu::{Bind, BindMode, INTERFACE_VERSION_3_4};
+use crate::smpp::session::{CloseReason, Event, Fate, Options as SessionOptions, Session};
+use crate::smpp::status::{CommandStatus, ErrorClass};
+use crate::traffic::{NotWritten, Unanswered};
+
+use super::event::{Alarm, BindId, Disconnect, LinkEffect, SessionLoss};
+use super::leg::{Leg, LegState, PartToken};
+use super::options::BindKind;
+use super::{Link, answers::End};
+
+/// How long a session that we give up may wait for the answers that are still out, ms.
+const FAREWELL_MS: u64 = 5_000;
+
+const MS_NS: u64 = 1_000_000;
+
+impl Link {
+    /// A leg's mode of bind.
+    pub(super) fn mode(&self, bind: BindId) -> BindMode {
+        match (self.options.bind, bind.0 % 2) {
+            (BindKind::Transceiver, _) => BindMode::Transceiver,
+            (BindKind::Pair, 0) => BindMode::Transmitter,
+            (BindKind::Pair, _) => BindMode::Receiver,
+        }
+    }
+
+    pub(super) fn leg(&mut self, bind: BindId) -> Option<&mut Leg> {
+        self.legs.get_mut(usize::from(bind.0))
+    }
+
+    fn is_wanted(&self, bind: BindId) -> bool {
+        !self.draining && bind.0 < self.options.connections()
+    }
+
+    pub(super) fn handle_connected(&mut self, bind: BindId, now: Now) {
+        let (mode, session) = (self.mode(bind), self.session_options());
+        let account = &self.options.account;
+        let request = Bind {
+            system_id: &account.system_id,
+            password: &account.password,
+            system_type: &account.system_type,
+            interface_version: INTERFACE_VERSION_3_4,
+            addr_ton: self.options.numbering.bind.ton,
+            addr_npi: self.options.numbering.bind.npi,
+            address_range: &account.address_range,
+        };
+        let session = Session::client(&session, mode, &request, now.mono.0);
+        let Some(leg) = self.leg(bind).filter(|leg| matches!(leg.state, LegState::Connecting { .. })) else { return };
+        match session {
+            Ok(session) => leg.begin(Box::new(session)),
+            Err(_) => {
+                leg.refused = Some(CommandStatus::RINVSYSID.0);
+                self.close(bind);
+            }
+        }
+    }
+
+    fn session_options(&self) -> SessionOptions {
+        let options = &self.options;
+        SessionOptions {
+            window: options.window.max(1),
+            session_init_ns: options.connect_timeout_ms * MS_NS,
+            enquire_link_ns: Some(options.enquire_link_ms * MS_NS),
+            enquire_response_ns: options.response_timeout_ms.min(options.enquire_link_ms) * MS_NS,
+            response_ns: options.response_timeout_ms * MS_NS,
+            ..SessionOptions::default()
+        }
+    }
+
+    /// Feeds a session with what came in, and does what it reports.
+    pub(super) fn run_session(&mut self, bind: BindId, bytes: &[u8], now: Now) {
+        let Some(leg) = self.leg(bind).filter(|leg| leg.state != LegState::Closing) else { return };
+        let Some(mut session) = leg.session.take() else { return };
+        let mut input = bytes;
+        while let Some(event) = session.poll_event(&mut input, now.mono.0) {
+            self.handle_session_event(bind, event, now);
+        }
+        let Some(leg) = self.leg(bind) else { return };
+        if std::mem::take(&mut leg.give_up) {
+            session.unbind(FAREWELL_MS * MS_NS, now.mono.0);
+            while let Some(event) = session.poll_event(&mut input, now.mono.0) {
+                self.handle_session_event(bind, event, now);
+            }
+        }
+        let Some(leg) = self.leg(bind) else { return };
+        leg.session = Some(session);
+    }
+
+    fn handle_session_event(&mut self, bind: BindId, event: Event<'_, PartToken>, now: Now) {
+        match event {
+            Event::Bound { .. } => self.handle_bound(bind, now),
+            Event::BindFailed { status } => self.handle_bind_failed(bind, status),
+            Event::SubmitResp(answer) => self.handle_answer(bind, &answer, now),
+            Event::ResponseTimeout { token, fate, .. } => {
+                self.handle_end(token, self.end_of(fate, Unanswered::ResponseTimeout));
+                self.lose(bind, SessionLoss::ResponseTimeout);
+            }
+            Event::Unresolved { token, fate, .. } => {
+                let unanswered = if self.stopped { Unanswered::Stopped } else { Unanswered::ConnectionLost };
+                self.handle_end(token, self.end_of(fate, unanswered));
+            }
+            Event::Deliver { sequence, message, .. } => self.handle_deliver(bind, sequence, &message, now),
+            Event::Data { sequence, message, .. } => self.handle_data(bind, sequence, &message, now),
+            Event::Malformed { token, .. } => {
+                self.counters.malformed += 1;
+                if let Some(token) = token {
+                    self.handle_end(token, End::Unanswered(Unanswered::ResponseTimeout));
+                }
+            }
+            Event::UnknownResponse { .. } => self.counters.unknown_responses += 1,
+            Event::Closed { reason } => self.handle_closed(bind, reason, now),
+            Event::DataResp(_)
+            | Event::QueryResp { .. }
+            | Event::DeliverResp(_)
+            | Event::BindRequest { .. }
+            | Event::Submit { .. }
+            | Event::Query { .. }
+            | Event::Alert(_)
+            | Event::Outbind(_)
+            | Event::EnquireLink
+            | Event::EnquireLinkResp
+            | Event::UnbindRequested
+            | Event::UnbindAnswered
+            | Event::Refused { .. } => {}
+        }
+    }
+
+    fn end_of(&self, fate: Fate, unanswered: Unanswered) -> End {
+        match fate {
+            Fate::Unanswered => End::Unanswered(unanswered),
+            Fate::NeverWritten if self.draining => End::NotWritten(NotWritten::Drained),
+            Fate::NeverWritten => End::NotWritten(NotWritten::ConnectionLost),
+        }
+    }
+
+    fn handle_bound(&mut self, bind: BindId, now: Now) {
+        self.counters.binds += 1;
+        let bind_rate = self.options.bind_rate_parts_per_s;
+        let Some(leg) = self.leg(bind) else { return };
+        leg.handle_bound(now.mono);
+        match (&mut leg.limit, bind_rate) {
+            (Some(limit), Some(rate)) => limit.set_rate(rate),
+            (limit, rate) => *limit = rate.map(SlidingLimit::new),
+        }
+    }
+
+    fn handle_bind_failed(&mut self, bind: BindId, status: CommandStatus) {
+        self.counters.count_status(status.0);
+        let credential = self.options.class_of(status) == Some(ErrorClass::Credential);
+        let Some(leg) = self.leg(bind) else { return };
+        if credential {
+            leg.refused = Some(status.0);
+            self.effects.push_back(LinkEffect::Alarm(Alarm::AccountRefused { bind, status: status.0 }));
+        }
+    }
+
+    /// The session shall end in good order, for this reason.
+    pub(super) fn lose(&mut self, bind: BindId, why: SessionLoss) {
+        let Some(leg) = self.leg(bind).filter(|leg| !leg.give_up && leg.ready) else { return };
+        leg.give_up = true;
+        self.effects.push_back(LinkEffect::Alarm(Alarm::SessionLost { bind, why }));
+    }
+
+    fn handle_closed(&mut self, bind: BindId, reason: CloseReason, now: Now) {
+        self.counters.count_end(reason);
+        let why = match reason {
+            CloseReason::Requested | CloseReason::Unbound | CloseReason::UnbindTimeout => None,
+            CloseReason::ConnectionLost => None,
+            CloseReason::PeerUnbound => Some(SessionLoss::PeerUnbound),
+            CloseReason::BindRefused(_) => Some(SessionLoss::BindRefused),
+            CloseReason::SessionInitTimeout => Some(SessionLoss::ConnectTimeout),
+            CloseReason::EnquireLinkTimeout | CloseReason::Inactivity => Some(SessionLoss::Silent),
+            CloseReason::PeerNotReading | CloseReason::Framing(_) => Some(SessionLoss::Garbage),
+        };
+        if let Some(why) = why {
+            self.effects.push_back(LinkEffect::Alarm(Alarm::SessionLost { bind, why }));
+        }
+        if let Some(leg) = self.leg(bind) {
+            leg.flush(now.mono);
+        }
+    }
+
+    pub(super) fn handle_written(&mut self, bind: BindId, octets: usize, now: Now) {
+        let Some(leg) = self.leg(bind) else { return };
+        let late = leg.handle_written(octets, now.mono);
+        if let Some(limit) = &mut leg.limit {
+            limit.charge(late, now.mono);
+        }
+        if self.flow.is_limited() {
+            self.flow.charge(late, now.mono);
+        }
+    }
+
+    pub(super) fn handle_disconnected(&mut self, bind: BindId, reason: Disconnect, torn: bool, now: Now) {
+        let Some(leg) = self.leg(bind) else { return };
+        if leg.state == LegState::Resting || matches!(leg.state, LegState::Waiting { .. }) {
+            return;
+        }
+        if let Some(session) = leg.session.as_mut().filter(|session| !session.is_closed()) {
+            if torn || reason == Disconnect::ByUs {
+                session.handle_written_unknown();
+            }
+            session.handle_connection_lost();
+            leg.state = LegState::Bound;
+            self.run_session(bind, &[], now);
+        }
+        let wanted = self.is_wanted(bind);
+        if let Some(leg) = self.legs.get_mut(usize::from(bind.0)) {
+            leg.rest_or_retry(&self.options, wanted, now.mono, &mut self.chance);
+        }
+    }
+
+    /// Ends a leg's connection at once; its `Disconnected` is waited for.
+    pub(super) fn close(&mut self, bind: BindId) {
+        if let Some(leg) = self.leg(bind) {
+            leg.state = LegState::Closing;
+            self.effects.push_back(LinkEffect::Close { bind });
+        }
+    }
+
+    pub(super) fn handle_leg_timeouts(&mut self, now: Now) {
+        for at in 0..self.legs.len() {
+            let bind = BindId(at as u16);
+            let wanted = self.is_wanted(bind);
+            let deadline = now.mono.after_ms(self.options.connect_timeout_ms);
+            let leg = &mut self.legs[at];
+            match leg.state {
+                LegState::Waiting { until } if now.mono >= until => {
+                    leg.state = if wanted { LegState::Connecting { deadline } } else { LegState::Resting };
+                    let host = leg.host;
+                    if wanted {
+                        self.effects.push_back(LinkEffect::Connect { bind, host });
+                    }
+                }
+                LegState::Connecting { deadline } | LegState::Flushing { deadline } if now.mono >= deadline => {
+                    self.close(bind);
+                }
+                LegState::Binding | LegState::Bound => {
+                    let due = leg.session.as_ref().and_then(|session| session.poll_timeout());
+                    if due.is_some_and(|due| due <= now.mono.0) {
+                        if let Some(session) = &mut leg.session {
+                            session.handle_timeout(now.mono.0);
+                        }
+                        self.run_session(bind, &[], now);
+                    }
+                }
+                LegState::Waiting { .. }
+                | LegState::Connecting { .. }
+                | LegState::Flushing { .. }
+                | LegState::Resting
+                | LegState::Closing => {}
+            }
+        }
+    }
+
+    /// Which legs can submit, after all that happened; what a leg leaves behind when it no longer can.
+    pub(super) fn review_legs(&mut self) {
+        let bound = |leg: Option<&Leg>| leg.and_then(|leg| leg.session.as_ref()?.bound()).is_some();
+        for at in 0..self.legs.len() {
+            let bind = BindId(at as u16);
+            if matches!(self.legs[at].state, LegState::Flushing { .. }) && self.legs[at].is_flushed() {
+                self.close(bind);
+            }
+            let ready = match self.options.bind {
+                BindKind::Transceiver => bound(self.legs.get(at)),
+                BindKind::Pair => at % 2 == 0 && bound(self.legs.get(at)) && bound(self.legs.get(at + 1)),
+            };
+            self.legs[at].ready = ready;
+            if !ready {
+                self.release(bind);
+            }
+        }
+        let up = self.legs.iter().any(|leg| leg.ready);
+        if up != self.up {
+            self.up = up;
+            let alarm = if up { Alarm::LinkUp } else { Alarm::LinkDown };
+            self.effects.push_back(LinkEffect::Alarm(alarm));
+        }
+    }
+}

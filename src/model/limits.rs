@@ -1,0 +1,29 @@
+//! Every limit that is not configuration, in one place, with how they relate.
+
+/// Messages in one segment at most: a lookup decompresses one.
+pub const SEGMENT_MESSAGES_MAX: usize = 1_000;
+/// Octets of encoded content in one segment at most, unless one message alone is larger.
+pub const SEGMENT_BYTES_MAX: usize = 1 << 20;
+/// Messages that one turn admits into one batch at most: bounds the length of a commit.
+pub const TURN_MESSAGES_MAX: usize = 32_000;
+/// Octets of encoded content that one turn admits into one batch at most.
+pub const TURN_BYTES_MAX: usize = 16 << 20;
+/// Octets of a text body at most (255 parts of 153 septets, as UTF-8).
+pub const BODY_BYTES_MAX: usize = 255 * 153;
+/// Parts of one message at most (the concatenation header has one octet for it).
+pub const PARTS_MAX: u8 = 255;
+/// Octets of a client's reference, of a key, of all tags together.
+pub const REFERENCE_BYTES_MAX: usize = 256;
+/// Octets of an idempotency key.
+pub const KEY_BYTES_MAX: usize = 255;
+/// Octets of a carrier's message id that are kept (SMPP 3.4 allows 64; some send more).
+pub const CARRIER_ID_BYTES_MAX: usize = 128;
+/// State deltas since the last fold, at most, before the next one is due.
+pub const FOLD_DELTAS: usize = 256 * 1024;
+/// Attempts that a shard may have open at all links together.
+pub const OPEN_ATTEMPTS_MAX: usize = 65_536;
+
+const _: () = assert!(SEGMENT_MESSAGES_MAX <= u16::MAX as usize + 1);
+const _: () = assert!(TURN_MESSAGES_MAX >= SEGMENT_MESSAGES_MAX);
+const _: () = assert!(TURN_BYTES_MAX >= SEGMENT_BYTES_MAX);
+const _: () = assert!(OPEN_ATTEMPTS_MAX < FOLD_DELTAS);

@@ -1,0 +1,31 @@
+//! The words of the domain and their limits. No behaviour beyond parsing and packing: whatever decides,
+//! remembers or carries lives on a higher floor. Knows no clock, no chance and no disk.
+
+pub mod class;
+pub mod content;
+pub mod ids;
+pub mod limits;
+pub mod map;
+pub mod message;
+pub mod message_id;
+pub mod msisdn;
+pub mod prng;
+pub mod reason;
+pub mod segment;
+pub mod sender;
+pub mod state;
+pub mod time;
+
+pub use class::Class;
+pub use content::{Content, Encoding};
+pub use map::{Map, map};
+pub use ids::{Address, CarrierId, GroupId, Lane, LinkId, NodeId, RouteId, ShardId, TenantId};
+pub use message::{Frame, Head, KeyPrint, Line, ReplyTo};
+pub use message_id::MessageId;
+pub use msisdn::Msisdn;
+pub use prng::Prng;
+pub use reason::{DeadLetterReason, Refusal};
+pub use segment::Segment;
+pub use sender::SenderId;
+pub use state::MessageState;
+pub use time::{Mono, Now, Wall};

@@ -1,0 +1,12 @@
+//! *When*: scheduled → ready → in flight, by lane. Knows positions and order; refuses to know carriers' limits, records
+//! and threads. What is ready is on disk; memory holds only the window that is about to be taken.
+
+pub mod fifo;
+pub mod lanes;
+pub mod runs;
+pub mod scheduled;
+
+pub use fifo::{Chunk, Fifo, Position, Taken};
+pub use lanes::{FifoKind, FifoName, Lanes};
+pub use runs::SlotRuns;
+pub use scheduled::{DueEntry, DuePosition, InsertReason, ScheduledQueue, Tick};

@@ -1,0 +1,258 @@
+//! What is not yet due: a durable list ordered by (tick, commit number), taken strictly from its head, of which a
+//! bounded stretch is in memory.
+//!
+//! Invariants:
+//! 1. Everything in front of `head` has been taken; one position says so, nothing is deleted per entry.
+//! 2. A new entry always sorts behind `head`: its tick is at least `head`'s and its commit is newer.
+//! 3. Memory holds every entry behind `head` and in front of `loaded_to`.
+
+use std::collections::VecDeque;
+
+use crate::model::{Address, Lane, Wall};
+
+/// A tenth of a hundredth of a second: entries of one tick go in the order of their commits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tick(pub u64);
+
+impl Tick {
+    /// Length of a tick, ms.
+    pub const MS: u64 = 10;
+
+    /// The first tick that begins at or after `at`: nothing is ever early.
+    pub const fn at_or_after(at: Wall) -> Self {
+        Self(at.0.div_ceil(Self::MS))
+    }
+
+    /// When it begins.
+    pub const fn wall(self) -> Wall {
+        Wall(self.0.saturating_mul(Self::MS))
+    }
+}
+
+/// Why a message stands where it stands; carried to the timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum InsertReason {
+    /// Its `send_at` lies ahead.
+    Scheduled = 1,
+    /// It waits out a backoff.
+    Retry = 2,
+    /// In doubt: a receipt may still settle it.
+    DoubtWait = 3,
+}
+
+impl InsertReason {
+    /// As read back from disk.
+    pub const fn from_index(index: u8) -> Option<Self> {
+        match index {
+            1 => Some(Self::Scheduled),
+            2 => Some(Self::Retry),
+            3 => Some(Self::DoubtWait),
+            0 | 4.. => None,
+        }
+    }
+}
+
+/// One message that waits for its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DueEntry {
+    /// The message.
+    pub address: Address,
+    /// Where it will be ready.
+    pub lane: Lane,
+    /// Why it waits.
+    pub reason: InsertReason,
+}
+
+/// The `index`-th entry of the record that `commit` wrote for `tick`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DuePosition {
+    /// When.
+    pub tick: Tick,
+    /// Commit number of the record.
+    pub commit: u64,
+    /// Entries of it already taken.
+    pub index: u32,
+}
+
+/// See the head of this file.
+#[derive(Clone, Debug, Default)]
+pub struct ScheduledQueue {
+    loaded: VecDeque<(DuePosition, DueEntry)>,
+    head: DuePosition,
+    /// Entries at or behind this position are on disk only.
+    loaded_to: Option<DuePosition>,
+    waiting: u64,
+    next_on_disk: Option<Tick>,
+    reading: bool,
+    /// First entry written while a read was under way, which that read may not have seen.
+    unseen: Option<DuePosition>,
+}
+
+impl ScheduledQueue {
+    /// Entries in memory before new ones stay on disk only.
+    pub const LOADED_MAX: usize = 65_536;
+
+    /// As a checkpoint left it: everything behind `head` is on disk.
+    pub fn recovered(head: DuePosition, waiting: u64) -> Self {
+        let on_disk = waiting > 0;
+        Self {
+            head,
+            waiting,
+            loaded_to: on_disk.then_some(head),
+            next_on_disk: on_disk.then_some(head.tick),
+            ..Self::default()
+        }
+    }
+
+    /// The next entry to take.
+    pub const fn head(&self) -> DuePosition {
+        self.head
+    }
+
+    /// Entries not yet taken.
+    pub const fn waiting(&self) -> u64 {
+        self.waiting
+    }
+
+    /// The tick under which an entry for `at` is to be written: never in front of the head.
+    pub fn tick_for(&self, at: Wall) -> Tick {
+        Tick::at_or_after(at).max(self.head.tick)
+    }
+
+    /// Records entries that `commit` writes for `tick`.
+    pub fn insert(&mut self, tick: Tick, commit: u64, entries: &[DueEntry]) {
+        debug_assert!(tick >= self.head.tick, "a new entry sorts behind the head");
+        self.waiting += entries.len() as u64;
+        let first = DuePosition { tick, commit, index: 0 };
+        if self.loaded_to.is_some_and(|edge| first >= edge) {
+            if self.reading {
+                self.unseen = Some(self.unseen.map_or(first, |unseen| unseen.min(first)));
+            }
+            self.stay_on_disk(first);
+            return;
+        }
+        let at = self.loaded.partition_point(|(position, _)| *position < first);
+        for (index, entry) in entries.iter().enumerate() {
+            self.loaded.insert(at + index, (DuePosition { index: index as u32, ..first }, *entry));
+        }
+        while self.loaded.len() > Self::LOADED_MAX {
+            if let Some((position, _)) = self.loaded.pop_back() {
+                self.stay_on_disk(position);
+            }
+        }
+    }
+
+    fn stay_on_disk(&mut self, position: DuePosition) {
+        self.loaded_to = Some(self.loaded_to.map_or(position, |edge| edge.min(position)));
+        self.next_on_disk = Some(self.next_on_disk.map_or(position.tick, |tick| tick.min(position.tick)));
+    }
+
+    /// When something is to be done next: an entry falls due, or a read.
+    pub fn next_at(&self) -> Option<Wall> {
+        let in_memory = self.loaded.front().map(|(position, _)| position.tick);
+        match (in_memory, if self.reading { None } else { self.next_on_disk }) {
+            (Some(a), Some(b)) => Some(a.min(b).wall()),
+            (a, b) => a.or(b).map(Tick::wall),
+        }
+    }
+
+    /// From where to read on, when memory is empty and more is on disk. The answer comes by [`Self::loaded`].
+    pub fn wants_read(&mut self) -> Option<DuePosition> {
+        if self.reading || !self.loaded.is_empty() {
+            return None;
+        }
+        let from = self.loaded_to?;
+        self.reading = true;
+        Some(from)
+    }
+
+    /// What a read found, in order; `edge` is where it stopped, none if it saw the end. Entries written meanwhile may be
+    /// missing from `found`: memory then ends in front of the first of them.
+    pub fn loaded(&mut self, mut found: Vec<(DuePosition, DueEntry)>, edge: Option<DuePosition>) {
+        self.reading = false;
+        let edge = match (edge, self.unseen.take()) {
+            (Some(edge), Some(unseen)) => Some(edge.min(unseen)),
+            (edge, unseen) => edge.or(unseen),
+        };
+        if let Some(edge) = edge {
+            found.retain(|(position, _)| *position < edge);
+        }
+        self.loaded_to = edge;
+        self.next_on_disk = edge.map(|position| position.tick);
+        self.loaded.extend(found);
+    }
+
+    /// Takes the next entry that is due at `now`.
+    pub fn take(&mut self, now: Wall) -> Option<DueEntry> {
+        let (position, _) = self.loaded.front()?;
+        if position.tick.wall() > now {
+            return None;
+        }
+        let (position, entry) = self.loaded.pop_front()?;
+        self.head = DuePosition { index: position.index + 1, ..position };
+        self.waiting = self.waiting.saturating_sub(1);
+        Some(entry)
+    }
+
+    /// Moves the head while replaying.
+    pub fn replay_taken(&mut self, head: DuePosition, entries: u64) {
+        self.waiting = self.waiting.saturating_sub(entries);
+        *self = Self::recovered(self.head.max(head), self.waiting);
+    }
+
+    /// Adds entries while replaying: they are on disk.
+    pub fn replay_insert(&mut self, entries: u64) {
+        *self = Self::recovered(self.head, self.waiting + entries);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{Class, RouteId};
+
+    use super::*;
+
+    fn entry(slot: u16) -> DueEntry {
+        let lane = Lane { class: Class::Marketing, route: RouteId(1) };
+        DueEntry { address: Address::new(1, slot), lane, reason: InsertReason::Retry }
+    }
+
+    fn slots(queue: &mut ScheduledQueue, now: u64) -> Vec<u16> {
+        std::iter::from_fn(|| queue.take(Wall(now))).map(|entry| entry.address.slot()).collect()
+    }
+
+    #[test]
+    fn gives_each_at_its_time_and_never_early() {
+        let mut queue = ScheduledQueue::default();
+        queue.insert(queue.tick_for(Wall(101)), 1, &[entry(1)]);
+        queue.insert(queue.tick_for(Wall(55)), 2, &[entry(2), entry(3)]);
+        assert_eq!(queue.next_at(), Some(Wall(60)));
+        assert_eq!(slots(&mut queue, 59), vec![]);
+        assert_eq!(slots(&mut queue, 60), vec![2, 3]);
+        assert_eq!(slots(&mut queue, 109), vec![]);
+        queue.insert(queue.tick_for(Wall(3)), 4, &[entry(4)]);
+        assert_eq!(slots(&mut queue, 200), vec![4, 1], "late ones sort behind the head, not in front of it");
+        assert_eq!((queue.waiting(), queue.next_at()), (0, None));
+    }
+
+    #[test]
+    fn what_exceeds_memory_is_read_back_in_order() {
+        let mut queue = ScheduledQueue::default();
+        let many: Vec<_> = (0..ScheduledQueue::LOADED_MAX as u32).map(|slot| entry(slot as u16)).collect();
+        queue.insert(Tick(5), 1, &many);
+        queue.insert(Tick(4), 2, &[entry(7)]);
+        assert_eq!(slots(&mut queue, 1_000).len(), many.len());
+        let edge = DuePosition { tick: Tick(5), commit: 1, index: many.len() as u32 - 1 };
+        assert_eq!(queue.wants_read(), Some(edge));
+        queue.insert(Tick(6), 3, &[entry(8)]);
+        let last = (edge, *many.last().expect("many"));
+        let unseen = (DuePosition { tick: Tick(6), commit: 3, index: 0 }, entry(8));
+        queue.loaded(vec![last, unseen], None);
+        assert_eq!(slots(&mut queue, 1_000).len(), 1, "what was written during the read is read again, not twice");
+        assert_eq!(queue.wants_read(), Some(unseen.0));
+        queue.loaded(vec![unseen], None);
+        assert_eq!(slots(&mut queue, 1_000), vec![8]);
+        assert_eq!(queue.waiting(), 0);
+    }
+}

@@ -1,0 +1,105 @@
+//! The signals that a service obeys, turned into words in a mailbox.
+//!
+//! They are blocked in every thread and awaited by one small thread (`sigwaitinfo`), so no handler runs and nothing
+//! has to be async-signal-safe. Knows what was asked; what it means (drain, reload) is the daemon's.
+
+use std::{io, mem::MaybeUninit, ptr, thread};
+
+use crate::mesh::Sender;
+
+/// What was asked of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM: drain and stop.
+    Terminate,
+    /// SIGINT: as SIGTERM, from a person at the terminal.
+    Interrupt,
+    /// SIGHUP: reload the configuration.
+    Hangup,
+}
+
+const AWAITED: [(i32, Signal); 3] =
+    [(libc::SIGTERM, Signal::Terminate), (libc::SIGINT, Signal::Interrupt), (libc::SIGHUP, Signal::Hangup)];
+
+/// Proof that the signals are blocked; threads spawned from here on inherit that.
+#[derive(Debug)]
+pub struct Blocked(());
+
+/// Blocks the awaited signals for the calling thread and all that it will spawn. Call it in `main` before the first
+/// thread: a signal goes to any thread that does not block it and would then end the process by default.
+///
+/// # Errors
+/// What `pthread_sigmask` answered; never with the arguments used here.
+pub fn block() -> io::Result<Blocked> {
+    let set = awaited();
+    // SAFETY: `set` is initialised and outlives the call; no old mask is asked for.
+    #[allow(unsafe_code)] // libc has no safe face for signal masks
+    let code = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) };
+    if code == 0 { Ok(Blocked(())) } else { Err(io::Error::from_raw_os_error(code)) }
+}
+
+/// Starts the thread that waits. A signal that finds the mailbox full is dropped: the same word already waits there.
+///
+/// # Errors
+/// When the thread cannot be started.
+pub fn listen(blocked: Blocked, to: Sender<Signal>) -> io::Result<thread::JoinHandle<()>> {
+    let Blocked(()) = blocked;
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        while let Some(signal) = wait() {
+            tracing::info!(?signal, "signal");
+            if to.try_push(signal).is_err() {
+                tracing::debug!(?signal, "an earlier signal still waits");
+            }
+        }
+    })
+}
+
+/// None only if the kernel refuses to wait, which it does not for a valid set.
+fn wait() -> Option<Signal> {
+    let set = awaited();
+    loop {
+        // SAFETY: `set` is initialised and outlives the call; no siginfo is asked for.
+        #[allow(unsafe_code)] // libc has no safe face for sigwaitinfo
+        let number = unsafe { libc::sigwaitinfo(&raw const set, ptr::null_mut()) };
+        match AWAITED.iter().find(|(awaited, _)| *awaited == number) {
+            Some((_, signal)) => return Some(*signal),
+            None if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+            None => return None,
+        }
+    }
+}
+
+fn awaited() -> libc::sigset_t {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises the whole set; the signal numbers are valid constants.
+    #[allow(unsafe_code)] // libc has no safe face for signal sets
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for (number, _) in AWAITED {
+            libc::sigaddset(set.as_mut_ptr(), number);
+        }
+        set.assume_init()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::thread::JoinHandleExt;
+
+    use super::*;
+    use crate::mesh::thread_mailbox;
+
+    #[test]
+    fn a_signal_arrives_as_a_word() {
+        let (sender, mut inbox) = thread_mailbox(4);
+        let waiting = listen(block().expect("blocked"), sender).expect("thread");
+        for (number, expected) in AWAITED {
+            // SAFETY: the thread runs for as long as the test; directed at it, the signal cannot end the test process.
+            #[allow(unsafe_code)]
+            let code = unsafe { libc::pthread_kill(waiting.as_pthread_t(), number) };
+            let mut got = Vec::new();
+            assert_eq!((code, inbox.drain(&mut got, 1)), (0, 1));
+            assert_eq!(got, [expected]);
+        }
+    }
+}

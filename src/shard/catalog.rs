@@ -1,0 +1,50 @@
+//! What is not per recipient, as every core sees it: immutable, versioned, replaced whole.
+
+use crate::model::{CarrierId, GroupId, LinkId, RouteId, ShardId};
+use crate::routing::RouteTable;
+
+/// A version of everything that the control shard has published.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Catalog {
+    /// Grows with each change.
+    pub version: u64,
+    /// Where messages go.
+    pub routes: RouteTable,
+    /// Carriers by number.
+    pub carriers: Vec<CatalogCarrier>,
+    /// Cores that run shards, by shard number.
+    pub shard_cores: Vec<u8>,
+}
+
+/// A carrier as shards need it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatalogCarrier {
+    /// Its number.
+    pub id: CarrierId,
+    /// Its name.
+    pub name: String,
+    /// Receipts are matched within this group.
+    pub group: GroupId,
+    /// The core of its one link; `None`: a link on every core.
+    pub home: Option<u8>,
+}
+
+impl Catalog {
+    /// The links that a shard may hand messages to, each with the routes that lead over it.
+    pub fn links_of(&self, shard: ShardId) -> Vec<(LinkId, Vec<RouteId>)> {
+        let own_core = self.shard_cores.get(usize::from(shard.0)).copied().unwrap_or_default();
+        self.carriers
+            .iter()
+            .map(|carrier| {
+                let link = LinkId { carrier: carrier.id, core: carrier.home.unwrap_or(own_core) };
+                (link, self.routes.over(carrier.id))
+            })
+            .filter(|(_, routes)| !routes.is_empty())
+            .collect()
+    }
+
+    /// A carrier's name, for people.
+    pub fn carrier_name(&self, id: CarrierId) -> Option<&str> {
+        self.carriers.iter().find(|carrier| carrier.id == id).map(|carrier| carrier.name.as_str())
+    }
+}

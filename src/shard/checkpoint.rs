@@ -1,0 +1,191 @@
+//! Checkpoints: the shard as it stands after a commit, written together with the folded events up to it, so that a start
+//! replays only what came later. The snapshot is taken when its commit is handed over; folding takes its time.
+
+use crate::model::Now;
+use crate::queue::{FifoName, Position};
+use crate::store::backend::{Op, Space};
+use crate::store::batch::fifo_code;
+use crate::store::key::Key;
+use crate::store::record::{AttemptNote, CheckpointRecord, FifoNote, ProgressNote};
+use crate::store::{CommitSeq, ReadRequest, WriteBatch};
+use crate::traffic::PartSet;
+
+use super::Shard;
+use super::event::{Effect, Maintenance};
+
+/// How far folding is.
+#[derive(Debug)]
+pub(super) struct Folding {
+    folded_to: u64,
+    events: usize,
+    under_way: bool,
+    wanted: bool,
+}
+
+impl Folding {
+    pub(super) const fn new(folded_to: u64) -> Self {
+        Self { folded_to, events: 0, under_way: false, wanted: false }
+    }
+
+    /// Every event up to this commit is in a state record.
+    pub(super) const fn folded_to(&self) -> u64 {
+        self.folded_to
+    }
+
+    pub(super) const fn replayed(&mut self, events: usize) {
+        self.events += events;
+    }
+}
+
+/// What a turn without events costs a start, in events.
+const TURN_COST: usize = 4;
+
+impl Shard {
+    /// Asks for a checkpoint after the next commit, whatever its size: in a clean stop, or before a backup.
+    pub fn want_checkpoint(&mut self, now: Now) {
+        self.now = now;
+        self.folding.wanted = true;
+    }
+
+    /// Whether a checkpoint is wanted or being written.
+    pub const fn checkpoint_pending(&self) -> bool {
+        self.folding.wanted || self.folding.under_way
+    }
+
+    pub(super) fn fold_if_due(&mut self, seq: CommitSeq, batch: &WriteBatch) {
+        let turn = &batch.turn;
+        self.folding.events += turn.events.len() + turn.attempts.len() + turn.segments.len() + TURN_COST;
+        let due = self.folding.events >= self.options.fold_events || self.folding.wanted;
+        if due && !self.folding.under_way {
+            self.start_fold(seq);
+        }
+    }
+
+    /// Starts a wanted checkpoint although there is nothing to write: the last commit will do.
+    pub fn checkpoint_if_idle(&mut self) {
+        if self.folding.wanted && !self.folding.under_way && self.in_flight.is_none() && self.gathering.is_empty() {
+            self.start_fold(self.durable);
+        }
+    }
+
+    fn start_fold(&mut self, seq: CommitSeq) {
+        self.folding.under_way = true;
+        self.folding.wanted = false;
+        self.folding.events = 0;
+        let snapshot = Box::new(self.snapshot(seq));
+        let from = self.folding.folded_to + 1;
+        let (retention_ms, now) = (self.options.retention_ms, self.now.wall);
+        self.reads.push_back((seq, ReadRequest::Fold { from, snapshot, retention_ms, now }));
+    }
+
+    fn snapshot(&mut self, seq: CommitSeq) -> CheckpointRecord {
+        let key_horizon = self.now.wall.0.saturating_sub(self.options.key_window_ms);
+        while self.key_commits.front().is_some_and(|(_, at)| at.0 < key_horizon) {
+            self.key_commits.pop_front();
+        }
+        let head = self.scheduled.head();
+        CheckpointRecord {
+            commit: seq.0,
+            next_segment: self.next_segment,
+            first_segment: self.first_segment,
+            fifos: self.lanes.iter().map(|(name, fifo)| fifo_note(*name, fifo)).collect(),
+            due_head: (head.tick.0, head.commit, head.index),
+            due_waiting: self.scheduled.waiting(),
+            open: self.attempts.sorted().into_iter().map(|(address, open)| attempt_note(address, open)).collect(),
+            doubts: self.attempts.doubts.iter().map(|(address, doubt)| doubt_note(*address, doubt)).collect(),
+            progress: self.attempts.progress.iter().map(|(address, progress)| progress_note(*address, progress)).collect(),
+            cancelled: self.cancelled.iter().map(|address| address.packed()).collect(),
+            tried: self.tried.iter().map(|(address, attempt)| (address.packed(), *attempt)).collect(),
+            receipts_from: self.receipts.first_commit().unwrap_or(seq.0 + 1),
+            keys_from: self.key_commits.front().map_or(seq.0 + 1, |(commit, _)| *commit),
+            next_reference: self.next_reference,
+            next_run: self.receipts.next_run(),
+        }
+    }
+
+    /// The events are folded: the checkpoint goes into this turn's batch, what lies behind it may go.
+    pub(super) fn folded(&mut self, snapshot: Box<CheckpointRecord>, ops: Vec<Op>) {
+        self.folding.under_way = false;
+        self.folding.folded_to = snapshot.commit;
+        self.first_segment = snapshot.first_segment;
+        for (space, to) in droppable(&snapshot) {
+            let from = vec![0];
+            self.effect(Effect::Maintain(Maintenance::DropRange { space, from, to }));
+        }
+        for note in &snapshot.fifos {
+            let (from, to) = fifo_bounds(note);
+            self.effect(Effect::Maintain(Maintenance::DropRange { space: Space::Ready, from, to }));
+        }
+        self.effect(Effect::Maintain(Maintenance::Checkpoint));
+        self.gathering.batch().checkpoint = Some((snapshot, ops));
+        self.expire_receipts();
+    }
+}
+
+/// Up to which key each space may be freed once the checkpoint is durable.
+fn droppable(snapshot: &CheckpointRecord) -> [(Space, Vec<u8>); 6] {
+    let (tick, commit, _) = snapshot.due_head;
+    [
+        (Space::Event, Key::Turn(snapshot.commit + 1).bytes()),
+        (Space::Segment, Key::Segment(snapshot.first_segment).bytes()),
+        (Space::State, Key::State(snapshot.first_segment).bytes()),
+        (Space::Receipt, Key::Receipts(snapshot.receipts_from).bytes()),
+        (Space::Dedup, Key::Keys(snapshot.keys_from).bytes()),
+        (Space::Due, Key::Due(tick, commit).bytes()),
+    ]
+}
+
+fn fifo_bounds(note: &FifoNote) -> (Vec<u8>, Vec<u8>) {
+    let mut prefix = vec![note.fifo.0];
+    prefix.extend_from_slice(&note.fifo.1.to_be_bytes());
+    prefix.push(note.fifo.2);
+    let to = [&prefix[..], &note.commit.to_be_bytes()[..]].concat();
+    (prefix, to)
+}
+
+fn fifo_note(name: FifoName, fifo: &crate::queue::Fifo) -> FifoNote {
+    let Position { commit, index } = fifo.head();
+    FifoNote { fifo: fifo_code(name), commit, index, newest: fifo.newest(), waiting: fifo.waiting() }
+}
+
+fn attempt_note(address: crate::model::Address, open: &crate::delivery::OpenAttempt) -> AttemptNote {
+    AttemptNote {
+        address: address.packed(),
+        recipient: open.recipient.number(),
+        tenant: open.tenant.0,
+        carrier: open.carrier.0,
+        reference: open.reference,
+        route: open.lane.route.0,
+        class: open.lane.class as u8,
+        attempt: open.attempt,
+    }
+}
+
+fn doubt_note(address: crate::model::Address, doubt: &crate::delivery::InDoubt) -> (AttemptNote, u64, u8) {
+    let note = AttemptNote {
+        address: address.packed(),
+        recipient: doubt.recipient.number(),
+        tenant: doubt.tenant.0,
+        carrier: doubt.carrier.0,
+        reference: 0,
+        route: doubt.lane.route.0,
+        class: doubt.lane.class as u8,
+        attempt: doubt.attempt,
+    };
+    (note, doubt.since.0, doubt.reason as u8)
+}
+
+fn progress_note(address: crate::model::Address, progress: &crate::delivery::Progress) -> ProgressNote {
+    let list = |set: &PartSet| (1..=u8::MAX).filter(|part| set.contains(*part)).collect();
+    ProgressNote {
+        address: address.packed(),
+        carrier: progress.carrier.0,
+        reference: progress.reference,
+        parts: progress.parts,
+        closed: progress.closed,
+        since: progress.since.0,
+        accepted: list(&progress.accepted),
+        delivered: list(&progress.delivered),
+        settled: list(&progress.settled),
+    }
+}

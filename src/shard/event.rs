@@ -1,0 +1,140 @@
+//! What a shard is told and what it wants done: its whole face, as values.
+
+use std::sync::Arc;
+
+use crate::delivery::MessageView;
+use crate::model::{Address, Frame, Head, KeyPrint, LinkId, MessageId, Refusal, ReplyTo, TenantId};
+use crate::store::backend::{RunId, Space};
+use crate::traffic::{ToLink, ToShard};
+
+use super::catalog::Catalog;
+
+/// To a shard. Every one is handled at once; what follows from it waits for the commit.
+#[derive(Debug)]
+pub enum ShardEvent {
+    /// From a door.
+    Ask(Ask),
+    /// From a link.
+    Traffic(ToShard),
+    /// The catalog changed.
+    Catalog(Arc<Catalog>),
+    /// No new messages from now on, and nothing more is handed to links.
+    Drain,
+}
+
+/// What a door asks for. Each gets exactly one [`Reply`] with the same `reply`.
+#[derive(Debug)]
+pub enum Ask {
+    /// Take these messages.
+    Submit(Frame),
+    /// Remember a request's key before its lines go out; `print.key` hashes (tenant, key), `print.content` the body.
+    Claim { reply: ReplyTo, print: KeyPrint },
+    /// What became of these messages of this shard?
+    Lookup { reply: ReplyTo, tenant: TenantId, ids: Vec<MessageId> },
+    /// Do not send this one.
+    Cancel { reply: ReplyTo, tenant: TenantId, id: MessageId },
+    /// Messages in the order of admission, from a place on.
+    Records { reply: ReplyTo, tenant: TenantId, from: Address, limit: usize },
+}
+
+/// A shard's answer to a door.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// One for each head of the frame, in order.
+    Submitted(Vec<LineResult>),
+    /// What is known of the key.
+    Claimed(Claimed),
+    /// One for each id, in order.
+    Found(Vec<Lookup>),
+    /// Whether it was still in time.
+    Cancelled(Cancelled),
+    /// A page of messages, and where the next begins; `None` at the end.
+    Records { found: Vec<FoundMessage>, next: Option<Address> },
+    /// The store could not answer: damage, told to the operator as well.
+    Unreadable,
+}
+
+/// What became of one line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineResult {
+    /// Durable under this id.
+    Accepted(MessageId),
+    /// It was taken before, under this id.
+    Duplicate(MessageId),
+    /// Not taken.
+    Refused(Refusal),
+}
+
+/// What became of a request's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// New, or the same request again: send the lines, their own keys sort out the rest.
+    Ours,
+    /// Another body was sent under this key.
+    Reused,
+    /// The window is full.
+    Full,
+}
+
+/// What was found under an id.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Lookup {
+    /// This.
+    Found(Box<FoundMessage>),
+    /// Nothing of this tenant under all 128 bits of it.
+    Unknown,
+    /// Its history is past retention.
+    Gone,
+}
+
+/// A message as the API shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoundMessage {
+    /// Its id.
+    pub id: MessageId,
+    /// Its fixed part.
+    pub head: Head,
+    /// Its encoded content ([`crate::store::content`]).
+    pub content: Vec<u8>,
+    /// What became of it.
+    pub view: MessageView,
+}
+
+/// Whether a message could be cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It will not be sent.
+    Done,
+    /// It is under way or final already.
+    TooLate,
+    /// Nothing of this tenant under this id.
+    Unknown,
+    /// Its history is past retention.
+    Gone,
+}
+
+/// What a shard wants done; only what is durable.
+#[derive(Debug)]
+pub enum Effect {
+    /// Tell a door.
+    Reply(ReplyTo, Reply),
+    /// Tell a link.
+    Link(LinkId, ToLink),
+    /// Tell the maintenance thread.
+    Maintain(Maintenance),
+    /// Tell the operator.
+    Alarm(String),
+}
+
+/// Work without a promise in it: its loss in a crash is made good by doing it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Maintenance {
+    /// Free what lies behind cursors.
+    DropRange { space: Space, from: Vec<u8>, to: Vec<u8> },
+    /// Write a sorted run; the answer is [`super::Shard::handle_run_written`].
+    WriteRun { run: RunId, entries: Vec<(Vec<u8>, Vec<u8>)> },
+    /// Delete a run whose registration is gone.
+    DeleteRun(RunId),
+    /// Let old journals go.
+    Checkpoint,
+}

@@ -1,0 +1,192 @@
+//! The batch of the turn under way: everything decided since the last one was handed to the store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::delivery::EventKind;
+use crate::model::limits::{SEGMENT_BYTES_MAX, SEGMENT_MESSAGES_MAX, TURN_BYTES_MAX, TURN_MESSAGES_MAX};
+use crate::model::{Address, Head, Lane, Segment, Wall};
+use crate::queue::{DueEntry, DuePosition, FifoKind, FifoName, Position, SlotRuns, Tick};
+use crate::store::record::{SegmentNote, TakenNote};
+use crate::store::{CommitSeq, WriteBatch, batch::fifo_code};
+
+/// Slots of one segment that become ready.
+#[derive(Clone, Debug)]
+pub(super) struct Piece {
+    pub segment: u64,
+    pub runs: SlotRuns,
+    /// The segment, where it is at hand.
+    pub at_hand: Option<Arc<Segment>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Gathering {
+    batch: WriteBatch,
+    building: Segment,
+    building_arena: Vec<u8>,
+    messages: usize,
+    bytes: usize,
+    ready: Vec<(FifoName, Vec<Piece>)>,
+    due: BTreeMap<Tick, Vec<DueEntry>>,
+    taken: BTreeMap<FifoName, (Position, u32)>,
+    due_taken: Option<(DuePosition, u32)>,
+}
+
+impl Gathering {
+    pub(super) fn new(seq: CommitSeq) -> Self {
+        Self { batch: WriteBatch { seq, ..WriteBatch::default() }, ..Self::default() }
+    }
+
+    pub(super) const fn seq(&self) -> CommitSeq {
+        self.batch.seq
+    }
+
+    pub(super) fn batch(&mut self) -> &mut WriteBatch {
+        &mut self.batch
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.batch.is_empty()
+            && self.building.heads.is_empty()
+            && self.ready.is_empty()
+            && self.due.is_empty()
+            && self.taken.is_empty()
+            && self.due_taken.is_none()
+    }
+
+    /// Messages admitted in this turn.
+    pub(super) const fn messages(&self) -> usize {
+        self.messages
+    }
+
+    /// Whether another frame of that size still belongs into this turn; the first one always does.
+    pub(super) const fn has_room(&self, messages: usize, bytes: usize) -> bool {
+        self.messages == 0 || (self.messages + messages <= TURN_MESSAGES_MAX && self.bytes + bytes <= TURN_BYTES_MAX)
+    }
+
+    /// Puts a message into the segment being built; `next_segment` is advanced when one is begun.
+    pub(super) fn admit(&mut self, mut head: Head, content: &[u8], next_segment: &mut u64) -> Address {
+        let full = self.building.heads.len() >= SEGMENT_MESSAGES_MAX
+            || (!self.building.heads.is_empty() && self.building_arena.len() + content.len() > SEGMENT_BYTES_MAX);
+        if full {
+            self.close_segment();
+        }
+        if self.building.heads.is_empty() {
+            self.building.number = *next_segment;
+            *next_segment += 1;
+        }
+        head.content_at = self.building_arena.len() as u32;
+        head.content_len = content.len() as u32;
+        self.building_arena.extend_from_slice(content);
+        let slot = self.building.heads.len() as u16;
+        self.building.heads.push(head);
+        self.messages += 1;
+        self.bytes += content.len();
+        Address::new(self.building.number, slot)
+    }
+
+    /// The address that [`Self::admit`] will give next.
+    pub(super) fn next_address(&self, content_len: usize, next_segment: u64) -> Address {
+        let heads = self.building.heads.len();
+        let begins = heads == 0
+            || heads >= SEGMENT_MESSAGES_MAX
+            || self.building_arena.len() + content_len > SEGMENT_BYTES_MAX;
+        if begins { Address::new(next_segment, 0) } else { Address::new(self.building.number, heads as u16) }
+    }
+
+    pub(super) fn close_segment(&mut self) {
+        if self.building.heads.is_empty() {
+            return;
+        }
+        let mut segment = std::mem::take(&mut self.building);
+        let capacity = self.building_arena.capacity();
+        segment.arena = Arc::new(std::mem::replace(&mut self.building_arena, Vec::with_capacity(capacity)));
+        let note = SegmentNote { number: segment.number, messages: segment.heads.len() as u32 };
+        self.batch.turn.segments.push(note);
+        self.batch.segments.push(Arc::new(segment));
+    }
+
+    /// A message is ready since its admission in this turn.
+    pub(super) fn fresh(&mut self, lane: Lane, address: Address) {
+        self.push_ready(FifoName { lane, kind: FifoKind::Fresh }, address, None);
+    }
+
+    /// A message is ready again, or at last.
+    pub(super) fn returned(&mut self, lane: Lane, address: Address, segment: Option<Arc<Segment>>) {
+        self.push_ready(FifoName { lane, kind: FifoKind::Returned }, address, segment);
+    }
+
+    fn push_ready(&mut self, name: FifoName, address: Address, at_hand: Option<Arc<Segment>>) {
+        let at = match self.ready.iter().rposition(|(known, _)| *known == name) {
+            Some(at) => at,
+            None => {
+                self.ready.push((name, Vec::new()));
+                self.ready.len() - 1
+            }
+        };
+        let pieces = &mut self.ready[at].1;
+        match pieces.last_mut() {
+            Some(piece) if piece.segment == address.segment() => piece.runs.push(address.slot()),
+            Some(_) | None => {
+                pieces.push(Piece { segment: address.segment(), runs: SlotRuns::one(address.slot()), at_hand });
+            }
+        }
+    }
+
+    pub(super) fn put_off(&mut self, tick: Tick, entry: DueEntry) {
+        self.due.entry(tick).or_default().push(entry);
+    }
+
+    pub(super) fn event(&mut self, address: Address, kind: EventKind, detail: u32) {
+        self.batch.turn.events.push((address.packed(), kind as u8, detail));
+    }
+
+    /// One message left that fifo, whose head is now there.
+    pub(super) fn taken(&mut self, name: FifoName, head: Position) {
+        let entry = self.taken.entry(name).or_insert((head, 0));
+        *entry = (head, entry.1 + 1);
+    }
+
+    /// One entry left the delay queue, whose head is now there.
+    pub(super) fn due_taken(&mut self, head: DuePosition) {
+        let count = self.due_taken.map_or(0, |(_, count)| count);
+        self.due_taken = Some((head, count + 1));
+    }
+
+    /// Hands over what became ready since the last call; segments of this turn are filled in.
+    pub(super) fn drain_ready(&mut self) -> Vec<(FifoName, Vec<Piece>)> {
+        let mut ready = std::mem::take(&mut self.ready);
+        for piece in ready.iter_mut().flat_map(|(_, pieces)| pieces) {
+            if piece.at_hand.is_none() {
+                piece.at_hand = self.batch.segments.iter().find(|segment| segment.number == piece.segment).cloned();
+            }
+        }
+        ready
+    }
+
+    pub(super) fn drain_due(&mut self) -> BTreeMap<Tick, Vec<DueEntry>> {
+        std::mem::take(&mut self.due)
+    }
+
+    /// The finished batch; what follows belongs to the next.
+    pub(super) fn finish(&mut self, wall: Wall, next_reference: u16) -> WriteBatch {
+        let next = Self::new(self.batch.seq.next());
+        let done = std::mem::replace(self, next);
+        let mut batch = done.batch;
+        self.building_arena = done.building_arena;
+        batch.turn.wall = wall.0;
+        batch.turn.next_reference = next_reference;
+        batch.turn.taken = done
+            .taken
+            .into_iter()
+            .map(|(name, (head, messages))| TakenNote {
+                fifo: fifo_code(name),
+                commit: head.commit,
+                index: head.index,
+                messages,
+            })
+            .collect();
+        batch.turn.due_taken = done.due_taken.map(|(head, count)| (head.tick.0, head.commit, head.index, count));
+        batch
+    }
+}

@@ -1,0 +1,164 @@
+//! Questions of doors that need the store: asked of the reader thread, answered when it has.
+
+use std::collections::BTreeMap;
+
+use crate::delivery::{EventKind, view};
+use crate::model::{Address, MessageId, MessageState, ReplyTo, TenantId};
+use crate::store::{CommitSeq, ReadRequest, StoreError, StoredMessage};
+
+use super::Shard;
+use super::event::{Cancelled, Effect, FoundMessage, Lookup, Reply};
+
+#[derive(Debug)]
+enum Pending {
+    Lookup { reply: ReplyTo, tenant: TenantId, ids: Vec<MessageId> },
+    Cancel { reply: ReplyTo, tenant: TenantId, id: MessageId },
+    Records { reply: ReplyTo, tenant: TenantId },
+}
+
+/// Questions under way.
+#[derive(Debug, Default)]
+pub(super) struct Lookups {
+    pending: BTreeMap<u64, Pending>,
+    next_token: u64,
+    /// Messages that are being cancelled, until they are taken by a link or the store has answered.
+    cancelling: BTreeMap<Address, u64>,
+}
+
+impl Lookups {
+    fn insert(&mut self, pending: Pending) -> u64 {
+        self.next_token += 1;
+        self.pending.insert(self.next_token, pending);
+        self.next_token
+    }
+
+    /// A message was taken from its fifo: who wants to cancel it is too late.
+    pub(super) fn taken(&mut self, address: Address) {
+        if !self.cancelling.is_empty() {
+            self.cancelling.remove(&address);
+        }
+    }
+}
+
+impl Shard {
+    fn read(&mut self, request: ReadRequest) {
+        self.reads.push_back((CommitSeq(0), request));
+    }
+
+    const fn events_from(&self) -> u64 {
+        self.folding.folded_to() + 1
+    }
+
+    pub(super) fn lookup(&mut self, reply: ReplyTo, tenant: TenantId, ids: Vec<MessageId>) {
+        let addresses = ids.iter().map(|id| id.address()).collect();
+        let token = self.lookups.insert(Pending::Lookup { reply, tenant, ids });
+        self.read(ReadRequest::Messages { token, addresses, events_from: self.events_from() });
+    }
+
+    pub(super) fn cancel(&mut self, reply: ReplyTo, tenant: TenantId, id: MessageId) {
+        let address = id.address();
+        let under_way = self.attempts.get(address).is_some() || self.attempts.doubts.contains_key(&address);
+        if under_way || self.lookups.cancelling.contains_key(&address) {
+            self.reply(reply, Reply::Cancelled(Cancelled::TooLate));
+            return;
+        }
+        let token = self.lookups.insert(Pending::Cancel { reply, tenant, id });
+        self.lookups.cancelling.insert(address, token);
+        self.read(ReadRequest::Messages { token, addresses: vec![address], events_from: self.events_from() });
+    }
+
+    pub(super) fn records(&mut self, reply: ReplyTo, tenant: TenantId, from: Address, limit: usize) {
+        let token = self.lookups.insert(Pending::Records { reply, tenant });
+        let from = from.max(Address::new(self.first_segment, 0));
+        self.read(ReadRequest::Scan { token, from, limit, events_from: self.events_from() });
+    }
+
+    pub(super) fn found_messages(&mut self, token: u64, messages: Vec<Option<StoredMessage>>) {
+        match self.lookups.pending.remove(&token) {
+            Some(Pending::Lookup { reply, tenant, ids }) => {
+                let found = ids.into_iter().zip(messages).map(|(id, stored)| self.shown(tenant, id, stored)).collect();
+                self.reply(reply, Reply::Found(found));
+            }
+            Some(Pending::Cancel { reply, tenant, id }) => {
+                let stored = messages.into_iter().next().flatten();
+                let cancelled = self.cancel_found(tenant, id, stored);
+                self.reply(reply, Reply::Cancelled(cancelled));
+            }
+            Some(Pending::Records { .. }) | None => {}
+        }
+    }
+
+    fn shown(&self, tenant: TenantId, id: MessageId, stored: Option<StoredMessage>) -> Lookup {
+        match stored {
+            Some(stored) if self.is_that(tenant, id, &stored) => Lookup::Found(Box::new(self.message(id, stored))),
+            Some(_) => Lookup::Unknown,
+            None if id.address().segment() < self.first_segment && self.is_ours(id) => Lookup::Gone,
+            None => Lookup::Unknown,
+        }
+    }
+
+    fn is_ours(&self, id: MessageId) -> bool {
+        id.node() == self.options.node && id.shard() == self.options.shard
+    }
+
+    /// All 128 bits and the tenant must fit.
+    fn is_that(&self, tenant: TenantId, id: MessageId, stored: &StoredMessage) -> bool {
+        let made = MessageId::new(stored.head.accepted_at, self.options.node, self.options.shard, stored.address);
+        made == id && stored.head.tenant == tenant
+    }
+
+    fn message(&self, id: MessageId, stored: StoredMessage) -> FoundMessage {
+        let view = view(&stored.head, &stored.events, self.now.wall);
+        FoundMessage { id, head: stored.head, content: stored.content, view }
+    }
+
+    fn cancel_found(&mut self, tenant: TenantId, id: MessageId, stored: Option<StoredMessage>) -> Cancelled {
+        let address = id.address();
+        let still_waits = self.lookups.cancelling.remove(&address).is_some();
+        let stored = match self.shown(tenant, id, stored) {
+            Lookup::Found(found) => found,
+            Lookup::Unknown => return Cancelled::Unknown,
+            Lookup::Gone => return Cancelled::Gone,
+        };
+        let unsent = matches!(stored.view.state, MessageState::Scheduled | MessageState::Queued);
+        let under_way = self.attempts.get(address).is_some() || self.attempts.doubts.contains_key(&address);
+        if !unsent || !still_waits || under_way || self.cancelled.contains(&address) {
+            return Cancelled::TooLate;
+        }
+        self.finish(address, EventKind::Cancelled, 0);
+        self.cancelled.insert(address);
+        Cancelled::Done
+    }
+
+    pub(super) fn found_scan(&mut self, token: u64, messages: Vec<StoredMessage>, next: Option<Address>) {
+        let Some(Pending::Records { reply, tenant }) = self.lookups.pending.remove(&token) else { return };
+        let found = messages
+            .into_iter()
+            .filter(|stored| stored.head.tenant == tenant)
+            .map(|stored| {
+                let (node, shard) = (self.options.node, self.options.shard);
+                let id = MessageId::new(stored.head.accepted_at, node, shard, stored.address);
+                self.message(id, stored)
+            })
+            .collect();
+        self.reply(reply, Reply::Records { found, next });
+    }
+
+    /// The store could not answer. Whoever asked is told; a queue that cannot be read stops, which the operator is told.
+    pub(super) fn read_failed(&mut self, request: ReadRequest, error: &StoreError) {
+        let told = match &request {
+            ReadRequest::Messages { token, .. } | ReadRequest::Scan { token, .. } => self.lookups.pending.remove(token),
+            ReadRequest::Ready { .. } | ReadRequest::Due { .. } | ReadRequest::Fold { .. } | ReadRequest::Probe { .. } => {
+                None
+            }
+        };
+        if let Some(
+            Pending::Lookup { reply, .. } | Pending::Cancel { reply, .. } | Pending::Records { reply, .. },
+        ) = told
+        {
+            self.reply(reply, Reply::Unreadable);
+        }
+        let what = format!("shard {}: {error}; asked was {request:?}", self.options.shard.0);
+        self.prompt.push_back(Effect::Alarm(what));
+    }
+}

@@ -1,0 +1,350 @@
+//! The single writer for its recipients: asks the rooms below, writes one batch per turn, and lets nothing out before
+//! that batch is durable. Pure: no clock, no disk, no chance but what it is given.
+//!
+//! Calling order of a turn: any number of `handle*`, then [`Shard::poll_commit`], [`Shard::poll_read`] and
+//! [`Shard::poll_effect`] until each is empty, then sleep until [`Shard::poll_timeout`]. At most one batch is under way.
+//!
+//! Invariants:
+//! 1. An effect that tells of a decision leaves after the batch that holds it ([`Shard::handle_committed`]).
+//! 2. An attempt is in a durable batch before its message leaves for a link.
+//! 3. Every message admitted is in exactly one place: a fifo, the delay queue, an open attempt, the ledger, or settled.
+
+pub mod catalog;
+mod checkpoint;
+pub mod control;
+pub mod event;
+mod gathering;
+mod lookups;
+pub mod options;
+mod outcomes;
+mod pull;
+mod receipt_epoch;
+mod receipts;
+mod recovery;
+mod submit;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::admission::KeyWindow;
+use crate::delivery::{Attempts, EventKind};
+use crate::model::{Address, Frame, LinkId, Mono, Now, Prng, ReplyTo, Wall};
+use crate::queue::{InsertReason, Lanes, ScheduledQueue};
+use crate::store::{CommitSeq, Found, ReadRequest, Recovery, WriteBatch};
+use crate::traffic::{ToLink, ToShard};
+
+pub use catalog::{Catalog, CatalogCarrier};
+pub use event::{Ask, Cancelled, Claimed, Effect, FoundMessage, LineResult, Lookup, Maintenance, Reply, ShardEvent};
+pub use options::Options;
+
+use gathering::Gathering;
+use lookups::Lookups;
+use pull::LinkSlot;
+use receipts::Receipts;
+
+/// See the head of this file. Lives on one core; nothing of it is shared.
+#[derive(Debug)]
+pub struct Shard {
+    options: Options,
+    catalog: Arc<Catalog>,
+    links: Vec<LinkSlot>,
+    now: Now,
+    chance: Prng,
+
+    lanes: Lanes,
+    scheduled: ScheduledQueue,
+    attempts: Attempts,
+    /// Attempts already consumed by messages that wait to be tried again.
+    tried: BTreeMap<Address, u8>,
+    cancelled: BTreeSet<Address>,
+    keys: KeyWindow,
+    /// Commits that recorded fingerprints, oldest first.
+    key_commits: VecDeque<(u64, Wall)>,
+    receipts: Receipts,
+    lookups: Lookups,
+
+    /// Frames that did not fit into the batch being gathered.
+    waiting_frames: VecDeque<Frame>,
+    gathering: Gathering,
+    next_segment: u64,
+    first_segment: u64,
+    next_reference: u16,
+    durable: CommitSeq,
+    in_flight: Option<CommitSeq>,
+    effects: VecDeque<(CommitSeq, Effect)>,
+    prompt: VecDeque<Effect>,
+    reads: VecDeque<(CommitSeq, ReadRequest)>,
+    folding: checkpoint::Folding,
+    draining: bool,
+    counters: Counters,
+}
+
+/// What a shard counts; read by the metrics of its core.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Messages taken.
+    pub accepted: u64,
+    /// Lines that repeated a key.
+    pub duplicates: u64,
+    /// Lines refused.
+    pub refused: u64,
+    /// Attempts recorded.
+    pub attempts: u64,
+    /// Messages that a carrier took whole.
+    pub submitted: u64,
+    /// Messages that reached a final state, in the order of [`Counters::FINALS`].
+    pub finals: [u64; 6],
+    /// Attempts that went in doubt.
+    pub in_doubt: u64,
+    /// Attempts refused and tried again.
+    pub retried: u64,
+    /// Receipts matched.
+    pub receipts: u64,
+    /// Receipts after a final state.
+    pub receipts_late: u64,
+    /// Receipts parked because nobody knew them.
+    pub receipts_parked: u64,
+    /// Sum of milliseconds from acceptance to the first octet, over `submitted`.
+    pub accept_to_submit_ms: u64,
+}
+
+impl Counters {
+    /// The events whose messages [`Counters::finals`] counts.
+    pub const FINALS: [EventKind; 6] = [
+        EventKind::Delivered,
+        EventKind::Undelivered,
+        EventKind::Expired,
+        EventKind::Rejected,
+        EventKind::Cancelled,
+        EventKind::Dead,
+    ];
+}
+
+/// How a shard stands, for people and metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Waiting messages by class, ready or put off.
+    pub waiting: [u64; crate::model::Class::COUNT],
+    /// Entries put off.
+    pub scheduled: u64,
+    /// Attempts without an outcome.
+    pub open: u64,
+    /// Ledger entries.
+    pub doubts: u64,
+    /// Fingerprints in the window.
+    pub keys: u64,
+    /// Receipts waited for.
+    pub receipts_waiting: u64,
+    /// Receipts parked.
+    pub orphans: u64,
+    /// When the oldest ready message at a head was accepted.
+    pub oldest: Option<Wall>,
+    /// What was counted since the start.
+    pub counters: Counters,
+}
+
+impl Shard {
+    /// A shard as its store left it; for a new store, [`Recovery::default`].
+    pub fn recover(options: Options, seed: u64, found: Recovery, now: Now) -> Self {
+        let mut shard = Self {
+            catalog: Arc::default(),
+            links: Vec::new(),
+            now,
+            chance: Prng::new(seed),
+            lanes: Lanes::default(),
+            scheduled: ScheduledQueue::default(),
+            attempts: Attempts::new(options.hash_seed),
+            tried: BTreeMap::new(),
+            cancelled: BTreeSet::new(),
+            keys: KeyWindow::new(options.keys_max, options.key_window_ms),
+            key_commits: VecDeque::new(),
+            receipts: Receipts::new(&options),
+            lookups: Lookups::default(),
+            waiting_frames: VecDeque::new(),
+            gathering: Gathering::new(found.last.next()),
+            next_segment: found.checkpoint.next_segment.max(1),
+            first_segment: found.checkpoint.first_segment.max(1),
+            next_reference: found.checkpoint.next_reference,
+            durable: found.last,
+            in_flight: None,
+            effects: VecDeque::new(),
+            prompt: VecDeque::new(),
+            reads: VecDeque::new(),
+            folding: checkpoint::Folding::new(found.checkpoint.commit),
+            draining: false,
+            counters: Counters::default(),
+            options,
+        };
+        shard.replay(found);
+        shard
+    }
+
+    /// Takes in one event.
+    pub fn handle(&mut self, event: ShardEvent, now: Now) {
+        self.now = now;
+        match event {
+            ShardEvent::Ask(ask) => self.ask(ask),
+            ShardEvent::Traffic(ToShard::Grant(grant)) => self.granted(grant),
+            ShardEvent::Traffic(ToShard::Outcomes(batch)) => self.outcomes(&batch),
+            ShardEvent::Traffic(ToShard::Receipts(batch)) => self.receipts(&batch),
+            ShardEvent::Catalog(catalog) => self.adopt(catalog),
+            ShardEvent::Drain => {
+                self.draining = true;
+                self.return_grants();
+            }
+        }
+    }
+
+    /// The batch of that number is on stable storage.
+    pub fn handle_committed(&mut self, upto: CommitSeq, now: Now) {
+        self.now = now;
+        debug_assert!(upto > self.durable, "commits come back once and in order");
+        self.durable = upto;
+        if self.in_flight.is_some_and(|seq| seq <= upto) {
+            self.in_flight = None;
+        }
+    }
+
+    /// An answer to [`Self::poll_read`].
+    pub fn handle_read(&mut self, found: Found, now: Now) {
+        self.now = now;
+        match found {
+            Found::Ready { name, chunks, through } => self.lanes.fifo(name).loaded(chunks, through),
+            Found::Due { entries, edge } => self.scheduled.loaded(entries, edge),
+            Found::Messages { token, messages } => self.found_messages(token, messages),
+            Found::Scan { token, messages, next } => self.found_scan(token, messages, next),
+            Found::Folded { snapshot, ops } => self.folded(snapshot, ops),
+            Found::Probe { token, notes } => self.probed(token, &notes),
+            Found::Failed { request, error } => self.read_failed(*request, &error),
+        }
+    }
+
+    /// Time has passed: what is due becomes ready.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.now = now;
+        for _ in 0..Self::DUE_PER_TURN_MAX {
+            let Some(entry) = self.scheduled.take(now.wall) else { break };
+            self.gathering.due_taken(self.scheduled.head());
+            if self.cancelled.remove(&entry.address) {
+                continue;
+            }
+            match entry.reason {
+                InsertReason::Scheduled | InsertReason::Retry => {
+                    self.gathering.event(entry.address, EventKind::Due, 0);
+                    self.gathering.returned(entry.lane, entry.address, None);
+                }
+                InsertReason::DoubtWait => self.resend(entry.address),
+            }
+        }
+    }
+
+    /// Entries of the delay queue that one turn moves at most.
+    const DUE_PER_TURN_MAX: usize = 8_192;
+
+    /// The batch of this turn, if there is something to write and none is under way.
+    pub fn poll_commit(&mut self) -> Option<WriteBatch> {
+        if self.in_flight.is_some() {
+            return None;
+        }
+        self.close_turn();
+        if self.gathering.is_empty() {
+            return None;
+        }
+        let seq = self.gathering.seq();
+        let batch = self.gathering.finish(self.now.wall, self.next_reference);
+        if !batch.keys.is_empty() {
+            self.key_commits.push_back((seq.0, self.now.wall));
+        }
+        self.receipts.committed(seq, batch.receipts.entries.len());
+        self.in_flight = Some(seq);
+        self.fold_if_due(seq, &batch);
+        for frame in std::mem::take(&mut self.waiting_frames) {
+            self.submit(frame);
+        }
+        Some(batch)
+    }
+
+    /// The next question for the reader thread.
+    pub fn poll_read(&mut self) -> Option<ReadRequest> {
+        if let Some((name, from)) = self.lanes.wants_read() {
+            let messages = crate::queue::Fifo::WINDOW_MESSAGES_MAX;
+            self.reads.push_back((CommitSeq(0), ReadRequest::Ready { name, from, messages }));
+        }
+        if let Some(from) = self.scheduled.wants_read() {
+            self.reads.push_back((CommitSeq(0), ReadRequest::Due { from, limit: ScheduledQueue::LOADED_MAX / 2 }));
+        }
+        let at = self.reads.iter().position(|(needs, _)| *needs <= self.durable)?;
+        self.reads.remove(at).map(|(_, request)| request)
+    }
+
+    /// The next effect whose cause is durable.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        if let Some(effect) = self.prompt.pop_front() {
+            return Some(effect);
+        }
+        let (needs, _) = self.effects.front()?;
+        let needs_nothing = self.in_flight.is_none() && self.gathering.is_empty();
+        if *needs > self.durable && !needs_nothing {
+            return None;
+        }
+        self.effects.pop_front().map(|(_, effect)| effect)
+    }
+
+    /// Until when to sleep if nothing comes; `None`: until something does.
+    pub fn poll_timeout(&self) -> Option<Mono> {
+        self.scheduled.next_at().map(|at| self.now.mono_at(at))
+    }
+
+    /// Nothing is under way: neither at a link nor at the store, and everything was told.
+    pub fn is_quiet(&self) -> bool {
+        self.attempts.open_count() == 0
+            && self.in_flight.is_none()
+            && self.gathering.is_empty()
+            && self.effects.is_empty()
+            && self.waiting_frames.is_empty()
+    }
+
+    /// How it stands.
+    pub fn status(&self) -> Status {
+        let mut waiting = [0; crate::model::Class::COUNT];
+        let mut oldest = None;
+        for (name, fifo) in self.lanes.iter() {
+            waiting[name.lane.class.index()] += fifo.waiting();
+            let at = fifo.peek().and_then(|(segment, slot)| segment.head(slot)).map(|head| head.accepted_at);
+            oldest = match (oldest, at) {
+                (Some(a), Some(b)) => Some(std::cmp::min::<Wall>(a, b)),
+                (a, b) => a.or(b),
+            };
+        }
+        Status {
+            waiting,
+            scheduled: self.scheduled.waiting(),
+            open: self.attempts.open_count() as u64,
+            doubts: self.attempts.doubts.len() as u64,
+            keys: self.keys.len() as u64,
+            receipts_waiting: self.receipts.waiting() as u64,
+            orphans: self.receipts.orphans() as u64,
+            oldest,
+            counters: self.counters,
+        }
+    }
+
+    /// The ledger: every attempt that nobody answered, in the order of addresses.
+    pub fn doubts(&self) -> impl Iterator<Item = (&Address, &crate::delivery::InDoubt)> {
+        self.attempts.doubts.iter()
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        self.effects.push_back((self.gathering.seq(), effect));
+    }
+
+    fn reply(&mut self, to: ReplyTo, reply: Reply) {
+        self.effect(Effect::Reply(to, reply));
+    }
+
+    fn tell_link(&mut self, link: LinkId, traffic: ToLink) {
+        self.effect(Effect::Link(link, traffic));
+    }
+}

@@ -1,0 +1,58 @@
+//! What a shard is told once.
+
+use crate::delivery::{DoubtPolicy, RetryPolicy};
+use crate::model::{Class, NodeId, ShardId};
+
+/// Settings of a shard. Quantities are this shard's share, not the process's.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its identity.
+    pub shard: ShardId,
+    /// The installation's, for ids.
+    pub node: NodeId,
+    /// How many shards there are.
+    pub shards: u8,
+    /// Seed of its hash maps; decisions do not depend on it.
+    pub hash_seed: u64,
+    /// Messages waiting before new ones are refused as `queue_full`.
+    pub queue_messages_max: u64,
+    /// Fingerprints in the window before keyed messages are refused as `key_window_full`.
+    pub keys_max: usize,
+    /// How long a fingerprint is kept at least, ms.
+    pub key_window_ms: u64,
+    /// Receipts waited for in memory before the rest is sealed into a run.
+    pub receipts_max: usize,
+    /// How long a receipt that nobody knows is kept, ms.
+    pub orphan_ms: u64,
+    /// How long a message in doubt waits for a receipt before it is sent again, ms.
+    pub in_doubt_wait_ms: u64,
+    /// What each class does with a message in doubt.
+    pub doubt: [DoubtPolicy; Class::COUNT],
+    /// How refused messages are tried again.
+    pub retry: RetryPolicy,
+    /// How long the history of settled messages is kept, ms.
+    pub retention_ms: u64,
+    /// Events since the last checkpoint before the next one.
+    pub fold_events: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            shard: ShardId(0),
+            node: NodeId(0),
+            shards: 1,
+            hash_seed: 0,
+            queue_messages_max: 100_000_000,
+            keys_max: 1_000_000,
+            key_window_ms: 24 * 3_600_000,
+            receipts_max: 1_000_000,
+            orphan_ms: 72 * 3_600_000,
+            in_doubt_wait_ms: 10_000,
+            doubt: Class::ALL.map(crate::delivery::policy::doubt_default),
+            retry: RetryPolicy::default(),
+            retention_ms: 72 * 3_600_000,
+            fold_events: crate::model::limits::FOLD_DELTAS,
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What carriers said to attempts, and what follows.
+
+use std::sync::Arc;
+
+use crate::delivery::{Disposition, DoubtPolicy, EventKind, InDoubt, OpenAttempt, attempt::Verdict};
+use crate::model::{Address, DeadLetterReason, Segment, Wall};
+use crate::queue::{DueEntry, InsertReason};
+use crate::traffic::{Answer, NotWritten, Outcome, OutcomeBatch, Unanswered};
+
+use super::Shard;
+
+impl Shard {
+    pub(super) fn outcomes(&mut self, batch: &OutcomeBatch) {
+        for outcome in &batch.outcomes {
+            self.outcome(batch, outcome);
+        }
+    }
+
+    fn outcome(&mut self, batch: &OutcomeBatch, outcome: &Outcome) {
+        let address = outcome.address;
+        let Some(open) = self.attempts.get(address).filter(|open| open.attempt == outcome.attempt) else { return };
+        let wants_receipt = head_of(open, address).is_some_and(|head| head.receipt);
+        let (recipient, tenant, class) = (open.recipient, open.tenant, open.lane.class);
+        let (carrier, reference) = (open.carrier, open.reference);
+        let accepted = matches!(outcome.answer, Answer::Accepted(_));
+        if accepted && outcome.parts > 1 {
+            let (part, parts) = (outcome.part, outcome.parts);
+            if self.attempts.part_accepted(address, carrier, reference, part, parts, self.now.wall) {
+                self.gathering.event(address, EventKind::PartAccepted, u32::from(parts) << 8 | u32::from(part));
+            }
+        }
+        if let Some(open) = self.attempts.settle(outcome) {
+            self.resolved(address, open, outcome, wants_receipt);
+        }
+        if let Answer::Accepted(id) = outcome.answer
+            && wants_receipt
+        {
+            let id = id.of(&batch.arena);
+            self.await_receipt(batch.group, id, outcome, recipient, tenant, class);
+        }
+    }
+
+    fn resolved(&mut self, address: Address, open: OpenAttempt, outcome: &Outcome, wants_receipt: bool) {
+        match open.verdict {
+            Verdict::Accepted => {
+                self.counters.submitted += 1;
+                self.counters.accept_to_submit_ms += accept_to_submit_ms(&open, address, self.now.wall);
+                self.gathering.event(address, EventKind::Submitted, u32::from(outcome.parts));
+                if !wants_receipt {
+                    self.attempts.progress.remove(&address);
+                }
+            }
+            Verdict::NotWritten(NotWritten::Expired) => self.finish(address, EventKind::Expired, 0),
+            Verdict::NotWritten(reason) => self.give_back_attempt(address, open, reason),
+            Verdict::Refused(status) => self.refused(address, &open, status),
+            Verdict::Unencodable => self.die(address, DeadLetterReason::Unencodable),
+            Verdict::Unanswered(reason) => self.doubt(address, &open, reason),
+        }
+    }
+
+    fn give_back_attempt(&mut self, address: Address, open: OpenAttempt, reason: NotWritten) {
+        self.gathering.event(address, EventKind::Returned, reason as u32);
+        if open.attempt > 1 {
+            self.tried.insert(address, open.attempt - 1);
+        }
+        self.gathering.returned(open.lane, address, open.segment);
+    }
+
+    fn refused(&mut self, address: Address, open: &OpenAttempt, status: u32) {
+        let expires_at = head_of(open, address).map_or(Wall(u64::MAX), |head| head.expires_at);
+        let retry = self.options.retry;
+        match retry.after_refusal(status, open.attempt, self.now.wall, expires_at, &mut self.chance) {
+            Disposition::RetryAt(at) => {
+                self.counters.retried += 1;
+                self.gathering.event(address, EventKind::Refused, status);
+                self.tried.insert(address, open.attempt);
+                let entry = DueEntry { address, lane: open.lane, reason: InsertReason::Retry };
+                self.gathering.put_off(self.scheduled.tick_for(at), entry);
+            }
+            Disposition::Rejected => self.finish(address, EventKind::Rejected, status),
+            Disposition::Dead(reason) => {
+                self.gathering.event(address, EventKind::Refused, status);
+                self.die(address, reason);
+            }
+        }
+    }
+
+    pub(super) fn doubt(&mut self, address: Address, open: &OpenAttempt, reason: Unanswered) {
+        self.counters.in_doubt += 1;
+        self.gathering.event(address, EventKind::InDoubt, reason as u32);
+        let policy = self.options.doubt[open.lane.class.index()];
+        if policy == DoubtPolicy::Drop {
+            self.die(address, DeadLetterReason::InDoubtDropped);
+            return;
+        }
+        let doubt = InDoubt {
+            attempt: open.attempt,
+            carrier: open.carrier,
+            lane: open.lane,
+            recipient: open.recipient,
+            tenant: open.tenant,
+            since: self.now.wall,
+            reason,
+        };
+        self.attempts.doubts.insert(address, doubt);
+        if policy == DoubtPolicy::Resend {
+            let at = self.now.wall.after_ms(self.options.in_doubt_wait_ms);
+            let entry = DueEntry { address, lane: open.lane, reason: InsertReason::DoubtWait };
+            self.gathering.put_off(self.scheduled.tick_for(at), entry);
+        }
+    }
+
+    /// The wait of a message in doubt is over: unless a receipt settled it, it is ready again.
+    pub(super) fn resend(&mut self, address: Address) {
+        let Some(doubt) = self.attempts.doubts.remove(&address) else { return };
+        self.tried.insert(address, doubt.attempt);
+        self.gathering.event(address, EventKind::Resent, 0);
+        self.gathering.returned(doubt.lane, address, None);
+    }
+
+    pub(super) fn die(&mut self, address: Address, reason: DeadLetterReason) {
+        self.finish(address, EventKind::Dead, reason as u32);
+    }
+
+    /// A message reaches its final state: nothing of it stays but its history, and receipts of its other parts.
+    pub(super) fn finish(&mut self, address: Address, kind: EventKind, detail: u32) {
+        debug_assert!(kind.is_final());
+        self.gathering.event(address, kind, detail);
+        self.tried.remove(&address);
+        self.attempts.doubts.remove(&address);
+        if let Some(progress) = self.attempts.progress.get_mut(&address) {
+            progress.closed = true;
+        }
+        const FINALS: [EventKind; 6] = super::Counters::FINALS;
+        if let Some(at) = FINALS.iter().position(|known| *known == kind) {
+            self.counters.finals[at] += 1;
+        }
+    }
+}
+
+fn head_of(open: &OpenAttempt, address: Address) -> Option<&crate::model::Head> {
+    open.segment.as_ref().and_then(|segment: &Arc<Segment>| segment.head(address.slot()))
+}
+
+fn accept_to_submit_ms(open: &OpenAttempt, address: Address, now: Wall) -> u64 {
+    head_of(open, address).map_or(0, |head| now.since(head.accepted_at.max(head.send_at)))
+}

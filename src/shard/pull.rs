@@ -1,0 +1,217 @@
+//! Grants and what is done with them: a link permits, the shard records attempts and hands messages over.
+
+use std::sync::Arc;
+
+use crate::delivery::{EventKind, OpenAttempt, attempt::Verdict};
+use crate::model::limits::OPEN_ATTEMPTS_MAX;
+use crate::model::{Class, Head, LinkId, RouteId};
+use crate::queue::{Chunk, FifoName, Taken};
+use crate::store::batch::fifo_code;
+use crate::store::record::AttemptNote;
+use crate::traffic::{Demand, Grant, Submit, SubmitBatch, ToLink};
+
+use super::catalog::Catalog;
+use super::event::Effect;
+use super::Shard;
+
+/// A link as this shard knows it.
+#[derive(Debug)]
+pub(super) struct LinkSlot {
+    pub id: LinkId,
+    pub routes: Vec<RouteId>,
+    /// What the link believes to be waiting, by class.
+    told: [u32; Class::COUNT],
+    /// Places that it granted and that are not used yet, by class.
+    grants: [u32; Class::COUNT],
+}
+
+impl Shard {
+    pub(super) fn adopt(&mut self, catalog: Arc<Catalog>) {
+        self.return_grants();
+        let slot = |(id, routes)| LinkSlot { id, routes, told: [0; 4], grants: [0; 4] };
+        self.links = catalog.links_of(self.options.shard).into_iter().map(slot).collect();
+        self.catalog = catalog;
+    }
+
+    pub(super) fn granted(&mut self, grant: Grant) {
+        let class = grant.class.index();
+        let slot = self.links.iter_mut().find(|slot| slot.id == grant.link);
+        match slot {
+            Some(slot) if !self.draining => {
+                slot.told[class] = slot.told[class].saturating_sub(grant.messages);
+                slot.grants[class] += grant.messages;
+            }
+            Some(_) | None => self.give_back(grant.link, grant.class, grant.messages),
+        }
+    }
+
+    fn give_back(&mut self, link: LinkId, class: Class, unused: u32) {
+        if unused > 0 {
+            let batch = SubmitBatch { shard: self.options.shard, class, submits: Vec::new(), unused };
+            self.prompt.push_back(Effect::Link(link, ToLink::Submits(batch)));
+        }
+    }
+
+    pub(super) fn return_grants(&mut self) {
+        for at in 0..self.links.len() {
+            let slot = &mut self.links[at];
+            let (id, grants) = (slot.id, std::mem::take(&mut slot.grants));
+            for class in Class::ALL {
+                self.give_back(id, class, grants[class.index()]);
+            }
+        }
+    }
+
+    /// Ends the turn: what became ready enters its fifos, grants are used, links are told what still waits.
+    pub(super) fn close_turn(&mut self) {
+        self.gathering.close_segment();
+        self.place_ready();
+        self.place_due();
+        for at in 0..self.links.len() {
+            self.use_grants(at);
+            self.demand(at);
+        }
+    }
+
+    fn place_ready(&mut self) {
+        let commit = self.gathering.seq().0;
+        for (name, pieces) in self.gathering.drain_ready() {
+            let messages = pieces.iter().map(|piece| piece.runs.len()).sum();
+            let records = pieces.iter().map(|piece| (piece.segment, piece.runs.clone())).collect();
+            let chunks = pieces
+                .into_iter()
+                .filter_map(|piece| Some(Chunk { commit, segment: piece.at_hand?, runs: piece.runs }))
+                .collect();
+            self.lanes.append(name, commit, messages, chunks);
+            let batch = self.gathering.batch();
+            batch.ready.push((name, records));
+            batch.turn.appended.push((fifo_code(name), messages));
+        }
+    }
+
+    fn place_due(&mut self) {
+        let commit = self.gathering.seq().0;
+        for (tick, entries) in self.gathering.drain_due() {
+            // The head may have moved since the entry was put off.
+            let tick = tick.max(self.scheduled.head().tick);
+            self.scheduled.insert(tick, commit, &entries);
+            let batch = self.gathering.batch();
+            batch.turn.put_off += entries.len() as u32;
+            match batch.due.iter_mut().find(|(known, _)| *known == tick) {
+                Some((_, known)) => known.extend(entries),
+                None => batch.due.push((tick, entries)),
+            }
+        }
+    }
+
+    fn use_grants(&mut self, at: usize) {
+        for class in Class::ALL {
+            let slot = &self.links[at];
+            let granted = slot.grants[class.index()];
+            if granted == 0 {
+                continue;
+            }
+            let (link, routes) = (slot.id, slot.routes.clone());
+            let mut submits = Vec::with_capacity(granted.min(1_024) as usize);
+            while (submits.len() as u32) < granted && self.attempts.open_count() < OPEN_ATTEMPTS_MAX {
+                let Some((name, taken)) = self.lanes.take(class, &routes) else { break };
+                let head = self.lanes.fifo(name).head();
+                self.gathering.taken(name, head);
+                submits.extend(self.begin(link, name, taken));
+            }
+            let used = submits.len() as u32;
+            self.links[at].grants[class.index()] -= used;
+            if used > 0 {
+                self.counters.attempts += u64::from(used);
+                let batch = SubmitBatch { shard: self.options.shard, class, submits, unused: 0 };
+                self.tell_link(link, ToLink::Submits(batch));
+            }
+            self.return_idle_grants(at, class);
+        }
+    }
+
+    /// Places that nothing waits for go back, but for a few that an idle link keeps here for what cannot wait.
+    fn return_idle_grants(&mut self, at: usize, class: Class) {
+        let slot = &mut self.links[at];
+        let standing = matches!(class, Class::Emergency | Class::Otp);
+        if !standing && self.lanes.waiting(class, &slot.routes) == 0 {
+            let (id, unused) = (slot.id, std::mem::take(&mut slot.grants[class.index()]));
+            self.give_back(id, class, unused);
+        }
+    }
+
+    /// Records the attempt of a message just taken; `None` if it is not to be sent after all.
+    fn begin(&mut self, link: LinkId, name: FifoName, taken: Taken) -> Option<Submit> {
+        let head: Head = *taken.segment.head(taken.slot)?;
+        let address = taken.segment.address(taken.slot);
+        self.lookups.taken(address);
+        if self.cancelled.remove(&address) {
+            return None;
+        }
+        if head.expires_at <= self.now.wall {
+            self.finish(address, EventKind::Expired, 0);
+            return None;
+        }
+        let attempt = self.tried.remove(&address).unwrap_or(0).saturating_add(1);
+        let progress = self.attempts.progress.get(&address).filter(|known| known.carrier == link.carrier);
+        let (reference, answered) = match progress {
+            Some(known) => (known.reference, (!known.accepted.is_empty()).then(|| Box::new(known.accepted))),
+            None => (self.reference(head.parts), None),
+        };
+        self.gathering.batch().turn.attempts.push(AttemptNote {
+            address: address.packed(),
+            recipient: head.to.number(),
+            tenant: head.tenant.0,
+            carrier: link.carrier.0,
+            reference,
+            route: name.lane.route.0,
+            class: name.lane.class as u8,
+            attempt,
+        });
+        let open = OpenAttempt {
+            attempt,
+            reference,
+            carrier: link.carrier,
+            lane: name.lane,
+            recipient: head.to,
+            tenant: head.tenant,
+            at: self.now.wall,
+            segment: Some(taken.segment.clone()),
+            outcomes: 0,
+            resumed: answered.as_ref().map_or(0, |set| set.len() as u8),
+            verdict: Verdict::Accepted,
+        };
+        self.attempts.insert(address, open);
+        Some(Submit { address, attempt, reference, head, arena: taken.segment.arena.clone(), answered })
+    }
+
+    /// A fresh part reference. A message whose parts the carrier's splitting makes more of than were counted at ingest
+    /// needs one as well, so every message that is not surely single gets one.
+    fn reference(&mut self, parts: u8) -> u16 {
+        if parts > 1 {
+            self.next_reference = self.next_reference.wrapping_add(1);
+        }
+        self.next_reference
+    }
+
+    /// Tells a link what waits, when it would otherwise not know or far underrate it.
+    fn demand(&mut self, at: usize) {
+        if self.draining {
+            return;
+        }
+        let slot = &self.links[at];
+        let mut waiting = [0; Class::COUNT];
+        let mut news = false;
+        for class in Class::ALL {
+            let index = class.index();
+            let ready = self.lanes.waiting(class, &slot.routes).min(u64::from(u32::MAX)) as u32;
+            waiting[index] = ready.saturating_sub(slot.grants[index]);
+            news |= waiting[index] / 2 > slot.told[index] || (waiting[index] > 0 && slot.told[index] == 0);
+        }
+        if news {
+            let (id, shard) = (slot.id, self.options.shard);
+            self.links[at].told = waiting;
+            self.prompt.push_back(Effect::Link(id, ToLink::Demand(Demand { shard, waiting })));
+        }
+    }
+}

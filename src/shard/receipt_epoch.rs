@@ -1,0 +1,143 @@
+//! The open epoch of receipts: parts that wait for theirs, in the order in which carriers took them. Bounded: when it is
+//! full, the older half is sealed into a sorted run, of which only what is still unanswered is written.
+
+use std::collections::VecDeque;
+
+use hashbrown::HashTable;
+
+use crate::model::prng::mix;
+use crate::store::record::ReceiptNote;
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    note: ReceiptNote,
+    answered: bool,
+}
+
+/// A ring of entries and a table of indices into it: about 53 bytes an entry.
+#[derive(Debug, Default)]
+pub(super) struct ReceiptEpoch {
+    ring: VecDeque<Entry>,
+    /// Entries that left the ring at its front: index + `gone` = number.
+    gone: u32,
+    table: HashTable<u32>,
+    /// Commits whose entries are in the ring, oldest first, with how many of theirs are left.
+    commits: VecDeque<(u64, usize)>,
+}
+
+impl ReceiptEpoch {
+    pub(super) fn len(&self) -> usize {
+        self.ring.len()
+    }
+
+    /// Adds a part; a carrier that gives an id again gives it to the new message.
+    pub(super) fn insert(&mut self, note: ReceiptNote) {
+        let number = self.gone.wrapping_add(self.ring.len() as u32);
+        let (ring, gone) = (&self.ring, self.gone);
+        let at = |number: u32| ring.get(number.wrapping_sub(gone) as usize);
+        match self.table.find_mut(mix(note.key), |known| at(*known).is_some_and(|entry| entry.note.key == note.key)) {
+            Some(known) => *known = number,
+            None => {
+                self.table.insert_unique(mix(note.key), number, |known| at(*known).map_or(0, |e| mix(e.note.key)));
+            }
+        }
+        self.ring.push_back(Entry { note, answered: false });
+    }
+
+    /// The last `entries` that were added belong to that commit.
+    pub(super) fn committed(&mut self, commit: u64, entries: usize) {
+        if entries > 0 {
+            self.commits.push_back((commit, entries));
+        }
+    }
+
+    fn position(&self, key: u64) -> Option<usize> {
+        let index = |number: u32| number.wrapping_sub(self.gone) as usize;
+        let same = |number: &u32| self.ring.get(index(*number)).is_some_and(|entry| entry.note.key == key);
+        self.table.find(mix(key), same).map(|number| index(*number))
+    }
+
+    /// The part that waits, or waited, under this key; with whether its final receipt came.
+    pub(super) fn find(&self, key: u64) -> Option<(ReceiptNote, bool)> {
+        self.ring.get(self.position(key)?).map(|entry| (entry.note, entry.answered))
+    }
+
+    /// Its final receipt came.
+    pub(super) fn answer(&mut self, key: u64) {
+        if let Some(at) = self.position(key)
+            && let Some(entry) = self.ring.get_mut(at)
+        {
+            entry.answered = true;
+        }
+    }
+
+    /// What of the oldest `entries` is unanswered, sorted by key.
+    pub(super) fn oldest_unanswered(&self, entries: usize) -> Vec<ReceiptNote> {
+        let oldest = self.ring.iter().take(entries).filter(|entry| !entry.answered);
+        let mut notes: Vec<_> = oldest.map(|entry| entry.note).collect();
+        notes.sort_by_key(|note| note.key);
+        notes.dedup_by_key(|note| note.key);
+        notes
+    }
+
+    /// Forgets the oldest `entries`: they are answered, or in a run.
+    pub(super) fn forget(&mut self, entries: usize) {
+        for _ in 0..entries.min(self.ring.len()) {
+            if let Some(entry) = self.ring.pop_front() {
+                let number = self.gone;
+                if let Ok(found) = self.table.find_entry(mix(entry.note.key), |known| *known == number) {
+                    found.remove();
+                }
+            }
+            self.gone = self.gone.wrapping_add(1);
+            if let Some((_, left)) = self.commits.front_mut() {
+                *left = left.saturating_sub(1);
+                if *left == 0 {
+                    self.commits.pop_front();
+                }
+            }
+        }
+    }
+
+    /// The first commit whose entries are still in memory.
+    pub(super) fn first_commit(&self) -> Option<u64> {
+        self.commits.front().map(|(commit, _)| *commit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(key: u64) -> ReceiptNote {
+        ReceiptNote { key, address: key, recipient: 0, since: 0, tenant: 0, class: 0, part: 1, parts: 1, flags: 0 }
+    }
+
+    #[test]
+    fn seals_only_what_is_unanswered() {
+        let mut epoch = ReceiptEpoch::default();
+        for key in [5, 3, 9, 7] {
+            epoch.insert(note(key));
+        }
+        epoch.committed(1, 3);
+        epoch.committed(2, 1);
+        epoch.answer(3);
+        assert_eq!(epoch.find(3).map(|(_, answered)| answered), Some(true));
+        let keys: Vec<_> = epoch.oldest_unanswered(3).iter().map(|note| note.key).collect();
+        assert_eq!(keys, vec![5, 9]);
+        epoch.forget(3);
+        assert_eq!((epoch.find(5), epoch.len(), epoch.first_commit()), (None, 1, Some(2)));
+        assert!(epoch.find(7).is_some());
+    }
+
+    #[test]
+    fn an_id_given_again_belongs_to_the_new_message() {
+        let mut epoch = ReceiptEpoch::default();
+        epoch.insert(note(1));
+        epoch.answer(1);
+        epoch.insert(ReceiptNote { address: 77, ..note(1) });
+        assert_eq!(epoch.find(1).map(|(note, answered)| (note.address, answered)), Some((77, false)));
+        epoch.forget(1);
+        assert_eq!(epoch.find(1).map(|(note, _)| note.address), Some(77));
+    }
+}

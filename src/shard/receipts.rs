@@ -1,0 +1,406 @@
+//! Receipts: from a carrier's word about an id to a message's final state, in whatever order the words come.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::delivery::{EventKind, Progress};
+use crate::model::{Address, CarrierId, Class, GroupId, Map, Msisdn, TenantId, Wall, map};
+use crate::smpp::receipt::ReceiptState;
+use crate::smpp::receipt_id::{Dialect, IdForm, id_key};
+use crate::store::backend::{RunFamily, RunId};
+use crate::store::record::{InboundRecord, ReceiptNote, encode};
+use crate::store::{CommitSeq, ReadRequest, run};
+use crate::traffic::{IfUnknown, Outcome, PartSet, ReceiptBatch, ReceiptIn, ReceiptToken, ToLink, Verdict, VerdictBatch};
+
+use super::event::{Effect, Maintenance};
+use super::receipt_epoch::ReceiptEpoch;
+use super::{Options, Shard};
+
+/// Everything a shard knows of receipts.
+#[derive(Debug)]
+pub(super) struct Receipts {
+    epoch: ReceiptEpoch,
+    /// Parked receipts by key; commit and place on disk with each.
+    orphans: Map<u64, Orphan>,
+    dialects: BTreeMap<GroupId, Dialect>,
+    /// Sealed epochs, oldest first, with when they were sealed.
+    runs: VecDeque<(u64, Wall)>,
+    next_run: u64,
+    sealing: Option<Sealing>,
+    probes: BTreeMap<u64, Probe>,
+    next_probe: u64,
+    receipts_max: usize,
+}
+
+#[derive(Debug)]
+struct Orphan {
+    at: (u64, u32),
+    record: InboundRecord,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sealing {
+    run: u64,
+    entries: usize,
+}
+
+/// A receipt whose id the open epoch does not hold, while the runs are asked.
+#[derive(Debug)]
+struct Probe {
+    link: crate::model::LinkId,
+    group: GroupId,
+    receipt: ReceiptIn,
+    forms: Vec<(IdForm, u64)>,
+    record: InboundRecord,
+}
+
+impl Receipts {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            epoch: ReceiptEpoch::default(),
+            orphans: map(options.hash_seed),
+            dialects: BTreeMap::new(),
+            runs: VecDeque::new(),
+            next_run: 1,
+            sealing: None,
+            probes: BTreeMap::new(),
+            next_probe: 0,
+            receipts_max: options.receipts_max,
+        }
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.epoch.len()
+    }
+
+    pub(super) fn orphans(&self) -> usize {
+        self.orphans.len()
+    }
+
+    pub(super) fn committed(&mut self, seq: CommitSeq, entries: usize) {
+        self.epoch.committed(seq.0, entries);
+    }
+
+    pub(super) fn first_commit(&self) -> Option<u64> {
+        self.epoch.first_commit()
+    }
+
+    pub(super) const fn next_run(&self) -> u64 {
+        self.next_run
+    }
+
+    pub(super) fn replay(&mut self, commit: u64, entries: &[ReceiptNote], answered: &[u64]) {
+        entries.iter().for_each(|note| self.epoch.insert(*note));
+        self.epoch.committed(commit, entries.len());
+        answered.iter().for_each(|key| self.epoch.answer(*key));
+    }
+
+    pub(super) fn replay_orphan(&mut self, at: (u64, u32), record: InboundRecord) {
+        let key = id_key(u64::from(record.group), &record.id);
+        self.orphans.insert(key, Orphan { at, record });
+    }
+
+    pub(super) fn replay_run(&mut self, run: u64, sealed_at: Wall) {
+        self.runs.push_back((run, sealed_at));
+        self.next_run = self.next_run.max(run + 1);
+    }
+
+    pub(super) fn replay_next_run(&mut self, next: u64) {
+        self.next_run = self.next_run.max(next);
+    }
+}
+
+impl Shard {
+    /// A part was taken under this id: its receipt is waited for, or was parked before.
+    pub(super) fn await_receipt(
+        &mut self,
+        group: GroupId,
+        id: &[u8],
+        outcome: &Outcome,
+        recipient: Msisdn,
+        tenant: TenantId,
+        class: Class,
+    ) {
+        if id.is_empty() {
+            return;
+        }
+        let note = ReceiptNote {
+            key: id_key(u64::from(group.0), id),
+            address: outcome.address.packed(),
+            recipient: recipient.number(),
+            since: (self.now.wall.0 / 1_000) as u32,
+            tenant: tenant.0,
+            class: class as u8,
+            part: outcome.part,
+            parts: outcome.parts,
+            flags: 0,
+        };
+        self.receipts.epoch.insert(note);
+        self.gathering.batch().receipts.entries.push(note);
+        if !self.receipts.orphans.is_empty()
+            && let Some(orphan) = self.receipts.orphans.remove(&note.key)
+        {
+            self.gathering.batch().orphans_gone.push(orphan.at);
+            if let Some(state) = orphan.record.state.and_then(ReceiptState::from_code) {
+                self.apply_receipt(note, false, state, orphan.record.error);
+            }
+        }
+        self.seal_if_full();
+    }
+
+    pub(super) fn receipts(&mut self, batch: &ReceiptBatch) {
+        let mut kept = Vec::with_capacity(batch.receipts.len());
+        let mut unknown = Vec::new();
+        for receipt in &batch.receipts {
+            match self.receipt(batch, receipt) {
+                Some(Verdict::Kept) => kept.push((receipt.token, Verdict::Kept)),
+                Some(Verdict::Unknown) => unknown.push((receipt.token, Verdict::Unknown)),
+                None => {}
+            }
+        }
+        self.verdicts(batch.link, kept, unknown);
+    }
+
+    fn verdicts(
+        &mut self,
+        link: crate::model::LinkId,
+        kept: Vec<(ReceiptToken, Verdict)>,
+        unknown: Vec<(ReceiptToken, Verdict)>,
+    ) {
+        let shard = self.options.shard;
+        if !kept.is_empty() {
+            self.tell_link(link, ToLink::Verdicts(VerdictBatch { shard, verdicts: kept }));
+        }
+        if !unknown.is_empty() {
+            let traffic = ToLink::Verdicts(VerdictBatch { shard, verdicts: unknown });
+            self.prompt.push_back(Effect::Link(link, traffic));
+        }
+    }
+
+    /// `None` while the runs are asked.
+    fn receipt(&mut self, batch: &ReceiptBatch, receipt: &ReceiptIn) -> Option<Verdict> {
+        let id = receipt.id.of(&batch.arena);
+        let Some(state) = receipt.state else {
+            let record = inbound_record(batch, receipt);
+            self.gathering.batch().inbound.push(record);
+            return Some(Verdict::Kept);
+        };
+        let seed = u64::from(batch.group.0);
+        let dialect = self.receipts.dialects.entry(batch.group).or_default();
+        let candidates = dialect.candidates(seed, id);
+        for candidate in candidates.as_slice() {
+            let Some((note, answered)) = self.receipts.epoch.find(candidate.key) else { continue };
+            let sure = candidate.form == IdForm::Same || note.recipient == receipt.recipient;
+            if sure {
+                if let Some(dialect) = self.receipts.dialects.get_mut(&batch.group) {
+                    dialect.observe(candidate.form);
+                }
+                self.apply_receipt(note, answered, state, receipt.error);
+                return Some(Verdict::Kept);
+            }
+        }
+        let record = inbound_record(batch, receipt);
+        if self.receipts.runs.is_empty() || candidates.as_slice().is_empty() {
+            return Some(self.unknown_receipt(receipt, record));
+        }
+        let forms: Vec<_> = candidates.as_slice().iter().map(|candidate| (candidate.form, candidate.key)).collect();
+        let keys = forms.iter().map(|(_, key)| *key).collect();
+        let token = self.receipts.next_probe;
+        self.receipts.next_probe += 1;
+        let probe = Probe { link: batch.link, group: batch.group, receipt: *receipt, forms, record };
+        self.receipts.probes.insert(token, probe);
+        self.reads.push_back((CommitSeq(0), ReadRequest::Probe { token, keys }));
+        None
+    }
+
+    /// The runs have answered.
+    pub(super) fn probed(&mut self, token: u64, notes: &[Option<ReceiptNote>]) {
+        let Some(probe) = self.receipts.probes.remove(&token) else { return };
+        let recipient = probe.receipt.recipient;
+        let found = probe.forms.iter().zip(notes).find_map(|((form, _), note)| {
+            note.filter(|note| *form == IdForm::Same || note.recipient == recipient).map(|note| (*form, note))
+        });
+        let verdict = match (found, probe.receipt.state) {
+            (Some((form, note)), Some(state)) => {
+                self.receipts.dialects.entry(probe.group).or_default().observe(form);
+                self.apply_receipt(note, false, state, probe.receipt.error);
+                Verdict::Kept
+            }
+            (Some(_), None) | (None, _) => self.unknown_receipt(&probe.receipt, probe.record),
+        };
+        let verdict = (probe.receipt.token, verdict);
+        match verdict.1 {
+            Verdict::Kept => self.verdicts(probe.link, vec![verdict], Vec::new()),
+            Verdict::Unknown => self.verdicts(probe.link, Vec::new(), vec![verdict]),
+        }
+    }
+
+    fn unknown_receipt(&mut self, receipt: &ReceiptIn, record: InboundRecord) -> Verdict {
+        if receipt.if_unknown == IfUnknown::Tell {
+            return Verdict::Unknown;
+        }
+        let sole = Msisdn::from_number(receipt.recipient).and_then(|recipient| self.attempts.sole_doubt(recipient));
+        let doubt = sole.and_then(|address| Some((address, *self.attempts.doubts.get(&address)?)));
+        match (doubt, receipt.state) {
+            (Some((address, doubt)), Some(state)) if self.carrier_group(doubt.carrier) == Some(GroupId(record.group)) => {
+                self.settle_doubt(address, state, receipt.error);
+            }
+            (Some(_) | None, _) => self.park(record),
+        }
+        Verdict::Kept
+    }
+
+    fn park(&mut self, record: InboundRecord) {
+        self.counters.receipts_parked += 1;
+        let at = (self.gathering.seq().0, self.gathering.batch().orphans.len() as u32);
+        let key = id_key(u64::from(record.group), &record.id);
+        self.gathering.batch().orphans.push(record.clone());
+        if let Some(older) = self.receipts.orphans.insert(key, Orphan { at, record }) {
+            self.gathering.batch().orphans_gone.push(older.at);
+        }
+    }
+
+    fn carrier_group(&self, carrier: CarrierId) -> Option<GroupId> {
+        self.catalog.carriers.iter().find(|known| known.id == carrier).map(|known| known.group)
+    }
+
+    /// A receipt for a recipient of whom exactly one message is in doubt: the carrier had it after all.
+    fn settle_doubt(&mut self, address: Address, state: ReceiptState, error: u32) {
+        self.counters.receipts += 1;
+        if let Some(kind) = final_kind(state) {
+            self.finish(address, kind, error);
+        } else {
+            self.gathering.event(address, EventKind::Intermediate, state as u32);
+        }
+    }
+
+    fn apply_receipt(&mut self, note: ReceiptNote, answered: bool, state: ReceiptState, error: u32) {
+        let address = Address::from_packed(note.address);
+        self.counters.receipts += 1;
+        let Some(kind) = final_kind(state) else {
+            let kind = if answered { EventKind::Late } else { EventKind::Intermediate };
+            self.gathering.event(address, kind, state as u32);
+            return;
+        };
+        if answered {
+            self.counters.receipts_late += 1;
+            self.gathering.event(address, EventKind::Late, state as u32);
+            return;
+        }
+        self.receipts.epoch.answer(note.key);
+        self.gathering.batch().receipts.answered.push(note.key);
+        if note.parts <= 1 {
+            self.finish(address, kind, error);
+        } else {
+            self.part_receipt(address, note, kind, state, error);
+        }
+    }
+
+    /// A message is delivered when all its parts are, and failed when one is.
+    fn part_receipt(&mut self, address: Address, note: ReceiptNote, kind: EventKind, state: ReceiptState, error: u32) {
+        let fresh = Progress {
+            carrier: CarrierId::default(),
+            reference: 0,
+            parts: note.parts,
+            accepted: PartSet::default(),
+            delivered: PartSet::default(),
+            settled: PartSet::default(),
+            closed: false,
+            since: self.now.wall,
+        };
+        let progress = self.attempts.progress.entry(address).or_insert(fresh);
+        progress.settled.insert(note.part);
+        let all_settled = progress.settled.len() >= u32::from(note.parts);
+        if progress.closed {
+            self.counters.receipts_late += 1;
+            self.gathering.event(address, EventKind::Late, state as u32);
+        } else if kind == EventKind::Delivered {
+            progress.delivered.insert(note.part);
+            let all = progress.delivered.len() >= u32::from(note.parts);
+            self.gathering.event(address, EventKind::PartDelivered, u32::from(note.part));
+            if all {
+                self.finish(address, EventKind::Delivered, error);
+            }
+        } else {
+            self.finish(address, kind, error);
+        }
+        if all_settled {
+            self.attempts.progress.remove(&address);
+        }
+    }
+
+    /// Seals the older half of a full epoch.
+    fn seal_if_full(&mut self) {
+        let receipts = &mut self.receipts;
+        if receipts.sealing.is_some() || receipts.epoch.len() < receipts.receipts_max {
+            return;
+        }
+        let entries = receipts.epoch.len() / 2;
+        let run = receipts.next_run;
+        receipts.next_run += 1;
+        receipts.sealing = Some(Sealing { run, entries });
+        let notes = receipts.epoch.oldest_unanswered(entries);
+        let entries = notes.iter().map(|note| (note.key.to_be_bytes().to_vec(), encode(note))).collect();
+        self.effect(Effect::Maintain(Maintenance::WriteRun { run: (RunFamily::Receipt, run), entries }));
+    }
+
+    /// A run is on stable storage: from now on it answers for the entries that it holds.
+    pub fn handle_run_written(&mut self, written: RunId, now: crate::model::Now) {
+        self.now = now;
+        let Some(sealing) = self.receipts.sealing.take_if(|sealing| sealing.run == written.1) else { return };
+        self.receipts.epoch.forget(sealing.entries);
+        self.receipts.runs.push_back((sealing.run, now.wall));
+        let sealed_at = now.wall.0.to_be_bytes().to_vec();
+        self.gathering.batch().extra.push(run::register(written, sealed_at));
+    }
+
+    /// Forgets what was waited for long enough: whole runs, and parked receipts.
+    pub(super) fn expire_receipts(&mut self) {
+        let horizon = Wall(self.now.wall.0.saturating_sub(self.options.orphan_ms));
+        while let Some(&(number, sealed_at)) = self.receipts.runs.front()
+            && sealed_at < horizon
+        {
+            self.receipts.runs.pop_front();
+            let id = (RunFamily::Receipt, number);
+            self.gathering.batch().extra.push(run::deregister(id));
+            self.effect(Effect::Maintain(Maintenance::DeleteRun(id)));
+        }
+        let mut old: Vec<_> = self
+            .receipts
+            .orphans
+            .iter()
+            .filter(|(_, orphan)| Wall(orphan.record.wall) < horizon)
+            .map(|(key, orphan)| (orphan.at, *key))
+            .collect();
+        old.sort_unstable();
+        for (at, key) in old {
+            self.receipts.orphans.remove(&key);
+            self.gathering.batch().orphans_gone.push(at);
+        }
+        self.attempts.progress.retain(|_, progress| progress.since >= horizon);
+    }
+}
+
+fn inbound_record(batch: &ReceiptBatch, receipt: &ReceiptIn) -> InboundRecord {
+    InboundRecord {
+        wall: receipt.at.0,
+        group: batch.group.0,
+        from: receipt.recipient,
+        id: receipt.id.of(&batch.arena).to_vec(),
+        state: receipt.state.map(|state| state as u8),
+        error: receipt.error,
+        text: receipt.text.of(&batch.arena).to_vec(),
+    }
+}
+
+/// The final event that a receipt's state means; `None` for one that is not final.
+fn final_kind(state: ReceiptState) -> Option<EventKind> {
+    match state {
+        ReceiptState::Delivered => Some(EventKind::Delivered),
+        ReceiptState::Expired => Some(EventKind::Expired),
+        ReceiptState::Rejected => Some(EventKind::Rejected),
+        ReceiptState::Deleted | ReceiptState::Undeliverable | ReceiptState::Unknown | ReceiptState::Skipped => {
+            Some(EventKind::Undelivered)
+        }
+        ReceiptState::Enroute | ReceiptState::Accepted | ReceiptState::Scheduled => None,
+    }
+}

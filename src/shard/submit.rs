@@ -1,0 +1,104 @@
+//! Admission: the lines of a frame, one by one, into the segment of this turn.
+
+use crate::admission::Seen;
+use crate::model::{Address, Frame, Head, KeyPrint, Lane, MessageId, Refusal, ReplyTo};
+use crate::queue::{DueEntry, InsertReason};
+
+use super::event::{Claimed, LineResult, Reply};
+use super::{Ask, Shard};
+
+impl Shard {
+    pub(super) fn ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Submit(frame) => self.submit(frame),
+            Ask::Claim { reply, print } => self.claim(reply, print),
+            Ask::Lookup { reply, tenant, ids } => self.lookup(reply, tenant, ids),
+            Ask::Cancel { reply, tenant, id } => self.cancel(reply, tenant, id),
+            Ask::Records { reply, tenant, from, limit } => self.records(reply, tenant, from, limit),
+        }
+    }
+
+    /// Admits a frame now, or with the next batch if this one is full.
+    pub(super) fn submit(&mut self, frame: Frame) {
+        if !self.waiting_frames.is_empty() || !self.gathering.has_room(frame.heads.len(), frame.arena.len()) {
+            self.waiting_frames.push_back(frame);
+            return;
+        }
+        let mut queued = self.queued() + self.gathering.messages() as u64;
+        let mut keys = frame.keys.iter().peekable();
+        let mut results = Vec::with_capacity(frame.heads.len());
+        for (index, head) in frame.heads.iter().enumerate() {
+            let print = keys.next_if(|line| line.index as usize == index).map(|line| line.print);
+            let at = head.content_at as usize;
+            let content = frame.arena.get(at..at + head.content_len as usize).unwrap_or_default();
+            let result = self.admit(head, print, content, queued);
+            queued += u64::from(matches!(result, LineResult::Accepted(_)));
+            results.push(result);
+        }
+        self.reply(frame.reply, Reply::Submitted(results));
+    }
+
+    fn queued(&self) -> u64 {
+        self.lanes.waiting_total() + self.scheduled.waiting()
+    }
+
+    fn admit(&mut self, head: &Head, print: Option<KeyPrint>, content: &[u8], queued: u64) -> LineResult {
+        let refusal = if self.draining {
+            Some(Refusal::Draining)
+        } else if queued >= self.options.queue_messages_max {
+            Some(Refusal::QueueFull)
+        } else if head.expires_at <= self.now.wall || head.expires_at <= head.send_at {
+            Some(Refusal::AlreadyExpired)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            return self.refuse(refusal);
+        }
+        if let Some(print) = print {
+            let address = self.gathering.next_address(content.len(), self.next_segment);
+            match self.keys.claim(print, address, self.now.wall) {
+                Seen::New => self.gathering.batch().keys.push((print, address, self.now.wall)),
+                Seen::Same(first, at) => {
+                    self.counters.duplicates += 1;
+                    return LineResult::Duplicate(MessageId::new(at, self.options.node, self.options.shard, first));
+                }
+                Seen::Other => return self.refuse(Refusal::KeyReused),
+                Seen::Full => return self.refuse(Refusal::KeyWindowFull),
+            }
+        }
+        let head = Head { accepted_at: self.now.wall, ..*head };
+        let address = self.gathering.admit(head, content, &mut self.next_segment);
+        self.place(&head, address);
+        self.counters.accepted += 1;
+        LineResult::Accepted(MessageId::new(self.now.wall, self.options.node, self.options.shard, address))
+    }
+
+    fn refuse(&mut self, refusal: Refusal) -> LineResult {
+        self.counters.refused += 1;
+        LineResult::Refused(refusal)
+    }
+
+    fn place(&mut self, head: &Head, address: Address) {
+        let lane = Lane { class: head.class, route: head.route };
+        if head.send_at > self.now.wall {
+            let entry = DueEntry { address, lane, reason: InsertReason::Scheduled };
+            self.gathering.put_off(self.scheduled.tick_for(head.send_at), entry);
+        } else {
+            self.gathering.fresh(lane, address);
+        }
+    }
+
+    fn claim(&mut self, reply: ReplyTo, print: KeyPrint) {
+        let claimed = match self.keys.claim(print, Address::default(), self.now.wall) {
+            Seen::New => {
+                self.gathering.batch().keys.push((print, Address::default(), self.now.wall));
+                Claimed::Ours
+            }
+            Seen::Same(..) => Claimed::Ours,
+            Seen::Other => Claimed::Reused,
+            Seen::Full => Claimed::Full,
+        };
+        self.reply(reply, Reply::Claimed(claimed));
+    }
+}

@@ -1,0 +1,264 @@
+//! Writes PDUs to the letter of SMPP 3.4.
+//!
+//! Knows the layouts and the limit of every field; a PDU that breaks one is not written at all. Refuses to repair: a
+//! number that is too long or a NUL within a name is the caller's to settle, before the message was accepted.
+//!
+//! Appends to the caller's buffer and allocates nothing else. After an error the buffer is as it was.
+
+use super::field::Field;
+use super::framer::PDU_OCTETS_MAX;
+use super::pdu::{Address, Bind, CommandId, DataSm, HEADER_OCTETS, MessageResp, Pdu, QuerySmResp, ShortMessage};
+use super::status::CommandStatus;
+use super::time_format::SmppTime;
+use super::tlv::{TlvTag, Tlvs};
+use std::fmt;
+
+/// Most octets of an address in data_sm; everywhere else it is 20.
+const DATA_ADDRESS_OCTETS_MAX: usize = 64;
+
+/// Why a PDU was not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EncodeError {
+    /// More octets than the field may have.
+    TooLong {
+        /// Which.
+        field: Field,
+        /// How many there are.
+        octets: usize,
+        /// How many may be.
+        limit: usize,
+    },
+    /// A NUL within a string would end it early.
+    NulWithin(Field),
+    /// A time that is neither empty nor sixteen octets of SMPP time.
+    NotATime(Field),
+    /// short_message and message_payload in one PDU.
+    ShortMessageAndPayload,
+    /// A known optional parameter of a length that it cannot have.
+    TlvLength {
+        /// Which.
+        tag: TlvTag,
+        /// How many octets it has.
+        octets: usize,
+    },
+    /// The optional parameters do not end where they should.
+    TlvsBroken,
+    /// The whole PDU is over [`PDU_OCTETS_MAX`].
+    PduTooLong(usize),
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EncodeError::TooLong { field, octets, limit } => {
+                write!(f, "{field} has {octets} octets, at most {limit} fit")
+            }
+            EncodeError::NulWithin(field) => write!(f, "{field} holds a NUL"),
+            EncodeError::NotATime(field) => write!(f, "{field} is no SMPP time"),
+            EncodeError::ShortMessageAndPayload => f.write_str("short_message and message_payload exclude each other"),
+            EncodeError::TlvLength { tag, octets } => write!(f, "{tag} cannot have {octets} octets"),
+            EncodeError::TlvsBroken => f.write_str("optional parameters are cut off"),
+            EncodeError::PduTooLong(octets) => write!(f, "a PDU of {octets} octets is over the limit"),
+        }
+    }
+}
+
+impl std::error::Error for EncodeError {}
+
+/// Appends one PDU to `out`.
+///
+/// A response that refuses (`status` is not zero) and has nothing in its body is written without one, as SMPP 3.4
+/// §4.4.2 asks. Requests carry [`CommandStatus::ROK`].
+pub fn encode(out: &mut Vec<u8>, sequence: u32, status: CommandStatus, pdu: &Pdu<'_>) -> Result<(), EncodeError> {
+    let start = out.len();
+    begin(out, pdu.command_id(), status, sequence);
+    let written = Writer { out }.body(pdu, status).and_then(|()| finish(out, start));
+    if written.is_err() {
+        out.truncate(start);
+    }
+    written
+}
+
+/// Appends a PDU without a body; cannot fail.
+pub fn encode_header(out: &mut Vec<u8>, id: CommandId, status: CommandStatus, sequence: u32) {
+    begin(out, id, status, sequence);
+}
+
+fn begin(out: &mut Vec<u8>, id: CommandId, status: CommandStatus, sequence: u32) {
+    let mut head = [0; HEADER_OCTETS];
+    head[0..4].copy_from_slice(&(HEADER_OCTETS as u32).to_be_bytes());
+    head[4..8].copy_from_slice(&id.0.to_be_bytes());
+    head[8..12].copy_from_slice(&status.0.to_be_bytes());
+    head[12..16].copy_from_slice(&sequence.to_be_bytes());
+    out.extend_from_slice(&head);
+}
+
+fn finish(out: &mut [u8], start: usize) -> Result<(), EncodeError> {
+    let octets = out.len() - start;
+    match u32::try_from(octets) {
+        Ok(length) if length <= PDU_OCTETS_MAX => {
+            out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+            Ok(())
+        }
+        Ok(_) | Err(_) => Err(EncodeError::PduTooLong(octets)),
+    }
+}
+
+struct Writer<'v> {
+    out: &'v mut Vec<u8>,
+}
+
+impl Writer<'_> {
+    fn body(&mut self, pdu: &Pdu<'_>, status: CommandStatus) -> Result<(), EncodeError> {
+        match pdu {
+            Pdu::SubmitSm(message) | Pdu::DeliverSm(message) => self.short_message(message),
+            Pdu::SubmitSmResp(resp) | Pdu::DeliverSmResp(resp) | Pdu::DataSmResp(resp) => {
+                self.message_resp(resp, status)
+            }
+            Pdu::DataSm(message) => self.data_sm(message),
+            Pdu::Bind(_, bind) => self.bind(bind),
+            Pdu::BindResp(_, resp) => {
+                if status.is_ok() || !resp.system_id.is_empty() || !resp.tlvs.octets().is_empty() {
+                    self.string(Field::SystemId, resp.system_id)?;
+                }
+                self.tlvs(resp.tlvs)
+            }
+            Pdu::Outbind(outbind) => {
+                self.string(Field::SystemId, outbind.system_id)?;
+                self.string(Field::Password, outbind.password)
+            }
+            Pdu::QuerySm(query) => {
+                self.string(Field::MessageId, query.message_id)?;
+                self.address(Field::SourceAddr, query.source, Field::SourceAddr.octets_max())
+            }
+            Pdu::QuerySmResp(resp) => {
+                if !status.is_ok() && *resp == QuerySmResp::default() {
+                    return Ok(());
+                }
+                self.string(Field::MessageId, resp.message_id)?;
+                self.time(Field::FinalDate, resp.final_date)?;
+                self.out.extend_from_slice(&[resp.message_state, resp.error_code]);
+                Ok(())
+            }
+            Pdu::AlertNotification(alert) => {
+                self.address(Field::SourceAddr, alert.source, DATA_ADDRESS_OCTETS_MAX)?;
+                self.address(Field::EsmeAddr, alert.esme, DATA_ADDRESS_OCTETS_MAX)?;
+                self.tlvs(alert.tlvs)
+            }
+            Pdu::Unknown { body, .. } => {
+                self.out.extend_from_slice(body);
+                Ok(())
+            }
+            Pdu::EnquireLink | Pdu::EnquireLinkResp | Pdu::Unbind | Pdu::UnbindResp | Pdu::GenericNack => Ok(()),
+        }
+    }
+
+    fn short_message(&mut self, message: &ShortMessage<'_>) -> Result<(), EncodeError> {
+        let octets = message.short_message.len();
+        let limit = Field::ShortMessage.octets_max();
+        let sm_length = u8::try_from(octets).ok().filter(|length| usize::from(*length) <= limit);
+        let sm_length = sm_length.ok_or(EncodeError::TooLong {
+            field: Field::ShortMessage,
+            octets,
+            limit,
+        })?;
+        if sm_length > 0 && message.tlvs.message_payload().is_some() {
+            return Err(EncodeError::ShortMessageAndPayload);
+        }
+        self.string(Field::ServiceType, message.service_type)?;
+        self.address(Field::SourceAddr, message.source, Field::SourceAddr.octets_max())?;
+        self.address(
+            Field::DestinationAddr,
+            message.destination,
+            Field::DestinationAddr.octets_max(),
+        )?;
+        self.out
+            .extend_from_slice(&[message.esm_class.0, message.protocol_id, message.priority_flag]);
+        self.time(Field::ScheduleDeliveryTime, message.schedule_delivery_time)?;
+        self.time(Field::ValidityPeriod, message.validity_period)?;
+        self.out.extend_from_slice(&[
+            message.registered_delivery,
+            message.replace_if_present_flag,
+            message.data_coding,
+            message.sm_default_msg_id,
+            sm_length,
+        ]);
+        self.out.extend_from_slice(message.short_message);
+        self.tlvs(message.tlvs)
+    }
+
+    fn data_sm(&mut self, message: &DataSm<'_>) -> Result<(), EncodeError> {
+        self.string(Field::ServiceType, message.service_type)?;
+        self.address(Field::SourceAddr, message.source, DATA_ADDRESS_OCTETS_MAX)?;
+        self.address(Field::DestinationAddr, message.destination, DATA_ADDRESS_OCTETS_MAX)?;
+        self.out
+            .extend_from_slice(&[message.esm_class.0, message.registered_delivery, message.data_coding]);
+        self.tlvs(message.tlvs)
+    }
+
+    fn message_resp(&mut self, resp: &MessageResp<'_>, status: CommandStatus) -> Result<(), EncodeError> {
+        if status.is_ok() || !resp.message_id.is_empty() || !resp.tlvs.octets().is_empty() {
+            self.string(Field::MessageId, resp.message_id)?;
+        }
+        self.tlvs(resp.tlvs)
+    }
+
+    fn bind(&mut self, bind: &Bind<'_>) -> Result<(), EncodeError> {
+        self.string(Field::SystemId, bind.system_id)?;
+        self.string(Field::Password, bind.password)?;
+        self.string(Field::SystemType, bind.system_type)?;
+        self.out
+            .extend_from_slice(&[bind.interface_version, bind.addr_ton, bind.addr_npi]);
+        self.string(Field::AddressRange, bind.address_range)
+    }
+
+    fn address(&mut self, field: Field, address: Address<'_>, limit: usize) -> Result<(), EncodeError> {
+        self.out.extend_from_slice(&[address.ton, address.npi]);
+        self.string_up_to(field, address.digits, limit)
+    }
+
+    fn string(&mut self, field: Field, text: &[u8]) -> Result<(), EncodeError> {
+        self.string_up_to(field, text, field.octets_max())
+    }
+
+    fn string_up_to(&mut self, field: Field, text: &[u8], limit: usize) -> Result<(), EncodeError> {
+        if text.len() > limit {
+            return Err(EncodeError::TooLong {
+                field,
+                octets: text.len(),
+                limit,
+            });
+        }
+        if text.contains(&0) {
+            return Err(EncodeError::NulWithin(field));
+        }
+        self.out.extend_from_slice(text);
+        self.out.push(0);
+        Ok(())
+    }
+
+    fn time(&mut self, field: Field, text: &[u8]) -> Result<(), EncodeError> {
+        if !text.is_empty() && SmppTime::parse(text).is_none() {
+            return Err(EncodeError::NotATime(field));
+        }
+        self.string(field, text)
+    }
+
+    fn tlvs(&mut self, tlvs: Tlvs<'_>) -> Result<(), EncodeError> {
+        for tlv in tlvs {
+            let tlv = tlv.map_err(|_| EncodeError::TlvsBroken)?;
+            if !tlv.tag.fits(tlv.value.len()) {
+                return Err(EncodeError::TlvLength {
+                    tag: tlv.tag,
+                    octets: tlv.value.len(),
+                });
+            }
+        }
+        self.out.extend_from_slice(tlvs.octets());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "encode_tests.rs"]
+mod tests;

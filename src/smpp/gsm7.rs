@@ -1,0 +1,186 @@
+//! GSM 7-bit text: Unicode to septets and back, one septet per octet or packed.
+//!
+//! Knows: the escape mechanism, national tables in the place of the default ones, packing (3GPP TS 23.038 §6).
+//! Refuses to know: parts, headers, `data_coding`. The path for plain ASCII is one table look-up per octet.
+
+use super::gsm7_tables::{ABSENT, DEFAULT, EXTENSION, LOW, SHIFTED, Sheet};
+use super::national::Language;
+
+pub use super::gsm7_tables::ESCAPE;
+
+/// A character that the alphabet does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unrepresentable {
+    /// The first such character.
+    pub character: char,
+    /// Its place, counted in characters from 0.
+    pub position: usize,
+}
+
+/// The pair of tables in force: the default ones or national ones in their place.
+#[derive(Debug, Clone, Copy)]
+pub struct Tables {
+    main: &'static Sheet,
+    shift: &'static Sheet,
+    is_default: bool,
+}
+
+impl Tables {
+    /// The default alphabet and its extension table.
+    pub const DEFAULT: Self = Self {
+        main: &DEFAULT,
+        shift: &EXTENSION,
+        is_default: true,
+    };
+
+    /// National tables, each where a language is given and has one; the default table elsewhere
+    /// (3GPP TS 23.038 §6.2.1.2.2: an unknown language is ignored).
+    pub fn national(single: Option<Language>, locking: Option<Language>) -> Self {
+        let main = locking.and_then(Language::locking_sheet);
+        let shift = single.and_then(Language::single_sheet);
+        Self {
+            main: main.unwrap_or(&DEFAULT),
+            shift: shift.unwrap_or(&EXTENSION),
+            is_default: main.is_none() && shift.is_none(),
+        }
+    }
+
+    /// Septets that the character takes: 1, 2 with the escape, or none.
+    pub fn septets(&self, character: char) -> Option<u8> {
+        match self.code(character) {
+            ABSENT => None,
+            code => Some(1 + (code >> 7)),
+        }
+    }
+
+    fn code(&self, character: char) -> u8 {
+        match LOW.get(character as usize) {
+            Some(&code) if self.is_default => code,
+            _ => match (self.main.septet(character), self.shift.septet(character)) {
+                (Some(septet), _) => septet,
+                (None, Some(septet)) => SHIFTED | septet,
+                (None, None) => ABSENT,
+            },
+        }
+    }
+
+    /// Septets that the text takes, or the first character that has no place.
+    pub fn count(&self, text: &str) -> Result<usize, Unrepresentable> {
+        if self.is_default
+            && let Some(count) = count_ascii(text)
+        {
+            return Ok(count);
+        }
+        let mut count = 0;
+        for (position, character) in text.chars().enumerate() {
+            let septets = self.septets(character).ok_or(Unrepresentable { character, position })?;
+            count += usize::from(septets);
+        }
+        Ok(count)
+    }
+
+    /// Appends the text, one septet per octet. On an error what stood before the character has been appended.
+    pub fn encode(&self, text: &str, out: &mut Vec<u8>) -> Result<(), Unrepresentable> {
+        if self.is_default && count_ascii(text) == Some(text.len()) {
+            out.extend(text.bytes().map(plain));
+            return Ok(());
+        }
+        out.reserve(text.len());
+        for (position, character) in text.chars().enumerate() {
+            match self.code(character) {
+                ABSENT => return Err(Unrepresentable { character, position }),
+                code if code & SHIFTED != 0 => out.extend([ESCAPE, code & !SHIFTED]),
+                code => out.push(code),
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the characters of unpacked septets. Total; bit 7 is ignored.
+    ///
+    /// As a handset does (§6.2.1.1): an escaped septet that its table does not hold shows the main table's character,
+    /// a doubled or final escape shows a space.
+    pub fn decode(&self, septets: &[u8], out: &mut String) {
+        out.reserve(septets.len());
+        let mut rest = septets.iter().map(|septet| septet & 0x7F);
+        while let Some(septet) = rest.next() {
+            let character = if septet == ESCAPE {
+                rest.next()
+                    .and_then(|next| self.shift.character(next).or_else(|| self.main.character(next)))
+            } else {
+                self.main.character(septet)
+            };
+            out.push(character.unwrap_or(' '));
+        }
+    }
+}
+
+/// Septets of the text if it is ASCII and the default tables hold every character.
+///
+/// Comparisons instead of a table, in blocks whose sums fit an octet: the compiler makes vector instructions of them.
+pub(super) fn count_ascii(text: &str) -> Option<usize> {
+    let mut count = text.len();
+    for block in text.as_bytes().chunks(128) {
+        let (mut shifted, mut refused) = (0u8, false);
+        for &octet in block {
+            let feed = octet == 0x0C;
+            shifted += u8::from(octet.wrapping_sub(0x5B) < 4 || octet.wrapping_sub(0x7B) < 4 || feed);
+            refused |= octet >= 0x7F || octet == b'`' || octet < 0x20 && octet != b'\n' && octet != b'\r' && !feed;
+        }
+        if refused {
+            return None;
+        }
+        count += usize::from(shifted);
+    }
+    Some(count)
+}
+
+/// The septet of an ASCII octet that takes one.
+const fn plain(octet: u8) -> u8 {
+    match octet {
+        b'@' => 0x00,
+        b'$' => 0x02,
+        b'_' => 0x11,
+        same => same,
+    }
+}
+
+/// Packs septets into octets, least significant bit first, after `fill` zero bits (0–6, the padding that follows a
+/// user data header). The last octet's free bits are zero.
+pub fn pack(septets: &[u8], fill: u8, out: &mut Vec<u8>) {
+    let mut held = u32::from(fill.min(6));
+    let mut bits = 0u32;
+    for septet in septets {
+        bits |= u32::from(septet & 0x7F) << held;
+        held += 7;
+        if held >= 8 {
+            out.push(bits as u8);
+            bits >>= 8;
+            held -= 8;
+        }
+    }
+    if held > 0 {
+        out.push(bits as u8);
+    }
+}
+
+/// Unpacks at most `count` septets that stand after `fill` bits; fewer when the octets end.
+pub fn unpack(octets: &[u8], fill: u8, count: usize, out: &mut Vec<u8>) {
+    let fill = usize::from(fill.min(6));
+    let present = (octets.len() * 8).saturating_sub(fill) / 7;
+    out.extend((0..count.min(present)).map(|index| {
+        let bit = fill + index * 7;
+        let low = octets.get(bit / 8).copied().unwrap_or(0);
+        let high = octets.get(bit / 8 + 1).copied().unwrap_or(0);
+        (u16::from_le_bytes([low, high]) >> (bit % 8)) as u8 & 0x7F
+    }));
+}
+
+/// Bits of padding between a header of `header` octets (its length octet counted) and the first septet.
+pub const fn fill_bits(header: usize) -> u8 {
+    ((7 - (header * 8) % 7) % 7) as u8
+}
+
+#[cfg(test)]
+#[path = "gsm7_tests.rs"]
+mod tests;

@@ -1,0 +1,37 @@
+//! SMPP 3.4: the wire, the session, and what travels in it.
+//!
+//! The room knows SMPP and nothing of Stentor: it imports `std` alone, holds no clock, no socket and no allocation per
+//! PDU on its hot path. It reads leniently and writes strictly: what real carriers send is understood as far as its
+//! meaning is certain, what leaves is to the letter.
+//!
+//! From the octets upward: [`framer`] cuts PDUs out of a stream, [`decode`] reads them into the borrowed fields of
+//! [`pdu`] and [`tlv`], [`encode`] writes them, [`session`] says who may send what and when, in both roles.
+//! Beside the wire stand the texts: codings, user data headers, splitting and receipts.
+
+pub mod analyse;
+mod cluster;
+pub mod coding;
+pub mod decode;
+pub mod encode;
+pub mod field;
+pub mod framer;
+pub mod fuzzing;
+pub mod gsm7;
+mod gsm7_tables;
+pub mod national;
+mod national_tables;
+pub mod pdu;
+pub mod receipt;
+pub mod receipt_date;
+pub mod receipt_id;
+pub mod receipt_write;
+pub mod session;
+pub mod split;
+pub mod status;
+pub mod time_format;
+pub mod tlv;
+pub mod transliterate;
+pub mod ucs2;
+pub mod udh;
+pub mod user_data;
+pub mod window;

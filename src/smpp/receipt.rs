@@ -1,0 +1,413 @@
+//! Reading a delivery receipt, whatever the carrier made of Appendix B.
+//!
+//! Knows: the text form with its fields in any order, case and completeness, the comma list, the parameters
+//! `receipted_message_id`, `message_state` and `network_error_code`, and which of them to believe.
+//! Refuses to know: PDUs (parameters are plain arguments), whose receipt it is (`receipt_id`), and what follows from
+//! it. Borrows from its source and allocates only for text in UCS-2.
+
+use super::udh::Header;
+
+/// What became of the message, as the carrier puts it (SMPP 3.4 §5.2.28; 0 and 9 from 5.0).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum ReceiptState {
+    Scheduled = 0,
+    Enroute = 1,
+    Delivered = 2,
+    Expired = 3,
+    Deleted = 4,
+    Undeliverable = 5,
+    Accepted = 6,
+    Unknown = 7,
+    Rejected = 8,
+    Skipped = 9,
+}
+
+impl ReceiptState {
+    /// Every state, by code.
+    pub const ALL: [Self; 10] = [
+        Self::Scheduled,
+        Self::Enroute,
+        Self::Delivered,
+        Self::Expired,
+        Self::Deleted,
+        Self::Undeliverable,
+        Self::Accepted,
+        Self::Unknown,
+        Self::Rejected,
+        Self::Skipped,
+    ];
+
+    /// The state of a `message_state` parameter.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+
+    /// The state of a `stat:` word, in any case and cut at any length that leaves it plain.
+    ///
+    /// ACKED, BUFFRED and BUFFERD are "still on the way", as Kannel reads them.
+    pub fn from_word(word: &[u8]) -> Option<Self> {
+        WORDS
+            .iter()
+            .find(|(known, _)| starts_with(word, known))
+            .map(|&(_, state)| state)
+    }
+
+    /// The word of Appendix B.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Scheduled => "SCHEDUL",
+            Self::Enroute => "ENROUTE",
+            Self::Delivered => "DELIVRD",
+            Self::Expired => "EXPIRED",
+            Self::Deleted => "DELETED",
+            Self::Undeliverable => "UNDELIV",
+            Self::Accepted => "ACCEPTD",
+            Self::Unknown => "UNKNOWN",
+            Self::Rejected => "REJECTD",
+            Self::Skipped => "SKIPPED",
+        }
+    }
+
+    /// Whether no other state is to be expected. ACCEPTED is not final: the specification says so, but carriers use
+    /// it for "taken over by the network" and let DELIVRD follow.
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Scheduled | Self::Enroute | Self::Accepted => false,
+            Self::Delivered | Self::Expired | Self::Deleted | Self::Undeliverable => true,
+            Self::Unknown | Self::Rejected | Self::Skipped => true,
+        }
+    }
+}
+
+const WORDS: [(&[u8], ReceiptState); 17] = [
+    (b"DELIV", ReceiptState::Delivered),
+    (b"DLVRD", ReceiptState::Delivered),
+    (b"EXPIR", ReceiptState::Expired),
+    (b"DELET", ReceiptState::Deleted),
+    (b"UNDEL", ReceiptState::Undeliverable),
+    (b"FAILED", ReceiptState::Undeliverable),
+    (b"ACCEP", ReceiptState::Accepted),
+    (b"ACKED", ReceiptState::Accepted),
+    (b"UNKN", ReceiptState::Unknown),
+    (b"REJEC", ReceiptState::Rejected),
+    (b"REJCT", ReceiptState::Rejected),
+    (b"ENROU", ReceiptState::Enroute),
+    (b"BUFFRED", ReceiptState::Enroute),
+    (b"BUFFERD", ReceiptState::Enroute),
+    (b"BUFFERED", ReceiptState::Enroute),
+    (b"SCHED", ReceiptState::Scheduled),
+    (b"SKIP", ReceiptState::Skipped),
+];
+
+/// The parts of a `deliver_sm` or `data_sm` that can hold a receipt.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReceiptSource<'a> {
+    /// As received.
+    pub esm_class: u8,
+    /// `short_message`, or `message_payload` where that is empty.
+    pub text: &'a [u8],
+    /// The parameter 0x001E, with or without its NUL.
+    pub receipted_message_id: Option<&'a [u8]>,
+    /// The parameter 0x0427.
+    pub message_state: Option<u8>,
+    /// The parameter 0x0423.
+    pub network_error_code: Option<[u8; 3]>,
+}
+
+impl ReceiptSource<'_> {
+    /// Whether this is a receipt and not a message: by its type in `esm_class`, by the parameter, or, where both are
+    /// missing, by the look of its text.
+    pub fn is_receipt(&self) -> bool {
+        const TYPE: u8 = 0x3C;
+        const RECEIPT: u8 = 0x04;
+        const INTERMEDIATE: u8 = 0x20;
+        match self.esm_class & TYPE {
+            RECEIPT | INTERMEDIATE => true,
+            0 => self.receipted_message_id.is_some() || looks_like_receipt(self.text),
+            _ => false,
+        }
+    }
+}
+
+/// The parameter `network_error_code`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NetworkError {
+    /// As specified.
+    Code {
+        /// 1 ANSI-136, 2 IS-95, 3 GSM, 8 the carrier's own (SMPP 3.4 §5.3.2.31, 5.0 §4.8.4.42).
+        network: u8,
+        /// The network's number.
+        code: u16,
+    },
+    /// Three ASCII digits in its place.
+    Digits(u16),
+}
+
+impl NetworkError {
+    /// Total.
+    pub const fn read(octets: [u8; 3]) -> Self {
+        match octets {
+            [a @ b'0'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
+                Self::Digits((a - b'0') as u16 * 100 + (b - b'0') as u16 * 10 + (c - b'0') as u16)
+            }
+            [network, high, low] => Self::Code {
+                network,
+                code: u16::from_be_bytes([high, low]),
+            },
+        }
+    }
+}
+
+/// A receipt as it was read. What is missing is none; texts are as the carrier wrote them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Receipt<'a> {
+    /// The carrier's id: the parameter if present, else the text's. Blanks and NUL trimmed, else untouched.
+    pub id: Option<&'a [u8]>,
+    /// The text's id where it differs from the parameter's: try it if `id` is not known.
+    pub other_id: Option<&'a [u8]>,
+    /// None if nothing says it; such a receipt settles nothing.
+    pub state: Option<ReceiptState>,
+    /// The text's `err`: digits, hex, `nul`, anything.
+    pub error: Option<&'a [u8]>,
+    /// The parameter.
+    pub network_error: Option<NetworkError>,
+    /// How many were submitted, as written.
+    pub submitted: Option<&'a [u8]>,
+    /// How many were delivered, as written.
+    pub delivered: Option<&'a [u8]>,
+    /// As written; see [`ReceiptDate`].
+    pub submit_date: Option<&'a [u8]>,
+    /// As written; see [`ReceiptDate`].
+    pub done_date: Option<&'a [u8]>,
+    /// The beginning of the message, as written.
+    pub text: Option<&'a [u8]>,
+}
+
+impl<'a> Receipt<'a> {
+    /// Reads a receipt; never fails, a hopeless one has neither id nor state.
+    ///
+    /// `scratch` is written only when the text is UCS-2. The parameters win over the text.
+    pub fn parse(source: &ReceiptSource<'a>, scratch: &'a mut Vec<u8>) -> Self {
+        let (_, text) = match source.esm_class & 0x40 {
+            0 => (Header::NONE, source.text),
+            _ => Header::cut(source.text),
+        };
+        let mut receipt = Self::parse_text(narrow(text, scratch));
+        if let Some(id) = source.receipted_message_id.map(trimmed).filter(|id| !id.is_empty()) {
+            receipt.other_id = receipt.id.filter(|&other| other != id);
+            receipt.id = Some(id);
+        }
+        receipt.state = source.message_state.and_then(ReceiptState::from_code).or(receipt.state);
+        receipt.network_error = source.network_error_code.map(NetworkError::read);
+        receipt
+    }
+
+    /// Reads the text alone.
+    pub fn parse_text(text: &'a [u8]) -> Self {
+        let mut receipt = Self::default();
+        let mut rest = text;
+        while let Some((field, value_at)) = next_field(rest) {
+            let is_last = field == Field::Text && (receipt.state.is_some() || receipt.id.is_some());
+            let (value, after) = split_value(value_at, field, is_last);
+            receipt.set(field, value);
+            rest = after;
+        }
+        if receipt == Self::default() {
+            receipt.read_comma_list(text);
+        }
+        receipt
+    }
+
+    /// Whether no other state is to be expected.
+    pub fn is_final(&self) -> bool {
+        self.state.is_some_and(ReceiptState::is_final)
+    }
+
+    /// The first value of a field counts; an empty one is none.
+    fn set(&mut self, field: Field, value: &'a [u8]) {
+        let place = match field {
+            Field::Stat => {
+                self.state = self.state.or_else(|| ReceiptState::from_word(value));
+                return;
+            }
+            Field::Id => &mut self.id,
+            Field::Sub => &mut self.submitted,
+            Field::Dlvrd => &mut self.delivered,
+            Field::SubmitDate => &mut self.submit_date,
+            Field::DoneDate => &mut self.done_date,
+            Field::Err => &mut self.error,
+            Field::Text => &mut self.text,
+        };
+        if place.is_none() && !value.is_empty() {
+            *place = Some(value);
+        }
+    }
+
+    /// `00,0210021543,…`: an error number, then the date. No id stands in it. 0 says delivered; what other numbers
+    /// mean is the carrier's secret, so the state must then come from the parameter.
+    fn read_comma_list(&mut self, text: &'a [u8]) {
+        let mut items = text.splitn(3, |&octet| octet == b',').map(trimmed);
+        let (Some(error), Some(date)) = (items.next(), items.next()) else {
+            return;
+        };
+        if !(1..=4).contains(&error.len()) || !all_digits(error) || date.len() < 10 || !all_digits(date) {
+            return;
+        }
+        self.error = Some(error);
+        self.done_date = Some(date);
+        self.text = items.next().filter(|rest| !rest.is_empty());
+        self.state = error
+            .iter()
+            .all(|&digit| digit == b'0')
+            .then_some(ReceiptState::Delivered);
+    }
+}
+
+/// Whether a text without any mark is a receipt all the same: an id, a state that we know, and one more of the fields
+/// that people do not write.
+pub fn looks_like_receipt(text: &[u8]) -> bool {
+    if !text.contains(&b':') {
+        return false;
+    }
+    let receipt = Receipt::parse_text(text);
+    let more = [
+        receipt.submitted,
+        receipt.delivered,
+        receipt.submit_date,
+        receipt.done_date,
+        receipt.error,
+    ];
+    receipt.id.is_some() && receipt.state.is_some() && more.iter().any(Option::is_some)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Id,
+    Sub,
+    Dlvrd,
+    SubmitDate,
+    DoneDate,
+    Stat,
+    Err,
+    Text,
+}
+
+/// The names, blanks and underlines left out.
+const NAMES: [(&[u8], Field); 10] = [
+    (b"ID", Field::Id),
+    (b"SUB", Field::Sub),
+    (b"DLVRD", Field::Dlvrd),
+    (b"SUBMITDATE", Field::SubmitDate),
+    (b"DONEDATE", Field::DoneDate),
+    (b"STATUS", Field::Stat),
+    (b"STAT", Field::Stat),
+    (b"ERROR", Field::Err),
+    (b"ERR", Field::Err),
+    (b"TEXT", Field::Text),
+];
+
+/// The next field and what follows its colon. A name counts at the beginning and after what ends a value.
+fn next_field(text: &[u8]) -> Option<(Field, &[u8])> {
+    let mut at = 0;
+    while at < text.len() {
+        let may_begin = at == 0 || text.get(at - 1).is_some_and(|&octet| ends_value(octet));
+        if may_begin && let Some(found) = field_at(text.get(at..)?) {
+            return Some(found);
+        }
+        at += 1;
+    }
+    None
+}
+
+/// The field whose name stands exactly here.
+fn field_at(text: &[u8]) -> Option<(Field, &[u8])> {
+    if !matches!(text.first()?.to_ascii_uppercase(), b'I' | b'S' | b'D' | b'E' | b'T') {
+        return None;
+    }
+    NAMES
+        .iter()
+        .find_map(|&(name, field)| Some((field, after_name(text, name)?)))
+}
+
+fn after_name<'t>(text: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
+    let mut letters = name.iter();
+    let mut wanted = letters.next();
+    for (at, &octet) in text.iter().enumerate() {
+        match wanted {
+            Some(letter) if octet.eq_ignore_ascii_case(letter) => wanted = letters.next(),
+            Some(_) if at > 0 && matches!(octet, b' ' | b'_' | b'-') => {}
+            None if octet == b':' => return text.get(at + 1..),
+            None if octet == b' ' => {}
+            Some(_) | None => return None,
+        }
+    }
+    None
+}
+
+/// The value at the beginning, and what follows it. A comma ends a value only where a field follows, for ids may
+/// hold one; the message text ends at the next field unless it is the last.
+fn split_value(text: &[u8], field: Field, is_last: bool) -> (&[u8], &[u8]) {
+    if is_last {
+        return (trimmed(text), &[]);
+    }
+    let blanks = text.iter().take_while(|octet| is_blank(**octet)).count();
+    let text = text.get(blanks..).unwrap_or_default();
+    let ends = |at: usize| {
+        let rest = text.get(at..).unwrap_or_default();
+        let follows = || field_at(trimmed_start(rest.get(1..).unwrap_or_default())).is_some();
+        match rest.first() {
+            Some(&octet) if is_blank(octet) => field != Field::Text || follows(),
+            Some(b',' | b';' | b'|') => rest.len() == 1 || follows(),
+            Some(_) => at == 0 && field_at(rest).is_some(),
+            None => true,
+        }
+    };
+    let end = (0..text.len()).find(|&at| ends(at)).unwrap_or(text.len());
+    let (value, rest) = text.split_at(end);
+    (trimmed(value), rest)
+}
+
+fn ends_value(octet: u8) -> bool {
+    is_blank(octet) || matches!(octet, b',' | b';' | b'|')
+}
+
+fn is_blank(octet: u8) -> bool {
+    matches!(octet, b' ' | b'\t' | b'\r' | b'\n' | 0)
+}
+
+fn trimmed_start(octets: &[u8]) -> &[u8] {
+    let blanks = octets.iter().take_while(|octet| is_blank(**octet)).count();
+    octets.get(blanks..).unwrap_or_default()
+}
+
+/// Without blanks and NULs at both ends.
+pub(super) fn trimmed(octets: &[u8]) -> &[u8] {
+    let octets = trimmed_start(octets);
+    let blanks = octets.iter().rev().take_while(|octet| is_blank(**octet)).count();
+    octets.get(..octets.len() - blanks).unwrap_or_default()
+}
+
+fn all_digits(octets: &[u8]) -> bool {
+    octets.iter().all(u8::is_ascii_digit)
+}
+
+fn starts_with(word: &[u8], known: &[u8]) -> bool {
+    word.get(..known.len())
+        .is_some_and(|beginning| beginning.eq_ignore_ascii_case(known))
+}
+
+/// Text in UCS-2 as octets; everything a receipt needs is ASCII. Judged by the look, for `data_coding` lies both ways.
+fn narrow<'a>(text: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    let (pairs, _) = text.as_chunks::<2>();
+    if pairs.is_empty() || !pairs.iter().take(8).all(|&[high, low]| high == 0 && low != 0) {
+        return text;
+    }
+    scratch.clear();
+    scratch.extend(pairs.iter().map(|&[high, low]| if high == 0 { low } else { b'?' }));
+    scratch
+}
+
+#[cfg(test)]
+#[path = "receipt_tests.rs"]
+mod tests;

@@ -1,0 +1,327 @@
+//! Carriers' message ids: under which key one is kept, and under which keys a receipt's id is looked for.
+//!
+//! Knows: the ways in which a carrier writes one id differently in `submit_sm_resp` and in the receipt, and which way a
+//! carrier has been seen to go. Refuses to know: what is kept under a key, and whose the message is.
+//!
+//! **On disk.** [`id_key`] is written into records and runs. Neither it nor [`id_hash`] may change its answers;
+//! golden values in the tests hold them.
+
+use super::receipt::trimmed;
+
+/// The longest id whose number is translated between decimal and hexadecimal: the limit of SMPP 3.4 for a message id.
+const ID_MAX: usize = 64;
+
+/// Digits that an id of [`ID_MAX`] hexadecimal digits has in decimal.
+const DECIMAL_MAX: usize = 78;
+
+/// A 64-bit hash of octets, keyed by a seed. Not for data that a stranger chooses to do harm: carriers choose ids.
+///
+/// Words of 8 octets, little endian, the last one padded with zeros, the length mixed in first; multiply and fold.
+pub const fn id_hash(seed: u64, octets: &[u8]) -> u64 {
+    const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mut hash = fold(seed ^ ODD, octets.len() as u64 ^ 0xD6E8_FEB8_6659_FD93);
+    let mut rest = octets;
+    while let Some((word, after)) = rest.split_first_chunk::<8>() {
+        hash = fold(hash ^ u64::from_le_bytes(*word), ODD);
+        rest = after;
+    }
+    let (mut last, mut at) = (0u64, 0);
+    while at < rest.len() {
+        last |= (rest[at] as u64) << (8 * at);
+        at += 1;
+    }
+    fold(hash ^ last, 0xA076_1D64_78BD_642F)
+}
+
+const fn fold(one: u64, other: u64) -> u64 {
+    let product = one as u128 * other as u128;
+    product as u64 ^ (product >> 64) as u64 ^ one.rotate_left(29)
+}
+
+/// The key under which a message is kept, from the id in its `submit_sm_resp`. `seed` tells carrier groups apart.
+///
+/// The key of the canonical form: blanks and NUL around it trimmed; an id of hexadecimal digits (and hyphens: a UUID)
+/// in lower case; a number without `0x` and leading zeros. An id of one case is folded too; one of mixed case with
+/// letters beyond f stays as it is, for there the case may tell two ids apart.
+pub fn id_key(seed: u64, id: &[u8]) -> u64 {
+    let mut space = [0; ID_MAX];
+    id_hash(seed, canonical(id, &mut space))
+}
+
+/// Writes the canonical form into `space`, or returns the id itself where nothing is to change or it is too long.
+fn canonical<'a>(id: &'a [u8], space: &'a mut [u8; ID_MAX]) -> &'a [u8] {
+    let id = bare(id);
+    let shape = Shape::of(id);
+    if !shape.folds() || !shape.has_upper {
+        return id;
+    }
+    let Some(lower) = space.get_mut(..id.len()) else {
+        return id;
+    };
+    lower.copy_from_slice(id);
+    lower.make_ascii_lowercase();
+    lower
+}
+
+/// Without blanks around it; a number without `0x` and leading zeros.
+fn bare(id: &[u8]) -> &[u8] {
+    let id = trimmed(id);
+    match id.strip_prefix(b"0x").or_else(|| id.strip_prefix(b"0X")) {
+        Some(number) if !number.is_empty() && number.iter().all(u8::is_ascii_hexdigit) => without_zeros(number),
+        Some(_) | None => without_zeros(id),
+    }
+}
+
+/// A number without its leading zeros, at least one digit left; any other id as it is.
+fn without_zeros(id: &[u8]) -> &[u8] {
+    if !id.starts_with(b"0") || !id.iter().all(u8::is_ascii_hexdigit) {
+        return id;
+    }
+    let zeros = id.iter().take_while(|&&octet| octet == b'0').count();
+    id.get(zeros.min(id.len() - 1)..).unwrap_or(id)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shape {
+    decimal: bool,
+    hexadecimal: bool,
+    has_upper: bool,
+    has_lower: bool,
+}
+
+impl Shape {
+    fn of(id: &[u8]) -> Self {
+        let mut shape = Self {
+            decimal: true,
+            hexadecimal: true,
+            has_upper: false,
+            has_lower: false,
+        };
+        for octet in id {
+            shape.decimal &= octet.is_ascii_digit();
+            shape.hexadecimal &= octet.is_ascii_hexdigit() || *octet == b'-';
+            shape.has_upper |= octet.is_ascii_uppercase();
+            shape.has_lower |= octet.is_ascii_lowercase();
+        }
+        shape
+    }
+
+    fn folds(self) -> bool {
+        self.hexadecimal || !(self.has_upper && self.has_lower)
+    }
+}
+
+/// How a receipt's id is turned into the key of a response's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum IdForm {
+    /// The same id, but for case, leading zeros and blanks.
+    Same = 0,
+    /// Decimal in the receipt, hexadecimal in the response.
+    DecimalToHex = 1,
+    /// Hexadecimal in the receipt, decimal in the response.
+    HexToDecimal = 2,
+}
+
+impl IdForm {
+    /// Every form, in the order in which an unknown carrier is tried.
+    pub const ALL: [Self; 3] = [Self::Same, Self::DecimalToHex, Self::HexToDecimal];
+
+    /// The form that leads from a receipt's id to a response's id, if one does. For those who hold both raw ids.
+    pub fn between(receipt: &[u8], response: &[u8]) -> Option<Self> {
+        let key = id_key(0, response);
+        Candidates::of(0, receipt, Self::ALL)
+            .into_iter()
+            .find(|candidate| candidate.key == key)
+            .map(|found| found.form)
+    }
+}
+
+/// One key to look for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate {
+    /// What must be told to [`Dialect::observe`] if it is the one.
+    pub form: IdForm,
+    /// As of [`id_key`].
+    pub key: u64,
+}
+
+/// The keys to look for, likeliest first, no key twice. One to three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidates {
+    found: [Candidate; 3],
+    len: u8,
+}
+
+impl Candidates {
+    fn of(seed: u64, id: &[u8], order: [IdForm; 3]) -> Self {
+        let id = bare(id);
+        let shape = Shape::of(id);
+        let mut found = Self {
+            found: [Candidate {
+                form: IdForm::Same,
+                key: 0,
+            }; 3],
+            len: 0,
+        };
+        let mut space = [0; DECIMAL_MAX];
+        for form in order {
+            let key = match form {
+                IdForm::Same => Some(id_key(seed, id)),
+                IdForm::DecimalToHex if shape.decimal => {
+                    convert::<10, 16>(id, &mut space).map(|hexadecimal| id_hash(seed, hexadecimal))
+                }
+                IdForm::HexToDecimal => convert::<16, 10>(id, &mut space).map(|decimal| id_hash(seed, decimal)),
+                IdForm::DecimalToHex => None,
+            };
+            if let Some(key) = key.filter(|&key| found.as_slice().iter().all(|earlier| earlier.key != key))
+                && let Some(place) = found.found.get_mut(usize::from(found.len))
+            {
+                *place = Candidate { form, key };
+                found.len += 1;
+            }
+        }
+        found
+    }
+
+    /// In order.
+    pub fn as_slice(&self) -> &[Candidate] {
+        self.found.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}
+
+impl IntoIterator for Candidates {
+    type Item = Candidate;
+    type IntoIter = std::iter::Take<std::array::IntoIter<Candidate, 3>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.found.into_iter().take(usize::from(self.len))
+    }
+}
+
+/// A number of any length from one base to the other, lower case, no leading zeros; none if it is not a number of
+/// base `FROM` or longer than a message id may be.
+fn convert<'a, const FROM: u32, const TO: u32>(digits: &[u8], space: &'a mut [u8; DECIMAL_MAX]) -> Option<&'a [u8]> {
+    if digits.is_empty() || digits.len() > ID_MAX {
+        return None;
+    }
+    // Limbs of base TO^k, least significant first: k digits each, the largest power that leaves room to multiply.
+    let digits_per_limb: u32 = if TO == 16 { 7 } else { 8 };
+    let limb_base = u64::from(TO).pow(digits_per_limb);
+    let mut limbs = [0u64; 12];
+    let mut used = 1;
+    for &digit in digits {
+        let mut carry = u64::from(char::from(digit).to_digit(FROM)?);
+        for limb in limbs.get_mut(..used)? {
+            let value = *limb * u64::from(FROM) + carry;
+            *limb = value % limb_base;
+            carry = value / limb_base;
+        }
+        if carry > 0 {
+            *limbs.get_mut(used)? = carry;
+            used += 1;
+        }
+    }
+    let mut at = space.len();
+    for limb in limbs.get(..used)? {
+        let mut value = *limb;
+        for _ in 0..digits_per_limb {
+            let Some(next) = at.checked_sub(1) else { break };
+            *space.get_mut(next)? = char::from_digit((value % u64::from(TO)) as u32, TO)? as u8;
+            value /= u64::from(TO);
+            at = next;
+        }
+    }
+    Some(without_zeros(space.get(at..)?))
+}
+
+/// Which form a carrier group's receipts have been seen to take. Plain numbers, so that it can be kept; lives on the
+/// link's core, and the copy in the catalog is the one that survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Dialect {
+    /// Unambiguous matches by [`IdForm`].
+    pub seen: [u32; 3],
+}
+
+impl Dialect {
+    /// Matches after which a form is believed, provided that it makes 99 of 100.
+    pub const SETTLED_AFTER: u32 = 32;
+
+    /// What configuration knows beforehand: the form counts as settled.
+    pub const fn told(form: IdForm) -> Self {
+        let mut seen = [0; 3];
+        seen[form as usize] = Self::SETTLED_AFTER;
+        Self { seen }
+    }
+
+    /// Tells of a match that was unique, or made unique by the recipient.
+    pub fn observe(&mut self, form: IdForm) {
+        if self.seen.contains(&u32::MAX) {
+            self.seen = self.seen.map(|count| count / 2);
+        }
+        if let Some(count) = self.seen.get_mut(form as usize) {
+            *count += 1;
+        }
+    }
+
+    /// The form to believe, once there is one: its match may count without a look at the recipient.
+    pub fn settled(&self) -> Option<IdForm> {
+        let total: u64 = self.seen.iter().copied().map(u64::from).sum();
+        IdForm::ALL.into_iter().find(|&form| {
+            let count = self.count(form);
+            count >= u64::from(Self::SETTLED_AFTER) && count * 100 >= total * 99
+        })
+    }
+
+    /// Every key under which the message of this receipt may be kept, the likeliest first.
+    pub fn candidates(&self, seed: u64, id: &[u8]) -> Candidates {
+        let mut order = IdForm::ALL;
+        order.sort_by_key(|&form| std::cmp::Reverse(self.count(form)));
+        Candidates::of(seed, id, order)
+    }
+
+    fn count(&self, form: IdForm) -> u64 {
+        self.seen.get(form as usize).copied().map_or(0, u64::from)
+    }
+}
+
+/// How a simulated carrier writes a number as an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct IdStyle {
+    /// Hexadecimal instead of decimal.
+    pub hexadecimal: bool,
+    /// Upper case digits A–F.
+    pub upper: bool,
+    /// Zeros in front up to this width.
+    pub width: u8,
+}
+
+impl IdStyle {
+    /// Decimal, no padding.
+    pub const DECIMAL: Self = Self {
+        hexadecimal: false,
+        upper: false,
+        width: 0,
+    };
+    /// Lower case hexadecimal, no padding.
+    pub const HEX: Self = Self {
+        hexadecimal: true,
+        upper: false,
+        width: 0,
+    };
+
+    /// Appends the id.
+    pub fn write(self, number: u128, out: &mut Vec<u8>) {
+        let width = usize::from(self.width);
+        let digits = match (self.hexadecimal, self.upper) {
+            (false, _) => format!("{number:0width$}"),
+            (true, false) => format!("{number:0width$x}"),
+            (true, true) => format!("{number:0width$X}"),
+        };
+        out.extend_from_slice(digits.as_bytes());
+    }
+}
+
+#[cfg(test)]
+#[path = "receipt_id_tests.rs"]
+mod tests;

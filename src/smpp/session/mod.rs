@@ -1,0 +1,492 @@
+//! One SMPP session as a machine without I/O, in the role of the client (ESME) or of the server (SMSC).
+//!
+//! Knows who may send what and when, which request waits for which response, when the peer is asked whether it lives,
+//! and how a session ends. Refuses to know sockets, clocks, retries, pace, and what a message means.
+//!
+//! The owner calls, in this order, each time something happened:
+//! 1. one of `handle_*`, a request (`submit`, `deliver`, `data`, `query`, `unbind`, `close`) or an answer (`answer_*`);
+//! 2. [`Session::poll_event`] until it gives `None`, with the octets that arrived (or none); it may send and answer in
+//!    between, for an event borrows only until the owner is done with its fields;
+//! 3. [`Session::poll_transmit`]: the octets for the socket; then [`Session::handle_written`] as the socket takes them;
+//! 4. [`Session::poll_timeout`]: sleep until then at the latest.
+//!
+//! ```
+//! # use stentor::smpp::{pdu::{Bind, BindMode}, session::{Event, Options, Session}};
+//! # let (now_ns, received) = (0, &b""[..]);
+//! let bind = Bind { system_id: b"stentor", password: b"secret", interface_version: 0x34, ..Bind::default() };
+//! let mut session: Session<u64> = Session::client(&Options::default(), BindMode::Transceiver, &bind, now_ns).unwrap();
+//! let mut input = received;
+//! while let Some(event) = session.poll_event(&mut input, now_ns) {
+//!     if let Event::Deliver { sequence, .. } = event {
+//!         // durable first, then:
+//!         let _ = session.answer_deliver(sequence, stentor::smpp::status::CommandStatus::ROK);
+//!     }
+//! }
+//! let mut out = Vec::new();
+//! if session.poll_transmit(&mut out) { /* write, then session.handle_written(octets) */ }
+//! ```
+//!
+//! **What was written.** Each request's place in the outgoing stream is known. When the session ends, every request
+//! without an answer is reported once, in the order of sending: [`Fate::NeverWritten`] if the socket certainly did not
+//! accept its last octet, [`Fate::Unanswered`] otherwise. For that the owner reports what the socket took; where it
+//! cannot know (a write was cancelled, a TLS layer swallowed the octets) it calls [`Session::handle_written_unknown`].
+//! A session that ends on its own calls back the requests that nobody took; those taken count as sent, for the owner may
+//! still flush them.
+//!
+//! Time is nanoseconds of a monotonic clock. No call allocates per PDU; buffers grow to their working size and stay.
+
+mod event;
+mod outbox;
+mod receive;
+mod send;
+mod timer;
+
+#[cfg(test)]
+mod tests;
+
+pub use event::{Answer, CloseReason, Event, Fate, SendError};
+pub use timer::Timer;
+
+use super::encode::{EncodeError, encode, encode_header};
+use super::framer::{Framer, PDU_OCTETS_MAX};
+use super::pdu::{Bind, BindMode, CommandId, Pdu};
+use super::status::CommandStatus;
+use super::window::{Outstanding, Window};
+use outbox::Outbox;
+use timer::TimerTable;
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// What a contract with a carrier settles about its sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Most requests that wait for their response at once.
+    pub window: u32,
+    /// Longest PDU that is read, in octets.
+    pub pdu_octets_max: u32,
+    /// Most octets that wait for the socket. Over it requests are refused, and a peer whose requests make us answer
+    /// more than it reads is cut off.
+    pub backlog_octets_max: u64,
+    /// Time from the connection to the bound session.
+    pub session_init_ns: u64,
+    /// Silence of the peer after which it is asked whether it lives; `None`: never ask.
+    pub enquire_link_ns: Option<u64>,
+    /// Time for a sign of life after that.
+    pub enquire_response_ns: u64,
+    /// Time with nothing but enquire_link after which we unbind; `None`: stay.
+    pub inactivity_ns: Option<u64>,
+    /// Time for the response to a request.
+    pub response_ns: u64,
+    /// Time for the response to unbind.
+    pub unbind_ns: u64,
+    /// First sequence number, 1..=0x7FFFFFFF.
+    pub first_sequence: u32,
+}
+
+impl Default for Options {
+    /// Window 10 (what Kannel suggests), enquire_link 30 s, response 60 s (Jasmin's timers); no inactivity limit.
+    fn default() -> Self {
+        Options {
+            window: 10,
+            pdu_octets_max: PDU_OCTETS_MAX,
+            backlog_octets_max: 4 << 20,
+            session_init_ns: 30 * SECOND_NS,
+            enquire_link_ns: Some(30 * SECOND_NS),
+            enquire_response_ns: 30 * SECOND_NS,
+            inactivity_ns: None,
+            response_ns: 60 * SECOND_NS,
+            unbind_ns: 5 * SECOND_NS,
+            first_sequence: 1,
+        }
+    }
+}
+
+/// Which end of the line we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// ESME: binds and submits.
+    Client,
+    /// SMSC: accepts binds and delivers.
+    Server,
+}
+
+/// What the session waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Server: a bind request.
+    Open,
+    /// Server: its owner's word on a bind request.
+    Deciding { mode: BindMode, sequence: u32 },
+    /// Client: the response to its bind request.
+    Binding { mode: BindMode, sequence: u32 },
+    /// Nothing: both sides may speak.
+    Bound { mode: BindMode },
+    /// The last responses before our unbind.
+    Draining { mode: BindMode, reason: CloseReason },
+    /// The response to our unbind.
+    Unbinding {
+        mode: BindMode,
+        sequence: u32,
+        reason: CloseReason,
+    },
+    /// Its owner, who is being told what is left open. Requests behind `written` were never sent.
+    Closing { reason: CloseReason, written: u64 },
+    /// Nothing, for ever.
+    Closed,
+}
+
+/// One session. `T` is the owner's word for a request.
+#[derive(Debug)]
+pub struct Session<T> {
+    framer: Framer,
+    core: Core<T>,
+}
+
+/// All but the framer, so that a frame can be read while the rest changes.
+#[derive(Debug)]
+struct Core<T> {
+    role: Role,
+    phase: Phase,
+    options: Options,
+    window: Window<T>,
+    outbox: Outbox,
+    timers: TimerTable,
+    /// Set while requests that became overdue by this moment are reported.
+    overdue_at_ns: Option<u64>,
+    unanswered_inbound: u64,
+}
+
+impl<T: Copy> Session<T> {
+    /// A client on a fresh connection; its bind request is queued at once.
+    pub fn client(options: &Options, mode: BindMode, bind: &Bind<'_>, now_ns: u64) -> Result<Self, EncodeError> {
+        let mut session = Self::new(options, Role::Client, now_ns);
+        let core = &mut session.core;
+        let sequence = core.window.take_sequence();
+        encode(
+            core.outbox.buffer(),
+            sequence,
+            CommandStatus::ROK,
+            &Pdu::Bind(mode, *bind),
+        )?;
+        core.phase = Phase::Binding { mode, sequence };
+        Ok(session)
+    }
+
+    /// A server on a fresh connection; it waits for a bind request.
+    pub fn server(options: &Options, now_ns: u64) -> Self {
+        Self::new(options, Role::Server, now_ns)
+    }
+
+    fn new(options: &Options, role: Role, now_ns: u64) -> Self {
+        let mut timers = TimerTable::default();
+        timers.set(Timer::SessionInit, now_ns.saturating_add(options.session_init_ns));
+        let core = Core {
+            role,
+            phase: Phase::Open,
+            options: options.clone(),
+            window: Window::new(options.window, options.first_sequence),
+            outbox: Outbox::default(),
+            timers,
+            overdue_at_ns: None,
+            unanswered_inbound: 0,
+        };
+        Session {
+            framer: Framer::new(options.pdu_octets_max),
+            core,
+        }
+    }
+
+    /// The socket took this many octets of what [`Session::poll_transmit`] gave.
+    pub fn handle_written(&mut self, octets: usize) {
+        self.core.outbox.record_written(octets as u64);
+    }
+
+    /// Nobody knows how much of what [`Session::poll_transmit`] gave was sent: take all of it as sent.
+    pub fn handle_written_unknown(&mut self) {
+        self.core.outbox.record_written(u64::MAX);
+    }
+
+    /// A deadline of [`Session::poll_timeout`] has come; harmless at any other time.
+    pub fn handle_timeout(&mut self, now_ns: u64) {
+        while let Some(timer) = self.core.timers.take_expired(now_ns) {
+            self.core.expire(timer, now_ns);
+        }
+    }
+
+    /// The connection is gone: ends the session, and the octets not written are lost for certain.
+    pub fn handle_connection_lost(&mut self) {
+        self.core.close(CloseReason::ConnectionLost);
+    }
+
+    /// Ends the session without unbinding.
+    pub fn close(&mut self) {
+        self.core.close(CloseReason::Requested);
+    }
+
+    /// Ends the session in good order: no new requests; the window drains for at most `drain_ns`; then unbind, its
+    /// response, end. A session that is not bound ends at once.
+    pub fn unbind(&mut self, drain_ns: u64, now_ns: u64) {
+        self.core.unbind(CloseReason::Unbound, drain_ns, now_ns);
+    }
+
+    /// The next event, taken off the front of `input`; `None` when all of `input` is consumed and all is told. Call it
+    /// with empty input after a timeout or any end.
+    pub fn poll_event<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8], now_ns: u64) -> Option<Event<'s, T>> {
+        if let Some(event) = self.core.poll_settled(now_ns) {
+            return Some(event);
+        }
+        if self.core.is_over() {
+            *input = &[];
+            return None;
+        }
+        match self.framer.next_frame(input)? {
+            Ok(frame) => Some(self.core.receive(&frame, now_ns)),
+            Err(error) => {
+                self.core.fail_framing(error);
+                self.core.poll_settled(now_ns)
+            }
+        }
+    }
+
+    /// Moves all octets for the socket behind what is in `out` (an empty `out` is swapped, not copied into). False if
+    /// there are none.
+    pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool {
+        self.core.outbox.take(out)
+    }
+
+    /// When [`Session::handle_timeout`] wants to be called; `None` once the session is over.
+    pub fn poll_timeout(&self) -> Option<u64> {
+        self.core.timers.next()
+    }
+
+    /// The mode of the bind while messages may be sent.
+    pub fn bound(&self) -> Option<BindMode> {
+        match self.core.phase {
+            Phase::Bound { mode } => Some(mode),
+            Phase::Open
+            | Phase::Deciding { .. }
+            | Phase::Binding { .. }
+            | Phase::Draining { .. }
+            | Phase::Unbinding { .. }
+            | Phase::Closing { .. }
+            | Phase::Closed => None,
+        }
+    }
+
+    /// True once [`Event::Closed`] was reported.
+    pub fn is_closed(&self) -> bool {
+        self.core.phase == Phase::Closed
+    }
+
+    /// Our requests that wait for their response.
+    pub fn outstanding(&self) -> u32 {
+        self.core.window.len()
+    }
+
+    /// Requests that the window still takes; 0 while nothing may be sent.
+    pub fn window_free(&self) -> u32 {
+        if self.bound().is_some() {
+            self.core.window.free()
+        } else {
+            0
+        }
+    }
+
+    /// The peer's requests that the owner has not answered.
+    pub fn unanswered_inbound(&self) -> u64 {
+        self.core.unanswered_inbound
+    }
+
+    /// Octets that the socket has not accepted yet.
+    pub fn backlog_octets(&self) -> u64 {
+        self.core.outbox.backlog_octets()
+    }
+}
+
+impl<T: Copy> Core<T> {
+    fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Closing { .. } | Phase::Closed)
+    }
+
+    /// The mode while the peer may send messages: from the bind to the very end, our own unbinding included.
+    fn listening(&self) -> Option<BindMode> {
+        match self.phase {
+            Phase::Bound { mode } | Phase::Draining { mode, .. } | Phase::Unbinding { mode, .. } => Some(mode),
+            Phase::Open | Phase::Deciding { .. } | Phase::Binding { .. } | Phase::Closing { .. } | Phase::Closed => {
+                None
+            }
+        }
+    }
+
+    fn become_bound(&mut self, mode: BindMode, now_ns: u64) {
+        self.phase = Phase::Bound { mode };
+        self.timers.stop(Timer::SessionInit);
+        self.heard(true, now_ns);
+    }
+
+    /// The peer gave a sign of life; `message` is false for enquire_link and its response.
+    fn heard(&mut self, message: bool, now_ns: u64) {
+        if self.listening().is_none() {
+            return;
+        }
+        self.timers.stop(Timer::EnquireResponse);
+        if let Some(interval_ns) = self.options.enquire_link_ns {
+            self.timers.set(Timer::EnquireLink, now_ns.saturating_add(interval_ns));
+        }
+        if let (true, Some(limit_ns), Phase::Bound { .. }) = (message, self.options.inactivity_ns, self.phase) {
+            self.timers.set(Timer::Inactivity, now_ns.saturating_add(limit_ns));
+        }
+    }
+
+    fn expire(&mut self, timer: Timer, now_ns: u64) {
+        match timer {
+            Timer::SessionInit => self.close(CloseReason::SessionInitTimeout),
+            Timer::EnquireLink => self.enquire_link(now_ns),
+            Timer::EnquireResponse => self.close(CloseReason::EnquireLinkTimeout),
+            Timer::Inactivity => self.unbind(CloseReason::Inactivity, self.options.response_ns, now_ns),
+            Timer::Response => self.overdue_at_ns = Some(now_ns),
+            Timer::Unbind => match self.phase {
+                Phase::Draining { mode, reason } => self.send_unbind(mode, reason, now_ns),
+                Phase::Unbinding { .. } => self.close(CloseReason::UnbindTimeout),
+                Phase::Open
+                | Phase::Deciding { .. }
+                | Phase::Binding { .. }
+                | Phase::Bound { .. }
+                | Phase::Closing { .. }
+                | Phase::Closed => {}
+            },
+        }
+    }
+
+    fn enquire_link(&mut self, now_ns: u64) {
+        let sequence = self.window.take_sequence();
+        encode_header(
+            self.outbox.buffer(),
+            CommandId::ENQUIRE_LINK,
+            CommandStatus::ROK,
+            sequence,
+        );
+        self.timers.set(
+            Timer::EnquireResponse,
+            now_ns.saturating_add(self.options.enquire_response_ns),
+        );
+    }
+
+    fn unbind(&mut self, reason: CloseReason, drain_ns: u64, now_ns: u64) {
+        match self.phase {
+            Phase::Bound { mode } => {
+                self.timers.stop(Timer::Inactivity);
+                if self.window.is_empty() {
+                    return self.send_unbind(mode, reason, now_ns);
+                }
+                self.phase = Phase::Draining { mode, reason };
+                self.timers.set(Timer::Unbind, now_ns.saturating_add(drain_ns));
+            }
+            Phase::Open | Phase::Deciding { .. } | Phase::Binding { .. } => self.close(reason),
+            Phase::Draining { .. } | Phase::Unbinding { .. } | Phase::Closing { .. } | Phase::Closed => {}
+        }
+    }
+
+    fn send_unbind(&mut self, mode: BindMode, reason: CloseReason, now_ns: u64) {
+        let sequence = self.window.take_sequence();
+        encode_header(self.outbox.buffer(), CommandId::UNBIND, CommandStatus::ROK, sequence);
+        self.phase = Phase::Unbinding { mode, sequence, reason };
+        self.timers
+            .set(Timer::Unbind, now_ns.saturating_add(self.options.unbind_ns));
+    }
+
+    /// After a request left the window: the last one out lets the unbind go.
+    fn window_shrank(&mut self, now_ns: u64) {
+        if let (Phase::Draining { mode, reason }, true) = (self.phase, self.window.is_empty()) {
+            self.send_unbind(mode, reason, now_ns);
+        }
+    }
+
+    fn close(&mut self, reason: CloseReason) {
+        if self.is_over() {
+            return;
+        }
+        self.timers.stop_all();
+        self.overdue_at_ns = None;
+        let written = if reason == CloseReason::ConnectionLost {
+            self.outbox.call_back_all();
+            self.outbox.written()
+        } else {
+            self.outbox.call_back_requests();
+            self.outbox.taken()
+        };
+        self.phase = Phase::Closing { reason, written };
+    }
+
+    /// Events that come without a PDU: what became overdue, what an ended session leaves open, the end.
+    fn poll_settled<'s>(&mut self, now_ns: u64) -> Option<Event<'s, T>> {
+        if let Some(overdue_at_ns) = self.overdue_at_ns
+            && let Some(event) = self.give_up_overdue(overdue_at_ns, now_ns)
+        {
+            return Some(event);
+        }
+        let Phase::Closing { reason, written } = self.phase else {
+            return None;
+        };
+        match self.window.give_up_oldest() {
+            Some(Outstanding {
+                sequence,
+                token,
+                request,
+                stream_end,
+                ..
+            }) => Some(Event::Unresolved {
+                token,
+                sequence,
+                request,
+                fate: fate(stream_end, written),
+            }),
+            None => {
+                self.phase = Phase::Closed;
+                Some(Event::Closed { reason })
+            }
+        }
+    }
+
+    fn give_up_overdue<'s>(&mut self, overdue_at_ns: u64, now_ns: u64) -> Option<Event<'s, T>> {
+        let due_ns = self
+            .window
+            .oldest()
+            .map(|oldest| oldest.queued_at_ns.saturating_add(self.options.response_ns));
+        match due_ns {
+            Some(due_ns) if due_ns <= overdue_at_ns => {
+                let Outstanding {
+                    sequence,
+                    token,
+                    request,
+                    stream_end,
+                    ..
+                } = self.window.give_up_oldest()?;
+                self.window_shrank(now_ns);
+                Some(Event::ResponseTimeout {
+                    token,
+                    sequence,
+                    request,
+                    fate: fate(stream_end, self.outbox.written()),
+                })
+            }
+            Some(due_ns) => {
+                self.overdue_at_ns = None;
+                self.timers.set(Timer::Response, due_ns);
+                None
+            }
+            None => {
+                self.overdue_at_ns = None;
+                None
+            }
+        }
+    }
+}
+
+fn fate(stream_end: u64, written: u64) -> Fate {
+    if stream_end <= written {
+        Fate::Unanswered
+    } else {
+        Fate::NeverWritten
+    }
+}

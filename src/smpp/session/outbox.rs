@@ -1,0 +1,77 @@
+//! Octets on their way out, and where each stands in the stream.
+//!
+//! Knows three positions of one outgoing stream: `written ≤ taken ≤ queued`. What is queued can still be called back;
+//! what is taken is in the owner's hands; what is written the socket has accepted. Refuses to know why octets are sent.
+
+use super::super::pdu::Header;
+
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    queued: Vec<u8>,
+    taken: u64,
+    written: u64,
+}
+
+impl Outbox {
+    /// The buffer to append whole PDUs to.
+    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.queued
+    }
+
+    /// Position behind the last queued octet.
+    pub(super) fn end(&self) -> u64 {
+        self.taken + self.queued.len() as u64
+    }
+
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Octets that the socket has not accepted.
+    pub(super) fn backlog_octets(&self) -> u64 {
+        self.end() - self.written
+    }
+
+    /// Moves everything queued behind what is in `out`.
+    pub(super) fn take(&mut self, out: &mut Vec<u8>) -> bool {
+        if self.queued.is_empty() {
+            return false;
+        }
+        self.taken = self.end();
+        if out.is_empty() {
+            std::mem::swap(out, &mut self.queued);
+        } else {
+            out.extend_from_slice(&self.queued);
+        }
+        self.queued.clear();
+        true
+    }
+
+    pub(super) fn record_written(&mut self, octets: u64) {
+        self.written = self.written.saturating_add(octets).min(self.taken);
+    }
+
+    /// Calls back all requests that were not taken; responses stay.
+    pub(super) fn call_back_requests(&mut self) {
+        let mut kept = Vec::new();
+        let mut rest = &self.queued[..];
+        while let Some((header, _)) = Header::read(rest) {
+            let Some((pdu, after)) = rest.split_at_checked(header.command_length as usize) else {
+                break;
+            };
+            if header.command_id.is_response() {
+                kept.extend_from_slice(pdu);
+            }
+            rest = after;
+        }
+        self.queued = kept;
+    }
+
+    pub(super) fn call_back_all(&mut self) {
+        self.queued = Vec::new();
+    }
+}

@@ -1,0 +1,511 @@
+//! Cutting a message into parts and giving each its user data.
+//!
+//! Knows: how many units fit, where a text may be cut, how parts are numbered in each of a carrier's ways.
+//! Refuses to know: PDUs, windows, and which reference is free.
+//!
+//! Kept here: an escape pair and a surrogate pair are never cut; a cluster (`cluster`) only if it is longer than a
+//! part; [`Plan::parts`] is the number of parts that [`Segments`] yields; a part's octets fit `short_message`.
+
+use super::analyse::{Encoding, TextOptions, choose};
+use super::cluster;
+use super::coding::{Alphabet, DataCoding, DefaultAlphabet};
+use super::gsm7::{self, Tables, Unrepresentable};
+use super::national::National;
+use super::ucs2;
+use super::udh::{self, Concatenation, Header};
+
+/// How a carrier wants a message that does not fit one PDU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Splitting {
+    /// Not at all: such a message is refused.
+    Single,
+    /// Concatenation element with an 8-bit reference.
+    #[default]
+    Udh8,
+    /// Concatenation element with a 16-bit reference.
+    Udh16,
+    /// `sar_msg_ref_num`, `sar_total_segments`, `sar_segment_seqnum`. The reference keeps to 8 bits, so that the
+    /// carrier may turn it into either element.
+    Sar,
+    /// One PDU with `message_payload`; the carrier splits.
+    Payload,
+}
+
+/// What a carrier understands of text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct CarrierText {
+    /// What `data_coding` 0 means there.
+    pub default_alphabet: DefaultAlphabet,
+    /// National tables that may be used there.
+    pub national: National,
+    /// How long messages are sent.
+    pub splitting: Splitting,
+    /// Flash as 0xF0 instead of 0x10.
+    pub flash_group_f: bool,
+}
+
+/// What is to be said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body<'a> {
+    /// Text; the alphabet is chosen by the plan.
+    Text(&'a str),
+    /// Octets as they are.
+    Binary(&'a [u8]),
+}
+
+impl Body<'_> {
+    /// Octets as the user gave them.
+    const fn len(&self) -> usize {
+        match self {
+            Body::Text(text) => text.len(),
+            Body::Binary(octets) => octets.len(),
+        }
+    }
+}
+
+/// A message as far as its user data goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Content<'a> {
+    /// Text or octets.
+    pub body: Body<'a>,
+    /// The user's own header, repeated in each part; [`Header::NONE`] as a rule.
+    pub header: Header<'a>,
+    /// Ignored for octets.
+    pub encoding: Encoding,
+    /// Shown at once and not stored.
+    pub flash: bool,
+}
+
+impl<'a> Content<'a> {
+    /// A text as most are.
+    pub const fn text(text: &'a str) -> Self {
+        Self {
+            body: Body::Text(text),
+            header: Header::NONE,
+            encoding: Encoding::Auto,
+            flash: false,
+        }
+    }
+}
+
+/// Why a message cannot be sent as it stands. The sender must change it, or another carrier be chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextError {
+    /// GSM 7-bit was demanded and lacks this character.
+    Unrepresentable(Unrepresentable),
+    /// More than 255 parts.
+    TooManyParts {
+        /// How many it would take.
+        needed: u32,
+    },
+    /// The carrier does not split and the message is longer than one part, or longer than `message_payload` holds.
+    TooLong {
+        /// Septets, octets or UTF-16 units.
+        units: u32,
+        /// How many of them one PDU takes.
+        room: u32,
+    },
+    /// The user's header leaves no room for text beside it.
+    HeaderTooLong,
+    /// The user's header numbers the parts itself, and the message does not fit one part.
+    HeaderNumbersParts,
+}
+
+/// The most parts that a concatenation can number.
+pub const PARTS_MAX: u32 = 255;
+
+/// The most octets of `message_payload`, a TLV with a 16-bit length.
+pub const PAYLOAD_MAX: usize = 65_535;
+
+/// Room below which a part may be unable to take one flag emoji (4 UTF-16 units): no splitting then.
+const ROOM_MIN: usize = 4;
+
+/// How the parts of one message are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Manner {
+    /// One PDU, `short_message`.
+    Whole,
+    /// One PDU, `message_payload`.
+    Payload,
+    /// Concatenation element, 8-bit reference.
+    Udh8,
+    /// Concatenation element, 16-bit reference.
+    Udh16,
+    /// SAR parameters.
+    Sar,
+}
+
+/// Everything decided about one message at one carrier. Holds no text: 8 octets to keep beside an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Plan {
+    alphabet: Alphabet,
+    data_coding: DataCoding,
+    manner: Manner,
+    parts: u8,
+    room: u16,
+}
+
+impl Plan {
+    /// Decides. Walks the text once or twice, allocates nothing.
+    pub fn new(content: &Content, carrier: &CarrierText) -> Result<Self, TextError> {
+        let (alphabet, units) = match content.body {
+            Body::Binary(octets) => (Alphabet::Binary, octets.len()),
+            Body::Text(text) => {
+                let CarrierText {
+                    default_alphabet,
+                    national,
+                    ..
+                } = *carrier;
+                let options = TextOptions {
+                    encoding: content.encoding,
+                    default_alphabet,
+                    national,
+                };
+                choose(text, &options).map_err(TextError::Unrepresentable)?
+            }
+        };
+        let elements = content.header.elements().len() + alphabet.announcement_len();
+        let whole = alphabet.room(header_len(elements));
+        let data_coding = DataCoding::of(alphabet, content.flash, carrier.flash_group_f);
+        if units <= whole && header_len(elements) <= udh::HEADER_MAX {
+            return Ok(Self {
+                alphabet,
+                data_coding,
+                manner: Manner::Whole,
+                parts: 1,
+                room: whole as u16,
+            });
+        }
+        let manner = manner_of_long(carrier.splitting, units, whole, elements)?;
+        if manner == Manner::Payload {
+            let payload = payload_octets(content.body, alphabet, units);
+            let (units, room) = (saturate(payload), PAYLOAD_MAX as u32);
+            return match payload <= PAYLOAD_MAX {
+                true => Ok(Self {
+                    alphabet,
+                    data_coding,
+                    manner,
+                    parts: 1,
+                    room: 0,
+                }),
+                false => Err(TextError::TooLong { units, room }),
+            };
+        }
+        if content.header.concatenation().is_some() {
+            return Err(TextError::HeaderNumbersParts);
+        }
+        let room = alphabet.room(header_len(elements + Concatenation::len(manner == Manner::Udh16)));
+        if room < ROOM_MIN {
+            return Err(TextError::HeaderTooLong);
+        }
+        let needed = match content.body {
+            Body::Binary(_) => units.div_ceil(room),
+            Body::Text(text) => count_parts(text, alphabet, units, room),
+        };
+        let parts = u8::try_from(needed).map_err(|_| TextError::TooManyParts {
+            needed: saturate(needed),
+        })?;
+        Ok(Self {
+            alphabet,
+            data_coding,
+            manner,
+            parts,
+            room: room as u16,
+        })
+    }
+
+    /// PDUs that the message takes, 1–255.
+    pub const fn parts(&self) -> u8 {
+        self.parts
+    }
+
+    /// The alphabet chosen.
+    pub const fn alphabet(&self) -> Alphabet {
+        self.alphabet
+    }
+
+    /// The same in each part.
+    pub const fn data_coding(&self) -> DataCoding {
+        self.data_coding
+    }
+
+    /// How the parts are joined.
+    pub const fn manner(&self) -> Manner {
+        self.manner
+    }
+}
+
+/// `elements` counts the octets of the elements; with any of them comes the length octet.
+const fn header_len(elements: usize) -> usize {
+    if elements == 0 { 0 } else { 1 + elements }
+}
+
+/// A message with elements of its own is numbered by an element too: SAR and payload leave it to the carrier to merge
+/// them, and carriers do not.
+fn manner_of_long(splitting: Splitting, units: usize, room: usize, elements: usize) -> Result<Manner, TextError> {
+    match splitting {
+        Splitting::Single => Err(TextError::TooLong {
+            units: saturate(units),
+            room: saturate(room),
+        }),
+        Splitting::Udh16 => Ok(Manner::Udh16),
+        Splitting::Sar if elements == 0 => Ok(Manner::Sar),
+        Splitting::Payload if elements == 0 => Ok(Manner::Payload),
+        Splitting::Udh8 | Splitting::Sar | Splitting::Payload => Ok(Manner::Udh8),
+    }
+}
+
+fn payload_octets(body: Body, alphabet: Alphabet, units: usize) -> usize {
+    match (body, alphabet) {
+        (Body::Text(text), Alphabet::Latin1 | Alphabet::Ascii) => text.chars().count(),
+        (Body::Text(_) | Body::Binary(_), _) => units * alphabet.octets_per_unit(),
+    }
+}
+
+/// The three numbers of the SAR parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sar {
+    /// `sar_msg_ref_num`, 0–255.
+    pub reference: u16,
+    /// `sar_total_segments`.
+    pub total: u8,
+    /// `sar_segment_seqnum`, from 1.
+    pub number: u8,
+}
+
+/// What goes with the octets of one part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Part {
+    /// From 1.
+    pub number: u8,
+    /// Of how many.
+    pub total: u8,
+    /// For the PDU.
+    pub data_coding: DataCoding,
+    /// The octets begin with a header: `esm_class` gets 0x40.
+    pub has_header: bool,
+    /// The SAR parameters to add.
+    pub sar: Option<Sar>,
+    /// The octets go to `message_payload` and `sm_length` is 0.
+    pub in_payload: bool,
+}
+
+impl Part {
+    /// The bits to set in `esm_class`: 0x40 or 0.
+    pub const fn esm_class(&self) -> u8 {
+        if self.has_header { 0x40 } else { 0 }
+    }
+}
+
+/// A place between two parts, to go on from later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Position {
+    offset: u32,
+    number: u8,
+}
+
+/// Yields the parts of one message, in order, into a buffer that the caller keeps.
+#[derive(Debug, Clone, Copy)]
+pub struct Segments<'a> {
+    content: Content<'a>,
+    plan: Plan,
+    reference: u16,
+    at: Position,
+}
+
+impl<'a> Segments<'a> {
+    /// `plan` must be that of `content`. `reference` stays the same when parts are sent again; concatenation by 8 bits
+    /// and SAR use its low octet.
+    pub const fn new(content: Content<'a>, plan: Plan, reference: u16) -> Self {
+        Self {
+            content,
+            plan,
+            reference,
+            at: Position { offset: 0, number: 0 },
+        }
+    }
+
+    /// Goes on from a position of the same content and plan.
+    #[must_use]
+    pub const fn resumed(mut self, at: Position) -> Self {
+        self.at = at;
+        self
+    }
+
+    /// The place after the part yielded last.
+    pub const fn position(&self) -> Position {
+        self.at
+    }
+
+    /// Passes over parts so that `number` is the next; does nothing if it has been passed.
+    pub fn skip_to(&mut self, number: u8) {
+        while self.at.number.saturating_add(1) < number && self.at.number < self.plan.parts {
+            self.advance();
+        }
+    }
+
+    /// Puts the next part's user data into `out`, whose old contents are dropped; none when all have been yielded.
+    pub fn next_into(&mut self, out: &mut Vec<u8>) -> Option<Part> {
+        if self.at.number >= self.plan.parts {
+            return None;
+        }
+        out.clear();
+        let slice = self.advance();
+        let (number, total) = (self.at.number, self.plan.parts);
+        self.write_header(out);
+        let has_header = !out.is_empty();
+        match (self.content.body, slice) {
+            (Body::Text(text), (from, to)) => self.write_text(text.get(from..to).unwrap_or_default(), out),
+            (Body::Binary(octets), (from, to)) => out.extend_from_slice(octets.get(from..to).unwrap_or_default()),
+        }
+        let sar = Sar {
+            reference: self.reference & 0xFF,
+            total,
+            number,
+        };
+        Some(Part {
+            number,
+            total,
+            data_coding: self.plan.data_coding,
+            has_header,
+            sar: (self.plan.manner == Manner::Sar).then_some(sar),
+            in_payload: self.plan.manner == Manner::Payload,
+        })
+    }
+
+    /// Moves behind the next part; its octets in the body.
+    fn advance(&mut self) -> (usize, usize) {
+        let from = self.at.offset as usize;
+        let room = usize::from(self.plan.room);
+        let to = match (self.plan.manner, self.content.body) {
+            (Manner::Whole | Manner::Payload, body) => body.len(),
+            (Manner::Udh8 | Manner::Udh16 | Manner::Sar, Body::Binary(octets)) => (from + room).min(octets.len()),
+            (Manner::Udh8 | Manner::Udh16 | Manner::Sar, Body::Text(text)) => {
+                from + Measure::of(self.plan.alphabet).cut(text.get(from..).unwrap_or_default(), room)
+            }
+        };
+        self.at = Position {
+            offset: saturate(to),
+            number: self.at.number + 1,
+        };
+        (from, to)
+    }
+
+    fn write_header(&self, out: &mut Vec<u8>) {
+        out.push(0);
+        let concatenation = |wide| Concatenation {
+            reference: self.reference,
+            total: self.plan.parts,
+            number: self.at.number,
+            wide,
+        };
+        match self.plan.manner {
+            Manner::Udh8 => concatenation(false).write(out),
+            Manner::Udh16 => concatenation(true).write(out),
+            Manner::Whole | Manner::Payload | Manner::Sar => {}
+        }
+        if let Alphabet::Gsm7National { single, locking } = self.plan.alphabet {
+            udh::write_national(single, locking, out);
+        }
+        out.extend_from_slice(self.content.header.elements());
+        match (out.len() - 1, out.first_mut()) {
+            (0, _) | (_, None) => out.clear(),
+            (length, Some(first)) => *first = length as u8,
+        }
+    }
+
+    /// The plan has found the alphabet to hold every character, so encoding cannot fail.
+    fn write_text(&self, text: &str, out: &mut Vec<u8>) {
+        let whole = match self.plan.alphabet {
+            Alphabet::Gsm7 => Tables::DEFAULT.encode(text, out),
+            Alphabet::Gsm7National { single, locking } => Tables::national(single, locking).encode(text, out),
+            Alphabet::Ascii | Alphabet::Latin1 => {
+                out.extend(text.chars().map(|character| u8::try_from(character).unwrap_or(b'?')));
+                Ok(())
+            }
+            Alphabet::Ucs2 | Alphabet::Binary => {
+                ucs2::encode(text, out);
+                Ok(())
+            }
+        };
+        debug_assert_eq!(whole, Ok(()), "a plan is used with the content that it was made for");
+    }
+}
+
+/// Parts of a text of `units` units, `room` of them to a part.
+pub(super) fn count_parts(text: &str, alphabet: Alphabet, units: usize, room: usize) -> usize {
+    if units == text.len() && text.is_ascii() {
+        return units.div_ceil(room).max(1);
+    }
+    let measure = Measure::of(alphabet);
+    let mut rest = text;
+    let mut parts = 0;
+    while !rest.is_empty() {
+        rest = rest.get(measure.cut(rest, room)..).unwrap_or_default();
+        parts += 1;
+    }
+    parts.max(1)
+}
+
+/// How long each character is in an alphabet, and whether characters may belong together.
+#[derive(Clone, Copy)]
+enum Measure {
+    /// The default tables: no character there belongs to the one before it.
+    Septets,
+    NationalSeptets(Tables),
+    Utf16,
+}
+
+impl Measure {
+    fn of(alphabet: Alphabet) -> Self {
+        match alphabet {
+            Alphabet::Gsm7 | Alphabet::Latin1 | Alphabet::Ascii => Self::Septets,
+            Alphabet::Gsm7National { single, locking } => Self::NationalSeptets(Tables::national(single, locking)),
+            Alphabet::Ucs2 | Alphabet::Binary => Self::Utf16,
+        }
+    }
+
+    fn units(self, character: char) -> usize {
+        match self {
+            Self::Septets => Tables::DEFAULT.septets(character).unwrap_or(1).into(),
+            Self::NationalSeptets(tables) => tables.septets(character).unwrap_or(1).into(),
+            Self::Utf16 => character.len_utf16(),
+        }
+    }
+
+    /// Octets of `text` that make the next part of at most `room` units (≥ 4). Never 0 for a text that is not empty.
+    fn cut(self, text: &str, room: usize) -> usize {
+        let full = self.fill(text, room);
+        if full == text.len() || matches!(self, Self::Septets) {
+            return full;
+        }
+        let is_boundary = |&offset: &usize| text.is_char_boundary(offset) && cluster::ends_before(text, offset);
+        (1..=full).rev().find(is_boundary).unwrap_or(full)
+    }
+
+    /// Octets of the most characters that `room` units hold.
+    fn fill(self, text: &str, room: usize) -> usize {
+        if matches!(self, Self::Septets)
+            && let Some(beginning) = text.get(..room)
+            && gsm7::count_ascii(beginning) == Some(room)
+        {
+            return room;
+        }
+        let mut used = 0;
+        for (offset, character) in text.char_indices() {
+            used += self.units(character);
+            if used > room {
+                return offset;
+            }
+        }
+        text.len()
+    }
+}
+
+fn saturate(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+#[path = "split_tests.rs"]
+mod tests;

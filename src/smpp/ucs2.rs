@@ -1,0 +1,36 @@
+//! UTF-16 big endian, the form in which "UCS-2" travels.
+//!
+//! Knows: octets of text and back, leniently. Refuses to know: parts.
+
+/// UTF-16 units of the text.
+pub fn count(text: &str) -> usize {
+    // Every character has one octet that is not a continuation; those of four octets take a second unit.
+    text.bytes()
+        .map(|octet| usize::from(octet & 0xC0 != 0x80) + usize::from(octet >= 0xF0))
+        .sum()
+}
+
+/// Appends the text, big endian, without a byte order mark.
+pub fn encode(text: &str, out: &mut Vec<u8>) {
+    out.reserve(text.len() * 2);
+    if text.is_ascii() {
+        out.extend(text.bytes().flat_map(|octet| [0, octet]));
+    } else {
+        out.extend(text.encode_utf16().flat_map(u16::to_be_bytes));
+    }
+}
+
+/// Appends what the octets say. Total: a lone surrogate becomes U+FFFD, an odd last octet is dropped.
+///
+/// A byte order mark is obeyed and removed: peers that send one exist, and the little-endian one reverses the text.
+pub fn decode(octets: &[u8], out: &mut String) {
+    let (octets, read) = match octets {
+        [0xFF, 0xFE, rest @ ..] => (rest, u16::from_le_bytes as fn([u8; 2]) -> u16),
+        [0xFE, 0xFF, rest @ ..] => (rest, u16::from_be_bytes as _),
+        _ => (octets, u16::from_be_bytes as _),
+    };
+    out.reserve(octets.len() / 2);
+    let (pairs, _) = octets.as_chunks::<2>();
+    let units = pairs.iter().map(|&pair| read(pair));
+    out.extend(char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)));
+}

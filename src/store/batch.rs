@@ -1,0 +1,125 @@
+//! One turn's writes: gathered by the shard as values, turned into bytes on the storage thread, committed as one.
+
+use std::sync::Arc;
+
+use crate::model::{Address, KeyPrint, Segment, Wall};
+use crate::queue::{DueEntry, FifoName, SlotRuns, Tick};
+
+use super::backend::Op;
+use super::key::Key;
+use super::record::{CheckpointRecord, DueRecord, FifoCode, InboundRecord, KeysRecord, ReadyRecord, ReceiptsRecord, TurnRecord, encode};
+use super::segment;
+
+/// The number of a commit in its shard: grows by one with each, from 1. Also what effects wait for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommitSeq(pub u64);
+
+impl CommitSeq {
+    /// The one after.
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// Everything of one turn, durable together or not at all.
+#[derive(Clone, Debug, Default)]
+pub struct WriteBatch {
+    /// Its number.
+    pub seq: CommitSeq,
+    /// New segments.
+    pub segments: Vec<Arc<Segment>>,
+    /// What became ready.
+    pub ready: Vec<(FifoName, Vec<(u64, SlotRuns)>)>,
+    /// What was decided.
+    pub turn: TurnRecord,
+    /// What was put off.
+    pub due: Vec<(Tick, Vec<DueEntry>)>,
+    /// Receipts waited for, and answered.
+    pub receipts: ReceiptsRecord,
+    /// Fingerprints claimed.
+    pub keys: Vec<(KeyPrint, Address, Wall)>,
+    /// Receipts that nobody could use.
+    pub orphans: Vec<InboundRecord>,
+    /// Orphans that were matched or grew too old: commit and place.
+    pub orphans_gone: Vec<(u64, u32)>,
+    /// Messages from handsets.
+    pub inbound: Vec<InboundRecord>,
+    /// Registrations of runs.
+    pub extra: Vec<Op>,
+    /// A new checkpoint with the folded states that belong to it.
+    pub checkpoint: Option<(Box<CheckpointRecord>, Vec<Op>)>,
+}
+
+impl WriteBatch {
+    /// Nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+            && self.ready.is_empty()
+            && self.turn.events.is_empty()
+            && self.turn.attempts.is_empty()
+            && self.turn.taken.is_empty()
+            && self.turn.due_taken.is_none()
+            && self.due.is_empty()
+            && self.receipts.entries.is_empty()
+            && self.receipts.answered.is_empty()
+            && self.keys.is_empty()
+            && self.orphans.is_empty()
+            && self.orphans_gone.is_empty()
+            && self.inbound.is_empty()
+            && self.extra.is_empty()
+            && self.checkpoint.is_none()
+    }
+
+    /// The changes, encoded. Takes its time (compression): for the storage thread.
+    pub fn into_ops(self) -> Vec<Op> {
+        let commit = self.seq.0;
+        let mut ops = Vec::with_capacity(self.segments.len() + self.ready.len() + self.due.len() + 4);
+        let mut put = |key: Key, value: Vec<u8>| ops.push(Op::Put { space: key.space(), key: key.bytes(), value });
+        for segment in &self.segments {
+            put(Key::Segment(segment.number), segment::encode(segment));
+        }
+        for (name, parts) in self.ready {
+            let record = ReadyRecord(parts.into_iter().map(|(number, runs)| (number, runs.0)).collect());
+            put(Key::Ready(name, commit), encode(&record));
+        }
+        for (tick, entries) in self.due {
+            let code = |entry: &DueEntry| {
+                (entry.address.packed(), entry.lane.class as u8, entry.lane.route.0, entry.reason as u8)
+            };
+            put(Key::Due(tick.0, commit), encode(&DueRecord(entries.iter().map(code).collect())));
+        }
+        put(Key::Turn(commit), encode(&self.turn));
+        if !self.receipts.entries.is_empty() || !self.receipts.answered.is_empty() {
+            put(Key::Receipts(commit), encode(&self.receipts));
+        }
+        if !self.keys.is_empty() {
+            put(Key::Keys(commit), encode(&keys_record(&self.keys)));
+        }
+        for (index, orphan) in self.orphans.iter().enumerate() {
+            put(Key::Orphan(commit, index as u32), encode(orphan));
+        }
+        for (index, inbound) in self.inbound.iter().enumerate() {
+            put(Key::Inbound(commit, index as u32), encode(inbound));
+        }
+        let checkpoint = self.checkpoint.map(|(record, folded)| {
+            put(Key::Checkpoint, encode(&*record));
+            folded
+        });
+        ops.extend(checkpoint.into_iter().flatten());
+        ops.extend(self.extra);
+        ops.extend(self.orphans_gone.into_iter().map(|(commit, index)| {
+            let key = Key::Orphan(commit, index);
+            Op::Delete { space: key.space(), key: key.bytes() }
+        }));
+        ops
+    }
+}
+
+fn keys_record(keys: &[(KeyPrint, Address, Wall)]) -> KeysRecord {
+    KeysRecord(keys.iter().map(|(print, address, at)| (print.key, print.content, address.packed(), at.0)).collect())
+}
+
+/// A fifo's name as records hold it.
+pub const fn fifo_code(name: FifoName) -> FifoCode {
+    (name.lane.class as u8, name.lane.route.0, name.kind as u8)
+}

@@ -1,0 +1,407 @@
+//! The data directory: what lies where, whose it is, and in which format.
+//!
+//! Knows: the names in the directory, the format file, the lock, and the file of the high-water mark.
+//! Refuses to know: what is inside a shard (`fjall`), what a high-water mark means (`high_water`).
+//!
+//! ```text
+//! stentor.format   format version, node, shards, created: written once, last, so that its presence means "complete"
+//! lock             held while a process uses the directory; holds that process's number
+//! shard-00/ ...    one store for each shard, with its `high-water`
+//! control/         the store of control
+//! ```
+//!
+//! To change the layout: a new [`FORMAT_VERSION`], the old one still read, and converted or refused by name here.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::high_water::{self, HighWater};
+
+/// The format that this program writes, and the only one that it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+const FORMAT_FILE: &str = "stentor.format";
+const FORMAT_DRAFT: &str = "stentor.format.new";
+const LOCK_FILE: &str = "lock";
+const CONTROL: &str = "control";
+const SHARD_PREFIX: &str = "shard-";
+const HIGH_WATER_FILE: &str = "high-water";
+
+/// What is fixed for the life of a data directory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Format {
+    /// [`FORMAT_VERSION`] of the program that made it.
+    pub version: u32,
+    /// Number of this node in message ids: 10 bits.
+    pub node: u16,
+    /// How many shards recipients are spread over.
+    pub shards: u16,
+    /// When it was made, seconds since 1970.
+    pub created: u64,
+}
+
+/// An open data directory; the lock is held as long as this lives.
+#[derive(Debug)]
+pub struct DataDirectory {
+    path: PathBuf,
+    format: Format,
+    is_new: bool,
+    _lock: File,
+}
+
+/// Why the data directory cannot be used. Each is one line for the operator.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Another process uses it.
+    Locked { path: PathBuf, holder: String },
+    /// Made by a program of another format.
+    Version { path: PathBuf, found: u32 },
+    /// Made for another number of shards.
+    Shards { path: PathBuf, found: u16, wanted: u16 },
+    /// Made for another node.
+    Node { path: PathBuf, found: u16, wanted: u16 },
+    /// The format file cannot be read.
+    Unreadable { path: PathBuf, why: String },
+    /// It holds something, but no format file: somebody else's directory, or one that lost its format file.
+    Foreign { path: PathBuf, found: PathBuf },
+    /// A store that belongs to it is not there.
+    Missing { path: PathBuf },
+    /// The operating system says no.
+    Io { path: PathBuf, what: &'static str, error: io::Error },
+}
+
+impl DataDirectory {
+    /// Takes the lock and opens the directory, or makes it. `wanted.version` must be [`FORMAT_VERSION`]; `wanted.created` counts
+    /// only when it is made.
+    ///
+    /// # Errors
+    /// See [`Refusal`]. Nothing was changed, except that an empty directory may have got its lock file and store directories.
+    pub fn open(path: &Path, wanted: Format) -> Result<DataDirectory, Refusal> {
+        fs::create_dir_all(path).map_err(io_refusal(path, "create"))?;
+        let lock = take_lock(path)?;
+        let found = read_format(path)?;
+        let format = match found {
+            Some(format) => check_format(path, format, wanted)?,
+            None => make(path, wanted)?,
+        };
+        let directory = DataDirectory { path: path.to_owned(), format, is_new: found.is_none(), _lock: lock };
+        for store in directory.stores() {
+            if !store.is_dir() {
+                return Err(Refusal::Missing { path: store });
+            }
+        }
+        Ok(directory)
+    }
+
+    /// What the directory was made for.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Whether this opening made it.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the store of a shard is.
+    pub fn shard(&self, shard: u16) -> PathBuf {
+        shard_path(&self.path, shard)
+    }
+
+    /// Where the store of control is.
+    pub fn control(&self) -> PathBuf {
+        self.path.join(CONTROL)
+    }
+
+    fn stores(&self) -> impl Iterator<Item = PathBuf> {
+        store_paths(&self.path, self.format.shards)
+    }
+}
+
+fn shard_path(path: &Path, shard: u16) -> PathBuf {
+    path.join(format!("{SHARD_PREFIX}{shard:02}"))
+}
+
+fn store_paths(path: &Path, shards: u16) -> impl Iterator<Item = PathBuf> {
+    (0..shards).map(|shard| shard_path(path, shard)).chain([path.join(CONTROL)])
+}
+
+fn take_lock(path: &Path) -> Result<File, Refusal> {
+    let lock_path = path.join(LOCK_FILE);
+    let refusal = io_refusal(&lock_path, "lock");
+    let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path);
+    let mut lock = options.map_err(&refusal)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let is_known = lock.read_to_string(&mut holder).is_ok_and(|bytes| bytes > 0);
+            let holder = if is_known { format!("process {}", holder.trim_end()) } else { "another process".to_owned() };
+            return Err(Refusal::Locked { path: path.to_owned(), holder });
+        }
+        Err(TryLockError::Error(error)) => return Err(refusal(error)),
+    }
+    let sign = |lock: &mut File| -> io::Result<()> {
+        lock.set_len(0)?;
+        writeln!(lock, "{}", std::process::id())
+    };
+    sign(&mut lock).map_err(&refusal)?;
+    Ok(lock)
+}
+
+fn read_format(path: &Path) -> Result<Option<Format>, Refusal> {
+    let file = path.join(FORMAT_FILE);
+    let text = match fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io_refusal(&file, "read")(error)),
+    };
+    /// Read first and alone: another version may hold other fields.
+    #[derive(Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let unreadable = |error: toml::de::Error| Refusal::Unreadable { path: file.clone(), why: error.message().to_owned() };
+    let Version { version } = toml::from_str(&text).map_err(unreadable)?;
+    if version != FORMAT_VERSION {
+        return Err(Refusal::Version { path: path.to_owned(), found: version });
+    }
+    toml::from_str(&text).map(Some).map_err(unreadable)
+}
+
+fn check_format(path: &Path, found: Format, wanted: Format) -> Result<Format, Refusal> {
+    if found.shards != wanted.shards {
+        return Err(Refusal::Shards { path: path.to_owned(), found: found.shards, wanted: wanted.shards });
+    }
+    if found.node != wanted.node {
+        return Err(Refusal::Node { path: path.to_owned(), found: found.node, wanted: wanted.node });
+    }
+    Ok(found)
+}
+
+/// Makes the directories, then the format file, each durable before the next: a crash between leaves a directory without a
+/// format file whose stores are empty, and the next start makes it again.
+fn make(path: &Path, format: Format) -> Result<Format, Refusal> {
+    refuse_foreign(path)?;
+    let draft = path.join(FORMAT_DRAFT);
+    let write = || -> io::Result<()> {
+        for store in store_paths(path, format.shards) {
+            fs::create_dir_all(store)?;
+        }
+        sync_directory(path)?;
+        let text = toml::to_string(&format).map_err(io::Error::other)?;
+        let mut file = File::create(&draft)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&draft, path.join(FORMAT_FILE))?;
+        sync_directory(path)?;
+        path.canonicalize()?.parent().map_or(Ok(()), sync_directory)
+    };
+    write().map_err(io_refusal(path, "format"))?;
+    Ok(format)
+}
+
+fn refuse_foreign(path: &Path) -> Result<(), Refusal> {
+    let refusal = io_refusal(path, "list");
+    for entry in fs::read_dir(path).map_err(&refusal)? {
+        let found = entry.map_err(&refusal)?.path();
+        let name = found.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let is_ours = match name {
+            LOCK_FILE | FORMAT_DRAFT => true,
+            CONTROL => is_empty_directory(&found),
+            shard if shard.starts_with(SHARD_PREFIX) => is_empty_directory(&found),
+            // A freshly made file system has it.
+            "lost+found" => true,
+            _ => false,
+        };
+        if !is_ours {
+            return Err(Refusal::Foreign { path: path.to_owned(), found });
+        }
+    }
+    Ok(())
+}
+
+fn is_empty_directory(path: &Path) -> bool {
+    fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn io_refusal(path: &Path, what: &'static str) -> impl Fn(io::Error) -> Refusal {
+    let path = path.to_owned();
+    move |error| Refusal::Io { path: path.clone(), what, error }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Locked { path, holder } => write!(f, "{} is in use by {holder}", path.display()),
+            Refusal::Version { path, found } => write!(
+                f,
+                "{} has format {found}, and this program knows only format {FORMAT_VERSION}: use the version that made it",
+                path.display()
+            ),
+            Refusal::Shards { path, found, wanted } => write!(
+                f,
+                "{} was made with {found} shards, the configuration says {wanted}: the number is fixed when it is made",
+                path.display()
+            ),
+            Refusal::Node { path, found, wanted } => write!(
+                f,
+                "{} belongs to node {found}, the configuration says {wanted}: message ids would no longer be found",
+                path.display()
+            ),
+            Refusal::Unreadable { path, why } => write!(f, "{} cannot be understood: {why}", path.display()),
+            Refusal::Foreign { path, found } => write!(
+                f,
+                "{} has no {FORMAT_FILE}, but is not empty either: it holds {}",
+                path.display(),
+                found.display()
+            ),
+            Refusal::Missing { path } => write!(f, "{} is missing: restore it from a backup", path.display()),
+            Refusal::Io { path, what, error } => write!(f, "cannot {what} {}: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// The file of the high-water mark of one store.
+#[derive(Debug)]
+pub struct HighWaterFile {
+    file: File,
+    mark: HighWater,
+}
+
+impl HighWaterFile {
+    /// Opens or makes the file in a store's directory; with it comes the mark of the last run, if one can be read.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn open(store: &Path) -> io::Result<(HighWaterFile, Option<HighWater>)> {
+        let path = store.join(HIGH_WATER_FILE);
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut bytes = Vec::with_capacity(high_water::FILE_BYTES);
+        (&file).take(high_water::FILE_BYTES as u64).read_to_end(&mut bytes)?;
+        let mark = high_water::decode(&bytes);
+        Ok((HighWaterFile { file, mark: mark.unwrap_or_default() }, mark))
+    }
+
+    /// Sets the mark to a commit that is durable, without waiting for the disk. At most once a second.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn write(&mut self, commit: u64) -> io::Result<()> {
+        self.put(self.mark.next(commit, false))
+    }
+
+    /// Sets the mark at a clean stop, durable on return.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn seal(&mut self, commit: u64) -> io::Result<()> {
+        self.put(self.mark.next(commit, true))?;
+        self.file.sync_all()
+    }
+
+    fn put(&mut self, mark: HighWater) -> io::Result<()> {
+        self.file.write_all_at(&high_water::encode(mark), mark.offset() as u64)?;
+        self.mark = mark;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WANTED: Format = Format { version: FORMAT_VERSION, node: 3, shards: 2, created: 1_700_000_000 };
+
+    fn refusal(path: &Path, wanted: Format) -> String {
+        let refusal = DataDirectory::open(path, wanted).expect_err("refused").to_string();
+        assert!(!refusal.contains('\n'), "one line: {refusal:?}");
+        refusal.replace(&path.display().to_string(), "DATA")
+    }
+
+    #[test]
+    fn a_directory_is_made_once_and_found_again() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("new/data");
+        let made = DataDirectory::open(&path, WANTED).unwrap();
+        assert!(made.is_new() && made.shard(1).is_dir() && made.control().is_dir());
+        assert_eq!(made.shard(1), path.join("shard-01"));
+        drop(made);
+        let found = DataDirectory::open(&path, Format { created: 9, ..WANTED }).unwrap();
+        assert_eq!((found.is_new(), found.format()), (false, WANTED));
+        let text = fs::read_to_string(path.join(FORMAT_FILE)).unwrap();
+        assert_eq!(text, "version = 1\nnode = 3\nshards = 2\ncreated = 1700000000\n");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_one_line() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path();
+        let made = DataDirectory::open(path, WANTED).unwrap();
+        assert_eq!(refusal(path, WANTED), format!("DATA is in use by process {}", std::process::id()));
+        drop(made);
+        assert_eq!(
+            refusal(path, Format { shards: 4, ..WANTED }),
+            "DATA was made with 2 shards, the configuration says 4: the number is fixed when it is made"
+        );
+        assert!(refusal(path, Format { node: 4, ..WANTED }).starts_with("DATA belongs to node 3"));
+        fs::remove_dir(path.join("shard-01")).unwrap();
+        assert_eq!(refusal(path, WANTED), "DATA/shard-01 is missing: restore it from a backup");
+        fs::write(path.join(FORMAT_FILE), "version = 2\nother = true\n").unwrap();
+        assert!(refusal(path, WANTED).starts_with("DATA has format 2, and this program knows only format 1"));
+        fs::write(path.join(FORMAT_FILE), "version = 1\nnode = -1\n").unwrap();
+        assert!(refusal(path, WANTED).starts_with("DATA/stentor.format cannot be understood"));
+    }
+
+    #[test]
+    fn a_crash_while_it_is_made_is_made_good_but_lost_data_is_not_overwritten() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path();
+        fs::create_dir(path.join("shard-00")).unwrap();
+        fs::write(path.join(FORMAT_DRAFT), "vers").unwrap();
+        drop(DataDirectory::open(path, WANTED).unwrap());
+        fs::remove_file(path.join(FORMAT_FILE)).unwrap();
+        fs::write(path.join("shard-00/0.jnl"), "data").unwrap();
+        assert_eq!(refusal(path, WANTED), "DATA has no stentor.format, but is not empty either: it holds DATA/shard-00");
+        let foreign = tempfile::tempdir().unwrap();
+        fs::write(foreign.path().join("letter.txt"), "dear").unwrap();
+        assert!(refusal(foreign.path(), WANTED).ends_with("it holds DATA/letter.txt"));
+    }
+
+    #[test]
+    fn the_high_water_mark_is_found_again_also_after_a_torn_write() {
+        let root = tempfile::tempdir().unwrap();
+        let (mut file, found) = HighWaterFile::open(root.path()).unwrap();
+        assert_eq!(found, None);
+        for commit in [5, 9] {
+            file.write(commit).unwrap();
+        }
+        let (mut file, found) = HighWaterFile::open(root.path()).unwrap();
+        assert_eq!(found, Some(HighWater { counter: 2, commit: 9, is_clean: false }));
+        file.seal(11).unwrap();
+        let path = root.path().join(HIGH_WATER_FILE);
+        let sealed = HighWater { counter: 3, commit: 11, is_clean: true };
+        assert_eq!(HighWaterFile::open(root.path()).unwrap().1, Some(sealed));
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[sealed.offset() + 20] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(HighWaterFile::open(root.path()).unwrap().1.map(|mark| mark.commit), Some(9));
+    }
+}

@@ -1,0 +1,184 @@
+//! Looks at the journals of a shard before fjall opens them, and mends the one thing that may be mended.
+//!
+//! Knows: where fjall keeps its journals, in which order, and what may be done about each verdict of the scanner.
+//! Refuses to know: the bytes of a journal (`scanner`), what was in the lost batch.
+//!
+//! - A torn tail of the newest journal was never acknowledged: it is copied aside as `<journal>.torn-<n>`, then cut off.
+//! - Anything else that is wrong was acknowledged: nothing is changed, the start is refused with an explanation.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::backend::StoreError;
+use super::scanner::{self, Scan, Verdict};
+
+const READ_BYTES: usize = 1 << 20;
+
+/// What was found, for the log.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Journals {
+    /// How many journal files there are.
+    pub count: usize,
+    /// Bytes of whole batches in them.
+    pub bytes: u64,
+    /// Whole batches in them.
+    pub batches: u64,
+    /// The torn tail that was cut off.
+    pub torn: Option<TornTail>,
+}
+
+/// A torn tail, copied aside and cut off.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TornTail {
+    /// The journal that was cut.
+    pub journal: PathBuf,
+    /// Where: the end of its last whole batch, bytes.
+    pub at: u64,
+    /// How many were cut off, the zeroes at their end not counted, bytes.
+    pub bytes: u64,
+    /// Where they are kept.
+    pub copy: PathBuf,
+}
+
+/// Checks all journals in `shard`, which fjall must not have open, and makes them fit to open.
+/// A directory that is not there, or holds no database yet, is fit.
+///
+/// # Errors
+/// [`StoreError::Damaged`] when acknowledged batches would be lost by opening (nothing was changed);
+/// [`StoreError::Failed`] when a file cannot be read, copied or cut.
+pub fn prepare(shard: &Path) -> Result<Journals, StoreError> {
+    let journals = list(shard)?;
+    if !shard.join("version").is_file() {
+        return abandon_unfinished(shard, &journals);
+    }
+    let mut found = Journals { count: journals.len(), ..Journals::default() };
+    let mut last_seqno = None;
+    for (index, (_, path)) in journals.iter().enumerate() {
+        let bytes = read_written(path).map_err(|error| failed("read", path, &error))?;
+        let scan = scanner::scan(&bytes);
+        found.bytes += scan.end as u64;
+        found.batches += scan.batches;
+        check_order(path, last_seqno, &scan)?;
+        last_seqno = scan.last_seqno.or(last_seqno);
+        let is_newest = index + 1 == journals.len();
+        match scan.verdict {
+            Verdict::Clean => {}
+            Verdict::Torn if is_newest => found.torn = Some(cut(path, &bytes, scan.end)?),
+            Verdict::Torn => {
+                return Err(damaged(path, scan.end, "nothing valid follows, but the journal is not the newest"));
+            }
+            Verdict::Damaged { next_valid } => {
+                return Err(damaged(path, scan.end, &format!("a valid batch follows at byte {next_valid}")));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Journal number and path, ascending: the newest last.
+fn list(shard: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
+    let entries = match fs::read_dir(shard) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed("list", shard, &error)),
+    };
+    let mut journals = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| failed("list", shard, &error))?.path();
+        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jnl")) {
+            let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+            let number = number.ok_or_else(|| {
+                StoreError::Damaged(format!("{} is not the name of a journal; move it away", path.display()))
+            })?;
+            journals.push((number, path));
+        }
+    }
+    journals.sort_unstable();
+    Ok(journals)
+}
+
+fn check_order(path: &Path, before: Option<u64>, scan: &Scan) -> Result<(), StoreError> {
+    match (before, scan.first_seqno) {
+        (Some(before), Some(first)) if first <= before => {
+            Err(damaged(path, 0, &format!("it begins with batch {first}, but an older journal ends with {before}")))
+        }
+        (Some(_) | None, Some(_) | None) => Ok(()),
+    }
+}
+
+/// fjall writes its version file last when it creates a database, and cannot go on where a crash left it.
+/// Before that file exists nothing was committed, so what is there may go; if something was, it is damage.
+fn abandon_unfinished(shard: &Path, journals: &[(u64, PathBuf)]) -> Result<Journals, StoreError> {
+    let lost = |what: &str| StoreError::Damaged(format!("{}: the file \"version\" is missing, but {what}", shard.display()));
+    let has_tables = match fs::read_dir(shard.join("keyspaces")) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(failed("list", shard, &error)),
+    };
+    if has_tables {
+        return Err(lost("there are key spaces"));
+    }
+    for (_, path) in journals {
+        if !read_written(path).map_err(|error| failed("read", path, &error))?.is_empty() {
+            return Err(lost("a journal is not empty"));
+        }
+    }
+    for (_, path) in journals {
+        fs::remove_file(path).map_err(|error| failed("remove", path, &error))?;
+    }
+    Ok(Journals::default())
+}
+
+/// The file without the zeroes at its end, of which a journal allocated ahead has up to 64 MiB.
+fn read_written(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let mut chunk = vec![0; READ_BYTES];
+    let (mut written, mut zeroes) = (Vec::new(), 0);
+    loop {
+        let count = file.read(&mut chunk)?;
+        let read = chunk.get(..count).unwrap_or_default();
+        let end = scanner::written_end(read, 0);
+        if count == 0 {
+            return Ok(written);
+        }
+        if end > 0 {
+            written.resize(written.len() + zeroes, 0);
+            written.extend_from_slice(read.get(..end).unwrap_or_default());
+            zeroes = 0;
+        }
+        zeroes += count - end;
+    }
+}
+
+fn cut(journal: &Path, bytes: &[u8], at: usize) -> Result<TornTail, StoreError> {
+    let tail = bytes.get(at..).unwrap_or_default();
+    let copy = (1_u32..)
+        .map(|n| journal.with_extension(format!("jnl.torn-{n}")))
+        .find(|path| !path.exists())
+        .ok_or_else(|| StoreError::Failed("no name is left for a torn tail".to_owned()))?;
+    let keep = || -> io::Result<()> {
+        fs::write(&copy, tail)?;
+        File::open(&copy)?.sync_all()?;
+        if let Some(shard) = journal.parent() {
+            File::open(shard)?.sync_all()?;
+        }
+        let file = OpenOptions::new().write(true).open(journal)?;
+        file.set_len(at as u64)?;
+        file.sync_all()
+    };
+    keep().map_err(|error| failed("cut", journal, &error))?;
+    Ok(TornTail { journal: journal.to_owned(), at: at as u64, bytes: tail.len() as u64, copy })
+}
+
+fn damaged(journal: &Path, at: usize, why: &str) -> StoreError {
+    StoreError::Damaged(format!(
+        "{}: bad bytes behind byte {at}, and {why}. Acknowledged messages would be lost by opening it; nothing was changed. \
+         Keep a copy of the whole directory and restore from a backup, or ask for help with the copy.",
+        journal.display()
+    ))
+}
+
+fn failed(what: &str, path: &Path, error: &io::Error) -> StoreError {
+    StoreError::Failed(format!("cannot {what} {}: {error}", path.display()))
+}

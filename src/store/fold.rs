@@ -1,0 +1,117 @@
+//! Folding: events since the checkpoint, gathered by commit, become one state record per segment; and what retention may
+//! drop. Runs on the reader thread; its result goes into an ordinary commit together with the checkpoint.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use crate::delivery::EventKind;
+use crate::model::Wall;
+
+use super::backend::{Op, Reader, Space, StoreError};
+use super::key::Key;
+use super::record::{StateRecord, TurnRecord, decode, encode};
+
+/// How long a message that a carrier took waits for its receipt before retention may drop it all the same, ms.
+pub const RECEIPT_PATIENCE_MS: u64 = 72 * 3_600_000;
+
+/// The state records of every segment that had events in the commits `from..=to`.
+///
+/// # Errors
+/// Those of the store, and [`StoreError::Damaged`] for an unreadable record.
+pub fn fold<R: Reader>(reader: &R, from: u64, to: u64) -> Result<Vec<Op>, StoreError> {
+    let mut touched: BTreeMap<u64, StateRecord> = BTreeMap::new();
+    let mut failure = None;
+    let bounds = (Key::Turn(from).bytes(), Key::Turn(to + 1).bytes());
+    reader.range(Space::Event, &bounds.0, &bounds.1, usize::MAX, &mut |key, value| {
+        match decode::<TurnRecord>(value) {
+            Ok(turn) => gather(&mut touched, &turn),
+            Err(error) => {
+                failure = Some(StoreError::Damaged(format!("ev {:?}: {error}", Key::number(key))));
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    touched.into_iter().map(|(number, news)| merge(reader, number, news, to)).collect()
+}
+
+fn gather(touched: &mut BTreeMap<u64, StateRecord>, turn: &TurnRecord) {
+    for note in &turn.segments {
+        let state = touched.entry(note.number).or_default();
+        state.messages = note.messages;
+        state.newest = state.newest.max(turn.wall);
+    }
+    let attempts = turn.attempts.iter().map(|note| {
+        let detail = u32::from(note.carrier) << 8 | u32::from(note.attempt);
+        (note.address, EventKind::Attempt as u8, detail)
+    });
+    // An attempt precedes its own turn's events only if it was handed over in that turn; outcomes of one attempt always
+    // come in a later turn, returns of an older one in an earlier event of the same turn.
+    for (address, kind, detail) in turn.events.iter().copied().chain(attempts) {
+        let state = touched.entry(address >> 16).or_default();
+        state.events.push(((address & 0xFFFF) as u16, kind, detail, turn.wall));
+        state.newest = state.newest.max(turn.wall);
+    }
+}
+
+fn merge<R: Reader>(reader: &R, number: u64, news: StateRecord, to: u64) -> Result<Op, StoreError> {
+    let key = Key::State(number);
+    let mut state = match reader.get(key.space(), &key.bytes())? {
+        None => StateRecord::default(),
+        Some(bytes) => decode(&bytes).map_err(|error| StoreError::Damaged(format!("st {number}: {error}")))?,
+    };
+    if state.folded_to < to {
+        state.messages = state.messages.max(news.messages);
+        state.newest = state.newest.max(news.newest);
+        state.events.extend(news.events);
+        state.events.sort_by_key(|&(slot, ..)| slot);
+        state.folded_to = to;
+    }
+    count(&mut state);
+    Ok(Op::Put { space: key.space(), key: key.bytes(), value: encode(&state) })
+}
+
+fn count(state: &mut StateRecord) {
+    let (mut settled, mut sent) = (0, 0);
+    for events in state.events.chunk_by(|a, b| a.0 == b.0) {
+        let kinds = || events.iter().filter_map(|&(_, kind, ..)| EventKind::from_index(kind));
+        let is_final = kinds().any(EventKind::is_final);
+        settled += u32::from(is_final);
+        sent += u32::from(is_final || kinds().any(|kind| kind == EventKind::Submitted));
+    }
+    state.settled = settled;
+    state.unsent = state.messages.saturating_sub(sent);
+}
+
+/// The first segment that must stay: everything before it, from `first` on, is settled since `retention_ms`.
+///
+/// # Errors
+/// Those of the store, and [`StoreError::Damaged`] for an unreadable record.
+pub fn retire<R: Reader>(reader: &R, first: u64, retention_ms: u64, now: Wall) -> Result<u64, StoreError> {
+    let mut keep = first;
+    let mut failure = None;
+    let bounds = (Key::State(first).bytes(), Key::State(u64::MAX).bytes());
+    reader.range(Space::State, &bounds.0, &bounds.1, usize::MAX, &mut |key, value| {
+        let state = match decode::<StateRecord>(value) {
+            Ok(state) => state,
+            Err(error) => {
+                failure = Some(StoreError::Damaged(format!("st {:?}: {error}", Key::number(key))));
+                return ControlFlow::Break(());
+            }
+        };
+        let age = now.since(Wall(state.newest));
+        let settled = state.settled >= state.messages && age > retention_ms;
+        let silent = state.unsent == 0 && age > retention_ms.saturating_add(RECEIPT_PATIENCE_MS);
+        match Key::number(key) {
+            Some(number) if number == keep && (settled || silent) => {
+                keep = number + 1;
+                ControlFlow::Continue(())
+            }
+            Some(_) | None => ControlFlow::Break(()),
+        }
+    })?;
+    failure.map_or(Ok(keep), Err)
+}

@@ -1,0 +1,392 @@
+//! The store in memory, for the simulator and for tests: the same promises as the one on disk, and crashes on demand.
+//!
+//! Knows: which commits are written and which are durable, and what a crash may leave of each.
+//! Refuses to know: when a crash comes and what it leaves (the caller says it), what a key or value means.
+//!
+//! Two planes: [`MemoryStore::commit_begin`] writes a batch, [`MemoryStore::commit_sync`] makes all written ones durable and
+//! visible. A crash keeps all that is durable and as many of the written ones, in order, as the caller says. It also
+//! deletes unregistered runs and, if the caller says so, brings back the ranges that were dropped since the last
+//! checkpoint, as a replayed journal does.
+
+use std::array;
+use std::collections::{BTreeMap, VecDeque};
+use std::mem;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use super::backend::{Backend, Fill, Maintainer, Op, Reader, RunFamily, RunId, Space, StoreError, Visit};
+use super::run;
+
+const SPACES: usize = Space::ALL.len();
+
+type Map = BTreeMap<Bytes, Bytes>;
+
+/// The writing handle; see [`Backend`].
+#[derive(Debug)]
+pub struct MemoryStore {
+    disk: Arc<Mutex<Disk>>,
+}
+
+/// The reading handle; see [`Reader`].
+#[derive(Clone, Debug)]
+pub struct MemoryReader {
+    disk: Arc<Mutex<Disk>>,
+}
+
+/// The maintaining handle; see [`Maintainer`].
+#[derive(Debug)]
+pub struct MemoryMaintainer {
+    disk: Arc<Mutex<Disk>>,
+}
+
+/// When a dropped range stops being seen. The disk does either, so a caller must be right with both.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Drops {
+    /// When it is dropped.
+    AtOnce,
+    /// At the next checkpoint, as when all of it still sits in a memtable.
+    AtCheckpoint,
+}
+
+/// What a crash does to ranges dropped since the last checkpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DroppedRanges {
+    /// They stay dropped.
+    StayDropped,
+    /// They come back.
+    ComeBack,
+}
+
+#[derive(Debug)]
+struct Disk {
+    /// Durable and visible.
+    spaces: [Map; SPACES],
+    /// Written, not synced, oldest first.
+    begun: VecDeque<Vec<Op>>,
+    runs: BTreeMap<RunId, Arc<Map>>,
+    drops: Drops,
+    /// Dropped, but still seen: applied at the next checkpoint.
+    drops_due: Vec<(Space, Bytes, Bytes)>,
+    /// Dropped since the last checkpoint: what a crash may bring back.
+    ghosts: [Map; SPACES],
+    is_crashed: bool,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new(drops: Drops) -> MemoryStore {
+        MemoryStore::from_disk(Disk {
+            spaces: array::from_fn(|_| Map::new()),
+            begun: VecDeque::new(),
+            runs: BTreeMap::new(),
+            drops,
+            drops_due: Vec::new(),
+            ghosts: array::from_fn(|_| Map::new()),
+            is_crashed: false,
+        })
+    }
+
+    /// Writes a batch without making it durable. Nobody sees it before [`MemoryStore::commit_sync`].
+    ///
+    /// # Errors
+    /// As [`Backend::commit`].
+    pub fn commit_begin(&mut self, ops: Vec<Op>) -> Result<(), StoreError> {
+        ops.iter().try_for_each(Op::check)?;
+        let mut disk = lock(&self.disk)?;
+        if !ops.is_empty() {
+            disk.begun.push_back(ops);
+        }
+        Ok(())
+    }
+
+    /// Makes everything written durable and visible.
+    ///
+    /// # Errors
+    /// As [`Backend::commit`].
+    pub fn commit_sync(&mut self) -> Result<(), StoreError> {
+        let mut disk = lock(&self.disk)?;
+        while let Some(ops) = disk.begun.pop_front() {
+            disk.apply(ops);
+        }
+        Ok(())
+    }
+
+    /// How many batches are written and not durable: the greatest number that [`MemoryStore::crash`] can let survive.
+    pub fn begun(&self) -> usize {
+        lock(&self.disk).map_or(0, |disk| disk.begun.len())
+    }
+
+    /// The machine stops here and starts again. Of the batches that are not durable the oldest `survivors` are there
+    /// afterwards. Every handle of before answers [`StoreError::Failed`] from now on.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] if it crashed already, [`StoreError::Damaged`] as an opening of the disk: a registered run is
+    /// missing, so somebody deleted it before its registration.
+    pub fn crash(&self, survivors: usize, dropped: DroppedRanges) -> Result<MemoryStore, StoreError> {
+        let mut old = lock(&self.disk)?;
+        old.is_crashed = true;
+        let mut disk = Disk {
+            spaces: mem::take(&mut old.spaces),
+            begun: VecDeque::new(),
+            runs: mem::take(&mut old.runs),
+            drops: old.drops,
+            drops_due: Vec::new(),
+            ghosts: array::from_fn(|_| Map::new()),
+            is_crashed: false,
+        };
+        for ops in mem::take(&mut old.begun).into_iter().take(survivors) {
+            disk.apply(ops);
+        }
+        match dropped {
+            DroppedRanges::StayDropped => {}
+            DroppedRanges::ComeBack => {
+                for (space, ghosts) in disk.spaces.iter_mut().zip(mem::take(&mut old.ghosts)) {
+                    for (key, value) in ghosts {
+                        space.entry(key).or_insert(value);
+                    }
+                }
+            }
+        }
+        disk.recover_runs()?;
+        Ok(MemoryStore::from_disk(disk))
+    }
+
+    fn from_disk(disk: Disk) -> MemoryStore {
+        MemoryStore { disk: Arc::new(Mutex::new(disk)) }
+    }
+}
+
+impl Backend for MemoryStore {
+    type Reader = MemoryReader;
+    type Maintainer = MemoryMaintainer;
+
+    fn commit(&mut self, ops: Vec<Op>) -> Result<(), StoreError> {
+        self.commit_begin(ops)?;
+        self.commit_sync()
+    }
+
+    fn reader(&self) -> MemoryReader {
+        MemoryReader { disk: Arc::clone(&self.disk) }
+    }
+
+    fn maintainer(&self) -> MemoryMaintainer {
+        MemoryMaintainer { disk: Arc::clone(&self.disk) }
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        let Ok(disk) = lock(&self.disk) else { return 0 };
+        let maps = disk.spaces.iter().chain(disk.runs.values().map(Arc::as_ref));
+        maps.flatten().map(|(key, value)| (key.len() + value.len()) as u64).sum()
+    }
+}
+
+impl Reader for MemoryReader {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Ok(lock(&self.disk)?.spaces[space as usize].get(key).cloned())
+    }
+
+    fn range(&self, space: Space, from: &[u8], to: &[u8], limit: usize, visit: Visit<'_>) -> Result<usize, StoreError> {
+        let entries = between(&lock(&self.disk)?.spaces[space as usize], from, to, limit);
+        Ok(walk(entries, visit))
+    }
+
+    fn last(&self, space: Space, below: &[u8]) -> Result<Option<(Bytes, Bytes)>, StoreError> {
+        let disk = lock(&self.disk)?;
+        let mut entries = disk.spaces[space as usize].range::<[u8], _>((Bound::Unbounded, Bound::Excluded(below)));
+        Ok(entries.next_back().map(|(key, value)| (key.clone(), value.clone())))
+    }
+
+    fn runs(&self, family: RunFamily) -> Vec<u64> {
+        let Ok(disk) = lock(&self.disk) else { return Vec::new() };
+        disk.runs.range((family, 0)..=(family, u64::MAX)).map(|((_, number), _)| *number).collect()
+    }
+
+    fn probe(&self, family: RunFamily, key: &[u8]) -> Result<Option<(u64, Bytes)>, StoreError> {
+        let disk = lock(&self.disk)?;
+        let mut newest_first = disk.runs.range((family, 0)..=(family, u64::MAX)).rev();
+        Ok(newest_first.find_map(|((_, number), run)| Some((*number, run.get(key)?.clone()))))
+    }
+
+    fn run_range(&self, run: RunId, from: &[u8], to: &[u8], limit: usize, visit: Visit<'_>) -> Result<usize, StoreError> {
+        let entries = lock(&self.disk)?.runs.get(&run).map(|run| between(run, from, to, limit));
+        Ok(entries.map_or(0, |entries| walk(entries, visit)))
+    }
+}
+
+impl Maintainer for MemoryMaintainer {
+    fn drop_range(&mut self, space: Space, from: &[u8], to: &[u8]) -> Result<(), StoreError> {
+        let mut disk = lock(&self.disk)?;
+        match disk.drops {
+            Drops::AtOnce => disk.drop_now(space, from, to),
+            Drops::AtCheckpoint => {
+                disk.drops_due.push((space, Bytes::copy_from_slice(from), Bytes::copy_from_slice(to)));
+            }
+        }
+        Ok(())
+    }
+
+    fn write_run(&mut self, run: RunId, fill: Fill<'_>) -> Result<(), StoreError> {
+        if lock(&self.disk)?.runs.contains_key(&run) {
+            return Err(StoreError::Misuse(format!("{} is there already", run::name(run))));
+        }
+        let mut entries = Map::new();
+        let mut write = |key: &[u8], value: &[u8]| {
+            entries.insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
+            Ok(())
+        };
+        fill(&mut run::Ordered::new(&mut write))?;
+        lock(&self.disk)?.runs.insert(run, Arc::new(entries));
+        Ok(())
+    }
+
+    fn delete_run(&mut self, run: RunId) -> Result<(), StoreError> {
+        lock(&self.disk)?.runs.remove(&run);
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> Result<(), StoreError> {
+        let mut disk = lock(&self.disk)?;
+        for (space, from, to) in mem::take(&mut disk.drops_due) {
+            disk.drop_now(space, &from, &to);
+        }
+        disk.ghosts = array::from_fn(|_| Map::new());
+        Ok(())
+    }
+}
+
+impl Disk {
+    fn apply(&mut self, ops: Vec<Op>) {
+        for op in ops {
+            match op {
+                Op::Put { space, key, value } => {
+                    self.spaces[space as usize].insert(key.into(), value.into());
+                }
+                Op::Delete { space, key } => {
+                    self.spaces[space as usize].remove(key.as_slice());
+                }
+            }
+        }
+    }
+
+    fn drop_now(&mut self, space: Space, from: &[u8], to: &[u8]) {
+        let map = &mut self.spaces[space as usize];
+        for (key, value) in between(map, from, to, usize::MAX) {
+            map.remove(&key);
+            self.ghosts[space as usize].insert(key, value);
+        }
+    }
+
+    fn recover_runs(&mut self) -> Result<(), StoreError> {
+        let (from, to) = run::registration_bounds();
+        let registrations = between(&self.spaces[Space::Meta as usize], &from, &to, usize::MAX);
+        let registered = registrations.iter().filter_map(|(key, _)| run::parse_registration_key(key)).collect();
+        let found = run::reconcile(self.runs.keys().copied().collect(), registered)?;
+        self.runs.retain(|run, _| found.keep.contains(run));
+        Ok(())
+    }
+}
+
+fn between(map: &Map, from: &[u8], to: &[u8], limit: usize) -> Vec<(Bytes, Bytes)> {
+    if from >= to {
+        return Vec::new();
+    }
+    let entries = map.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
+    entries.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+fn walk(entries: Vec<(Bytes, Bytes)>, visit: Visit<'_>) -> usize {
+    let mut visited = 0;
+    for (key, value) in entries {
+        visited += 1;
+        if visit(&key, &value).is_break() {
+            break;
+        }
+    }
+    visited
+}
+
+fn lock(disk: &Mutex<Disk>) -> Result<MutexGuard<'_, Disk>, StoreError> {
+    let disk = disk.lock().unwrap_or_else(PoisonError::into_inner);
+    if disk.is_crashed {
+        return Err(StoreError::Failed("the machine has crashed".to_owned()));
+    }
+    Ok(disk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(key: u16, value: &str) -> Op {
+        Op::Put { space: Space::Event, key: key.to_be_bytes().to_vec(), value: value.into() }
+    }
+
+    fn keys(store: &MemoryStore) -> Vec<u16> {
+        let mut keys = Vec::new();
+        let reader = store.reader();
+        let visited = reader.range(Space::Event, &[0, 0], &[0xff, 0xff, 0xff], usize::MAX, &mut |key, _| {
+            keys.push(u16::from_be_bytes(key.try_into().unwrap()));
+            std::ops::ControlFlow::Continue(())
+        });
+        assert_eq!(visited, Ok(keys.len()));
+        keys
+    }
+
+    #[test]
+    fn a_crash_keeps_what_is_synced_and_as_much_of_the_rest_as_told() {
+        for survivors in 0..=2 {
+            let mut store = MemoryStore::new(Drops::AtOnce);
+            store.commit(vec![put(1, "a")]).unwrap();
+            store.commit_begin(vec![put(2, "b")]).unwrap();
+            store.commit_begin(vec![put(3, "c"), put(4, "c")]).unwrap();
+            assert_eq!((keys(&store), store.begun()), (vec![1], 2));
+            let reader = store.reader();
+            let after = store.crash(survivors, DroppedRanges::StayDropped).unwrap();
+            assert_eq!(keys(&after), [vec![1], vec![1, 2], vec![1, 2, 3, 4]][survivors]);
+            assert!(matches!(reader.get(Space::Event, &[0, 1]), Err(StoreError::Failed(_))));
+            assert!(matches!(store.commit(vec![put(9, "z")]), Err(StoreError::Failed(_))));
+        }
+    }
+
+    #[test]
+    fn dropped_ranges_come_back_until_the_checkpoint() {
+        for (checkpoint, left) in [(false, vec![1, 2, 3]), (true, vec![3])] {
+            let mut store = MemoryStore::new(Drops::AtOnce);
+            store.commit(vec![put(1, "a"), put(2, "b"), put(3, "c")]).unwrap();
+            store.maintainer().drop_range(Space::Event, &[0], &[0, 3]).unwrap();
+            assert_eq!(keys(&store), [3]);
+            if checkpoint {
+                store.maintainer().checkpoint().unwrap();
+            }
+            assert_eq!(keys(&store.crash(0, DroppedRanges::ComeBack).unwrap()), left);
+        }
+    }
+
+    #[test]
+    fn a_lazy_drop_is_seen_until_the_checkpoint() {
+        let mut store = MemoryStore::new(Drops::AtCheckpoint);
+        store.commit(vec![put(1, "a"), put(2, "b")]).unwrap();
+        store.maintainer().drop_range(Space::Event, &[0], &[0, 2]).unwrap();
+        assert_eq!(keys(&store), [1, 2]);
+        store.maintainer().checkpoint().unwrap();
+        assert_eq!(keys(&store), [2]);
+    }
+
+    #[test]
+    fn an_unregistered_run_is_gone_after_a_crash_and_a_lost_one_is_damage() {
+        let (a, b) = ((RunFamily::Receipt, 1), (RunFamily::Receipt, 2));
+        let mut store = MemoryStore::new(Drops::AtOnce);
+        for run in [a, b] {
+            store.maintainer().write_run(run, &mut |sink| sink.put(b"key", &[run.1 as u8])).unwrap();
+        }
+        store.commit(vec![run::register(a, Vec::new())]).unwrap();
+        assert_eq!(store.reader().probe(RunFamily::Receipt, b"key"), Ok(Some((2, Bytes::from_static(&[2])))));
+        let store = store.crash(0, DroppedRanges::StayDropped).unwrap();
+        assert_eq!(store.reader().runs(RunFamily::Receipt), [1]);
+        assert_eq!(store.reader().probe(RunFamily::Receipt, b"key"), Ok(Some((1, Bytes::from_static(&[1])))));
+        store.maintainer().delete_run(a).unwrap();
+        assert!(matches!(store.crash(0, DroppedRanges::StayDropped), Err(StoreError::Damaged(_))));
+    }
+}

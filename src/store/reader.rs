@@ -1,0 +1,313 @@
+//! What a shard asks its reader thread, and how it is answered: a pure function of the store's content, the same for the
+//! daemon and the simulator.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::delivery::{Event, EventKind};
+use crate::model::{Address, Class, Head, Lane, RouteId, Segment, Wall};
+use crate::queue::{Chunk, DueEntry, DuePosition, FifoName, InsertReason, Position, SlotRuns, Tick};
+
+use super::backend::{Op, Reader, RunFamily, Space, StoreError};
+use super::fold;
+use super::key::Key;
+use super::record::{CheckpointRecord, DecodeError, DueRecord, ReadyRecord, ReceiptNote, StateRecord, TurnRecord, decode};
+use super::segment;
+
+/// A question to the store. `token` comes back with the answer.
+#[derive(Clone, Debug)]
+pub enum ReadRequest {
+    /// The next ready messages of a fifo, at least `messages` of them if there are that many.
+    Ready { name: FifoName, from: Position, messages: u32 },
+    /// The next entries of the delay queue.
+    Due { from: DuePosition, limit: usize },
+    /// Messages by address, with their events since `events_from` and the folded ones.
+    Messages { token: u64, addresses: Vec<Address>, events_from: u64 },
+    /// Messages in the order of addresses.
+    Scan { token: u64, from: Address, limit: usize, events_from: u64 },
+    /// Fold the events of `from..=snapshot.commit`, and see what retention may drop.
+    Fold { from: u64, snapshot: Box<CheckpointRecord>, retention_ms: u64, now: Wall },
+    /// Look receipts' keys up in the sealed runs.
+    Probe { token: u64, keys: Vec<u64> },
+}
+
+/// A message as stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredMessage {
+    /// Where.
+    pub address: Address,
+    /// Its fixed part.
+    pub head: Head,
+    /// Its encoded content.
+    pub content: Vec<u8>,
+    /// What happened to it, in order.
+    pub events: Vec<Event>,
+}
+
+/// The answer.
+#[derive(Debug)]
+pub enum Found {
+    /// Chunks from the asked position on; everything up to and with commit `through` is among them.
+    Ready { name: FifoName, chunks: Vec<Chunk>, through: u64 },
+    /// Entries from the asked position on; where reading stopped, or none at the end.
+    Due { entries: Vec<(DuePosition, DueEntry)>, edge: Option<DuePosition> },
+    /// One for each address; none where the segment is not there or has no such slot.
+    Messages { token: u64, messages: Vec<Option<StoredMessage>> },
+    /// Messages in order, and where the next page begins.
+    Scan { token: u64, messages: Vec<StoredMessage>, next: Option<Address> },
+    /// Folded states with the checkpoint that makes them count.
+    Folded { snapshot: Box<CheckpointRecord>, ops: Vec<Op> },
+    /// For each key: the run's entry.
+    Probe { token: u64, notes: Vec<Option<ReceiptNote>> },
+    /// It could not be answered.
+    Failed { request: Box<ReadRequest>, error: StoreError },
+}
+
+/// Answers questions; keeps the segments that it decoded last.
+#[derive(Debug)]
+pub struct Answerer<R> {
+    reader: R,
+    recent: VecDeque<Arc<Segment>>,
+}
+
+fn damaged(what: &str, error: DecodeError) -> StoreError {
+    StoreError::Damaged(format!("{what}: {error}"))
+}
+
+impl<R: Reader> Answerer<R> {
+    /// Segments kept decoded: retries of one campaign fall into few.
+    const RECENT_MAX: usize = 24;
+
+    /// Over that store.
+    pub const fn new(reader: R) -> Self {
+        Self { reader, recent: VecDeque::new() }
+    }
+
+    /// Answers one question.
+    pub fn answer(&mut self, request: ReadRequest) -> Found {
+        let result = match &request {
+            ReadRequest::Ready { name, from, messages } => self.ready(*name, *from, *messages),
+            ReadRequest::Due { from, limit } => self.due(*from, *limit),
+            ReadRequest::Messages { token, addresses, events_from } => self.messages(*token, addresses, *events_from),
+            ReadRequest::Scan { token, from, limit, events_from } => self.scan(*token, *from, *limit, *events_from),
+            ReadRequest::Fold { from, snapshot, retention_ms, now } => self.fold(*from, snapshot, *retention_ms, *now),
+            ReadRequest::Probe { token, keys } => self.probe(*token, keys),
+        };
+        result.unwrap_or_else(|error| Found::Failed { request: Box::new(request), error })
+    }
+
+    fn segment(&mut self, number: u64) -> Result<Option<Arc<Segment>>, StoreError> {
+        if let Some(segment) = self.recent.iter().find(|segment| segment.number == number) {
+            return Ok(Some(segment.clone()));
+        }
+        let key = Key::Segment(number);
+        let Some(bytes) = self.reader.get(key.space(), &key.bytes())? else { return Ok(None) };
+        let segment = segment::decode(&bytes).map_err(|error| damaged(&format!("seg {number}"), error))?;
+        if segment.number != number {
+            return Err(StoreError::Damaged(format!("seg {number} calls itself {}", segment.number)));
+        }
+        let segment = Arc::new(segment);
+        if self.recent.len() >= Self::RECENT_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(segment.clone());
+        Ok(Some(segment))
+    }
+
+    fn ready(&mut self, name: FifoName, from: Position, messages: u32) -> Result<Found, StoreError> {
+        let mut records = Vec::new();
+        let (mut gathered, mut failure) = (0, None);
+        let bounds = (Key::Ready(name, from.commit).bytes(), Key::Ready(name, u64::MAX).bytes());
+        self.reader.range(Space::Ready, &bounds.0, &bounds.1, usize::MAX, &mut |key, value| {
+            match (Key::ready(key), decode::<ReadyRecord>(value)) {
+                (Some((_, commit)), Ok(record)) => {
+                    gathered += record.0.iter().flat_map(|(_, runs)| runs).map(|&(_, n)| u32::from(n)).sum::<u32>();
+                    records.push((commit, record));
+                }
+                (_, Err(error)) => failure = Some(damaged("ready", error)),
+                (None, Ok(_)) => failure = Some(StoreError::Damaged("ready: key".into())),
+            }
+            if gathered >= messages || failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        let through = records.last().map_or(from.commit, |(commit, _)| *commit);
+        let mut chunks = Vec::new();
+        for (commit, record) in records {
+            let mut skip = if commit == from.commit { from.index } else { 0 };
+            for (number, runs) in record.0 {
+                let runs = skip_slots(SlotRuns(runs), &mut skip);
+                if !runs.is_empty() {
+                    let missing = || StoreError::Damaged(format!("seg {number} is ready but not there"));
+                    let segment = self.segment(number)?.ok_or_else(missing)?;
+                    chunks.push(Chunk { commit, segment, runs });
+                }
+            }
+        }
+        Ok(Found::Ready { name, chunks, through })
+    }
+
+    fn due(&self, from: DuePosition, limit: usize) -> Result<Found, StoreError> {
+        let (mut entries, mut edge, mut failure) = (Vec::new(), None, None);
+        let bounds = (Key::Due(from.tick.0, from.commit).bytes(), Key::Due(u64::MAX, u64::MAX).bytes());
+        self.reader.range(Space::Due, &bounds.0, &bounds.1, usize::MAX, &mut |key, value| {
+            let (Some((tick, commit)), Ok(record)) = (Key::due(key), decode::<DueRecord>(value)) else {
+                failure = Some(StoreError::Damaged("due".into()));
+                return ControlFlow::Break(());
+            };
+            for (index, code) in record.0.into_iter().enumerate() {
+                let position = DuePosition { tick: Tick(tick), commit, index: index as u32 };
+                if position < from {
+                    continue;
+                }
+                if entries.len() >= limit {
+                    edge = Some(position);
+                    return ControlFlow::Break(());
+                }
+                match due_entry(code) {
+                    Some(entry) => entries.push((position, entry)),
+                    None => failure = Some(StoreError::Damaged("due: fields".into())),
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        failure.map_or(Ok(Found::Due { entries, edge }), Err)
+    }
+
+    fn messages(&mut self, token: u64, addresses: &[Address], events_from: u64) -> Result<Found, StoreError> {
+        let mut messages = Vec::with_capacity(addresses.len());
+        for &address in addresses {
+            let segment = self.segment(address.segment())?;
+            messages.push(segment.and_then(|segment| stored(&segment, address)));
+        }
+        self.add_events(messages.iter_mut().flatten().collect(), events_from)?;
+        Ok(Found::Messages { token, messages })
+    }
+
+    fn scan(&mut self, token: u64, from: Address, limit: usize, events_from: u64) -> Result<Found, StoreError> {
+        let mut numbers = Vec::new();
+        let bounds = (Key::Segment(from.segment()).bytes(), Key::Segment(u64::MAX).bytes());
+        self.reader.range(Space::Segment, &bounds.0, &bounds.1, limit.max(1), &mut |key, _| {
+            numbers.extend(Key::number(key));
+            if numbers.len() > limit / 64 + 1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        let (mut messages, mut next) = (Vec::new(), None);
+        'segments: for number in numbers {
+            let Some(segment) = self.segment(number)? else { continue };
+            for slot in 0..segment.heads.len() {
+                let address = segment.address(slot as u16);
+                if messages.len() >= limit {
+                    next = Some(address);
+                    break 'segments;
+                }
+                if address >= from {
+                    messages.extend(stored(&segment, address));
+                }
+            }
+            next = Some(Address::new(number + 1, 0));
+        }
+        self.add_events(messages.iter_mut().collect(), events_from)?;
+        Ok(Found::Scan { token, messages, next })
+    }
+
+    /// Adds folded events, then those of commits behind each segment's fold, whoever is asked for, in one pass.
+    fn add_events(&self, mut messages: Vec<&mut StoredMessage>, events_from: u64) -> Result<(), StoreError> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        messages.sort_unstable_by_key(|message| message.address);
+        let mut folded_to = vec![0; messages.len()];
+        for (message, folded_to) in messages.iter_mut().zip(&mut folded_to) {
+            let key = Key::State(message.address.segment());
+            let Some(bytes) = self.reader.get(key.space(), &key.bytes())? else { continue };
+            let state: StateRecord = decode(&bytes).map_err(|error| damaged("st", error))?;
+            *folded_to = state.folded_to;
+            let slot = message.address.slot();
+            let mine = state.events.iter().filter(|event| event.0 == slot);
+            message.events.extend(mine.filter_map(|&(_, kind, detail, at)| {
+                Some(Event { address: message.address, kind: EventKind::from_index(kind)?, detail, at: Wall(at) })
+            }));
+        }
+        let mut failure = None;
+        let bounds = (Key::Turn(events_from).bytes(), Key::Turn(u64::MAX).bytes());
+        self.reader.range(Space::Event, &bounds.0, &bounds.1, usize::MAX, &mut |key, value| {
+            let (Some(commit), Ok(turn)) = (Key::number(key), decode::<TurnRecord>(value)) else {
+                failure = Some(StoreError::Damaged("ev".into()));
+                return ControlFlow::Break(());
+            };
+            for event in events_of(&turn) {
+                let at = messages.partition_point(|message| message.address < event.address);
+                if let Some(message) = messages.get_mut(at)
+                    && message.address == event.address
+                    && commit > folded_to[at]
+                {
+                    message.events.push(event);
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn fold(&self, from: u64, snapshot: &CheckpointRecord, retention_ms: u64, now: Wall) -> Result<Found, StoreError> {
+        let ops = fold::fold(&self.reader, from, snapshot.commit)?;
+        let first_segment = fold::retire(&self.reader, snapshot.first_segment, retention_ms, now)?;
+        let snapshot = Box::new(CheckpointRecord { first_segment, ..snapshot.clone() });
+        Ok(Found::Folded { snapshot, ops })
+    }
+
+    fn probe(&self, token: u64, keys: &[u64]) -> Result<Found, StoreError> {
+        let mut notes = Vec::with_capacity(keys.len());
+        for key in keys {
+            let found = self.reader.probe(RunFamily::Receipt, &key.to_be_bytes())?;
+            notes.push(match found {
+                None => None,
+                Some((_, bytes)) => Some(decode(&bytes).map_err(|error| damaged("run win", error))?),
+            });
+        }
+        Ok(Found::Probe { token, notes })
+    }
+}
+
+/// All events of a turn, in the order in which they happened to any one message.
+pub fn events_of(turn: &TurnRecord) -> impl Iterator<Item = Event> + '_ {
+    let at = Wall(turn.wall);
+    let attempts = turn.attempts.iter().map(move |note| Event {
+        address: Address::from_packed(note.address),
+        kind: EventKind::Attempt,
+        detail: u32::from(note.carrier) << 8 | u32::from(note.attempt),
+        at,
+    });
+    let events = turn.events.iter().filter_map(move |&(address, kind, detail)| {
+        Some(Event { address: Address::from_packed(address), kind: EventKind::from_index(kind)?, detail, at })
+    });
+    events.chain(attempts)
+}
+
+fn stored(segment: &Segment, address: Address) -> Option<StoredMessage> {
+    let head = *segment.head(address.slot())?;
+    Some(StoredMessage { address, head, content: segment.content(&head).to_vec(), events: Vec::new() })
+}
+
+fn skip_slots(runs: SlotRuns, skip: &mut u32) -> SlotRuns {
+    if *skip == 0 {
+        return runs;
+    }
+    let mut rest = SlotRuns::default();
+    for slot in runs.iter() {
+        if *skip > 0 {
+            *skip -= 1;
+        } else {
+            rest.push(slot);
+        }
+    }
+    rest
+}
+
+/// Reads one entry of a due record back.
+pub fn due_entry((address, class, route, reason): (u64, u8, u16, u8)) -> Option<DueEntry> {
+    let lane = Lane { class: Class::from_index(class)?, route: RouteId(route) };
+    Some(DueEntry { address: Address::from_packed(address), lane, reason: InsertReason::from_index(reason)? })
+}

@@ -1,0 +1,315 @@
+//! Every value but segments: what a shard writes, and its bytes. A version octet, then bincode with fixed-size integers.
+//! Structures here mirror the rooms' own types with plain integers, so that a type can change without the disk noticing.
+
+use std::fmt;
+
+use bincode::config::{Configuration, Fixint, LittleEndian};
+use bincode::{Decode, Encode};
+
+/// bincode's settings for all records: little endian, fixed-size integers.
+pub const BINCODE: Configuration<LittleEndian, Fixint> =
+    bincode::config::standard().with_fixed_int_encoding();
+
+const VERSION: u8 = 1;
+
+/// Bytes that are no record of this kind: damage, or another version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecodeError(pub String);
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "unreadable record: {}", self.0)
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+/// The bytes of a record.
+pub fn encode<R: Encode>(record: &R) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    let written = bincode::encode_into_std_write(record, &mut out, BINCODE);
+    debug_assert!(written.is_ok(), "writing to memory does not fail");
+    out
+}
+
+/// Reads a record back.
+pub fn decode<R: Decode<()>>(bytes: &[u8]) -> Result<R, DecodeError> {
+    let (&version, rest) = bytes.split_first().ok_or_else(|| DecodeError("empty".into()))?;
+    if version != VERSION {
+        return Err(DecodeError(format!("version {version}")));
+    }
+    let (record, used) = bincode::decode_from_slice(rest, BINCODE).map_err(|error| DecodeError(error.to_string()))?;
+    if used != rest.len() {
+        return Err(DecodeError(format!("{} octets too many", rest.len() - used)));
+    }
+    Ok(record)
+}
+
+/// `ev`: all that one turn decided. Replaying the records since the checkpoint gives the shard back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct TurnRecord {
+    /// Wall clock of the turn, ms; the time of all its events.
+    pub wall: u64,
+    /// Segments that it wrote.
+    pub segments: Vec<SegmentNote>,
+    /// Attempts that it recorded.
+    pub attempts: Vec<AttemptNote>,
+    /// Everything else that happened: packed address, kind, detail.
+    pub events: Vec<(u64, u8, u32)>,
+    /// Messages that became ready, by fifo.
+    pub appended: Vec<(FifoCode, u32)>,
+    /// Fifos whose head moved: new head and how many messages were taken.
+    pub taken: Vec<TakenNote>,
+    /// Entries put off.
+    pub put_off: u32,
+    /// New head of the delay queue (tick, commit, index) and how many entries were taken, if it moved.
+    pub due_taken: Option<(u64, u64, u32, u32)>,
+    /// Next free part reference.
+    pub next_reference: u16,
+}
+
+/// A fifo's name: class, route, kind.
+pub type FifoCode = (u8, u16, u8);
+
+/// A segment as its turn records it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct SegmentNote {
+    /// Its number.
+    pub number: u64,
+    /// Messages in it.
+    pub messages: u32,
+}
+
+/// A fifo's head after a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct TakenNote {
+    /// Which fifo.
+    pub fifo: FifoCode,
+    /// New head: commit.
+    pub commit: u64,
+    /// New head: index.
+    pub index: u32,
+    /// Messages taken by this turn.
+    pub messages: u32,
+}
+
+/// An attempt as recorded before its octets leave, and as a checkpoint keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct AttemptNote {
+    /// Packed address.
+    pub address: u64,
+    /// Recipient.
+    pub recipient: u64,
+    /// Owner.
+    pub tenant: u32,
+    /// Carrier.
+    pub carrier: u16,
+    /// Part reference.
+    pub reference: u16,
+    /// Lane: route.
+    pub route: u16,
+    /// Lane: class.
+    pub class: u8,
+    /// Attempt number.
+    pub attempt: u8,
+}
+
+/// `ready`: segments and runs of slots, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct ReadyRecord(pub Vec<(u64, Vec<(u16, u16)>)>);
+
+/// `due`: packed address, class, route, reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct DueRecord(pub Vec<(u64, u8, u16, u8)>);
+
+/// `win`: receipts that are waited for since this commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct ReceiptsRecord {
+    /// One for each part that the carrier took.
+    pub entries: Vec<ReceiptNote>,
+    /// Keys (see [`ReceiptNote::key`]) whose final receipt came.
+    pub answered: Vec<u64>,
+}
+
+/// A part that waits for its receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ReceiptNote {
+    /// Hash of carrier group and canonical message id.
+    pub key: u64,
+    /// Packed address.
+    pub address: u64,
+    /// Recipient, to tell two candidates apart.
+    pub recipient: u64,
+    /// Since when, seconds.
+    pub since: u32,
+    /// Owner.
+    pub tenant: u32,
+    /// Class.
+    pub class: u8,
+    /// Part number.
+    pub part: u8,
+    /// Parts of the message.
+    pub parts: u8,
+    /// Bit 0: a notice is due when it is final.
+    pub flags: u8,
+}
+
+/// `dup`: fingerprints, in the order in which they were claimed: key, content, packed address, when (ms).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct KeysRecord(pub Vec<(u128, u64, u64, u64)>);
+
+/// `orphan` and `outbox`: a receipt that nobody could use yet, or a message from a handset.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct InboundRecord {
+    /// When it came in, ms.
+    pub wall: u64,
+    /// Carrier group.
+    pub group: u16,
+    /// Address that it came from; 0 if it has no shape of a number.
+    pub from: u64,
+    /// Raw message id; empty for a message from a handset.
+    pub id: Vec<u8>,
+    /// State as SMPP numbers it; `None` for a message from a handset.
+    pub state: Option<u8>,
+    /// Error code.
+    pub error: u32,
+    /// The whole short message.
+    pub text: Vec<u8>,
+}
+
+/// `st`: a segment's folded events.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct StateRecord {
+    /// Messages in the segment.
+    pub messages: u32,
+    /// How many of them are final.
+    pub settled: u32,
+    /// How many of them are neither final nor taken by a carrier.
+    pub unsent: u32,
+    /// The last commit whose events are in here.
+    pub folded_to: u64,
+    /// The newest event, or the segment's own time, ms.
+    pub newest: u64,
+    /// By slot, then in the order of commits: slot, kind, detail, when (ms).
+    pub events: Vec<(u16, u8, u32, u64)>,
+}
+
+/// `meta`: the shard as it stood after a commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct CheckpointRecord {
+    /// The commit that it stands after; every event up to it is folded.
+    pub commit: u64,
+    /// Next free segment number.
+    pub next_segment: u64,
+    /// First segment that retention has not dropped.
+    pub first_segment: u64,
+    /// Fifos: name, head, newest commit, messages waiting.
+    pub fifos: Vec<FifoNote>,
+    /// Delay queue: head (tick, commit, index).
+    pub due_head: (u64, u64, u32),
+    /// Delay queue: entries waiting.
+    pub due_waiting: u64,
+    /// Attempts without an outcome.
+    pub open: Vec<AttemptNote>,
+    /// The ledger: attempt, since (ms), reason.
+    pub doubts: Vec<(AttemptNote, u64, u8)>,
+    /// Messages of several parts under way.
+    pub progress: Vec<ProgressNote>,
+    /// Messages cancelled while queued, not yet passed over.
+    pub cancelled: Vec<u64>,
+    /// Attempts consumed by messages that wait to be tried again.
+    pub tried: Vec<(u64, u8)>,
+    /// First commit whose `win` record still counts.
+    pub receipts_from: u64,
+    /// First commit whose `dup` record still counts.
+    pub keys_from: u64,
+    /// Next free part reference.
+    pub next_reference: u16,
+    /// Next free run number.
+    pub next_run: u64,
+}
+
+/// A fifo in a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct FifoNote {
+    /// Which.
+    pub fifo: FifoCode,
+    /// Head: commit.
+    pub commit: u64,
+    /// Head: index.
+    pub index: u32,
+    /// Commit of its newest record.
+    pub newest: u64,
+    /// Messages waiting.
+    pub waiting: u64,
+}
+
+/// Progress of a message of several parts in a checkpoint. Sets are lists of part numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct ProgressNote {
+    /// Packed address.
+    pub address: u64,
+    /// Carrier.
+    pub carrier: u16,
+    /// Part reference.
+    pub reference: u16,
+    /// Parts.
+    pub parts: u8,
+    /// The message is final.
+    pub closed: bool,
+    /// Since when, ms.
+    pub since: u64,
+    /// Parts taken by the carrier.
+    pub accepted: Vec<u8>,
+    /// Parts called delivered.
+    pub delivered: Vec<u8>,
+    /// Parts with a final receipt.
+    pub settled: Vec<u8>,
+}
+
+/// `meta` of the control shard: names and the numbers given to them, for ever.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct NamesRecord {
+    /// Version of the catalog; grows with each change.
+    pub version: u64,
+    /// Routes by number.
+    pub routes: Vec<String>,
+    /// Carriers by number.
+    pub carriers: Vec<String>,
+    /// Carrier groups by number.
+    pub groups: Vec<String>,
+    /// Tenants by number.
+    pub tenants: Vec<String>,
+    /// Carriers paused by hand, by number.
+    pub paused: Vec<u16>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_bytes_of_version_1() {
+        let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let ready = ReadyRecord(vec![(5, vec![(0, 2)])]);
+        assert_eq!(hex(encode(&ready)), "010100000000000000050000000000000001000000000000000000" .to_owned() + "0200");
+        let due = DueRecord(vec![(1, 2, 3, 4)]);
+        assert_eq!(hex(encode(&due)), "0101000000000000000100000000000000" .to_owned() + "02030004");
+        let keys = KeysRecord(vec![(2, 3, 4, 5)]);
+        let expected = "01010000000000000002000000000000000000000000000000" .to_owned();
+        assert_eq!(hex(encode(&keys)), expected + "030000000000000004000000000000000500000000000000");
+    }
+
+    #[test]
+    fn refuses_other_versions_and_left_overs() {
+        let bytes = encode(&ReadyRecord::default());
+        assert_eq!(decode::<ReadyRecord>(&bytes), Ok(ReadyRecord::default()));
+        let mut longer = bytes.clone();
+        longer.push(0);
+        assert!(decode::<ReadyRecord>(&longer).is_err());
+        let mut other = bytes;
+        other[0] = 2;
+        assert!(decode::<ReadyRecord>(&other).is_err());
+        assert!(decode::<ReadyRecord>(&[]).is_err());
+    }
+}

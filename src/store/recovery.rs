@@ -1,0 +1,94 @@
+//! What a start reads: the checkpoint and all that came after it. Enumerates no queue: what waits stays where it is.
+
+use std::ops::ControlFlow;
+
+use super::backend::{Reader, RunFamily, Space, StoreError};
+use super::batch::CommitSeq;
+use super::key::Key;
+use super::record::{CheckpointRecord, DecodeError, InboundRecord, KeysRecord, ReceiptsRecord, TurnRecord, decode};
+use super::run;
+
+/// Everything that a shard needs to go on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// The last checkpoint; the default for a store that never had one.
+    pub checkpoint: CheckpointRecord,
+    /// Turns after it, with their commit numbers.
+    pub turns: Vec<(u64, TurnRecord)>,
+    /// Receipts waited for and answered, in the order of commits.
+    pub receipts: Vec<(u64, ReceiptsRecord)>,
+    /// Fingerprints, in the order of commits.
+    pub keys: Vec<(u64, KeysRecord)>,
+    /// Receipts that nobody could use yet: commit, place, receipt.
+    pub orphans: Vec<(u64, u32, InboundRecord)>,
+    /// Sealed receipt epochs: run number and when it was sealed, ms.
+    pub runs: Vec<(u64, u64)>,
+    /// The last durable commit.
+    pub last: CommitSeq,
+}
+
+/// Reads everything of a shard that its start needs.
+///
+/// # Errors
+/// Those of the store, and [`StoreError::Damaged`] for an unreadable record.
+pub fn recover<R: Reader>(reader: &R) -> Result<Recovery, StoreError> {
+    let key = Key::Checkpoint;
+    let checkpoint = match reader.get(key.space(), &key.bytes())? {
+        None => CheckpointRecord::default(),
+        Some(bytes) => decode(&bytes).map_err(|error| StoreError::Damaged(format!("checkpoint: {error}")))?,
+    };
+    let turns: Vec<(u64, TurnRecord)> = records(reader, Space::Event, checkpoint.commit + 1)?;
+    let receipts = records(reader, Space::Receipt, checkpoint.receipts_from)?;
+    let keys = records(reader, Space::Dedup, checkpoint.keys_from)?;
+    let last = CommitSeq(turns.last().map_or(checkpoint.commit, |(commit, _)| *commit));
+    Ok(Recovery { orphans: orphans(reader)?, runs: runs(reader)?, checkpoint, turns, receipts, keys, last })
+}
+
+fn records<R: Reader, T: bincode::Decode<()>>(reader: &R, space: Space, from: u64) -> Result<Vec<(u64, T)>, StoreError> {
+    let mut found = Vec::new();
+    let mut failure = None;
+    visit(reader, space, &from.to_be_bytes(), &mut |key, value| match (Key::number(key), decode(value)) {
+        (Some(commit), Ok(record)) => found.push((commit, record)),
+        (_, Err(error)) => failure = Some(unreadable(space, &error)),
+        (None, Ok(_)) => failure = Some(StoreError::Damaged(format!("{}: key", space.name()))),
+    })?;
+    failure.map_or(Ok(found), Err)
+}
+
+fn orphans<R: Reader>(reader: &R) -> Result<Vec<(u64, u32, InboundRecord)>, StoreError> {
+    let mut found = Vec::new();
+    let mut failure = None;
+    visit(reader, Space::Orphan, &[0], &mut |key, value| {
+        let index = key.get(8..12).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
+        match (Key::number(key), index, decode(value)) {
+            (Some(commit), Some(index), Ok(record)) => found.push((commit, index, record)),
+            (_, _, Err(error)) => failure = Some(unreadable(Space::Orphan, &error)),
+            (None, _, Ok(_)) | (_, None, Ok(_)) => failure = Some(StoreError::Damaged("orphan: key".into())),
+        }
+    })?;
+    failure.map_or(Ok(found), Err)
+}
+
+fn runs<R: Reader>(reader: &R) -> Result<Vec<(u64, u64)>, StoreError> {
+    let mut found = Vec::new();
+    let (from, to) = run::registration_bounds();
+    reader.range(Space::Meta, &from, &to, usize::MAX, &mut |key, note| {
+        if let Some((RunFamily::Receipt, number)) = run::parse_registration_key(key) {
+            found.push((number, Key::number(note).unwrap_or_default()));
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
+fn visit<R: Reader>(reader: &R, space: Space, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+    reader.range(space, from, &[u8::MAX; 13], usize::MAX, &mut |key, value| {
+        visit(key, value);
+        ControlFlow::Continue(())
+    })?;
+    Ok(())
+}
+
+fn unreadable(space: Space, error: &DecodeError) -> StoreError {
+    StoreError::Damaged(format!("{}: {error}", space.name()))
+}

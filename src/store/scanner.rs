@@ -1,0 +1,327 @@
+//! Reads a journal before fjall does, and says whether fjall may be trusted with it.
+//!
+//! Knows: the bytes of a journal of fjall 3 (`journal/entry.rs`, `journal/writer.rs` of 3.1.13), nothing else.
+//! Refuses to know: files, key spaces, what to do about a verdict (`fjall_journals`).
+//!
+//! Why it exists: fjall stops at the first entry it cannot read, cuts the file there and opens. Damage in the middle so
+//! takes every later acknowledged batch with it, silently; and a last batch that is whole but for a hole inside makes
+//! fjall refuse to open for ever. Both are told apart here, before anything is changed.
+//!
+//! Format, all numbers little endian. A batch is `Start Item* End`; batches follow each other without a gap; the rest of
+//! the file, allocated ahead, is zero.
+//! - `Start`: tag 1, entries `u32`, sequence number `u64`
+//! - `Item`: tag 2, kind `u8` (0 value, 1 and 2 tombstones, 4 indirection), compression `u8` (0 none, 1 lz4), key space
+//!   `u64`, key bytes `u16`, value bytes `u32`, stored value bytes `u32`, key, stored value
+//! - `Clear`: tag 4, key space `u64` (counted as an entry)
+//! - `End`: tag 3, xxh3-64 of all bytes between `Start` and `End`, then `FJL` and 3
+//!
+//! What it relies on: a batch is synced before the next one is written, so a crash harms the last batch only, and in
+//! whatever way (cut, holes, zeroes, reordered blocks). Hence: bad bytes with a valid batch behind them are damage.
+//! What it cannot tell: damage that hits exactly the last batch looks like a torn write. The acknowledged high-water mark
+//! (`high_water`) is there for that.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+const TAG_START: u8 = 1;
+const TAG_ITEM: u8 = 2;
+const TAG_END: u8 = 3;
+const TAG_CLEAR: u8 = 4;
+const TRAILER: &[u8; 4] = b"FJL\x03";
+
+/// Sequence numbers grow from batch to batch, by at most this much: fjall takes some for itself, but a journal of 64 MiB has
+/// no room for more. The number is not under the batch's checksum; a damaged one is noticed by this. And what else looks
+/// like a batch behind bad bytes (one inside somebody's message text, say) is no witness.
+const SEQNO_STEP_MAX: u64 = 1 << 24;
+
+/// What stands behind the last batch that can be trusted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Nothing but zeroes, or nothing.
+    Clean,
+    /// Bytes of a batch that never was whole, and no whole batch behind them.
+    Torn,
+    /// Bytes that are no batch, and a whole batch behind them, at this offset.
+    Damaged { next_valid: usize },
+}
+
+/// What a journal holds. Offsets and lengths in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Scan {
+    /// Whole batches from the start without a gap.
+    pub batches: u64,
+    /// Sequence number of the first of them.
+    pub first_seqno: Option<u64>,
+    /// Sequence number of the last of them.
+    pub last_seqno: Option<u64>,
+    /// Where the last of them ends.
+    pub end: usize,
+    /// What stands behind `end`.
+    pub verdict: Verdict,
+}
+
+/// Reads a whole journal.
+pub fn scan(journal: &[u8]) -> Scan {
+    let mut found = Scan { batches: 0, first_seqno: None, last_seqno: None, end: 0, verdict: Verdict::Clean };
+    while let Some(batch) = parse_batch(journal, found.end).filter(|batch| is_next(found.last_seqno, batch.seqno)) {
+        found.batches += 1;
+        found.first_seqno = found.first_seqno.or(Some(batch.seqno));
+        found.last_seqno = Some(batch.seqno);
+        found.end = batch.end;
+    }
+    found.verdict = judge_rest(journal, found.end, found.last_seqno);
+    found
+}
+
+/// Where the last byte that is not zero ends, at or after `from`.
+pub fn written_end(journal: &[u8], from: usize) -> usize {
+    const ZEROES: [u8; 4096] = [0; 4096];
+    let mut rest = journal.get(from..).unwrap_or_default();
+    while let Some((before, block)) = rest.split_last_chunk::<{ ZEROES.len() }>() {
+        if *block != ZEROES {
+            break;
+        }
+        rest = before;
+    }
+    from + rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+}
+
+fn judge_rest(journal: &[u8], end: usize, last_seqno: Option<u64>) -> Verdict {
+    let written = written_end(journal, end);
+    if written == end {
+        return Verdict::Clean;
+    }
+    let mut at = end + 1;
+    while let Some(step) = journal.get(at..written).and_then(|rest| rest.iter().position(|byte| *byte == TAG_START)) {
+        at += step;
+        if parse_batch(journal, at).is_some_and(|batch| is_next(last_seqno, batch.seqno)) {
+            return Verdict::Damaged { next_valid: at };
+        }
+        at += 1;
+    }
+    Verdict::Torn
+}
+
+fn is_next(last: Option<u64>, seqno: u64) -> bool {
+    last.is_none_or(|last| seqno > last && seqno - last <= SEQNO_STEP_MAX)
+}
+
+struct Batch {
+    seqno: u64,
+    end: usize,
+}
+
+fn parse_batch(journal: &[u8], at: usize) -> Option<Batch> {
+    let mut cursor = Cursor { bytes: journal, at };
+    if cursor.u8()? != TAG_START {
+        return None;
+    }
+    let entries = cursor.u32()?;
+    let seqno = cursor.u64()?;
+    let body_start = cursor.at;
+    for _ in 0..entries {
+        cursor.skip_entry()?;
+    }
+    let body = journal.get(body_start..cursor.at)?;
+    if cursor.u8()? != TAG_END {
+        return None;
+    }
+    let checksum = cursor.u64()?;
+    if cursor.take(TRAILER.len())? != TRAILER {
+        return None;
+    }
+    (xxh3_64(body) == checksum).then_some(Batch { seqno, end: cursor.at })
+}
+
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let end = self.at.checked_add(count)?;
+        let taken = self.bytes.get(self.at..end)?;
+        self.at = end;
+        Some(taken)
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.take(1)?.first().copied()
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        Some(u16::from_le_bytes(self.take(2)?.try_into().ok()?))
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
+    }
+
+    fn skip_entry(&mut self) -> Option<()> {
+        match self.u8()? {
+            TAG_CLEAR => self.take(8).map(|_| ()),
+            TAG_ITEM => {
+                let kind = self.u8()?;
+                let compression = self.u8()?;
+                if !matches!(kind, 0 | 1 | 2 | 4) || compression > 1 {
+                    return None;
+                }
+                self.take(8)?;
+                let key_bytes = self.u16()?;
+                let value_bytes = self.u32()?;
+                let stored_bytes = self.u32()?;
+                if compression == 0 && value_bytes != stored_bytes {
+                    return None;
+                }
+                self.take(usize::from(key_bytes))?;
+                self.take(usize::try_from(stored_bytes).ok()?).map(|_| ())
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(seqno: u64, entries: &[(&[u8], &[u8])]) -> Vec<u8> {
+        let mut body = Vec::new();
+        for (key, value) in entries {
+            body.extend_from_slice(&[TAG_ITEM, 0, 0]);
+            body.extend_from_slice(&7_u64.to_le_bytes());
+            body.extend_from_slice(&(key.len() as u16).to_le_bytes());
+            body.extend_from_slice(&(value.len() as u32).to_le_bytes());
+            body.extend_from_slice(&(value.len() as u32).to_le_bytes());
+            body.extend_from_slice(key);
+            body.extend_from_slice(value);
+        }
+        enclose(seqno, entries.len() as u32, &body)
+    }
+
+    fn enclose(seqno: u64, entries: u32, body: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![TAG_START];
+        bytes.extend_from_slice(&entries.to_le_bytes());
+        bytes.extend_from_slice(&seqno.to_le_bytes());
+        bytes.extend_from_slice(body);
+        bytes.push(TAG_END);
+        bytes.extend_from_slice(&xxh3_64(body).to_le_bytes());
+        bytes.extend_from_slice(TRAILER);
+        bytes
+    }
+
+    fn three() -> (Vec<u8>, Vec<usize>) {
+        let mut journal = Vec::new();
+        let mut ends = vec![0];
+        for seqno in [3, 4, 9] {
+            journal.extend(batch(seqno, &[(b"key", &[seqno as u8; 700]), (b"other", b"")]));
+            ends.push(journal.len());
+        }
+        (journal, ends)
+    }
+
+    fn expect(batches: u64, last: Option<u64>, end: usize, verdict: Verdict) -> Scan {
+        Scan { batches, first_seqno: last.map(|_| 3), last_seqno: last, end, verdict }
+    }
+
+    #[test]
+    fn whole_journals_are_clean_with_and_without_a_zero_tail() {
+        let (mut journal, ends) = three();
+        assert_eq!(scan(&journal), expect(3, Some(9), ends[3], Verdict::Clean));
+        journal.resize(journal.len() + 4096, 0);
+        assert_eq!(scan(&journal), expect(3, Some(9), ends[3], Verdict::Clean));
+        assert_eq!(scan(&[]), expect(0, None, 0, Verdict::Clean));
+        assert_eq!(scan(&[0; 64]), expect(0, None, 0, Verdict::Clean));
+        let mut clear = vec![TAG_CLEAR];
+        clear.extend_from_slice(&1_u64.to_le_bytes());
+        let cleared = enclose(3, 1, &clear);
+        assert_eq!(scan(&cleared), expect(1, Some(3), cleared.len(), Verdict::Clean));
+    }
+
+    #[test]
+    fn a_cut_at_any_byte_is_torn_at_the_last_whole_batch() {
+        let (journal, ends) = three();
+        let seqnos = [None, Some(3), Some(4), Some(9)];
+        for cut in 0..journal.len() {
+            let whole = ends.iter().rposition(|end| *end <= cut).unwrap();
+            let verdict = if ends[whole] == cut { Verdict::Clean } else { Verdict::Torn };
+            let wanted = expect(whole as u64, seqnos[whole], ends[whole], verdict);
+            assert_eq!(scan(&journal[..cut]), wanted, "cut at {cut}");
+            let mut padded = journal[..cut].to_vec();
+            padded.resize(cut + 600, 0);
+            assert_eq!(scan(&padded), wanted, "cut at {cut}, then zeroes");
+        }
+    }
+
+    #[test]
+    fn a_flip_in_the_last_batch_is_torn_and_before_it_damage() {
+        let (journal, ends) = three();
+        for at in 0..journal.len() {
+            let batch = ends.iter().rposition(|end| *end <= at).unwrap();
+            // The sequence number is not under the checksum: it is noticed when it leaves the order of its neighbours.
+            let is_seqno = (5..13).contains(&(at - ends[batch]));
+            if is_seqno && (batch == 0 || at - ends[batch] < 9) {
+                continue;
+            }
+            let mut flipped = journal.clone();
+            flipped[at] ^= 0x40;
+            let found = scan(&flipped);
+            assert_eq!(found.end, ends[batch], "flip at {at}");
+            let verdict = match ends.get(batch + 1) {
+                Some(next) if *next < journal.len() => Verdict::Damaged { next_valid: *next },
+                _ => Verdict::Torn,
+            };
+            assert_eq!(found.verdict, verdict, "flip at {at}");
+        }
+    }
+
+    #[test]
+    fn a_hole_in_the_last_batch_is_torn() {
+        let (journal, ends) = three();
+        for from in (ends[2]..journal.len() - 1).step_by(64) {
+            let mut holed = journal.clone();
+            let to = (from + 64).min(journal.len());
+            holed[from..to].fill(0);
+            assert_eq!(scan(&holed), expect(2, Some(4), ends[2], Verdict::Torn), "hole at {from}");
+        }
+    }
+
+    #[test]
+    fn a_batch_inside_a_torn_value_is_no_witness_unless_its_number_fits() {
+        let inner = batch(1 << 60, &[(b"key", b"value")]);
+        let mut journal = batch(3, &[(b"key", b"value")]);
+        let end = journal.len();
+        let outer = batch(4, &[(b"key", &inner)]);
+        journal.extend_from_slice(&outer[..outer.len() - 1]);
+        assert_eq!(scan(&journal), expect(1, Some(3), end, Verdict::Torn));
+    }
+
+    #[test]
+    fn absurd_lengths_do_not_overrun() {
+        for entries in [1, u32::MAX] {
+            let mut journal = vec![TAG_START];
+            journal.extend_from_slice(&entries.to_le_bytes());
+            journal.extend_from_slice(&3_u64.to_le_bytes());
+            journal.extend_from_slice(&[TAG_ITEM, 0, 1]);
+            journal.extend_from_slice(&[0xff; 18]);
+            assert_eq!(scan(&journal).verdict, Verdict::Torn);
+        }
+    }
+
+    #[test]
+    fn the_written_end_is_behind_the_last_byte_that_is_not_zero() {
+        assert_eq!(written_end(&[1, 0, 2, 0], 0), 3);
+        assert_eq!(written_end(&[1, 0, 0, 0], 1), 1);
+        let mut long = vec![0; 20_000];
+        assert_eq!(written_end(&long, 3), 3);
+        for at in [0, 3617, 4095, 4096, 15_903, 15_904, 19_999] {
+            long[at] = 9;
+            assert_eq!(written_end(&long, 0), at + 1);
+        }
+        assert_eq!(written_end(&[], 5), 5);
+    }
+}

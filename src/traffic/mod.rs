@@ -1,0 +1,280 @@
+//! The vocabulary between shards and links: who asks, who permits, who hands over, who answers. Values only; both sides
+//! live on higher floors, and the mesh carries these in batches from core to core.
+//!
+//! Invariants that both sides keep:
+//! 1. A link never holds more messages of a shard than it granted.
+//! 2. A shard hands a message over only after its attempt is durable.
+//! 3. Each part that was handed over gets exactly one [`Outcome`] from the link, however the attempt ends.
+//! 4. A link answers a receipt to the carrier only after a shard said [`Verdict::Kept`], which it says only once that
+//!    is durable.
+
+use std::sync::Arc;
+
+use crate::model::{Address, Class, GroupId, Head, LinkId, Mono, ShardId, Wall};
+use crate::smpp::receipt::ReceiptState;
+
+/// From a shard to a link.
+#[derive(Clone, Debug)]
+pub enum ToLink {
+    /// What waits for this link.
+    Demand(Demand),
+    /// Messages whose attempt is durable, with the grant they use up.
+    Submits(SubmitBatch),
+    /// What became of receipts.
+    Verdicts(VerdictBatch),
+}
+
+/// From a link to a shard.
+#[derive(Clone, Debug)]
+pub enum ToShard {
+    /// Places in the link's prepared queue.
+    Grant(Grant),
+    /// What the carrier said, or did not say, to parts.
+    Outcomes(OutcomeBatch),
+    /// Receipts for recipients of this shard.
+    Receipts(ReceiptBatch),
+}
+
+/// How many messages of each class wait at `shard` for this link. Absolute: replaces what was said before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// Who asks.
+    pub shard: ShardId,
+    /// Messages ready, by [`Class::index`].
+    pub waiting: [u32; Class::COUNT],
+}
+
+/// Places for messages of one class. The shard uses them at once or gives them back in its next [`SubmitBatch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Who grants.
+    pub link: LinkId,
+    /// For messages of this class.
+    pub class: Class,
+    /// How many messages.
+    pub messages: u32,
+}
+
+/// Messages of one class handed over under a grant.
+#[derive(Clone, Debug)]
+pub struct SubmitBatch {
+    /// Who hands over.
+    pub shard: ShardId,
+    /// Class of the grant.
+    pub class: Class,
+    /// The messages, in the order in which they shall leave.
+    pub submits: Vec<Submit>,
+    /// Places of the grant that found no message.
+    pub unused: u32,
+}
+
+/// One message whose attempt is durable.
+#[derive(Clone, Debug)]
+pub struct Submit {
+    /// Its address in its shard.
+    pub address: Address,
+    /// Which attempt this is, from 1; wraps never (retries end before).
+    pub attempt: u8,
+    /// Reference shared by all parts of this message, kept across attempts at one carrier.
+    pub reference: u16,
+    /// Its fixed part.
+    pub head: Head,
+    /// The arena that `head.content_at` points into.
+    pub arena: Arc<Vec<u8>>,
+    /// Parts already answered by this carrier in an earlier attempt; `None` = send all.
+    pub answered: Option<Box<PartSet>>,
+}
+
+/// A set of part numbers 1..=255.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartSet([u64; 4]);
+
+impl PartSet {
+    /// Adds a part; true if it was not there.
+    pub fn insert(&mut self, part: u8) -> bool {
+        let (word, bit) = (usize::from(part / 64), 1 << (part % 64));
+        let fresh = self.0[word] & bit == 0;
+        self.0[word] |= bit;
+        fresh
+    }
+
+    /// Whether the part is in it.
+    pub const fn contains(&self, part: u8) -> bool {
+        self.0[(part / 64) as usize] & (1 << (part % 64)) != 0
+    }
+
+    /// How many parts are in it.
+    pub fn len(&self) -> u32 {
+        self.0.iter().map(|word| word.count_ones()).sum()
+    }
+
+    /// No part is in it.
+    pub fn is_empty(&self) -> bool {
+        self.0 == [0; 4]
+    }
+}
+
+/// A run of octets in the arena of the batch that holds it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// First octet.
+    pub at: u32,
+    /// How many.
+    pub len: u16,
+}
+
+impl Span {
+    /// Appends `bytes` to `arena` (cut at 65,535 octets) and remembers where.
+    pub fn append(arena: &mut Vec<u8>, bytes: &[u8]) -> Self {
+        let bytes = &bytes[..bytes.len().min(usize::from(u16::MAX))];
+        let at = arena.len() as u32;
+        arena.extend_from_slice(bytes);
+        Self { at, len: bytes.len() as u16 }
+    }
+
+    /// The octets; empty if the span does not belong to this arena.
+    pub fn of(self, arena: &[u8]) -> &[u8] {
+        let at = self.at as usize;
+        arena.get(at..at + usize::from(self.len)).unwrap_or_default()
+    }
+}
+
+/// Outcomes of parts, gathered over one turn of a link.
+#[derive(Clone, Debug, Default)]
+pub struct OutcomeBatch {
+    /// Whose carrier it was.
+    pub link: LinkId,
+    /// Receipts of this carrier are matched within this group.
+    pub group: GroupId,
+    /// One for each part.
+    pub outcomes: Vec<Outcome>,
+    /// Carrier message ids.
+    pub arena: Vec<u8>,
+}
+
+/// What became of one part of one attempt. A message that never became parts counts as part 1 of 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The message.
+    pub address: Address,
+    /// The attempt that this belongs to; an outcome of an older one is void.
+    pub attempt: u8,
+    /// Part number, from 1.
+    pub part: u8,
+    /// Parts of this message at this carrier.
+    pub parts: u8,
+    /// What the carrier did.
+    pub answer: Answer,
+    /// When the submit was written (accept→submit latency); 0 if never.
+    pub written_at: Mono,
+}
+
+/// How a part's attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Taken under this message id (raw, in the batch's arena; may be empty).
+    Accepted(Span),
+    /// Refused with this SMPP command status.
+    Refused(u32),
+    /// Not a single octet left: it consumed no attempt.
+    NotWritten(NotWritten),
+    /// Written, in whole or in part, and never answered.
+    Unanswered(Unanswered),
+    /// The content cannot be coded for this carrier.
+    Unencodable,
+}
+
+/// Why a part was never written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum NotWritten {
+    /// The link lost its last bind, or was paused.
+    LinkDown = 1,
+    /// Its time ran out in the prepared queue.
+    Expired = 2,
+    /// Another part of the same message was refused.
+    SiblingRefused = 3,
+    /// The daemon drains.
+    Drained = 4,
+    /// The connection went before its octets did.
+    ConnectionLost = 5,
+}
+
+/// Why nobody knows whether the carrier has a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Unanswered {
+    /// The connection went.
+    ConnectionLost = 1,
+    /// No response within the response time.
+    ResponseTimeout = 2,
+    /// The daemon stopped before the answer.
+    Stopped = 3,
+    /// The daemon crashed; found at the next start.
+    Crashed = 4,
+}
+
+/// Receipts for one shard, gathered over one turn of a link.
+#[derive(Clone, Debug, Default)]
+pub struct ReceiptBatch {
+    /// Where they came in.
+    pub link: LinkId,
+    /// The carrier group whose ids these are.
+    pub group: GroupId,
+    /// The receipts.
+    pub receipts: Vec<ReceiptIn>,
+    /// Raw ids and texts.
+    pub arena: Vec<u8>,
+}
+
+/// A link's own handle for a `deliver_sm` that waits for its response.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReceiptToken(pub u64);
+
+/// One receipt (or, with `state` none, a message from a handset) on its way to the shard that can use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceiptIn {
+    /// To be quoted in the verdict.
+    pub token: ReceiptToken,
+    /// What the shard shall do if it does not know the id.
+    pub if_unknown: IfUnknown,
+    /// The address the receipt came from, which should be our recipient; 0 if it has no shape of a number.
+    pub recipient: u64,
+    /// The carrier's message id, raw; empty if it had none.
+    pub id: Span,
+    /// What it says; `None`: no receipt but a message from a handset, whose octets are `text`.
+    pub state: Option<ReceiptState>,
+    /// Error code as the carrier wrote it, as far as it is a number; 0 otherwise.
+    pub error: u32,
+    /// When it came in.
+    pub at: Wall,
+    /// The whole short message, for parking and for the inbox.
+    pub text: Span,
+}
+
+/// What a shard does with a receipt whose id it does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfUnknown {
+    /// Say so: the link asks the other shards.
+    Tell,
+    /// Keep it durably until its message id turns up, 72 h at most.
+    Park,
+}
+
+/// What became of receipts, after the commit that holds them.
+#[derive(Clone, Debug, Default)]
+pub struct VerdictBatch {
+    /// Who says so.
+    pub shard: ShardId,
+    /// By token.
+    pub verdicts: Vec<(ReceiptToken, Verdict)>,
+}
+
+/// A shard's word on a receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Durable: answer the carrier.
+    Kept,
+    /// Not one of mine: ask another.
+    Unknown,
+}
