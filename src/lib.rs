@@ -2,11 +2,16 @@
 //! pace that the carrier permits. The floors and rooms are in `docs/ARCHITECTURE.md`; a room imports only lower floors.
 
 pub mod admission;
+pub mod config;
 pub mod delivery;
+pub mod limit;
+pub mod link;
+pub mod mesh;
 pub mod model;
 pub mod queue;
 pub mod routing;
 pub mod shard;
+pub mod sim;
 pub mod smpp;
 pub mod store;
 pub mod traffic;

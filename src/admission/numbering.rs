@@ -180,8 +180,12 @@ impl Numbering {
         if let Some(home) = self.home.filter(|_| !plus) {
             return self.dialled(number, digits, home);
         }
-        let with_00 = !plus && digits > 2 && number < POWERS[digits - 2];
-        self.international(number, if with_00 { digits - 2 } else { digits })
+        match digits - count_digits(number) {
+            0 => self.international(number, digits),
+            2 if !plus => self.international(number, digits - 2),
+            _ if plus => Err(NumberError::UnknownCountryCode(0)),
+            _ => Err(NumberError::NotInternational),
+        }
     }
 
     /// Whether the number belongs to one of these countries (ISO 3166).
@@ -203,8 +207,8 @@ impl Numbering {
             ..PhoneNumber::default()
         };
         match self.library.get_region_for_number(&split) {
-            Ok(Some(region)) => countries.iter().any(|country| *country == *region.as_region_str()),
-            Ok(None) | Err(_) => is_main(),
+            Some(region) => countries.iter().any(|country| country == region.as_region_str().as_str()),
+            None => is_main(),
         }
     }
 
@@ -282,9 +286,6 @@ const fn count_digits(number: u64) -> usize {
 
 /// The plan of a number, and how many digits stand after its code (at least one).
 fn check_front(number: u64, digits: usize) -> Result<(Plan, usize), NumberError> {
-    if number < POWERS[digits - 1] {
-        return Err(NumberError::NotInternational);
-    }
     if digits < Msisdn::DIGITS_MIN {
         return Err(match plan_of(number * POWERS[Msisdn::DIGITS_MIN - digits], Msisdn::DIGITS_MIN) {
             Some(plan) => wrong_length(plan, digits.saturating_sub(plan.code_digits())),

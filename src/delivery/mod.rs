@@ -8,5 +8,5 @@ pub mod view;
 
 pub use attempt::{Attempts, InDoubt, OpenAttempt, Progress};
 pub use event::{Event, EventKind};
-pub use policy::{Disposition, DoubtPolicy, ErrorAction, RetryPolicy};
+pub use policy::{Backoff, Disposition, DoubtPolicy, Refused, RetryPolicy};
 pub use view::{MessageView, TimelineEntry, view};

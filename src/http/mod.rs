@@ -7,10 +7,12 @@
 
 pub mod api;
 pub mod auth;
+mod base64;
 pub mod board;
 pub mod body;
 pub mod door;
 pub mod ingest;
+pub mod items;
 pub mod json;
 pub mod keys;
 pub mod limits;

@@ -214,6 +214,8 @@ impl Flaw {
 pub struct Problem {
     /// Which.
     pub code: Code,
+    /// HTTP status: the code's, except where a request is the sum of its lines.
+    pub status: u16,
     /// What is wrong with this very request; for people.
     pub detail: String,
     /// The items that failed, by index.
@@ -227,8 +229,9 @@ pub struct Problem {
 impl Problem {
     /// A problem without items. What is worth trying again is so in a second, unless said otherwise.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        let retry_after_s = u32::from(matches!(code.status(), 429 | 503));
-        Self { code, detail: detail.into(), items: Vec::new(), retry_after_s, allow: None }
+        let status = code.status();
+        let retry_after_s = u32::from(matches!(status, 429 | 503));
+        Self { code, status, detail: detail.into(), items: Vec::new(), retry_after_s, allow: None }
     }
 
     /// A path that does not take the method.
@@ -247,9 +250,10 @@ impl Problem {
     pub fn write(&self, request_id: &str, out: &mut Vec<u8>) {
         let doc_url = self.code.doc_url();
         let mut object = Object::begin(out);
-        object.text("type", &doc_url).text("title", self.code.title()).number("status", self.code.status());
+        object.text("type", &doc_url).text("title", self.code.title()).number("status", self.status);
         object.text("detail", &self.detail).text("code", self.code.text());
-        object.truth("retryable", self.code.retryable()).text("request_id", request_id).text("doc_url", &doc_url);
+        let retryable = self.code.retryable() || matches!(self.status, 429 | 503);
+        object.truth("retryable", retryable).text("request_id", request_id).text("doc_url", &doc_url);
         if !self.items.is_empty() {
             object.list("errors", &self.items, |out, (index, flaw)| {
                 let mut item = Object::begin(out);
@@ -266,7 +270,7 @@ impl Problem {
         let mut body = Vec::with_capacity(512);
         self.write(request_id, &mut body);
         let mut answer = Response::new(ResponseBody::from(body));
-        *answer.status_mut() = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *answer.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.retry_after_s > 0 {

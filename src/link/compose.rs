@@ -71,7 +71,7 @@ impl Composer {
         segments.skip_to(wanted.number);
         let part = segments.next_into(&mut self.user_data).filter(|part| part.number == wanted.number);
         let part = part.ok_or(Unencodable)?;
-        self.write_tlvs(&part, content, options);
+        self.write_tlvs(&part, content, options).ok_or(Unencodable)?;
         let has_validity = options.validity && self.write_validity(head.expires_at, wanted.now);
         let digits = head.to.write_digits(&mut self.digits).as_bytes();
         let message = ShortMessage {
@@ -89,7 +89,8 @@ impl Composer {
         Ok((message, segments.position()))
     }
 
-    fn write_tlvs(&mut self, part: &Part, content: &Content<'_>, options: &Options) {
+    /// None if a value is longer than a parameter can be.
+    fn write_tlvs(&mut self, part: &Part, content: &Content<'_>, options: &Options) -> Option<()> {
         self.tlvs.clear();
         let mut writer = TlvWriter::new(&mut self.tlvs);
         if let Some(sar) = part.sar {
@@ -98,15 +99,14 @@ impl Composer {
             writer.u8(TlvTag::SAR_SEGMENT_SEQNUM, sar.number);
         }
         let own = Tlvs::new(content.tlvs);
-        for tlv in Tlvs::new(&options.tlvs).iter().flatten() {
-            if own.find(tlv.tag).is_none() {
-                writer.octets(tlv.tag, tlv.value);
-            }
+        for tlv in Tlvs::new(&options.tlvs).iter().flatten().filter(|tlv| own.find(tlv.tag).is_none()) {
+            writer.octets(tlv.tag, tlv.value).ok()?;
         }
         if part.in_payload {
-            writer.octets(TlvTag::MESSAGE_PAYLOAD, &self.user_data);
+            writer.octets(TlvTag::MESSAGE_PAYLOAD, &self.user_data).ok()?;
         }
         self.tlvs.extend_from_slice(content.tlvs);
+        Some(())
     }
 
     /// Relative, so that the carrier's clock does not matter, as far as that form reaches; then absolute.

@@ -85,7 +85,7 @@ impl FlowControl {
 
     /// Takes `parts`, all or none.
     pub fn take(&mut self, parts: u32, now: Mono) -> bool {
-        now >= self.pause_until && self.limit.take(parts, now)
+        parts == 0 || now >= self.pause_until && self.limit.take(parts, now)
     }
 
     /// When at least one part may leave.

@@ -103,8 +103,9 @@ impl Inquiries {
         });
         let slot = &mut self.slots[index as usize];
         let token = ReceiptToken(u64::from(slot.generation) << 32 | u64::from(index));
+        let nobody_to_ask = way.shards <= 1 || receipt.state.is_none() || id.is_empty();
         let (step, ask) = match way.first {
-            _ if way.shards <= 1 || receipt.state.is_none() => (Step::Park, Ask::One(way.home, IfUnknown::Park)),
+            _ if nobody_to_ask => (Step::Park, Ask::One(way.home, IfUnknown::Park)),
             Some(first) if first != way.home => (Step::First, Ask::One(first, IfUnknown::Tell)),
             Some(_) | None => (Step::Home, Ask::One(way.home, IfUnknown::Tell)),
         };
@@ -143,11 +144,6 @@ impl Inquiries {
             }
             Verdict::Unknown => inquiry.go_on(),
         }
-    }
-
-    /// Inquiries that wait.
-    pub fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
     }
 
     fn slot(&self, token: ReceiptToken) -> Option<&Slot> {

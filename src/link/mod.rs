@@ -166,7 +166,7 @@ impl Link {
 
     /// Whether a drain is complete: nothing held, every connection gone.
     pub fn is_drained(&self) -> bool {
-        self.draining && self.prepared.len() == 0 && self.legs.iter().all(|leg| leg.state == leg::LegState::Resting)
+        self.draining && self.prepared.is_empty() && self.legs.iter().all(|leg| leg.state == leg::LegState::Resting)
     }
 
     /// Why messages cannot be sent at present, as their shards are told; `None` if they can.
@@ -199,7 +199,7 @@ impl Link {
         let room = Room {
             bound: self.prepared_max(),
             slots: self.free_slots(),
-            tokens: self.flow.allowance(now.mono),
+            tokens: self.tokens(now),
             bulk_prepared,
             urgent_prepared,
         };
@@ -215,9 +215,14 @@ impl Link {
         if self.obstacle().is_some() {
             return 0;
         }
-        let ready = self.legs.iter().filter(|leg| leg.ready).count();
-        let window = u32::try_from(ready).unwrap_or(u32::MAX).saturating_mul(self.options.window.max(1));
-        let pace = self.flow.allowed().map_or(u32::MAX, |rate| (rate / 4).max(1));
+        let ready = self.legs.iter().filter(|leg| leg.ready).count() as u32;
+        let window = ready.saturating_mul(self.options.window.max(1));
+        let bind_rates = self.options.bind_rate_parts_per_s.map(|rate| rate.saturating_mul(ready));
+        let rate = self.flow.allowed().into_iter().chain(bind_rates).min();
+        let pace = rate.map_or(u32::MAX, |rate| (rate / 4).max(1));
         window.min(pace).min(self.breaker.in_flight_max())
     }
 }
+
+#[cfg(test)]
+mod tests;

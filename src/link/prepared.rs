@@ -50,7 +50,7 @@ struct Entry {
 struct Bench {
     own: [VecDeque<Index>; Class::COUNT],
     begun: [VecDeque<Index>; Class::COUNT],
-    /// The last message given out was a begun one: others between.
+    /// The last part given out was of a begun message: others between.
     went_on: [bool; Class::COUNT],
 }
 
@@ -127,9 +127,9 @@ impl Prepared {
         self.unsent
     }
 
-    /// Messages in the link's hands, those under way included.
-    pub const fn len(&self) -> u32 {
-        self.held
+    /// No message is in the link's hands, not even one under way.
+    pub const fn is_empty(&self) -> bool {
+        self.held == 0
     }
 
     /// Takes the next message for `bind` out of its queue; it must then be given to [`Self::put`] or
@@ -226,6 +226,7 @@ impl Prepared {
             (true, true) | (false, false) => {}
         }
         let Some(bench) = self.benches.get_mut(usize::from(bind)) else { return };
+        bench.went_on[class.index()] |= matches!(place, Place::Begun(_));
         let queue = match place {
             Place::Own(_) => &mut bench.own[class.index()],
             Place::Begun(_) => &mut bench.begun[class.index()],

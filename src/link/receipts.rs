@@ -6,7 +6,7 @@ use crate::smpp::pdu::{DataSm, ShortMessage};
 use crate::smpp::receipt::{NetworkError, Receipt, ReceiptSource, ReceiptState};
 use crate::smpp::receipt_id::id_hash;
 use crate::smpp::status::CommandStatus;
-use crate::smpp::tlv::{TlvTag, Tlvs};
+use crate::smpp::tlv::Tlvs;
 use crate::traffic::{IfUnknown, ReceiptIn, ReceiptToken, Span, VerdictBatch};
 
 use super::Link;
@@ -60,7 +60,7 @@ impl Link {
             text: delivered.text,
             receipted_message_id: delivered.tlvs.receipted_message_id(),
             message_state: delivered.tlvs.message_state(),
-            network_error_code: delivered.tlvs.find(TlvTag::NETWORK_ERROR_CODE).and_then(|code| code.try_into().ok()),
+            network_error_code: delivered.tlvs.network_error_code(),
         };
         let recipient = recipient_of(delivered.from);
         let mut receipt_in = ReceiptIn {

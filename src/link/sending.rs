@@ -68,6 +68,13 @@ impl Link {
         free.min(self.breaker.in_flight_max().saturating_sub(outstanding))
     }
 
+    /// Parts that the limits let go now: the link's own, and those of its connections together.
+    pub(super) fn tokens(&mut self, now: Now) -> u32 {
+        let legs = self.legs.iter_mut().filter(|leg| leg.ready);
+        let bind_limits = legs.map(|leg| leg.limit.as_mut().map_or(u32::MAX, |limit| limit.allowance(now.mono)));
+        bind_limits.fold(0, u32::saturating_add).min(self.flow.allowance(now.mono))
+    }
+
     /// Sends what may be sent.
     pub(super) fn pump(&mut self, now: Now) {
         self.wake_at = None;
@@ -77,7 +84,7 @@ impl Link {
             return;
         }
         self.flow.set_stalled(self.stalled_parts(now));
-        let tokens = self.flow.allowance(now.mono);
+        let tokens = self.tokens(now);
         let reserved = self.grants.urgent_expected();
         let mut budget = Budget { tokens, slots: self.free_slots(), reserved, sent: 0 };
         self.spend(&mut budget, now);

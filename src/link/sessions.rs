@@ -94,8 +94,9 @@ impl Link {
             Event::Bound { .. } => self.handle_bound(bind, now),
             Event::BindFailed { status } => self.handle_bind_failed(bind, status),
             Event::SubmitResp(answer) => self.handle_answer(bind, &answer, now),
-            Event::ResponseTimeout { token, fate, .. } => {
-                self.handle_end(token, self.end_of(fate, Unanswered::ResponseTimeout));
+            // Not `NotWritten`, whatever the fate: what a stalled socket has not taken yet, it may still take.
+            Event::ResponseTimeout { token, .. } => {
+                self.handle_end(token, End::Unanswered(Unanswered::ResponseTimeout));
                 self.lose(bind, SessionLoss::ResponseTimeout);
             }
             Event::Unresolved { token, fate, .. } => {

@@ -6,7 +6,7 @@ use crate::smpp::session::CloseReason;
 use super::breaker::BreakerState;
 use super::event::BindId;
 use super::leg::LegState;
-use super::{BindKind, Link};
+use super::{BindKind, Link, Options};
 
 /// Why a link sends, or does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,16 +175,16 @@ impl Link {
         &self.counters
     }
 
-    /// The carrier's name.
-    pub fn name(&self) -> &str {
-        &self.options.name
+    /// What it was told about its carrier.
+    pub const fn options(&self) -> &Options {
+        &self.options
     }
 
     /// What a connection carries: `None` for a transceiver, else whether it is the transmitter of its pair.
     pub fn transmits(&self, bind: BindId) -> Option<bool> {
         match self.options.bind {
             BindKind::Transceiver => None,
-            BindKind::Pair => Some(bind.0 % 2 == 0),
+            BindKind::Pair => Some(bind.0.is_multiple_of(2)),
         }
     }
 

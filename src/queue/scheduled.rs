@@ -228,9 +228,9 @@ mod tests {
         queue.insert(queue.tick_for(Wall(101)), 1, &[entry(1)]);
         queue.insert(queue.tick_for(Wall(55)), 2, &[entry(2), entry(3)]);
         assert_eq!(queue.next_at(), Some(Wall(60)));
-        assert_eq!(slots(&mut queue, 59), vec![]);
+        assert_eq!(slots(&mut queue, 59), Vec::<u16>::new());
         assert_eq!(slots(&mut queue, 60), vec![2, 3]);
-        assert_eq!(slots(&mut queue, 109), vec![]);
+        assert_eq!(slots(&mut queue, 109), Vec::<u16>::new());
         queue.insert(queue.tick_for(Wall(3)), 4, &[entry(4)]);
         assert_eq!(slots(&mut queue, 200), vec![4, 1], "late ones sort behind the head, not in front of it");
         assert_eq!((queue.waiting(), queue.next_at()), (0, None));

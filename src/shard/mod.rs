@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use crate::admission::KeyWindow;
 use crate::delivery::{Attempts, EventKind};
-use crate::model::{Address, Frame, LinkId, Mono, Now, Prng, ReplyTo, Wall};
+use crate::model::{Address, Frame, Lane, LinkId, Mono, Now, Prng, ReplyTo, Wall};
 use crate::queue::{InsertReason, Lanes, ScheduledQueue};
 use crate::store::{CommitSeq, Found, ReadRequest, Recovery, WriteBatch};
 use crate::traffic::{ToLink, ToShard};
@@ -125,7 +125,7 @@ impl Counters {
 /// How a shard stands, for people and metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// Waiting messages by class, ready or put off.
+    /// Messages ready, by class.
     pub waiting: [u64; crate::model::Class::COUNT],
     /// Entries put off.
     pub scheduled: u64,
@@ -309,15 +309,10 @@ impl Shard {
     /// How it stands.
     pub fn status(&self) -> Status {
         let mut waiting = [0; crate::model::Class::COUNT];
-        let mut oldest = None;
-        for (name, fifo) in self.lanes.iter() {
-            waiting[name.lane.class.index()] += fifo.waiting();
-            let at = fifo.peek().and_then(|(segment, slot)| segment.head(slot)).map(|head| head.accepted_at);
-            oldest = match (oldest, at) {
-                (Some(a), Some(b)) => Some(std::cmp::min::<Wall>(a, b)),
-                (a, b) => a.or(b),
-            };
+        for (lane, depth, _) in self.lanes() {
+            waiting[lane.class.index()] += depth;
         }
+        let oldest = self.lanes().filter_map(|(_, _, oldest)| oldest).min();
         Status {
             waiting,
             scheduled: self.scheduled.waiting(),
@@ -329,6 +324,21 @@ impl Shard {
             oldest,
             counters: self.counters,
         }
+    }
+
+    /// Lanes that hold ready messages: how many, and when the oldest that is in memory was accepted.
+    pub fn lanes(&self) -> impl Iterator<Item = (Lane, u64, Option<Wall>)> {
+        let mut lanes: BTreeMap<Lane, (u64, Option<Wall>)> = BTreeMap::new();
+        for (name, fifo) in self.lanes.iter().filter(|(_, fifo)| fifo.waiting() > 0) {
+            let oldest = fifo.peek().and_then(|(segment, slot)| segment.head(slot)).map(|head| head.accepted_at);
+            let (depth, known) = lanes.entry(name.lane).or_default();
+            *depth += fifo.waiting();
+            *known = match (*known, oldest) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        }
+        lanes.into_iter().map(|(lane, (depth, oldest))| (lane, depth, oldest))
     }
 
     /// The ledger: every attempt that nobody answered, in the order of addresses.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::delivery::{Disposition, DoubtPolicy, EventKind, InDoubt, OpenAttempt, attempt::Verdict};
-use crate::model::{Address, DeadLetterReason, Segment, Wall};
+use crate::delivery::{Disposition, DoubtPolicy, EventKind, InDoubt, OpenAttempt, Refused, attempt::Verdict};
+use crate::model::{Address, DeadLetterReason, Head, Segment, Wall};
 use crate::queue::{DueEntry, InsertReason};
 use crate::traffic::{Answer, NotWritten, Outcome, OutcomeBatch, Unanswered};
 
@@ -44,7 +44,7 @@ impl Shard {
         match open.verdict {
             Verdict::Accepted => {
                 self.counters.submitted += 1;
-                self.counters.accept_to_submit_ms += accept_to_submit_ms(&open, address, self.now.wall);
+                self.counters.accept_to_submit_ms += self.accept_to_submit_us(&open, outcome) / 1_000;
                 self.gathering.event(address, EventKind::Submitted, u32::from(outcome.parts));
                 if !wants_receipt {
                     self.attempts.progress.remove(&address);
@@ -68,8 +68,8 @@ impl Shard {
 
     fn refused(&mut self, address: Address, open: &OpenAttempt, status: u32) {
         let expires_at = head_of(open, address).map_or(Wall(u64::MAX), |head| head.expires_at);
-        let retry = self.options.retry;
-        match retry.after_refusal(status, open.attempt, self.now.wall, expires_at, &mut self.chance) {
+        let refused = Refused { carrier: open.carrier, status, attempt: open.attempt };
+        match self.options.retry.after_refusal(refused, self.now.wall, expires_at, &mut self.chance) {
             Disposition::RetryAt(at) => {
                 self.counters.retried += 1;
                 self.gathering.event(address, EventKind::Refused, status);
@@ -118,6 +118,14 @@ impl Shard {
         self.gathering.returned(doubt.lane, address, None);
     }
 
+    /// From acceptance, or the time asked for, until the part that was answered last was written. 0 for an attempt that
+    /// was found at a start.
+    fn accept_to_submit_us(&self, open: &OpenAttempt, outcome: &Outcome) -> u64 {
+        let answered_in_us = self.now.mono.since(outcome.written_at) / 1_000;
+        let since = |head: &Head| self.now.wall.since(head.accepted_at.max(head.send_at)) * 1_000;
+        head_of(open, outcome.address).map_or(0, |head| since(head).saturating_sub(answered_in_us))
+    }
+
     pub(super) fn die(&mut self, address: Address, reason: DeadLetterReason) {
         self.finish(address, EventKind::Dead, reason as u32);
     }
@@ -138,10 +146,6 @@ impl Shard {
     }
 }
 
-fn head_of(open: &OpenAttempt, address: Address) -> Option<&crate::model::Head> {
+fn head_of(open: &OpenAttempt, address: Address) -> Option<&Head> {
     open.segment.as_ref().and_then(|segment: &Arc<Segment>| segment.head(address.slot()))
-}
-
-fn accept_to_submit_ms(open: &OpenAttempt, address: Address, now: Wall) -> u64 {
-    head_of(open, address).map_or(0, |head| now.since(head.accepted_at.max(head.send_at)))
 }

@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(Header::cut(&[0, b'x']), (Header::NONE, &b"x"[..]));
         assert_eq!(
             Header::cut(&[200, 0, 3, 7]).1,
-            &[][..],
+            &[0_u8; 0][..],
             "a length past the end takes all"
         );
         assert_eq!(concatenation(&[5, 0, 9, 7, 2, 1]), None, "an element past the end");

@@ -25,6 +25,10 @@ use bytes::Bytes;
 /// A key space: keys of different spaces never meet, one batch may write to several.
 ///
 /// The number is not on disk (the name is); it only orders spaces in memory.
+///
+/// Keys of `Segment`, `Event`, `Receipt` and `Dedup` only grow: tables then move down whole, and each byte is written twice, to
+/// the journal and to one table. One single key that sorts behind all others makes every compaction rewrite the space:
+/// 2.8 times the bytes and commits that waited 1.3 s, measured with 2 GB.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Space {
@@ -106,7 +110,12 @@ pub enum RunFamily {
 
 impl RunFamily {
     /// Every family, in the order of its number.
-    pub const ALL: [RunFamily; 4] = [RunFamily::Receipt, RunFamily::Dedup, RunFamily::Cap, RunFamily::Audience];
+    pub const ALL: [RunFamily; 4] = [
+        RunFamily::Receipt,
+        RunFamily::Dedup,
+        RunFamily::Cap,
+        RunFamily::Audience,
+    ];
 
     /// The name on disk. Part of the format, as [`Space::name`].
     pub const fn name(self) -> &'static str {
@@ -143,7 +152,11 @@ impl Op {
             Op::Put { space, key, value } => {
                 check_key(key)?;
                 if value.len() > VALUE_BYTES_MAX {
-                    return Err(StoreError::Misuse(format!("a value of {} bytes for {}", value.len(), space.name())));
+                    return Err(StoreError::Misuse(format!(
+                        "a value of {} bytes for {}",
+                        value.len(),
+                        space.name()
+                    )));
                 }
                 Ok(())
             }
@@ -227,7 +240,8 @@ pub trait Reader: Clone + Send + Sync {
     /// it visited. Begin at a cursor, never at the empty key of a space that is dropped by range.
     fn range(&self, space: Space, from: &[u8], to: &[u8], limit: usize, visit: Visit<'_>) -> Result<usize, StoreError>;
 
-    /// The entry with the greatest key below `below` (exclusive).
+    /// The entry with the greatest key below `below` (exclusive). Steps over deleted entries one by one, so not for a space
+    /// whose end is deleted much.
     fn last(&self, space: Space, below: &[u8]) -> Result<Option<(Bytes, Bytes)>, StoreError>;
 
     /// The run numbers of a family, ascending. A run is listed from the return of its write to its deletion.

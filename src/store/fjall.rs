@@ -22,9 +22,7 @@ use bytes::Bytes;
 use fjall::config::{BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry};
 use fjall::{CompressionType, Database, Iter, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable};
 
-use super::backend::{
-    Backend, Fill, Maintainer, Op, Reader, RunFamily, RunId, Space, StoreError, Visit,
-};
+use super::backend::{Backend, Fill, Maintainer, Op, Reader, RunFamily, RunId, Space, StoreError, Visit};
 use super::fjall_journals::{self, Journals};
 use super::fjall_ranges;
 use super::run;
@@ -43,12 +41,19 @@ const SPACES: usize = Space::ALL.len();
 pub struct FjallOptions {
     /// Block cache, bytes.
     pub cache_bytes: u64,
+    /// How many table files are kept open.
+    pub open_files_max: usize,
 }
 
 impl FjallOptions {
-    /// The share of one of `stores` in the 64 MiB that a process may use, but no less than 4 MiB.
+    /// The share of one of `stores` in what a process may use: 64 MiB of cache (but no less than 4 MiB each), and 512 open
+    /// files (no less than 32 each), so that sockets have the rest of the usual 1,024.
     pub fn shared_by(stores: usize) -> FjallOptions {
-        FjallOptions { cache_bytes: ((64 << 20) / stores.max(1) as u64).max(4 << 20) }
+        let stores = stores.max(1);
+        FjallOptions {
+            cache_bytes: ((64 << 20) / stores as u64).max(4 << 20),
+            open_files_max: (512 / stores).max(32),
+        }
     }
 }
 
@@ -63,7 +68,7 @@ pub struct Opened {
 
 /// The writing handle; see [`Backend`].
 pub struct FjallStore {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// The reading handle; see [`Reader`].
@@ -77,9 +82,9 @@ pub struct FjallMaintainer {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    db: Database,
-    spaces: [Keyspace; SPACES],
+pub(super) struct Shared {
+    pub(super) db: Database,
+    pub(super) spaces: [Keyspace; SPACES],
     /// By number of the space: the sequence number of its last write, 0 for none.
     written: [AtomicU64; SPACES],
     /// The runs that are probed. Written by the maintainer only.
@@ -97,20 +102,29 @@ impl FjallStore {
         let unreadable = |error: fjall::Error| StoreError::Damaged(format!("{}: {error}", shard.display()));
         let db = Database::builder(shard)
             .cache_size(options.cache_bytes)
+            .max_cached_files(Some(options.open_files_max))
             .max_journaling_size(JOURNAL_BYTES_MAX)
             .journal_compression(CompressionType::None)
             .manual_journal_persist(true)
             .worker_threads(1)
             .open()
             .map_err(unreadable)?;
+        fjall_ranges::skip_seqnos(&db);
         let mut spaces = Vec::with_capacity(SPACES);
         for space in Space::ALL {
             spaces.push(db.keyspace(space.name(), || space_options(space)).map_err(unreadable)?);
         }
-        let spaces: [Keyspace; SPACES] =
-            spaces.try_into().map_err(|_| StoreError::Misuse("the number of spaces is not itself".to_owned()))?;
+        let spaces: [Keyspace; SPACES] = spaces
+            .try_into()
+            .map_err(|_| StoreError::Misuse("the number of spaces is not itself".to_owned()))?;
         let written = std::array::from_fn(|at| AtomicU64::new(fjall_ranges::highest_seqno(&spaces[at]).unwrap_or(0)));
-        let shared = Arc::new(Shared { db, spaces, written, runs: RwLock::default() });
+        let shared = Arc::new(Shared {
+            db,
+            spaces,
+            written,
+            runs: RwLock::default(),
+        });
+        shared.put_marker(Space::Meta).map_err(failed)?;
         let runs_deleted = shared.recover_runs()?;
         Ok((FjallStore { shared }, Opened { journals, runs_deleted }))
     }
@@ -131,8 +145,8 @@ impl Backend for FjallStore {
         }
         ops.iter().try_for_each(Op::check)?;
         let mut is_touched = [false; SPACES];
-        let mut batch = OwnedWriteBatch::with_capacity(self.shared.db.clone(), ops.len())
-            .durability(Some(PersistMode::SyncData));
+        let mut batch =
+            OwnedWriteBatch::with_capacity(self.shared.db.clone(), ops.len()).durability(Some(PersistMode::SyncData));
         for op in ops {
             let (Op::Put { space, .. } | Op::Delete { space, .. }) = op;
             is_touched[space as usize] = true;
@@ -147,11 +161,15 @@ impl Backend for FjallStore {
     }
 
     fn reader(&self) -> FjallReader {
-        FjallReader { shared: Arc::clone(&self.shared) }
+        FjallReader {
+            shared: Arc::clone(&self.shared),
+        }
     }
 
     fn maintainer(&self) -> FjallMaintainer {
-        FjallMaintainer { shared: Arc::clone(&self.shared) }
+        FjallMaintainer {
+            shared: Arc::clone(&self.shared),
+        }
     }
 
     fn disk_bytes(&self) -> u64 {
@@ -161,7 +179,12 @@ impl Backend for FjallStore {
 
 impl Reader for FjallReader {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let found = self.shared.db.snapshot().get(self.shared.space(space), key).map_err(unreadable)?;
+        let found = self
+            .shared
+            .db
+            .snapshot()
+            .get(self.shared.space(space), key)
+            .map_err(unreadable)?;
         Ok(found.map(|value| Bytes::copy_from_slice(&value)))
     }
 
@@ -169,11 +192,24 @@ impl Reader for FjallReader {
         if from >= to {
             return Ok(0);
         }
-        walk(self.shared.db.snapshot().range::<&[u8], _>(self.shared.space(space), from..to), limit, visit)
+        walk(
+            self.shared
+                .db
+                .snapshot()
+                .range::<&[u8], _>(self.shared.space(space), from..to),
+            limit,
+            visit,
+        )
     }
 
     fn last(&self, space: Space, below: &[u8]) -> Result<Option<(Bytes, Bytes)>, StoreError> {
-        for guard in self.shared.db.snapshot().range::<&[u8], _>(self.shared.space(space), ..below).rev() {
+        for guard in self
+            .shared
+            .db
+            .snapshot()
+            .range::<&[u8], _>(self.shared.space(space), ..below)
+            .rev()
+        {
             let (key, value) = guard.into_inner().map_err(unreadable)?;
             if *key != MARKER {
                 return Ok(Some((Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value))));
@@ -183,13 +219,20 @@ impl Reader for FjallReader {
     }
 
     fn runs(&self, family: RunFamily) -> Vec<u64> {
-        self.shared.read_runs().range((family, 0)..=(family, u64::MAX)).map(|((_, number), _)| *number).collect()
+        self.shared
+            .read_runs()
+            .range((family, 0)..=(family, u64::MAX))
+            .map(|((_, number), _)| *number)
+            .collect()
     }
 
     fn probe(&self, family: RunFamily, key: &[u8]) -> Result<Option<(u64, Bytes)>, StoreError> {
         let newest_first: Vec<(u64, Keyspace)> = {
             let runs = self.shared.read_runs();
-            runs.range((family, 0)..=(family, u64::MAX)).rev().map(|((_, number), run)| (*number, run.clone())).collect()
+            runs.range((family, 0)..=(family, u64::MAX))
+                .rev()
+                .map(|((_, number), run)| (*number, run.clone()))
+                .collect()
         };
         for (number, run) in newest_first {
             if let Some(value) = run.get(key).map_err(unreadable)? {
@@ -199,7 +242,14 @@ impl Reader for FjallReader {
         Ok(None)
     }
 
-    fn run_range(&self, run: RunId, from: &[u8], to: &[u8], limit: usize, visit: Visit<'_>) -> Result<usize, StoreError> {
+    fn run_range(
+        &self,
+        run: RunId,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+        visit: Visit<'_>,
+    ) -> Result<usize, StoreError> {
         let run = self.shared.read_runs().get(&run).cloned();
         match run {
             Some(run) if from < to => walk(run.range::<&[u8], _>(from..to), limit, visit),
@@ -233,7 +283,9 @@ impl Maintainer for FjallMaintainer {
 
     fn delete_run(&mut self, run: RunId) -> Result<(), StoreError> {
         let keyspace = self.shared.write_runs().remove(&run);
-        keyspace.map_or(Ok(()), |keyspace| self.shared.db.delete_keyspace(keyspace).map_err(failed))
+        keyspace.map_or(Ok(()), |keyspace| {
+            self.shared.db.delete_keyspace(keyspace).map_err(failed)
+        })
     }
 
     fn checkpoint(&mut self) -> Result<(), StoreError> {
@@ -242,7 +294,7 @@ impl Maintainer for FjallMaintainer {
 }
 
 impl Shared {
-    fn space(&self, space: Space) -> &Keyspace {
+    pub(super) fn space(&self, space: Space) -> &Keyspace {
         &self.spaces[space as usize]
     }
 
@@ -280,15 +332,20 @@ impl Shared {
                 && !fjall_ranges::is_flushing(keyspace)
                 && !fjall_ranges::is_persisted(keyspace, written);
             if needs_marker {
-                let mut batch = self.db.batch().durability(Some(PersistMode::SyncData));
-                batch.insert(keyspace, MARKER, []);
-                batch.commit().map_err(failed)?;
+                self.put_marker(space).map_err(failed)?;
             }
             if fjall_ranges::memtable_bytes(keyspace) > 0 {
                 fjall_ranges::rotate(keyspace).map_err(failed)?;
             }
         }
         Ok(())
+    }
+
+    /// Synced, as every batch is: the scanner relies on it.
+    fn put_marker(&self, space: Space) -> fjall::Result<()> {
+        let mut batch = self.db.batch().durability(Some(PersistMode::SyncData));
+        batch.insert(self.space(space), MARKER, []);
+        batch.commit()
     }
 
     fn recover_runs(&self) -> Result<Vec<RunId>, StoreError> {
@@ -300,7 +357,11 @@ impl Shared {
             registered.extend(run::parse_registration_key(key));
             ControlFlow::Continue(())
         };
-        walk(self.space(Space::Meta).range::<&[u8], _>(&from[..]..&to[..]), usize::MAX, visit)?;
+        walk(
+            self.space(Space::Meta).range::<&[u8], _>(&from[..]..&to[..]),
+            usize::MAX,
+            visit,
+        )?;
         let found = run::reconcile(present, registered)?;
         for id in &found.delete {
             let keyspace = self.db.keyspace(&run::name(*id), run_options).map_err(unreadable)?;
@@ -350,7 +411,9 @@ fn memtable_bytes_max(space: Space) -> u64 {
 }
 
 fn space_options(space: Space) -> KeyspaceCreateOptions {
-    let options = KeyspaceCreateOptions::default().manual_journal_persist(true).max_memtable_size(u64::MAX);
+    let options = KeyspaceCreateOptions::default()
+        .manual_journal_persist(true)
+        .max_memtable_size(u64::MAX);
     match space {
         // Values are compressed already, and a key that is asked for is there.
         Space::Segment | Space::Event | Space::Receipt | Space::Dedup | Space::State | Space::Due => options
@@ -388,7 +451,3 @@ impl std::fmt::Debug for FjallMaintainer {
         f.debug_struct("FjallMaintainer").finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-#[path = "fjall_tests.rs"]
-mod tests;

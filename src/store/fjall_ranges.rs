@@ -11,10 +11,22 @@
 //! - A table written by ingestion bypasses the journal and is synced before it is listed; the listing is one small file
 //!   renamed into place, so an interrupted ingestion leaves an empty key space, not half a run.
 
-use fjall::{AbstractTree, Keyspace};
+use fjall::{AbstractTree, Database, Keyspace};
 
 use super::backend::{Fill, StoreError};
 use super::run::Ordered;
+
+/// How far [`skip_seqnos`] skips: more than the worker and the maintainer can take between two commits, and few enough that
+/// 2^43 openings have room.
+const SEQNOS_SKIPPED: u64 = 1 << 20;
+
+/// To be called after each opening, before anything is made or written; and the first thing written must be an entry in a space
+/// that is never dropped. fjall goes on counting from the newest entry in any key space, but leaves out its own list of key
+/// spaces, which the making and deleting of runs moves ahead. An entry of that list written after the restart would then be
+/// older than what it replaces, and vanish: the next opening panics, or deletes the run.
+pub(super) fn skip_seqnos(db: &Database) {
+    db.supervisor.seqno.fetch_max(db.seqno() + SEQNOS_SKIPPED);
+}
 
 /// Frees what lies wholly in `from <= key < to`.
 ///
@@ -45,7 +57,10 @@ pub(super) fn highest_memtable_seqno(keyspace: &Keyspace) -> Option<u64> {
 
 /// Whether everything up to `seqno` that was written to this key space is in tables that still exist.
 pub(super) fn is_persisted(keyspace: &Keyspace, seqno: u64) -> bool {
-    keyspace.tree.get_highest_persisted_seqno().is_some_and(|persisted| persisted >= seqno)
+    keyspace
+        .tree
+        .get_highest_persisted_seqno()
+        .is_some_and(|persisted| persisted >= seqno)
 }
 
 /// Whether a sealed memtable waits to be written as a table.

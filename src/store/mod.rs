@@ -8,8 +8,6 @@ pub mod directory;
 pub mod fjall;
 mod fjall_journals;
 mod fjall_ranges;
-#[cfg(test)]
-mod fjall_tests;
 pub mod fold;
 pub mod high_water;
 pub mod key;

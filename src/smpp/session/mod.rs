@@ -318,6 +318,33 @@ impl<T: Copy> Core<T> {
         }
     }
 
+    /// Why we unbind, while the response to our unbind is awaited.
+    fn unbinding(&self) -> Option<CloseReason> {
+        match self.phase {
+            Phase::Unbinding { reason, .. } => Some(reason),
+            Phase::Open
+            | Phase::Deciding { .. }
+            | Phase::Binding { .. }
+            | Phase::Bound { .. }
+            | Phase::Draining { .. }
+            | Phase::Closing { .. }
+            | Phase::Closed => None,
+        }
+    }
+
+    /// The number of our bind or unbind request, while its response is awaited.
+    fn own_sequence(&self) -> Option<u32> {
+        match self.phase {
+            Phase::Binding { sequence, .. } | Phase::Unbinding { sequence, .. } => Some(sequence),
+            Phase::Open
+            | Phase::Deciding { .. }
+            | Phase::Bound { .. }
+            | Phase::Draining { .. }
+            | Phase::Closing { .. }
+            | Phase::Closed => None,
+        }
+    }
+
     fn become_bound(&mut self, mode: BindMode, now_ns: u64) {
         self.phase = Phase::Bound { mode };
         self.timers.stop(Timer::SessionInit);

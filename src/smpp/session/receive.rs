@@ -3,9 +3,9 @@
 //! Knows which PDU is welcome in which phase and role. One PDU, one event. Receipts and messages are taken on any bind
 //! of a client, whatever its mode: a carrier that delivers on a transmitter must not lose receipts by it.
 
-use super::super::decode::{DecodeError, decode};
+use super::super::decode::{DecodeError, Decoded, decode};
 use super::super::framer::{Frame, FramingError};
-use super::super::pdu::{BindMode, BindResp, CommandId, Header, MessageResp, Pdu, QuerySmResp};
+use super::super::pdu::{Bind, BindMode, BindResp, CommandId, Header, MessageResp, Pdu, QuerySmResp};
 use super::super::status::CommandStatus;
 use super::super::window::{Request, Settled};
 use super::{Answer, CloseReason, Core, Event, Phase, Role};
@@ -17,102 +17,58 @@ impl<T: Copy> Core<T> {
             id != CommandId::ENQUIRE_LINK && id != CommandId::ENQUIRE_LINK_RESP,
             now_ns,
         );
-        let decoded = match decode(frame) {
+        let Decoded { header, pdu, quirks } = match decode(frame) {
             Ok(decoded) => decoded,
             Err(error) => return self.malformed(error, now_ns),
         };
-        let (header, quirks) = (decoded.header, decoded.quirks);
         let sequence = header.sequence_number;
-        match decoded.pdu {
-            Pdu::SubmitSmResp(resp) => match self.settle(&header, Request::Submit, resp, now_ns) {
-                Some(answer) => Event::SubmitResp(answer),
-                None => Event::UnknownResponse {
-                    header,
-                    message_id: resp.message_id,
-                },
-            },
-            Pdu::DeliverSmResp(resp) => match self.settle(&header, Request::Deliver, resp, now_ns) {
-                Some(answer) => Event::DeliverResp(answer),
-                None => Event::UnknownResponse {
-                    header,
-                    message_id: resp.message_id,
-                },
-            },
-            Pdu::DataSmResp(resp) => match self.settle(&header, Request::Data, resp, now_ns) {
-                Some(answer) => Event::DataResp(answer),
-                None => Event::UnknownResponse {
-                    header,
-                    message_id: resp.message_id,
-                },
-            },
-            Pdu::QuerySmResp(found) => self.query_answered(&header, found, now_ns),
-            Pdu::SubmitSm(message) if self.role == Role::Server && self.client_may_submit() => {
-                self.unanswered_inbound += 1;
+        match pdu {
+            Pdu::SubmitSmResp(resp) => self.answered(header, Request::Submit, resp, now_ns),
+            Pdu::DeliverSmResp(resp) => self.answered(header, Request::Deliver, resp, now_ns),
+            Pdu::DataSmResp(resp) => self.answered(header, Request::Data, resp, now_ns),
+            Pdu::QuerySmResp(found) => self.query_answered(header, found, now_ns),
+            Pdu::BindResp(_, resp) => self.bind_answered(header, resp, now_ns),
+            Pdu::UnbindResp => self.unbind_answered(header),
+            Pdu::EnquireLinkResp => Event::EnquireLinkResp,
+            Pdu::GenericNack => self.nacked(header, now_ns),
+            Pdu::SubmitSm(message) => self.welcome(
+                Role::Server,
+                header,
                 Event::Submit {
                     sequence,
                     message,
                     quirks,
-                }
-            }
-            Pdu::DeliverSm(message) if self.role == Role::Client && self.listening().is_some() => {
-                self.unanswered_inbound += 1;
+                },
+            ),
+            Pdu::DeliverSm(message) => self.welcome(
+                Role::Client,
+                header,
                 Event::Deliver {
                     sequence,
                     message,
                     quirks,
-                }
-            }
-            Pdu::DataSm(message) if self.data_is_welcome() => {
-                self.unanswered_inbound += 1;
+                },
+            ),
+            Pdu::DataSm(message) => self.welcome(
+                self.role,
+                header,
                 Event::Data {
                     sequence,
                     message,
                     quirks,
-                }
-            }
-            Pdu::QuerySm(query) if self.role == Role::Server && self.client_may_submit() => {
-                self.unanswered_inbound += 1;
-                Event::Query { sequence, query }
-            }
-            Pdu::SubmitSm(_) | Pdu::DeliverSm(_) | Pdu::DataSm(_) | Pdu::QuerySm(_) => {
-                self.refuse(header, CommandStatus::RINVBNDSTS)
-            }
-            Pdu::EnquireLink => {
-                self.answer_at_once(CommandId::ENQUIRE_LINK_RESP, CommandStatus::ROK, sequence);
-                Event::EnquireLink
-            }
-            Pdu::EnquireLinkResp => Event::EnquireLinkResp,
-            Pdu::Bind(mode, bind) => match (self.role, self.phase) {
-                (Role::Server, Phase::Open) => {
-                    self.phase = Phase::Deciding { mode, sequence };
-                    Event::BindRequest { mode, bind }
-                }
-                (Role::Server, _) => self.refuse(header, CommandStatus::RALYBND),
-                (Role::Client, _) => self.refuse(header, CommandStatus::RINVBNDSTS),
-            },
-            Pdu::BindResp(_, resp) => self.bind_answered(header, resp, now_ns),
+                },
+            ),
+            Pdu::QuerySm(query) => self.welcome(Role::Server, header, Event::Query { sequence, query }),
+            Pdu::Bind(mode, bind) => self.bind_requested(header, mode, bind),
             Pdu::Unbind => {
                 self.answer_at_once(CommandId::UNBIND_RESP, CommandStatus::ROK, sequence);
                 self.close(CloseReason::PeerUnbound);
                 Event::UnbindRequested
             }
-            Pdu::UnbindResp => match self.phase {
-                Phase::Unbinding { reason, .. } => {
-                    self.close(reason);
-                    Event::UnbindAnswered
-                }
-                Phase::Open
-                | Phase::Deciding { .. }
-                | Phase::Binding { .. }
-                | Phase::Bound { .. }
-                | Phase::Draining { .. }
-                | Phase::Closing { .. }
-                | Phase::Closed => Event::UnknownResponse {
-                    header,
-                    message_id: &[],
-                },
-            },
-            Pdu::GenericNack => self.nacked(header, now_ns),
+            Pdu::EnquireLink => {
+                self.answer_at_once(CommandId::ENQUIRE_LINK_RESP, CommandStatus::ROK, sequence);
+                Event::EnquireLink
+            }
             Pdu::Outbind(outbind) => Event::Outbind(outbind),
             Pdu::AlertNotification(alert) => Event::Alert(alert),
             Pdu::Unknown { id, .. } if id.is_response() => Event::UnknownResponse {
@@ -140,44 +96,69 @@ impl<T: Copy> Core<T> {
         self.close(CloseReason::Framing(error));
     }
 
-    fn client_may_submit(&self) -> bool {
-        self.listening().is_some_and(BindMode::can_submit)
+    /// Passes a request to the owner if it is for our role and the bind carries it; refuses it otherwise.
+    fn welcome<'a>(&mut self, role: Role, header: Header, event: Event<'a, T>) -> Event<'a, T> {
+        let carried = match self.role {
+            Role::Client => self.listening().is_some(),
+            Role::Server => self.listening().is_some_and(BindMode::can_submit),
+        };
+        if self.role != role || !carried {
+            return self.refuse(header, CommandStatus::RINVBNDSTS);
+        }
+        self.unanswered_inbound += 1;
+        event
     }
 
-    fn data_is_welcome(&self) -> bool {
-        match self.role {
-            Role::Client => self.listening().is_some(),
-            Role::Server => self.client_may_submit(),
+    fn bind_requested<'a>(&mut self, header: Header, mode: BindMode, bind: Bind<'a>) -> Event<'a, T> {
+        match (self.role, self.phase == Phase::Open) {
+            (Role::Server, true) => {
+                self.phase = Phase::Deciding {
+                    mode,
+                    sequence: header.sequence_number,
+                };
+                Event::BindRequest { mode, bind }
+            }
+            (Role::Server, false) => self.refuse(header, CommandStatus::RALYBND),
+            (Role::Client, _) => self.refuse(header, CommandStatus::RINVBNDSTS),
         }
     }
 
-    fn settle<'a>(
-        &mut self,
-        header: &Header,
-        request: Request,
-        resp: MessageResp<'a>,
-        now_ns: u64,
-    ) -> Option<Answer<'a, T>> {
-        let settled = self.window.settle(header.sequence_number, Some(request))?;
-        self.window_shrank(now_ns);
-        Some(answer(header, settled, resp, false))
-    }
-
-    fn query_answered<'a>(&mut self, header: &Header, found: QuerySmResp<'a>, now_ns: u64) -> Event<'a, T> {
-        let resp = MessageResp {
-            message_id: found.message_id,
-            ..MessageResp::default()
-        };
-        match self.settle(header, Request::Query, resp, now_ns) {
-            Some(answer) => {
-                let found = (header.command_status.is_ok() || !found.message_id.is_empty()).then_some(found);
-                Event::QueryResp { answer, found }
+    fn answered<'a>(&mut self, header: Header, request: Request, resp: MessageResp<'a>, now_ns: u64) -> Event<'a, T> {
+        match self.window.settle(header.sequence_number, Some(request)) {
+            Some(settled) => {
+                self.window_shrank(now_ns);
+                told(request, answer(&header, settled, resp, false), None)
             }
             None => Event::UnknownResponse {
-                header: *header,
-                message_id: found.message_id,
+                header,
+                message_id: resp.message_id,
             },
         }
+    }
+
+    fn query_answered<'a>(&mut self, header: Header, found: QuerySmResp<'a>, now_ns: u64) -> Event<'a, T> {
+        let message_id = found.message_id;
+        let Some(settled) = self.window.settle(header.sequence_number, Some(Request::Query)) else {
+            return Event::UnknownResponse { header, message_id };
+        };
+        self.window_shrank(now_ns);
+        let resp = MessageResp {
+            message_id,
+            ..MessageResp::default()
+        };
+        let found = (header.command_status.is_ok() || found != QuerySmResp::default()).then_some(found);
+        told(Request::Query, answer(&header, settled, resp, false), found)
+    }
+
+    fn unbind_answered<'a>(&mut self, header: Header) -> Event<'a, T> {
+        let Some(reason) = self.unbinding() else {
+            return Event::UnknownResponse {
+                header,
+                message_id: &[],
+            };
+        };
+        self.close(reason);
+        Event::UnbindAnswered
     }
 
     fn bind_answered<'a>(&mut self, header: Header, resp: BindResp<'a>, now_ns: u64) -> Event<'a, T> {
@@ -200,21 +181,11 @@ impl<T: Copy> Core<T> {
     }
 
     fn nacked<'a>(&mut self, header: Header, now_ns: u64) -> Event<'a, T> {
-        let status = header.command_status;
-        match self.phase {
-            Phase::Binding { sequence, .. } if sequence == header.sequence_number => return self.bind_failed(status),
-            Phase::Unbinding { sequence, reason, .. } if sequence == header.sequence_number => {
-                self.close(reason);
-                return Event::UnbindAnswered;
-            }
-            Phase::Open
-            | Phase::Deciding { .. }
-            | Phase::Binding { .. }
-            | Phase::Bound { .. }
-            | Phase::Draining { .. }
-            | Phase::Unbinding { .. }
-            | Phase::Closing { .. }
-            | Phase::Closed => {}
+        if self.own_sequence() == Some(header.sequence_number) {
+            return match self.unbinding() {
+                Some(_) => self.unbind_answered(header),
+                None => self.bind_failed(header.command_status),
+            };
         }
         let Some(settled) = self.window.settle(header.sequence_number, None) else {
             return Event::UnknownResponse {
@@ -223,14 +194,11 @@ impl<T: Copy> Core<T> {
             };
         };
         self.window_shrank(now_ns);
-        let request = settled.outstanding.request;
-        let answer = answer(&header, settled, MessageResp::default(), true);
-        match request {
-            Request::Submit => Event::SubmitResp(answer),
-            Request::Deliver => Event::DeliverResp(answer),
-            Request::Data => Event::DataResp(answer),
-            Request::Query => Event::QueryResp { answer, found: None },
-        }
+        told(
+            settled.outstanding.request,
+            answer(&header, settled, MessageResp::default(), true),
+            None,
+        )
     }
 
     fn malformed<'a>(&mut self, error: DecodeError, now_ns: u64) -> Event<'a, T> {
@@ -256,6 +224,15 @@ impl<T: Copy> Core<T> {
     fn refuse<'a>(&mut self, header: Header, status: CommandStatus) -> Event<'a, T> {
         self.answer_at_once(header.command_id.response(), status, header.sequence_number);
         Event::Refused { header, status }
+    }
+}
+
+fn told<'a, T>(request: Request, answer: Answer<'a, T>, found: Option<QuerySmResp<'a>>) -> Event<'a, T> {
+    match request {
+        Request::Submit => Event::SubmitResp(answer),
+        Request::Deliver => Event::DeliverResp(answer),
+        Request::Data => Event::DataResp(answer),
+        Request::Query => Event::QueryResp { answer, found },
     }
 }
 

@@ -98,6 +98,21 @@ fn our_unbind_waits_for_the_window() {
 }
 
 #[test]
+fn an_overdue_request_does_not_hold_up_the_unbind() {
+    let options = Options {
+        response_ns: 10 * MS,
+        ..Options::default()
+    };
+    let mut session = bound_client(&options);
+    session.submit(1, &message(b"x"), 0).unwrap();
+    sent(&mut session);
+    session.unbind(1000 * MS, 0);
+    session.handle_timeout(10 * MS);
+    assert_eq!(feed(&mut session, b"", 10 * MS), ["timeout 1 Unanswered"]);
+    assert!(matches!(sent(&mut session)[..], [(CommandId::UNBIND, 0, _)]));
+}
+
+#[test]
 fn draining_and_unbinding_end_by_themselves() {
     let options = Options {
         unbind_ns: 50 * MS,

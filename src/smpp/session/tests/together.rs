@@ -12,17 +12,117 @@ struct Wire {
 }
 
 impl Wire {
-    fn carry(&mut self, from: &mut Session<u64>) {
+    fn carry(&mut self, from: &mut Session<u64>, octets: usize) -> Vec<u8> {
         let before = self.octets.len();
         from.poll_transmit(&mut self.octets);
         from.handle_written(self.octets.len() - before);
-    }
-
-    fn piece(&mut self, octets: usize) -> Vec<u8> {
         let end = (self.delivered + octets).min(self.octets.len());
         let piece = self.octets[self.delivered..end].to_vec();
         self.delivered = end;
         piece
+    }
+}
+
+/// The client submits `messages` and unbinds; the server answers, and delivers as many of its own.
+struct ClientEnd {
+    session: Session<u64>,
+    wire: Wire,
+    messages: u64,
+    submitted: u64,
+    answered: Vec<u64>,
+    received: Vec<u64>,
+    ended: Option<CloseReason>,
+}
+
+impl ClientEnd {
+    fn turn(&mut self, octets: usize) -> Vec<u8> {
+        while self.session.bound().is_some() && self.submitted < self.messages {
+            if self
+                .session
+                .submit(self.submitted, &message(&self.submitted.to_be_bytes()), 0)
+                .is_err()
+            {
+                break;
+            }
+            self.submitted += 1;
+        }
+        if self.answered.len() as u64 == self.messages && self.received.len() as u64 == self.messages {
+            self.session.unbind(0, 0);
+        }
+        self.wire.carry(&mut self.session, octets)
+    }
+
+    fn take(&mut self, mut input: &[u8]) {
+        while let Some(event) = self.session.poll_event(&mut input, 0) {
+            match event {
+                Event::Bound { .. } | Event::UnbindAnswered => {}
+                Event::SubmitResp(answer) => {
+                    assert_eq!(answer.message_id, format!("{:016x}", answer.token).as_bytes());
+                    self.answered.push(answer.token);
+                }
+                Event::Deliver { sequence, message, .. } => {
+                    self.received
+                        .push(u64::from_be_bytes(message.short_message.try_into().unwrap()));
+                    self.session.answer_deliver(sequence, CommandStatus::ROK).unwrap();
+                }
+                Event::Closed { reason } => self.ended = Some(reason),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+struct ServerEnd {
+    session: Session<u64>,
+    wire: Wire,
+    messages: u64,
+    delivered: u64,
+    confirmed: Vec<u64>,
+    owed: Vec<(u32, u64)>,
+    ended: Option<CloseReason>,
+}
+
+impl ServerEnd {
+    fn turn(&mut self, octets: usize, answer: bool, reverse: bool) -> Vec<u8> {
+        if reverse {
+            self.owed.reverse();
+        }
+        for (sequence, number) in self.owed.drain(..if answer { self.owed.len() } else { 0 }) {
+            let id = format!("{number:016x}");
+            self.session
+                .answer_submit(sequence, CommandStatus::ROK, id.as_bytes())
+                .unwrap();
+        }
+        while self.delivered < self.messages
+            && self
+                .session
+                .deliver(self.delivered, &message(&self.delivered.to_be_bytes()), 0)
+                .is_ok()
+        {
+            self.delivered += 1;
+        }
+        self.wire.carry(&mut self.session, octets)
+    }
+
+    fn take(&mut self, mut input: &[u8]) {
+        while let Some(event) = self.session.poll_event(&mut input, 0) {
+            match event {
+                Event::BindRequest { .. } => self.session.answer_bind(CommandStatus::ROK, b"smsc", 0).unwrap(),
+                Event::Submit {
+                    sequence,
+                    message,
+                    quirks,
+                } => {
+                    assert_eq!(quirks, Quirks::NONE);
+                    self.owed
+                        .push((sequence, u64::from_be_bytes(message.short_message.try_into().unwrap())));
+                }
+                Event::DeliverResp(answer) => self.confirmed.push(answer.token),
+                Event::UnbindRequested => {}
+                Event::Closed { reason } => self.ended = Some(reason),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 }
 
@@ -35,84 +135,38 @@ proptest! {
         reverse in any::<bool>(),
     ) {
         let options = Options { window, ..Options::default() };
-        let mut client: Session<u64> = Session::client(&options, BindMode::Transceiver, &BIND, 0).unwrap();
-        let mut server: Session<u64> = Session::server(&options, 0);
-        let (mut up, mut down) = (Wire::default(), Wire::default());
-        let (mut submitted, mut delivered) = (0, 0);
-        let (mut answered, mut received, mut confirmed) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut owed, mut closed) = (Vec::new(), 0);
+        let mut client = ClientEnd {
+            session: Session::client(&options, BindMode::Transceiver, &BIND, 0).unwrap(),
+            wire: Wire::default(),
+            messages,
+            submitted: 0,
+            answered: Vec::new(),
+            received: Vec::new(),
+            ended: None,
+        };
+        let mut server = ServerEnd {
+            session: Session::server(&options, 0),
+            wire: Wire::default(),
+            messages,
+            delivered: 0,
+            confirmed: Vec::new(),
+            owed: Vec::new(),
+            ended: None,
+        };
         for round in 0.. {
             prop_assert!(round < 200_000, "no progress");
             let piece = pieces[round % pieces.len()];
-            if client.bound().is_some() {
-                while submitted < messages && client.submit(submitted, &message(&submitted.to_be_bytes()), 0).is_ok() {
-                    submitted += 1;
-                }
-                if answered.len() as u64 == messages && received.len() as u64 == messages {
-                    client.unbind(0, 0);
-                }
-            }
-            up.carry(&mut client);
-            let octets = up.piece(piece);
-            let mut input = &octets[..];
-            while let Some(event) = server.poll_event(&mut input, 0) {
-                match event {
-                    Event::BindRequest { .. } => server.answer_bind(CommandStatus::ROK, b"smsc", 0).unwrap(),
-                    Event::Submit { sequence, message, quirks } => {
-                        prop_assert_eq!(quirks, Quirks::NONE);
-                        owed.push((sequence, message.short_message.to_vec()));
-                    }
-                    Event::DeliverResp(answer) => confirmed.push(answer.token),
-                    Event::UnbindRequested => {}
-                    Event::Closed { reason } => {
-                        prop_assert_eq!(reason, CloseReason::PeerUnbound);
-                        closed += 1;
-                    }
-                    other => prop_assert!(false, "{:?}", other),
-                }
-            }
-            if owed.len() as u32 == window || round % 7 == 0 {
-                if reverse {
-                    owed.reverse();
-                }
-                for (sequence, id) in owed.drain(..) {
-                    let id: String = id.iter().map(|octet| format!("{octet:02x}")).collect();
-                    server.answer_submit(sequence, CommandStatus::ROK, id.as_bytes()).unwrap();
-                }
-            }
-            while delivered < messages && server.deliver(delivered, &message(&delivered.to_be_bytes()), 0).is_ok() {
-                delivered += 1;
-            }
-            down.carry(&mut server);
-            let octets = down.piece(piece);
-            let mut input = &octets[..];
-            while let Some(event) = client.poll_event(&mut input, 0) {
-                match event {
-                    Event::Bound { .. } | Event::UnbindAnswered => {}
-                    Event::SubmitResp(answer) => {
-                        let wanted = format!("{:016x}", answer.token);
-                        prop_assert_eq!(answer.message_id, wanted.as_bytes());
-                        answered.push(answer.token);
-                    }
-                    Event::Deliver { sequence, message, .. } => {
-                        received.push(u64::from_be_bytes(message.short_message.try_into().unwrap()));
-                        client.answer_deliver(sequence, CommandStatus::ROK).unwrap();
-                    }
-                    Event::Closed { reason } => {
-                        prop_assert_eq!(reason, CloseReason::Unbound);
-                        closed += 1;
-                    }
-                    other => prop_assert!(false, "{:?}", other),
-                }
-            }
-            if closed == 2 {
+            server.take(&client.turn(piece));
+            client.take(&server.turn(piece, round % 3 == 0, reverse));
+            if client.ended.is_some() && server.ended.is_some() {
                 break;
             }
         }
-        answered.sort_unstable();
-        prop_assert!(answered.into_iter().eq(0..messages));
-        prop_assert!(received.into_iter().eq(0..messages));
-        prop_assert!(confirmed.into_iter().eq(0..messages));
+        prop_assert_eq!((client.ended, server.ended), (Some(CloseReason::Unbound), Some(CloseReason::PeerUnbound)));
+        client.answered.sort_unstable();
+        prop_assert!(client.answered.into_iter().eq(0..messages));
+        prop_assert!(client.received.into_iter().eq(0..messages));
+        prop_assert!(server.confirmed.into_iter().eq(0..messages));
     }
 
     #[test]

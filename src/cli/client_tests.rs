@@ -1,0 +1,115 @@
+use std::net::TcpListener;
+use std::thread::{self, JoinHandle};
+
+use super::*;
+
+/// Answers one connection with `answer` once a whole request has come; hands that back.
+fn serve_once(answer: &'static [u8]) -> (Url, JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("listener");
+    let address = listener.local_addr().expect("address");
+    let serving = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("connection");
+        let mut request = Vec::new();
+        while !is_whole(&request) {
+            let mut chunk = [0; 4096];
+            let read = stream.read(&mut chunk).expect("request");
+            request.extend_from_slice(&chunk[..read]);
+        }
+        stream.write_all(answer).expect("answered");
+        String::from_utf8(request).expect("text")
+    });
+    (Url::parse(&format!("http://{address}/base/")).expect("url"), serving)
+}
+
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    length.is_none_or(|length| body.len() >= length.parse().expect("length"))
+}
+
+#[test]
+fn a_url_is_read_or_refused() {
+    let url = |host: &str, port, path: &str| Ok(Url { host: host.into(), port, path: path.into() });
+    assert_eq!(Url::parse("http://127.0.0.1:8080"), url("127.0.0.1", 8080, ""));
+    assert_eq!(Url::parse("http://sms.example/"), url("sms.example", 80, ""));
+    assert_eq!(Url::parse("http://[::1]:81/a/b/"), url("[::1]", 81, "/a/b"));
+    assert_eq!(Url::parse("http://[::1]"), url("[::1]", 80, ""));
+    for wrong in ["", "127.0.0.1:8080", "https://a", "ftp://a", "http://", "http://a:b", "http://a:70000", "http://a b"]
+    {
+        assert!(Url::parse(wrong).is_err(), "{wrong}");
+    }
+    assert!(Url::parse("http://a/\r\nevil: 1").is_err());
+}
+
+#[test]
+fn a_request_is_what_it_should_be() {
+    let (url, serving) = serve_once(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\nRetry-After: 7\r\n\r\n{}");
+    let client = Client::new(url, Some("k".repeat(16))).expect("client");
+    let answer = client.post("/v1/messages", b"{\"to\":1}").expect("answer");
+    assert_eq!(answer, Answer { status: 202, retry_after_s: Some(7), body: b"{}".to_vec() });
+    let request = serving.join().expect("served");
+    let (head, body) = request.split_once("\r\n\r\n").expect("head");
+    let mut lines: Vec<_> = head.lines().filter(|line| !line.starts_with("host: 127.0.0.1:")).collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "POST /base/v1/messages HTTP/1.1",
+            "accept: application/json",
+            "authorization: Bearer kkkkkkkkkkkkkkkk",
+            "connection: close",
+            "content-length: 8",
+            "content-type: application/json",
+            "user-agent: stentor",
+        ]
+    );
+    assert_eq!(body, "{\"to\":1}");
+}
+
+#[test]
+fn bodies_in_each_framing() {
+    let table: [(&str, Option<&str>); 8] = [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc", Some("abc")),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabcd", Some("abc")),
+        ("HTTP/1.1 200 OK\r\n\r\nall of it", Some("all of it")),
+        ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", Some("x")),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n3;x=y\r\ncde\r\n0\r\n\r\n", Some("abcde")),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n3\r\ncd", None),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nabc", None),
+        ("SSH-2.0-OpenSSH_9.2\r\n\r\n", None),
+    ];
+    for (octets, body) in table {
+        let read = read_answer(octets.as_bytes()).ok().map(|answer| String::from_utf8(answer.body).expect("text"));
+        assert_eq!(read.as_deref(), body, "{octets}");
+    }
+}
+
+#[test]
+fn no_octets_make_it_panic() {
+    proptest::proptest!(|(octets: Vec<u8>, cut in 0..200_usize)| {
+        let _ = read_answer(&octets);
+        let whole = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\nffffffffffffffff\r\ncde\r\n0\r\n\r\n";
+        let _ = read_answer(&whole[..cut.min(whole.len())]);
+    });
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let port = TcpListener::bind("127.0.0.1:0").expect("listener").local_addr().expect("address").port();
+    let url = Url::parse(&format!("http://127.0.0.1:{port}")).expect("url");
+    let error = Client::new(url, None).expect("client").get("/readyz").expect_err("nobody there");
+    assert!(error.to_string().starts_with("cannot connect: "), "{error}");
+    let (url, serving) = serve_once(b"");
+    let error = Client::new(url, None).expect("client").get("/readyz").expect_err("nothing said");
+    assert!(error.to_string().contains("closed without an answer"), "{error}");
+    serving.join().expect("served");
+}
+
+#[test]
+fn a_key_cannot_smuggle_a_header() {
+    let url = Url::parse("http://127.0.0.1:1").expect("url");
+    for key in ["", "a b", "a\r\nx: y", "ü"] {
+        assert!(Client::new(url.clone(), Some(key.to_owned())).is_err(), "{key:?}");
+    }
+}

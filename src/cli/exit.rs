@@ -1,0 +1,69 @@
+//! How a command ends: the exit codes, which scripts rely on, and what a failed command says.
+
+use std::fmt::Display;
+use std::io;
+use std::process::ExitCode;
+
+/// For `--help`.
+pub(super) const TABLE: &str = "\
+Exit codes:
+  0   done
+  1   failed: refused, not found, or a message that did not arrive
+  2   the command line is wrong
+  69  the server cannot be reached, or is not ready, or asks to try again later
+  78  the configuration is wrong, or this machine cannot run the daemon";
+
+/// An exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit(pub u8);
+
+impl Exit {
+    /// Done.
+    pub const DONE: Self = Self(0);
+    /// Failed for a reason that was told.
+    pub const FAILED: Self = Self(1);
+    /// The command line is wrong; clap's own code for it.
+    pub const USAGE: Self = Self(2);
+    /// `EX_UNAVAILABLE` of sysexits.h: try again later.
+    pub const UNAVAILABLE: Self = Self(69);
+    /// `EX_CONFIG` of sysexits.h: somebody has to change the configuration or the host.
+    pub const CONFIG: Self = Self(78);
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.0)
+    }
+}
+
+/// Why a command ended early.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// How the process ends.
+    pub(super) exit: Exit,
+    /// For stderr, one or a few lines; empty if everything was said.
+    pub(super) what: String,
+}
+
+impl Failure {
+    pub(super) fn new(exit: Exit, what: impl Display) -> Self {
+        Self { exit, what: what.to_string() }
+    }
+
+    pub(super) fn usage(what: impl Display) -> Self {
+        Self::new(Exit::USAGE, what)
+    }
+}
+
+/// Writing the output failed. A reader that had enough (`| head`) is no failure.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::new(Exit::DONE, ""),
+            _ => Self::new(Exit::FAILED, format!("cannot write the output: {error}")),
+        }
+    }
+}
+
+/// What a command ends with.
+pub(super) type Ended = Result<Exit, Failure>;

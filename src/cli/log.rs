@@ -1,0 +1,53 @@
+//! Where the log goes: stderr, as text for people or as one JSON object a line. Knows `[log]` of the configuration and
+//! the subscriber; what is told, and that no body and no whole number is, is the matter of who tells it.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt;
+
+use crate::config::{Log, LogFormat, LogLevel};
+
+/// Starts it; a second call in one process changes nothing.
+pub(super) fn start(log: &Log) {
+    let builder = fmt().with_env_filter(filter(log.level)).with_writer(io::stderr);
+    let terminal = io::stderr().is_terminal();
+    // Only a second subscriber makes it fail, and then the first one stays.
+    let _ = if is_json(log.format, terminal) {
+        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+    } else {
+        builder.with_ansi(terminal).with_target(false).try_init()
+    };
+}
+
+fn is_json(format: LogFormat, terminal: bool) -> bool {
+    match format {
+        LogFormat::Auto => !terminal,
+        LogFormat::Text => false,
+        LogFormat::Json => true,
+    }
+}
+
+/// The level is ours; what we stand on speaks from warnings up, or with us when we speak of everything.
+fn filter(level: LogLevel) -> EnvFilter {
+    EnvFilter::new(match level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "warn,stentor=info",
+        LogLevel::Debug => "warn,stentor=debug",
+        LogLevel::Trace => "debug,stentor=trace",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_asks_who_is_looking() {
+        let table = [(LogFormat::Auto, true, false), (LogFormat::Auto, false, true), (LogFormat::Json, true, true)];
+        for (format, terminal, json) in table {
+            assert_eq!(is_json(format, terminal), json, "{format:?} {terminal}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The commands. What was typed is a clap struct of each command (`Typed`), what is meant is what its `run` works with.
+//!
+//! Knows how a person or a script speaks to Stentor: arguments, output, exit codes ([`Exit`]). Refuses to know how
+//! anything is done: `serve` and `dev` start the daemon, the others speak HTTP like any client.
+//!
+//! Results go to stdout, everything else to stderr; with `--json`, stdout holds exactly one JSON document.
+
+mod check;
+mod client;
+mod dev;
+mod exit;
+mod log;
+mod problem;
+mod send;
+mod serve;
+mod shown;
+mod status;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::Exit;
+use exit::Failure;
+
+/// What was typed.
+#[derive(Debug, Parser)]
+#[command(name = "stentor", version, about = ABOUT, after_help = exit::TABLE, max_term_width = 100)]
+struct Typed {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const ABOUT: &str = "Takes messages over HTTP, keeps every one that it acknowledged, and hands each to a carrier at \
+                     exactly the pace that the carrier permits.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything in one process with a simulated carrier and an inbox page; nothing to configure
+    Dev(dev::Typed),
+    /// Run the daemon
+    Serve(serve::Typed),
+    /// Tell everything that is wrong with a configuration
+    Check(check::Typed),
+    /// Send a message through a running daemon
+    Send(send::Typed),
+    /// Show how a running daemon is, or what became of messages
+    Status(status::Typed),
+}
+
+/// Reads the process's arguments, runs the command, and says how the process ends.
+pub fn run() -> ExitCode {
+    let typed = Typed::parse();
+    let mut out = io::stdout().lock();
+    let ended = match typed.command {
+        // These two hold stdout only while they speak: their threads may need it.
+        Command::Dev(typed) => {
+            drop(out);
+            dev::run(&typed)
+        }
+        Command::Serve(typed) => {
+            drop(out);
+            serve::run(&typed)
+        }
+        Command::Check(typed) => check::run(&typed, &mut out),
+        Command::Send(typed) => send::run(typed, &mut out),
+        Command::Status(typed) => status::run(typed, &mut out),
+    };
+    let exit = ended.unwrap_or_else(|failure| {
+        if !failure.what.is_empty() {
+            // Nobody is left to be told if stderr is gone.
+            let _ = writeln!(io::stderr(), "stentor: {}", failure.what);
+        }
+        failure.exit
+    });
+    exit.into()
+}
+
+#[cfg(test)]
+mod tests;

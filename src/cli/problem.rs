@@ -1,0 +1,141 @@
+//! What a server answered instead of a result, for a person: the problem documents of RFC 9457 that the API speaks.
+//! Reads them leniently: an answer of a proxy in between is told as what it is.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::client::{Answer, Client, ClientError};
+use super::exit::{Exit, Failure};
+
+/// A refusal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(super) struct Problem {
+    status: u16,
+    code: String,
+    title: String,
+    detail: String,
+    doc_url: String,
+    request_id: String,
+    retryable: bool,
+    errors: Vec<Flaw>,
+    #[serde(skip)]
+    retry_after_s: Option<u64>,
+}
+
+/// What is wrong with one of several messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(super) struct Flaw {
+    /// Which, from 0.
+    pub(super) index: usize,
+    /// Its field, if one is to blame.
+    pub(super) field: Option<String>,
+    /// Stable text.
+    pub(super) code: String,
+    /// For people.
+    pub(super) detail: String,
+}
+
+impl Flaw {
+    /// The `error` of a result; `None` if it names no code.
+    pub(super) fn read(error: &Value) -> Option<Self> {
+        Self::deserialize(error).ok().filter(|flaw| !flaw.code.is_empty())
+    }
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.code)?;
+        if let Some(field) = &self.field {
+            write!(out, ", field `{field}`")?;
+        }
+        if self.detail.is_empty() { Ok(()) } else { write!(out, ": {}", self.detail) }
+    }
+}
+
+impl Problem {
+    /// Of an answer whose status is no success.
+    pub(super) fn read(answer: &Answer) -> Self {
+        let read = serde_json::from_slice::<Self>(&answer.body).ok().filter(|problem| !problem.code.is_empty());
+        let told = read.unwrap_or_else(|| Self {
+            title: "not an answer of Stentor's".to_owned(),
+            detail: String::from_utf8_lossy(&answer.body).chars().filter(|c| !c.is_control()).take(200).collect(),
+            ..Self::default()
+        });
+        let retryable = told.retryable || matches!(answer.status, 429 | 503);
+        Self { status: answer.status, retry_after_s: answer.retry_after_s, retryable, ..told }
+    }
+
+    /// As the end of a command. `doc_url` is a path on the server, so it is told with the server's address.
+    pub(super) fn failure(&self, client: &Client) -> Failure {
+        let exit = if self.retryable { Exit::UNAVAILABLE } else { Exit::FAILED };
+        let mut what = if self.code.is_empty() {
+            format!("HTTP {}, {}", self.status, self.title)
+        } else {
+            format!("{} (HTTP {})", self.code, self.status)
+        };
+        if !self.detail.is_empty() {
+            what.push_str(&format!(": {}", self.detail));
+        }
+        for flaw in self.errors.iter().filter(|flaw| self.errors.len() > 1 || flaw.detail != self.detail) {
+            what.push_str(&format!("\n  message {}: {flaw}", flaw.index));
+        }
+        if let Some(seconds) = self.retry_after_s {
+            what.push_str(&format!("\n  try again in {seconds} s"));
+        }
+        if self.doc_url.starts_with('/') {
+            what.push_str(&format!("\n  see {}{}", client.url, self.doc_url));
+        }
+        if !self.request_id.is_empty() {
+            what.push_str(&format!("\n  request {}", self.request_id));
+        }
+        Failure::new(exit, what)
+    }
+}
+
+/// No answer at all.
+pub(super) fn unreachable(client: &Client, error: &ClientError) -> Failure {
+    Failure::new(Exit::UNAVAILABLE, format!("{}: {error}", client.url))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::client::Url;
+    use super::*;
+
+    fn told(status: u16, retry_after_s: Option<u64>, body: &str) -> (u8, String) {
+        let client = Client::new(Url::parse("http://h:1").expect("url"), None).expect("client");
+        let answer = Answer { status, retry_after_s, body: body.as_bytes().to_vec() };
+        let Failure { exit, what } = Problem::read(&answer).failure(&client);
+        (exit.0, what)
+    }
+
+    #[test]
+    fn a_problem_is_told_whole() {
+        let flaw = r#"{"index":0,"code":"invalid_recipient","field":"to","detail":"too short","retryable":false}"#;
+        let body = format!(
+            r#"{{"status":422,"code":"invalid_recipient","detail":"too short","doc_url":"/docs/errors/invalid_recipient",
+            "request_id":"r-1","retryable":false,"errors":[{flaw}],"new_one":1}}"#
+        );
+        let text = "invalid_recipient (HTTP 422): too short\n  see http://h:1/docs/errors/invalid_recipient\n  request r-1";
+        assert_eq!(told(422, None, &body), (1, text.to_owned()));
+        let two = body.replace(flaw, &format!("{flaw},{}", flaw.replace(":0", ":4")));
+        assert!(told(422, None, &two).1.contains("message 4: invalid_recipient, field `to`: too short"));
+    }
+
+    #[test]
+    fn what_may_be_tried_again_has_its_own_exit_code() {
+        let body = r#"{"code":"queue_full","detail":"full","retryable":true}"#;
+        assert_eq!(told(503, Some(3), body), (69, "queue_full (HTTP 503): full\n  try again in 3 s".to_owned()));
+        assert_eq!(told(503, None, "").0, 69);
+    }
+
+    #[test]
+    fn a_stranger_is_told_as_one() {
+        let text = "HTTP 502, not an answer of Stentor's: <h1>Bad[31m</h1>";
+        assert_eq!(told(502, None, "<h1>Bad\u{1b}[31m</h1>"), (1, text.to_owned()));
+    }
+}

@@ -1,0 +1,51 @@
+//! `stentor serve`: the daemon in the foreground, as a service manager wants it.
+//! Knows what is printed and when; how the daemon lives and ends is `runtime`'s.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::exit::{Ended, Exit, Failure};
+use super::log;
+use crate::config::Config;
+use crate::runtime::daemon::Daemon;
+
+/// What was typed.
+#[derive(Debug, Args)]
+pub(super) struct Typed {
+    /// The configuration; each key can also be set by the environment, as config/stentor.toml explains
+    #[arg(long, value_name = "FILE", env = "STENTOR_CONFIG")]
+    config: PathBuf,
+}
+
+/// Prints the addresses in one line once the daemon is ready, and returns when it has stopped.
+pub(super) fn run(typed: &Typed) -> Ended {
+    let config = Config::load(&typed.config).map_err(|problems| Failure::new(Exit::CONFIG, problems))?;
+    log::start(&config.log);
+    let tls = config.http.tls.is_some();
+    let daemon = Daemon::start(config, None).map_err(|error| Failure::new(Exit(error.exit_code()), error))?;
+    // A service without a stdout still serves.
+    let _ = writeln!(io::stdout(), "{}", ready_line(daemon.addresses(), tls));
+    Ok(Exit(daemon.join()))
+}
+
+fn ready_line(addresses: &[SocketAddr], tls: bool) -> String {
+    let scheme = if tls { "https" } else { "http" };
+    let urls: Vec<_> = addresses.iter().map(|address| format!("{scheme}://{address}/")).collect();
+    format!("stentor is ready on {}", urls.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ready_line_can_be_opened() {
+        let addresses = ["127.0.0.1:8080", "[::1]:8080"].map(|address| address.parse().expect("address"));
+        let line = "stentor is ready on http://127.0.0.1:8080/ http://[::1]:8080/";
+        assert_eq!(ready_line(&addresses, false), line);
+        assert_eq!(ready_line(&addresses[..1], true), "stentor is ready on https://127.0.0.1:8080/");
+    }
+}

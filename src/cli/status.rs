@@ -1,0 +1,206 @@
+//! `stentor status`: how a running daemon is, or what became of messages.
+//! Knows which calls answer that and how the answers are laid out; the words are the server's.
+
+use std::io::Write;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::client::{self, Answer, Client};
+use super::exit::{Ended, Exit, Failure};
+use super::problem::{Problem, unreachable};
+use super::shown::{self, scalar, table};
+
+/// What was typed.
+#[derive(Debug, Args)]
+pub(super) struct Typed {
+    /// Messages; none: the daemon itself
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    /// Print one JSON document: a list of messages, or {"ready", "reasons", "queues", "carriers"}
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: client::Typed,
+}
+
+/// Prints what was asked for. Exit code 69 if the daemon is not ready, 1 if a message is not there.
+pub(super) fn run(typed: Typed, out: &mut dyn Write) -> Ended {
+    let client = typed.server.client()?;
+    if typed.ids.is_empty() { daemon(&client, typed.json, out) } else { messages(&client, &typed.ids, typed.json, out) }
+}
+
+/// One message's document.
+pub(super) fn message(client: &Client, id: &str) -> Result<Value, Failure> {
+    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        return Err(Failure::usage(format!("{id:?} is no message id")));
+    }
+    asked(client, &format!("/v1/messages/{id}"))
+}
+
+fn asked(client: &Client, path: &str) -> Result<Value, Failure> {
+    let answer = client.get(path).map_err(|error| unreachable(client, &error))?;
+    if answer.status != 200 {
+        return Err(Problem::read(&answer).failure(client));
+    }
+    read(client, &answer)
+}
+
+fn read(client: &Client, answer: &Answer) -> Result<Value, Failure> {
+    serde_json::from_slice(&answer.body)
+        .map_err(|error| Failure::new(Exit::FAILED, format!("{}: the answer is no JSON: {error}", client.url)))
+}
+
+fn messages(client: &Client, ids: &[String], json: bool, out: &mut dyn Write) -> Ended {
+    let mut found = Vec::new();
+    for id in ids {
+        let message = message(client, id)?;
+        if !json {
+            write!(out, "{}", shown::message(&message))?;
+        }
+        found.push(message);
+    }
+    if json {
+        writeln!(out, "{}", Value::Array(found))?;
+    }
+    Ok(Exit::DONE)
+}
+
+fn daemon(client: &Client, json: bool, out: &mut dyn Write) -> Ended {
+    // What is not ready answers 503 with the same document.
+    let answer = client.get("/readyz").map_err(|error| unreachable(client, &error))?;
+    let told = serde_json::from_slice::<Value>(&answer.body).ok();
+    let Some((told, ready)) = told.and_then(|told| told.get("ready").and_then(Value::as_bool).map(|is| (told, is)))
+    else {
+        return Err(Problem::read(&answer).failure(client));
+    };
+    let (queues, carriers) = (asked(client, "/v1/queues"), asked(client, "/v1/carriers"));
+    if json {
+        let (queues, carriers) = (queues?, carriers?);
+        let carriers = carriers.get("carriers").unwrap_or(&carriers);
+        let reasons = told.get("reasons");
+        writeln!(out, "{}", json!({"ready": ready, "reasons": reasons, "queues": queues, "carriers": carriers}))?;
+    } else {
+        writeln!(out, "{} is {}", client.url, readiness(ready, &told))?;
+        write!(out, "{}", queues_shown(&queues?))?;
+        write!(out, "{}", carriers_shown(&carriers?))?;
+    }
+    Ok(if ready { Exit::DONE } else { Exit::UNAVAILABLE })
+}
+
+fn readiness(ready: bool, told: &Value) -> String {
+    if ready {
+        return "ready".to_owned();
+    }
+    let reasons: Vec<_> = list(told, "reasons").iter().map(|reason| scalar(Some(reason))).collect();
+    format!("not ready: {}", reasons.join("; "))
+}
+
+fn queues_shown(queues: &Value) -> String {
+    let number = |name| scalar(queues.get(name));
+    let mut text = format!(
+        "\nqueues: {} ready, {} scheduled, {} in flight, {} in doubt, {} without a receipt yet\n",
+        number("depth"),
+        number("scheduled"),
+        number("in_flight"),
+        number("in_doubt"),
+        number("awaiting_receipt"),
+    );
+    let rows: Vec<_> = list(queues, "lanes")
+        .iter()
+        .map(|lane| {
+            let span = |name, ms| lane.get(name).and_then(Value::as_u64).map(|value| shown::duration(value * ms));
+            let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+            vec![
+                scalar(lane.get("class")),
+                scalar(lane.get("route")),
+                scalar(lane.get("depth")),
+                or_dash(span("oldest_age_ms", 1)),
+                or_dash(span("drain_s", 1_000)),
+            ]
+        })
+        .collect();
+    if !rows.is_empty() {
+        text.push_str(&table(&["CLASS", "ROUTE", "DEPTH", "OLDEST", "EMPTY IN"], &rows));
+    }
+    text
+}
+
+fn carriers_shown(carriers: &Value) -> String {
+    let of = |carrier: &Value, used, all| format!("{}/{}", scalar(carrier.get(used)), scalar(carrier.get(all)));
+    let rows: Vec<_> = list(carriers, "carriers")
+        .iter()
+        .map(|carrier| {
+            vec![
+                scalar(carrier.get("name")),
+                of(carrier, "binds", "binds_wanted"),
+                of(carrier, "window_used", "window"),
+                of(carrier, "rate", "rate_allowed"),
+                scalar(carrier.get("accepted")),
+                scalar(carrier.get("receipts")),
+                refusals(carrier),
+                held(carrier),
+            ]
+        })
+        .collect();
+    let headings = ["NAME", "BINDS", "WINDOW", "RATE/S", "TAKEN", "RECEIPTS", "REFUSED", "HELD BY"];
+    format!("\ncarriers:\n{}", table(&headings, &rows))
+}
+
+fn refusals(carrier: &Value) -> String {
+    let named = |refusal: &Value| {
+        let name = refusal.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
+        let name = name.map_or_else(|| scalar(refusal.get("status")), shown::plain);
+        format!("{name}={}", scalar(refusal.get("count")))
+    };
+    or_dash(list(carrier, "refused").iter().map(named).collect())
+}
+
+fn held(carrier: &Value) -> String {
+    or_dash(list(carrier, "held_by").iter().map(|reason| scalar(Some(reason))).collect())
+}
+
+fn or_dash(words: Vec<String>) -> String {
+    if words.is_empty() { "-".to_owned() } else { words.join(" ") }
+}
+
+fn list<'v>(document: &'v Value, name: &str) -> &'v [Value] {
+    document.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_and_carriers_are_laid_out() {
+        let lane = json!({"class": "otp", "route": "all", "depth": 50, "oldest_age_ms": 100, "drain_s": null});
+        let queues = json!({"depth": 50, "scheduled": 1, "in_flight": 2, "in_doubt": 0, "awaiting_receipt": 9,
+                            "lanes": [lane]});
+        let text = "\nqueues: 50 ready, 1 scheduled, 2 in flight, 0 in doubt, 9 without a receipt yet\n  \
+                    CLASS  ROUTE  DEPTH  OLDEST  EMPTY IN\n  otp    all    50     100 ms  -\n";
+        assert_eq!(queues_shown(&queues), text);
+        let carrier = json!({"name": "north", "binds": 1, "binds_wanted": 2, "window_used": 3, "window": 10, "rate": 5,
+                             "rate_allowed": null, "accepted": 7, "receipts": 6, "held_by": ["no bind"],
+                             "refused": [{"status": "0x00000058", "name": "ESME_RTHROTTLED", "count": 4}]});
+        let text = "\ncarriers:\n  \
+            NAME   BINDS  WINDOW  RATE/S  TAKEN  RECEIPTS  REFUSED            HELD BY\n  \
+            north  1/2    3/10    5/-     7      6         ESME_RTHROTTLED=4  no bind\n";
+        assert_eq!(carriers_shown(&json!({"carriers": [carrier]})), text);
+    }
+
+    #[test]
+    fn readiness_says_why_not() {
+        assert_eq!(readiness(true, &json!({})), "ready");
+        assert_eq!(readiness(false, &json!({"reasons": ["starting", "disk"]})), "not ready: starting; disk");
+    }
+
+    #[test]
+    fn an_id_stays_within_its_path() {
+        let typed = client::Typed { url: "http://127.0.0.1:1".to_owned(), api_key: None };
+        let client = typed.client().expect("client");
+        for id in ["", "../queues", "a?b", "a b"] {
+            assert_eq!(message(&client, id).expect_err("refused").exit, Exit::USAGE, "{id}");
+        }
+    }
+}

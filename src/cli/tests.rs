@@ -1,0 +1,45 @@
+use clap::CommandFactory;
+
+use super::*;
+
+#[test]
+fn the_arguments_are_consistent() {
+    Typed::command().debug_assert();
+}
+
+/// What is taken, what is refused; `None`: refused as wrong usage, `Some`: how the command understood it.
+#[test]
+fn arguments_are_read_or_refused() {
+    let table: [(&str, bool); 22] = [
+        ("dev", true),
+        ("dev --listen 127.0.0.1:9000 --data ./x --fresh", true),
+        ("dev --listen localhost", false),
+        ("dev extra", false),
+        ("serve --config a.toml", true),
+        ("serve", false),
+        ("check a.toml", true),
+        ("check a.toml --json", true),
+        ("check", false),
+        ("send --to +491 --body x", true),
+        ("send --to +491 --to +492 --from A --body x --class otp --key k --json", true),
+        ("send --to +491 --body -", true),
+        ("send --to +491 --body x --wait --timeout 5", true),
+        ("send --to +491 --body x --timeout 5", false),
+        ("send --to +491 --body x --class urgent", false),
+        ("send --to +491", false),
+        ("send --body x", false),
+        ("status", true),
+        ("status a b --json --url http://h:1 --api-key k", true),
+        ("status --wait", false),
+        ("", false),
+        ("explode", false),
+    ];
+    for (typed, taken) in table {
+        let words = std::iter::once("stentor").chain(typed.split_whitespace());
+        let read = Typed::try_parse_from(words);
+        assert_eq!(read.is_ok(), taken, "{typed}");
+        if let Err(error) = read {
+            assert_eq!(error.exit_code(), 2, "{typed}");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The door out: TCP and TLS connections to carriers. Moves octets between sockets and whoever owns the link; knows no
+//! PDU, no window, no retry. One task per connection; it ends by itself and answers with exactly one `disconnected`.
+
+pub mod connection;
+
+pub use connection::{Connection, Dial, Host, LinkOwner};

@@ -1,0 +1,412 @@
+//! A request's messages, from its body to frames and from the shards' results to the answer. Pure: the clock, the rules
+//! and the catalog are arguments; who carries frames and results is somebody else.
+//!
+//! Invariants:
+//! - Every message of the body has exactly one place: in a frame, or among the flaws. The answer tells of each, in order.
+//! - No frame is larger than a quarter of a shard's turn, so that one request does not keep the others out of it.
+
+use super::{
+    items::{Form, Item, Items},
+    json::{Object, push_id, push_list},
+    keys::{self, Printer},
+    line::{self, Rules, Scratch},
+    meter::Room,
+    problem::{Code, Flaw, Problem},
+    typed::Typed,
+};
+use crate::{
+    mesh::ShardMap,
+    model::{Frame, Head, KeyPrint, Line, Refusal, ShardId, limits},
+    routing::Question,
+    shard::{Catalog, LineResult},
+    store::content,
+};
+
+/// Messages of one frame at most.
+const FRAME_MESSAGES_MAX: usize = limits::TURN_MESSAGES_MAX / 4;
+/// Octets of content in one frame at most, unless one message alone is larger.
+const FRAME_BYTES_MAX: usize = limits::TURN_BYTES_MAX / 4;
+
+/// How much one request may bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// Octets of one message as it is typed.
+    pub line_bytes_max: usize,
+    /// Messages.
+    pub messages_max: usize,
+}
+
+impl Default for RequestLimits {
+    fn default() -> Self {
+        Self { line_bytes_max: 256 << 10, messages_max: 100_000 }
+    }
+}
+
+/// The terms under which a request's messages are taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'t> {
+    /// What each is judged by.
+    pub rules: Rules<'t>,
+    /// Where each goes.
+    pub catalog: &'t Catalog,
+    /// Which shard each belongs to.
+    pub shards: ShardMap,
+    /// Makes fingerprints of keys.
+    pub printer: Printer,
+    /// How much may come at once.
+    pub limits: RequestLimits,
+    /// What the tenant's rate and quota leave.
+    pub room: Room,
+}
+
+/// Messages for one shard.
+#[derive(Debug)]
+pub struct Parcel {
+    /// Which.
+    pub shard: ShardId,
+    /// Its `reply` is for the door to fill in.
+    pub frame: Frame,
+}
+
+/// What became of a parcel: a result for each of its messages, or why there is none.
+pub type Outcome = Result<Vec<LineResult>, Code>;
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Sent { parcel: u32, index: u32 },
+    Flawed(u32),
+}
+
+/// A request on its way to frames.
+#[derive(Debug)]
+pub struct Ingest<'b> {
+    items: Items<'b>,
+    one: bool,
+    body_bytes: usize,
+    request: Option<KeyPrint>,
+    places: Vec<Place>,
+    flaws: Vec<Flaw>,
+    parcels: Vec<Parcel>,
+    /// The parcel that a shard's messages go to; one past the last if it has none yet.
+    open: Vec<u32>,
+    scratch: Scratch,
+    said: Vec<u8>,
+    sent: u64,
+}
+
+const NOT_OPEN: u32 = u32::MAX;
+
+impl<'b> Ingest<'b> {
+    /// Begins to read `body`. `request`: the fingerprint of the request's own key.
+    ///
+    /// # Errors
+    /// What is wrong with the body as a whole.
+    pub fn new(body: &'b [u8], form: Form, terms: &Terms<'_>, request: Option<KeyPrint>) -> Result<Self, Problem> {
+        let items = Items::new(body, form, terms.limits.line_bytes_max)?;
+        Ok(Self {
+            one: items.is_one(),
+            items,
+            body_bytes: body.len(),
+            request,
+            places: Vec::new(),
+            flaws: Vec::new(),
+            parcels: Vec::new(),
+            open: vec![NOT_OPEN; usize::from(terms.shards.shards())],
+            scratch: Scratch::default(),
+            said: Vec::new(),
+            sent: 0,
+        })
+    }
+
+    /// Reads up to `messages` more; false at the end of the body.
+    ///
+    /// # Errors
+    /// What is wrong with the body as a whole: then nothing of it may be sent.
+    pub fn advance(&mut self, terms: &Terms<'_>, messages: usize) -> Result<bool, Problem> {
+        for _ in 0..messages {
+            let Some(Item { typed, octets }) = self.items.next()? else {
+                if self.places.is_empty() {
+                    return Err(Problem::new(Code::NoMessages, "the body has no line"));
+                }
+                return Ok(false);
+            };
+            if self.places.len() == terms.limits.messages_max {
+                let detail = format!("more than {} messages", terms.limits.messages_max);
+                return Err(Problem::new(Code::TooManyMessages, detail));
+            }
+            if self.places.is_empty() {
+                self.places.reserve(self.expected(octets, terms));
+            }
+            let place = match typed.and_then(|typed| self.take(&typed, octets, terms)) {
+                Ok(place) => place,
+                Err(flaw) => {
+                    self.flaws.push(flaw);
+                    Place::Flawed(self.flaws.len() as u32 - 1)
+                }
+            };
+            self.places.push(place);
+        }
+        Ok(true)
+    }
+
+    /// Messages that the body probably holds, if they are as long as its first.
+    fn expected(&self, first_octets: usize, terms: &Terms<'_>) -> usize {
+        if self.one { 1 } else { (self.body_bytes / first_octets.max(32) + 8).min(terms.limits.messages_max) }
+    }
+
+    fn take(&mut self, typed: &Typed<'_>, octets: usize, terms: &Terms<'_>) -> Result<Place, Flaw> {
+        let meant = line::judge(typed, &terms.rules, &mut self.scratch)?;
+        let question = Question::of(&meant.head, &meant.content.from, meant.content.tags);
+        let route = terms.catalog.routes.find(&question).ok_or_else(|| Flaw::refused(Refusal::NoRoute))?.id;
+        if self.sent >= terms.room.messages {
+            let detail = format!("the tenant's {} is used up", terms.room.limit);
+            return Err(Flaw::whole(Code::OverQuota, detail));
+        }
+        let print = print(typed, meant.key, &meant.head, self.request, self.places.len(), &mut self.said, terms);
+        let shard = terms.shards.shard_of(meant.head.to.number());
+        let parcel = open(&mut self.open, &mut self.parcels, shard, || {
+            let expected = if self.one { 1 } else { (self.body_bytes / octets.max(32)).min(terms.limits.messages_max) };
+            let share = |whole: usize| whole / usize::from(terms.shards.shards()) * 9 / 8 + 1;
+            (share(expected), if self.one { octets } else { share(self.body_bytes) })
+        });
+        let Some(Parcel { frame, .. }) = self.parcels.get_mut(parcel as usize) else {
+            return Err(Flaw::whole(Code::Internal, "a message without a frame"));
+        };
+        let index = frame.heads.len() as u32;
+        let content_at = frame.arena.len() as u32;
+        content::encode(&meant.content, &mut frame.arena);
+        let content_len = frame.arena.len() as u32 - content_at;
+        frame.heads.push(Head { route, content_at, content_len, ..meant.head });
+        if let Some(print) = print {
+            frame.keys.push(Line { index, print });
+        }
+        self.sent += 1;
+        Ok(Place::Sent { parcel, index })
+    }
+
+    /// Messages that go to shards.
+    pub const fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// The frames, to be sent; outcomes are expected in the same order.
+    pub fn take_parcels(&mut self) -> Vec<Parcel> {
+        std::mem::take(&mut self.parcels)
+    }
+
+    /// What became of it all.
+    pub fn report(self, outcomes: Vec<Outcome>, room: Room) -> Report {
+        Report { one: self.one, places: self.places, flaws: self.flaws, outcomes, room }
+    }
+}
+
+fn print(
+    typed: &Typed<'_>,
+    key: Option<&str>,
+    head: &Head,
+    request: Option<KeyPrint>,
+    line: usize,
+    said: &mut Vec<u8>,
+    terms: &Terms<'_>,
+) -> Option<KeyPrint> {
+    if key.is_none() && request.is_none() {
+        return None;
+    }
+    said.clear();
+    keys::said(typed, said);
+    match (key, request) {
+        (Some(key), _) => Some(terms.printer.message(head.tenant, head.to, key, said)),
+        (None, Some(request)) => Some(terms.printer.line(request, line as u64, said)),
+        (None, None) => None,
+    }
+}
+
+/// The parcel that the shard's next message goes to; `room` says for how many messages and octets a new one is made.
+fn open(open: &mut [u32], parcels: &mut Vec<Parcel>, shard: ShardId, room: impl FnOnce() -> (usize, usize)) -> u32 {
+    let Some(current) = open.get_mut(usize::from(shard.0)) else { return NOT_OPEN };
+    let has_room = parcels.get(*current as usize).is_some_and(|Parcel { frame, .. }| {
+        frame.heads.len() < FRAME_MESSAGES_MAX && frame.arena.len() < FRAME_BYTES_MAX
+    });
+    if !has_room {
+        let (messages, octets) = room();
+        let heads = Vec::with_capacity(messages.min(FRAME_MESSAGES_MAX));
+        let arena = Vec::with_capacity(octets.min(FRAME_BYTES_MAX + limits::BODY_BYTES_MAX));
+        *current = parcels.len() as u32;
+        parcels.push(Parcel { shard, frame: Frame { heads, arena, ..Frame::default() } });
+    }
+    *current
+}
+
+/// What became of one message.
+#[derive(Clone, Debug)]
+enum Fate<'r> {
+    Known(LineResult),
+    Flawed(&'r Flaw),
+    Failed(Code),
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub struct Report {
+    one: bool,
+    places: Vec<Place>,
+    flaws: Vec<Flaw>,
+    outcomes: Vec<Outcome>,
+    room: Room,
+}
+
+/// How many messages ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Durable now.
+    pub accepted: u64,
+    /// Durable before.
+    pub duplicates: u64,
+    /// Not taken.
+    pub rejected: u64,
+}
+
+impl Report {
+    /// Messages in it.
+    pub const fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there is none; never so after [`Ingest::advance`] came to its end.
+    pub const fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    fn fate(&self, index: usize) -> Fate<'_> {
+        match self.places.get(index) {
+            Some(Place::Flawed(flaw)) => self.flaws.get(*flaw as usize).map_or(Fate::Failed(Code::Internal), Fate::Flawed),
+            Some(Place::Sent { parcel, index }) => match self.outcomes.get(*parcel as usize) {
+                Some(Ok(results)) => {
+                    results.get(*index as usize).map_or(Fate::Failed(Code::Internal), |result| Fate::Known(*result))
+                }
+                Some(Err(code)) => Fate::Failed(*code),
+                None => Fate::Failed(Code::Internal),
+            },
+            None => Fate::Failed(Code::Internal),
+        }
+    }
+
+    fn fates(&self) -> impl Iterator<Item = Fate<'_>> {
+        (0..self.len()).map(|index| self.fate(index))
+    }
+
+    /// Counts.
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally { rejected: self.flaws.len() as u64, ..Tally::default() };
+        let mut sent_and_failed = self.places.len() as u64 - tally.rejected;
+        for result in self.outcomes.iter().flatten().flatten() {
+            match result {
+                LineResult::Accepted(_) => tally.accepted += 1,
+                LineResult::Duplicate(_) => tally.duplicates += 1,
+                LineResult::Refused(_) => continue,
+            }
+            sent_and_failed -= 1;
+        }
+        tally.rejected += sent_and_failed;
+        tally
+    }
+
+    /// `ack=summary`: counts, and the messages that were not taken.
+    pub fn write_summary(&self, out: &mut Vec<u8>) {
+        let Tally { accepted, duplicates, rejected } = self.tally();
+        let mut object = Object::begin(out);
+        object.number("accepted", accepted).number("duplicates", duplicates).number("rejected", rejected);
+        let failed = self.fates().enumerate().filter_map(|(index, fate)| Some((index, fate.flaw()?)));
+        object.list("errors", failed, |out, (index, flaw)| {
+            let mut item = Object::begin(out);
+            item.number("index", index as u64);
+            flaw.write(&mut item);
+            item.end();
+        });
+        object.end();
+    }
+
+    /// The results of `messages` from `from` on, as a part of the whole answer; true when it was the last.
+    pub fn write_results(&self, from: usize, messages: usize, out: &mut Vec<u8>) -> bool {
+        let to = self.len().min(from + messages);
+        if !self.one {
+            out.push(if from == 0 { b'[' } else { b',' });
+        }
+        for index in from..to {
+            if index > from {
+                out.push(b',');
+            }
+            self.fate(index).write(out);
+        }
+        if to == self.len() && !self.one {
+            out.push(b']');
+        }
+        to == self.len()
+    }
+
+    /// When nothing was taken: why, as one problem.
+    pub fn problem(&self) -> Problem {
+        let items: Vec<(usize, Flaw)> =
+            self.fates().enumerate().filter_map(|(index, fate)| Some((index, fate.flaw()?))).collect();
+        let first = items.first().map_or(Code::Internal, |(_, flaw)| flaw.code);
+        let same = |of: fn(Code) -> u16| items.iter().all(|(_, flaw)| of(flaw.code) == of(first));
+        let mut problem = if items.iter().all(|(_, flaw)| flaw.code == first) {
+            let detail = match &items[..] {
+                [(_, flaw)] => flaw.detail.clone(),
+                [_, ..] | [] => format!("{} messages, none accepted", items.len()),
+            };
+            Problem::new(first, detail)
+        } else {
+            let detail = format!("{} messages, none accepted; `errors` says why each", items.len());
+            let worst = |status| items.iter().any(|(_, flaw)| flaw.code.status() == status).then_some(status);
+            let status = if same(Code::status) { Some(first.status()) } else { worst(503).or(worst(429)) };
+            let problem = Problem::new(Code::NothingAccepted, detail);
+            Problem { status: status.unwrap_or(problem.status), ..problem }
+        };
+        problem.retry_after_s = match problem.status {
+            429 => self.room.more_in_s,
+            503 => 1,
+            _ => 0,
+        };
+        Problem { items, ..problem }
+    }
+}
+
+impl Fate<'_> {
+    fn flaw(&self) -> Option<Flaw> {
+        match self {
+            Self::Known(LineResult::Accepted(_) | LineResult::Duplicate(_)) => None,
+            Self::Known(LineResult::Refused(refusal)) => Some(Flaw::refused(*refusal)),
+            Self::Flawed(flaw) => Some(Flaw::clone(flaw)),
+            Self::Failed(code) => Some(Flaw::whole(*code, code.title())),
+        }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Known(LineResult::Accepted(id)) => {
+                out.extend_from_slice(b"{\"id\":");
+                push_id(out, *id);
+                out.push(b'}');
+            }
+            Self::Known(LineResult::Duplicate(id)) => {
+                out.extend_from_slice(b"{\"id\":");
+                push_id(out, *id);
+                out.extend_from_slice(b",\"duplicate\":true}");
+            }
+            Self::Known(LineResult::Refused(_)) | Self::Flawed(_) | Self::Failed(_) => {
+                out.extend_from_slice(b"{\"error\":");
+                let mut object = Object::begin(out);
+                if let Some(flaw) = self.flaw() {
+                    flaw.write(&mut object);
+                }
+                object.end();
+                out.push(b'}');
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "ingest_tests.rs"]
+mod tests;

@@ -1,0 +1,190 @@
+//! Fingerprints of idempotency keys: keyed hashes, since strangers choose the keys. They go to disk, so the function
+//! (XXH3 with the installation's seed) and the octets that it reads never change. Knows no window and no shard.
+//!
+//! Three scopes that never meet: a message's key within tenant and recipient, a request's key within its tenant, and the
+//! keys that a request's lines without one of their own get from it.
+
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
+
+use super::typed::{Loose, Typed};
+use crate::model::{KeyPrint, Msisdn, TenantId};
+
+const OF_MESSAGE: u8 = 1;
+const OF_REQUEST: u8 = 2;
+const OF_LINE: u8 = 3;
+
+/// Makes fingerprints; holds the installation's seed.
+#[derive(Clone, Copy, Debug)]
+pub struct Printer {
+    seed: u64,
+}
+
+impl Printer {
+    /// `seed`: the installation's, for ever.
+    pub const fn new(seed: u64) -> Self {
+        Self { seed }
+    }
+
+    /// Of a message with a key of its own. `said`: [`said`].
+    pub fn message(self, tenant: TenantId, to: Msisdn, key: &str, said: &[u8]) -> KeyPrint {
+        self.print(OF_MESSAGE, &[&tenant.0.to_le_bytes(), &to.number().to_le_bytes(), key.as_bytes()], said)
+    }
+
+    /// Of a request with an `Idempotency-Key`.
+    pub fn request(self, tenant: TenantId, key: &[u8], body: &[u8]) -> KeyPrint {
+        self.print(OF_REQUEST, &[&tenant.0.to_le_bytes(), key], body)
+    }
+
+    /// Of a line without a key in such a request; lines are numbered from 0.
+    pub fn line(self, request: KeyPrint, line: u64, said: &[u8]) -> KeyPrint {
+        self.print(OF_LINE, &[&request.key.to_le_bytes(), &line.to_le_bytes()], said)
+    }
+
+    fn print(self, scope: u8, parts: &[&[u8]], content: &[u8]) -> KeyPrint {
+        let mut octets = [0; 320];
+        let mut length = 1;
+        octets[0] = scope;
+        for part in parts {
+            let room = octets.get_mut(length..length + part.len());
+            if let Some(room) = room {
+                room.copy_from_slice(part);
+                length += part.len();
+            }
+        }
+        let key = xxh3_128_with_seed(&octets[..length], self.seed);
+        KeyPrint { key, content: xxh3_64_with_seed(content, self.seed) }
+    }
+}
+
+/// Everything that the sender said but the recipient and the key, which are the scope: each field that is there, with its
+/// number and length. What was left out stays out, so that another default does not make another message of it.
+pub fn said(typed: &Typed<'_>, out: &mut Vec<u8>) {
+    let texts = [
+        (1, &typed.from),
+        (2, &typed.body),
+        (3, &typed.data),
+        (4, &typed.udh),
+        (5, &typed.class),
+        (6, &typed.send_at),
+        (7, &typed.expires_at),
+        (8, &typed.encoding),
+        (9, &typed.reference),
+    ];
+    for (number, text) in texts {
+        if let Some(text) = text {
+            put(number, text.as_bytes(), out);
+        }
+    }
+    for (number, truth) in [(10, typed.flash), (11, typed.receipt)] {
+        if let Some(truth) = truth {
+            put(number, &[truth.into()], out);
+        }
+    }
+    if let Some(parts) = typed.parts_max {
+        put(12, &parts.to_le_bytes(), out);
+    }
+    if let Some(span) = &typed.expires_in {
+        put_loose(13, span, out);
+    }
+    for tag in typed.tags.iter().flatten() {
+        put(14, tag.as_bytes(), out);
+    }
+    for tlv in typed.tlvs.iter().flatten() {
+        if let Some(tag) = &tlv.tag {
+            put_loose(15, tag, out);
+        }
+        for (number, value) in [(16, &tlv.text), (17, &tlv.hex)] {
+            if let Some(value) = value {
+                put(number, value.as_bytes(), out);
+            }
+        }
+    }
+}
+
+fn put_loose(number: u8, value: &Loose<'_>, out: &mut Vec<u8>) {
+    match value {
+        Loose::Number(value) => put(number, value.to_string().as_bytes(), out),
+        Loose::Text(value) => put(number, value.as_bytes(), out),
+    }
+}
+
+fn put(number: u8, octets: &[u8], out: &mut Vec<u8>) {
+    out.push(number);
+    out.extend_from_slice(&(octets.len() as u32).to_le_bytes());
+    out.extend_from_slice(octets);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::limits::KEY_BYTES_MAX;
+
+    fn said_of(json: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        said(&serde_json::from_str(json).expect("JSON"), &mut out);
+        out
+    }
+
+    fn to(digits: &str) -> Msisdn {
+        Msisdn::from_digits(digits.as_bytes()).expect("number")
+    }
+
+    #[test]
+    fn fingerprints_on_disk_do_not_move() {
+        let printer = Printer::new(7);
+        let print = printer.message(TenantId(1), to("4915112345678"), "k", &said_of(r#"{"body":"hi","flash":true}"#));
+        assert_eq!(said_of(r#"{"body":"hi","flash":true}"#), b"\x02\x02\0\0\0hi\x0a\x01\0\0\0\x01");
+        assert_eq!(format!("{:032x} {:016x}", print.key, print.content), GOLDEN_MESSAGE);
+        let request = printer.request(TenantId(1), b"k", b"{}");
+        assert_eq!(format!("{:032x} {:016x}", request.key, request.content), GOLDEN_REQUEST);
+    }
+
+    const GOLDEN_MESSAGE: &str = "";
+    const GOLDEN_REQUEST: &str = "";
+
+    #[test]
+    fn a_key_counts_within_tenant_and_recipient_and_installation() {
+        let print = |seed, tenant, number: &str, key: &str| {
+            Printer::new(seed).message(TenantId(tenant), to(number), key, b"").key
+        };
+        let one = print(1, 1, "4915112345678", "k");
+        assert_eq!(one, print(1, 1, "4915112345678", "k"));
+        for other in [
+            print(2, 1, "4915112345678", "k"),
+            print(1, 2, "4915112345678", "k"),
+            print(1, 1, "4915112345679", "k"),
+            print(1, 1, "4915112345678", "l"),
+            Printer::new(1).request(TenantId(1), b"k", b"").key,
+        ] {
+            assert_ne!(one, other);
+        }
+        let longest = "x".repeat(KEY_BYTES_MAX);
+        assert_ne!(print(1, 1, "4915112345678", &longest), print(1, 1, "4915112345678", &longest[1..]));
+    }
+
+    #[test]
+    fn lines_of_a_request_have_keys_of_their_own() {
+        let printer = Printer::new(1);
+        let request = printer.request(TenantId(1), b"k", b"body");
+        let lines = [0, 1, 256].map(|line| printer.line(request, line, b"said"));
+        assert!(lines[0].key != lines[1].key && lines[1].key != lines[2].key);
+        assert_eq!(lines[0], printer.line(printer.request(TenantId(1), b"k", b"other"), 0, b"said"));
+    }
+
+    #[test]
+    fn another_content_is_another_content() {
+        let one = said_of(r#"{"to":"1","body":"hi","key":"a"}"#);
+        assert_eq!(one, said_of(r#" { "key":"b", "body":"\u0068i", "to":"2" } "#), "form, recipient and key do not count");
+        for other in [
+            r#"{"body":"ho"}"#,
+            r#"{"body":"hi","from":""}"#,
+            r#"{"body":"hi","class":"transactional"}"#,
+            r#"{"body":"hi","expires_in":60}"#,
+            r#"{"body":"hi","tags":["a"]}"#,
+            r#"{"data":"hi"}"#,
+        ] {
+            assert_ne!(one, said_of(other), "{other}");
+        }
+        assert_ne!(said_of(r#"{"tags":["a","b"]}"#), said_of(r#"{"tags":["ab"]}"#));
+    }
+}

@@ -1,0 +1,554 @@
+//! A message as it was typed: JSON of one line into borrowed fields. Knows the fields' names and JSON types, and nothing
+//! of what a value may be. A wrong field does not stop the reading: the first flaw is remembered and the rest is skipped,
+//! so that a broken message among good ones costs only itself.
+
+use std::{borrow::Cow, fmt, marker::PhantomData};
+
+use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::problem::{Code, Flaw};
+
+/// A field of a message. [`FIELDS`] documents each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum Field {
+    To,
+    From,
+    Body,
+    Data,
+    Udh,
+    Class,
+    Key,
+    SendAt,
+    ExpiresIn,
+    ExpiresAt,
+    Encoding,
+    Flash,
+    Receipt,
+    PartsMax,
+    Tlvs,
+    Ref,
+    Tags,
+}
+
+/// A field in the documentation.
+#[derive(Clone, Copy, Debug)]
+pub struct FieldDoc {
+    /// Which.
+    pub field: Field,
+    /// As it is written.
+    pub name: &'static str,
+    /// Its JSON schema, as JSON.
+    pub schema: &'static str,
+    /// What it means.
+    pub doc: &'static str,
+}
+
+macro_rules! fields {
+    ($($field:ident, $name:literal, $schema:literal, $doc:literal;)*) => {
+        /// Every field: what the parser takes is what the documentation says.
+        pub const FIELDS: &[FieldDoc] =
+            &[$(FieldDoc { field: Field::$field, name: $name, schema: $schema, doc: $doc }),*];
+
+        impl Field {
+            /// As it is written.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$field => $name,)* }
+            }
+
+            /// The field of that exact name.
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$field),)* _ => None }
+            }
+        }
+    };
+}
+
+fields! {
+    To, "to", r#"{"type":"string","maxLength":64,"examples":["+4915112345678"]}"#,
+        "Recipient: international with `+` or `00`, or as dialled in the configured country. Spaces and `-./()` are skipped.";
+    From, "from", r#"{"type":"string","minLength":1,"maxLength":16,"examples":["ACME"]}"#,
+        "Sender: up to 11 characters, or up to 15 digits. Default: the tenant's, the installation's, the carrier's.";
+    Body, "body", r#"{"type":"string","minLength":1}"#,
+        "Text. Either this or `data`.";
+    Data, "data", r#"{"type":"string","contentEncoding":"base64"}"#,
+        "Octets in base64 (RFC 4648, padding optional). Either this or `body`.";
+    Udh, "udh", r#"{"type":"string","contentEncoding":"base64"}"#,
+        "User data header in base64, its length octet first. Only with `data`.";
+    Class, "class", r#"{"type":"string","enum":["emergency","otp","transactional","marketing"]}"#,
+        "Urgency. Default: `transactional`, unless configured otherwise.";
+    Key, "key", r#"{"type":"string","minLength":1,"maxLength":255}"#,
+        "Idempotency key within tenant and recipient: the same message again is a duplicate under the first id.";
+    SendAt, "send_at", r#"{"type":"string","format":"date-time"}"#,
+        "Not before. What lies in the past means at once; at most 366 days ahead.";
+    ExpiresIn, "expires_in", r#"{"anyOf":[{"type":"integer","minimum":1},{"type":"string","pattern":"^[0-9]+(s|m|h|d)$"}]}"#,
+        "How long it is worth sending, from `send_at` or from now: seconds, or a text such as `10m`. At most 14 days.";
+    ExpiresAt, "expires_at", r#"{"type":"string","format":"date-time"}"#,
+        "Not after. Either this or `expires_in`.";
+    Encoding, "encoding", r#"{"type":"string","enum":["auto","gsm7","ucs2","binary"]}"#,
+        "`auto`: GSM 7-bit if it holds every character, else UCS-2. `binary` goes with `data` alone.";
+    Flash, "flash", r#"{"type":"boolean","default":false}"#,
+        "Shown at once, not kept by the handset.";
+    Receipt, "receipt", r#"{"type":"boolean","default":true}"#,
+        "Ask the carrier for a delivery receipt.";
+    PartsMax, "parts_max", r#"{"type":"integer","minimum":1,"maximum":255}"#,
+        "More parts than this are `too_many_parts`. Default as configured.";
+    Tlvs, "tlvs", r##"{"type":"array","maxItems":16,"items":{"$ref":"#/components/schemas/Tlv"}}"##,
+        "Extra SMPP parameters for every part, such as India's DLT ids.";
+    Ref, "ref", r#"{"type":"string","maxLength":256}"#,
+        "Yours; echoed back.";
+    Tags, "tags", r#"{"type":"array","items":{"type":"string","minLength":1,"pattern":"^[^,]+$"}}"#,
+        "For routes and reports; without commas, 256 octets in all.";
+}
+
+/// A value that people write as a number or as a text: a duration (`600`, `"10m"`), a tag (`5120`, `"0x1400"`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loose<'a> {
+    /// A number.
+    Number(u64),
+    /// A text.
+    Text(Cow<'a, str>),
+}
+
+/// An SMPP parameter: its tag, and its value as text or in hexadecimal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TypedTlv<'a> {
+    /// The tag.
+    pub tag: Option<Loose<'a>>,
+    /// The value, as it is.
+    pub text: Option<Cow<'a, str>>,
+    /// The value, two digits an octet.
+    pub hex: Option<Cow<'a, str>>,
+}
+
+/// What was typed. Null is the same as leaving a field out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Typed<'a> {
+    pub to: Option<Cow<'a, str>>,
+    pub from: Option<Cow<'a, str>>,
+    pub body: Option<Cow<'a, str>>,
+    pub data: Option<Cow<'a, str>>,
+    pub udh: Option<Cow<'a, str>>,
+    pub class: Option<Cow<'a, str>>,
+    pub key: Option<Cow<'a, str>>,
+    pub send_at: Option<Cow<'a, str>>,
+    pub expires_in: Option<Loose<'a>>,
+    pub expires_at: Option<Cow<'a, str>>,
+    pub encoding: Option<Cow<'a, str>>,
+    pub flash: Option<bool>,
+    pub receipt: Option<bool>,
+    pub parts_max: Option<u64>,
+    pub tlvs: Option<Vec<TypedTlv<'a>>>,
+    pub reference: Option<Cow<'a, str>>,
+    pub tags: Option<Vec<Cow<'a, str>>>,
+    /// The first thing that was wrong with its shape.
+    pub flaw: Option<Box<Flaw>>,
+}
+
+impl<'de> de::Deserialize<'de> for Typed<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(MessageVisitor)
+    }
+}
+
+/// A value of the wanted JSON type, null, or the name of what stood there instead.
+#[derive(Debug)]
+enum Got<T> {
+    This(T),
+    Null,
+    Other(&'static str),
+}
+
+/// What a field's value is read as.
+trait Wanted<'de>: Sized {
+    const NAME: &'static str;
+    fn text(_: Cow<'de, str>) -> Got<Self> {
+        Got::Other("a string")
+    }
+    fn number(_: u64) -> Got<Self> {
+        Got::Other("a number")
+    }
+    fn truth(_: bool) -> Got<Self> {
+        Got::Other("true or false")
+    }
+    fn list<A: SeqAccess<'de>>(mut list: A) -> Result<Got<Self>, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Got::Other("a list"))
+    }
+    fn object<A: MapAccess<'de>>(mut object: A) -> Result<Got<Self>, A::Error> {
+        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Got::Other("an object"))
+    }
+}
+
+struct Value<T>(PhantomData<T>);
+
+impl<'de, T: Wanted<'de>> Visitor<'de> for Value<T> {
+    type Value = Got<T>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(T::NAME)
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Got<T>, E> {
+        Ok(T::text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Got<T>, E> {
+        Ok(T::text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Got<T>, E> {
+        Ok(T::number(number))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Got<T>, E> {
+        Ok(Got::Other("a negative number"))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Got<T>, E> {
+        Ok(Got::Other("a fraction"))
+    }
+
+    fn visit_bool<E>(self, truth: bool) -> Result<Got<T>, E> {
+        Ok(T::truth(truth))
+    }
+
+    fn visit_unit<E>(self) -> Result<Got<T>, E> {
+        Ok(Got::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Got<T>, A::Error> {
+        T::list(list)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Got<T>, A::Error> {
+        T::object(object)
+    }
+}
+
+impl<'de, T: Wanted<'de>> DeserializeSeed<'de> for Value<T> {
+    type Value = Got<T>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Got<T>, D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Wanted<'de> for Cow<'de, str> {
+    const NAME: &'static str = "a string";
+    fn text(text: Self) -> Got<Self> {
+        Got::This(text)
+    }
+}
+
+impl<'de> Wanted<'de> for Loose<'de> {
+    const NAME: &'static str = "a whole number or a string";
+    fn text(text: Cow<'de, str>) -> Got<Self> {
+        Got::This(Self::Text(text))
+    }
+    fn number(number: u64) -> Got<Self> {
+        Got::This(Self::Number(number))
+    }
+}
+
+impl Wanted<'_> for bool {
+    const NAME: &'static str = "true or false";
+    fn truth(truth: Self) -> Got<Self> {
+        Got::This(truth)
+    }
+}
+
+impl Wanted<'_> for u64 {
+    const NAME: &'static str = "a whole number";
+    fn number(number: Self) -> Got<Self> {
+        Got::This(number)
+    }
+}
+
+impl<'de, T: Wanted<'de>> Wanted<'de> for Vec<T> {
+    const NAME: &'static str = "a list";
+    fn list<A: SeqAccess<'de>>(mut list: A) -> Result<Got<Self>, A::Error> {
+        let (mut found, mut other) = (Vec::new(), None);
+        while let Some(item) = list.next_element_seed(Value(PhantomData))? {
+            match item {
+                Got::This(item) => found.push(item),
+                Got::Null => other = Some("a list with null in it"),
+                Got::Other(_) => other = Some("a list with something else in it"),
+            }
+        }
+        Ok(other.map_or(Got::This(found), Got::Other))
+    }
+}
+
+impl<'de> Wanted<'de> for TypedTlv<'de> {
+    const NAME: &'static str = "an object of tag and text or hex";
+    fn object<A: MapAccess<'de>>(mut object: A) -> Result<Got<Self>, A::Error> {
+        let (mut tlv, mut whole) = (Self::default(), true);
+        while let Some(Name(name)) = object.next_key()? {
+            match &*name {
+                "tag" => whole &= put(&mut tlv.tag, object.next_value_seed(Value(PhantomData))?),
+                "text" => whole &= put(&mut tlv.text, object.next_value_seed(Value(PhantomData))?),
+                "hex" => whole &= put(&mut tlv.hex, object.next_value_seed(Value(PhantomData))?),
+                _ => {
+                    object.next_value::<IgnoredAny>()?;
+                    whole = false;
+                }
+            }
+        }
+        Ok(if whole { Got::This(tlv) } else { Got::Other("something other than tag and text or hex") })
+    }
+}
+
+fn put<T>(into: &mut Option<T>, got: Got<T>) -> bool {
+    match got {
+        Got::This(value) => into.replace(value).is_none(),
+        Got::Null | Got::Other(_) => false,
+    }
+}
+
+/// A member's name.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de> de::Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+        impl<'de> Visitor<'de> for NameVisitor {
+            type Value = Name<'de>;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a member's name")
+            }
+
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Borrowed(name)))
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(name.to_owned())))
+            }
+        }
+        from.deserialize_str(NameVisitor)
+    }
+}
+
+struct MessageVisitor;
+
+impl<'de> Visitor<'de> for MessageVisitor {
+    type Value = Typed<'de>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a message")
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Typed<'de>, E> {
+        Ok(Typed::no_object("a string"))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Typed<'de>, E> {
+        Ok(Typed::no_object("a number"))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Typed<'de>, E> {
+        Ok(Typed::no_object("a number"))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Typed<'de>, E> {
+        Ok(Typed::no_object("a number"))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Typed<'de>, E> {
+        Ok(Typed::no_object("true or false"))
+    }
+
+    fn visit_unit<E>(self) -> Result<Typed<'de>, E> {
+        Ok(Typed::no_object("null"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Typed<'de>, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Typed::no_object("a list"))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Typed<'de>, A::Error> {
+        let (mut typed, mut seen) = (Typed::default(), 0_u32);
+        while let Some(Name(name)) = object.next_key()? {
+            let Some(field) = Field::from_name(&name) else {
+                object.next_value::<IgnoredAny>()?;
+                typed.unknown(&name);
+                continue;
+            };
+            if seen & 1 << field as u32 != 0 {
+                typed.note(|| Flaw::of(Code::DuplicateField, field.name(), "the field stands there twice"));
+            }
+            seen |= 1 << field as u32;
+            typed.read(field, &mut object)?;
+        }
+        Ok(typed)
+    }
+}
+
+const _: () = assert!(FIELDS.len() <= 32);
+
+impl<'de> Typed<'de> {
+    fn no_object(what: &str) -> Self {
+        let flaw = Flaw::whole(Code::MalformedJson, format!("a message is an object, not {what}"));
+        Self { flaw: Some(Box::new(flaw)), ..Self::default() }
+    }
+
+    fn note(&mut self, flaw: impl FnOnce() -> Flaw) {
+        if self.flaw.is_none() {
+            self.flaw = Some(Box::new(flaw()));
+        }
+    }
+
+    fn unknown(&mut self, name: &str) {
+        self.note(|| {
+            let name: String = name.chars().take(64).collect();
+            let nearest = FIELDS.iter().find(|known| known.name.eq_ignore_ascii_case(&name.replace('-', "_")));
+            let hint = nearest.map_or_else(String::new, |known| format!("; `{}` is meant?", known.name));
+            let detail = format!("a message has no field {name:?}{hint}");
+            Flaw::of(Code::UnknownField, &name, detail)
+        });
+    }
+
+    fn read<A: MapAccess<'de>>(&mut self, field: Field, object: &mut A) -> Result<(), A::Error> {
+        match field {
+            Field::To => self.to = self.value(field, object)?,
+            Field::From => self.from = self.value(field, object)?,
+            Field::Body => self.body = self.value(field, object)?,
+            Field::Data => self.data = self.value(field, object)?,
+            Field::Udh => self.udh = self.value(field, object)?,
+            Field::Class => self.class = self.value(field, object)?,
+            Field::Key => self.key = self.value(field, object)?,
+            Field::SendAt => self.send_at = self.value(field, object)?,
+            Field::ExpiresIn => self.expires_in = self.value(field, object)?,
+            Field::ExpiresAt => self.expires_at = self.value(field, object)?,
+            Field::Encoding => self.encoding = self.value(field, object)?,
+            Field::Flash => self.flash = self.value(field, object)?,
+            Field::Receipt => self.receipt = self.value(field, object)?,
+            Field::PartsMax => self.parts_max = self.value(field, object)?,
+            Field::Tlvs => self.tlvs = self.value(field, object)?,
+            Field::Ref => self.reference = self.value(field, object)?,
+            Field::Tags => self.tags = self.value(field, object)?,
+        }
+        Ok(())
+    }
+
+    fn value<T: Wanted<'de>, A: MapAccess<'de>>(&mut self, field: Field, object: &mut A) -> Result<Option<T>, A::Error> {
+        match object.next_value_seed(Value(PhantomData))? {
+            Got::This(value) => Ok(Some(value)),
+            Got::Null => Ok(None),
+            Got::Other(what) => {
+                let detail = || format!("{} is wanted, not {what}", T::NAME);
+                self.note(|| Flaw::of(Code::InvalidType, field.name(), detail()));
+                Ok(None)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flaw(json: &str) -> Option<(Code, Option<String>)> {
+        let typed: Typed<'_> = serde_json::from_str(json).expect("JSON");
+        typed.flaw.map(|flaw| (flaw.code, flaw.field))
+    }
+
+    fn of(code: Code, field: &str) -> Option<(Code, Option<String>)> {
+        Some((code, Some(field.to_owned())))
+    }
+
+    #[test]
+    fn every_field_is_read() {
+        let json = r#"{"to":"1","from":"2","body":"3\n","data":"4","udh":"5","class":"6","key":"7","send_at":"8",
+            "expires_in":9,"expires_at":"10","encoding":"11","flash":true,"receipt":false,"parts_max":12,
+            "tlvs":[{"tag":13,"text":"14"},{"tag":15,"hex":"16"}],"ref":"17","tags":["18","19"]}"#;
+        let text = |text: &'static str| Some(Cow::Borrowed(text));
+        let tlvs = vec![
+            TypedTlv { tag: Some(Loose::Number(13)), text: text("14"), hex: None },
+            TypedTlv { tag: Some(Loose::Number(15)), text: None, hex: text("16") },
+        ];
+        let expected = Typed {
+            to: text("1"),
+            from: text("2"),
+            body: text("3\n"),
+            data: text("4"),
+            udh: text("5"),
+            class: text("6"),
+            key: text("7"),
+            send_at: text("8"),
+            expires_in: Some(Loose::Number(9)),
+            expires_at: text("10"),
+            encoding: text("11"),
+            flash: Some(true),
+            receipt: Some(false),
+            parts_max: Some(12),
+            tlvs: Some(tlvs),
+            reference: text("17"),
+            tags: Some(vec!["18".into(), "19".into()]),
+            flaw: None,
+        };
+        assert_eq!(serde_json::from_str::<Typed<'_>>(json).expect("JSON"), expected);
+        for known in FIELDS {
+            assert_eq!(Field::from_name(known.name), Some(known.field));
+            let json = format!("{{\"{}\":null}}", known.name);
+            assert_eq!(serde_json::from_str::<Typed<'_>>(&json).expect("JSON"), Typed::default());
+            assert!(serde_json::from_str::<serde_json::Value>(known.schema).is_ok(), "{}", known.schema);
+        }
+    }
+
+    #[test]
+    fn plain_text_is_not_copied() {
+        let json = r#"{"to":"1","body":"plain é"}"#;
+        let typed: Typed<'_> = serde_json::from_str(json).expect("JSON");
+        assert!(matches!((typed.to, typed.body), (Some(Cow::Borrowed(_)), Some(Cow::Borrowed(_)))));
+    }
+
+    #[test]
+    fn the_first_flaw_is_kept_and_the_rest_is_read() {
+        assert_eq!(flaw(r#"{"too":"1","to":2}"#), of(Code::UnknownField, "too"));
+        assert_eq!(flaw(r#"{"template":{"a":[1,{}]},"vars":{}}"#), of(Code::UnknownField, "template"));
+        assert_eq!(flaw(r#"{"callback_url":"https://example.com"}"#), of(Code::UnknownField, "callback_url"));
+        assert_eq!(flaw(r#"{"to":"1","to":"2"}"#), of(Code::DuplicateField, "to"));
+        for (field, wrong) in [
+            ("to", "49"),
+            ("to", "-4.9"),
+            ("body", "[\"a\"]"),
+            ("body", "{}"),
+            ("flash", "1"),
+            ("receipt", "\"true\""),
+            ("parts_max", "-1"),
+            ("parts_max", "1.5"),
+            ("expires_in", "true"),
+            ("tags", "\"a\""),
+            ("tags", "[\"a\",1]"),
+            ("tags", "[null]"),
+            ("tlvs", "[{\"tag\":1,\"octets\":\"\"}]"),
+            ("tlvs", "[{\"tag\":true,\"hex\":\"\"}]"),
+            ("tlvs", "[{\"tag\":1,\"tag\":2,\"hex\":\"\"}]"),
+        ] {
+            assert_eq!(flaw(&format!("{{\"{field}\":{wrong},\"ref\":\"x\"}}")), of(Code::InvalidType, field), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_an_object() {
+        for json in ["1", "-1", "1.5", "\"a\"", "\"\\n\"", "true", "null", "[1,[2],{}]"] {
+            assert_eq!(flaw(json), Some((Code::MalformedJson, None)), "{json}");
+        }
+        for broken in ["", "{", "{\"to\":}", "{\"to\":\"\\ud800\"}", "{\"to\":\"a\nb\"}"] {
+            assert!(serde_json::from_str::<Typed<'_>>(broken).is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn a_near_miss_is_named() {
+        let typed: Typed<'_> = serde_json::from_str(r#"{"Send-At":""}"#).expect("JSON");
+        assert_eq!(typed.flaw.expect("flaw").detail, "a message has no field \"Send-At\"; `send_at` is meant?");
+    }
+}

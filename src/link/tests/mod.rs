@@ -1,0 +1,9 @@
+//! The link's behaviour, subject by subject, in virtual time against server sessions.
+
+mod receiving;
+mod recovery;
+mod sending;
+mod sessions;
+mod world;
+
+mod model;

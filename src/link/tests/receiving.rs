@@ -1,0 +1,210 @@
+//! Receipts and messages from handsets: to the right shard, answered only when kept.
+
+use super::world::World;
+use crate::link::{BindId, Disconnect};
+use crate::mesh::ShardMap;
+use crate::model::{Class, ShardId};
+use crate::smpp::pdu::{Address, DataSm, EsmClass, ShortMessage};
+use crate::smpp::receipt::ReceiptState;
+use crate::smpp::status::CommandStatus;
+use crate::smpp::tlv::{TlvTag, TlvWriter, Tlvs};
+use crate::traffic::{IfUnknown, Verdict};
+
+const ONE: u64 = 4_915_112_345_001;
+const FIRST: BindId = BindId(0);
+const OK: CommandStatus = CommandStatus::ROK;
+const SHARDS: u8 = 4;
+
+fn world() -> World {
+    World::bound(|options| options.shards = ShardMap::new(SHARDS, 1))
+}
+
+fn home(number: u64) -> ShardId {
+    ShardMap::new(SHARDS, 1).shard_of(number)
+}
+
+/// A `deliver_sm` from the carrier, with `token` for its answer.
+fn deliver(world: &mut World, token: u64, from: &str, esm_class: u8, text: &str, tlvs: &[u8]) {
+    let message = ShortMessage {
+        source: Address { ton: 1, npi: 1, digits: from.as_bytes() },
+        destination: Address { ton: 0, npi: 0, digits: b"Bank" },
+        esm_class: EsmClass(esm_class),
+        short_message: text.as_bytes(),
+        tlvs: Tlvs::new(tlvs),
+        ..ShortMessage::default()
+    };
+    let now = world.now.mono.0;
+    let server = world.servers.get_mut(&FIRST).expect("a session");
+    server.deliver(token, &message, now).expect("a window");
+    world.hear(FIRST);
+}
+
+fn text(id: &str) -> String {
+    format!("id:{id} sub:001 dlvrd:001 submit date:2401010000 done date:2401010001 stat:DELIVRD err:042 text:hi")
+}
+
+/// Sends one message from a shard that is not the recipient's own, so that only the id can lead there.
+fn sent_from(world: &mut World, shard: u8, id: &[u8]) {
+    world.send(shard, ONE, Class::Transactional, "hi");
+    let got = world.got.last().cloned().expect("it was sent");
+    world.answer(&got, OK, id);
+}
+
+#[test]
+fn a_receipt_goes_straight_to_its_shard_and_is_answered_when_kept() {
+    let mut world = world();
+    let owner = ShardId((home(ONE).0 + 1) % SHARDS);
+    sent_from(&mut world, owner.0, b"00A1");
+    deliver(&mut world, 77, "+4915112345001", 4, &text("a1"), &[]);
+    let told = world.receipts[0].clone();
+    assert_eq!((told.shard, told.id.as_slice()), (owner, &b"a1"[..]));
+    assert_eq!((told.receipt.state, told.receipt.error), (Some(ReceiptState::Delivered), 42));
+    assert_eq!((told.receipt.recipient, told.receipt.if_unknown), (ONE, IfUnknown::Tell));
+    assert_eq!((told.receipt.at, told.text), (world.now.wall, text("a1").into_bytes()));
+    assert!(world.delivered.is_empty(), "not before it is durable");
+    world.judge(owner, told.receipt.token, Verdict::Kept);
+    assert_eq!(world.delivered, [(FIRST, 77, OK)]);
+    world.judge(owner, told.receipt.token, Verdict::Kept);
+    assert_eq!(world.delivered.len(), 1, "a verdict counts once");
+}
+
+#[test]
+fn an_id_in_another_base_is_found() {
+    let mut world = world();
+    let owner = ShardId((home(ONE).0 + 1) % SHARDS);
+    sent_from(&mut world, owner.0, b"ff");
+    deliver(&mut world, 1, "4915112345001", 4, &text("255"), &[]);
+    assert_eq!(world.receipts[0].shard, owner);
+}
+
+#[test]
+fn an_unknown_receipt_is_asked_for_everywhere_and_then_parked_at_home() {
+    let mut world = world();
+    let owner = ShardId((home(ONE).0 + 1) % SHARDS);
+    sent_from(&mut world, owner.0, b"500");
+    deliver(&mut world, 9, "4915112345001", 4, &text("500"), &[]);
+    let token = world.receipts[0].receipt.token;
+    world.judge(owner, token, Verdict::Unknown);
+    assert_eq!((world.receipts[1].shard, world.receipts[1].receipt.if_unknown), (home(ONE), IfUnknown::Tell));
+    world.judge(home(ONE), token, Verdict::Unknown);
+    let others: Vec<ShardId> = world.receipts[2..].iter().map(|told| told.shard).collect();
+    let expected: Vec<ShardId> = (0..SHARDS).map(ShardId).filter(|shard| *shard != owner && *shard != home(ONE)).collect();
+    assert_eq!(others, expected);
+    world.judge(others[0], token, Verdict::Unknown);
+    assert_eq!(world.receipts.len(), 4);
+    world.judge(others[1], token, Verdict::Unknown);
+    let last = &world.receipts[4];
+    assert_eq!((last.shard, last.receipt.if_unknown, last.id.as_slice()), (home(ONE), IfUnknown::Park, &b"500"[..]));
+    world.judge(home(ONE), token, Verdict::Kept);
+    assert_eq!(world.delivered, [(FIRST, 9, OK)]);
+    let counters = world.link.counters();
+    assert_eq!((counters.receipts, counters.receipts_direct, counters.receipts_asked_all), (1, 1, 1));
+}
+
+#[test]
+fn one_of_many_knows_it_and_the_rest_do_not_matter() {
+    let mut world = world();
+    deliver(&mut world, 9, "4915112345001", 4, &text("500"), &[]);
+    let token = world.receipts[0].receipt.token;
+    assert_eq!(world.receipts[0].shard, home(ONE));
+    world.judge(home(ONE), token, Verdict::Unknown);
+    assert_eq!(world.receipts.len(), 4);
+    world.judge(world.receipts[2].shard, token, Verdict::Kept);
+    deliver(&mut world, 10, "4915112345001", 4, &text("501"), &[]);
+    let next = world.receipts[4].receipt.token;
+    assert_ne!(next, token);
+    for told in [1, 3] {
+        world.judge(world.receipts[told].shard, token, Verdict::Unknown);
+    }
+    assert_eq!((world.receipts.len(), world.delivered.len()), (5, 1), "late words do not touch the next receipt");
+    world.judge(home(ONE), next, Verdict::Kept);
+    assert_eq!(world.delivered[1], (FIRST, 10, OK));
+}
+
+#[test]
+fn a_receipt_by_parameters_alone_and_one_that_says_nothing() {
+    let mut world = world();
+    let mut tlvs = Vec::new();
+    let mut writer = TlvWriter::new(&mut tlvs);
+    writer.c_string(TlvTag::RECEIPTED_MESSAGE_ID, b"x-1").expect("short");
+    writer.u8(TlvTag::MESSAGE_STATE, 5);
+    writer.octets(TlvTag::NETWORK_ERROR_CODE, &[3, 0, 27]).expect("short");
+    deliver(&mut world, 1, "12", 4, "", &tlvs);
+    let told = &world.receipts[0];
+    assert_eq!((told.receipt.state, told.receipt.error), (Some(ReceiptState::Undeliverable), 27));
+    assert_eq!((told.receipt.recipient, told.id.as_slice()), (0, &b"x-1"[..]));
+    deliver(&mut world, 2, "4915112345001", 4, "hello?", &[]);
+    let told = &world.receipts[1];
+    assert_eq!((told.receipt.state, told.receipt.if_unknown), (Some(ReceiptState::Enroute), IfUnknown::Park));
+    assert_eq!((told.shard, told.id.len()), (home(ONE), 0));
+}
+
+#[test]
+fn a_message_from_a_handset_goes_to_its_senders_shard() {
+    let mut world = world();
+    deliver(&mut world, 5, "4915112345001", 0, "STOP", &[]);
+    let told = world.receipts[0].clone();
+    assert_eq!((told.shard, told.receipt.state, told.receipt.recipient), (home(ONE), None, ONE));
+    assert_eq!((told.receipt.if_unknown, told.text.as_slice()), (IfUnknown::Park, &b"STOP"[..]));
+    world.judge(told.shard, told.receipt.token, Verdict::Kept);
+    assert_eq!(world.delivered, [(FIRST, 5, OK)]);
+}
+
+#[test]
+fn data_sm_is_answered_as_such() {
+    let mut world = world();
+    let mut tlvs = Vec::new();
+    TlvWriter::new(&mut tlvs).octets(TlvTag::MESSAGE_PAYLOAD, text("7").as_bytes()).expect("short");
+    let source = Address { ton: 1, npi: 1, digits: b"4915112345001" };
+    let message = DataSm { source, esm_class: EsmClass(4), tlvs: Tlvs::new(&tlvs), ..DataSm::default() };
+    let now = world.now.mono.0;
+    world.servers.get_mut(&FIRST).expect("a session").data(3, &message, now).expect("a window");
+    world.hear(FIRST);
+    assert_eq!(world.receipts[0].id, b"7");
+    world.judge(home(ONE), world.receipts[0].receipt.token, Verdict::Kept);
+    assert_eq!(world.delivered, [(FIRST, 3, OK)]);
+}
+
+#[test]
+fn a_verdict_for_a_session_that_is_gone_answers_nobody() {
+    let mut world = world();
+    deliver(&mut world, 1, "4915112345001", 4, &text("1"), &[]);
+    let old = world.receipts[0].receipt.token;
+    world.disconnect(FIRST, Disconnect::ByPeer);
+    world.advance_ms(1_001);
+    deliver(&mut world, 2, "4915112345001", 4, &text("1"), &[]);
+    let new = world.receipts[1].receipt.token;
+    world.judge(home(ONE), old, Verdict::Kept);
+    assert!(world.delivered.is_empty());
+    world.judge(home(ONE), new, Verdict::Kept);
+    assert_eq!(world.delivered, [(FIRST, 2, OK)]);
+}
+
+#[test]
+fn slow_shards_stop_the_reading() {
+    let mut world = world();
+    let mut answered = 0;
+    let mut send = |world: &mut World, count: usize| {
+        for n in 0..count {
+            // The server's own window is 1,000 at once: it forgets what it sent by answering for us.
+            if n % 900 == 899 {
+                world.servers.get_mut(&FIRST).expect("a session").handle_timeout(u64::MAX);
+                let now = world.now.mono.0;
+                let server = world.servers.get_mut(&FIRST).expect("a session");
+                while server.poll_event(&mut &[][..], now).is_some() {}
+            }
+            deliver(world, n as u64, "4915112345001", 4, &text(&n.to_string()), &[]);
+        }
+        answered += count;
+    };
+    send(&mut world, 4_096);
+    assert!(world.reads_paused.is_empty());
+    send(&mut world, 1);
+    assert!(world.reads_paused.contains(&FIRST));
+    assert_eq!(world.link.status(world.now.mono).binds[0].receipts_waiting, 4_097);
+    for n in 0..2_049 {
+        assert!(world.reads_paused.contains(&FIRST), "after {n}");
+        world.judge(home(ONE), world.receipts[n].receipt.token, Verdict::Kept);
+    }
+    assert!(world.reads_paused.is_empty());
+}

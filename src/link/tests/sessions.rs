@@ -1,0 +1,248 @@
+//! Connecting, binding, pausing, ending.
+
+use super::world::World;
+use crate::link::leg::LegState;
+use crate::link::{Alarm, BindId, BindKind, Disconnect, LinkEvent, LinkState, SessionLoss};
+use crate::model::Class;
+use crate::smpp::status::CommandStatus;
+use crate::traffic::{Answer, NotWritten, Unanswered};
+
+const ONE: u64 = 4_915_112_345_001;
+const OK: CommandStatus = CommandStatus::ROK;
+const FIRST: BindId = BindId(0);
+const SECOND: BindId = BindId(1);
+const DOWN: Answer = Answer::NotWritten(NotWritten::LinkDown);
+
+#[test]
+fn it_tries_the_hosts_in_turn_and_ever_more_slowly() {
+    let mut world = World::new(|options| {
+        options.hosts = 3;
+        options.reconnect_max_ms = 8_000;
+    });
+    world.accepts = None;
+    world.advance_ms(1);
+    let mut pauses = Vec::new();
+    for _ in 0..6 {
+        let failed = world.now.mono;
+        world.disconnect(FIRST, Disconnect::Unreachable);
+        let before = world.connects.len();
+        while world.connects.len() == before {
+            world.advance_ms(1);
+        }
+        pauses.push(world.now.mono.since(failed) / 1_000_000);
+    }
+    let hosts: Vec<u16> = world.connects.iter().map(|connect| connect.1).collect();
+    assert_eq!(hosts, [0, 1, 2, 0, 1, 2, 0]);
+    for (pause, longest) in pauses.into_iter().zip([1_000, 2_000, 4_000, 8_000, 8_000, 8_000]) {
+        assert!((longest / 2..=longest + 1).contains(&pause), "{pause} of {longest}");
+    }
+}
+
+#[test]
+fn a_connection_that_never_comes_to_be_is_given_up() {
+    let mut world = World::new(|options| options.connect_timeout_ms = 2_000);
+    world.accepts = None;
+    world.advance_ms(1);
+    world.advance_ms(2_000);
+    assert!(matches!(world.link.status(world.now.mono).binds[0].state, LegState::Waiting { .. }));
+    world.advance_ms(1_000);
+    world.connect(FIRST);
+    world.advance_ms(2_100);
+    assert!(world.alarms.contains(&Alarm::SessionLost { bind: FIRST, why: SessionLoss::ConnectTimeout }));
+}
+
+#[test]
+fn a_refused_account_is_told_and_tried_slowly() {
+    let mut world = World::new(|options| options.reconnect_max_ms = 60_000);
+    world.accepts = Some(CommandStatus::RINVPASWD);
+    world.advance_ms(1);
+    assert!(world.alarms.contains(&Alarm::AccountRefused { bind: FIRST, status: 0x0E }));
+    let status = world.link.status(world.now.mono);
+    assert_eq!((status.state, status.binds[0].refused), (LinkState::Down, Some(0x0E)));
+    world.advance_ms(29_000);
+    assert_eq!(world.connects.len(), 1, "at least half a minute");
+    world.accepts = Some(OK);
+    world.handle(LinkEvent::Rebind);
+    world.advance_ms(1);
+    let status = world.link.status(world.now.mono);
+    assert_eq!((status.state, status.binds[0].refused), (LinkState::Up, None), "the operator need not wait");
+}
+
+#[test]
+fn a_pair_sends_only_while_both_halves_are_bound() {
+    let mut world = World::bound(|options| options.bind = BindKind::Pair);
+    assert_eq!(world.connects.len(), 2);
+    world.send(0, ONE, Class::Transactional, "a");
+    assert_eq!((world.got.len(), world.got[0].bind), (1, FIRST));
+    world.accepts = None;
+    world.disconnect(SECOND, Disconnect::ByPeer);
+    world.send(0, ONE, Class::Transactional, "b");
+    assert_eq!(world.got.len(), 1);
+    world.answer(&world.got[0].clone(), OK, b"1");
+    assert_eq!(world.told.len(), 1, "answers still count");
+    world.accepts = Some(OK);
+    world.advance_ms(1_001);
+    world.connecting.iter().copied().collect::<Vec<_>>().into_iter().for_each(|bind| world.connect(bind));
+    assert_eq!(world.texts(), ["a", "b"]);
+}
+
+#[test]
+fn without_a_bind_nothing_is_kept() {
+    let mut world = World::bound(|options| options.window = 2);
+    for text in ["a", "b", "c"] {
+        world.wait(0, ONE, Class::Transactional, text);
+    }
+    world.demand(0);
+    world.accepts = None;
+    world.disconnect(FIRST, Disconnect::ByPeer);
+    let lost = Answer::Unanswered(Unanswered::ConnectionLost);
+    assert_eq!(world.outcomes(), [lost, lost, DOWN]);
+    assert_eq!((world.open(), world.alarms.last()), (0, Some(&Alarm::LinkDown)));
+    world.demand(0);
+    assert_eq!(world.shards[0].places, [0; 4], "no grants while it is down");
+}
+
+#[test]
+fn a_place_granted_before_the_end_is_void() {
+    let mut world = World::bound(|_| {});
+    world.uses_grants = false;
+    world.send(0, ONE, Class::Transactional, "a");
+    world.accepts = None;
+    world.disconnect(FIRST, Disconnect::ByPeer);
+    world.use_places(crate::model::ShardId(0), Class::Transactional, true);
+    assert_eq!(world.outcomes(), [DOWN]);
+}
+
+#[test]
+fn what_never_left_is_not_in_doubt() {
+    let mut world = World::bound(|options| options.window = 3);
+    world.writes = false;
+    for text in ["a", "b", "c"] {
+        world.send(0, ONE, Class::Transactional, text);
+    }
+    world.write(FIRST, 60);
+    world.accepts = None;
+    world.disconnect(FIRST, Disconnect::Broken);
+    let lost = Answer::NotWritten(NotWritten::ConnectionLost);
+    assert_eq!(world.outcomes(), [Answer::Unanswered(Unanswered::ConnectionLost), lost, lost]);
+}
+
+#[test]
+fn a_session_that_loses_an_answer_is_bound_anew() {
+    let mut world = World::bound(|options| {
+        options.window = 2;
+        options.response_timeout_ms = 2_000;
+    });
+    world.send(0, ONE, Class::Transactional, "a");
+    world.advance_ms(1_000);
+    world.send(0, ONE, Class::Transactional, "b");
+    world.send(0, ONE, Class::Transactional, "c");
+    world.advance_ms(1_001);
+    assert_eq!(world.outcomes(), [Answer::Unanswered(Unanswered::ResponseTimeout), DOWN]);
+    assert!(world.alarms.contains(&Alarm::SessionLost { bind: FIRST, why: SessionLoss::ResponseTimeout }));
+    world.answer(&world.got[0].clone(), OK, b"1");
+    assert_eq!((world.told.len(), world.link.counters().late_responses), (2, 1));
+    world.answer(&world.got[1].clone(), OK, b"2");
+    assert_eq!(world.told.len(), 3, "the other answer was waited for");
+    world.advance_ms(2_000);
+    assert_eq!((world.connects.len(), world.link.status(world.now.mono).state), (2, LinkState::Up));
+}
+
+#[test]
+fn messages_of_a_lost_bind_go_over_another() {
+    let mut world = World::bound(|options| {
+        options.binds = 2;
+        options.window = 1;
+    });
+    world.accepts = None;
+    world.wait(0, ONE, Class::Transactional, "a");
+    world.wait(0, ONE, Class::Transactional, "b");
+    world.demand(0);
+    assert_eq!(world.texts(), ["a"], "b waits where a is");
+    let bind = world.got[0].bind;
+    world.disconnect(bind, Disconnect::ByPeer);
+    assert_eq!(world.texts(), ["a", "b"]);
+    assert_ne!(world.got[1].bind, bind);
+}
+
+#[test]
+fn the_carrier_may_say_goodbye() {
+    let mut world = World::bound(|_| {});
+    let now = world.now.mono.0;
+    world.servers.get_mut(&FIRST).expect("a session").unbind(0, now);
+    world.hear(FIRST);
+    assert!(world.alarms.contains(&Alarm::SessionLost { bind: FIRST, why: SessionLoss::PeerUnbound }));
+    world.advance_ms(1_000);
+    assert_eq!((world.connects.len(), world.link.status(world.now.mono).state), (2, LinkState::Up));
+}
+
+#[test]
+fn pause_keeps_the_session_and_sends_nothing() {
+    let mut world = World::bound(|options| options.window = 1);
+    world.wait(0, ONE, Class::Transactional, "a");
+    world.wait(0, ONE, Class::Transactional, "b");
+    world.demand(0);
+    world.handle(LinkEvent::Pause);
+    assert_eq!((world.link.status(world.now.mono).state, world.outcomes()), (LinkState::Paused, vec![DOWN]));
+    world.answer(&world.got[0].clone(), OK, b"1");
+    world.send(0, ONE, Class::Transactional, "c");
+    assert_eq!(world.texts(), ["a"]);
+    world.handle(LinkEvent::Resume);
+    assert_eq!((world.texts(), world.connects.len()), (vec!["a".to_owned(), "c".to_owned()], 1));
+}
+
+#[test]
+fn a_drain_waits_for_answers_and_unbinds() {
+    let mut world = World::bound(|options| options.window = 1);
+    world.wait(0, ONE, Class::Transactional, "a");
+    world.wait(0, ONE, Class::Transactional, "b");
+    world.demand(0);
+    world.handle(LinkEvent::Drain);
+    assert_eq!(world.outcomes(), [Answer::NotWritten(NotWritten::Drained)]);
+    world.send(0, ONE, Class::Transactional, "c");
+    assert_eq!(world.shards[0].places, [0; 4]);
+    world.advance_ms(3_000);
+    assert!(!world.link.is_drained());
+    world.answer(&world.got[0].clone(), OK, b"1");
+    assert!(world.link.is_drained(), "{:?}", world.link.status(world.now.mono));
+    world.advance_ms(600_000);
+    assert_eq!((world.open(), world.connects.len(), world.link.poll_timeout()), (0, 1, None));
+}
+
+#[test]
+fn a_stop_leaves_nothing_open() {
+    let mut world = World::bound(|options| options.window = 1);
+    world.wait(0, ONE, Class::Transactional, "a");
+    world.wait(0, ONE, Class::Transactional, "b");
+    world.demand(0);
+    world.handle(LinkEvent::Drain);
+    world.link.stop_now(world.now);
+    world.settle();
+    let stopped = Answer::Unanswered(Unanswered::Stopped);
+    assert_eq!(world.outcomes(), [Answer::NotWritten(NotWritten::Drained), stopped]);
+    assert!(world.link.is_drained());
+}
+
+#[test]
+fn other_options_take_effect_without_new_sessions_where_they_can() {
+    let mut world = World::bound(|options| options.window = 100);
+    let mut options = world.link.options().clone();
+    options.rate_parts_per_s = Some(50);
+    options.binds = 2;
+    world.handle(LinkEvent::Reconfigure(Box::new(options.clone())));
+    world.advance_ms(1);
+    assert_eq!(world.connects, [(FIRST, 0), (SECOND, 0)]);
+    world.answers = Some(OK);
+    for _ in 0..200 {
+        world.wait(0, ONE, Class::Marketing, "m");
+    }
+    world.demand(0);
+    world.advance_ms(1_000);
+    assert!((48..=50).contains(&world.got.len()), "{}", world.got.len());
+    options.account.password = b"new".to_vec();
+    options.binds = 1;
+    world.handle(LinkEvent::Reconfigure(Box::new(options)));
+    world.advance_ms(2_000);
+    assert_eq!(world.connects.len(), 3, "the first bound anew, the second let go");
+    assert_eq!(world.link.status(world.now.mono).binds[1].state, LegState::Resting);
+}

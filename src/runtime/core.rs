@@ -1,0 +1,457 @@
+//! One core: its shards and links, and the loop that turns them. Carries events in and effects out; decides nothing.
+//!
+//! Every door of the core (connections to carriers, the inbox) enters by a method of [`Core`], which handles its event and
+//! then turns: until nothing moves any more, batches go to the storage threads, questions to the readers, effects to their
+//! doors or to other cores. Then the core sleeps until its inbox or the next timeout wakes it.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    future::poll_fn,
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use crate::{
+    egress::{Connection, Dial, LinkOwner},
+    http::Door,
+    link::{BindId, Disconnect, Link, LinkEffect, LinkEvent},
+    mesh::{Full, Inbox, Sender},
+    model::{LinkId, Mono, ReplyTo, ShardId},
+    shard::{Ask, Catalog, Effect, Reply, Shard, ShardEvent},
+    traffic::{ToLink, ToShard},
+};
+
+use super::{
+    executor,
+    storage::{Errand, Storage, Stored},
+};
+
+/// Items taken from the inbox in one turn.
+const INBOX_MAX: usize = 256;
+
+/// What reaches a core from elsewhere.
+#[derive(Debug)]
+pub enum ToCore {
+    /// A door asks one of its shards.
+    Ask(ShardId, Ask),
+    /// A shard answers one of its doors.
+    Reply(ReplyTo, Reply),
+    /// The threads of one of its shards answer.
+    Stored(ShardId, Stored),
+    /// A shard speaks to one of its links.
+    Link(LinkId, ToLink),
+    /// A link speaks to one of its shards.
+    Shard(ShardId, ToShard),
+    /// The catalog changed.
+    Catalog(Arc<Catalog>),
+    /// The daemon ends: shards and links drain.
+    Drain,
+    /// Checkpoints, as the last thing before the end.
+    Seal,
+    /// The loop ends.
+    End,
+}
+
+struct ShardSlot {
+    id: ShardId,
+    shard: Shard,
+    storage: Storage,
+    /// What its threads' mailboxes had no room for.
+    errands: VecDeque<Errand>,
+}
+
+struct LinkSlot {
+    id: LinkId,
+    link: Link,
+    dial: Rc<Dial>,
+    connections: Vec<Option<Rc<Connection>>>,
+}
+
+/// See the head of this file. Everything behind one `RefCell`: a method borrows it for the length of a turn, never across
+/// an await.
+pub struct Core {
+    id: u8,
+    state: RefCell<State>,
+    door: Rc<Door>,
+    waker: RefCell<Option<Waker>>,
+    deadline: Cell<Option<Mono>>,
+}
+
+struct State {
+    shards: Vec<ShardSlot>,
+    links: Vec<LinkSlot>,
+    shard_cores: Vec<u8>,
+    cores: Vec<Sender<ToCore>>,
+    /// By core: what its mailbox had no room for.
+    overflow: Vec<VecDeque<ToCore>>,
+    /// From this core to itself.
+    local: VecDeque<ToCore>,
+    draining: bool,
+    sealing: bool,
+    ended: bool,
+}
+
+/// A link that is to live on a core.
+#[derive(Debug)]
+pub struct LinkSeat {
+    /// Its machine.
+    pub link: Link,
+    /// Its identity.
+    pub id: LinkId,
+    /// How its connections are opened.
+    pub dial: Dial,
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Core").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    /// A core with its shards and links; `cores` are the mailboxes of all cores by number, `shard_cores` where shards run.
+    pub fn new(
+        id: u8,
+        shards: Vec<(ShardId, Shard, Storage)>,
+        links: Vec<LinkSeat>,
+        cores: Vec<Sender<ToCore>>,
+        shard_cores: Vec<u8>,
+        door: Rc<Door>,
+    ) -> Rc<Self> {
+        let shards = shards
+            .into_iter()
+            .map(|(id, shard, storage)| ShardSlot { id, shard, storage, errands: VecDeque::new() })
+            .collect();
+        let links = links
+            .into_iter()
+            .map(|seat| LinkSlot { id: seat.id, link: seat.link, dial: Rc::new(seat.dial), connections: Vec::new() })
+            .collect();
+        let overflow = cores.iter().map(|_| VecDeque::new()).collect();
+        let state = State { shards, links, shard_cores, cores, overflow, local: VecDeque::new(), draining: false, sealing: false, ended: false };
+        Rc::new(Self {
+            id,
+            state: RefCell::new(state),
+            door,
+            waker: RefCell::new(None),
+            deadline: Cell::new(None),
+        })
+    }
+
+    /// Turns until [`ToCore::End`].
+    pub async fn run(self: Rc<Self>, mut inbox: Inbox<ToCore>) {
+        let mut items = Vec::with_capacity(INBOX_MAX);
+        self.turn();
+        loop {
+            let drained = self.wait(&mut inbox, &mut items).await;
+            if drained == Some(0) {
+                return;
+            }
+            self.state.borrow_mut().local.extend(items.drain(..));
+            self.turn();
+            if self.state.borrow().ended {
+                return;
+            }
+            executor::yield_if_needed().await;
+        }
+    }
+
+    /// Sleeps until the inbox holds something (how much), or the next timeout has come (`None`).
+    async fn wait(&self, inbox: &mut Inbox<ToCore>, items: &mut Vec<ToCore>) -> Option<usize> {
+        let mut armed = None;
+        let mut timer: Pin<Box<dyn Future<Output = ()>>> = Box::pin(std::future::pending());
+        poll_fn(|context: &mut Context<'_>| {
+            if let Poll::Ready(drained) = pin!(inbox.drain(items, INBOX_MAX)).poll(context) {
+                return Poll::Ready(Some(drained));
+            }
+            let deadline = self.deadline.get();
+            if deadline != armed {
+                armed = deadline;
+                timer = match deadline {
+                    Some(at) => Box::pin(executor::sleep_until_precisely(at)),
+                    None => Box::pin(std::future::pending()),
+                };
+            }
+            if timer.as_mut().poll(context).is_ready() {
+                return Poll::Ready(None);
+            }
+            *self.waker.borrow_mut() = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Whether shards and links have nothing under way.
+    pub fn is_drained(&self) -> bool {
+        let state = self.state.borrow();
+        state.draining
+            && state.local.is_empty()
+            && state.overflow.iter().all(VecDeque::is_empty)
+            && state.links.iter().all(|slot| slot.link.is_drained())
+            && state.shards.iter().all(|slot| slot.shard.is_quiet())
+    }
+
+    /// Whether every checkpoint asked for by [`ToCore::Seal`] is durable.
+    pub fn is_sealed(&self) -> bool {
+        let state = self.state.borrow();
+        state.sealing && state.shards.iter().all(|slot| slot.shard.is_quiet() && !slot.shard.checkpoint_pending())
+    }
+
+    /// Ends the wait of links for answers: what is still open is in doubt.
+    pub fn stop_links(self: &Rc<Self>) {
+        let now = executor::now();
+        for slot in &mut self.state.borrow_mut().links {
+            slot.link.stop_now(now);
+        }
+        self.turn();
+    }
+
+    /// Looks at every shard and link.
+    pub fn visit(&self, shard: &mut dyn FnMut(ShardId, &Shard), link: &mut dyn FnMut(LinkId, &mut Link)) {
+        let mut state = self.state.borrow_mut();
+        for slot in &state.shards {
+            shard(slot.id, &slot.shard);
+        }
+        for slot in &mut state.links {
+            link(slot.id, &mut slot.link);
+        }
+    }
+
+    /// Turns everything until nothing moves, then notes when to wake.
+    fn turn(self: &Rc<Self>) {
+        let mut replies = Vec::new();
+        let deadline = {
+            let mut state = self.state.borrow_mut();
+            state.timeouts();
+            loop {
+                state.dispatch(self, &mut replies);
+                state.pump_shards(self.id, &mut replies);
+                state.pump_links(self);
+                if state.local.is_empty() {
+                    break;
+                }
+            }
+            state.next_deadline()
+        };
+        for (to, reply) in replies {
+            self.door.deliver(to, reply);
+        }
+        if self.deadline.replace(deadline) != deadline
+            && let Some(waker) = self.waker.borrow().as_ref()
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn link_event(self: &Rc<Self>, link: LinkId, event: LinkEvent<'_>) {
+        let now = executor::now();
+        if let Some(slot) = self.state.borrow_mut().link(link) {
+            slot.link.handle(event, now);
+        }
+    }
+}
+
+impl State {
+    fn link(&mut self, id: LinkId) -> Option<&mut LinkSlot> {
+        self.links.iter_mut().find(|slot| slot.id == id)
+    }
+
+    fn shard(&mut self, id: ShardId) -> Option<&mut ShardSlot> {
+        self.shards.iter_mut().find(|slot| slot.id == id)
+    }
+
+    fn timeouts(&mut self) {
+        let now = executor::now();
+        for slot in &mut self.shards {
+            if slot.shard.poll_timeout().is_some_and(|at| at <= now.mono) {
+                slot.shard.handle_timeout(now);
+            }
+        }
+        for slot in &mut self.links {
+            if slot.link.poll_timeout().is_some_and(|at| at <= now.mono) {
+                slot.link.handle_timeout(now);
+            }
+        }
+    }
+
+    fn dispatch(&mut self, core: &Rc<Core>, replies: &mut Vec<(ReplyTo, Reply)>) {
+        let now = executor::now();
+        while let Some(item) = self.local.pop_front() {
+            match item {
+                ToCore::Ask(id, ask) => self.tell_shard(id, ShardEvent::Ask(ask)),
+                ToCore::Shard(id, traffic) => self.tell_shard(id, ShardEvent::Traffic(traffic)),
+                ToCore::Reply(to, reply) => replies.push((to, reply)),
+                ToCore::Stored(id, stored) => {
+                    let Some(slot) = self.shard(id) else { continue };
+                    match stored {
+                        Stored::Committed(seq) => slot.shard.handle_committed(seq, now),
+                        Stored::Found(found) => slot.shard.handle_read(found, now),
+                        Stored::RunWritten(run) => slot.shard.handle_run_written(run, now),
+                    }
+                }
+                ToCore::Link(id, traffic) => match self.link(id) {
+                    Some(slot) => slot.link.handle(LinkEvent::Traffic(traffic), now),
+                    None => tracing::error!(core = core.id, ?id, "traffic for a link that does not live here"),
+                },
+                ToCore::Catalog(catalog) => {
+                    self.shard_cores.clone_from(&catalog.shard_cores);
+                    for slot in &mut self.shards {
+                        slot.shard.handle(ShardEvent::Catalog(Arc::clone(&catalog)), now);
+                    }
+                }
+                ToCore::Drain => {
+                    self.draining = true;
+                    self.shards.iter_mut().for_each(|slot| slot.shard.handle(ShardEvent::Drain, now));
+                    self.links.iter_mut().for_each(|slot| slot.link.handle(LinkEvent::Drain, now));
+                }
+                ToCore::Seal => {
+                    self.sealing = true;
+                    self.shards.iter_mut().for_each(|slot| slot.shard.want_checkpoint(now));
+                }
+                ToCore::End => self.ended = true,
+            }
+        }
+    }
+
+    fn tell_shard(&mut self, id: ShardId, event: ShardEvent) {
+        let now = executor::now();
+        match self.shard(id) {
+            Some(slot) => slot.shard.handle(event, now),
+            None => tracing::error!(shard = id.0, "an event for a shard that does not live here"),
+        }
+    }
+
+    fn pump_shards(&mut self, core: u8, replies: &mut Vec<(ReplyTo, Reply)>) {
+        for at in 0..self.shards.len() {
+            let slot = &mut self.shards[at];
+            slot.shard.checkpoint_if_idle();
+            while let Some(batch) = slot.shard.poll_commit() {
+                if slot.storage.commits.try_push(batch).is_err() {
+                    unreachable!("one batch at a time is under way to a storage thread");
+                }
+            }
+            while let Some(request) = slot.shard.poll_read() {
+                slot.errands.push_back(Errand::Read(request));
+            }
+            while let Some(effect) = self.shards[at].shard.poll_effect() {
+                match effect {
+                    Effect::Reply(to, reply) if to.core == core => replies.push((to, reply)),
+                    Effect::Reply(to, reply) => self.send(core, to.core, ToCore::Reply(to, reply)),
+                    Effect::Link(link, traffic) => self.send(core, link.core, ToCore::Link(link, traffic)),
+                    Effect::Maintain(work) => self.shards[at].errands.push_back(Errand::Maintain(work)),
+                    Effect::Alarm(what) => tracing::error!("{what}"),
+                }
+            }
+            let slot = &mut self.shards[at];
+            while let Some(errand) = slot.errands.pop_front() {
+                if let Err(Full(errand)) = slot.storage.errands.try_push(errand) {
+                    slot.errands.push_front(errand);
+                    break;
+                }
+            }
+        }
+    }
+
+    fn pump_links(&mut self, core: &Rc<Core>) {
+        for at in 0..self.links.len() {
+            while let Some(effect) = self.links[at].link.poll_effect() {
+                self.link_effect(core, at, effect);
+            }
+        }
+        for to in 0..self.overflow.len() {
+            while let Some(item) = self.overflow[to].pop_front() {
+                if let Err(Full(item)) = self.cores[to].try_push(item) {
+                    self.overflow[to].push_front(item);
+                    break;
+                }
+            }
+        }
+    }
+
+    fn link_effect(&mut self, core: &Rc<Core>, at: usize, effect: LinkEffect) {
+        let slot = &mut self.links[at];
+        let connection = |slot: &LinkSlot, bind: BindId| slot.connections.get(usize::from(bind.0)).cloned().flatten();
+        match effect {
+            LinkEffect::Connect { bind, host } => {
+                let owner = Rc::new(Seat { core: Rc::clone(core), link: slot.id });
+                let opened = Connection::open(bind, Rc::clone(&slot.dial), host, owner);
+                let place = usize::from(bind.0);
+                if slot.connections.len() <= place {
+                    slot.connections.resize(place + 1, None);
+                }
+                slot.connections[place] = Some(opened);
+            }
+            LinkEffect::Transmit { bind } => connection(slot, bind).iter().for_each(|open| open.transmit()),
+            LinkEffect::Close { bind } => connection(slot, bind).iter().for_each(|open| open.close()),
+            LinkEffect::PauseRead { bind } => connection(slot, bind).iter().for_each(|open| open.pause(true)),
+            LinkEffect::ResumeRead { bind } => connection(slot, bind).iter().for_each(|open| open.pause(false)),
+            LinkEffect::ToShard { shard, traffic } => {
+                let to = self.shard_cores.get(usize::from(shard.0)).copied().unwrap_or_default();
+                self.send(core.id, to, ToCore::Shard(shard, traffic));
+            }
+            LinkEffect::Alarm(alarm) => tracing::warn!(carrier = slot.link.name(), core = core.id, ?alarm, "link"),
+        }
+    }
+
+    fn send(&mut self, from: u8, to: u8, item: ToCore) {
+        if from == to {
+            self.local.push_back(item);
+            return;
+        }
+        let Some(queue) = self.overflow.get_mut(usize::from(to)) else { return };
+        if !queue.is_empty() {
+            queue.push_back(item);
+        } else if let Err(Full(item)) = self.cores[usize::from(to)].try_push(item) {
+            queue.push_back(item);
+        }
+    }
+
+    /// When to wake if nothing comes. A mailbox that was full is tried again after a millisecond.
+    fn next_deadline(&self) -> Option<Mono> {
+        let shards = self.shards.iter().filter_map(|slot| slot.shard.poll_timeout());
+        let links = self.links.iter().filter_map(|slot| slot.link.poll_timeout());
+        let blocked = self.overflow.iter().any(|queue| !queue.is_empty())
+            || self.shards.iter().any(|slot| !slot.errands.is_empty());
+        let retry = blocked.then(|| executor::now().mono.after_ms(1));
+        shards.chain(links).chain(retry).min()
+    }
+}
+
+/// A link's connections speak to it through this.
+struct Seat {
+    core: Rc<Core>,
+    link: LinkId,
+}
+
+impl LinkOwner for Seat {
+    fn connected(&self, bind: BindId) {
+        self.core.link_event(self.link, LinkEvent::Connected { bind });
+        self.core.turn();
+    }
+
+    fn bytes(&self, bind: BindId, bytes: &[u8]) {
+        self.core.link_event(self.link, LinkEvent::Bytes { bind, bytes });
+        self.core.turn();
+    }
+
+    fn take_transmit(&self, bind: BindId, out: &mut Vec<u8>) -> bool {
+        self.core.state.borrow_mut().link(self.link).is_some_and(|slot| slot.link.take_transmit(bind, out))
+    }
+
+    fn written(&self, bind: BindId, octets: usize) {
+        self.core.link_event(self.link, LinkEvent::Written { bind, octets });
+        self.core.turn();
+    }
+
+    fn disconnected(&self, bind: BindId, reason: Disconnect, torn: bool) {
+        if let Some(slot) = self.core.state.borrow_mut().link(self.link)
+            && let Some(place) = slot.connections.get_mut(usize::from(bind.0))
+        {
+            *place = None;
+        }
+        self.core.link_event(self.link, LinkEvent::Disconnected { bind, reason, torn });
+        self.core.turn();
+    }
+}

@@ -1,0 +1,471 @@
+//! The process as a whole: `Recover` (directory, stores, shards), `Serve` (executors, links, doors), `Drain` and `Stop`
+//! (see `ending`). Reads as the order in which things must happen.
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{Arc, mpsc},
+    thread,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use crate::{
+    config::Config,
+    http::{self, Door, Server, StatusBoard},
+    link::Link,
+    mesh::{self, CoreId, Inbox, Sender, ShardMap, waker::ThreadInbox},
+    model::{Mono, NodeId, ShardId},
+    shard::{Catalog, Shard, control::Control},
+    store::{
+        Backend, Op, Reader, Recovery, StoreError,
+        directory::{self, DataDirectory, FORMAT_VERSION, Format, HighWaterFile},
+        fjall::{FjallOptions, FjallStore},
+        key::Key,
+        record, recover,
+    },
+};
+
+use super::{
+    clock::Clock,
+    core::{Core, LinkSeat, ToCore},
+    ending::{self, Steps},
+    executor::{self, Executor, ExecutorError, OnPanic, Running},
+    feed,
+    net::Listener,
+    probe::{self, ProbeError},
+    signals::{self, Signal},
+    storage::{self, Storage, Threads},
+    tls, translate, watchdog,
+};
+
+/// Items in a core's mailbox; each is a batch. What finds it full waits at its sender.
+const MAILBOX: usize = 8_192;
+/// Shards of a new directory where the configuration leaves it open, at most.
+const SHARDS_AUTO_MAX: usize = 16;
+/// A carrier with a rate is silent for so long after the directory was locked: the old process is proven dead then.
+const SILENCE_NS: u64 = 1_000_000_000;
+
+/// Pages added to the API, asked before a 404 is given: method, path, query, body.
+pub type Extra =
+    Arc<dyn Fn(&hyper::Method, &str, &str, &[u8]) -> Option<hyper::Response<bytes::Bytes>> + Send + Sync>;
+
+/// Why the daemon does not start. Each is what the operator reads.
+#[derive(Debug)]
+pub enum StartError {
+    /// The configuration cannot be carried out.
+    Config(String),
+    /// The data directory is refused.
+    Data(directory::Refusal),
+    /// A store does not open.
+    Store(StoreError),
+    /// The machine lacks something.
+    Host(ProbeError),
+    /// An executor does not start.
+    Executor(ExecutorError),
+    /// The operating system says no.
+    System(String, io::Error),
+}
+
+impl StartError {
+    /// Exit code by sysexits: 78 for what must be configured otherwise, 74 for the disk, 71 for the system.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Data(_) | Self::Host(_) => 78,
+            Self::Store(_) => 74,
+            Self::Executor(_) | Self::System(..) => 71,
+        }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(what) => out.write_str(what),
+            Self::Data(refusal) => write!(out, "{refusal}"),
+            Self::Store(error) => write!(out, "{error}"),
+            Self::Host(error) => write!(out, "{error}"),
+            Self::Executor(error) => write!(out, "{error}"),
+            Self::System(what, error) => write!(out, "{what}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    addresses: Vec<SocketAddr>,
+    signals: ThreadInbox<Signal>,
+    cores: Vec<CoreHandle>,
+    threads: Vec<Threads>,
+    config: Config,
+    _directory: DataDirectory,
+}
+
+#[derive(Debug)]
+struct CoreHandle {
+    running: Running,
+    commands: mpsc::Sender<()>,
+}
+
+/// A shard's store, opened, with what was found in it.
+struct Opened {
+    store: FjallStore,
+    mark: HighWaterFile,
+    found: Recovery,
+}
+
+impl Daemon {
+    /// Starts everything; returns when messages can be taken.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing runs then but threads that wait for nothing.
+    pub fn start(config: Config, extra: Option<Extra>) -> Result<Self, StartError> {
+        let blocked = signals::block().map_err(|error| StartError::System("signals".into(), error))?;
+        let cores = config.node.cores.map_or_else(cpus, usize::from).clamp(1, 255);
+        probe::probe(cores).map_err(StartError::Host)?;
+        let clock = Clock::start();
+        let shards = config.node.shards.map_or(cores.min(SHARDS_AUTO_MAX), usize::from);
+        let directory = open_directory(&config, shards)?;
+        let silent_until = clock.mono().after_ns(SILENCE_NS);
+        let shards = directory.format().shards.clamp(1, 255) as u8;
+        let map = ShardMap::new(shards, cores as u8);
+        let control = open_control(&directory, &config, usize::from(shards) + 1)?;
+        let catalog = Arc::new(translate::catalog(&config, &control, map));
+        let opened = open_shards(&directory, shards)?;
+
+        let (senders, inboxes): (Vec<_>, Vec<_>) = (0..cores).map(|_| mesh::mailbox::<ToCore>(MAILBOX)).unzip();
+        let mut threads = Vec::new();
+        let mut seats: Vec<Vec<(ShardId, Recovery, Storage)>> = (0..cores).map(|_| Vec::new()).collect();
+        for (number, shard) in opened.into_iter().enumerate() {
+            let id = ShardId(number as u8);
+            let core = usize::from(map.core_of(id).0);
+            let (storage, pair) = start_storage(id, shard.store, shard.mark, senders[core].clone())?;
+            threads.push(pair);
+            seats[core].push((id, shard.found, storage));
+        }
+        let (signal_sender, signals) = mesh::thread_mailbox(16);
+        signals::listen(blocked, signal_sender).map_err(|error| StartError::System("signal thread".into(), error))?;
+        let shared = Shared::new(config.clone(), clock, map, control, catalog, silent_until, senders, extra)?;
+        let (cores, addresses) = start_cores(&shared, inboxes, seats)?;
+        shared.board.set_unready(Vec::new());
+        Ok(Self { addresses, signals, cores, threads, config, _directory: directory })
+    }
+
+    /// Where HTTP listens.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// What it was configured with.
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Serves until SIGTERM or SIGINT, then ends in good order. Gives the process's exit code.
+    pub fn join(mut self) -> u8 {
+        watchdog::tell_ready("serving");
+        let mut signals = Vec::new();
+        'serving: loop {
+            if self.signals.drain(&mut signals, 1) == 0 {
+                break;
+            }
+            for signal in signals.drain(..) {
+                match signal {
+                    Signal::Terminate | Signal::Interrupt => break 'serving,
+                    Signal::Hangup => tracing::warn!("reload is not in this version; restart to apply a configuration"),
+                }
+            }
+        }
+        watchdog::tell_stopping("draining");
+        tracing::info!("draining");
+        for core in &self.cores {
+            let _ = core.commands.send(());
+        }
+        let mut code = 0;
+        for core in self.cores.drain(..) {
+            drop(core.commands);
+            if let Err(error) = core.running.join() {
+                tracing::error!(%error, "an executor ended badly");
+                code = 70;
+            }
+        }
+        for thread in self.threads.drain(..).flatten() {
+            if thread.join().is_err() {
+                code = 70;
+            }
+        }
+        tracing::info!("stopped");
+        code
+    }
+}
+
+/// What every core is given.
+struct Shared {
+    config: Config,
+    clock: Clock,
+    map: ShardMap,
+    control: Control,
+    catalog: Arc<Catalog>,
+    board: Arc<StatusBoard>,
+    snapshots: Arc<feed::Snapshots>,
+    silent_until: Mono,
+    senders: Vec<Sender<ToCore>>,
+    steps: Steps,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    extra: Option<Extra>,
+}
+
+impl Shared {
+    #[allow(clippy::too_many_arguments)] // the one place where everything comes together
+    fn new(
+        config: Config,
+        clock: Clock,
+        map: ShardMap,
+        control: Control,
+        catalog: Arc<Catalog>,
+        silent_until: Mono,
+        senders: Vec<Sender<ToCore>>,
+        extra: Option<Extra>,
+    ) -> Result<Arc<Self>, StartError> {
+        let tls = match &config.http.tls {
+            None => None,
+            Some(files) => Some(tls::server(files).map_err(StartError::Config)?),
+        };
+        let board = Arc::new(StatusBoard::new(map.shards()));
+        let steps = Steps::new(senders.len());
+        let snapshots = Arc::new(feed::Snapshots::new(senders.len()));
+        Ok(Arc::new(Self {
+            config,
+            clock,
+            map,
+            control,
+            catalog,
+            board,
+            snapshots,
+            silent_until,
+            senders,
+            steps,
+            tls,
+            extra,
+        }))
+    }
+}
+
+/// CPUs that this process may use.
+fn cpus() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn open_directory(config: &Config, shards: usize) -> Result<DataDirectory, StartError> {
+    let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let explicit = config.node.shards.is_some();
+    let wanted = Format { version: FORMAT_VERSION, node: config.node.id, shards: shards as u16, created };
+    match DataDirectory::open(&config.node.data_dir, wanted) {
+        Err(directory::Refusal::Shards { found, .. }) if !explicit => {
+            let wanted = Format { shards: found, ..wanted };
+            DataDirectory::open(&config.node.data_dir, wanted).map_err(StartError::Data)
+        }
+        opened => opened.map_err(StartError::Data),
+    }
+}
+
+/// Opens the control shard's store, enters new names and commits them before any number is used.
+fn open_control(directory: &DataDirectory, config: &Config, stores: usize) -> Result<Control, StartError> {
+    let (mut store, _) =
+        FjallStore::open(&directory.control(), FjallOptions::shared_by(stores)).map_err(StartError::Store)?;
+    let key = Key::Names;
+    let found = store.reader().get(key.space(), &key.bytes()).map_err(StartError::Store)?;
+    let book = match found {
+        None => record::NamesRecord::default(),
+        Some(bytes) => record::decode(&bytes)
+            .map_err(|error| StartError::Store(StoreError::Damaged(format!("control: {error}"))))?,
+    };
+    let mut control = Control::recover(book);
+    if let Some(book) = control.declare(&translate::names(config)) {
+        let put = Op::Put { space: key.space(), key: key.bytes(), value: record::encode(&book) };
+        store.commit(vec![put]).map_err(StartError::Store)?;
+    }
+    Ok(control)
+}
+
+/// Opens all shards at once: each start is a journal to replay.
+fn open_shards(directory: &DataDirectory, shards: u8) -> Result<Vec<Opened>, StartError> {
+    let options = FjallOptions::shared_by(usize::from(shards) + 1);
+    let opening: Vec<_> = (0..shards)
+        .map(|shard| {
+            let path = directory.shard(u16::from(shard));
+            thread::spawn(move || -> Result<Opened, StartError> {
+                let (store, opened) = FjallStore::open(&path, options).map_err(StartError::Store)?;
+                if opened.journals.torn.is_some() || !opened.runs_deleted.is_empty() {
+                    tracing::warn!(shard, ?opened, "the last stop was not clean; the store is whole");
+                }
+                let (mark, before) =
+                    HighWaterFile::open(&path).map_err(|error| StartError::System(path.display().to_string(), error))?;
+                let found = recover(&store.reader()).map_err(StartError::Store)?;
+                if let Some(before) = before.filter(|before| before.commit > found.last.0) {
+                    let what = format!(
+                        "shard {shard}: commit {} was acknowledged, but the log ends at {}: acknowledged messages are \
+                         missing; keep the directory and restore a backup",
+                        before.commit, found.last.0
+                    );
+                    return Err(StartError::Store(StoreError::Damaged(what)));
+                }
+                Ok(Opened { store, mark, found })
+            })
+        })
+        .collect();
+    opening
+        .into_iter()
+        .map(|thread| thread.join().unwrap_or_else(|_| Err(StartError::Config("a store panicked while opening".into()))))
+        .collect()
+}
+
+fn start_storage(
+    id: ShardId,
+    store: FjallStore,
+    mark: HighWaterFile,
+    core: Sender<ToCore>,
+) -> Result<(Storage, Threads), StartError> {
+    let answer = move |stored| {
+        let mut item = ToCore::Stored(id, stored);
+        while let Err(mesh::Full(back)) = core.try_push(item) {
+            item = back;
+            thread::sleep(std::time::Duration::from_micros(200));
+        }
+    };
+    storage::start(id, store, mark, answer).map_err(|error| StartError::System("storage thread".into(), error))
+}
+
+type Seats = Vec<(ShardId, Recovery, Storage)>;
+
+fn start_cores(
+    shared: &Arc<Shared>,
+    inboxes: Vec<Inbox<ToCore>>,
+    seats: Vec<Seats>,
+) -> Result<(Vec<CoreHandle>, Vec<SocketAddr>), StartError> {
+    let pinned = shared.senders.len() == cpus();
+    let hearts: Vec<watchdog::Heartbeat> = inboxes.iter().map(|_| watchdog::Heartbeat::default()).collect();
+    watchdog::watch(shared.clock, hearts.clone()).map_err(|error| StartError::System("watchdog".into(), error))?;
+    let mut handles = Vec::new();
+    let mut addresses = Vec::new();
+    // A port of 0 is chosen by the first core; the others must bind the same.
+    let mut listen = shared.config.http.listen.clone();
+    for (number, (inbox, seats)) in inboxes.into_iter().zip(seats).enumerate() {
+        let (commands, told) = mpsc::channel();
+        let (ready, listening) = mpsc::sync_channel(1);
+        let executor = Executor {
+            core: CoreId(number as u8),
+            cpu: pinned.then_some(number),
+            clock: shared.clock,
+            heart: hearts[number].clone(),
+        };
+        let given = CoreGiven { shared: Arc::clone(shared), number: number as u8, inbox, seats, listen: listen.clone() };
+        let running = executor.start(move || core_main(given, ready, told)).map_err(StartError::Executor)?;
+        let bound = listening.recv().map_err(|_| StartError::Config("an executor ended at its start".into()))?;
+        let bound = bound.map_err(|error| StartError::System("http.listen".into(), error))?;
+        listen.clone_from(&bound);
+        addresses = bound;
+        handles.push(CoreHandle { running, commands });
+    }
+    Ok((handles, addresses))
+}
+
+/// What a core's own start needs.
+struct CoreGiven {
+    shared: Arc<Shared>,
+    number: u8,
+    inbox: Inbox<ToCore>,
+    seats: Seats,
+    listen: Vec<SocketAddr>,
+}
+
+async fn core_main(
+    given: CoreGiven,
+    ready: mpsc::SyncSender<io::Result<Vec<SocketAddr>>>,
+    told: mpsc::Receiver<()>,
+) {
+    let CoreGiven { shared, number, inbox, seats, listen } = given;
+    let listeners: io::Result<Vec<Listener>> = listen.iter().map(|address| Listener::bind(*address)).collect();
+    let listeners = match listeners {
+        Ok(listeners) => listeners,
+        Err(error) => {
+            let _ = ready.send(Err(error));
+            return;
+        }
+    };
+    let bound = listeners.iter().map(Listener::address).collect();
+    let door = open_door(&shared, number);
+    let core = seat_core(&shared, number, seats, &door);
+    executor::spawn(OnPanic::Abort, "feed", feed::run(
+        Rc::clone(&core),
+        number,
+        Arc::clone(&shared.board),
+        Arc::clone(&shared.snapshots),
+    ));
+    let api = http::Api::new(translate::http_options(
+        &shared.config,
+        &shared.control,
+        Arc::clone(&shared.catalog),
+        shared.map,
+        door,
+        Arc::clone(&shared.board),
+        feed::renderer(Arc::clone(&shared.board), Arc::clone(&shared.snapshots), Arc::clone(&shared.catalog)),
+        shared.extra.clone(),
+    ));
+    let server = Server::start(listeners, shared.tls.clone(), Rc::new(api), translate::http_limits(&shared.config));
+    let _ = ready.send(Ok(bound));
+    executor::spawn(OnPanic::Abort, "ending", {
+        let (core, steps, own) = (Rc::clone(&core), shared.steps.clone(), shared.senders[usize::from(number)].clone());
+        async move {
+            while told.try_recv() == Err(mpsc::TryRecvError::Empty) {
+                executor::sleep(std::time::Duration::from_millis(50)).await;
+            }
+            ending::end(core, server, own, steps).await;
+        }
+    });
+    core.run(inbox).await;
+}
+
+fn open_door(shared: &Arc<Shared>, number: u8) -> Rc<Door> {
+    let (senders, map) = (shared.senders.clone(), shared.map);
+    Door::new(number, Box::new(move |shard, ask| {
+        let core = usize::from(map.core_of(shard).0);
+        senders[core].try_push(ToCore::Ask(shard, ask)).map_err(|mesh::Full(item)| match item {
+            ToCore::Ask(_, ask) => ask,
+            ToCore::Reply(..)
+            | ToCore::Stored(..)
+            | ToCore::Link(..)
+            | ToCore::Shard(..)
+            | ToCore::Catalog(_)
+            | ToCore::Drain
+            | ToCore::Seal
+            | ToCore::End => unreachable!("it was pushed as a question"),
+        })
+    }))
+}
+
+fn seat_core(shared: &Arc<Shared>, number: u8, seats: Seats, door: &Rc<Door>) -> Rc<Core> {
+    let now = executor::now();
+    let seed = |salt: u64| crate::model::prng::mix(now.wall.0 ^ (u64::from(number) << 56) ^ salt);
+    let shards = seats
+        .into_iter()
+        .map(|(id, found, storage)| {
+            let options = translate::shard_options(&shared.config, id, shared.map.shards());
+            debug_assert_eq!(options.node, NodeId(shared.config.node.id));
+            let mut shard = Shard::recover(options, seed(u64::from(id.0)), found, now);
+            shard.handle(crate::shard::ShardEvent::Catalog(Arc::clone(&shared.catalog)), now);
+            (id, shard, storage)
+        })
+        .collect();
+    let links = translate::links(&shared.config, &shared.control, number, shared.silent_until, shared.map)
+        .into_iter()
+        .map(|(options, dial)| {
+            let id = options.link;
+            LinkSeat { link: Link::new(options, seed(1 << 32 | u64::from(id.carrier.0)), now), id, dial }
+        })
+        .collect();
+    Core::new(number, shards, links, shared.senders.clone(), shared.catalog.shard_cores.clone(), Rc::clone(door))
+}

@@ -1,0 +1,81 @@
+//! The end in good order: the doors first, then links and shards, then checkpoints. Every core does each step and waits
+//! for the others before the next.
+
+use std::{
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{http::Server, mesh::Sender};
+
+use super::{
+    core::{Core, ToCore},
+    executor,
+};
+
+/// For requests in hand when the end begins.
+const DOORS: Duration = Duration::from_secs(2);
+/// From the beginning of the end until links give up waiting for answers, ns.
+const ANSWERS_NS: u64 = 9_000_000_000;
+/// Between two looks, only while ending.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// How many cores are through with each step.
+#[derive(Clone, Debug)]
+pub struct Steps {
+    cores: usize,
+    through: Arc<[AtomicUsize; 4]>,
+}
+
+impl Steps {
+    /// Nobody has begun.
+    pub fn new(cores: usize) -> Self {
+        Self { cores, through: Arc::default() }
+    }
+
+    async fn together(&self, step: usize) {
+        self.through[step].fetch_add(1, Ordering::AcqRel);
+        while self.through[step].load(Ordering::Acquire) < self.cores {
+            executor::sleep(LOOK).await;
+        }
+    }
+}
+
+/// Ends one core. What the carrier has not answered by 9 s is in doubt; everything else is settled or back in its queue.
+pub async fn end(core: Rc<Core>, server: Server, own: Sender<ToCore>, steps: Steps) {
+    let give_up = executor::now().mono.after_ns(ANSWERS_NS);
+    let cut = server.drain(DOORS).await;
+    if cut > 0 {
+        tracing::warn!(cut, "requests cut off at the end");
+    }
+    steps.together(0).await;
+    tell(&own, ToCore::Drain).await;
+    let mut stopped = false;
+    while !core.is_drained() {
+        if !stopped && executor::now().mono >= give_up {
+            tracing::warn!("carriers have not answered everything; the rest is in doubt");
+            core.stop_links();
+            stopped = true;
+        }
+        executor::sleep(LOOK).await;
+    }
+    steps.together(1).await;
+    tell(&own, ToCore::Seal).await;
+    while !core.is_sealed() {
+        executor::sleep(LOOK).await;
+    }
+    steps.together(2).await;
+    tell(&own, ToCore::End).await;
+}
+
+async fn tell(to: &Sender<ToCore>, what: ToCore) {
+    let mut what = what;
+    while let Err(crate::mesh::Full(back)) = to.try_push(what) {
+        what = back;
+        executor::sleep(LOOK).await;
+    }
+}

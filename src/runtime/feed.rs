@@ -1,0 +1,116 @@
+//! Four times a second each core writes down how its shards and links stand: for the status board, and for whoever scrapes
+//! the metrics. A lock is held for one assignment.
+
+use std::{
+    rc::Rc,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use crate::{
+    http::{LaneStatus, LinkStatus, ShardStatus, StatusBoard},
+    link::{self, LinkState, leg::LegState},
+    model::{LinkId, ShardId},
+    shard::{self, Catalog},
+};
+
+use super::{core::Core, executor, exposition};
+
+/// Between two entries.
+const PERIOD: Duration = Duration::from_millis(250);
+
+/// What one core last wrote down.
+#[derive(Clone, Debug, Default)]
+pub struct CoreSnapshot {
+    /// Its shards.
+    pub shards: Vec<(ShardId, shard::Status)>,
+    /// Its links: name, state, counters.
+    pub links: Vec<(LinkId, String, link::Status, link::Counters)>,
+    /// Panics of surviving tasks.
+    pub panics: u64,
+}
+
+/// What all cores last wrote down, by core.
+#[derive(Debug)]
+pub struct Snapshots(Vec<Mutex<CoreSnapshot>>);
+
+impl Snapshots {
+    /// Empty ones for so many cores.
+    pub fn new(cores: usize) -> Self {
+        Self((0..cores).map(|_| Mutex::default()).collect())
+    }
+
+    /// Copies of all, by core.
+    pub fn all(&self) -> Vec<CoreSnapshot> {
+        self.0.iter().map(|one| one.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+    }
+
+    fn put(&self, core: u8, snapshot: CoreSnapshot) {
+        if let Some(place) = self.0.get(usize::from(core)) {
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
+        }
+    }
+}
+
+/// What `GET /metrics` answers.
+pub fn renderer(board: Arc<StatusBoard>, snapshots: Arc<Snapshots>, catalog: Arc<Catalog>) -> Rc<dyn Fn() -> String> {
+    Rc::new(move || exposition::render(&snapshots.all(), &board, &catalog))
+}
+
+/// Writes until the core ends.
+pub async fn run(core: Rc<Core>, number: u8, board: Arc<StatusBoard>, snapshots: Arc<Snapshots>) {
+    loop {
+        let now = executor::now();
+        let mut snapshot = CoreSnapshot { panics: executor::panics_survived(), ..CoreSnapshot::default() };
+        core.visit(
+            &mut |id, shard| {
+                board.put_shard(id, shard_status(shard));
+                snapshot.shards.push((id, shard.status()));
+            },
+            &mut |id, link| {
+                let status = link.status(now.mono);
+                board.put_link(link_status(id, &status, link.counters()));
+                snapshot.links.push((id, link.name().to_owned(), status, link.counters().clone()));
+            },
+        );
+        snapshots.put(number, snapshot);
+        executor::sleep(PERIOD).await;
+    }
+}
+
+fn shard_status(shard: &shard::Shard) -> ShardStatus {
+    let status = shard.status();
+    let lanes = shard.lanes().map(|(lane, depth, oldest_at)| LaneStatus { lane, depth, oldest_at }).collect();
+    ShardStatus {
+        lanes,
+        scheduled: status.scheduled,
+        in_flight: status.open,
+        in_doubt: status.doubts,
+        awaiting_receipt: status.receipts_waiting,
+    }
+}
+
+fn link_status(id: LinkId, status: &link::Status, counters: &link::Counters) -> LinkStatus {
+    let held_by = match status.state {
+        LinkState::Up => "",
+        LinkState::Down => "no bind",
+        LinkState::Throttled { .. } => "throttled",
+        LinkState::Paused => "paused",
+        LinkState::BreakerOpen => "breaker open",
+        LinkState::Draining => "draining",
+    };
+    LinkStatus {
+        link: id,
+        binds: status.binds.iter().filter(|bind| bind.state == LegState::Bound).count() as u16,
+        binds_wanted: status.binds.len() as u16,
+        window_used: status.outstanding,
+        window: status.window,
+        prepared: status.prepared,
+        rate: status.rate_now,
+        rate_allowed: status.rate_allowed,
+        accepted: counters.accepted,
+        refused: counters.statuses.clone(),
+        receipts: counters.receipts,
+        held_by: held_by.to_owned(),
+    }
+}

@@ -1,0 +1,18 @@
+//! Executors, placement, storage and reader threads, clock, phases of life. Wires the rooms; decides nothing of theirs.
+
+pub mod clock;
+pub mod core;
+pub mod daemon;
+pub mod ending;
+pub mod executor;
+pub mod exposition;
+pub mod feed;
+pub mod net;
+pub mod probe;
+pub mod signals;
+pub mod storage;
+pub mod tls;
+pub mod translate;
+pub mod watchdog;
+
+pub use daemon::{Daemon, Extra, StartError};

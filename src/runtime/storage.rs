@@ -1,0 +1,155 @@
+//! The two threads beside each shard: one commits and syncs, one reads and maintains. Neither decides anything; each gets
+//! its work by mailbox and answers to the shard's core. A failed write or sync ends the process: the log is the truth.
+
+use std::{io, process, thread, time::Duration};
+
+use crate::{
+    mesh::{self, Sender, waker::ThreadInbox},
+    model::ShardId,
+    shard::Maintenance,
+    store::{
+        Answerer, Backend, CommitSeq, Found, ReadRequest, StoreError, WriteBatch,
+        backend::{Maintainer, RunId},
+        directory::HighWaterFile,
+        fjall::FjallStore,
+    },
+};
+
+/// Exit code after a failed write or sync (sysexits: input/output error).
+pub const EXIT_IO: i32 = 74;
+
+/// Batches under way to one storage thread; a shard sends the next only after the last one is durable.
+const COMMITS_MAX: usize = 4;
+/// Questions and maintenance under way to one reader thread.
+const READS_MAX: usize = 4_096;
+/// How often the maintainer looks after journals when nothing else happens.
+const MAINTENANCE: Duration = Duration::from_secs(1);
+
+/// What the threads of a shard answer.
+#[derive(Debug)]
+pub enum Stored {
+    /// The batch of that number is durable.
+    Committed(CommitSeq),
+    /// An answer of the reader.
+    Found(Found),
+    /// A sorted run is durable.
+    RunWritten(RunId),
+}
+
+/// Work for the reader thread.
+#[derive(Debug)]
+pub enum Errand {
+    /// A question.
+    Read(ReadRequest),
+    /// Maintenance.
+    Maintain(Maintenance),
+}
+
+/// The mailboxes of a shard's two threads.
+#[derive(Debug)]
+pub struct Storage {
+    /// To the storage thread.
+    pub commits: Sender<WriteBatch>,
+    /// To the reader thread.
+    pub errands: Sender<Errand>,
+}
+
+/// They end when the mailboxes are dropped.
+pub type Threads = [thread::JoinHandle<()>; 2];
+
+/// Starts both threads over a store. `answer` puts an answer into the mailbox of the shard's core, waiting if it is full.
+///
+/// # Errors
+/// When a thread cannot be started.
+pub fn start<A>(shard: ShardId, store: FjallStore, mark: HighWaterFile, answer: A) -> io::Result<(Storage, Threads)>
+where
+    A: Fn(Stored) + Clone + Send + 'static,
+{
+    let (commits, commit_inbox) = mesh::thread_mailbox(COMMITS_MAX);
+    let (errands, errand_inbox) = mesh::thread_mailbox(READS_MAX);
+    let (reader, maintainer) = (store.reader(), store.maintainer());
+    let answer_reads = answer.clone();
+    let writing = thread::Builder::new()
+        .name(format!("store-{}", shard.0))
+        .spawn(move || write(shard, store, mark, commit_inbox, &answer))?;
+    let reading = thread::Builder::new()
+        .name(format!("read-{}", shard.0))
+        .spawn(move || read(shard, Answerer::new(reader), maintainer, errand_inbox, &answer_reads))?;
+    Ok((Storage { commits, errands }, [writing, reading]))
+}
+
+fn write(
+    shard: ShardId,
+    mut store: FjallStore,
+    mut mark: HighWaterFile,
+    mut inbox: ThreadInbox<WriteBatch>,
+    answer: &impl Fn(Stored),
+) {
+    let mut batches = Vec::new();
+    let mut marked = std::time::Instant::now();
+    let mut last = CommitSeq(0);
+    while inbox.drain(&mut batches, 1) > 0 {
+        for batch in batches.drain(..) {
+            last = batch.seq;
+            if let Err(error) = store.commit(batch.into_ops()) {
+                give_up(shard, &error);
+            }
+            answer(Stored::Committed(last));
+        }
+        if marked.elapsed() >= MAINTENANCE {
+            marked = std::time::Instant::now();
+            if let Err(error) = mark.write(last.0) {
+                tracing::warn!(shard = shard.0, %error, "the high-water mark was not written");
+            }
+        }
+    }
+    if last > CommitSeq(0)
+        && let Err(error) = mark.seal(last.0)
+    {
+        tracing::warn!(shard = shard.0, %error, "the high-water mark was not sealed");
+    }
+}
+
+fn read<R: crate::store::Reader, M: Maintainer>(
+    shard: ShardId,
+    mut answerer: Answerer<R>,
+    mut maintainer: M,
+    mut inbox: ThreadInbox<Errand>,
+    answer: &impl Fn(Stored),
+) {
+    let mut errands = Vec::new();
+    loop {
+        match inbox.drain_for(&mut errands, 64, MAINTENANCE) {
+            Some(0) => return,
+            Some(_) => {}
+            None => errands.push(Errand::Maintain(Maintenance::Checkpoint)),
+        }
+        for errand in errands.drain(..) {
+            let done = match errand {
+                Errand::Read(request) => {
+                    answer(Stored::Found(answerer.answer(request)));
+                    Ok(())
+                }
+                Errand::Maintain(Maintenance::DropRange { space, from, to }) => maintainer.drop_range(space, &from, &to),
+                Errand::Maintain(Maintenance::DeleteRun((family, run))) => maintainer.delete_run(family, run),
+                Errand::Maintain(Maintenance::Checkpoint) => maintainer.checkpoint(),
+                Errand::Maintain(Maintenance::WriteRun { run, entries }) => {
+                    let written = maintainer.write_run(run.0, run.1, &mut |sink| {
+                        entries.iter().try_for_each(|(key, value)| sink.put(key, value))
+                    });
+                    written.inspect(|()| answer(Stored::RunWritten(run)))
+                }
+            };
+            if let Err(error) = done {
+                give_up(shard, &error);
+            }
+        }
+    }
+}
+
+/// One clear line and the end: nothing may be acknowledged any more.
+fn give_up(shard: ShardId, error: &StoreError) -> ! {
+    tracing::error!(shard = shard.0, %error, "storage failed; stopping, the next start recovers from the log");
+    eprintln!("stentor: shard {}: {error}", shard.0);
+    process::exit(EXIT_IO);
+}

@@ -1,0 +1,2 @@
+//! The second world.
+pub mod carrier;
