@@ -2,14 +2,19 @@
 //! pace that the carrier permits. The floors and rooms are in `docs/ARCHITECTURE.md`; a room imports only lower floors.
 
 pub mod admission;
+pub mod cli;
 pub mod config;
 pub mod delivery;
+pub mod egress;
+pub mod http;
 pub mod limit;
 pub mod link;
 pub mod mesh;
+pub mod metrics;
 pub mod model;
 pub mod queue;
 pub mod routing;
+pub mod runtime;
 pub mod shard;
 pub mod sim;
 pub mod smpp;

@@ -10,9 +10,9 @@ use clap::Args;
 
 use super::exit::Failure;
 
-/// What was typed, of each command that asks a server.
+/// Which server to ask, as typed.
 #[derive(Clone, Debug, Args)]
-pub(super) struct Typed {
+pub(super) struct Server {
     /// Where the server is
     #[arg(long, value_name = "URL", env = "STENTOR_URL", default_value = "http://127.0.0.1:8080")]
     pub(super) url: String,
@@ -21,7 +21,7 @@ pub(super) struct Typed {
     pub(super) api_key: Option<String>,
 }
 
-impl Typed {
+impl Server {
     /// What is meant.
     pub(super) fn client(self) -> Result<Client, Failure> {
         let url = Url::parse(&self.url).map_err(Failure::usage)?;

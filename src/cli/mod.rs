@@ -22,7 +22,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub use exit::Exit;
-use exit::Failure;
 
 /// What was typed.
 #[derive(Debug, Parser)]

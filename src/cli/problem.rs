@@ -120,7 +120,8 @@ mod tests {
             r#"{{"status":422,"code":"invalid_recipient","detail":"too short","doc_url":"/docs/errors/invalid_recipient",
             "request_id":"r-1","retryable":false,"errors":[{flaw}],"new_one":1}}"#
         );
-        let text = "invalid_recipient (HTTP 422): too short\n  see http://h:1/docs/errors/invalid_recipient\n  request r-1";
+        let text =
+            "invalid_recipient (HTTP 422): too short\n  see http://h:1/docs/errors/invalid_recipient\n  request r-1";
         assert_eq!(told(422, None, &body), (1, text.to_owned()));
         let two = body.replace(flaw, &format!("{flaw},{}", flaw.replace(":0", ":4")));
         assert!(told(422, None, &two).1.contains("message 4: invalid_recipient, field `to`: too short"));

@@ -49,7 +49,7 @@ pub(super) struct Typed {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    server: client::Typed,
+    server: client::Server,
 }
 
 /// Prints one id a line, or what was asked for.
@@ -57,9 +57,8 @@ pub(super) fn run(typed: Typed, out: &mut dyn Write) -> Ended {
     let client = typed.server.clone().client()?;
     let body = if typed.body == "-" { body_from(io::stdin().lock())? } else { typed.body.clone() };
     let document = request(&typed, &body);
-    let answer = client
-        .post("/v1/messages", document.to_string().as_bytes())
-        .map_err(|error| unreachable(&client, &error))?;
+    let answer =
+        client.post("/v1/messages", document.to_string().as_bytes()).map_err(|error| unreachable(&client, &error))?;
     if !(200..300).contains(&answer.status) {
         return Err(Problem::read(&answer).failure(&client));
     }
@@ -196,7 +195,7 @@ mod tests {
     use super::*;
 
     fn typed(to: &[&str]) -> Typed {
-        let server = client::Typed { url: "http://127.0.0.1:1".to_owned(), api_key: None };
+        let server = client::Server { url: "http://127.0.0.1:1".to_owned(), api_key: None };
         Typed {
             to: to.iter().map(|to| (*to).to_owned()).collect(),
             from: None,
@@ -246,7 +245,8 @@ mod tests {
     #[test]
     fn only_delivered_is_done() {
         assert_eq!(
-            [(true, true), (true, false), (false, true), (false, false)].map(|(ended, arrived)| verdict(ended, arrived)),
+            [(true, true), (true, false), (false, true), (false, false)]
+                .map(|(ended, arrived)| verdict(ended, arrived)),
             [Exit::DONE, Exit::FAILED, Exit::UNAVAILABLE, Exit::UNAVAILABLE]
         );
     }

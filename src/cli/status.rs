@@ -21,7 +21,7 @@ pub(super) struct Typed {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    server: client::Typed,
+    server: client::Server,
 }
 
 /// Prints what was asked for. Exit code 69 if the daemon is not ready, 1 if a message is not there.
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn an_id_stays_within_its_path() {
-        let typed = client::Typed { url: "http://127.0.0.1:1".to_owned(), api_key: None };
+        let typed = client::Server { url: "http://127.0.0.1:1".to_owned(), api_key: None };
         let client = typed.client().expect("client");
         for id in ["", "../queues", "a?b", "a b"] {
             assert_eq!(message(&client, id).expect_err("refused").exit, Exit::USAGE, "{id}");

@@ -141,7 +141,7 @@ impl StatusBoard {
         for status in shards.iter().flat_map(|shard| &shard.lanes) {
             let (depth, oldest) = lanes.entry(status.lane).or_default();
             *depth += status.depth;
-            *oldest = oldest.into_iter().chain(status.oldest_at).min();
+            *oldest = (*oldest).into_iter().chain(status.oldest_at).min();
         }
         let rates = self.rates();
         let sum = |of: fn(&ShardStatus) -> u64| shards.iter().map(of).sum::<u64>();

@@ -66,6 +66,11 @@ impl Door {
         Rc::new(Self { core, send, slots: RefCell::default(), late: Cell::new(0) })
     }
 
+    /// Its core.
+    pub const fn core(&self) -> u8 {
+        self.core
+    }
+
     /// Asks a shard and waits for its answer, however long the commit behind it takes.
     ///
     /// # Errors

@@ -7,7 +7,7 @@
 
 use super::{
     items::{Form, Item, Items},
-    json::{Object, push_id, push_list},
+    json::{Object, push_id},
     keys::{self, Printer},
     line::{self, Rules, Scratch},
     meter::Room,
@@ -189,14 +189,10 @@ impl<'b> Ingest<'b> {
         self.sent
     }
 
-    /// The frames, to be sent; outcomes are expected in the same order.
-    pub fn take_parcels(&mut self) -> Vec<Parcel> {
-        std::mem::take(&mut self.parcels)
-    }
-
-    /// What became of it all.
-    pub fn report(self, outcomes: Vec<Outcome>, room: Room) -> Report {
-        Report { one: self.one, places: self.places, flaws: self.flaws, outcomes, room }
+    /// The frames to be sent, and the report that waits for their outcomes.
+    pub fn finish(self, room: Room) -> (Vec<Parcel>, Report) {
+        let report = Report { one: self.one, places: self.places, flaws: self.flaws, outcomes: Vec::new(), room };
+        (self.parcels, report)
     }
 }
 
@@ -277,6 +273,11 @@ impl Report {
         self.places.is_empty()
     }
 
+    /// The outcomes are there, in the order of the parcels.
+    pub fn settle(&mut self, outcomes: Vec<Outcome>) {
+        self.outcomes = outcomes;
+    }
+
     fn fate(&self, index: usize) -> Fate<'_> {
         match self.places.get(index) {
             Some(Place::Flawed(flaw)) => self.flaws.get(*flaw as usize).map_or(Fate::Failed(Code::Internal), Fate::Flawed),
@@ -305,7 +306,7 @@ impl Report {
                 LineResult::Duplicate(_) => tally.duplicates += 1,
                 LineResult::Refused(_) => continue,
             }
-            sent_and_failed -= 1;
+            sent_and_failed = sent_and_failed.saturating_sub(1);
         }
         tally.rejected += sent_and_failed;
         tally

@@ -6,9 +6,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::model::Wall;
-#[cfg(test)]
-use crate::model::Mono;
 use crate::model::Now;
 
 use super::rfc3339::Period;
@@ -114,6 +111,7 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Mono, Wall};
 
     fn at(ms: u64) -> Now {
         Now { mono: Mono(ms * 1_000_000), wall: Wall(1_782_907_200_000 + ms) }

@@ -124,7 +124,10 @@ fn another_rate_keeps_what_has_left() {
     let now = Mono(SECOND + SECOND / 2);
     assert_eq!(limit.allowance(now), 0, "more than 400 have left within this second");
     let next = limit.next_at(now);
-    assert!(limit.allowance(next) > 0 && next.since(sent[0].0) >= WINDOW_NS, "free once the first ones are a second old");
+    assert!(
+        limit.allowance(next) > 0 && next.since(sent[0].0) >= WINDOW_NS,
+        "free once the first ones are a second old"
+    );
     limit.set_rate(2_000);
     assert!(limit.allowance(now) > 0, "room again at the higher rate");
     let mut slow = SlidingLimit::new(1);

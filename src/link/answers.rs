@@ -2,6 +2,7 @@
 //!
 //! Each part handed over leaves through [`Link::conclude`] exactly once.
 
+use crate::model::limits::CARRIER_ID_BYTES_MAX;
 use crate::model::{Mono, Now};
 use crate::smpp::receipt_id::id_key;
 use crate::smpp::session::Answer as Response;
@@ -51,10 +52,11 @@ impl Link {
         let Some(held) = self.prepared.get_mut(index) else { return };
         held.parts.handle_settled(true);
         let shard = held.shard;
-        if !response.message_id.is_empty() {
-            self.ids.insert(id_key(self.id_seed(), response.message_id), shard);
+        let id = response.message_id.get(..CARRIER_ID_BYTES_MAX).unwrap_or(response.message_id);
+        if !id.is_empty() {
+            self.ids.insert(id_key(self.id_seed(), id), shard);
         }
-        self.conclude(index, part, Answer::Accepted(Span::default()), written_at, response.message_id);
+        self.conclude(index, part, Answer::Accepted(Span::default()), written_at, id);
         self.finish(index);
     }
 

@@ -125,11 +125,7 @@ impl Composer {
 }
 
 /// The text as it will be said; none for octets.
-fn spoken_text<'a>(
-    head: &Head,
-    content: &Content<'a>,
-    options: &Options,
-) -> Result<Option<Cow<'a, str>>, Unencodable> {
+fn spoken_text<'a>(head: &Head, content: &Content<'a>, options: &Options) -> Result<Option<Cow<'a, str>>, Unencodable> {
     if head.encoding == Encoding::Binary {
         return Ok(None);
     }

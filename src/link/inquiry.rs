@@ -96,7 +96,14 @@ pub struct Inquiries {
 
 impl Inquiries {
     /// Opens an inquiry and says whom to ask first.
-    pub fn open(&mut self, reply: ReplyTo, way: Way, receipt: ReceiptIn, id: &[u8], text: &[u8]) -> (ReceiptToken, Ask) {
+    pub fn open(
+        &mut self,
+        reply: ReplyTo,
+        way: Way,
+        receipt: ReceiptIn,
+        id: &[u8],
+        text: &[u8],
+    ) -> (ReceiptToken, Ask) {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
             (self.slots.len() - 1) as u32

@@ -7,6 +7,7 @@ use crate::limit::sliding::GUARD_NS;
 use crate::model::{Mono, Prng};
 use crate::smpp::session::Session;
 
+use super::event::Disconnect;
 use super::options::Options;
 use super::prepared::Index;
 
@@ -81,8 +82,10 @@ pub struct Leg {
     pub limit: Option<SlidingLimit>,
     /// Whether messages may be submitted now: bound, and its partner too.
     pub ready: bool,
-    /// The carrier's last refusal of a bind.
+    /// The carrier's last refusal of a bind because of the account, until one succeeds.
     pub refused: Option<u32>,
+    /// How the last connection ended, until a bind succeeds.
+    pub lost: Option<Disconnect>,
     /// Receipts of it that wait for a shard.
     pub inquiries: u32,
     /// The owner was asked not to read.
@@ -90,7 +93,7 @@ pub struct Leg {
     /// The session shall be given up when this turn's events are through.
     pub give_up: bool,
     failures: u32,
-    bound_at: Mono,
+    bound_at: Option<Mono>,
     /// A `Transmit` was announced and not all of it is reported.
     writing: bool,
     unreported: u64,
@@ -113,7 +116,8 @@ impl Leg {
             read_paused: false,
             give_up: false,
             failures: 0,
-            bound_at: Mono(0),
+            bound_at: None,
+            lost: None,
             writing: false,
             unreported: 0,
             taken: Flight::default(),
@@ -137,7 +141,6 @@ impl Leg {
         self.session = Some(session);
         self.generation = self.generation.wrapping_add(1);
         self.state = LegState::Binding;
-        self.refused = None;
         (self.writing, self.unreported, self.give_up) = (false, 0, false);
         (self.taken, self.queued) = (Flight::default(), Flight::default());
         (self.read_paused, self.inquiries) = (false, 0);
@@ -146,7 +149,8 @@ impl Leg {
     /// The carrier took the bind.
     pub fn handle_bound(&mut self, now: Mono) {
         self.state = LegState::Bound;
-        self.bound_at = now;
+        self.bound_at = Some(now);
+        (self.refused, self.lost) = (None, None);
     }
 
     /// The session has ended; what it still has to say may go out.
@@ -158,18 +162,15 @@ impl Leg {
 
     /// The connection is gone: when to try again, on which of `hosts`.
     pub fn rest_or_retry(&mut self, options: &Options, wanted: bool, now: Mono, chance: &mut Prng) {
-        let stood = self.bound_at != Mono(0);
-        if stood && now.since(self.bound_at) >= STEADY_NS {
-            self.failures = 0;
-        }
-        if !stood {
-            self.host = (self.host + 1) % options.hosts.max(1);
+        match self.bound_at.take() {
+            Some(since) if now.since(since) >= STEADY_NS => self.failures = 0,
+            Some(_) => {}
+            None => self.host = (self.host + 1) % options.hosts.max(1),
         }
         let doubled = options.reconnect_min_ms.max(1) << self.failures.min(20);
         let longest = options.reconnect_max_ms.max(options.reconnect_min_ms).max(1);
         let pause_ms = if self.refused.is_some() { longest } else { doubled.min(longest) };
         self.failures = self.failures.saturating_add(1);
-        self.bound_at = Mono(0);
         self.session = None;
         self.state = match wanted {
             true => LegState::Waiting { until: now.after_ms(chance.between(pause_ms / 2, pause_ms)) },

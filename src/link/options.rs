@@ -204,6 +204,7 @@ impl Options {
         self.account != other.account
             || self.bind != other.bind
             || self.hosts != other.hosts
+            || self.window != other.window
             || self.numbering.bind != other.numbering.bind
     }
 }

@@ -340,9 +340,8 @@ impl Prepared {
 
     /// Recipient and class; a number has less than 50 bits.
     fn key(&self, index: Index) -> u64 {
-        self.entry(index).map_or(0, |entry| {
-            entry.held.submit.head.to.number() << 2 | entry.held.submit.head.class.index() as u64
-        })
+        self.entry(index)
+            .map_or(0, |entry| entry.held.submit.head.to.number() << 2 | entry.held.submit.head.class.index() as u64)
     }
 
     fn unsent_of(&mut self, class: Class) -> &mut u32 {

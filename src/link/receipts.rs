@@ -1,6 +1,7 @@
 //! What comes in on `deliver_sm` and `data_sm`: receipts to their shard, messages from handsets to the shard of their
 //! sender. Answered only after a shard has kept them.
 
+use crate::model::limits::CARRIER_ID_BYTES_MAX;
 use crate::model::{Now, ShardId};
 use crate::smpp::pdu::{DataSm, ShortMessage};
 use crate::smpp::receipt::{NetworkError, Receipt, ReceiptSource, ReceiptState};
@@ -97,7 +98,8 @@ impl Link {
             let candidates = self.options.dialect.candidates(self.id_seed(), id);
             candidates.into_iter().find_map(|candidate| self.ids.find(candidate.key))
         };
-        let ids = [receipt.id, receipt.other_id].into_iter().flatten();
+        let cut = |id: &'a [u8]| id.get(..CARRIER_ID_BYTES_MAX).unwrap_or(id);
+        let ids = [receipt.id, receipt.other_id].into_iter().flatten().map(cut);
         let found = ids.clone().find_map(|id| find(id).map(|shard| (id, Some(shard))));
         found.unwrap_or_else(|| (ids.clone().next().unwrap_or_default(), None))
     }

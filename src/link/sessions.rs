@@ -36,7 +36,8 @@ impl Link {
     }
 
     pub(super) fn handle_connected(&mut self, bind: BindId, now: Now) {
-        let (mode, session) = (self.mode(bind), self.session_options());
+        let Some(LegState::Connecting { deadline }) = self.leg(bind).map(|leg| leg.state) else { return };
+        let (mode, session) = (self.mode(bind), self.session_options(deadline.since(now.mono)));
         let account = &self.options.account;
         let request = Bind {
             system_id: &account.system_id,
@@ -48,7 +49,7 @@ impl Link {
             address_range: &account.address_range,
         };
         let session = Session::client(&session, mode, &request, now.mono.0);
-        let Some(leg) = self.leg(bind).filter(|leg| matches!(leg.state, LegState::Connecting { .. })) else { return };
+        let Some(leg) = self.leg(bind) else { return };
         match session {
             Ok(session) => leg.begin(Box::new(session)),
             Err(_) => {
@@ -58,11 +59,12 @@ impl Link {
         }
     }
 
-    fn session_options(&self) -> SessionOptions {
+    /// For a session that has so long to be bound.
+    fn session_options(&self, bind_ns: u64) -> SessionOptions {
         let options = &self.options;
         SessionOptions {
             window: options.window.max(1),
-            session_init_ns: options.connect_timeout_ms * MS_NS,
+            session_init_ns: bind_ns,
             enquire_link_ns: Some(options.enquire_link_ms * MS_NS),
             enquire_response_ns: options.response_timeout_ms.min(options.enquire_link_ms) * MS_NS,
             response_ns: options.response_timeout_ms * MS_NS,
@@ -210,6 +212,7 @@ impl Link {
         }
         let wanted = self.is_wanted(bind);
         if let Some(leg) = self.legs.get_mut(usize::from(bind.0)) {
+            leg.lost = Some(reason);
             leg.rest_or_retry(&self.options, wanted, now.mono, &mut self.chance);
         }
     }

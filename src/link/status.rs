@@ -4,7 +4,7 @@ use crate::model::Mono;
 use crate::smpp::session::CloseReason;
 
 use super::breaker::BreakerState;
-use super::event::BindId;
+use super::event::{BindId, Disconnect};
 use super::leg::LegState;
 use super::{BindKind, Link, Options};
 
@@ -47,6 +47,8 @@ pub struct BindStatus {
     pub failures: u32,
     /// Command status of the last refusal of a bind, until one succeeds.
     pub refused: Option<u32>,
+    /// How the last connection ended, until a bind succeeds.
+    pub lost: Option<Disconnect>,
     /// Receipts that wait for a shard.
     pub receipts_waiting: u32,
 }
@@ -175,6 +177,11 @@ impl Link {
         &self.counters
     }
 
+    /// The carrier's name.
+    pub fn name(&self) -> &str {
+        &self.options.name
+    }
+
     /// What it was told about its carrier.
     pub const fn options(&self) -> &Options {
         &self.options
@@ -212,6 +219,7 @@ fn bind_status(bind: BindId, leg: &super::Leg) -> BindStatus {
         backlog_octets: session.map_or(0, |session| session.backlog_octets()),
         failures: leg.failures(),
         refused: leg.refused,
+        lost: leg.lost,
         receipts_waiting: leg.inquiries,
     }
 }

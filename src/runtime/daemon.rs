@@ -2,6 +2,7 @@
 //! (see `ending`). Reads as the order in which things must happen.
 
 use std::{
+    cell::RefCell,
     fmt, io,
     net::SocketAddr,
     rc::Rc,
@@ -13,7 +14,9 @@ use std::{
 use crate::{
     config::Config,
     http::{self, Door, Server, StatusBoard},
-    link::Link,
+    egress::Dial,
+    link::{self, Link},
+    metrics::Metrics,
     mesh::{self, CoreId, Inbox, Sender, ShardMap, waker::ThreadInbox},
     model::{Mono, NodeId, ShardId},
     shard::{Catalog, Shard, control::Control},
@@ -31,7 +34,7 @@ use super::{
     core::{Core, LinkSeat, ToCore},
     ending::{self, Steps},
     executor::{self, Executor, ExecutorError, OnPanic, Running},
-    feed,
+    exposition, feed,
     net::Listener,
     probe::{self, ProbeError},
     signals::{self, Signal},
@@ -148,7 +151,9 @@ impl Daemon {
         }
         let (signal_sender, signals) = mesh::thread_mailbox(16);
         signals::listen(blocked, signal_sender).map_err(|error| StartError::System("signal thread".into(), error))?;
-        let shared = Shared::new(config.clone(), clock, map, control, catalog, silent_until, senders, extra)?;
+        let hash_seed = crate::model::prng::mix(directory.format().created);
+        let shared =
+            Shared::new(config.clone(), clock, map, control, catalog, silent_until, senders, hash_seed, extra)?;
         let (cores, addresses) = start_cores(&shared, inboxes, seats)?;
         shared.board.set_unready(Vec::new());
         Ok(Self { addresses, signals, cores, threads, config, _directory: directory })
@@ -215,6 +220,9 @@ struct Shared {
     senders: Vec<Sender<ToCore>>,
     steps: Steps,
     tls: Option<Arc<rustls::ServerConfig>>,
+    tenants: Arc<http::auth::Tenants>,
+    /// Of the installation, for ever: fingerprints are made with it.
+    hash_seed: u64,
     extra: Option<Extra>,
 }
 
@@ -228,12 +236,14 @@ impl Shared {
         catalog: Arc<Catalog>,
         silent_until: Mono,
         senders: Vec<Sender<ToCore>>,
+        hash_seed: u64,
         extra: Option<Extra>,
     ) -> Result<Arc<Self>, StartError> {
         let tls = match &config.http.tls {
             None => None,
             Some(files) => Some(tls::server(files).map_err(StartError::Config)?),
         };
+        let tenants = Arc::new(http::auth::Tenants::new(translate::tenants(&config, &control)));
         let board = Arc::new(StatusBoard::new(map.shards()));
         let steps = Steps::new(senders.len());
         let snapshots = Arc::new(feed::Snapshots::new(senders.len()));
@@ -249,6 +259,8 @@ impl Shared {
             senders,
             steps,
             tls,
+            tenants,
+            hash_seed,
             extra,
         }))
     }
@@ -362,7 +374,11 @@ fn start_cores(
             clock: shared.clock,
             heart: hearts[number].clone(),
         };
-        let given = CoreGiven { shared: Arc::clone(shared), number: number as u8, inbox, seats, listen: listen.clone() };
+        let links =
+            translate::links(&shared.config, &shared.control, number as u8, shared.silent_until, shared.map)
+                .map_err(StartError::Config)?;
+        let number = number as u8;
+        let given = CoreGiven { shared: Arc::clone(shared), number, inbox, seats, links, listen: listen.clone() };
         let running = executor.start(move || core_main(given, ready, told)).map_err(StartError::Executor)?;
         let bound = listening.recv().map_err(|_| StartError::Config("an executor ended at its start".into()))?;
         let bound = bound.map_err(|error| StartError::System("http.listen".into(), error))?;
@@ -379,6 +395,7 @@ struct CoreGiven {
     number: u8,
     inbox: Inbox<ToCore>,
     seats: Seats,
+    links: Vec<(link::Options, Dial)>,
     listen: Vec<SocketAddr>,
 }
 
@@ -387,7 +404,7 @@ async fn core_main(
     ready: mpsc::SyncSender<io::Result<Vec<SocketAddr>>>,
     told: mpsc::Receiver<()>,
 ) {
-    let CoreGiven { shared, number, inbox, seats, listen } = given;
+    let CoreGiven { shared, number, inbox, seats, links, listen } = given;
     let listeners: io::Result<Vec<Listener>> = listen.iter().map(|address| Listener::bind(*address)).collect();
     let listeners = match listeners {
         Ok(listeners) => listeners,
@@ -398,25 +415,32 @@ async fn core_main(
     };
     let bound = listeners.iter().map(Listener::address).collect();
     let door = open_door(&shared, number);
-    let core = seat_core(&shared, number, seats, &door);
-    executor::spawn(OnPanic::Abort, "feed", feed::run(
-        Rc::clone(&core),
-        number,
-        Arc::clone(&shared.board),
-        Arc::clone(&shared.snapshots),
-    ));
-    let api = http::Api::new(translate::http_options(
+    let core = seat_core(&shared, number, seats, links, &door);
+    let metrics = Rc::new(RefCell::new(Metrics::default()));
+    let mut options = translate::http_options(
         &shared.config,
-        &shared.control,
+        Arc::clone(&shared.tenants),
+        shared.hash_seed,
         Arc::clone(&shared.catalog),
         shared.map,
         door,
         Arc::clone(&shared.board),
         feed::renderer(Arc::clone(&shared.board), Arc::clone(&shared.snapshots), Arc::clone(&shared.catalog)),
         shared.extra.clone(),
-    ));
-    let server = Server::start(listeners, shared.tls.clone(), Rc::new(api), translate::http_limits(&shared.config));
+    );
+    options.observe = Some(exposition::observer(&metrics));
+    let api = Rc::new(http::Api::new(options));
+    let limits = translate::http_limits(&shared.config);
+    let server = Rc::new(Server::start(listeners, shared.tls.clone(), api, limits));
     let _ = ready.send(Ok(bound));
+    executor::spawn(OnPanic::Abort, "feed", feed::run(
+        Rc::clone(&core),
+        number,
+        Arc::clone(&shared.board),
+        Arc::clone(&shared.snapshots),
+        Rc::clone(&server),
+        metrics,
+    ));
     executor::spawn(OnPanic::Abort, "ending", {
         let (core, steps, own) = (Rc::clone(&core), shared.steps.clone(), shared.senders[usize::from(number)].clone());
         async move {
@@ -447,20 +471,26 @@ fn open_door(shared: &Arc<Shared>, number: u8) -> Rc<Door> {
     }))
 }
 
-fn seat_core(shared: &Arc<Shared>, number: u8, seats: Seats, door: &Rc<Door>) -> Rc<Core> {
+fn seat_core(
+    shared: &Arc<Shared>,
+    number: u8,
+    seats: Seats,
+    links: Vec<(link::Options, Dial)>,
+    door: &Rc<Door>,
+) -> Rc<Core> {
     let now = executor::now();
     let seed = |salt: u64| crate::model::prng::mix(now.wall.0 ^ (u64::from(number) << 56) ^ salt);
     let shards = seats
         .into_iter()
         .map(|(id, found, storage)| {
-            let options = translate::shard_options(&shared.config, id, shared.map.shards());
+            let options = translate::shard_options(&shared.config, &shared.control, id, shared.map.shards());
             debug_assert_eq!(options.node, NodeId(shared.config.node.id));
             let mut shard = Shard::recover(options, seed(u64::from(id.0)), found, now);
             shard.handle(crate::shard::ShardEvent::Catalog(Arc::clone(&shared.catalog)), now);
             (id, shard, storage)
         })
         .collect();
-    let links = translate::links(&shared.config, &shared.control, number, shared.silent_until, shared.map)
+    let links = links
         .into_iter()
         .map(|(options, dial)| {
             let id = options.link;

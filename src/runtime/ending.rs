@@ -46,7 +46,7 @@ impl Steps {
 }
 
 /// Ends one core. What the carrier has not answered by 9 s is in doubt; everything else is settled or back in its queue.
-pub async fn end(core: Rc<Core>, server: Server, own: Sender<ToCore>, steps: Steps) {
+pub async fn end(core: Rc<Core>, server: Rc<Server>, own: Sender<ToCore>, steps: Steps) {
     let give_up = executor::now().mono.after_ns(ANSWERS_NS);
     let cut = server.drain(DOORS).await;
     if cut > 0 {

@@ -2,14 +2,16 @@
 //! the metrics. A lock is held for one assignment.
 
 use std::{
+    cell::RefCell,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use crate::{
-    http::{LaneStatus, LinkStatus, ShardStatus, StatusBoard},
+    http::{LaneStatus, LinkStatus, Server, ShardStatus, StatusBoard},
     link::{self, LinkState, leg::LegState},
+    metrics::{self, Metrics},
     model::{LinkId, ShardId},
     shard::{self, Catalog},
 };
@@ -26,6 +28,8 @@ pub struct CoreSnapshot {
     pub shards: Vec<(ShardId, shard::Status)>,
     /// Its links: name, state, counters.
     pub links: Vec<(LinkId, String, link::Status, link::Counters)>,
+    /// What its door counted.
+    pub metrics: metrics::Snapshot,
     /// Panics of surviving tasks.
     pub panics: u64,
 }
@@ -58,10 +62,19 @@ pub fn renderer(board: Arc<StatusBoard>, snapshots: Arc<Snapshots>, catalog: Arc
 }
 
 /// Writes until the core ends.
-pub async fn run(core: Rc<Core>, number: u8, board: Arc<StatusBoard>, snapshots: Arc<Snapshots>) {
+pub async fn run(
+    core: Rc<Core>,
+    number: u8,
+    board: Arc<StatusBoard>,
+    snapshots: Arc<Snapshots>,
+    server: Rc<Server>,
+    metrics: Rc<RefCell<Metrics>>,
+) {
     loop {
         let now = executor::now();
         let mut snapshot = CoreSnapshot { panics: executor::panics_survived(), ..CoreSnapshot::default() };
+        metrics.borrow().fill(&mut snapshot.metrics);
+        exposition::door(&mut snapshot.metrics, server.open(), &server.counters());
         core.visit(
             &mut |id, shard| {
                 board.put_shard(id, shard_status(shard));

@@ -131,10 +131,10 @@ fn read<R: crate::store::Reader, M: Maintainer>(
                     Ok(())
                 }
                 Errand::Maintain(Maintenance::DropRange { space, from, to }) => maintainer.drop_range(space, &from, &to),
-                Errand::Maintain(Maintenance::DeleteRun((family, run))) => maintainer.delete_run(family, run),
+                Errand::Maintain(Maintenance::DeleteRun(run)) => maintainer.delete_run(run),
                 Errand::Maintain(Maintenance::Checkpoint) => maintainer.checkpoint(),
                 Errand::Maintain(Maintenance::WriteRun { run, entries }) => {
-                    let written = maintainer.write_run(run.0, run.1, &mut |sink| {
+                    let written = maintainer.write_run(run, &mut |sink| {
                         entries.iter().try_for_each(|(key, value)| sink.put(key, value))
                     });
                     written.inspect(|()| answer(Stored::RunWritten(run)))

@@ -83,6 +83,8 @@ impl Shard {
         while self.key_commits.front().is_some_and(|(_, at)| at.0 < key_horizon) {
             self.key_commits.pop_front();
         }
+        let first_kept = crate::model::Address::new(self.first_segment, 0);
+        self.cancelled.retain(|address| *address >= first_kept);
         let head = self.scheduled.head();
         CheckpointRecord {
             commit: seq.0,

@@ -30,7 +30,8 @@ use std::sync::Arc;
 
 use crate::admission::KeyWindow;
 use crate::delivery::{Attempts, EventKind};
-use crate::model::{Address, Frame, Lane, LinkId, Mono, Now, Prng, ReplyTo, Wall};
+use crate::metrics::Distribution;
+use crate::model::{Address, Class, Frame, Lane, LinkId, Mono, Now, Prng, Refusal, ReplyTo, Wall};
 use crate::queue::{InsertReason, Lanes, ScheduledQueue};
 use crate::store::{CommitSeq, Found, ReadRequest, Recovery, WriteBatch};
 use crate::traffic::{ToLink, ToShard};
@@ -79,17 +80,20 @@ pub struct Shard {
     folding: checkpoint::Folding,
     draining: bool,
     counters: Counters,
+    measures: Measures,
+    /// When the batch under way was handed out.
+    commit_began: Mono,
 }
 
 /// What a shard counts; read by the metrics of its core.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Messages taken.
-    pub accepted: u64,
+    /// Messages taken, by [`Class::index`].
+    pub accepted: [u64; Class::COUNT],
     /// Lines that repeated a key.
     pub duplicates: u64,
-    /// Lines refused.
-    pub refused: u64,
+    /// Lines refused, in the order of [`Counters::REFUSALS`].
+    pub refused: [u64; Counters::REFUSALS.len()],
     /// Attempts recorded.
     pub attempts: u64,
     /// Messages that a carrier took whole.
@@ -106,11 +110,32 @@ pub struct Counters {
     pub receipts_late: u64,
     /// Receipts parked because nobody knew them.
     pub receipts_parked: u64,
-    /// Sum of milliseconds from acceptance to the first octet, over `submitted`.
-    pub accept_to_submit_ms: u64,
+}
+
+/// What a shard measures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Measures {
+    /// From acceptance, or `send_at`, until the message was written to its carrier, µs; one for each submitted.
+    pub accept_to_submit_us: Distribution,
+    /// From handing out a batch until it is durable, µs.
+    pub commit_us: Distribution,
+    /// Messages admitted by each batch.
+    pub commit_messages: Distribution,
 }
 
 impl Counters {
+    /// The refusals that [`Counters::refused`] counts.
+    pub const REFUSALS: [Refusal; 8] = [
+        Refusal::QueueFull,
+        Refusal::KeyWindowFull,
+        Refusal::KeyReused,
+        Refusal::AlreadyExpired,
+        Refusal::Draining,
+        Refusal::NoRoute,
+        Refusal::OverQuota,
+        Refusal::DiskFull,
+    ];
+
     /// The events whose messages [`Counters::finals`] counts.
     pub const FINALS: [EventKind; 6] = [
         EventKind::Delivered,
@@ -143,6 +168,8 @@ pub struct Status {
     pub oldest: Option<Wall>,
     /// What was counted since the start.
     pub counters: Counters,
+    /// What was measured since the start.
+    pub measures: Measures,
 }
 
 impl Shard {
@@ -175,6 +202,8 @@ impl Shard {
             folding: checkpoint::Folding::new(found.checkpoint.commit),
             draining: false,
             counters: Counters::default(),
+            measures: Measures::default(),
+            commit_began: now.mono,
             options,
         };
         shard.replay(found);
@@ -204,6 +233,7 @@ impl Shard {
         self.durable = upto;
         if self.in_flight.is_some_and(|seq| seq <= upto) {
             self.in_flight = None;
+            self.measures.commit_us.record(now.mono.since(self.commit_began) / 1_000);
         }
     }
 
@@ -253,6 +283,8 @@ impl Shard {
             return None;
         }
         let seq = self.gathering.seq();
+        self.commit_began = self.now.mono;
+        self.measures.commit_messages.record(self.gathering.messages() as u64);
         let batch = self.gathering.finish(self.now.wall, self.next_reference);
         if !batch.keys.is_empty() {
             self.key_commits.push_back((seq.0, self.now.wall));
@@ -281,15 +313,21 @@ impl Shard {
 
     /// The next effect whose cause is durable.
     pub fn poll_effect(&mut self) -> Option<Effect> {
-        if let Some(effect) = self.prompt.pop_front() {
-            return Some(effect);
+        let effect = match self.prompt.pop_front() {
+            Some(effect) => effect,
+            None => {
+                let (needs, _) = self.effects.front()?;
+                let needs_nothing = self.in_flight.is_none() && self.gathering.is_empty();
+                if *needs > self.durable && !needs_nothing {
+                    return None;
+                }
+                self.effects.pop_front()?.1
+            }
+        };
+        if let Effect::Link(link, ToLink::Submits(batch)) = &effect {
+            self.note_leaving(*link, batch);
         }
-        let (needs, _) = self.effects.front()?;
-        let needs_nothing = self.in_flight.is_none() && self.gathering.is_empty();
-        if *needs > self.durable && !needs_nothing {
-            return None;
-        }
-        self.effects.pop_front().map(|(_, effect)| effect)
+        Some(effect)
     }
 
     /// Until when to sleep if nothing comes; `None`: until something does.
@@ -323,6 +361,7 @@ impl Shard {
             orphans: self.receipts.orphans() as u64,
             oldest,
             counters: self.counters,
+            measures: self.measures.clone(),
         }
     }
 

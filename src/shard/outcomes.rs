@@ -41,10 +41,13 @@ impl Shard {
     }
 
     fn resolved(&mut self, address: Address, open: OpenAttempt, outcome: &Outcome, wants_receipt: bool) {
+        if self.is_closed(address) {
+            return;
+        }
         match open.verdict {
             Verdict::Accepted => {
                 self.counters.submitted += 1;
-                self.counters.accept_to_submit_ms += self.accept_to_submit_us(&open, outcome) / 1_000;
+                self.measures.accept_to_submit_us.record(self.accept_to_submit_us(&open, outcome));
                 self.gathering.event(address, EventKind::Submitted, u32::from(outcome.parts));
                 if !wants_receipt {
                     self.attempts.progress.remove(&address);
@@ -56,6 +59,11 @@ impl Shard {
             Verdict::Unencodable => self.die(address, DeadLetterReason::Unencodable),
             Verdict::Unanswered(reason) => self.doubt(address, &open, reason),
         }
+    }
+
+    /// A receipt of one part has ended the message while others were still under way.
+    pub(super) fn is_closed(&self, address: Address) -> bool {
+        self.attempts.progress.get(&address).is_some_and(|progress| progress.closed)
     }
 
     fn give_back_attempt(&mut self, address: Address, open: OpenAttempt, reason: NotWritten) {

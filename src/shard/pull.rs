@@ -19,17 +19,30 @@ use super::Shard;
 pub(super) struct LinkSlot {
     pub id: LinkId,
     pub routes: Vec<RouteId>,
-    /// What the link believes to be waiting, by class.
+    /// What the link believes to be waiting, by class, those included that it has granted places for.
     told: [u32; Class::COUNT],
     /// Places that it granted and that are not used yet, by class.
     grants: [u32; Class::COUNT],
+    /// Messages handed over whose batch has not left this shard yet, by class. The link still counts them as waiting.
+    leaving: [u32; Class::COUNT],
 }
 
 impl Shard {
     pub(super) fn adopt(&mut self, catalog: Arc<Catalog>) {
-        self.return_grants();
-        let slot = |(id, routes)| LinkSlot { id, routes, told: [0; 4], grants: [0; 4] };
-        self.links = catalog.links_of(self.options.shard).into_iter().map(slot).collect();
+        let before = std::mem::take(&mut self.links);
+        for (id, routes) in catalog.links_of(self.options.shard) {
+            let (told, grants, leaving) = before
+                .iter()
+                .find(|slot| slot.id == id)
+                .map_or_else(Default::default, |slot| (slot.told, slot.grants, slot.leaving));
+            self.links.push(LinkSlot { id, routes, told, grants, leaving });
+        }
+        let kept: Vec<LinkId> = self.links.iter().map(|slot| slot.id).collect();
+        for gone in before.iter().filter(|slot| !kept.contains(&slot.id)) {
+            for class in Class::ALL {
+                self.give_back(gone.id, class, gone.grants[class.index()]);
+            }
+        }
         self.catalog = catalog;
     }
 
@@ -37,10 +50,12 @@ impl Shard {
         let class = grant.class.index();
         let slot = self.links.iter_mut().find(|slot| slot.id == grant.link);
         match slot {
-            Some(slot) if !self.draining => {
-                slot.told[class] = slot.told[class].saturating_sub(grant.messages);
-                slot.grants[class] += grant.messages;
+            // A grant of nothing recalls what is left of earlier ones.
+            Some(slot) if grant.messages == 0 => {
+                let unused = std::mem::take(&mut slot.grants[class]);
+                self.give_back(grant.link, grant.class, unused);
             }
+            Some(slot) if !self.draining => slot.grants[class] += grant.messages,
             Some(_) | None => self.give_back(grant.link, grant.class, grant.messages),
         }
     }
@@ -120,7 +135,9 @@ impl Shard {
                 submits.extend(self.begin(link, name, taken));
             }
             let used = submits.len() as u32;
-            self.links[at].grants[class.index()] -= used;
+            let slot = &mut self.links[at];
+            slot.grants[class.index()] -= used;
+            slot.leaving[class.index()] += used;
             if used > 0 {
                 self.counters.attempts += u64::from(used);
                 let batch = SubmitBatch { shard: self.options.shard, class, submits, unused: 0 };
@@ -145,7 +162,7 @@ impl Shard {
         let head: Head = *taken.segment.head(taken.slot)?;
         let address = taken.segment.address(taken.slot);
         self.lookups.taken(address);
-        if self.cancelled.remove(&address) {
+        if self.cancelled.remove(&address) || self.is_closed(address) {
             return None;
         }
         if head.expires_at <= self.now.wall {
@@ -194,6 +211,14 @@ impl Shard {
         self.next_reference
     }
 
+    /// A batch leaves for its link: from now on the link counts as this shard does.
+    pub(super) fn note_leaving(&mut self, link: LinkId, batch: &SubmitBatch) {
+        let Some(slot) = self.links.iter_mut().find(|slot| slot.id == link) else { return };
+        let (class, left) = (batch.class.index(), batch.submits.len() as u32);
+        slot.leaving[class] = slot.leaving[class].saturating_sub(left);
+        slot.told[class] = if batch.unused > 0 { 0 } else { slot.told[class].saturating_sub(left) };
+    }
+
     /// Tells a link what waits, when it would otherwise not know or far underrate it.
     fn demand(&mut self, at: usize) {
         if self.draining {
@@ -205,8 +230,9 @@ impl Shard {
         for class in Class::ALL {
             let index = class.index();
             let ready = self.lanes.waiting(class, &slot.routes).min(u64::from(u32::MAX)) as u32;
-            waiting[index] = ready.saturating_sub(slot.grants[index]);
-            news |= waiting[index] / 2 > slot.told[index] || (waiting[index] > 0 && slot.told[index] == 0);
+            waiting[index] = ready.saturating_add(slot.leaving[index]);
+            let (told, placed) = (slot.told[index], slot.grants[index] + slot.leaving[index]);
+            news |= ready > 0 && (waiting[index] / 2 > told || (waiting[index] > told && told <= placed));
         }
         if news {
             let (id, shard) = (slot.id, self.options.shard);

@@ -5,7 +5,7 @@ use crate::model::{Address, Frame, Head, KeyPrint, Lane, MessageId, Refusal, Rep
 use crate::queue::{DueEntry, InsertReason};
 
 use super::event::{Claimed, LineResult, Reply};
-use super::{Ask, Shard};
+use super::{Ask, Counters, Shard};
 
 impl Shard {
     pub(super) fn ask(&mut self, ask: Ask) {
@@ -70,12 +70,14 @@ impl Shard {
         let head = Head { accepted_at: self.now.wall, ..*head };
         let address = self.gathering.admit(head, content, &mut self.next_segment);
         self.place(&head, address);
-        self.counters.accepted += 1;
+        self.counters.accepted[head.class.index()] += 1;
         LineResult::Accepted(MessageId::new(self.now.wall, self.options.node, self.options.shard, address))
     }
 
     fn refuse(&mut self, refusal: Refusal) -> LineResult {
-        self.counters.refused += 1;
+        if let Some(at) = Counters::REFUSALS.iter().position(|known| *known == refusal) {
+            self.counters.refused[at] += 1;
+        }
         LineResult::Refused(refusal)
     }
 

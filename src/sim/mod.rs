@@ -1,2 +1,40 @@
-//! The second world.
+//! The second world: the very shards and links of the daemon, in virtual time, over a disk, a network, carriers and clients
+//! that fail in every way a seed can think of, judged by an oracle that believes nobody. Knows floors 0 to 3; refuses to
+//! know clocks, sockets, files and threads: one seed is one run, to the last octet.
+//!
+//! - [`simulator::run`] is the face: a seed in, a report or the first broken promise out.
+//! - [`plan`] is what a seed decides, [`world`] lets it happen, [`stage`] is what everybody shares.
+//! - [`process`] wires the real shards and links as the daemon does, over [`disk`] and [`network`].
+//! - [`smsc`] plays the carriers around [`carrier`], which `dev` and the load test use too; [`clients`] plays the clients.
+//! - [`oracle`], [`wire`] and [`audit`] hold what must be true; [`mutants`] are bugs that they must find.
+//! - [`trace`] proves that equal seeds are equal runs; [`tally`] that every fault fired.
+
+pub mod agenda;
+pub mod audit;
 pub mod carrier;
+pub mod clients;
+pub mod contract;
+pub mod disk;
+pub mod happening;
+pub mod mutants;
+pub mod network;
+pub mod oracle;
+pub mod part;
+pub mod plan;
+pub mod process;
+pub mod simulator;
+pub mod smsc;
+pub mod stage;
+pub mod tally;
+pub mod trace;
+pub mod wire;
+pub mod world;
+
+#[cfg(test)]
+mod tests;
+
+pub use mutants::Mutant;
+pub use oracle::{Invariant, Violation};
+pub use simulator::{Failure, Report, SimOptions, run};
+pub use tally::{Count, Tally};
+pub use trace::TraceMark;

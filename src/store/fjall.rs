@@ -50,10 +50,7 @@ impl FjallOptions {
     /// files (no less than 32 each), so that sockets have the rest of the usual 1,024.
     pub fn shared_by(stores: usize) -> FjallOptions {
         let stores = stores.max(1);
-        FjallOptions {
-            cache_bytes: ((64 << 20) / stores as u64).max(4 << 20),
-            open_files_max: (512 / stores).max(32),
-        }
+        FjallOptions { cache_bytes: ((64 << 20) / stores as u64).max(4 << 20), open_files_max: (512 / stores).max(32) }
     }
 }
 
@@ -68,7 +65,7 @@ pub struct Opened {
 
 /// The writing handle; see [`Backend`].
 pub struct FjallStore {
-    pub(super) shared: Arc<Shared>,
+    shared: Arc<Shared>,
 }
 
 /// The reading handle; see [`Reader`].
@@ -82,9 +79,9 @@ pub struct FjallMaintainer {
     shared: Arc<Shared>,
 }
 
-pub(super) struct Shared {
-    pub(super) db: Database,
-    pub(super) spaces: [Keyspace; SPACES],
+struct Shared {
+    db: Database,
+    spaces: [Keyspace; SPACES],
     /// By number of the space: the sequence number of its last write, 0 for none.
     written: [AtomicU64; SPACES],
     /// The runs that are probed. Written by the maintainer only.
@@ -114,16 +111,10 @@ impl FjallStore {
         for space in Space::ALL {
             spaces.push(db.keyspace(space.name(), || space_options(space)).map_err(unreadable)?);
         }
-        let spaces: [Keyspace; SPACES] = spaces
-            .try_into()
-            .map_err(|_| StoreError::Misuse("the number of spaces is not itself".to_owned()))?;
+        let spaces: [Keyspace; SPACES] =
+            spaces.try_into().map_err(|_| StoreError::Misuse("the number of spaces is not itself".to_owned()))?;
         let written = std::array::from_fn(|at| AtomicU64::new(fjall_ranges::highest_seqno(&spaces[at]).unwrap_or(0)));
-        let shared = Arc::new(Shared {
-            db,
-            spaces,
-            written,
-            runs: RwLock::default(),
-        });
+        let shared = Arc::new(Shared { db, spaces, written, runs: RwLock::default() });
         shared.put_marker(Space::Meta).map_err(failed)?;
         let runs_deleted = shared.recover_runs()?;
         Ok((FjallStore { shared }, Opened { journals, runs_deleted }))
@@ -161,15 +152,11 @@ impl Backend for FjallStore {
     }
 
     fn reader(&self) -> FjallReader {
-        FjallReader {
-            shared: Arc::clone(&self.shared),
-        }
+        FjallReader { shared: Arc::clone(&self.shared) }
     }
 
     fn maintainer(&self) -> FjallMaintainer {
-        FjallMaintainer {
-            shared: Arc::clone(&self.shared),
-        }
+        FjallMaintainer { shared: Arc::clone(&self.shared) }
     }
 
     fn disk_bytes(&self) -> u64 {
@@ -179,12 +166,7 @@ impl Backend for FjallStore {
 
 impl Reader for FjallReader {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let found = self
-            .shared
-            .db
-            .snapshot()
-            .get(self.shared.space(space), key)
-            .map_err(unreadable)?;
+        let found = self.shared.db.snapshot().get(self.shared.space(space), key).map_err(unreadable)?;
         Ok(found.map(|value| Bytes::copy_from_slice(&value)))
     }
 
@@ -192,24 +174,11 @@ impl Reader for FjallReader {
         if from >= to {
             return Ok(0);
         }
-        walk(
-            self.shared
-                .db
-                .snapshot()
-                .range::<&[u8], _>(self.shared.space(space), from..to),
-            limit,
-            visit,
-        )
+        walk(self.shared.db.snapshot().range::<&[u8], _>(self.shared.space(space), from..to), limit, visit)
     }
 
     fn last(&self, space: Space, below: &[u8]) -> Result<Option<(Bytes, Bytes)>, StoreError> {
-        for guard in self
-            .shared
-            .db
-            .snapshot()
-            .range::<&[u8], _>(self.shared.space(space), ..below)
-            .rev()
-        {
+        for guard in self.shared.db.snapshot().range::<&[u8], _>(self.shared.space(space), ..below).rev() {
             let (key, value) = guard.into_inner().map_err(unreadable)?;
             if *key != MARKER {
                 return Ok(Some((Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value))));
@@ -219,11 +188,7 @@ impl Reader for FjallReader {
     }
 
     fn runs(&self, family: RunFamily) -> Vec<u64> {
-        self.shared
-            .read_runs()
-            .range((family, 0)..=(family, u64::MAX))
-            .map(|((_, number), _)| *number)
-            .collect()
+        self.shared.read_runs().range((family, 0)..=(family, u64::MAX)).map(|((_, number), _)| *number).collect()
     }
 
     fn probe(&self, family: RunFamily, key: &[u8]) -> Result<Option<(u64, Bytes)>, StoreError> {
@@ -283,9 +248,7 @@ impl Maintainer for FjallMaintainer {
 
     fn delete_run(&mut self, run: RunId) -> Result<(), StoreError> {
         let keyspace = self.shared.write_runs().remove(&run);
-        keyspace.map_or(Ok(()), |keyspace| {
-            self.shared.db.delete_keyspace(keyspace).map_err(failed)
-        })
+        keyspace.map_or(Ok(()), |keyspace| self.shared.db.delete_keyspace(keyspace).map_err(failed))
     }
 
     fn checkpoint(&mut self) -> Result<(), StoreError> {
@@ -294,7 +257,7 @@ impl Maintainer for FjallMaintainer {
 }
 
 impl Shared {
-    pub(super) fn space(&self, space: Space) -> &Keyspace {
+    fn space(&self, space: Space) -> &Keyspace {
         &self.spaces[space as usize]
     }
 
@@ -357,11 +320,7 @@ impl Shared {
             registered.extend(run::parse_registration_key(key));
             ControlFlow::Continue(())
         };
-        walk(
-            self.space(Space::Meta).range::<&[u8], _>(&from[..]..&to[..]),
-            usize::MAX,
-            visit,
-        )?;
+        walk(self.space(Space::Meta).range::<&[u8], _>(&from[..]..&to[..]), usize::MAX, visit)?;
         let found = run::reconcile(present, registered)?;
         for id in &found.delete {
             let keyspace = self.db.keyspace(&run::name(*id), run_options).map_err(unreadable)?;
@@ -411,9 +370,7 @@ fn memtable_bytes_max(space: Space) -> u64 {
 }
 
 fn space_options(space: Space) -> KeyspaceCreateOptions {
-    let options = KeyspaceCreateOptions::default()
-        .manual_journal_persist(true)
-        .max_memtable_size(u64::MAX);
+    let options = KeyspaceCreateOptions::default().manual_journal_persist(true).max_memtable_size(u64::MAX);
     match space {
         // Values are compressed already, and a key that is asked for is there.
         Space::Segment | Space::Event | Space::Receipt | Space::Dedup | Space::State | Space::Due => options
@@ -451,3 +408,7 @@ impl std::fmt::Debug for FjallMaintainer {
         f.debug_struct("FjallMaintainer").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "fjall_tests.rs"]
+mod tests;

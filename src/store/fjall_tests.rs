@@ -9,17 +9,15 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::backend::{
+use crate::store::backend::{
     Backend, Fill, KEY_BYTES_MAX, Maintainer, Op, Reader, RunFamily, RunId, Space, StoreError, Visit,
 };
-use super::fjall::{FjallOptions, FjallStore};
-use super::memory::{DroppedRanges, Drops, MemoryStore};
-use super::{fjall_ranges, run, scanner};
+use crate::store::memory::{DroppedRanges, Drops, MemoryStore};
+use crate::store::{fjall_ranges, run, scanner};
 
-const OPTIONS: FjallOptions = FjallOptions {
-    cache_bytes: 8 << 20,
-    open_files_max: 64,
-};
+use super::{FjallOptions, FjallStore};
+
+const OPTIONS: FjallOptions = FjallOptions { cache_bytes: 8 << 20, open_files_max: 64 };
 const RUN_A: RunId = (RunFamily::Receipt, 1);
 const RUN_B: RunId = (RunFamily::Receipt, 2);
 
@@ -30,18 +28,11 @@ fn open(shard: &Path) -> FjallStore {
 }
 
 fn put(space: Space, key: u64, value: &[u8]) -> Op {
-    Op::Put {
-        space,
-        key: key.to_be_bytes().to_vec(),
-        value: value.to_vec(),
-    }
+    Op::Put { space, key: key.to_be_bytes().to_vec(), value: value.to_vec() }
 }
 
 fn delete(space: Space, key: u64) -> Op {
-    Op::Delete {
-        space,
-        key: key.to_be_bytes().to_vec(),
-    }
+    Op::Delete { space, key: key.to_be_bytes().to_vec() }
 }
 
 fn entries_from(reader: &impl Reader, space: Space, from: u64) -> Entries {
@@ -50,17 +41,14 @@ fn entries_from(reader: &impl Reader, space: Space, from: u64) -> Entries {
         entries.push((key.to_vec(), value.to_vec()));
         ControlFlow::Continue(())
     };
-    let visited = reader
-        .range(space, &from.to_be_bytes(), &[0xff; 9], usize::MAX, visit)
-        .expect("readable");
+    let visited = reader.range(space, &from.to_be_bytes(), &[0xff; 9], usize::MAX, visit).expect("readable");
     assert_eq!(visited, entries.len());
     entries
 }
 
 fn keys(reader: &impl Reader, space: Space) -> Vec<u64> {
     let keys = entries_from(reader, space, 0).into_iter();
-    keys.map(|(key, _)| u64::from_be_bytes(key.try_into().expect("eight bytes")))
-        .collect()
+    keys.map(|(key, _)| u64::from_be_bytes(key.try_into().expect("eight bytes"))).collect()
 }
 
 /// Seals and writes all memtables, as traffic would sooner or later.
@@ -83,32 +71,17 @@ fn every_space_keeps_what_was_committed_and_the_last_change_of_a_key_wins() {
     let root = tempfile::tempdir().unwrap();
     let mut store = open(root.path());
     for space in Space::ALL {
-        let ops = vec![
-            put(space, 1, b"old"),
-            put(space, 1, b"new"),
-            put(space, 2, b"x"),
-            delete(space, 2),
-        ];
+        let ops = vec![put(space, 1, b"old"), put(space, 1, b"new"), put(space, 2, b"x"), delete(space, 2)];
         store.commit(ops).unwrap();
-        store
-            .commit(vec![delete(space, 3), put(space, 3, space.name().as_bytes())])
-            .unwrap();
+        store.commit(vec![delete(space, 3), put(space, 3, space.name().as_bytes())]).unwrap();
     }
     for step in ["in memory", "replayed", "in tables"] {
         let reader = store.reader();
         for space in Space::ALL {
             assert_eq!(keys(&reader, space), [1, 3], "{step}, {space:?}");
-            assert_eq!(
-                reader.get(space, &1_u64.to_be_bytes()).unwrap().as_deref(),
-                Some(&b"new"[..]),
-                "{step}"
-            );
+            assert_eq!(reader.get(space, &1_u64.to_be_bytes()).unwrap().as_deref(), Some(&b"new"[..]), "{step}");
             let (last, value) = reader.last(space, &[0xff]).unwrap().expect("there is one");
-            assert_eq!(
-                (&last[..], &value[..]),
-                (&3_u64.to_be_bytes()[..], space.name().as_bytes()),
-                "{step}"
-            );
+            assert_eq!((&last[..], &value[..]), (&3_u64.to_be_bytes()[..], space.name().as_bytes()), "{step}");
             assert_eq!(reader.last(space, &1_u64.to_be_bytes()), Ok(None), "{step}");
         }
         if step == "replayed" {
@@ -127,25 +100,16 @@ fn what_cannot_be_kept_is_refused_whole() {
     let is_misuse =
         |result: Result<(), StoreError>| assert!(matches!(result, Err(StoreError::Misuse(_))), "{result:?}");
     for key in [vec![], vec![0], vec![1; KEY_BYTES_MAX + 1]] {
-        let bad = Op::Put {
-            space: Space::Meta,
-            key,
-            value: vec![],
-        };
+        let bad = Op::Put { space: Space::Meta, key, value: vec![] };
         is_misuse(store.commit(vec![put(Space::Meta, 1, b"good"), bad]));
     }
     assert_eq!(keys(&store.reader(), Space::Meta), [0_u64; 0]);
     let mut maintainer = store.maintainer();
-    is_misuse(maintainer.write_run(RUN_A, &mut |sink| {
-        sink.put(b"bb", b"").and_then(|()| sink.put(b"bb", b""))
-    }));
+    is_misuse(maintainer.write_run(RUN_A, &mut |sink| sink.put(b"bb", b"").and_then(|()| sink.put(b"bb", b""))));
     assert_eq!(store.reader().runs(RunFamily::Receipt), [0_u64; 0]);
     maintainer.write_run(RUN_A, &mut |sink| sink.put(b"aa", b"1")).unwrap();
     is_misuse(maintainer.write_run(RUN_A, &mut |sink| sink.put(b"aa", b"2")));
-    assert_eq!(
-        store.reader().probe(RunFamily::Receipt, b"aa").unwrap(),
-        Some((1, Bytes::from_static(b"1")))
-    );
+    assert_eq!(store.reader().probe(RunFamily::Receipt, b"aa").unwrap(), Some((1, Bytes::from_static(b"1"))));
 }
 
 #[test]
@@ -153,40 +117,22 @@ fn a_dropped_range_frees_whole_tables_and_leaves_the_rest_also_after_reopening()
     let root = tempfile::tempdir().unwrap();
     let mut store = open(root.path());
     for table in 0..3_u64 {
-        store
-            .commit(
-                (0..10)
-                    .map(|key| put(Space::Segment, table * 10 + key, &[7; 4000]))
-                    .collect(),
-            )
-            .unwrap();
+        store.commit((0..10).map(|key| put(Space::Segment, table * 10 + key, &[7; 4000])).collect()).unwrap();
         flush(&store);
     }
     store.commit(vec![put(Space::Segment, 30, b"in memory")]).unwrap();
     let before = store.disk_bytes();
-    store
-        .maintainer()
-        .drop_range(Space::Segment, &[], &15_u64.to_be_bytes())
-        .unwrap();
+    store.maintainer().drop_range(Space::Segment, &[], &15_u64.to_be_bytes()).unwrap();
     assert_eq!(keys(&store.reader(), Space::Segment), (10..=30).collect::<Vec<_>>());
     assert!(store.disk_bytes() + 40_000 <= before);
     drop(store);
     let store = open(root.path());
-    let live: Vec<u64> = keys(&store.reader(), Space::Segment)
-        .into_iter()
-        .filter(|key| *key >= 15)
-        .collect();
+    let live: Vec<u64> = keys(&store.reader(), Space::Segment).into_iter().filter(|key| *key >= 15).collect();
     assert_eq!(live, (15..=30).collect::<Vec<_>>());
-    store
-        .maintainer()
-        .drop_range(Space::Segment, &[], &31_u64.to_be_bytes())
-        .unwrap();
+    store.maintainer().drop_range(Space::Segment, &[], &31_u64.to_be_bytes()).unwrap();
     assert_eq!(keys(&store.reader(), Space::Segment).last(), Some(&30));
     flush(&store);
-    store
-        .maintainer()
-        .drop_range(Space::Segment, &[], &31_u64.to_be_bytes())
-        .unwrap();
+    store.maintainer().drop_range(Space::Segment, &[], &31_u64.to_be_bytes()).unwrap();
     assert_eq!(keys(&store.reader(), Space::Segment), [0_u64; 0]);
 }
 
@@ -216,9 +162,7 @@ fn has_one_journal(store: &FjallStore) -> bool {
 fn a_checkpoint_frees_journals_that_rarely_written_spaces_pin() {
     let root = tempfile::tempdir().unwrap();
     let mut store = open(root.path());
-    store
-        .commit(Space::ALL.into_iter().map(|space| put(space, 0, b"once")).collect())
-        .unwrap();
+    store.commit(Space::ALL.into_iter().map(|space| put(space, 0, b"once")).collect()).unwrap();
     let next = seal_a_journal(&mut store, 1);
     assert!(has_one_journal(&store));
     drop(store);
@@ -232,9 +176,7 @@ fn a_checkpoint_frees_journals_that_rarely_written_spaces_pin() {
 fn a_checkpoint_frees_journals_that_a_space_dropped_whole_pins() {
     let root = tempfile::tempdir().unwrap();
     let mut store = open(root.path());
-    store
-        .commit(vec![put(Space::Due, 1, b"due"), put(Space::Outbox, 1, b"notice")])
-        .unwrap();
+    store.commit(vec![put(Space::Due, 1, b"due"), put(Space::Outbox, 1, b"notice")]).unwrap();
     seal_a_journal(&mut store, 1);
     fjall_ranges::rotate(store.shared.space(Space::Due)).unwrap();
     settle(&store);
@@ -254,16 +196,8 @@ fn runs_are_probed_newest_first_and_live_by_their_registration() {
         let fill: Fill<'_> = &mut |sink| (0..100_u64).try_for_each(|key| sink.put(&key.to_be_bytes(), &[run.1 as u8]));
         store.maintainer().write_run(run, fill).unwrap();
     }
-    store
-        .maintainer()
-        .write_run((RunFamily::Dedup, 9), &mut |_| Ok(()))
-        .unwrap();
-    store
-        .commit(vec![
-            run::register(RUN_A, b"note".to_vec()),
-            run::register((RunFamily::Dedup, 9), vec![]),
-        ])
-        .unwrap();
+    store.maintainer().write_run((RunFamily::Dedup, 9), &mut |_| Ok(())).unwrap();
+    store.commit(vec![run::register(RUN_A, b"note".to_vec()), run::register((RunFamily::Dedup, 9), vec![])]).unwrap();
     let probe = |store: &FjallStore| store.reader().probe(RunFamily::Receipt, &7_u64.to_be_bytes()).unwrap();
     assert_eq!(probe(&store), Some((2, Bytes::from_static(&[2]))));
     drop(store);
@@ -275,11 +209,7 @@ fn runs_are_probed_newest_first_and_live_by_their_registration() {
     let mut seen = 0;
     let visit: Visit<'_> = &mut |_, _| {
         seen += 1;
-        if seen == 3 {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        if seen == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     assert_eq!(store.reader().run_range(RUN_A, &[0], &[0xff], 50, visit), Ok(3));
     store.commit(vec![run::deregister(RUN_A)]).unwrap();
@@ -291,10 +221,7 @@ fn runs_are_probed_newest_first_and_live_by_their_registration() {
     assert_eq!(probe(&store), None);
     store.commit(vec![run::register(RUN_A, vec![])]).unwrap();
     drop(store);
-    assert!(matches!(
-        FjallStore::open(root.path(), OPTIONS),
-        Err(StoreError::Damaged(_))
-    ));
+    assert!(matches!(FjallStore::open(root.path(), OPTIONS), Err(StoreError::Damaged(_))));
 }
 
 /// fjall gives a new key space the number of a deleted one after a restart, and forgets how far its own list of key spaces had
@@ -305,28 +232,17 @@ fn a_run_that_takes_the_place_of_a_deleted_one_is_not_lost() {
     let mut store = open(root.path());
     for number in 1..6 {
         let run = (RunFamily::Receipt, number);
-        store
-            .maintainer()
-            .write_run(run, &mut |sink| sink.put(b"key", b"value"))
-            .unwrap();
+        store.maintainer().write_run(run, &mut |sink| sink.put(b"key", b"value")).unwrap();
         store.maintainer().delete_run(run).unwrap();
     }
     drop(store);
     store = open(root.path());
-    store
-        .maintainer()
-        .write_run((RunFamily::Receipt, 6), &mut |sink| sink.put(b"key", b"value"))
-        .unwrap();
-    store
-        .commit(vec![run::register((RunFamily::Receipt, 6), vec![])])
-        .unwrap();
+    store.maintainer().write_run((RunFamily::Receipt, 6), &mut |sink| sink.put(b"key", b"value")).unwrap();
+    store.commit(vec![run::register((RunFamily::Receipt, 6), vec![])]).unwrap();
     for _ in 0..2 {
         drop(store);
         store = open(root.path());
-        assert_eq!(
-            store.reader().probe(RunFamily::Receipt, b"key").unwrap(),
-            Some((6, Bytes::from_static(b"value")))
-        );
+        assert_eq!(store.reader().probe(RunFamily::Receipt, b"key").unwrap(), Some((6, Bytes::from_static(b"value"))));
     }
 }
 
@@ -343,12 +259,7 @@ impl Image {
         let mut ends = Vec::new();
         for batch in 0..batches {
             let value = vec![batch as u8 + 1; 40 + 37 * batch as usize];
-            store
-                .commit(vec![
-                    put(Space::Segment, batch, &value),
-                    put(Space::Event, batch, &value),
-                ])
-                .unwrap();
+            store.commit(vec![put(Space::Segment, batch, &value), put(Space::Event, batch, &value)]).unwrap();
             let journal = fs::read(root.path().join("0.jnl")).unwrap();
             ends.push(scanner::written_end(&journal, 0));
         }
@@ -397,11 +308,7 @@ fn assert_holds(shard: &Path, batches: usize, what: &str) {
     assert_eq!(keys(&store.reader(), Space::Event), expected, "{what}");
     store.commit(vec![put(Space::Segment, 1000, b"goes on")]).unwrap();
     drop(store);
-    assert_eq!(
-        keys(&open(shard).reader(), Space::Segment).len(),
-        batches + 1,
-        "{what}, opened again"
-    );
+    assert_eq!(keys(&open(shard).reader(), Space::Segment).len(), batches + 1, "{what}, opened again");
 }
 
 #[test]
@@ -438,11 +345,7 @@ fn a_flip_is_cut_off_at_the_end_and_refused_before_it() {
         }
         let refusal = FjallStore::open(copy.path(), OPTIONS).expect_err("refused");
         assert!(matches!(refusal, StoreError::Damaged(_)), "flip at {at}: {refusal}");
-        assert_eq!(
-            fs::read(copy.path().join("0.jnl")).unwrap(),
-            flipped,
-            "nothing was changed"
-        );
+        assert_eq!(fs::read(copy.path().join("0.jnl")).unwrap(), flipped, "nothing was changed");
     }
 }
 
@@ -451,25 +354,16 @@ fn an_older_journal_must_be_whole_and_come_first() {
     let image = Image::of(4);
     let torn = image.copy(|journal| journal.truncate(journal.len() - 1));
     fs::write(torn.path().join("1.jnl"), [0; 64]).unwrap();
-    assert!(matches!(
-        FjallStore::open(torn.path(), OPTIONS),
-        Err(StoreError::Damaged(_))
-    ));
+    assert!(matches!(FjallStore::open(torn.path(), OPTIONS), Err(StoreError::Damaged(_))));
     let doubled = image.copy(|_| ());
     fs::copy(doubled.path().join("0.jnl"), doubled.path().join("1.jnl")).unwrap();
-    assert!(matches!(
-        FjallStore::open(doubled.path(), OPTIONS),
-        Err(StoreError::Damaged(_))
-    ));
+    assert!(matches!(FjallStore::open(doubled.path(), OPTIONS), Err(StoreError::Damaged(_))));
     let sealed = image.copy(|journal| journal.resize(journal.len() + 4096, 0));
     fs::write(sealed.path().join("1.jnl"), []).unwrap();
     assert_holds(sealed.path(), 4, "a sealed journal with the rest of its allocation");
     let named = image.copy(|_| ());
     fs::write(named.path().join("one.jnl"), []).unwrap();
-    assert!(matches!(
-        FjallStore::open(named.path(), OPTIONS),
-        Err(StoreError::Damaged(_))
-    ));
+    assert!(matches!(FjallStore::open(named.path(), OPTIONS), Err(StoreError::Damaged(_))));
 }
 
 #[test]
@@ -481,10 +375,7 @@ fn a_creation_that_a_crash_cut_short_is_begun_again_unless_something_was_kept() 
     assert_holds(root.path(), 0, "half created");
     let image = Image::of(1);
     fs::remove_file(image.root.path().join("version")).unwrap();
-    assert!(matches!(
-        FjallStore::open(image.root.path(), OPTIONS),
-        Err(StoreError::Damaged(_))
-    ));
+    assert!(matches!(FjallStore::open(image.root.path(), OPTIONS), Err(StoreError::Damaged(_))));
 }
 
 #[derive(Clone, Debug)]
@@ -544,9 +435,7 @@ impl Pair {
         match step {
             Step::Commit(changes) => {
                 let floor = self.dropped_below;
-                let allowed = changes
-                    .into_iter()
-                    .filter(|(space, key, _)| *key >= floor[*space as usize]);
+                let allowed = changes.into_iter().filter(|(space, key, _)| *key >= floor[*space as usize]);
                 let ops = allowed.map(|(space, key, value)| match value {
                     Some(value) => put(space, key, &value),
                     None => delete(space, key),
@@ -590,10 +479,7 @@ impl Pair {
         for family in RunFamily::ALL {
             assert_eq!(disk.runs(family), memory.runs(family));
             for key in 0..6_u64 {
-                assert_eq!(
-                    disk.probe(family, &key.to_be_bytes()),
-                    memory.probe(family, &key.to_be_bytes())
-                );
+                assert_eq!(disk.probe(family, &key.to_be_bytes()), memory.probe(family, &key.to_be_bytes()));
             }
         }
     }

@@ -88,7 +88,8 @@ fn an_unknown_receipt_is_asked_for_everywhere_and_then_parked_at_home() {
     assert_eq!((world.receipts[1].shard, world.receipts[1].receipt.if_unknown), (home(ONE), IfUnknown::Tell));
     world.judge(home(ONE), token, Verdict::Unknown);
     let others: Vec<ShardId> = world.receipts[2..].iter().map(|told| told.shard).collect();
-    let expected: Vec<ShardId> = (0..SHARDS).map(ShardId).filter(|shard| *shard != owner && *shard != home(ONE)).collect();
+    let expected: Vec<ShardId> =
+        (0..SHARDS).map(ShardId).filter(|shard| *shard != owner && *shard != home(ONE)).collect();
     assert_eq!(others, expected);
     world.judge(others[0], token, Verdict::Unknown);
     assert_eq!(world.receipts.len(), 4);

@@ -1,6 +1,7 @@
 //! What goes to the wire, in which order, and what the shards are told of it.
 
 use super::world::World;
+use crate::link::{CarrierEncoding, Options};
 use crate::model::{Class, Content, Encoding, SenderId};
 use crate::smpp::split::Splitting;
 use crate::smpp::status::CommandStatus;
@@ -275,6 +276,44 @@ fn a_pdu_says_what_the_carrier_wants() {
     assert_eq!(got.tlvs, [&sar[..], &[0x14, 0, 0, 1, 7], &[0x14, 1, 0, 1, 9]].concat());
     let whole: String = world.texts().concat();
     assert_eq!(whole, "\"quoted\"".repeat(21), "both parts, transliterated");
+}
+
+/// One message of this content through a link with these options.
+fn one(change: impl FnOnce(&mut Options), content: &Content<'_>, encoding: Encoding) -> World {
+    let mut world = World::bound(change);
+    world.answers = Some(OK);
+    let submit = world.submit_of(ONE, Class::Transactional, content, |submit| submit.head.encoding = encoding);
+    world.shards[0].waiting[Class::Transactional.index()].push_back(submit);
+    world.demand(0);
+    assert_eq!(world.open(), 0);
+    world
+}
+
+#[test]
+fn octets_go_with_their_header() {
+    let content = Content { body: &[1, 2, 3], udh: &[6, 5, 4, 0x0B, 0x84, 0x23, 0xF0], ..Content::default() };
+    let got = one(|_| {}, &content, Encoding::Binary).got[0].clone();
+    assert_eq!((got.esm_class, got.data_coding), (0x40, 4));
+    assert_eq!(got.text, [6, 5, 4, 0x0B, 0x84, 0x23, 0xF0, 1, 2, 3]);
+    assert_eq!(got.source, (0, 0, Vec::new()), "no sender: the carrier's own");
+}
+
+#[test]
+fn latin1_by_its_own_number() {
+    let latin1 = |options: &mut Options| options.encoding = CarrierEncoding::Latin1;
+    let content = Content { body: "cafés".as_bytes(), ..Content::default() };
+    let got = one(latin1, &content, Encoding::Auto).got[0].clone();
+    assert_eq!((got.data_coding, got.text.as_slice()), (3, &b"caf\xE9s"[..]));
+    let got = one(latin1, &content, Encoding::Ucs2).got[0].clone();
+    assert_eq!((got.data_coding, got.text.len()), (8, 10));
+}
+
+#[test]
+fn a_carrier_that_cuts_itself_gets_it_whole() {
+    let text = "y".repeat(1_000);
+    let content = Content { body: text.as_bytes(), ..Content::default() };
+    let got = one(|options| options.text.splitting = Splitting::Payload, &content, Encoding::Auto).got[0].clone();
+    assert_eq!((got.text.len(), &got.tlvs[..4], got.tlvs.len()), (0, &[0x04, 0x24, 0x03, 0xE8][..], 1_004));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::world::World;
 use crate::link::leg::LegState;
 use crate::link::{Alarm, BindId, BindKind, Disconnect, LinkEvent, LinkState, SessionLoss};
 use crate::model::Class;
+use crate::smpp::split::Splitting;
 use crate::smpp::status::CommandStatus;
 use crate::traffic::{Answer, NotWritten, Unanswered};
 
@@ -166,6 +167,26 @@ fn messages_of_a_lost_bind_go_over_another() {
 }
 
 #[test]
+fn what_a_lost_bind_gives_back_goes_before_younger_ones() {
+    let mut world = World::bound(|options| {
+        options.binds = 2;
+        options.window = 1;
+    });
+    world.accepts = None;
+    world.wait(0, ONE, Class::Transactional, "a");
+    world.wait(0, ONE, Class::Transactional, "b");
+    world.demand(0);
+    world.send(0, ONE + 1, Class::Transactional, "other");
+    world.send(0, ONE, Class::Transactional, "c");
+    assert_eq!(world.texts(), ["a", "other"], "b waits at the first bind, c for any");
+    let (first, second) = (world.got[0].bind, world.got[1].clone());
+    world.disconnect(first, Disconnect::ByPeer);
+    world.answers = Some(OK);
+    world.answer(&second, OK, b"1");
+    assert_eq!(world.texts(), ["a", "other", "b", "c"]);
+}
+
+#[test]
 fn the_carrier_may_say_goodbye() {
     let mut world = World::bound(|_| {});
     let now = world.now.mono.0;
@@ -245,4 +266,28 @@ fn other_options_take_effect_without_new_sessions_where_they_can() {
     world.advance_ms(2_000);
     assert_eq!(world.connects.len(), 3, "the first bound anew, the second let go");
     assert_eq!(world.link.status(world.now.mono).binds[1].state, LegState::Resting);
+}
+
+#[test]
+fn a_message_begun_under_another_coding_ends() {
+    let mut world = World::bound(|options| options.window = 1);
+    world.send(0, ONE, Class::Transactional, &"x".repeat(400));
+    let mut options = world.link.options().clone();
+    options.text.splitting = Splitting::Udh16;
+    world.handle(LinkEvent::Reconfigure(Box::new(options)));
+    world.answer(&world.got[0].clone(), OK, b"1");
+    assert_eq!(world.outcomes()[1..], [DOWN, DOWN]);
+    assert_eq!((world.got.len(), world.open()), (1, 0));
+    world.send(0, ONE, Class::Transactional, &"x".repeat(400));
+    assert_eq!(world.got[1].text[..3], [6, 8, 4], "the next one is cut anew");
+}
+
+#[test]
+fn standing_places_are_recalled_when_the_link_goes_down() {
+    let mut world = World::bound(|options| options.window = 20);
+    world.advance_ms(150);
+    assert_eq!(world.shards[0].places, [4, 4, 0, 0]);
+    world.accepts = None;
+    world.disconnect(FIRST, Disconnect::ByPeer);
+    assert_eq!(world.shards[0].places, [0; 4]);
 }

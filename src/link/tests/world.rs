@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use crate::link::{Alarm, BindId, Disconnect, Link, LinkEffect, LinkEvent, Options};
 use crate::mesh::ShardMap;
-use crate::model::{Address, CarrierId, Class, Content, GroupId, Head, LinkId, Mono, Msisdn, Now, SenderId, ShardId, Wall};
+use crate::model::{
+    Address, CarrierId, Class, Content, GroupId, Head, LinkId, Mono, Msisdn, Now, SenderId, ShardId, Wall,
+};
 use crate::smpp::session::{Event, Options as SessionOptions, Session};
 use crate::smpp::status::CommandStatus;
 use crate::store::content::encode;
@@ -145,7 +147,13 @@ impl World {
         world
     }
 
-    pub(super) fn submit_of(&mut self, to: u64, class: Class, content: &Content<'_>, change: impl FnOnce(&mut Submit)) -> Submit {
+    pub(super) fn submit_of(
+        &mut self,
+        to: u64,
+        class: Class,
+        content: &Content<'_>,
+        change: impl FnOnce(&mut Submit),
+    ) -> Submit {
         let mut arena = Vec::new();
         encode(content, &mut arena);
         let head = Head {
@@ -158,7 +166,8 @@ impl World {
         };
         let address = Address::new(self.next_slot / 1_000, (self.next_slot % 1_000) as u16);
         self.next_slot += 1;
-        let mut submit = Submit { address, attempt: 1, reference: 0x1234, head, arena: Arc::new(arena), answered: None };
+        let mut submit =
+            Submit { address, attempt: 1, reference: 0x1234, head, arena: Arc::new(arena), answered: None };
         change(&mut submit);
         submit
     }
@@ -183,9 +192,10 @@ impl World {
     /// Uses a standing place if there is one, else says what waits.
     pub(super) fn demand(&mut self, shard: u8) {
         let model = &self.shards[usize::from(shard)];
-        if let Some(class) = Class::ALL.into_iter().find(|class| {
-            model.places[class.index()] > 0 && !model.waiting[class.index()].is_empty()
-        }) {
+        if let Some(class) = Class::ALL
+            .into_iter()
+            .find(|class| model.places[class.index()] > 0 && !model.waiting[class.index()].is_empty())
+        {
             self.use_places(ShardId(shard), class, false);
         }
         let waiting = self.shards[usize::from(shard)].waiting.each_ref().map(|waiting| waiting.len() as u32);

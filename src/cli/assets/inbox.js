@@ -1,0 +1,312 @@
+// The inbox of `stentor dev`: asks the sandbox twice a second what changed, and shows it.
+// Everything that came from outside is set as text, never as markup.
+
+const LOOK_MS = 500;
+const LOOK_HIDDEN_MS = 3000;
+const KEPT_MAX = 10000;
+const THREAD_MAX = 200;
+const RECIPIENTS_MAX = 200;
+const SENT_MAX = 50;
+const FINAL = new Set(["delivered", "undelivered", "expired", "rejected", "cancelled", "dead"]);
+
+const at = (id) => document.getElementById(id);
+const messages = new Map();
+const sent = new Map();
+let look = { epoch: null, revision: 0 };
+let token = "";
+let selected = null;
+let drawPlanned = false;
+
+function element(name, className, text) {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+// What changed.
+
+async function poll() {
+  let more = false;
+  try {
+    const answer = await fetch(`/dev/messages?after=${look.revision}`, { signal: AbortSignal.timeout(10000) });
+    if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+    more = take(await answer.json());
+    showLink("live", "live");
+  } catch {
+    showLink("lost", "the daemon does not answer; trying again");
+  }
+  setTimeout(poll, more ? 0 : document.hidden ? LOOK_HIDDEN_MS : LOOK_MS);
+}
+
+function take(told) {
+  if (told.epoch !== look.epoch) {
+    const restarted = look.epoch !== null;
+    look = { epoch: told.epoch, revision: 0 };
+    messages.clear();
+    if (restarted) {
+      // The answer was asked for with a number of the process before.
+      loadSandbox();
+      planDraw();
+      return true;
+    }
+  }
+  for (const message of told.messages) {
+    look.revision = message.revision;
+    if (!messages.has(message.number) && at("follow").checked) selected = message.to;
+    messages.set(message.number, message);
+  }
+  while (messages.size > KEPT_MAX) messages.delete(Math.min(...messages.keys()));
+  for (const [name, on] of Object.entries(told.chaos)) {
+    const input = at(`switch-${name}`);
+    if (input && document.activeElement !== input) input.checked = on;
+  }
+  const forgotten = told.arrived - told.kept;
+  at("arrived").textContent =
+    `${told.arrived} message${told.arrived === 1 ? "" : "s"}${forgotten > 0 ? `, the last ${told.kept} kept` : ""}`;
+  if (told.messages.length > 0) planDraw();
+  return told.messages.length > 0;
+}
+
+function showLink(state, text) {
+  const link = at("link");
+  if (link.textContent === text) return;
+  link.className = `link ${state}`;
+  link.textContent = text;
+}
+
+// The phones.
+
+function planDraw() {
+  if (drawPlanned) return;
+  drawPlanned = true;
+  requestAnimationFrame(() => {
+    drawPlanned = false;
+    draw();
+  });
+}
+
+function draw() {
+  const phones = new Map();
+  const inOrder = [...messages.values()].sort((a, b) => a.number - b.number);
+  for (const message of inOrder) {
+    const phone = phones.get(message.to);
+    if (phone) phone.push(message);
+    else phones.set(message.to, [message]);
+  }
+  const newestFirst = [...phones.entries()].sort((a, b) => b[1].at(-1).number - a[1].at(-1).number);
+  if (!phones.has(selected)) selected = newestFirst.length > 0 ? newestFirst[0][0] : null;
+  drawRecipients(newestFirst.slice(0, RECIPIENTS_MAX));
+  drawThread(phones.get(selected) ?? []);
+}
+
+function drawRecipients(phones) {
+  const focused = document.activeElement?.dataset?.to;
+  at("recipients").replaceChildren(...phones.map(([to, thread]) => {
+    const button = element("button");
+    button.type = "button";
+    button.dataset.to = to;
+    button.setAttribute("aria-current", String(to === selected));
+    const name = element("span", "recipient");
+    name.append(element("span", "", to), element("span", "", String(thread.length)));
+    button.append(name, element("span", "glimpse", glimpse(thread.at(-1))));
+    button.addEventListener("click", () => {
+      selected = to;
+      at("follow").checked = false;
+      planDraw();
+    });
+    const item = element("li");
+    item.append(button);
+    return item;
+  }));
+  if (focused) [...at("recipients").querySelectorAll("button")].find((button) => button.dataset.to === focused)?.focus();
+}
+
+function glimpse(message) {
+  return message.text ?? (message.octets === null ? "…" : "binary data");
+}
+
+function drawThread(thread) {
+  const pane = at("thread");
+  const atEnd = pane.scrollHeight - pane.scrollTop - pane.clientHeight < 40 || pane.dataset.of !== selected;
+  at("owner").textContent = selected ?? "no phone yet";
+  if (thread.length === 0) {
+    pane.replaceChildren(element("p", "quiet", "Nothing has arrived yet. Send a message on the left, or with curl."));
+    return;
+  }
+  const shown = thread.slice(-THREAD_MAX).map(bubble);
+  if (thread.length > THREAD_MAX) shown.unshift(element("p", "quiet", `${thread.length - THREAD_MAX} older ones are not shown.`));
+  pane.replaceChildren(...shown);
+  pane.dataset.of = selected;
+  if (atEnd) pane.scrollTop = pane.scrollHeight;
+}
+
+function bubble(message) {
+  const receipt = receiptOf(message);
+  const made = element("article", `bubble${message.flash ? " flash" : ""}${receipt.kind === "bad" ? " missed" : ""}`);
+  made.append(element("p", "sender", message.from || "no sender"));
+  if (message.text !== null) made.append(element("p", "text", message.text));
+  else if (message.octets !== null) made.append(element("p", "text octets", message.octets.replace(/(..)/g, "$1 ")));
+  else made.append(element("p", "text part", `${here(message)} of ${message.parts_total} parts are here`));
+  const facts = element("p", "facts", `${factsOf(message).join(" · ")} · `);
+  facts.append(element("b", receipt.kind, receipt.text));
+  facts.title = message.parts.map((part) => `part ${part.number}: ${part.octets} octets, carrier's id ${part.id}, receipt ${part.receipt}`).join("\n");
+  made.append(facts);
+  return made;
+}
+
+function here(message) {
+  return new Set(message.parts.map((part) => part.number)).size;
+}
+
+function factsOf(message) {
+  const facts = [new Date(message.at_ms).toLocaleTimeString(), message.encoding];
+  if (message.parts_total > 1) facts.push(`${message.parts_total} parts`);
+  if (message.flash) facts.push("flash");
+  if (message.ports) facts.push(`port ${message.ports[0]} from ${message.ports[1]}`);
+  return facts;
+}
+
+const UNDELIVERED = {
+  UNDELIV: "never reached the phone (UNDELIV)",
+  EXPIRED: "expired at the carrier (EXPIRED)",
+  REJECTD: "rejected by the carrier (REJECTD)",
+};
+
+function receiptOf(message) {
+  const words = message.parts.map((part) => part.receipt);
+  const failed = words.find((word) => word in UNDELIVERED);
+  if (failed) return { kind: "bad", text: UNDELIVERED[failed] };
+  if (words.every((word) => word === "none")) return { kind: "", text: "no receipt will come" };
+  if (here(message) === message.parts_total && words.every((word) => word === "DELIVRD")) return { kind: "good", text: "receipt: delivered" };
+  return { kind: "", text: words.includes("ENROUTE") ? "receipt: on its way" : "receipt to come" };
+}
+
+// What was sent from here.
+
+async function send(event) {
+  event.preventDefault();
+  const form = new FormData(event.target);
+  const button = event.target.querySelector("button");
+  const copies = Number(form.get("copies"));
+  const one = { to: form.get("to").trim(), body: form.get("body"), class: form.get("class") };
+  if (form.get("from").trim()) one.from = form.get("from").trim();
+  if (form.get("flash")) one.flash = true;
+  const list = Array.from({ length: copies }, (_, i) => (copies === 1 ? one : { ...one, body: `${one.body} (${i + 1})` }));
+  button.disabled = true;
+  showRefusal(null);
+  try {
+    const answer = await fetch("/v1/messages", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(copies === 1 ? one : list),
+    });
+    const told = await answer.json();
+    if (!answer.ok) showRefusal(told);
+    else for (const result of told.results ?? [told].flat()) noteSent(result, one.to);
+  } catch (error) {
+    showRefusal({ detail: `the daemon does not answer: ${error.message}` });
+  }
+  button.disabled = false;
+}
+
+function showRefusal(problem) {
+  const refusal = at("refusal");
+  refusal.hidden = problem === null;
+  if (problem === null) return;
+  refusal.textContent = [problem.code, problem.detail].filter(Boolean).join(": ");
+  if (typeof problem.doc_url === "string" && problem.doc_url.startsWith("/")) {
+    const page = element("a", "", "what that means");
+    page.href = problem.doc_url;
+    refusal.append(" ", page);
+  }
+}
+
+function noteSent(result, to) {
+  if (!result.id) return showRefusal(result.error ?? { detail: "a message was refused" });
+  at("sent-none").hidden = true;
+  const item = element("li");
+  const id = element("code", "", `${to}  ${result.id}`);
+  id.title = result.id;
+  const state = element("span", "state", "…");
+  item.append(id, state);
+  at("sent").prepend(item);
+  sent.set(result.id, { item, state });
+  while (sent.size > SENT_MAX) {
+    const [oldest, { item: gone }] = sent.entries().next().value;
+    gone.remove();
+    sent.delete(oldest);
+  }
+}
+
+async function followSent() {
+  for (const [id, entry] of [...sent]) {
+    if (FINAL.has(entry.state.textContent)) continue;
+    try {
+      const answer = await fetch(`/v1/messages/${encodeURIComponent(id)}`);
+      const told = await answer.json();
+      const state = answer.ok ? told.state : told.code;
+      if (entry.state.textContent !== state) entry.state.textContent = state;
+      entry.state.className = `state ${state === "delivered" ? "good" : FINAL.has(state) ? "bad" : ""}`;
+    } catch {
+      break;
+    }
+  }
+  setTimeout(followSent, 1000);
+}
+
+// The sandbox's own words.
+
+async function loadSandbox() {
+  try {
+    const told = await (await fetch("/dev/sandbox")).json();
+    token = told.token;
+    at("switches").replaceChildren(...told.switches.map(switchItem));
+    at("magic").replaceChildren(...told.magic.map(magicItem));
+  } catch {
+    setTimeout(loadSandbox, 1000);
+  }
+}
+
+function switchItem({ name, label, explanation }) {
+  const input = element("input");
+  input.type = "checkbox";
+  input.id = `switch-${name}`;
+  input.dataset.name = name;
+  input.setAttribute("role", "switch");
+  input.addEventListener("change", changeBehaviour);
+  const words = element("label");
+  words.append(input, element("span", "", label), element("small", "", explanation));
+  const item = element("li");
+  item.append(words);
+  return item;
+}
+
+function magicItem({ digits, explanation }) {
+  const button = element("button");
+  button.type = "button";
+  button.append(element("code", "", `…${digits}`), element("span", "", explanation));
+  button.addEventListener("click", () => {
+    const to = at("to");
+    to.value = (to.value.length > 8 ? to.value.slice(0, -4) : "+491511234") + digits;
+    at("body").focus();
+  });
+  const item = element("li");
+  item.append(button);
+  return item;
+}
+
+async function changeBehaviour() {
+  const inputs = [...at("switches").querySelectorAll("input")];
+  const chaos = Object.fromEntries(inputs.map((input) => [input.dataset.name, input.checked]));
+  try {
+    const answer = await fetch("/dev/behaviour", { method: "POST", body: JSON.stringify({ token, chaos }) });
+    if (!answer.ok) throw new Error((await answer.json()).detail);
+  } catch (error) {
+    showLink("lost", `not switched: ${error.message}`);
+  }
+}
+
+at("send").addEventListener("submit", send);
+loadSandbox().then(poll);
+followSent();

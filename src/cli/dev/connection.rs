@@ -1,0 +1,218 @@
+//! One connection to the simulated carrier: a blocking socket, a session, and the answers that are not due yet.
+//!
+//! Knows octets and when to look up; what is answered, the [`Exchange`] decides. Lives on a thread of its own, which
+//! ends with the connection; what it could not tell goes back to the exchange.
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use super::exchange::{Exchange, Receipt, Said, Verdict};
+use crate::model::Mono;
+use crate::sim::carrier::ReceiptBody;
+use crate::smpp::pdu::{BindMode, QuerySmResp};
+use crate::smpp::session::{Event, Options, Session};
+use crate::smpp::status::CommandStatus;
+
+/// What it calls itself in a bind response.
+const SYSTEM_ID: &[u8] = b"stentor-dev";
+/// Longest sleep, for receipts that other connections caused.
+const LOOK_MS: u64 = 50;
+/// Receipts on the way at once.
+const WINDOW: u32 = 100;
+/// For a peer that does not read.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Runs it to its end.
+pub(super) fn run(stream: TcpStream, exchange: &Exchange) {
+    let options = Options { window: WINDOW, ..Options::default() };
+    let session = Session::server(&options, exchange.now().mono.0);
+    let mut connection = Connection {
+        stream,
+        exchange,
+        session,
+        answers: BTreeMap::new(),
+        entered: 0,
+        told: BTreeMap::new(),
+        body: ReceiptBody::default(),
+    };
+    if let Err(error) = connection.run() {
+        tracing::debug!(%error, "a connection to the simulated carrier broke");
+        connection.session.handle_connection_lost();
+        connection.handle_input(&[]);
+    }
+    for receipt in std::mem::take(&mut connection.told).into_values() {
+        exchange.hand_back(receipt);
+    }
+}
+
+struct Connection<'x> {
+    stream: TcpStream,
+    exchange: &'x Exchange,
+    session: Session<u64>,
+    /// By the instant at which they are due.
+    answers: BTreeMap<(Mono, u64), Due>,
+    entered: u64,
+    /// Receipts on the way, by the session's token.
+    told: BTreeMap<u64, Receipt>,
+    body: ReceiptBody,
+}
+
+enum Due {
+    Resp { sequence: u32, status: CommandStatus, id: Vec<u8> },
+    HangUp,
+}
+
+impl Connection<'_> {
+    fn run(&mut self) -> io::Result<()> {
+        self.stream.set_nodelay(true)?;
+        self.stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let next_receipt = self.tell_receipts();
+            self.give_answers();
+            self.flush()?;
+            if self.session.is_closed() {
+                return Ok(());
+            }
+            self.stream.set_read_timeout(Some(self.sleep(next_receipt)))?;
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(read) => self.handle_input(buffer.get(..read).unwrap_or_default()),
+                Err(error) if is_timeout(&error) => {
+                    self.session.handle_timeout(self.exchange.now().mono.0);
+                    self.handle_input(&[]);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Until something is due; the socket refuses to wait for no time at all.
+    fn sleep(&self, next_receipt: Option<Mono>) -> Duration {
+        let now = self.exchange.now().mono;
+        let answer = self.answers.first_key_value().map(|((at, _), _)| *at);
+        let timeout = self.session.poll_timeout().map(Mono);
+        let next = [answer, timeout, next_receipt].into_iter().flatten().min();
+        let until = next.map_or(u64::MAX, |next| next.since(now));
+        Duration::from_nanos(until.clamp(100_000, LOOK_MS * 1_000_000))
+    }
+
+    fn handle_input(&mut self, mut input: &[u8]) {
+        let now = self.exchange.now().mono;
+        while let Some(event) = self.session.poll_event(&mut input, now.0) {
+            match event {
+                Event::BindRequest { mode, bind } => {
+                    tracing::debug!(?mode, system_id = %String::from_utf8_lossy(bind.system_id), "bind");
+                    // Only a session that was not asked for a bind refuses to answer it.
+                    let _ = self.session.answer_bind(CommandStatus::ROK, SYSTEM_ID, now.0);
+                }
+                Event::Submit { sequence, message, .. } => {
+                    let verdict = self.exchange.handle_submit(&message);
+                    self.note_answer(sequence, verdict);
+                }
+                Event::DeliverResp(answer) => {
+                    let (token, taken) = (answer.token, answer.status.is_ok());
+                    self.settle(token, taken);
+                }
+                Event::ResponseTimeout { token, .. } | Event::Unresolved { token, .. } => self.settle(token, false),
+                Event::Malformed { error, token } => {
+                    tracing::debug!(%error, "malformed PDU");
+                    token.into_iter().for_each(|token| self.settle(token, false));
+                }
+                // A session that ended meanwhile needs no answer.
+                Event::Data { sequence, .. } => {
+                    let _ = self.session.answer_data(sequence, CommandStatus::RINVCMDID, b"");
+                }
+                Event::Query { sequence, .. } => {
+                    let _ = self.session.answer_query(sequence, CommandStatus::RQUERYFAIL, &QuerySmResp::default());
+                }
+                Event::Closed { reason } => tracing::debug!(%reason, "session ended"),
+                Event::Bound { .. }
+                | Event::BindFailed { .. }
+                | Event::SubmitResp(_)
+                | Event::DataResp(_)
+                | Event::QueryResp { .. }
+                | Event::Deliver { .. }
+                | Event::Alert(_)
+                | Event::Outbind(_)
+                | Event::EnquireLink
+                | Event::EnquireLinkResp
+                | Event::UnbindRequested
+                | Event::UnbindAnswered
+                | Event::Refused { .. }
+                | Event::UnknownResponse { .. } => {}
+            }
+        }
+    }
+
+    fn note_answer(&mut self, sequence: u32, Verdict { at, said }: Verdict) {
+        let due = match said {
+            Said::Resp(status, id) => Due::Resp { sequence, status, id },
+            Said::Nothing => return,
+            Said::HangUp => Due::HangUp,
+        };
+        self.entered += 1;
+        self.answers.insert((at, self.entered), due);
+    }
+
+    fn give_answers(&mut self) {
+        let now = self.exchange.now().mono;
+        while let Some(first) = self.answers.first_entry().filter(|first| first.key().0 <= now) {
+            match first.remove() {
+                Due::Resp { sequence, status, id } => {
+                    // A session that ended meanwhile needs no answer.
+                    let _ = self.session.answer_submit(sequence, status, &id);
+                }
+                Due::HangUp => self.session.close(),
+            }
+        }
+    }
+
+    /// Says when the next receipt is due, if this connection can tell it.
+    fn tell_receipts(&mut self) -> Option<Mono> {
+        let can_deliver = self.session.bound().is_some_and(BindMode::can_deliver);
+        while can_deliver && self.session.window_free() > 0 {
+            let receipt = match self.exchange.poll_receipt() {
+                Ok(receipt) => receipt,
+                Err(next) => return next,
+            };
+            self.exchange.write_receipt(&receipt, &mut self.body);
+            self.entered += 1;
+            let now = self.exchange.now().mono.0;
+            match self.session.deliver(self.entered, &receipt.message(&self.body), now) {
+                Ok(_) => drop(self.told.insert(self.entered, receipt)),
+                Err(error) => {
+                    tracing::debug!(%error, "a receipt could not be told");
+                    self.exchange.hand_back(receipt);
+                    break;
+                }
+            }
+        }
+        None
+    }
+
+    fn settle(&mut self, token: u64, taken: bool) {
+        match self.told.remove(&token) {
+            Some(receipt) if taken => self.exchange.handle_told(&receipt),
+            Some(receipt) => self.exchange.hand_back(receipt),
+            None => {}
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let mut octets = Vec::new();
+        // Closing told all that was open; the rest of the events is the end itself.
+        self.handle_input(&[]);
+        if self.session.poll_transmit(&mut octets) {
+            self.stream.write_all(&octets)?;
+            self.session.handle_written(octets.len());
+        }
+        Ok(())
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}

@@ -1,0 +1,294 @@
+//! The simulated carrier as its connections and the page share it: what was taken, which receipts wait, which switches
+//! are on. Knows the carrier's behaviour, its inbox and its memory; refuses to know sockets and sessions.
+//!
+//! One lock around all of it, held for one decision and never across a wait. A receipt goes out over whichever bind asks
+//! first, so that it survives the bind of its submit.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+use super::chaos::Chaos;
+use super::inbox::{Arrived, Inbox, Part, Place};
+use super::journal::{Journal, Note, Planned, Word};
+use crate::model::{Mono, Now, Wall};
+use crate::runtime::clock::Clock;
+use crate::sim::carrier::{Answer, FakeCarrier, Fate, IssuedId, ReceiptBody, Reply, SubmitSeen};
+use crate::smpp::pdu::{Address, EsmClass, ShortMessage, npi, ton};
+use crate::smpp::status::CommandStatus;
+use crate::smpp::tlv::Tlvs;
+
+/// Messages that the page can show.
+const KEPT_MAX: usize = 10_000;
+/// Receipts that wait for a bind; the one due last goes first. More than ten minutes of what a laptop sends.
+const WAITING_MAX: usize = 1_000_000;
+/// Until a receipt that was refused is tried again.
+const REFUSED_PAUSE_MS: u64 = 1_000;
+
+/// What a connection answers to a submit, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// On the exchange's clock.
+    pub(super) at: Mono,
+    /// What.
+    pub(super) said: Said,
+}
+
+/// What a connection answers to a submit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// `submit_sm_resp`.
+    Resp(CommandStatus, Vec<u8>),
+    /// Nothing, ever.
+    Nothing,
+    /// The connection is closed.
+    HangUp,
+}
+
+/// A receipt that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Receipt {
+    id: IssuedId,
+    fate: Fate,
+    place: Place,
+    to: String,
+    from: String,
+    submitted_ms: u64,
+}
+
+/// What the page is shown.
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    /// Another one after a restart: numbers begin anew.
+    epoch: u64,
+    chaos: Chaos,
+    kept: usize,
+    arrived: u64,
+    messages: Vec<&'a Arrived>,
+}
+
+/// See the head of this file.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    clock: Clock,
+    epoch: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    carrier: FakeCarrier,
+    chaos: Chaos,
+    inbox: Inbox,
+    journal: Option<Journal>,
+    waiting: BTreeMap<(Mono, u64), Receipt>,
+    entered: u64,
+}
+
+impl Exchange {
+    /// With what an earlier process remembered. The seed must be another one in each process: ids follow from it.
+    pub(super) fn new(clock: Clock, seed: u64, memory: Option<(Journal, Vec<Note>)>) -> Self {
+        let (journal, notes) = memory.map_or((None, Vec::new()), |(journal, notes)| (Some(journal), notes));
+        let chaos = Chaos::default();
+        let mut state = State {
+            carrier: FakeCarrier::new(chaos.behaviour(), seed),
+            chaos,
+            inbox: Inbox::new(KEPT_MAX),
+            journal,
+            waiting: BTreeMap::new(),
+            entered: 0,
+        };
+        state.remember(notes, clock.now());
+        Self { clock, epoch: seed, state: Mutex::new(state) }
+    }
+
+    /// The clock of all its instants.
+    pub(super) fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// Decides about a submit and takes it in if it is taken.
+    pub(super) fn handle_submit(&self, message: &ShortMessage<'_>) -> Verdict {
+        self.lock().handle_submit(message, self.clock.now())
+    }
+
+    /// A receipt that is due; none: when one will be, as far as is known.
+    pub(super) fn poll_receipt(&self) -> Result<Receipt, Option<Mono>> {
+        match self.lock().waiting.first_entry() {
+            Some(first) if first.key().0 <= self.clock.mono() => Ok(first.remove()),
+            Some(first) => Err(Some(first.key().0)),
+            None => Err(None),
+        }
+    }
+
+    /// A receipt could not be told, or was refused: it waits for another try.
+    pub(super) fn hand_back(&self, receipt: Receipt) {
+        let at = self.clock.mono().after_ms(REFUSED_PAUSE_MS);
+        self.lock().enter(at, receipt);
+    }
+
+    /// A receipt was told and answered.
+    pub(super) fn handle_told(&self, receipt: &Receipt) {
+        let mut state = self.lock();
+        state.inbox.note_receipt(receipt.place, receipt.fate);
+        state.note(&Note::Told { id: receipt.id.0, fate: Word(receipt.fate) });
+    }
+
+    /// Writes the content of a receipt's `deliver_sm`.
+    pub(super) fn write_receipt(&self, receipt: &Receipt, body: &mut ReceiptBody) {
+        let submitted = Wall(receipt.submitted_ms);
+        body.write(receipt.id, receipt.fate, submitted, self.clock.now().wall, self.lock().carrier.behaviour());
+    }
+
+    /// Switches, from the next submit on.
+    pub(super) fn set_chaos(&self, chaos: Chaos) {
+        let mut state = self.lock();
+        state.chaos = chaos;
+        state.carrier.set_behaviour(chaos.behaviour());
+    }
+
+    /// A JSON document with at most `max` messages that changed after `revision`.
+    pub(super) fn shown(&self, revision: u64, max: usize) -> Vec<u8> {
+        let state = self.lock();
+        let (kept, arrived) = state.inbox.count();
+        let messages = state.inbox.since(revision, max);
+        // Writing to memory cannot fail, and every key is a text.
+        serde_json::to_vec(&Shown { epoch: self.epoch, chaos: state.chaos, kept, arrived, messages })
+            .unwrap_or_default()
+    }
+
+    /// A holder that panicked left whole values behind: each is changed in one step.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn handle_submit(&mut self, message: &ShortMessage<'_>, now: Now) -> Verdict {
+        let seen = SubmitSeen {
+            recipient: message.destination.digits,
+            registered_delivery: message.registered_delivery,
+            user_data: message.user_data(),
+        };
+        let answer = self.carrier.handle_submit(&seen, now.mono);
+        if let Some(id) = answer.taken {
+            let part = Part {
+                at_ms: now.wall.0,
+                to: number(&message.destination),
+                from: number(&message.source),
+                data_coding: message.data_coding,
+                has_header: message.esm_class.has_udh(),
+                user_data: message.user_data().to_vec(),
+                id: id.0,
+            };
+            self.take(part, &answer, now);
+        }
+        Verdict { at: now.mono.after_ns(answer.reply_after_us * 1_000), said: self.said(answer.reply) }
+    }
+
+    fn said(&self, reply: Reply) -> Said {
+        match reply {
+            Reply::Accept(id) => {
+                let mut text = Vec::new();
+                id.write_in_response(self.carrier.behaviour().id_dialect, &mut text);
+                Said::Resp(CommandStatus::ROK, text)
+            }
+            Reply::Refuse(status) => Said::Resp(CommandStatus(status), Vec::new()),
+            Reply::Silence => Said::Nothing,
+            Reply::Disconnect => Said::HangUp,
+        }
+    }
+
+    fn take(&mut self, part: Part, answer: &Answer, now: Now) {
+        let place = self.inbox.take(&part, answer.receipts().next().is_some());
+        let mut receipts = Vec::new();
+        for plan in answer.receipts() {
+            let after_ns = plan.after_us * 1_000;
+            receipts.push(Planned { at_ms: now.after_ns(after_ns).wall.0, fate: Word(plan.fate) });
+            self.enter(now.mono.after_ns(after_ns), receipt(&part, place, plan.fate));
+        }
+        self.note(&Note::Taken { part, receipts });
+    }
+
+    fn note(&mut self, note: &Note) {
+        if let Some(journal) = &mut self.journal {
+            journal.write(note);
+        }
+    }
+
+    fn enter(&mut self, at: Mono, receipt: Receipt) {
+        self.entered += 1;
+        self.waiting.insert((at, self.entered), receipt);
+        if self.waiting.len() > WAITING_MAX {
+            self.waiting.pop_last();
+        }
+    }
+
+    /// Plays an earlier process's notes again. What is due by now is due at once.
+    fn remember(&mut self, notes: Vec<Note>, now: Now) {
+        let mut open: BTreeMap<u64, (Part, Place, Vec<Planned>)> = BTreeMap::new();
+        for note in notes {
+            match note {
+                Note::Taken { part, receipts } => {
+                    let place = self.inbox.take(&part, !receipts.is_empty());
+                    open.insert(part.id, (part, place, receipts));
+                }
+                Note::Told { id, fate } => {
+                    let Some((_, place, receipts)) = open.get_mut(&id) else { continue };
+                    self.inbox.note_receipt(*place, fate.0);
+                    if let Some(at) = receipts.iter().position(|planned| planned.fate == fate) {
+                        receipts.remove(at);
+                    }
+                }
+            }
+        }
+        for (part, place, receipts) in open.into_values() {
+            for Planned { at_ms, fate } in receipts {
+                self.enter(now.mono_at(Wall(at_ms)), receipt(&part, place, fate.0));
+            }
+        }
+    }
+}
+
+fn receipt(part: &Part, place: Place, fate: Fate) -> Receipt {
+    let (to, from) = (part.to.clone(), part.from.clone());
+    Receipt { id: IssuedId(part.id), fate, place, to, from, submitted_ms: part.at_ms }
+}
+
+impl Receipt {
+    /// The `deliver_sm` with this content: from the recipient back to the sender.
+    pub(super) fn message<'a>(&'a self, body: &'a ReceiptBody) -> ShortMessage<'a> {
+        ShortMessage {
+            source: address(&self.to),
+            destination: address(&self.from),
+            esm_class: EsmClass(body.esm_class),
+            short_message: &body.short_message,
+            tlvs: Tlvs::new(&body.tlvs),
+            ..ShortMessage::default()
+        }
+    }
+}
+
+/// As a person writes it.
+fn number(address: &Address<'_>) -> String {
+    let text: String = address.digits.iter().map(|octet| char::from(*octet)).filter(|c| !c.is_control()).collect();
+    let international = address.ton == ton::INTERNATIONAL && !text.starts_with('+');
+    if international { format!("+{text}") } else { text }
+}
+
+/// The other way round; what is not ASCII was none on the wire either and is cut off.
+fn address(number: &str) -> Address<'_> {
+    let ascii = number.find(|c: char| !c.is_ascii()).map_or(number, |at| &number[..at]);
+    match ascii.strip_prefix('+') {
+        Some(digits) => Address { ton: ton::INTERNATIONAL, npi: npi::E164, digits: digits.as_bytes() },
+        None if ascii.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Address { ton: ton::NETWORK_SPECIFIC, npi: npi::UNKNOWN, digits: ascii.as_bytes() }
+        }
+        None => Address { ton: ton::ALPHANUMERIC, npi: npi::UNKNOWN, digits: ascii.as_bytes() },
+    }
+}
+
+#[cfg(test)]
+#[path = "exchange_tests.rs"]
+mod tests;

@@ -1,0 +1,187 @@
+//! The simulated carrier's memory across restarts: what it took and which receipts it told, one JSON line each.
+//!
+//! A real carrier does not forget because its client was killed; so that kill and restart show the daemon's durability
+//! and not the simulator's forgetfulness, this one does not either. It promises less than the daemon: nothing is
+//! synced, so it survives a kill of the process, not of the machine.
+//!
+//! Bounded: at [`OCTETS_MAX`] the file becomes `….1`, in the place of an older one, and both are read at the start.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::inbox::Part;
+use crate::sim::carrier::Fate;
+
+/// Of one file; a part takes about 400.
+const OCTETS_MAX: u64 = 16 << 20;
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Note {
+    /// A part was taken; these receipts follow.
+    Taken {
+        /// The part.
+        part: Part,
+        /// To come.
+        receipts: Vec<Planned>,
+    },
+    /// A receipt was told and answered.
+    Told {
+        /// The part's id.
+        id: u64,
+        /// What it said.
+        fate: Word,
+    },
+}
+
+/// A receipt to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Planned {
+    /// Milliseconds since 1970.
+    pub(super) at_ms: u64,
+    /// What it will say.
+    pub(super) fate: Word,
+}
+
+/// A fate as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "&'static str")]
+pub(super) struct Word(pub(super) Fate);
+
+const FATES: [Fate; 5] = [Fate::Enroute, Fate::Delivered, Fate::Expired, Fate::Undeliverable, Fate::Rejected];
+
+impl TryFrom<String> for Word {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, String> {
+        FATES.into_iter().find(|fate| fate.word() == word).map(Self).ok_or_else(|| format!("no fate is called {word}"))
+    }
+}
+
+impl From<Word> for &'static str {
+    fn from(word: Word) -> Self {
+        word.0.word()
+    }
+}
+
+/// Open for writing.
+#[derive(Debug)]
+pub(super) struct Journal {
+    path: PathBuf,
+    file: File,
+    octets: u64,
+    octets_max: u64,
+    failed: bool,
+}
+
+impl Journal {
+    /// Opens it, and hands back what it holds, oldest first. Lines that cannot be read are passed over: the last one
+    /// may be torn, and another version may have written others.
+    pub(super) fn open(path: &Path) -> io::Result<(Self, Vec<Note>)> {
+        Self::open_bounded(path, OCTETS_MAX)
+    }
+
+    fn open_bounded(path: &Path, octets_max: u64) -> io::Result<(Self, Vec<Note>)> {
+        let mut notes = Vec::new();
+        for file in [&older(path), path] {
+            match File::open(file) {
+                Ok(file) => read(file, &mut notes)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+        // Ends a line that a kill tore; an empty one is passed over.
+        file.write_all(b"\n")?;
+        let octets = file.metadata()?.len();
+        Ok((Self { path: path.to_owned(), file, octets, octets_max, failed: false }, notes))
+    }
+
+    /// Writes a note. Failing costs the memory across a restart and nothing else, so it is logged, once.
+    pub(super) fn write(&mut self, note: &Note) {
+        if let Err(error) = self.try_write(note)
+            && !self.failed
+        {
+            self.failed = true;
+            tracing::warn!(%error, path = %self.path.display(), "the simulated carrier cannot write its memory");
+        }
+    }
+
+    fn try_write(&mut self, note: &Note) -> io::Result<()> {
+        let mut line = serde_json::to_vec(note)?;
+        line.push(b'\n');
+        if self.octets + line.len() as u64 > self.octets_max {
+            fs::rename(&self.path, older(&self.path))?;
+            self.file = OpenOptions::new().append(true).create(true).open(&self.path)?;
+            self.octets = 0;
+        }
+        self.octets += line.len() as u64;
+        self.file.write_all(&line)
+    }
+}
+
+fn older(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".1");
+    name.into()
+}
+
+fn read(file: File, notes: &mut Vec<Note>) -> io::Result<()> {
+    for line in BufReader::new(file).split(b'\n') {
+        notes.extend(serde_json::from_slice::<Note>(&line?).ok());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(id: u64) -> Note {
+        let part = Part { id, to: "+491".to_owned(), user_data: vec![0, 255], ..Part::default() };
+        Note::Taken { part, receipts: vec![Planned { at_ms: 5, fate: Word(Fate::Delivered) }] }
+    }
+
+    #[test]
+    fn what_was_written_is_read_again() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("carrier.ndjson");
+        let (mut journal, notes) = Journal::open(&path).expect("opened");
+        assert_eq!(notes, []);
+        let written: Vec<_> =
+            FATES.map(|fate| Note::Told { id: 1, fate: Word(fate) }).into_iter().chain([taken(2)]).collect();
+        written.iter().for_each(|note| journal.write(note));
+        assert_eq!(Journal::open(&path).expect("opened").1, written);
+    }
+
+    #[test]
+    fn a_torn_line_costs_itself_alone() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("carrier.ndjson");
+        let (mut journal, _) = Journal::open(&path).expect("opened");
+        journal.write(&taken(1));
+        journal.write(&taken(2));
+        let length = fs::metadata(&path).expect("file").len();
+        OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(length - 9)).expect("torn");
+        let (mut journal, notes) = Journal::open(&path).expect("opened");
+        assert_eq!(notes, [taken(1)]);
+        journal.write(&taken(3));
+        assert_eq!(Journal::open(&path).expect("opened").1, [taken(1), taken(3)]);
+    }
+
+    #[test]
+    fn it_does_not_grow_for_ever() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("carrier.ndjson");
+        let (mut journal, _) = Journal::open_bounded(&path, 2_000).expect("opened");
+        (0..200).for_each(|id| journal.write(&taken(id)));
+        let (_, notes) = Journal::open(&path).expect("opened");
+        assert_eq!(notes.last(), Some(&taken(199)));
+        assert!((5..40).contains(&notes.len()), "{}", notes.len());
+        assert_eq!(fs::read_dir(directory.path()).expect("directory").count(), 2);
+    }
+}

@@ -1,0 +1,107 @@
+//! `stentor dev`: everything in one process, nothing to configure.
+//!
+//! A simulated carrier on a loopback port (`smsc`, `connection`, `exchange`), its inbox with a page on which the messages
+//! that "arrived" are read (`inbox`, `pages`), switches that make it misbehave (`chaos`), its memory across restarts
+//! (`journal`), and the real daemon in front of it, under the configuration that `settings` writes. The daemon knows
+//! nothing of all this but the pages that it is given: what is tried here is what runs in production.
+
+mod chaos;
+mod connection;
+mod exchange;
+mod hex;
+mod inbox;
+mod journal;
+mod pages;
+mod settings;
+mod smsc;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use self::exchange::Exchange;
+use self::journal::Journal;
+use self::settings::Place;
+use super::exit::{Ended, Exit, Failure};
+use super::log;
+use crate::runtime::clock::Clock;
+use crate::runtime::daemon::Daemon;
+use crate::runtime::signals;
+
+/// What was typed.
+#[derive(Debug, Args)]
+pub(super) struct Typed {
+    /// Address of the HTTP door; if its port is taken, the next free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Where messages are kept between runs
+    #[arg(long, value_name = "DIR", default_value = "./dev-data")]
+    data: PathBuf,
+    /// Forget what earlier runs kept there
+    #[arg(long)]
+    fresh: bool,
+}
+
+/// Prints how to use it, the inbox's address last, and returns when the daemon has stopped.
+pub(super) fn run(typed: &Typed) -> Ended {
+    let refused = |what: String| Failure::new(Exit::CONFIG, what);
+    let place = Place::new(&typed.data);
+    place.prepare(typed.fresh).map_err(refused)?;
+    let listen = settings::free_address(typed.listen).map_err(refused)?;
+    // The carrier's threads start before the daemon's: its signals must not find them unblocked.
+    signals::block().map_err(|error| refused(format!("cannot block signals: {error}")))?;
+    let exchange = exchange(&place).map_err(refused)?;
+    let carrier = smsc::start(Arc::clone(&exchange))
+        .map_err(|error| refused(format!("the simulated carrier cannot listen: {error}")))?;
+    let text = settings::text(listen, carrier, &place.store());
+    let config = settings::config(&text).map_err(|problems| refused(problems.to_string()))?;
+    log::start(&config.log);
+    let daemon = Daemon::start(config, Some(pages::pages(exchange)))
+        .map_err(|error| Failure::new(Exit(error.exit_code()), error))?;
+    let address = daemon.addresses().first().copied().unwrap_or(listen);
+    // Somebody who closed stdout still has the sandbox.
+    let _ = greet(&mut io::stdout(), address, typed);
+    Ok(Exit(daemon.join()))
+}
+
+/// The journal belongs to the sandbox whose daemon holds the lock, so a second one must not come so far as to write
+/// into it: its daemon will refuse, but only later.
+fn exchange(place: &Place) -> Result<Arc<Exchange>, String> {
+    let clock = Clock::start();
+    let memory = Journal::open(&place.journal()).map_err(|error| format!("{}: {error}", place.journal().display()))?;
+    let now = clock.now();
+    Ok(Arc::new(Exchange::new(clock, now.wall.0, Some(memory))))
+}
+
+fn greet(out: &mut dyn Write, address: SocketAddr, typed: &Typed) -> io::Result<()> {
+    if address != typed.listen {
+        writeln!(out, "{} is taken; this is the next free port.", typed.listen)?;
+    }
+    writeln!(out, "A whole Stentor with a simulated carrier behind it; no message leaves this machine.")?;
+    writeln!(out, "Messages are kept in {} (--fresh forgets them); Ctrl-C stops.", typed.data.display())?;
+    writeln!(out, "Send one:\n")?;
+    writeln!(out, "  curl http://{address}/v1/messages -H 'content-type: application/json' \\")?;
+    writeln!(out, "    -d '{{\"to\": \"+4915112340000\", \"body\": \"Hello from Stentor\"}}'\n")?;
+    writeln!(out, "Inbox: http://{address}/")?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_the_last_line() {
+        let typed =
+            Typed { listen: "127.0.0.1:8080".parse().expect("address"), data: "./dev-data".into(), fresh: false };
+        let mut out = Vec::new();
+        greet(&mut out, "127.0.0.1:8081".parse().expect("address"), &typed).expect("written");
+        let text = String::from_utf8(out).expect("text");
+        assert_eq!(text.lines().last(), Some("Inbox: http://127.0.0.1:8081/"));
+        assert!(text.starts_with("127.0.0.1:8080 is taken"));
+        assert!(text.contains("curl http://127.0.0.1:8081/v1/messages"));
+    }
+}

@@ -1,0 +1,149 @@
+//! The pages that `dev` adds to the daemon's own: the inbox and the calls behind it.
+//!
+//! Knows paths, headers and the embedded assets; what is shown, the [`Exchange`] tells. Nothing comes from elsewhere,
+//! nothing is written inline, and a page of another origin can change nothing: it does not know the token.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{Method, Response, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::chaos::{Chaos, SWITCHES};
+use super::exchange::Exchange;
+use crate::runtime::daemon::Extra;
+use crate::sim::carrier::Magic;
+
+/// Messages of one answer; who sees as many asks again.
+const SHOWN_MAX: usize = 500;
+/// Octets of a posted document; ours have under 300.
+const POSTED_OCTETS_MAX: usize = 4_096;
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+const JSON: &str = "application/json";
+
+const SECURITY: [(&str, &str); 5] = [
+    (
+        "content-security-policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'",
+    ),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("referrer-policy", "no-referrer"),
+    ("x-content-type-options", "nosniff"),
+];
+
+const TEXTS: [(&str, &str, &str); 5] = [
+    ("/", HTML, include_str!("../assets/inbox.html")),
+    ("/inbox", HTML, include_str!("../assets/inbox.html")),
+    ("/dev/inbox.css", CSS, include_str!("../assets/inbox.css")),
+    ("/dev/inbox.js", JAVASCRIPT, include_str!("../assets/inbox.js")),
+    ("/dev/icon.svg", SVG, include_str!("../assets/icon.svg")),
+];
+
+/// What `POST /dev/behaviour` wants.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Switching {
+    token: String,
+    chaos: Chaos,
+}
+
+/// The pages over this exchange, for the daemon to ask.
+pub(super) fn pages(exchange: Arc<Exchange>) -> Extra {
+    let token = token();
+    Arc::new(move |method, path, query, body| answer(&exchange, &token, method, path, (query, body)))
+}
+
+/// Hard to guess: the standard library keys its hasher from the system's randomness.
+fn token() -> String {
+    format!("{:016x}{:016x}", RandomState::new().build_hasher().finish(), RandomState::new().build_hasher().finish())
+}
+
+fn answer(
+    exchange: &Exchange,
+    token: &str,
+    method: &Method,
+    path: &str,
+    (query, body): (&str, &[u8]),
+) -> Option<Response<Bytes>> {
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    if let Some((_, kind, text)) = TEXTS.iter().find(|(known, ..)| *known == path) {
+        return Some(if reads { ok(kind, Bytes::from_static(text.as_bytes())) } else { not_allowed("GET, HEAD") });
+    }
+    Some(match (path, method) {
+        ("/dev/messages", _) if reads => match after(query) {
+            Some(after) => ok(JSON, exchange.shown(after, SHOWN_MAX).into()),
+            None => refused(StatusCode::UNPROCESSABLE_ENTITY, "the query is not after=NUMBER"),
+        },
+        ("/dev/sandbox", _) if reads => ok(JSON, sandbox(token).into()),
+        ("/dev/messages" | "/dev/sandbox", _) => not_allowed("GET, HEAD"),
+        ("/dev/behaviour", &Method::POST) => switch(exchange, token, body),
+        ("/dev/behaviour", _) => not_allowed("POST"),
+        _ => return None,
+    })
+}
+
+/// The one parameter of `/dev/messages`; absent: 0.
+fn after(query: &str) -> Option<u64> {
+    if query.is_empty() { Some(0) } else { query.strip_prefix("after=")?.parse().ok() }
+}
+
+/// What does not change while the process lives.
+fn sandbox(token: &str) -> String {
+    let magic = Magic::ALL
+        .iter()
+        .enumerate()
+        .map(|(number, magic)| json!({"digits": format!("{number:04}"), "explanation": magic.explanation()}));
+    json!({"token": token, "switches": SWITCHES, "magic": magic.collect::<Vec<_>>()}).to_string()
+}
+
+fn switch(exchange: &Exchange, token: &str, body: &[u8]) -> Response<Bytes> {
+    if body.len() > POSTED_OCTETS_MAX {
+        return refused(StatusCode::PAYLOAD_TOO_LARGE, "the document is too large");
+    }
+    match serde_json::from_slice::<Switching>(body) {
+        Ok(Switching { token: told, chaos }) if told == token => {
+            exchange.set_chaos(chaos);
+            ok(JSON, json!(chaos).to_string().into())
+        }
+        Ok(_) => refused(StatusCode::FORBIDDEN, "the token is of another process; load the page again"),
+        Err(error) => refused(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()),
+    }
+}
+
+fn ok(kind: &'static str, body: Bytes) -> Response<Bytes> {
+    let mut answer = Response::new(body);
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    for (name, value) in SECURITY {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    answer
+}
+
+fn refused(status: StatusCode, detail: &str) -> Response<Bytes> {
+    let title = status.canonical_reason().unwrap_or_default();
+    let document = json!({"title": title, "status": status.as_u16(), "detail": detail});
+    let mut answer = ok("application/problem+json", document.to_string().into());
+    *answer.status_mut() = status;
+    answer
+}
+
+fn not_allowed(allow: &'static str) -> Response<Bytes> {
+    let mut answer = refused(StatusCode::METHOD_NOT_ALLOWED, &format!("this path takes {allow}"));
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    answer
+}
+
+#[cfg(test)]
+#[path = "pages_tests.rs"]
+mod tests;

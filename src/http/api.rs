@@ -1,0 +1,362 @@
+//! The API of one core: finds the call, asks who calls, answers. What a call does stands in `submit` and `inquiry`; what
+//! may be called in `calls`. A problem anywhere becomes its document here, once.
+
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    collections::BTreeMap,
+    fmt,
+    rc::Rc,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue},
+    http::request::Parts,
+};
+
+use super::{
+    auth::{Caller, Scope, Tenants},
+    board::StatusBoard,
+    body::{RequestBody, ResponseBody},
+    calls::{CALLS, Call, What},
+    door::{Door, Overloaded},
+    ingest::{RequestLimits, Tally},
+    keys::Printer,
+    line::Defaults,
+    openapi,
+    problem::{Code, Problem},
+    server::Handler,
+};
+use crate::{
+    admission::numbering::Numbering,
+    mesh::ShardMap,
+    model::{Mono, ShardId},
+    runtime::executor,
+    shard::Catalog,
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const JSON: &str = "application/json";
+
+/// Pages beside the API, asked before a 404 is given: method, path, query, body.
+pub type Extra = Arc<dyn Fn(&Method, &str, &str, &[u8]) -> Option<Response<Bytes>> + Send + Sync>;
+
+/// What a reload may change.
+#[derive(Debug)]
+pub struct Settings {
+    /// Who may call. One for all cores: their meters are shared.
+    pub tenants: Arc<Tenants>,
+    /// What a message gets when it does not say.
+    pub defaults: Defaults,
+    /// Reads numbers, with the country that is assumed.
+    pub numbering: Numbering,
+    /// How much a request may bring.
+    pub limits: RequestLimits,
+}
+
+/// What an API is made of.
+pub struct Options {
+    /// What a reload may change.
+    pub settings: Settings,
+    /// Which shard a recipient belongs to.
+    pub shards: ShardMap,
+    /// Of the installation, for ever: fingerprints of keys are made with it.
+    pub hash_seed: u64,
+    /// The way to the shards.
+    pub door: Rc<Door>,
+    /// Routes and names.
+    pub catalog: Arc<Catalog>,
+    /// How shards and links stand.
+    pub board: Arc<StatusBoard>,
+    /// What `GET /metrics` answers.
+    pub metrics: Rc<dyn Fn() -> String>,
+    /// Is told of each answer.
+    pub observe: Option<Rc<dyn Fn(&Seen)>>,
+    /// Pages beside the API.
+    pub extra: Option<Extra>,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Options").field("settings", &self.settings).field("shards", &self.shards).finish_non_exhaustive()
+    }
+}
+
+/// One answered request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The path as it stands in the table of calls; empty if there is none.
+    pub path: &'static str,
+    /// HTTP status.
+    pub status: u16,
+    /// From its headers to its answer, of which the body may still be on its way; in µs.
+    pub took_us: u64,
+    /// Messages that it brought.
+    pub tally: Tally,
+}
+
+/// See the head of this file.
+pub struct Api {
+    pub(super) shards: ShardMap,
+    pub(super) printer: Printer,
+    pub(super) door: Rc<Door>,
+    settings: RefCell<Rc<Settings>>,
+    catalog: RefCell<Arc<Catalog>>,
+    board: Arc<StatusBoard>,
+    metrics: Rc<dyn Fn() -> String>,
+    observe: Option<Rc<dyn Fn(&Seen)>>,
+    extra: Option<Extra>,
+    router: matchit::Router<Vec<&'static Call>>,
+    document: OnceCell<Bytes>,
+    boot: u64,
+    requests: Cell<u64>,
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Api").field("shards", &self.shards).field("door", &self.door).finish_non_exhaustive()
+    }
+}
+
+/// What a call is given.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) head: Parts,
+    pub(super) body: RequestBody,
+    /// The path's parameter, if it has one.
+    pub(super) parameter: String,
+}
+
+impl Asked {
+    pub(super) fn query(&self) -> &str {
+        self.head.uri.query().unwrap_or_default()
+    }
+}
+
+pub(super) type Answered = Result<Response<ResponseBody>, Problem>;
+
+impl Api {
+    /// An API; to be made on its executor.
+    pub fn new(options: Options) -> Self {
+        let mut paths: BTreeMap<&str, Vec<&Call>> = BTreeMap::new();
+        for call in CALLS {
+            paths.entry(call.path).or_default().push(call);
+        }
+        let mut router = matchit::Router::new();
+        for (path, calls) in paths {
+            let inserted = router.insert(path, calls);
+            debug_assert!(inserted.is_ok(), "{path}: {inserted:?}");
+        }
+        Self {
+            shards: options.shards,
+            printer: Printer::new(options.hash_seed),
+            door: options.door,
+            settings: RefCell::new(Rc::new(options.settings)),
+            catalog: RefCell::new(options.catalog),
+            board: options.board,
+            metrics: options.metrics,
+            observe: options.observe,
+            extra: options.extra,
+            router,
+            document: OnceCell::new(),
+            boot: executor::now().wall.0,
+            requests: Cell::new(0),
+        }
+    }
+
+    /// From now on, for requests that begin from now on.
+    pub fn set_catalog(&self, catalog: Arc<Catalog>) {
+        self.catalog.replace(catalog);
+    }
+
+    /// From now on, for requests that begin from now on.
+    pub fn set_settings(&self, settings: Settings) {
+        self.settings.replace(Rc::new(settings));
+    }
+
+    pub(super) fn settings(&self) -> Rc<Settings> {
+        Rc::clone(&self.settings.borrow())
+    }
+
+    pub(super) fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.borrow())
+    }
+
+    /// Time of the start, core, number on that core.
+    fn request_id(&self) -> String {
+        let number = self.requests.get();
+        self.requests.set(number + 1);
+        format!("{:x}-{}-{number:x}", self.boot, self.door.core())
+    }
+
+    async fn answer(self: &Rc<Self>, request: Request<RequestBody>, seen: &mut Seen) -> Answered {
+        let (head, body) = request.into_parts();
+        let Ok(found) = self.router.at(head.uri.path()) else {
+            return self.beside(head, body).await;
+        };
+        let calls = found.value.as_slice();
+        let parameter = found.params.iter().next().map_or("", |(_, value)| value).to_owned();
+        seen.path = calls.first().map_or("", |call| call.path);
+        let method = if head.method == Method::HEAD { Method::GET } else { head.method.clone() };
+        let Some(call) = calls.iter().find(|call| call.method == method.as_str()) else {
+            let allow: Vec<&str> = calls.iter().map(|call| call.method).collect();
+            return Err(Problem::method_not_allowed(allow.join(", ")));
+        };
+        let settings = self.settings();
+        let peer = body.peer();
+        let admit = || settings.tenants.admit(head.headers.get(AUTHORIZATION), peer);
+        let caller = match (call.scope, call.what) {
+            (Scope::Open, What::Metrics) if !peer.ip().to_canonical().is_loopback() => {
+                admit()?.needs(Scope::Admin)?;
+                None
+            }
+            (Scope::Open, _) => None,
+            (scope @ (Scope::Tenant | Scope::Admin), _) => {
+                let caller = admit()?;
+                caller.needs(scope)?;
+                Some(caller)
+            }
+        };
+        let asked = Asked { head, body, parameter };
+        match caller {
+            Some(caller) => self.call(call.what, asked, caller, &settings, seen).await,
+            None => self.open_call(call.what, &asked),
+        }
+    }
+
+    async fn call(
+        self: &Rc<Self>,
+        what: What,
+        asked: Asked,
+        caller: Caller<'_>,
+        settings: &Settings,
+        seen: &mut Seen,
+    ) -> Answered {
+        let tenant = caller.tenant.id;
+        match what {
+            What::Submit => self.submit(asked, caller.tenant, settings, &mut seen.tally).await,
+            What::Show => self.show(&asked, tenant).await,
+            What::Cancel => self.cancel(&asked, tenant).await,
+            What::Lookup => self.lookup(asked, tenant).await,
+            What::Records => self.records(&asked, tenant).await,
+            What::Queues => {
+                no_query(&asked)?;
+                Ok(written(JSON, |out| self.board.write_queues(&self.catalog(), executor::now().wall, out)))
+            }
+            What::Carriers => {
+                no_query(&asked)?;
+                Ok(written(JSON, |out| self.board.write_carriers(&self.catalog(), out)))
+            }
+            What::OpenApi | What::ErrorPage | What::Alive | What::Ready | What::Metrics => self.open_call(what, &asked),
+        }
+    }
+
+    fn open_call(&self, what: What, asked: &Asked) -> Answered {
+        match what {
+            What::OpenApi => {
+                let document = self.document.get_or_init(|| openapi::document().into());
+                Ok(typed(JSON, ResponseBody::from(document.clone())))
+            }
+            What::ErrorPage => {
+                let page = openapi::page(&asked.parameter);
+                let page = page.ok_or_else(|| Problem::new(Code::NotFound, "there is no such error code"))?;
+                Ok(typed("text/markdown; charset=utf-8", page.into()))
+            }
+            What::Alive => Ok(typed("text/plain; charset=utf-8", "alive\n".into())),
+            What::Ready => {
+                let mut ready = false;
+                let mut answer = written(JSON, |out| ready = self.board.write_ready(out));
+                if !ready {
+                    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                }
+                Ok(answer)
+            }
+            What::Metrics => {
+                let media = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+                Ok(typed(media, (self.metrics)().into()))
+            }
+            What::Submit
+            | What::Show
+            | What::Cancel
+            | What::Lookup
+            | What::Records
+            | What::Queues
+            | What::Carriers => Err(Problem::new(Code::Internal, "a call without its caller")),
+        }
+    }
+
+    /// A path that is not the API's.
+    async fn beside(&self, head: Parts, body: RequestBody) -> Answered {
+        let not_found = || Problem::new(Code::NotFound, format!("{} is not a path of this API", head.uri.path()));
+        let extra = self.extra.clone().ok_or_else(not_found)?;
+        self.settings().tenants.admit(head.headers.get(AUTHORIZATION), body.peer())?;
+        let body = body.whole().await?;
+        let page = extra(&head.method, head.uri.path(), head.uri.query().unwrap_or_default(), &body);
+        page.map(|page| page.map(ResponseBody::from)).ok_or_else(not_found)
+    }
+
+    /// The shard of that number, if there is one.
+    pub(super) fn shard(&self, shard: ShardId) -> Option<ShardId> {
+        (shard.0 < self.shards.shards()).then_some(shard)
+    }
+}
+
+impl Handler for Api {
+    async fn handle(self: Rc<Self>, request: Request<RequestBody>) -> Response<ResponseBody> {
+        let began: Mono = executor::now().mono;
+        let request_id = self.request_id();
+        let mut seen = Seen { path: "", status: 0, took_us: 0, tally: Tally::default() };
+        let mut answer = match self.answer(request, &mut seen).await {
+            Ok(answer) => answer,
+            Err(problem) => {
+                if problem.status >= 500 {
+                    tracing::warn!(request_id, path = seen.path, code = problem.code.text(), detail = problem.detail, "refused");
+                }
+                problem.answer(&request_id)
+            }
+        };
+        if let Ok(request_id) = HeaderValue::from_str(&request_id) {
+            answer.headers_mut().insert(REQUEST_ID, request_id);
+        }
+        if let Some(observe) = &self.observe {
+            seen.status = answer.status().as_u16();
+            seen.took_us = executor::now().mono.since(began) / 1_000;
+            observe(&seen);
+        }
+        answer
+    }
+}
+
+impl From<Overloaded> for Problem {
+    fn from(_: Overloaded) -> Self {
+        Self::new(Code::Overloaded, "a shard has more to do than it can take in half a second")
+    }
+}
+
+/// An answer of that media type.
+pub(super) fn typed(media: &'static str, body: ResponseBody) -> Response<ResponseBody> {
+    let mut answer = Response::new(body);
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    answer
+}
+
+/// An answer that `write` writes.
+pub(super) fn written(media: &'static str, write: impl FnOnce(&mut Vec<u8>)) -> Response<ResponseBody> {
+    let mut out = Vec::with_capacity(1_024);
+    write(&mut out);
+    typed(media, out.into())
+}
+
+/// For calls without parameters: an unknown one is never ignored.
+pub(super) fn no_query(asked: &Asked) -> Result<(), Problem> {
+    if asked.query().is_empty() {
+        return Ok(());
+    }
+    Err(Problem::new(Code::InvalidParameter, "this call has no query parameters"))
+}
+
+#[cfg(test)]
+#[path = "api_tests.rs"]
+mod tests;

@@ -1,0 +1,254 @@
+//! Every call of the API in one table: what is routed is what is documented. Knows paths, methods, scopes and shapes;
+//! answers nothing.
+
+use super::auth::Scope;
+
+/// What is to be done; each has its code in `api`, `submit` or `inquiry`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum What {
+    Submit,
+    Show,
+    Cancel,
+    Lookup,
+    Records,
+    Queues,
+    Carriers,
+    OpenApi,
+    ErrorPage,
+    Alive,
+    Ready,
+    Metrics,
+}
+
+/// A parameter of the query or of the headers.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    /// `query`, `header` or `path`.
+    pub place: &'static str,
+    /// As it is written.
+    pub name: &'static str,
+    /// Its JSON schema, as JSON.
+    pub schema: &'static str,
+    /// What it means.
+    pub doc: &'static str,
+}
+
+/// One answer: status, media type, schema (a name in the document; empty: a text), and when it is given.
+#[derive(Clone, Copy, Debug)]
+pub struct AnswerDoc {
+    /// HTTP status.
+    pub status: u16,
+    /// Media type.
+    pub media: &'static str,
+    /// Name of its schema; empty: plain text.
+    pub schema: &'static str,
+    /// When it is given.
+    pub doc: &'static str,
+}
+
+/// One call.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// HTTP method.
+    pub method: &'static str,
+    /// Path, parameters in braces.
+    pub path: &'static str,
+    /// What it does.
+    pub what: What,
+    /// Who may.
+    pub scope: Scope,
+    /// In a few words.
+    pub summary: &'static str,
+    /// Parameters.
+    pub parameters: &'static [Parameter],
+    /// Media types of its body, and the schema of each.
+    pub bodies: &'static [(&'static str, &'static str)],
+    /// Answers that are no problem.
+    pub answers: &'static [AnswerDoc],
+    /// Statuses of its problems.
+    pub problems: &'static [u16],
+}
+
+const JSON: &str = "application/json";
+
+const ID: Parameter = Parameter {
+    place: "path",
+    name: "id",
+    schema: r#"{"type":"string","format":"uuid"}"#,
+    doc: "The id that the message was accepted under.",
+};
+
+const SUBMIT_PARAMETERS: &[Parameter] = &[
+    Parameter {
+        place: "query",
+        name: "ack",
+        schema: r#"{"type":"string","enum":["full","summary"],"default":"full"}"#,
+        doc: "`summary`: counts and errors in place of a result for each message.",
+    },
+    Parameter {
+        place: "header",
+        name: "Idempotency-Key",
+        schema: r#"{"type":"string","minLength":1,"maxLength":255}"#,
+        doc: "For the whole request: the same request again gets the same ids; another body is `key_reused`.",
+    },
+];
+
+const RECORDS_PARAMETERS: &[Parameter] = &[
+    Parameter {
+        place: "query",
+        name: "format",
+        schema: r#"{"type":"string","enum":["ndjson","csv"]}"#,
+        doc: "Default: by `Accept`, else NDJSON.",
+    },
+    Parameter {
+        place: "query",
+        name: "cursor",
+        schema: r#"{"type":"string"}"#,
+        doc: "From where an earlier call ended.",
+    },
+    Parameter {
+        place: "query",
+        name: "limit",
+        schema: r#"{"type":"integer","minimum":1}"#,
+        doc: "Records at most. Default: all.",
+    },
+    Parameter {
+        place: "query",
+        name: "settled",
+        schema: r#"{"type":"boolean","default":false}"#,
+        doc: "Stop before messages that are not final yet, so that each record is read once, as it stays.",
+    },
+];
+
+const fn answer(status: u16, schema: &'static str, doc: &'static str) -> AnswerDoc {
+    AnswerDoc { status, media: JSON, schema, doc }
+}
+
+const BARE: Call = Call {
+    method: "GET",
+    path: "",
+    what: What::Alive,
+    scope: Scope::Open,
+    summary: "",
+    parameters: &[],
+    bodies: &[],
+    answers: &[],
+    problems: &[],
+};
+
+/// All of them.
+pub const CALLS: &[Call] = &[
+    Call {
+        method: "POST",
+        path: "/v1/messages",
+        what: What::Submit,
+        scope: Scope::Tenant,
+        summary: "Take one message or many. Answered once they are on stable storage.",
+        parameters: SUBMIT_PARAMETERS,
+        bodies: &[(JSON, "MessageOrMessages"), ("application/x-ndjson", "Message")],
+        answers: &[answer(202, "Accepted", "At least one was taken; results in the order of the request.")],
+        problems: &[400, 401, 403, 408, 409, 413, 415, 422, 429, 500, 503],
+    },
+    Call {
+        path: "/v1/messages/{id}",
+        what: What::Show,
+        scope: Scope::Tenant,
+        summary: "What became of a message.",
+        parameters: &[ID],
+        answers: &[answer(200, "MessageStatus", "State, attempts, timeline.")],
+        problems: &[401, 403, 404, 410, 500, 503],
+        ..BARE
+    },
+    Call {
+        method: "DELETE",
+        path: "/v1/messages/{id}",
+        what: What::Cancel,
+        scope: Scope::Tenant,
+        summary: "Cancel a message that has not left yet.",
+        parameters: &[ID],
+        answers: &[answer(200, "Cancelled", "It will not be sent.")],
+        problems: &[401, 403, 404, 409, 410, 500, 503],
+        ..BARE
+    },
+    Call {
+        method: "POST",
+        path: "/v1/messages/lookup",
+        what: What::Lookup,
+        scope: Scope::Tenant,
+        summary: "What became of many messages.",
+        bodies: &[(JSON, "LookupRequest")],
+        answers: &[answer(200, "LookupAnswer", "One entry for each id, in order.")],
+        problems: &[400, 401, 403, 408, 413, 415, 422, 500, 503],
+        ..BARE
+    },
+    Call {
+        path: "/v1/records",
+        what: What::Records,
+        scope: Scope::Tenant,
+        summary: "Detail records of every message, for billing and archives; resumable.",
+        parameters: RECORDS_PARAMETERS,
+        answers: &[
+            AnswerDoc { media: "application/x-ndjson", ..answer(200, "RecordOrCursor", "Records, and a cursor after each page.") },
+            AnswerDoc { media: "text/csv", ..answer(200, "", "The same as a table; the cursor in its last column.") },
+        ],
+        problems: &[401, 403, 422, 500, 503],
+        ..BARE
+    },
+    Call {
+        path: "/v1/queues",
+        what: What::Queues,
+        scope: Scope::Admin,
+        summary: "What waits, by lane.",
+        answers: &[answer(200, "Queues", "A view at most a second old.")],
+        problems: &[401, 403],
+        ..BARE
+    },
+    Call {
+        path: "/v1/carriers",
+        what: What::Carriers,
+        scope: Scope::Admin,
+        summary: "How carriers stand.",
+        answers: &[answer(200, "Carriers", "A view at most a second old.")],
+        problems: &[401, 403],
+        ..BARE
+    },
+    Call {
+        path: "/v1/openapi.json",
+        what: What::OpenApi,
+        summary: "This document.",
+        answers: &[answer(200, "Any", "OpenAPI 3.1.")],
+        ..BARE
+    },
+    Call {
+        path: "/docs/errors/{code}",
+        what: What::ErrorPage,
+        summary: "What an error code means and what to do.",
+        parameters: &[Parameter { name: "code", schema: r#"{"type":"string"}"#, doc: "The code.", ..ID }],
+        answers: &[AnswerDoc { media: "text/markdown", ..answer(200, "", "The page.") }],
+        problems: &[404],
+        ..BARE
+    },
+    Call {
+        path: "/livez",
+        what: What::Alive,
+        summary: "Whether the process turns.",
+        answers: &[AnswerDoc { media: "text/plain", ..answer(200, "", "It does.") }],
+        ..BARE
+    },
+    Call {
+        path: "/readyz",
+        what: What::Ready,
+        summary: "Whether messages can be taken, or why not.",
+        answers: &[answer(200, "Ready", "They can."), answer(503, "Ready", "They cannot: see `reasons`.")],
+        ..BARE
+    },
+    Call {
+        path: "/metrics",
+        what: What::Metrics,
+        summary: "OpenMetrics; without a key only from this machine, else with scope admin.",
+        answers: &[AnswerDoc { media: "application/openmetrics-text", ..answer(200, "", "All of them.") }],
+        problems: &[401, 403],
+        ..BARE
+    },
+];

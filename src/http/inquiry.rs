@@ -1,0 +1,190 @@
+//! Calls that ask after messages: one, many, all in order; and the one that cancels. Each asks the shards that the ids
+//! name and shows what they answer.
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use bytes::Bytes;
+use hyper::header::{ACCEPT, CONTENT_TYPE};
+
+use super::{
+    api::{Answered, Api, Asked, no_query, typed, written},
+    body::{BodySender, ResponseBody},
+    json::Object,
+    lookup,
+    problem::{Code, Flaw, Problem},
+    records::{self, Format, Page, Query},
+    submit::unexpected,
+};
+use crate::{
+    model::{MessageId, ShardId, TenantId},
+    runtime::executor::{self, OnPanic},
+    shard::{Ask, Cancelled, FoundMessage, Lookup, Reply},
+};
+
+/// Pages that wait for a slow reader.
+const PAGES_AHEAD: usize = 2;
+
+impl Api {
+    pub(super) async fn show(self: &Rc<Self>, asked: &Asked, tenant: TenantId) -> Answered {
+        no_query(asked)?;
+        let (id, shard) = self.id(asked)?;
+        match self.look_up(shard, tenant, vec![id]).await?.pop() {
+            Some(Lookup::Found(found)) => {
+                Ok(written("application/json", |out| lookup::write(&found, &self.catalog(), out)))
+            }
+            Some(Lookup::Gone) => Err(problem(lookup::gone())),
+            Some(Lookup::Unknown) | None => Err(problem(lookup::unknown())),
+        }
+    }
+
+    pub(super) async fn cancel(self: &Rc<Self>, asked: &Asked, tenant: TenantId) -> Answered {
+        no_query(asked)?;
+        let (id, shard) = self.id(asked)?;
+        match self.door.ask(shard, |reply| Ask::Cancel { reply, tenant, id }).await? {
+            Reply::Cancelled(Cancelled::Done) => Ok(written("application/json", |out| {
+                let mut object = Object::begin(out);
+                object.id("id", id).text("state", "cancelled");
+                object.end();
+            })),
+            Reply::Cancelled(Cancelled::TooLate) => {
+                Err(Problem::new(Code::TooLateToCancel, "the message is with a carrier, or final already"))
+            }
+            Reply::Cancelled(Cancelled::Unknown) => Err(problem(lookup::unknown())),
+            Reply::Cancelled(Cancelled::Gone) => Err(problem(lookup::gone())),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) async fn lookup(self: &Rc<Self>, asked: Asked, tenant: TenantId) -> Answered {
+        no_query(&asked)?;
+        let media = asked.head.headers.get(CONTENT_TYPE);
+        if !media.is_some_and(|media| media.as_bytes().to_ascii_lowercase().starts_with(b"application/json")) {
+            return Err(Problem::new(Code::UnsupportedMediaType, "Content-Type: application/json"));
+        }
+        let ids = lookup::read_ids(&asked.body.whole().await?)?;
+        let mut found = vec![Lookup::Unknown; ids.len()];
+        let mut by_shard: BTreeMap<ShardId, Vec<(usize, MessageId)>> = BTreeMap::new();
+        for (place, (_, id)) in ids.iter().enumerate() {
+            if let Some((id, shard)) = id.and_then(|id| Some((id, self.shard(id.shard())?))) {
+                by_shard.entry(shard).or_default().push((place, id));
+            }
+        }
+        for (shard, wanted) in by_shard {
+            let answers = self.look_up(shard, tenant, wanted.iter().map(|(_, id)| *id).collect()).await?;
+            for ((place, _), answer) in wanted.into_iter().zip(answers) {
+                found[place] = answer;
+            }
+        }
+        let catalog = self.catalog();
+        Ok(written("application/json", |out| {
+            let mut object = Object::begin(out);
+            object.list("messages", ids.iter().zip(&found), |out, ((asked, _), found)| {
+                lookup::write_entry(asked, found, &catalog, out);
+            });
+            object.end();
+        }))
+    }
+
+    async fn look_up(
+        self: &Rc<Self>,
+        shard: ShardId,
+        tenant: TenantId,
+        ids: Vec<MessageId>,
+    ) -> Result<Vec<Lookup>, Problem> {
+        match self.door.ask(shard, |reply| Ask::Lookup { reply, tenant, ids }).await? {
+            Reply::Found(found) => Ok(found),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The id in the path and the shard that it names.
+    fn id(&self, asked: &Asked) -> Result<(MessageId, ShardId), Problem> {
+        let id = asked.parameter.parse::<MessageId>().ok();
+        id.and_then(|id| Some((id, self.shard(id.shard())?))).ok_or_else(|| problem(lookup::unknown()))
+    }
+
+    pub(super) async fn records(self: &Rc<Self>, asked: &Asked, tenant: TenantId) -> Answered {
+        let query = Query::read(asked.query(), asked.head.headers.get(ACCEPT), self.shards.shards())?;
+        let media = match query.format {
+            Format::Ndjson => "application/x-ndjson",
+            Format::Csv => "text/csv; charset=utf-8; header=present",
+        };
+        let mut reader = RecordReader { api: Rc::clone(self), tenant, query, shard: ShardId(0), ended: false };
+        let first = reader.next().await?;
+        let (mut sender, body) = ResponseBody::channel(PAGES_AHEAD);
+        executor::spawn(OnPanic::Survive, "records", async move {
+            let mut start = Vec::new();
+            records::write_start(reader.query.format, &mut start);
+            start.extend(first.iter().flatten());
+            if sender.send(start.into()).await.is_ok() {
+                reader.stream(sender).await;
+            }
+        });
+        Ok(typed(media, body))
+    }
+}
+
+fn problem(flaw: Flaw) -> Problem {
+    Problem::new(flaw.code, flaw.detail)
+}
+
+/// Walks all shards, page by page.
+struct RecordReader {
+    api: Rc<Api>,
+    tenant: TenantId,
+    query: Query,
+    shard: ShardId,
+    ended: bool,
+}
+
+impl RecordReader {
+    /// The next page as it is written; `None` at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        while !self.ended {
+            let shard = self.shard;
+            let Page { found, next, is_last } = self.page(shard).await?;
+            self.query.cursor.advance(shard, next);
+            self.query.limit -= found.len() as u64;
+            if is_last {
+                self.shard = ShardId(shard.0.saturating_add(1));
+            }
+            self.ended = self.query.limit == 0 || self.shard.0 >= self.api.shards.shards();
+            if found.is_empty() && !self.ended {
+                continue;
+            }
+            let mut out = Vec::with_capacity(found.len() * 512);
+            records::write_page(self.query.format, &found, &self.query.cursor, &self.api.catalog(), &mut out);
+            return Ok(Some(out.into()));
+        }
+        Ok(None)
+    }
+
+    async fn page(&self, shard: ShardId) -> Result<Page, Problem> {
+        let (tenant, from) = (self.tenant, self.query.cursor.position(shard));
+        let limit = usize::try_from(self.query.limit).map_or(records::PAGE, |left| left.min(records::PAGE));
+        let asked = self.api.door.ask(shard, |reply| Ask::Records { reply, tenant, from, limit }).await?;
+        let (found, next): (Vec<FoundMessage>, _) = match asked {
+            Reply::Records { found, next } => (found, next),
+            other => return Err(unexpected(&other)),
+        };
+        Ok(Page::cut(found, next, from, &self.query, self.query.limit))
+    }
+
+    /// An error in the middle cuts the answer off: the reader goes on from the last cursor that it saw.
+    async fn stream(mut self, mut sender: BodySender) {
+        loop {
+            match self.next().await {
+                Ok(Some(page)) => {
+                    if sender.send(page).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(None) => return sender.finish(),
+                Err(problem) => {
+                    tracing::warn!(code = problem.code.text(), detail = problem.detail, "records broke off");
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Messages as they are shown: state, attempts, and a timeline whose numbers have names. Texts of messages are not shown.
+//! Knows the vocabulary of `delivery`; decides nothing.
+
+use serde::Deserialize;
+
+use super::{
+    json::Object,
+    problem::{Code, Flaw, Problem},
+};
+use crate::{
+    delivery::{EventKind, TimelineEntry},
+    model::{CarrierId, DeadLetterReason, MessageId},
+    shard::{Catalog, FoundMessage, Lookup},
+    smpp::{receipt::ReceiptState, status::CommandStatus},
+    store::content,
+};
+
+/// Ids of one bulk lookup at most.
+pub const IDS_MAX: usize = 1_000;
+
+/// `POST /v1/messages/lookup`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    ids: Vec<String>,
+}
+
+/// The ids that are asked for; `None`: not the form of an id of ours.
+///
+/// # Errors
+/// What is wrong with the body as a whole.
+pub fn read_ids(body: &[u8]) -> Result<Vec<(String, Option<MessageId>)>, Problem> {
+    let request: Request = serde_json::from_slice(body)
+        .map_err(|error| Problem::new(Code::MalformedJson, format!("{{\"ids\":[…]}} is wanted: {error}")))?;
+    match request.ids.len() {
+        0 => Err(Problem::new(Code::NoMessages, "`ids` is empty")),
+        1..=IDS_MAX => Ok(request.ids.into_iter().map(|text| (text.parse().ok(), text)).map(|(id, text)| (text, id)).collect()),
+        more => Err(Problem::new(Code::TooManyMessages, format!("{more} ids; {IDS_MAX} are allowed"))),
+    }
+}
+
+/// One entry of the answer to a bulk lookup.
+pub fn write_entry(asked: &str, found: &Lookup, catalog: &Catalog, out: &mut Vec<u8>) {
+    let flaw = match found {
+        Lookup::Found(found) => return write(found, catalog, out),
+        Lookup::Unknown => unknown(),
+        Lookup::Gone => gone(),
+    };
+    let mut object = Object::begin(out);
+    object.text("id", asked);
+    let mut error = Object::begin(object.value("error"));
+    flaw.write(&mut error);
+    error.end();
+    object.end();
+}
+
+/// Nothing of this tenant stands under the id.
+pub fn unknown() -> Flaw {
+    Flaw::whole(Code::MessageNotFound, "no message of this tenant has this id")
+}
+
+/// It was there once.
+pub fn gone() -> Flaw {
+    Flaw::whole(Code::MessageGone, "the message's history is past its retention")
+}
+
+/// A message.
+pub fn write(found: &FoundMessage, catalog: &Catalog, out: &mut Vec<u8>) {
+    let FoundMessage { id, head, content, view } = found;
+    let content = content::decode(content).unwrap_or_default();
+    let mut object = Object::begin(out);
+    object.id("id", *id).text("state", view.state.name()).truth("final", view.state.is_final());
+    object.text("to", &format!("+{}", head.to)).text_unless_empty("from", content.from.as_str());
+    object.text("class", head.class.name()).text("encoding", head.encoding.name());
+    object.number("parts", view.parts).number("parts_delivered", view.parts_delivered);
+    object.number("attempts", view.attempts);
+    object.text_unless_empty("route", catalog.routes.get(head.route).map_or("", |route| &route.name));
+    object.text_unless_empty("carrier", view.carrier.map_or("", |carrier| carrier_name(catalog, carrier)));
+    object.text_unless_empty("ref", content.reference);
+    if !content.tags.is_empty() {
+        object.list("tags", content.tags.split(','), super::json::push_text);
+    }
+    object.time("accepted_at", head.accepted_at);
+    if head.send_at.0 > 0 {
+        object.time("send_at", head.send_at);
+    }
+    object.time("expires_at", head.expires_at);
+    for (name, at) in [("submitted_at", view.submitted_at), ("final_at", view.final_at)] {
+        if let Some(at) = at {
+            object.time(name, at);
+        }
+    }
+    if let Some(reason) = view.reason {
+        object.text("reason", reason.code());
+    }
+    if let Some(error) = view.error {
+        object.text("error", &error_text(error));
+    }
+    object.list("timeline", &view.timeline, |out, entry| write_entry_of_timeline(entry, catalog, out));
+    object.end();
+}
+
+/// A carrier's name; empty if it is no more.
+pub fn carrier_name(catalog: &Catalog, carrier: CarrierId) -> &str {
+    catalog.carrier_name(carrier).unwrap_or_default()
+}
+
+/// A command status by its name; a receipt's error code, or a status without a name, as its number.
+pub fn error_text(error: u32) -> String {
+    CommandStatus(error).name().map_or_else(|| error.to_string(), str::to_owned)
+}
+
+fn write_entry_of_timeline(entry: &TimelineEntry, catalog: &Catalog, out: &mut Vec<u8>) {
+    let detail = entry.detail;
+    let mut item = Object::begin(out);
+    item.time("at", entry.at).text("event", entry.kind.name());
+    match entry.kind {
+        EventKind::Due | EventKind::Resent | EventKind::Cancelled => {}
+        EventKind::Attempt => {
+            item.text("carrier", carrier_name(catalog, CarrierId((detail >> 8) as u16))).number("attempt", detail & 0xFF);
+        }
+        EventKind::PartAccepted => {
+            item.number("part", detail & 0xFF).number("parts", detail >> 8);
+        }
+        EventKind::Submitted => {
+            item.number("parts", detail);
+        }
+        EventKind::Returned => {
+            item.text("reason", not_written(detail));
+        }
+        EventKind::Refused | EventKind::Rejected => {
+            item.text("error", &error_text(detail));
+        }
+        EventKind::InDoubt => {
+            item.text("reason", unanswered(detail));
+        }
+        EventKind::PartDelivered => {
+            item.number("part", detail);
+        }
+        EventKind::Intermediate | EventKind::Late => {
+            let state = u8::try_from(detail).ok().and_then(ReceiptState::from_code);
+            item.text("receipt", state.map_or("UNKNOWN", ReceiptState::word));
+        }
+        EventKind::Delivered | EventKind::Undelivered | EventKind::Expired => {
+            if detail != 0 {
+                item.text("error", &detail.to_string());
+            }
+        }
+        EventKind::Dead => {
+            let reason = u8::try_from(detail).ok().and_then(DeadLetterReason::from_index);
+            item.text("reason", reason.map_or("", DeadLetterReason::code));
+        }
+    }
+    item.end();
+}
+
+/// [`crate::traffic::NotWritten`] as it stands on disk.
+const fn not_written(detail: u32) -> &'static str {
+    match detail {
+        1 => "link_down",
+        2 => "expired",
+        3 => "sibling_refused",
+        4 => "drained",
+        5 => "connection_lost",
+        _ => "",
+    }
+}
+
+/// [`crate::traffic::Unanswered`] as it stands on disk.
+const fn unanswered(detail: u32) -> &'static str {
+    match detail {
+        1 => "connection_lost",
+        2 => "response_timeout",
+        3 => "stopped",
+        4 => "crashed",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        delivery::MessageView,
+        model::{Address, Class, Content, GroupId, Head, MessageState, Msisdn, NodeId, SenderId, ShardId, Wall},
+        shard::CatalogCarrier,
+        traffic::{NotWritten, Unanswered},
+    };
+
+    pub(in crate::http) fn catalog() -> Catalog {
+        let carrier = CatalogCarrier { id: CarrierId(4), name: "north".to_owned(), group: GroupId(0), home: None };
+        Catalog { carriers: vec![carrier], ..Catalog::default() }
+    }
+
+    /// A message of shard `shard` at slot `slot`, delivered.
+    pub(in crate::http) fn delivered(shard: u8, slot: u16) -> FoundMessage {
+        let mut content = Vec::new();
+        let said = Content {
+            from: SenderId::parse("ACME").expect("sender"),
+            body: b"secret",
+            reference: "r,\"1\"",
+            tags: "a,b",
+            ..Content::default()
+        };
+        content::encode(&said, &mut content);
+        let head = Head {
+            to: Msisdn::from_digits(b"4915112345678").expect("number"),
+            class: Class::Otp,
+            accepted_at: Wall(1_000),
+            expires_at: Wall(9_000),
+            ..Head::default()
+        };
+        let entry = |at, kind, detail| TimelineEntry { at: Wall(at), kind, detail };
+        let view = MessageView {
+            state: MessageState::Delivered,
+            attempts: 1,
+            parts: 1,
+            parts_delivered: 1,
+            carrier: Some(CarrierId(4)),
+            submitted_at: Some(Wall(2_000)),
+            final_at: Some(Wall(3_000)),
+            timeline: vec![entry(1_500, EventKind::Attempt, 4 << 8 | 1), entry(3_000, EventKind::Delivered, 0)],
+            ..MessageView::default()
+        };
+        let id = MessageId::new(Wall(1_000), NodeId(1), ShardId(shard), Address::new(1, slot));
+        FoundMessage { id, head, content, view }
+    }
+
+    fn shown(write: impl FnOnce(&mut Vec<u8>)) -> Value {
+        let mut out = Vec::new();
+        write(&mut out);
+        serde_json::from_slice(&out).expect("JSON")
+    }
+
+    #[test]
+    fn a_message_is_shown_without_its_text() {
+        let found = delivered(2, 3);
+        let expected = json!({
+            "id": found.id.to_string(), "state": "delivered", "final": true, "to": "+4915112345678", "from": "ACME",
+            "class": "otp", "encoding": "auto", "parts": 1, "parts_delivered": 1, "attempts": 1, "carrier": "north",
+            "ref": "r,\"1\"", "tags": ["a", "b"],
+            "accepted_at": "1970-01-01T00:00:01.000Z", "expires_at": "1970-01-01T00:00:09.000Z",
+            "submitted_at": "1970-01-01T00:00:02.000Z", "final_at": "1970-01-01T00:00:03.000Z",
+            "timeline": [
+                {"at": "1970-01-01T00:00:01.500Z", "event": "attempt", "carrier": "north", "attempt": 1},
+                {"at": "1970-01-01T00:00:03.000Z", "event": "delivered"},
+            ],
+        });
+        assert_eq!(shown(|out| write(&found, &catalog(), out)), expected);
+    }
+
+    #[test]
+    fn the_timelines_numbers_have_names() {
+        let entry = |kind, detail| {
+            let entry = TimelineEntry { at: Wall(0), kind, detail };
+            let mut shown = shown(|out| write_entry_of_timeline(&entry, &catalog(), out));
+            let object = shown.as_object_mut().expect("object");
+            object.remove("at");
+            assert_eq!(object.remove("event"), Some(json!(kind.name())));
+            shown
+        };
+        assert_eq!(entry(EventKind::PartAccepted, 3 << 8 | 2), json!({"part": 2, "parts": 3}));
+        assert_eq!(entry(EventKind::Refused, 0x58), json!({"error": "ESME_RTHROTTLED"}));
+        assert_eq!(entry(EventKind::Rejected, 0x1234), json!({"error": "4660"}));
+        assert_eq!(entry(EventKind::Late, 2), json!({"receipt": "DELIVRD"}));
+        assert_eq!(entry(EventKind::Undelivered, 21), json!({"error": "21"}));
+        assert_eq!(entry(EventKind::Dead, 1), json!({"reason": "attempts_exhausted"}));
+        for reason in [
+            NotWritten::LinkDown,
+            NotWritten::Expired,
+            NotWritten::SiblingRefused,
+            NotWritten::Drained,
+            NotWritten::ConnectionLost,
+        ] {
+            let name = entry(EventKind::Returned, reason as u32)["reason"].as_str().expect("reason").replace('_', "");
+            assert_eq!(name, format!("{reason:?}").to_lowercase());
+        }
+        for reason in
+            [Unanswered::ConnectionLost, Unanswered::ResponseTimeout, Unanswered::Stopped, Unanswered::Crashed]
+        {
+            let name = entry(EventKind::InDoubt, reason as u32)["reason"].as_str().expect("reason").replace('_', "");
+            assert_eq!(name, format!("{reason:?}").to_lowercase());
+        }
+        for kind in EventKind::ALL {
+            entry(kind, u32::MAX);
+        }
+    }
+
+    #[test]
+    fn ids_are_asked_for_in_bulk() {
+        let id = delivered(0, 0).id;
+        let body = json!({"ids": [id.to_string(), "x"]}).to_string();
+        assert_eq!(read_ids(body.as_bytes()), Ok(vec![(id.to_string(), Some(id)), ("x".to_owned(), None)]));
+        let refused = |body: &str| read_ids(body.as_bytes()).map_err(|problem| problem.code).err();
+        assert_eq!(refused("{\"ids\":[]}"), Some(Code::NoMessages));
+        for body in ["", "[]", "{}", "{\"ids\":[1]}", "{\"ids\":[],\"x\":1}", "{\"ids\":[\"\u{0}"] {
+            assert_eq!(refused(body), Some(Code::MalformedJson), "{body}");
+        }
+        let many = json!({"ids": vec![""; IDS_MAX + 1]}).to_string();
+        assert_eq!(refused(&many), Some(Code::TooManyMessages));
+        let gone = shown(|out| write_entry("x", &Lookup::Gone, &catalog(), out));
+        assert_eq!((&gone["id"], &gone["error"]["code"]), (&json!("x"), &json!("message_gone")));
+    }
+}

@@ -1,0 +1,249 @@
+//! The OpenAPI 3.1 document and the pages of the error codes, made from the tables that the code itself runs by: calls,
+//! fields, error codes. Schemas of answers stand here, and tests hold them against what is really written.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    calls::{AnswerDoc, CALLS, Call, Parameter},
+    problem::Code,
+    typed::FIELDS,
+};
+use crate::model::{Class, Encoding, MessageState};
+
+/// Pages of codes that end messages, not requests: see [`crate::model::DeadLetterReason`].
+const REASONS: [(&str, &str); 4] = [
+    ("attempts_exhausted", include_str!("../../docs/errors/attempts_exhausted.md")),
+    ("carrier_rejected", include_str!("../../docs/errors/carrier_rejected.md")),
+    ("expired", include_str!("../../docs/errors/expired.md")),
+    ("in_doubt_dropped", include_str!("../../docs/errors/in_doubt_dropped.md")),
+];
+
+/// The page of a code, as Markdown.
+pub fn page(code: &str) -> Option<&'static str> {
+    let reason = || REASONS.iter().find(|(name, _)| *name == code).map(|(_, page)| *page);
+    Code::from_text(code).map(Code::page).or_else(reason)
+}
+
+/// The document.
+pub fn document() -> String {
+    let mut paths = Map::new();
+    for call in CALLS {
+        let path = paths.entry(call.path).or_insert_with(|| json!({}));
+        if let Some(path) = path.as_object_mut() {
+            path.insert(call.method.to_lowercase(), operation(call));
+        }
+    }
+    let document = json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Stentor",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Takes messages, keeps every one that it acknowledged, and hands each to a carrier at exactly \
+                the pace that the carrier permits.",
+            "license": { "name": "MIT OR Apache-2.0" },
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": { "key": { "type": "http", "scheme": "bearer", "description":
+                "A tenant's key. Without tenants in the configuration no key is needed, and only this machine may call." } },
+        },
+    });
+    format!("{document:#}\n")
+}
+
+fn operation(call: &Call) -> Value {
+    let mut answers = Map::new();
+    for answer in call.answers {
+        let entry = answers.entry(answer.status.to_string()).or_insert_with(|| json!({"description": answer.doc, "content": {}}));
+        if let Some(content) = entry["content"].as_object_mut() {
+            content.insert(answer.media.to_owned(), json!({ "schema": answer_schema(answer) }));
+        }
+    }
+    for status in call.problems {
+        let codes: Vec<&str> =
+            Code::ALL.iter().filter(|code| code.status() == *status).map(|code| code.text()).collect();
+        let content = json!({"application/problem+json": {"schema": reference("Problem")}});
+        let description = if codes.is_empty() { "See `code`.".to_owned() } else { codes.join(", ") };
+        answers.insert(status.to_string(), json!({ "description": description, "content": content }));
+    }
+    let mut operation = json!({
+        "operationId": format!("{:?}", call.what).to_lowercase(),
+        "summary": call.summary,
+        "parameters": call.parameters.iter().map(parameter).collect::<Vec<_>>(),
+        "responses": answers,
+    });
+    if call.problems.contains(&401) {
+        operation["security"] = json!([{ "key": [] }]);
+    }
+    if !call.bodies.is_empty() {
+        let content: Map<String, Value> =
+            call.bodies.iter().map(|(media, schema)| ((*media).to_owned(), json!({"schema": reference(schema)}))).collect();
+        operation["requestBody"] = json!({ "required": true, "content": content });
+    }
+    operation
+}
+
+fn answer_schema(answer: &AnswerDoc) -> Value {
+    match answer.schema {
+        "" => json!({ "type": "string" }),
+        name => reference(name),
+    }
+}
+
+fn parameter(parameter: &Parameter) -> Value {
+    json!({
+        "name": parameter.name,
+        "in": parameter.place,
+        "required": parameter.place == "path",
+        "description": parameter.doc,
+        "schema": schema(parameter.schema),
+    })
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// A schema of the tables, which tests have read.
+fn schema(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+fn schemas() -> Value {
+    let id = json!({ "type": "string", "format": "uuid" });
+    let count = json!({ "type": "integer", "minimum": 0 });
+    let line_error = json!({"type": "object", "required": ["code", "detail", "retryable"], "properties": {
+        "index": count, "code": codes(), "field": {"type": "string"}, "detail": {"type": "string"},
+        "retryable": {"type": "boolean"}}});
+    let result = json!({"type": "object", "properties": {
+        "id": id, "duplicate": {"type": "boolean"}, "error": reference("LineError")}});
+    let summary = json!({"type": "object", "required": ["accepted", "duplicates", "rejected", "errors"], "properties": {
+        "accepted": count, "duplicates": count, "rejected": count,
+        "errors": {"type": "array", "items": reference("LineError")}}});
+    json!({
+        "Any": {},
+        "Message": message(),
+        "MessageOrMessages": {"anyOf": [reference("Message"),
+            {"type": "array", "minItems": 1, "items": reference("Message")}]},
+        "Tlv": {"type": "object", "required": ["tag"], "additionalProperties": false, "properties": {
+            "tag": {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 65535},
+                {"type": "string", "pattern": "^0[xX][0-9a-fA-F]{1,4}$"}]},
+            "text": {"type": "string", "maxLength": 1000}, "hex": {"type": "string", "pattern": "^([0-9a-fA-F]{2})*$"}}},
+        "Accepted": {"anyOf": [reference("Result"), {"type": "array", "items": reference("Result")}, reference("Summary")]},
+        "Result": result,
+        "Summary": summary,
+        "LineError": line_error,
+        "Problem": problem(),
+        "MessageStatus": message_status(),
+        "Cancelled": {"type": "object", "required": ["id", "state"], "properties": {
+            "id": id, "state": {"const": "cancelled"}}},
+        "LookupRequest": {"type": "object", "required": ["ids"], "additionalProperties": false, "properties": {
+            "ids": {"type": "array", "minItems": 1, "maxItems": super::lookup::IDS_MAX, "items": {"type": "string"}}}},
+        "LookupAnswer": {"type": "object", "required": ["messages"], "properties": {"messages": {"type": "array", "items":
+            {"anyOf": [reference("MessageStatus"), {"type": "object", "required": ["id", "error"], "properties": {
+                "id": {"type": "string"}, "error": reference("LineError")}}]}}}},
+        "RecordOrCursor": {"anyOf": [record(), {"type": "object", "required": ["cursor"], "properties": {
+            "cursor": {"type": "string"}}}]},
+        "Queues": queues(),
+        "Carriers": carriers(),
+        "Ready": {"type": "object", "required": ["ready", "reasons"], "properties": {
+            "ready": {"type": "boolean"}, "reasons": {"type": "array", "items": {"type": "string"}}}},
+    })
+}
+
+fn codes() -> Value {
+    json!({"type": "string", "enum": Code::ALL.iter().map(|code| code.text()).collect::<Vec<_>>()})
+}
+
+fn message() -> Value {
+    let mut properties = Map::new();
+    for field in FIELDS {
+        let mut schema = schema(field.schema);
+        schema["description"] = field.doc.into();
+        properties.insert(field.name.to_owned(), schema);
+    }
+    json!({
+        "type": "object",
+        "required": ["to"],
+        "additionalProperties": false,
+        "anyOf": [{"required": ["body"]}, {"required": ["data"]}],
+        "properties": properties,
+        "example": {"to": "+4915112345678", "body": "Your code is 1234", "class": "otp"},
+    })
+}
+
+fn problem() -> Value {
+    json!({"type": "object", "required": ["type", "title", "status", "detail", "code", "retryable", "request_id", "doc_url"],
+        "properties": {
+            "type": {"type": "string", "format": "uri-reference"}, "title": {"type": "string"},
+            "status": {"type": "integer"}, "detail": {"type": "string"}, "code": codes(),
+            "retryable": {"type": "boolean"}, "request_id": {"type": "string"},
+            "doc_url": {"type": "string", "format": "uri-reference"},
+            "errors": {"type": "array", "items": reference("LineError")}}})
+}
+
+/// What statuses and records have in common.
+fn common() -> Map<String, Value> {
+    let text = json!({ "type": "string" });
+    let count = json!({ "type": "integer", "minimum": 0 });
+    let time = json!({ "type": "string", "format": "date-time" });
+    let states = MessageState::ALL.map(MessageState::name);
+    let common = json!({
+        "id": {"type": "string", "format": "uuid"}, "state": {"type": "string", "enum": states},
+        "final": {"type": "boolean"}, "to": text, "from": text,
+        "class": {"type": "string", "enum": Class::ALL.map(Class::name)},
+        "parts": count, "attempts": count, "route": text, "carrier": text, "ref": text,
+        "tags": {"type": "array", "items": text},
+        "accepted_at": time, "submitted_at": time, "final_at": time, "reason": text, "error": text,
+    });
+    if let Value::Object(common) = common { common } else { Map::new() }
+}
+
+fn record() -> Value {
+    json!({"type": "object", "required": ["id", "state", "final", "to", "class", "parts", "attempts", "accepted_at"],
+        "properties": common()})
+}
+
+fn message_status() -> Value {
+    let text = json!({ "type": "string" });
+    let count = json!({ "type": "integer", "minimum": 0 });
+    let time = json!({ "type": "string", "format": "date-time" });
+    let encodings = [Encoding::Auto, Encoding::Gsm7, Encoding::Ucs2, Encoding::Binary].map(Encoding::name);
+    let entry = json!({"type": "object", "required": ["at", "event"], "properties": {
+        "at": time, "event": text, "carrier": text, "attempt": count, "part": count, "parts": count, "reason": text,
+        "error": text, "receipt": text}});
+    let mut properties = common();
+    properties.insert("encoding".to_owned(), json!({"type": "string", "enum": encodings}));
+    properties.insert("parts_delivered".to_owned(), count);
+    properties.insert("send_at".to_owned(), time.clone());
+    properties.insert("expires_at".to_owned(), time);
+    properties.insert("timeline".to_owned(), json!({"type": "array", "items": entry}));
+    json!({"type": "object", "required": ["id", "state", "final", "to", "class", "timeline"], "properties": properties})
+}
+
+fn queues() -> Value {
+    let text = json!({ "type": "string" });
+    let count = json!({ "type": "integer", "minimum": 0 });
+    let maybe = json!({ "type": ["integer", "null"], "minimum": 0 });
+    json!({"type": "object", "required": ["depth", "lanes"], "properties": {
+        "depth": count, "scheduled": count, "in_flight": count, "in_doubt": count, "awaiting_receipt": count,
+        "lanes": {"type": "array", "items": {"type": "object", "properties": {
+            "class": text, "route": text, "depth": count, "oldest_age_ms": maybe, "drain_s": maybe}}}}})
+}
+
+fn carriers() -> Value {
+    let text = json!({ "type": "string" });
+    let count = json!({ "type": "integer", "minimum": 0 });
+    let refused = json!({"type": "array", "items": {"type": "object", "properties": {
+        "status": text, "name": text, "count": count}}});
+    let carrier = json!({"type": "object", "required": ["name"], "properties": {
+        "name": text, "binds": count, "binds_wanted": count, "window_used": count, "window": count, "prepared": count,
+        "rate": count, "rate_allowed": {"type": ["integer", "null"], "minimum": 0}, "accepted": count,
+        "receipts": count, "refused": refused, "held_by": {"type": "array", "items": text}}});
+    json!({"type": "object", "required": ["carriers"], "properties": {"carriers": {"type": "array", "items": carrier}}})
+}
+
+#[cfg(test)]
+#[path = "openapi_tests.rs"]
+mod tests;

@@ -1,0 +1,119 @@
+use super::*;
+use crate::{
+    http::{
+        board::{LinkStatus, ShardStatus, StatusBoard},
+        lookup::{
+            self,
+            tests::{catalog, delivered},
+        },
+        problem::{Flaw, Problem},
+        records::{self, Cursor, Format},
+    },
+    model::{CarrierId, DeadLetterReason, LinkId, ShardId, Wall},
+};
+
+/// Whether the document allows what was written, as far as members, their types and `required` go.
+fn check(schema: &Value, found: &Value, document: &Value, way: &str) {
+    if let Some(name) = schema["$ref"].as_str() {
+        let pointer = name.trim_start_matches('#');
+        return check(document.pointer(pointer).expect(name), found, document, way);
+    }
+    if let Some(ways) = schema["anyOf"].as_array().filter(|_| schema.get("properties").is_none()) {
+        let fits = |way: &&Value| way["type"].is_null() || type_of(found).iter().any(|name| allows(way, name));
+        let way_out = ways.iter().find(|way| fits(way)).expect(way);
+        return check(way_out, found, document, way);
+    }
+    assert!(type_of(found).iter().any(|name| allows(schema, name)), "{way}: {found} is no {}", schema["type"]);
+    if let Some(members) = found.as_object() {
+        for (name, member) in members {
+            let known = &schema["properties"][name];
+            assert!(!known.is_null(), "{way}: {name} is not documented");
+            check(known, member, document, &format!("{way}.{name}"));
+        }
+        for name in schema["required"].as_array().into_iter().flatten() {
+            assert!(members.contains_key(name.as_str().expect("name")), "{way}: {name} is missing");
+        }
+    }
+    for item in found.as_array().into_iter().flatten() {
+        check(&schema["items"], item, document, &format!("{way}[]"));
+    }
+    if let (Some(names), Some(_)) = (schema["enum"].as_array(), found.as_str()) {
+        assert!(names.contains(found), "{way}: {found} is not among {names:?}");
+    }
+}
+
+fn type_of(found: &Value) -> Vec<&'static str> {
+    match found {
+        Value::Null => vec!["null"],
+        Value::Bool(_) => vec!["boolean"],
+        Value::Number(_) => vec!["integer", "number"],
+        Value::String(_) => vec!["string"],
+        Value::Array(_) => vec!["array"],
+        Value::Object(_) => vec!["object"],
+    }
+}
+
+fn allows(schema: &Value, name: &str) -> bool {
+    match &schema["type"] {
+        Value::String(only) => only == name,
+        Value::Array(names) => names.iter().any(|known| known == name),
+        _ => true,
+    }
+}
+
+fn checked(name: &str, write: impl FnOnce(&mut Vec<u8>)) {
+    let document: Value = serde_json::from_str(&document()).expect("JSON");
+    let mut out = Vec::new();
+    write(&mut out);
+    check(&reference(name), &serde_json::from_slice(&out).expect("JSON"), &document, name);
+}
+
+#[test]
+fn what_is_written_is_what_is_documented() {
+    let mut found = delivered(0, 0);
+    found.head.send_at = Wall(5);
+    found.view.error = Some(8);
+    found.view.reason = Some(DeadLetterReason::NoRoute);
+    checked("MessageStatus", |out| lookup::write(&found, &catalog(), out));
+    checked("Problem", |out| Problem::of_one(Flaw::of(Code::InvalidBody, "body", "x")).write("r", out));
+    let board = StatusBoard::new(1);
+    board.put_shard(ShardId(0), ShardStatus::default());
+    let link = LinkId { carrier: CarrierId(4), core: 0 };
+    board.put_link(LinkStatus { link, refused: vec![(8, 1)], held_by: "paused".to_owned(), ..LinkStatus::default() });
+    checked("Queues", |out| board.write_queues(&catalog(), Wall(0), out));
+    checked("Carriers", |out| board.write_carriers(&catalog(), out));
+    checked("Ready", |out| drop(board.write_ready(out)));
+    let mut out = Vec::new();
+    records::write_page(Format::Ndjson, &[found], &Cursor::start(1), &catalog(), &mut out);
+    let document: Value = serde_json::from_str(&super::document()).expect("JSON");
+    let lines: Vec<Value> = out.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    let ways = &document["components"]["schemas"]["RecordOrCursor"]["anyOf"];
+    check(&ways[0], &lines[0], &document, "record");
+    check(&ways[1], &lines[1], &document, "cursor");
+}
+
+#[test]
+fn the_document_holds_together() {
+    let document: Value = serde_json::from_str(&document()).expect("JSON");
+    for call in CALLS {
+        let operation = &document["paths"][call.path][call.method.to_lowercase()];
+        assert_eq!(operation["operationId"], format!("{:?}", call.what).to_lowercase());
+        for parameter in call.parameters {
+            assert!(serde_json::from_str::<Value>(parameter.schema).is_ok(), "{}", parameter.schema);
+        }
+        for status in call.problems {
+            assert!(Code::ALL.iter().any(|code| code.status() == *status), "{} {status}", call.path);
+        }
+    }
+    let mut todo = vec![&document];
+    let mut references = 0;
+    while let Some(value) = todo.pop() {
+        if let Some(name) = value.get("$ref").and_then(Value::as_str) {
+            references += 1;
+            assert!(document.pointer(name.trim_start_matches('#')).is_some(), "{name}");
+        }
+        todo.extend(value.as_array().into_iter().flatten());
+        todo.extend(value.as_object().into_iter().flat_map(Map::values));
+    }
+    assert!(references > 50);
+}

@@ -1,0 +1,362 @@
+//! Detail records: every message in the order of admission, as NDJSON or CSV, resumable. Pure; pages come from shards.
+//!
+//! A cursor holds a position for every shard, so that a reader who comes back finds what came in meanwhile, wherever. It
+//! ends each page: an NDJSON line of its own, in CSV the last column of the page's last row.
+
+use hyper::header::HeaderValue;
+
+use super::{
+    json::{Object, push_id, push_number},
+    lookup::{carrier_name, error_text},
+    problem::{Code, Problem},
+    rfc3339,
+};
+use crate::{
+    model::{Address, ShardId, Wall},
+    shard::{Catalog, FoundMessage},
+    store::content,
+};
+
+/// Messages that a shard is asked for at once.
+pub const PAGE: usize = 500;
+
+/// How records are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// An object a line.
+    Ndjson,
+    /// RFC 4180, with a header.
+    Csv,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// In which form.
+    pub format: Format,
+    /// From where.
+    pub cursor: Cursor,
+    /// Records at most.
+    pub limit: u64,
+    /// Stop before the first message of a shard that is not final yet, so that each record is seen once, as it stays.
+    pub settled: bool,
+}
+
+impl Query {
+    /// Reads the query string and `Accept`; `shards`: how many there are.
+    ///
+    /// # Errors
+    /// [`Code::InvalidParameter`], [`Code::InvalidCursor`].
+    pub fn read(query: &str, accept: Option<&HeaderValue>, shards: u8) -> Result<Self, Problem> {
+        let csv = accept.is_some_and(|accept| accept.as_bytes().starts_with(b"text/csv"));
+        let format = if csv { Format::Csv } else { Format::Ndjson };
+        let mut read = Self { format, cursor: Cursor::start(shards), limit: u64::MAX, settled: false };
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let wrong = |wanted: &str| Problem::new(Code::InvalidParameter, format!("`{name}` is {wanted}"));
+            match name {
+                "format" => {
+                    read.format = match value {
+                        "ndjson" => Format::Ndjson,
+                        "csv" => Format::Csv,
+                        _ => return Err(wrong("ndjson or csv")),
+                    }
+                }
+                "cursor" => read.cursor = Cursor::parse(value, shards)?,
+                "limit" => {
+                    let limit = value.parse().ok().filter(|limit| *limit > 0);
+                    read.limit = limit.ok_or_else(|| wrong("a number from 1"))?;
+                }
+                "settled" => {
+                    read.settled = match value {
+                        "true" => true,
+                        "false" => false,
+                        _ => return Err(wrong("true or false")),
+                    }
+                }
+                _ => {
+                    let detail = format!("{name:?}: `format`, `cursor`, `limit` and `settled` are known here");
+                    return Err(Problem::new(Code::InvalidParameter, detail));
+                }
+            }
+        }
+        Ok(read)
+    }
+}
+
+/// A position in every shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    positions: Vec<Address>,
+}
+
+/// Octets of a position in the text form, which is hexadecimal: version, positions.
+const POSITION_BYTES: usize = 7;
+const CURSOR_VERSION: u8 = 1;
+
+impl Cursor {
+    /// Before the first message.
+    pub fn start(shards: u8) -> Self {
+        Self { positions: vec![Address::default(); usize::from(shards)] }
+    }
+
+    /// Reads a cursor back.
+    ///
+    /// # Errors
+    /// [`Code::InvalidCursor`]: not a cursor of an installation with so many shards.
+    pub fn parse(text: &str, shards: u8) -> Result<Self, Problem> {
+        let invalid = || Problem::new(Code::InvalidCursor, "a cursor is handed out by an earlier call, and taken as it is");
+        let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|digit| digit as u8);
+        let octets: Option<Vec<u8>> =
+            text.as_bytes().chunks(2).map(|pair| if let [a, b] = pair { Some(digit(a)? << 4 | digit(b)?) } else { None }).collect();
+        let octets = octets.ok_or_else(invalid)?;
+        let Some((&CURSOR_VERSION, positions)) = octets.split_first() else { return Err(invalid()) };
+        let (positions, []) = positions.as_chunks::<POSITION_BYTES>() else { return Err(invalid()) };
+        if positions.len() != usize::from(shards) {
+            return Err(invalid());
+        }
+        let packed = |position: &[u8; POSITION_BYTES]| position.iter().fold(0, |packed, byte| packed << 8 | u64::from(*byte));
+        Ok(Self { positions: positions.iter().map(|position| Address::from_packed(packed(position))).collect() })
+    }
+
+    /// Appends the text form.
+    pub fn push(&self, out: &mut Vec<u8>) {
+        let mut octets = vec![CURSOR_VERSION];
+        for position in &self.positions {
+            octets.extend_from_slice(&position.packed().to_be_bytes()[8 - POSITION_BYTES..]);
+        }
+        for octet in octets {
+            out.extend([octet >> 4, octet & 0xF].map(|digit| b"0123456789abcdef"[usize::from(digit)]));
+        }
+    }
+
+    /// Where a shard goes on.
+    pub fn position(&self, shard: ShardId) -> Address {
+        self.positions.get(usize::from(shard.0)).copied().unwrap_or_default()
+    }
+
+    /// A page of that shard was written.
+    pub fn advance(&mut self, shard: ShardId, to: Address) {
+        if let Some(position) = self.positions.get_mut(usize::from(shard.0)) {
+            *position = (*position).max(to);
+        }
+    }
+}
+
+/// A shard's page, cut to what is wanted.
+#[derive(Debug)]
+pub struct Page {
+    /// The messages to write.
+    pub found: Vec<FoundMessage>,
+    /// Where the shard goes on.
+    pub next: Address,
+    /// The shard has nothing more for now.
+    pub is_last: bool,
+}
+
+impl Page {
+    /// Cuts what a shard found from `from` on. `next`: as the shard said it.
+    pub fn cut(mut found: Vec<FoundMessage>, next: Option<Address>, from: Address, query: &Query, left: u64) -> Self {
+        let settled = found.iter().take_while(|found| !query.settled || found.view.state.is_final()).count();
+        let wanted = settled.min(usize::try_from(left).unwrap_or(usize::MAX));
+        let whole = wanted == found.len();
+        found.truncate(wanted);
+        let after = |found: &FoundMessage| Address::from_packed(found.id.address().packed() + 1);
+        let next_wanted = found.last().map_or(from, after);
+        Self { found, next: next.filter(|_| whole).unwrap_or(next_wanted), is_last: !whole || next.is_none() }
+    }
+}
+
+const CSV_HEADER: &str = "id,to,from,class,state,final,parts,attempts,route,carrier,ref,tags,accepted_at,submitted_at,\
+    final_at,reason,error,cursor\r\n";
+
+/// What stands before the first record.
+pub fn write_start(format: Format, out: &mut Vec<u8>) {
+    match format {
+        Format::Ndjson => {}
+        Format::Csv => out.extend_from_slice(CSV_HEADER.as_bytes()),
+    }
+}
+
+/// Appends a page's records and the cursor behind them.
+pub fn write_page(format: Format, found: &[FoundMessage], cursor: &Cursor, catalog: &Catalog, out: &mut Vec<u8>) {
+    match format {
+        Format::Ndjson => {
+            for found in found {
+                write_object(found, catalog, out);
+            }
+            write_cursor(cursor, out);
+        }
+        Format::Csv => {
+            for (at, record) in found.iter().enumerate() {
+                write_row(record, catalog, out);
+                if at + 1 == found.len() {
+                    cursor.push(out);
+                }
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+}
+
+/// `{"cursor":"…"}`
+fn write_cursor(cursor: &Cursor, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"cursor\":\"");
+    cursor.push(out);
+    out.extend_from_slice(b"\"}\n");
+}
+
+fn write_object(found: &FoundMessage, catalog: &Catalog, out: &mut Vec<u8>) {
+    let FoundMessage { id, head, content, view } = found;
+    let content = content::decode(content).unwrap_or_default();
+    let mut object = Object::begin(out);
+    object.id("id", *id).text("to", &format!("+{}", head.to)).text_unless_empty("from", content.from.as_str());
+    object.text("class", head.class.name()).text("state", view.state.name()).truth("final", view.state.is_final());
+    object.number("parts", view.parts).number("attempts", view.attempts);
+    object.text_unless_empty("route", catalog.routes.get(head.route).map_or("", |route| &route.name));
+    object.text_unless_empty("carrier", view.carrier.map_or("", |carrier| carrier_name(catalog, carrier)));
+    object.text_unless_empty("ref", content.reference);
+    if !content.tags.is_empty() {
+        object.list("tags", content.tags.split(','), super::json::push_text);
+    }
+    object.time("accepted_at", head.accepted_at);
+    for (name, at) in [("submitted_at", view.submitted_at), ("final_at", view.final_at)] {
+        if let Some(at) = at {
+            object.time(name, at);
+        }
+    }
+    if let Some(reason) = view.reason {
+        object.text("reason", reason.code());
+    }
+    if let Some(error) = view.error {
+        object.text("error", &error_text(error));
+    }
+    object.end();
+    out.push(b'\n');
+}
+
+/// A row up to its last comma.
+fn write_row(found: &FoundMessage, catalog: &Catalog, out: &mut Vec<u8>) {
+    let FoundMessage { id, head, content, view } = found;
+    let content = content::decode(content).unwrap_or_default();
+    push_id(out, *id);
+    out.push(b',');
+    for text in [&format!("+{}", head.to), content.from.as_str(), head.class.name(), view.state.name()] {
+        push_cell(text, out);
+    }
+    push_cell(if view.state.is_final() { "true" } else { "false" }, out);
+    for number in [u64::from(view.parts), u64::from(view.attempts)] {
+        push_number(out, number);
+        out.push(b',');
+    }
+    push_cell(catalog.routes.get(head.route).map_or("", |route| &route.name), out);
+    push_cell(view.carrier.map_or("", |carrier| carrier_name(catalog, carrier)), out);
+    push_cell(content.reference, out);
+    push_cell(content.tags, out);
+    for at in [Some(head.accepted_at), view.submitted_at, view.final_at] {
+        push_time(at, out);
+    }
+    push_cell(view.reason.map_or("", |reason| reason.code()), out);
+    push_cell(&view.error.map_or_else(String::new, error_text), out);
+}
+
+fn push_time(at: Option<Wall>, out: &mut Vec<u8>) {
+    if let Some(at) = at {
+        rfc3339::push(out, at);
+    }
+    out.push(b',');
+}
+
+/// A value and its comma; quoted where RFC 4180 wants it.
+fn push_cell(text: &str, out: &mut Vec<u8>) {
+    if text.contains([',', '"', '\r', '\n']) {
+        out.push(b'"');
+        out.extend_from_slice(text.replace('"', "\"\"").as_bytes());
+        out.push(b'"');
+    } else {
+        out.extend_from_slice(text.as_bytes());
+    }
+    out.push(b',');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        http::lookup::tests::{catalog, delivered},
+        model::MessageState,
+    };
+
+    fn written(format: Format, found: &[FoundMessage], cursor: &Cursor) -> String {
+        let mut out = Vec::new();
+        write_start(format, &mut out);
+        write_page(format, found, cursor, &catalog(), &mut out);
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    #[test]
+    fn a_page_ends_with_its_cursor() {
+        let mut cursor = Cursor::start(2);
+        cursor.advance(ShardId(1), Address::new(0x1_0203, 0x0405));
+        let text = "0100000000000000000000010203\
+            0405";
+        let found = [delivered(1, 3)];
+        let id = found[0].id;
+        let ndjson = written(Format::Ndjson, &found, &cursor);
+        let lines: Vec<&str> = ndjson.lines().collect();
+        assert!(lines[0].starts_with(&format!("{{\"id\":\"{id}\",\"to\":\"+4915112345678\",\"from\":\"ACME\"")));
+        assert_eq!(lines[1..], [format!("{{\"cursor\":\"{text}\"}}")]);
+        let row = format!(
+            "\"{id}\",+4915112345678,ACME,otp,delivered,true,1,1,,north,\"r,\"\"1\"\"\",\"a,b\",1970-01-01T00:00:01.000Z,\
+             1970-01-01T00:00:02.000Z,1970-01-01T00:00:03.000Z,,,{text}\r\n"
+        );
+        assert_eq!(written(Format::Csv, &found, &cursor), format!("{CSV_HEADER}{row}"));
+        assert_eq!(Cursor::parse(text, 2), Ok(cursor));
+    }
+
+    #[test]
+    fn a_cursor_is_ours_or_refused() {
+        for (text, shards) in [("", 1), ("01", 1), ("0200000000000000", 1), ("0100000000000000", 2), ("01000000000000é", 1), ("0", 1)] {
+            assert_eq!(Cursor::parse(text, shards).map_err(|problem| problem.code), Err(Code::InvalidCursor), "{text}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_known_or_refused() {
+        let read = |query: &str, accept: Option<&'static str>| {
+            Query::read(query, accept.map(HeaderValue::from_static).as_ref(), 1).map_err(|problem| problem.code)
+        };
+        let plain = Query { format: Format::Ndjson, cursor: Cursor::start(1), limit: u64::MAX, settled: false };
+        assert_eq!(read("", None), Ok(plain.clone()));
+        assert_eq!(read("", Some("text/csv, */*")), Ok(Query { format: Format::Csv, ..plain.clone() }));
+        let all = Query { limit: 5, settled: true, ..plain };
+        assert_eq!(read("format=ndjson&limit=5&settled=true", Some("text/csv")), Ok(all));
+        for wrong in ["limit=0", "limit=x", "format=xml", "settled=1", "since=1", "limit"] {
+            assert_eq!(read(wrong, None), Err(Code::InvalidParameter), "{wrong}");
+        }
+        assert_eq!(read("cursor=zz", None), Err(Code::InvalidCursor));
+    }
+
+    #[test]
+    fn a_page_is_cut_where_the_reader_stops() {
+        let query = |settled| Query { format: Format::Ndjson, cursor: Cursor::start(1), limit: 9, settled };
+        let cut = |open: &[u16], next: Option<Address>, settled, left| {
+            let found = (0..4).map(|slot| {
+                let mut found = delivered(0, slot);
+                if open.contains(&slot) {
+                    found.view.state = MessageState::Submitted;
+                }
+                found
+            });
+            let page = Page::cut(found.collect(), next, Address::new(1, 0), &query(settled), left);
+            (page.found.len(), page.next, page.is_last)
+        };
+        let elsewhere = Address::new(9, 9);
+        assert_eq!(cut(&[], Some(elsewhere), false, 9), (4, elsewhere, false));
+        assert_eq!(cut(&[], None, false, 9), (4, Address::new(1, 4), true));
+        assert_eq!(cut(&[1], None, false, 9), (4, Address::new(1, 4), true));
+        assert_eq!(cut(&[1], Some(elsewhere), true, 9), (1, Address::new(1, 1), true));
+        assert_eq!(cut(&[0], None, true, 9), (0, Address::new(1, 0), true));
+        assert_eq!(cut(&[], Some(elsewhere), false, 2), (2, Address::new(1, 2), true));
+    }
+}

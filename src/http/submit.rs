@@ -1,0 +1,213 @@
+//! `POST /v1/messages`: the body to frames, the frames to shards, their results to one answer. Nothing leaves before the
+//! whole body was read and found sound; nothing is answered before every shard that has a frame answered.
+
+use std::rc::Rc;
+
+use hyper::{
+    Response, StatusCode,
+    header::{CONTENT_TYPE, HeaderMap, HeaderValue},
+};
+
+use super::{
+    api::{Answered, Api, Asked, Settings, typed, written},
+    auth::Tenant,
+    body::ResponseBody,
+    door::Answer,
+    ingest::{Ingest, Outcome, Parcel, Report, Tally, Terms},
+    items::Form,
+    line::Rules,
+    problem::{Code, Problem},
+};
+use crate::{
+    model::{KeyPrint, ReplyTo, limits},
+    runtime::executor,
+    shard::{Ask, Claimed, Reply},
+};
+
+/// Messages that are read, and results that are written, between two looks at the other tasks.
+const SLICE: usize = 128;
+
+/// How much of an answer is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ack {
+    Full,
+    Summary,
+}
+
+impl Api {
+    pub(super) async fn submit(
+        self: &Rc<Self>,
+        asked: Asked,
+        tenant: &Tenant,
+        settings: &Settings,
+        tally: &mut Tally,
+    ) -> Answered {
+        let form = form(asked.head.headers.get(CONTENT_TYPE))?;
+        let ack = ack(asked.query())?;
+        let key = request_key(&asked.head.headers)?;
+        let body = asked.body.whole().await?;
+        let request = key.map(|key| self.printer.request(tenant.id, key.as_bytes(), &body));
+        let (parcels, mut report) = self.plan(&body, form, request, tenant, settings).await?;
+        drop(body);
+        if let Some(print) = request.filter(|_| !parcels.is_empty()) {
+            self.claim(print).await?;
+        }
+        report.settle(self.send(parcels).await);
+        *tally = report.tally();
+        if tally.accepted + tally.duplicates == 0 {
+            return Err(report.problem());
+        }
+        let mut answer = match ack {
+            Ack::Full => results(&report).await,
+            Ack::Summary => written("application/json", |out| report.write_summary(out)),
+        };
+        *answer.status_mut() = StatusCode::ACCEPTED;
+        Ok(answer)
+    }
+
+    async fn plan(
+        &self,
+        body: &[u8],
+        form: Form,
+        request: Option<KeyPrint>,
+        tenant: &Tenant,
+        settings: &Settings,
+    ) -> Result<(Vec<Parcel>, Report), Problem> {
+        let (now, catalog) = (executor::now(), self.catalog());
+        let room = tenant.meter.room(now);
+        let rules = Rules { now: now.wall, tenant, defaults: &settings.defaults, numbering: &settings.numbering };
+        let (shards, printer, limits) = (self.shards, self.printer, settings.limits);
+        let terms = Terms { rules, catalog: &catalog, shards, printer, limits, room };
+        let mut ingest = Ingest::new(body, form, &terms, request)?;
+        while ingest.advance(&terms, SLICE)? {
+            executor::yield_if_needed().await;
+        }
+        tenant.meter.charge(ingest.sent(), now);
+        Ok(ingest.finish(room))
+    }
+
+    /// Records the request's key, so that it cannot be used for another body.
+    async fn claim(self: &Rc<Self>, print: KeyPrint) -> Result<(), Problem> {
+        let home = self.shards.shard_of(print.key as u64);
+        match self.door.ask(home, |reply: ReplyTo| Ask::Claim { reply, print }).await? {
+            Reply::Claimed(Claimed::Ours) => Ok(()),
+            Reply::Claimed(Claimed::Reused) => {
+                Err(Problem::new(Code::KeyReused, "this Idempotency-Key came with another body before"))
+            }
+            Reply::Claimed(Claimed::Full) => Err(Problem::new(Code::KeyWindowFull, Code::KeyWindowFull.title())),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn send(self: &Rc<Self>, parcels: Vec<Parcel>) -> Vec<Outcome> {
+        let mut answers: Vec<Result<Answer, Code>> = Vec::with_capacity(parcels.len());
+        for Parcel { shard, mut frame } in parcels {
+            let posted = self.door.post(shard, |reply| {
+                frame.reply = reply;
+                Ask::Submit(frame)
+            });
+            answers.push(posted.await.map_err(|_| Code::Overloaded));
+        }
+        let mut outcomes = Vec::with_capacity(answers.len());
+        for answer in answers {
+            outcomes.push(match answer {
+                Ok(answer) => match answer.await {
+                    Reply::Submitted(results) => Ok(results),
+                    other => Err(unexpected(&other).code),
+                },
+                Err(code) => Err(code),
+            });
+        }
+        outcomes
+    }
+}
+
+/// What a shard should not have answered, as a problem of ours.
+pub(super) fn unexpected(reply: &Reply) -> Problem {
+    match reply {
+        Reply::Unreadable => Problem::new(Code::Unreadable, "the store is damaged there; the operator was told"),
+        Reply::Submitted(_) | Reply::Claimed(_) | Reply::Found(_) | Reply::Cancelled(_) | Reply::Records { .. } => {
+            Problem::new(Code::Internal, "a shard answered another question")
+        }
+    }
+}
+
+async fn results(report: &Report) -> Response<ResponseBody> {
+    let mut out = Vec::with_capacity(report.len() * 50 + 16);
+    let mut from = 0;
+    while !report.write_results(from, SLICE, &mut out) {
+        from += SLICE;
+        executor::yield_if_needed().await;
+    }
+    typed("application/json", out.into())
+}
+
+fn form(media: Option<&HeaderValue>) -> Result<Form, Problem> {
+    let wanted = || {
+        let detail = "Content-Type: application/json (an object or an array) or application/x-ndjson (an object a line)";
+        Problem::new(Code::UnsupportedMediaType, detail)
+    };
+    let text = media.and_then(|media| media.to_str().ok()).ok_or_else(wanted)?;
+    let (media, parameters) = text.split_once(';').unwrap_or((text, ""));
+    let charset = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("charset="));
+    if charset.is_some_and(|charset| !charset.trim_matches('"').eq_ignore_ascii_case("utf-8")) {
+        return Err(wanted());
+    }
+    match media.trim().to_ascii_lowercase().as_str() {
+        "application/json" => Ok(Form::Json),
+        "application/x-ndjson" | "application/ndjson" => Ok(Form::Lines),
+        _ => Err(wanted()),
+    }
+}
+
+fn ack(query: &str) -> Result<Ack, Problem> {
+    let mut ack = Ack::Full;
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        ack = match pair {
+            "ack=full" => Ack::Full,
+            "ack=summary" => Ack::Summary,
+            _ => {
+                let detail = format!("{pair:?}: `ack=full` and `ack=summary` are known here");
+                return Err(Problem::new(Code::InvalidParameter, detail));
+            }
+        }
+    }
+    Ok(ack)
+}
+
+fn request_key(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Problem> {
+    let mut keys = headers.get_all("idempotency-key").iter();
+    let Some(key) = keys.next() else { return Ok(None) };
+    if keys.next().is_some() || key.is_empty() || key.len() > limits::KEY_BYTES_MAX {
+        let detail = format!("Idempotency-Key: once, with 1 to {} octets", limits::KEY_BYTES_MAX);
+        return Err(Problem::new(Code::InvalidKey, detail));
+    }
+    Ok(Some(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_types() {
+        let form = |text: &'static str| form(Some(&HeaderValue::from_static(text))).map_err(|problem| problem.code);
+        for json in ["application/json", "Application/JSON; charset=UTF-8", "application/json;charset=\"utf-8\""] {
+            assert_eq!(form(json), Ok(Form::Json), "{json}");
+        }
+        assert_eq!(form("application/x-ndjson"), Ok(Form::Lines));
+        for other in ["", "text/plain", "application/jsonp", "application/json; charset=latin1", "application/xml"] {
+            assert_eq!(form(other), Err(Code::UnsupportedMediaType), "{other}");
+        }
+        assert!(super::form(None).is_err());
+    }
+
+    #[test]
+    fn parameters() {
+        let ack = |query| ack(query).map_err(|problem| problem.code);
+        assert_eq!([ack(""), ack("ack=full"), ack("ack=summary")], [Ok(Ack::Full), Ok(Ack::Full), Ok(Ack::Summary)]);
+        for other in ["ack=", "ack", "ack=none", "wait=1", "ack=summary&x=1"] {
+            assert_eq!(ack(other), Err(Code::InvalidParameter), "{other}");
+        }
+    }
+}

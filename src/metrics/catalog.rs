@@ -1,0 +1,246 @@
+//! Every metric: its name, unit and labels, what is healthy and when to wake someone. The order is that of the output.
+//!
+//! Rules kept by the tests: names begin with `stentor_` (those of the process as every exporter calls them), counters end
+//! in `_total`, times are seconds and sizes bytes, and each help text says what to do about the value.
+
+/// How a metric is told.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Grows from the start of the process.
+    Counter,
+    /// As it stands.
+    Gauge,
+    /// How often which values came.
+    Histogram {
+        /// Bounds of the buckets, ascending, in the recorded unit.
+        bounds: &'static [u64],
+        /// Recorded units per unit told: 1,000,000 where µs are told as seconds.
+        scale: f64,
+    },
+}
+
+/// A metric as it is announced.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Family {
+    /// Its full name, with unit and `_total`.
+    pub name: &'static str,
+    /// How it is told.
+    pub kind: Kind,
+    /// Names of its labels, in the order in which their values are given.
+    pub labels: &'static [&'static str],
+    /// What it is, what is healthy, when to wake someone. One line.
+    pub help: &'static str,
+}
+
+/// Microseconds, told as seconds.
+const SECONDS: Kind = Kind::Histogram {
+    bounds: &[
+        100, 200, 500, 1_000, 2_000, 3_000, 5_000, 7_000, 10_000, 15_000, 20_000, 30_000, 50_000, 70_000, 100_000, 150_000,
+        200_000, 300_000, 500_000, 700_000, 1_000_000, 1_500_000, 2_000_000, 3_000_000, 5_000_000, 10_000_000, 20_000_000,
+        30_000_000, 60_000_000, 300_000_000, 1_800_000_000,
+    ],
+    scale: 1_000_000.0,
+};
+
+/// Numbers of messages.
+const MESSAGES: Kind = Kind::Histogram {
+    bounds: &[1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000],
+    scale: 1.0,
+};
+
+macro_rules! metrics {
+    ($($metric:ident = $name:literal, $kind:expr, [$($label:literal),*], $help:literal;)*) => {
+        /// A metric of the catalog.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Metric {
+            $(#[doc = $help] $metric,)*
+        }
+
+        impl Metric {
+            /// Every metric, in the order of the output.
+            pub const ALL: &'static [Self] = &[$(Self::$metric),*];
+
+            /// How it is announced.
+            pub const fn family(self) -> Family {
+                match self {
+                    $(Self::$metric => Family { name: $name, kind: $kind, labels: &[$($label),*], help: $help },)*
+                }
+            }
+        }
+    };
+}
+
+use Kind::{Counter, Gauge};
+
+metrics! {
+    Ready = "stentor_ready", Gauge, [],
+        "1 if messages can be taken. Healthy: 1. Wake someone after a minute of 0; /readyz says why";
+    Build = "stentor_build_info", Gauge, ["version"],
+        "Always 1; the version that runs. More than one version for longer than a rollout takes: finish the rollout";
+
+    CatalogVersion = "stentor_catalog_version", Gauge, [],
+        "Version of the routes and names that are acted on. Healthy: grows by one with each change";
+
+    Accepted = "stentor_messages_accepted_total", Counter, ["class"],
+        "Messages made durable and acknowledged. Healthy: as you expect; wake someone when it stops while clients send";
+    Duplicates = "stentor_messages_duplicate_total", Counter, [],
+        "Messages that repeated a key and were answered with the first id. Healthy: few; many are a client's retry loop";
+    Refused = "stentor_messages_refused_total", Counter, ["code"],
+        "Messages that a shard did not take, by code. Healthy: key_reused at most; wake someone for queue_full, disk_full";
+    Submitted = "stentor_messages_submitted_total", Counter, [],
+        "Messages that a carrier took whole. Healthy: follows the accepted ones; wake someone when it stops and queues grow";
+    Final = "stentor_messages_final_total", Counter, ["state"],
+        "Messages that reached a final state. Healthy: mostly delivered; wake someone when the share of dead or rejected jumps";
+    Attempts = "stentor_attempts_total", Counter, [],
+        "Attempts recorded before their bytes left. Healthy: little above the submitted messages";
+    Retried = "stentor_attempts_refused_total", Counter, [],
+        "Attempts that a carrier refused and that are tried again. Healthy: near 0; a steady rate means trouble at a carrier";
+    InDoubt = "stentor_in_doubt_total", Counter, [],
+        "Attempts written and never answered. Healthy: 0 but after a crash or a lost link; each is in /v1/in-doubt";
+
+    QueueDepth = "stentor_queue_depth_messages", Gauge, ["class", "shard"],
+        "Messages ready for a carrier. Healthy: near 0 for emergency and otp; wake someone when these stay above 0 for minutes";
+    QueueOldest = "stentor_queue_oldest_age_seconds", Gauge, [],
+        "Age of the oldest ready message at the head of a lane. Healthy: seconds; wake someone when it nears your expires_in";
+    Scheduled = "stentor_scheduled_messages", Gauge, ["shard"],
+        "Messages that wait for their send_at, a backoff or the end of a doubt. Healthy: what you scheduled; watch for growth";
+    Open = "stentor_attempts_open", Gauge, ["shard"],
+        "Attempts without an outcome. Healthy: at most windows and prepared places of all links";
+    Doubts = "stentor_in_doubt_messages", Gauge, ["shard"],
+        "Messages of which nobody knows whether the carrier has them. Healthy: 0; wake someone if it stays, for hold waits for you";
+    Keys = "stentor_idempotency_keys", Gauge, ["shard"],
+        "Keys remembered. Healthy: well under limits.keys; at its limit keyed messages are refused with key_window_full";
+
+    Receipts = "stentor_receipts_total", Counter, [],
+        "Receipts matched with their message. Healthy: follows the submitted parts; wake someone when it stops while parts leave";
+    ReceiptsLate = "stentor_receipts_late_total", Counter, [],
+        "Receipts that came after a final state. Healthy: few; many mean that the carrier sends receipts twice";
+    ReceiptsParked = "stentor_receipts_parked_total", Counter, [],
+        "Receipts whose id nobody knew, kept for 72 h. Healthy: few; many mean that the carrier's dialect is not understood";
+    ReceiptsWaiting = "stentor_receipts_waiting", Gauge, ["shard"],
+        "Parts in memory whose receipt is missing. Healthy: rate times the carrier's delay; ever growing: no receipts come";
+    Orphans = "stentor_receipts_parked", Gauge, ["shard"],
+        "Parked receipts. Healthy: few and falling";
+
+    CommitSeconds = "stentor_commit_seconds", SECONDS, [],
+        "From handing a batch to the disk until it is durable. Healthy: p99 under 20 ms; wake someone above 1 s: the disk fails or starves";
+    CommitMessages = "stentor_commit_batch_messages", MESSAGES, [],
+        "Messages admitted by one batch. Healthy: grows with the load, for what comes during a commit goes with the next";
+    AcceptToSubmit = "stentor_accept_to_submit_seconds", SECONDS, [],
+        "From acceptance (or send_at) until the message was written to its carrier. Healthy: tens of ms where no queue stands";
+
+    LinkState = "stentor_link_state", Gauge, ["carrier", "state"],
+        "Links of the carrier in each state. Healthy: all up; wake someone for down or breaker_open";
+    LinkBinds = "stentor_link_binds", Gauge, ["carrier"],
+        "Connections that are bound. Healthy: as many as wanted";
+    LinkBindsWanted = "stentor_link_binds_wanted", Gauge, ["carrier"],
+        "Connections that are kept. Wake someone when none of them is bound for minutes";
+    LinkWindow = "stentor_link_window_parts", Gauge, ["carrier"],
+        "Submits that may be without an answer. Healthy: binds times the window of the contract";
+    LinkWindowUsed = "stentor_link_window_used_parts", Gauge, ["carrier"],
+        "Submits without an answer. Healthy: under the window; full at a rate below the permitted one: the carrier is slow";
+    LinkRate = "stentor_link_rate_parts", Gauge, ["carrier"],
+        "Parts sent within the last second. Healthy: at most the allowed rate, near it while messages wait";
+    LinkRateAllowed = "stentor_link_rate_allowed_parts", Gauge, ["carrier"],
+        "Parts that may be sent in a second at present. Healthy: the configured rate; less means that the carrier throttled";
+    LinkPrepared = "stentor_link_prepared_messages", Gauge, ["carrier"],
+        "Messages handed over and not wholly written. Healthy: at most a quarter of a second's rate";
+    LinkSent = "stentor_link_sent_parts_total", Counter, ["carrier"],
+        "Parts handed to a session. Healthy: follows the messages submitted; wake someone when it stops and queues grow";
+    LinkAccepted = "stentor_link_accepted_parts_total", Counter, ["carrier"],
+        "Parts that the carrier took. Healthy: nearly all that were sent";
+    LinkRefused = "stentor_link_refused_parts_total", Counter, ["carrier", "status"],
+        "Parts not taken, by command status, throttling included. Healthy: few; wake someone for RINVPASWD, RINVSYSID, RINVCMDLEN";
+    LinkThrottled = "stentor_link_throttled_parts_total", Counter, ["carrier"],
+        "Parts thrown back for being too fast. Healthy: 0; a steady rate: the configured rate is above the contract's";
+    LinkUnanswered = "stentor_link_unanswered_parts_total", Counter, ["carrier"],
+        "Parts of which nobody knows. Healthy: 0 but after lost sessions";
+    LinkUnencodable = "stentor_link_unencodable_messages_total", Counter, ["carrier"],
+        "Messages that could not be coded for the carrier. Healthy: 0; check encoding and default_alphabet";
+    LinkLate = "stentor_link_late_responses_total", Counter, ["carrier"],
+        "Answers to submits that had been given up. Healthy: 0; many: response_timeout is too short for this carrier";
+    LinkUnknown = "stentor_link_unknown_responses_total", Counter, ["carrier"],
+        "Answers to nothing. Healthy: 0; tell the carrier";
+    LinkMalformed = "stentor_link_malformed_pdus_total", Counter, ["carrier"],
+        "PDUs that could not be read. Healthy: 0; tell the carrier";
+    LinkSessions = "stentor_link_sessions_total", Counter, ["carrier"],
+        "Sessions that came to be. Healthy: one per bind and start";
+    LinkLost = "stentor_link_sessions_lost_total", Counter, ["carrier"],
+        "Sessions that ended otherwise than by our own unbinding. Healthy: a few a day; wake someone when it grows every minute";
+    LinkReceipts = "stentor_link_receipts_total", Counter, ["carrier"],
+        "Receipts that came in. Healthy: follows the parts accepted";
+    LinkReceiptsAskedAll = "stentor_link_receipts_asked_all_total", Counter, ["carrier"],
+        "Receipts for which every shard was asked. Healthy: a small share; more: receipts come very late, or with other ids";
+    LinkMobile = "stentor_link_mobile_originated_total", Counter, ["carrier"],
+        "Messages from handsets. They are kept as parked receipts in this version";
+
+    HttpRequests = "stentor_http_requests_total", Counter, ["status"],
+        "Requests by class of status. Healthy: 2xx; wake someone for a share of 5xx that is not 503 queue_full or draining";
+    HttpMessages = "stentor_http_messages_total", Counter, ["end"],
+        "Messages that requests brought, by what became of them. Healthy: mostly accepted; rejected ones are the clients' mistakes";
+    HttpRequestSeconds = "stentor_http_request_seconds", SECONDS, [],
+        "From a request's headers until its answer's. Healthy: p99 of submits a few commits long";
+    HttpConnections = "stentor_http_connections", Gauge, [],
+        "Open connections. Healthy: under http.connections_max";
+    HttpAccepted = "stentor_http_connections_accepted_total", Counter, [],
+        "Connections accepted. Healthy: few per request; as many as requests: clients do not reuse connections";
+    HttpTurnedAway = "stentor_http_connections_turned_away_total", Counter, [],
+        "Connections closed because too many were open. Healthy: 0; wake someone when it grows: clients get 503";
+    HttpBackoffs = "stentor_http_accept_backoffs_total", Counter, [],
+        "Times that accepting failed for want of descriptors or memory. Healthy: 0; raise LimitNOFILE";
+    HttpHandshakes = "stentor_http_handshakes_failed_total", Counter, [],
+        "TLS handshakes that failed. Healthy: scanners; many at once: the certificate has expired";
+    HttpBroken = "stentor_http_connections_broken_total", Counter, [],
+        "Connections ended by what came in, or lost in the middle of a request. Healthy: few";
+    HttpOverdue = "stentor_http_deadlines_total", Counter, ["deadline"],
+        "Deadlines of connections that passed. Healthy: mostly idle; header and body are slow or hostile clients";
+
+    Panics = "stentor_panics_survived_total", Counter, [],
+        "Panics of tasks of single connections. Healthy: 0; each is a bug, its backtrace is in the log";
+    Uptime = "stentor_uptime_seconds", Gauge, [],
+        "Since the process started. Healthy: grows; wake someone when it starts again by itself";
+    ProcessCpu = "process_cpu_seconds_total", Counter, [],
+        "CPU time used, whole seconds. Healthy: its rate stays under the number of cores";
+    ProcessResident = "process_resident_memory_bytes", Gauge, [],
+        "Memory in RAM. Healthy: flat, near limits.memory; wake someone when it grows for hours";
+    ProcessFds = "process_open_fds", Gauge, [],
+        "Open descriptors. Healthy: flat, well under process_max_fds";
+    ProcessFdsMax = "process_max_fds", Gauge, [],
+        "Descriptors that the process may open. Healthy: twice http.connections_max and more";
+    ProcessThreads = "process_threads", Gauge, [],
+        "Threads. Healthy: does not change after the start";
+    ProcessStart = "process_start_time_seconds", Gauge, [],
+        "When the process started, since the Unix epoch. Healthy: does not change";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_rules() {
+        let mut names: Vec<&str> = Metric::ALL.iter().map(|metric| metric.family().name).collect();
+        for metric in Metric::ALL {
+            let Family { name, kind, labels, help } = metric.family();
+            let ours = name.starts_with("stentor_") || name.starts_with("process_");
+            assert!(ours && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+            assert_eq!(name.ends_with("_total"), kind == Kind::Counter, "{name}");
+            assert!(["_count", "_sum", "_bucket"].iter().all(|end| !name.ends_with(end)), "{name}");
+            assert!(!labels.contains(&"le") && !labels.contains(&"quantile"), "{name}");
+            assert!(!help.contains(['\n', '\\', '"']) && help.len() > 20, "{name}");
+            if let Kind::Histogram { bounds, scale } = kind {
+                assert!(bounds.is_sorted_by(|a, b| a < b) && scale >= 1.0, "{name}");
+            }
+        }
+        names.sort_unstable();
+        let before = names.len();
+        names.dedup();
+        assert_eq!(names.len(), before, "two metrics of one name");
+    }
+
+    #[test]
+    fn the_order_is_that_of_the_catalog() {
+        assert!(Metric::ALL.is_sorted());
+        assert_eq!(Metric::ALL.first(), Some(&Metric::Ready));
+    }
+}

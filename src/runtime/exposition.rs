@@ -1,0 +1,314 @@
+//! `GET /metrics`: what cores wrote down, under the names of the catalog, in Prometheus's text format 0.0.4.
+//!
+//! Knows what a shard, a link and the door tell of themselves and which metric each is. Measures nothing itself but the
+//! process, of which the kernel knows all. The format is written by `prometheus-client`; its own dialect, OpenMetrics,
+//! announces a counter without the `_total` that its samples bear, which Prometheus's older parsers and `promtool` take
+//! for two metrics; so a counter is announced here under its whole name.
+
+use std::{cell::RefCell, fmt, fs, rc::Rc, time::SystemTime, time::UNIX_EPOCH};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text::encode_registry},
+    metrics::MetricType,
+    registry::Registry,
+};
+
+use crate::{
+    http::{self, StatusBoard, sweeper},
+    link::{self, LinkState, leg::LegState},
+    metrics::{Distribution, Family, Kind, Metric, Metrics, Snapshot, Value},
+    model::{Class, ShardId},
+    shard::{self, Catalog},
+    smpp::status::CommandStatus,
+};
+
+use super::feed::CoreSnapshot;
+
+/// Media type of [`render`]'s text.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The text of all metrics: what each core last wrote down, and the process as it is now.
+pub fn render(cores: &[CoreSnapshot], board: &StatusBoard, catalog: &Catalog) -> String {
+    let mut snapshot = Snapshot::default();
+    let ready = if board.unready().is_empty() { 1.0 } else { 0.0 };
+    snapshot.gauge(Metric::Ready, &[], ready);
+    snapshot.gauge(Metric::Build, &[env!("CARGO_PKG_VERSION")], 1.0);
+    snapshot.gauge(Metric::CatalogVersion, &[], catalog.version as f64);
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    for core in cores {
+        for (id, status) in &core.shards {
+            shard(&mut snapshot, *id, status, now_ms);
+        }
+        for (_, name, status, counters) in &core.links {
+            link(&mut snapshot, name, status, counters);
+        }
+        snapshot.count(Metric::Panics, &[], core.panics);
+        snapshot.merge(&core.metrics);
+    }
+    process(&mut snapshot, now_ms);
+    text(snapshot)
+}
+
+/// Tells a core's metrics of each answered request.
+pub fn observer(metrics: &Rc<RefCell<Metrics>>) -> Rc<dyn Fn(&http::Seen)> {
+    let metrics = Rc::clone(metrics);
+    Rc::new(move |seen| {
+        let mut metrics = metrics.borrow_mut();
+        metrics.request(seen.status, seen.took_us);
+        metrics.messages([seen.tally.accepted, seen.tally.duplicates, seen.tally.rejected]);
+    })
+}
+
+fn shard(snapshot: &mut Snapshot, id: ShardId, status: &shard::Status, now_ms: u64) {
+    let shard::Status { counters, measures, .. } = status;
+    let number = id.0.to_string();
+    for class in Class::ALL {
+        snapshot.count(Metric::Accepted, &[class.name()], counters.accepted[class.index()]);
+        snapshot.gauge(Metric::QueueDepth, &[class.name(), &number], status.waiting[class.index()] as f64);
+    }
+    for (refusal, count) in shard::Counters::REFUSALS.into_iter().zip(counters.refused) {
+        snapshot.count(Metric::Refused, &[refusal.code()], count);
+    }
+    for (kind, count) in shard::Counters::FINALS.into_iter().zip(counters.finals) {
+        snapshot.count(Metric::Final, &[kind.name()], count);
+    }
+    let counts = [
+        (Metric::Duplicates, counters.duplicates),
+        (Metric::Submitted, counters.submitted),
+        (Metric::Attempts, counters.attempts),
+        (Metric::Retried, counters.retried),
+        (Metric::InDoubt, counters.in_doubt),
+        (Metric::Receipts, counters.receipts),
+        (Metric::ReceiptsLate, counters.receipts_late),
+        (Metric::ReceiptsParked, counters.receipts_parked),
+    ];
+    counts.into_iter().for_each(|(metric, count)| snapshot.count(metric, &[], count));
+    let gauges = [
+        (Metric::Scheduled, status.scheduled),
+        (Metric::Open, status.open),
+        (Metric::Doubts, status.doubts),
+        (Metric::Keys, status.keys),
+        (Metric::ReceiptsWaiting, status.receipts_waiting),
+        (Metric::Orphans, status.orphans),
+    ];
+    gauges.into_iter().for_each(|(metric, value)| snapshot.gauge(metric, &[&number], value as f64));
+    let oldest_ms = status.oldest.map_or(0, |at| now_ms.saturating_sub(at.0));
+    snapshot.gauge_max(Metric::QueueOldest, &[], oldest_ms as f64 / 1_000.0);
+    snapshot.distribution(Metric::CommitSeconds, &[], &measures.commit_us);
+    snapshot.distribution(Metric::CommitMessages, &[], &measures.commit_messages);
+    snapshot.distribution(Metric::AcceptToSubmit, &[], &measures.accept_to_submit_us);
+}
+
+/// States of a link, as labels.
+const LINK_STATES: [&str; 6] = ["up", "down", "throttled", "paused", "breaker_open", "draining"];
+
+const fn link_state(state: LinkState) -> &'static str {
+    match state {
+        LinkState::Up => "up",
+        LinkState::Down => "down",
+        LinkState::Throttled { .. } => "throttled",
+        LinkState::Paused => "paused",
+        LinkState::BreakerOpen => "breaker_open",
+        LinkState::Draining => "draining",
+    }
+}
+
+fn link(snapshot: &mut Snapshot, name: &str, status: &link::Status, counters: &link::Counters) {
+    for state in LINK_STATES {
+        let here = if state == link_state(status.state) { 1.0 } else { 0.0 };
+        snapshot.gauge(Metric::LinkState, &[name, state], here);
+    }
+    let bound = status.binds.iter().filter(|bind| bind.state == LegState::Bound).count();
+    let gauges = [
+        (Metric::LinkBinds, bound as f64),
+        (Metric::LinkBindsWanted, status.binds.len() as f64),
+        (Metric::LinkWindow, status.window.into()),
+        (Metric::LinkWindowUsed, status.outstanding.into()),
+        (Metric::LinkRate, status.rate_now.into()),
+        (Metric::LinkPrepared, status.prepared.into()),
+    ];
+    gauges.into_iter().for_each(|(metric, value)| snapshot.gauge(metric, &[name], value));
+    if let Some(allowed) = status.rate_allowed {
+        snapshot.gauge(Metric::LinkRateAllowed, &[name], allowed.into());
+    }
+    let counts = [
+        (Metric::LinkSent, counters.sent),
+        (Metric::LinkAccepted, counters.accepted),
+        (Metric::LinkThrottled, counters.throttled),
+        (Metric::LinkUnanswered, counters.unanswered),
+        (Metric::LinkUnencodable, counters.unencodable),
+        (Metric::LinkLate, counters.late_responses),
+        (Metric::LinkUnknown, counters.unknown_responses),
+        (Metric::LinkMalformed, counters.malformed),
+        (Metric::LinkSessions, counters.binds),
+        (Metric::LinkLost, counters.sessions_lost),
+        (Metric::LinkReceipts, counters.receipts),
+        (Metric::LinkReceiptsAskedAll, counters.receipts_asked_all),
+        (Metric::LinkMobile, counters.from_handsets),
+    ];
+    counts.into_iter().for_each(|(metric, count)| snapshot.count(metric, &[name], count));
+    for (status, count) in &counters.statuses {
+        snapshot.count(Metric::LinkRefused, &[name, &status_name(*status)], *count);
+    }
+}
+
+/// The name without its prefix, or the number; `u32::MAX` gathers what was counted together.
+fn status_name(status: u32) -> String {
+    match CommandStatus(status).name() {
+        Some(name) => name.trim_start_matches("ESME_").to_owned(),
+        None if status == u32::MAX => "other".to_owned(),
+        None => format!("0x{status:08X}"),
+    }
+}
+
+/// Deadlines of connections, as labels.
+const fn deadline(overdue: sweeper::Overdue) -> &'static str {
+    match overdue {
+        sweeper::Overdue::Header => "header",
+        sweeper::Overdue::Body => "body",
+        sweeper::Overdue::Idle => "idle",
+        sweeper::Overdue::Write => "write",
+        sweeper::Overdue::Linger => "linger",
+        sweeper::Overdue::Drain => "drain",
+    }
+}
+
+/// Enters what the connections of a core's door have to tell: how many are open, and what was counted.
+pub fn door(snapshot: &mut Snapshot, open: usize, counters: &sweeper::Counters) {
+    snapshot.gauge(Metric::HttpConnections, &[], open as f64);
+    let counts = [
+        (Metric::HttpAccepted, counters.accepted),
+        (Metric::HttpTurnedAway, counters.turned_away),
+        (Metric::HttpBackoffs, counters.accept_backoffs),
+        (Metric::HttpHandshakes, counters.handshakes_failed),
+        (Metric::HttpBroken, counters.broken),
+    ];
+    counts.into_iter().for_each(|(metric, count)| snapshot.count(metric, &[], count));
+    for (overdue, count) in sweeper::Overdue::ALL.into_iter().zip(counters.overdue) {
+        snapshot.count(Metric::HttpOverdue, &[deadline(overdue)], count);
+    }
+}
+
+/// Ticks a second of the times in `/proc` (`USER_HZ`: 100 on every architecture that Linux runs glommio on).
+const TICKS_PER_S: u64 = 100;
+
+/// What the kernel tells of this process; what it does not tell is left out.
+fn process(snapshot: &mut Snapshot, now_ms: u64) {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let status = read("/proc/self/status");
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).and_then(first_number);
+    if let Some(kib) = field("VmRSS:") {
+        snapshot.gauge(Metric::ProcessResident, &[], (kib * 1_024) as f64);
+    }
+    if let Some(threads) = field("Threads:") {
+        snapshot.gauge(Metric::ProcessThreads, &[], threads as f64);
+    }
+    if let Ok(open) = fs::read_dir("/proc/self/fd") {
+        // One of them is the directory being read.
+        snapshot.gauge(Metric::ProcessFds, &[], open.count().saturating_sub(1) as f64);
+    }
+    let limits = read("/proc/self/limits");
+    if let Some(most) = limits.lines().find_map(|line| line.strip_prefix("Max open files")).and_then(first_number) {
+        snapshot.gauge(Metric::ProcessFdsMax, &[], most as f64);
+    }
+    let (stat, boot) = (read("/proc/self/stat"), read("/proc/stat"));
+    let Some(times) = Times::parse(&stat) else { return };
+    snapshot.count(Metric::ProcessCpu, &[], times.cpu_ticks / TICKS_PER_S);
+    if let Some(boot_s) = boot.lines().find_map(|line| line.strip_prefix("btime ")).and_then(first_number) {
+        let start_s = boot_s as f64 + times.start_ticks as f64 / TICKS_PER_S as f64;
+        snapshot.gauge(Metric::ProcessStart, &[], start_s);
+        snapshot.gauge(Metric::Uptime, &[], (now_ms as f64 / 1_000.0 - start_s).max(0.0));
+    }
+}
+
+fn first_number(text: &str) -> Option<u64> {
+    text.split_whitespace().next()?.parse().ok()
+}
+
+/// Times out of `/proc/self/stat` (proc(5)): fields 14 and 15, CPU time in user and kernel mode; 22, start after boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Times {
+    cpu_ticks: u64,
+    start_ticks: u64,
+}
+
+impl Times {
+    /// The second field is the command's name in parentheses and may hold anything.
+    fn parse(stat: &str) -> Option<Self> {
+        let (_, rest) = stat.rsplit_once(')')?;
+        let field = |number: usize| rest.split_whitespace().nth(number - 3)?.parse::<u64>().ok();
+        Some(Self { cpu_ticks: field(14)? + field(15)?, start_ticks: field(22)? })
+    }
+}
+
+fn text(snapshot: Snapshot) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Exposition(snapshot)));
+    let mut out = String::new();
+    // A String takes whatever is written to it.
+    let written = encode_registry(&mut out, &registry);
+    debug_assert!(written.is_ok());
+    out
+}
+
+#[derive(Debug)]
+struct Exposition(Snapshot);
+
+impl Collector for Exposition {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut series = self.0.iter().peekable();
+        while let Some((metric, ..)) = series.peek().copied() {
+            let Family { name, kind, labels: names, help } = metric.family();
+            let mut family = encoder.encode_descriptor(name, help, None, metric_type(kind))?;
+            while let Some((_, labels, value)) = series.next_if(|(next, ..)| *next == metric) {
+                let pairs: Vec<(&str, &str)> = names.iter().copied().zip(labels.iter().map(String::as_str)).collect();
+                if pairs.is_empty() {
+                    encode(&mut family, kind, value)?;
+                } else {
+                    encode(&mut family.encode_family(&pairs)?, kind, value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+const fn metric_type(kind: Kind) -> MetricType {
+    match kind {
+        Kind::Counter => MetricType::Counter,
+        Kind::Gauge => MetricType::Gauge,
+        Kind::Histogram { .. } => MetricType::Histogram,
+    }
+}
+
+/// A counter is written as a gauge is, for its name has its `_total` already.
+fn encode(series: &mut MetricEncoder<'_>, kind: Kind, value: &Value) -> Result<(), fmt::Error> {
+    match (value, kind) {
+        (Value::Counter(count), _) => series.encode_gauge(count),
+        (Value::Gauge(value), _) => series.encode_gauge(value),
+        (Value::Histogram(values), Kind::Histogram { bounds, scale }) => encode_histogram(series, values, bounds, scale),
+        (Value::Histogram(_), Kind::Counter | Kind::Gauge) => Err(fmt::Error),
+    }
+}
+
+fn encode_histogram(
+    series: &mut MetricEncoder<'_>,
+    values: &Distribution,
+    bounds: &[u64],
+    scale: f64,
+) -> Result<(), fmt::Error> {
+    let not_above = values.not_above(bounds);
+    let mut below = 0;
+    let mut buckets: Vec<(f64, u64)> = Vec::with_capacity(bounds.len() + 1);
+    for (bound, count) in bounds.iter().zip(not_above) {
+        buckets.push((*bound as f64 / scale, count - below));
+        below = count;
+    }
+    buckets.push((f64::INFINITY, values.count() - below));
+    series.encode_histogram::<NoLabelSet>(values.sum() as f64 / scale, values.count(), &buckets, None)
+}
+
+#[cfg(test)]
+#[path = "exposition_tests.rs"]
+mod tests;

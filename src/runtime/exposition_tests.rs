@@ -1,0 +1,141 @@
+//! The text as a scraper reads it.
+
+use std::{io::Write, process};
+
+use super::*;
+use crate::model::{CarrierId, LinkId, Wall};
+
+fn shard_status() -> shard::Status {
+    let mut status = shard::Status { waiting: [0, 7, 0, 90], scheduled: 3, oldest: Some(Wall(1)), ..Default::default() };
+    status.counters.accepted = [0, 11, 12, 13];
+    status.counters.refused[0] = 4;
+    status.counters.finals = [31, 32, 33, 34, 35, 36];
+    status.counters.in_doubt = 2;
+    for us in [900, 1_000, 250_000] {
+        status.measures.accept_to_submit_us.record(us);
+    }
+    status
+}
+
+fn link_status() -> (link::Status, link::Counters) {
+    let status = link::Status {
+        state: LinkState::BreakerOpen,
+        binds: Vec::new(),
+        window: 10,
+        outstanding: 4,
+        prepared: 5,
+        granted: (0, 0, 0),
+        waiting: 0,
+        rate_now: 99,
+        rate_allowed: Some(100),
+        breaker: crate::link::breaker::BreakerState::Closed,
+    };
+    let mut counters = link::Counters { sent: 70, ..link::Counters::default() };
+    [0x58, 0x58, 0x0400, u32::MAX].into_iter().for_each(|status| counters.count_status(status));
+    (status, counters)
+}
+
+fn cores() -> Vec<CoreSnapshot> {
+    let (status, counters) = link_status();
+    let link = |core| (LinkId { carrier: CarrierId(1), core }, "no\"rth".to_owned(), status.clone(), counters.clone());
+    let mut metrics = Metrics::default();
+    metrics.request(202, 1_500);
+    let mut measured = Snapshot::default();
+    metrics.fill(&mut measured);
+    door(&mut measured, 5, &sweeper::Counters { accepted: 6, ..sweeper::Counters::default() });
+    let core = |number: u8| CoreSnapshot {
+        shards: vec![(ShardId(number), shard_status())],
+        links: vec![link(number)],
+        metrics: measured.clone(),
+        ..CoreSnapshot::default()
+    };
+    vec![core(0), core(1)]
+}
+
+fn text() -> String {
+    let board = StatusBoard::new(2);
+    board.set_unready(Vec::new());
+    render(&cores(), &board, &Catalog { version: 3, ..Catalog::default() })
+}
+
+#[test]
+fn cores_are_added_up_under_their_names() {
+    let text = text();
+    let lines: Vec<&str> = text.lines().collect();
+    let has = |line: &str| assert!(lines.contains(&line), "{line} is not in\n{text}");
+    has("stentor_ready 1.0");
+    has("stentor_catalog_version 3.0");
+    has("# TYPE stentor_messages_accepted_total counter");
+    has("stentor_messages_accepted_total{class=\"otp\"} 22");
+    has("stentor_messages_accepted_total{class=\"emergency\"} 0");
+    has("stentor_messages_refused_total{code=\"queue_full\"} 8");
+    has("stentor_messages_final_total{state=\"delivered\"} 62");
+    has("stentor_messages_final_total{state=\"dead\"} 72");
+    has("stentor_in_doubt_total 4");
+    has("stentor_queue_depth_messages{class=\"otp\",shard=\"1\"} 7.0");
+    has("stentor_scheduled_messages{shard=\"0\"} 3.0");
+    has("stentor_link_state{carrier=\"no\\\"rth\",state=\"breaker_open\"} 2.0");
+    has("stentor_link_state{carrier=\"no\\\"rth\",state=\"up\"} 0.0");
+    has("stentor_link_rate_allowed_parts{carrier=\"no\\\"rth\"} 200.0");
+    has("stentor_link_refused_parts_total{carrier=\"no\\\"rth\",status=\"RTHROTTLED\"} 4");
+    has("stentor_link_refused_parts_total{carrier=\"no\\\"rth\",status=\"0x00000400\"} 2");
+    has("stentor_link_refused_parts_total{carrier=\"no\\\"rth\",status=\"other\"} 2");
+    has("stentor_http_requests_total{status=\"2xx\"} 2");
+    has("stentor_http_connections 10.0");
+    has("stentor_http_deadlines_total{deadline=\"idle\"} 0");
+}
+
+#[test]
+fn a_histogram_has_bounds_in_seconds() {
+    let text = text();
+    let value = |line: &str| text.lines().find_map(|known| known.strip_prefix(line)).map(str::to_owned);
+    let bucket = |bound: &str| value(&format!("stentor_accept_to_submit_seconds_bucket{{le=\"{bound}\"}} "));
+    assert_eq!([bucket("0.0005"), bucket("0.001"), bucket("0.2"), bucket("0.3"), bucket("+Inf")], [0, 4, 4, 6, 6].map(|count: u8| Some(count.to_string())));
+    assert_eq!(value("stentor_accept_to_submit_seconds_sum "), Some("0.5038".to_owned()));
+    assert_eq!(value("stentor_accept_to_submit_seconds_count "), Some("6".to_owned()));
+}
+
+#[test]
+fn the_process_tells_of_itself() {
+    let text = text();
+    let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+    assert!(value("process_resident_memory_bytes ").is_some_and(|bytes| bytes > 100_000.0));
+    assert!(value("process_open_fds ").is_some_and(|open| open >= 3.0));
+    assert!(value("process_max_fds ").is_some_and(|most| most >= 3.0));
+    assert!(value("process_start_time_seconds ").is_some_and(|start| start > 1_600_000_000.0));
+    assert!(value("stentor_uptime_seconds ").is_some_and(|age| (0.0..86_400.0).contains(&age)));
+}
+
+#[test]
+fn times_stand_behind_a_name_that_may_hold_anything() {
+    let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194304 100 0 0 0 130 21 0 0 20 0 3 0 5555 1000 200";
+    assert_eq!(Times::parse(stat), Some(Times { cpu_ticks: 151, start_ticks: 5_555 }));
+    assert_eq!(Times::parse("7 (a) S 1"), None);
+    assert_eq!(Times::parse(""), None);
+}
+
+/// Every metric of the catalog is told by somebody.
+#[test]
+fn nothing_of_the_catalog_is_forgotten() {
+    let text = text();
+    for metric in Metric::ALL {
+        let name = metric.family().name;
+        assert!(text.contains(&format!("# HELP {name} ")), "{name}");
+    }
+}
+
+/// Passed over where Prometheus is not installed: the rules of names are tested in the catalog as well.
+#[test]
+fn promtool_finds_nothing() {
+    let started = process::Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(process::Stdio::piped())
+        .stdout(process::Stdio::piped())
+        .stderr(process::Stdio::piped())
+        .spawn();
+    let Ok(mut promtool) = started else { return };
+    promtool.stdin.take().expect("stdin").write_all(text().as_bytes()).expect("write");
+    let ended = promtool.wait_with_output().expect("promtool");
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned() + &String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success() && told.trim().is_empty(), "{told}");
+}

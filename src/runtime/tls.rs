@@ -1,0 +1,252 @@
+//! Certificates and keys from PEM files to what rustls wants: the server of the HTTP door, the client towards carriers.
+//!
+//! Knows files and their contents; every error names the file and what is wrong with it. Opens no connection. TLS 1.2 and
+//! 1.3 with ring's default suites, nothing to choose.
+
+use std::{fmt, fs, path::Path, sync::Arc};
+
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
+
+use crate::config::{CarrierTls, HttpTls};
+
+/// A PEM file larger than this is none.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// What the HTTP door shows its clients, and asks of them.
+///
+/// # Errors
+/// File and reason, in one line.
+pub fn server(files: &HttpTls) -> Result<Arc<ServerConfig>, String> {
+    let (chain, key) = (certificates(&files.cert)?, private_key(&files.key)?);
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let builder = match &files.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(ca) => {
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities(ca)?), provider()).build();
+            builder.with_client_cert_verifier(verifier.map_err(|error| told(ca, error))?)
+        }
+    };
+    let mut config = builder
+        .with_single_cert(chain, key)
+        .map_err(|error| format!("{} with {}: {error}", files.cert.display(), files.key.display()))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// How a carrier is trusted, and the name that its certificate must bear; `None`: the host's.
+///
+/// # Errors
+/// File (or name) and reason, in one line.
+pub fn client(typed: &CarrierTls) -> Result<(Arc<ClientConfig>, Option<ServerName<'static>>), String> {
+    let name = typed.server_name.as_ref().map(|name| server_name(name)).transpose()?;
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let config = if typed.insecure {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider()))).with_no_client_auth()
+    } else {
+        builder.with_root_certificates(authorities(&typed.ca)?).with_no_client_auth()
+    };
+    Ok((Arc::new(config), name))
+}
+
+/// A name (or an IP address) that a certificate can bear.
+///
+/// # Errors
+/// The name and why it cannot.
+pub fn server_name(name: &str) -> Result<ServerName<'static>, String> {
+    ServerName::try_from(name.to_owned()).map_err(|error| format!("`{name}` stands in no certificate: {error}"))
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+fn told(file: &Path, why: impl fmt::Display) -> String {
+    format!("{}: {why}", file.display())
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, String> {
+    let length = fs::metadata(file).map_err(|error| told(file, error))?.len();
+    if length > FILE_BYTES_MAX {
+        return Err(told(file, format_args!("{length} octets are no certificates or keys")));
+    }
+    fs::read(file).map_err(|error| told(file, error))
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(file)?).collect();
+    let found = found.map_err(|error| told(file, format_args!("not PEM: {error}")))?;
+    if found.is_empty() { Err(told(file, "no CERTIFICATE in it")) } else { Ok(found) }
+}
+
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(&read(file)?).map_err(|error| match error {
+        rustls::pki_types::pem::Error::NoItemsFound => told(file, "no PRIVATE KEY in it (an encrypted one is not read)"),
+        other => told(file, format_args!("not PEM: {other}")),
+    })
+}
+
+/// Those of a bundle that can be used; a system's holds some that no library reads.
+fn authorities(file: &Path) -> Result<RootCertStore, String> {
+    let mut store = RootCertStore::empty();
+    let (added, _) = store.add_parsable_certificates(certificates(file)?);
+    if added == 0 { Err(told(file, "no certificate in it can vouch for others")) } else { Ok(store) }
+}
+
+/// Takes any certificate, and so talks to whoever listens: for tests only. Still proves that the peer holds its key.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io, path::PathBuf};
+
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use rustls::{ClientConnection, ServerConnection};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// An authority's certificate `ca.pem`, and `cert.pem` with `key.pem` for "localhost", signed by it.
+    fn files() -> TempDir {
+        let directory = tempfile::tempdir().expect("directory");
+        let key = KeyPair::generate().expect("key");
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca = params.self_signed(&key).expect("authority");
+        let issuer = Issuer::new(params, key);
+        let own = KeyPair::generate().expect("key");
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
+        let signed = params.signed_by(&own, &issuer).expect("certificate");
+        let write = |name: &str, text: String| fs::write(directory.path().join(name), text).expect("write");
+        write("ca.pem", ca.pem());
+        write("cert.pem", signed.pem());
+        write("key.pem", own.serialize_pem());
+        directory
+    }
+
+    fn http(at: &TempDir, client_ca: Option<&str>) -> HttpTls {
+        let file = |name: &str| at.path().join(name);
+        HttpTls { cert: file("cert.pem"), key: file("key.pem"), client_ca: client_ca.map(file) }
+    }
+
+    fn carrier(ca: PathBuf, insecure: bool) -> CarrierTls {
+        CarrierTls { ca, server_name: Some("localhost".to_owned()), insecure }
+    }
+
+    /// Carries octets between the two until neither has any.
+    fn handshake(server: Arc<ServerConfig>, client: (Arc<ClientConfig>, Option<ServerName<'static>>)) -> Result<(), String> {
+        let mut server = ServerConnection::new(server).expect("server");
+        let mut client = ClientConnection::new(client.0, client.1.expect("name")).expect("client");
+        while client.wants_write() || server.wants_write() {
+            let mut wire = Vec::new();
+            client.write_tls(&mut wire).expect("write");
+            pour(&wire, |octets| server.read_tls(octets));
+            server.process_new_packets().map_err(|error| error.to_string())?;
+            let mut wire = Vec::new();
+            server.write_tls(&mut wire).expect("write");
+            pour(&wire, |octets| client.read_tls(octets));
+            client.process_new_packets().map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn pour(mut wire: &[u8], mut into: impl FnMut(&mut dyn io::Read) -> io::Result<usize>) {
+        while !wire.is_empty() {
+            into(&mut wire).expect("read");
+        }
+    }
+
+    #[test]
+    fn only_a_known_authority_is_trusted() {
+        let (own, other) = (files(), files());
+        let server = server(&http(&own, None)).expect("server");
+        let client = |at: &TempDir, insecure| client(&carrier(at.path().join("ca.pem"), insecure)).expect("client");
+        assert_eq!(handshake(Arc::clone(&server), client(&own, false)), Ok(()));
+        let refused = handshake(Arc::clone(&server), client(&other, false)).expect_err("an unknown authority");
+        assert!(refused.contains("certificate"), "{refused}");
+        assert_eq!(handshake(server, client(&other, true)), Ok(()), "insecure takes any");
+    }
+
+    #[test]
+    fn the_name_must_fit() {
+        let at = files();
+        let typed = CarrierTls { server_name: Some("example.com".to_owned()), ..carrier(at.path().join("ca.pem"), false) };
+        let refused = handshake(server(&http(&at, None)).expect("server"), client(&typed).expect("client"));
+        assert!(refused.expect_err("another name").contains("example.com"));
+        let typed = CarrierTls { server_name: Some("not a name".to_owned()), ..typed };
+        assert!(client(&typed).expect_err("no name").contains("not a name"));
+    }
+
+    #[test]
+    fn a_client_must_show_a_certificate_if_asked() {
+        let at = files();
+        let server = server(&http(&at, Some("ca.pem"))).expect("server");
+        let client = client(&carrier(at.path().join("ca.pem"), false)).expect("client");
+        assert!(handshake(server, client).is_err());
+    }
+
+    #[test]
+    fn errors_name_the_file_and_the_reason() {
+        let (at, other) = (files(), files());
+        let wrong = |change: fn(&mut HttpTls)| {
+            let mut typed = http(&at, None);
+            change(&mut typed);
+            server(&typed).expect_err("wrong")
+        };
+        assert!(wrong(|typed| typed.cert = "/nowhere/cert.pem".into()).starts_with("/nowhere/cert.pem: No such file"));
+        assert!(wrong(|typed| typed.cert = typed.key.clone()).ends_with("key.pem: no CERTIFICATE in it"));
+        assert!(wrong(|typed| typed.key = typed.cert.clone()).contains("cert.pem: no PRIVATE KEY in it"));
+        let mixed = HttpTls { key: other.path().join("key.pem"), ..http(&at, None) };
+        let mixed = server(&mixed).expect_err("two pairs mixed");
+        assert!(mixed.contains("cert.pem with") && mixed.contains("key.pem: "), "{mixed}");
+        let broken = at.path().join("broken.pem");
+        fs::write(&broken, "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n").expect("write");
+        assert!(client(&carrier(broken, false)).expect_err("not PEM").contains("broken.pem: not PEM"));
+        assert!(client(&carrier(PathBuf::from("/nowhere/ca.pem"), true)).is_ok(), "insecure reads no file");
+    }
+}

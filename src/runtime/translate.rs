@@ -1,0 +1,333 @@
+//! What is meant → each room's options: names to numbers, the process's quantities to the share of one shard or core.
+//!
+//! Knows the configuration and every room that it configures, and is the only place that does. Decides no policy; where
+//! something is shared out, the function says how. Reads no file but through `tls`. A name that is not in the control
+//! shard's book is number 0 here, which stands for nobody: [`names`] are declared, and committed, before anything else.
+
+#[path = "translate_carrier.rs"]
+mod carrier;
+#[path = "translate_expectations.rs"]
+mod expectations;
+
+use std::{rc::Rc, sync::Arc, thread};
+
+use crate::{
+    admission::numbering::Numbering,
+    config::{self, Config, ErrorClass, InDoubt, Place, Problem, Problems},
+    delivery::{Backoff, DoubtPolicy, RetryPolicy},
+    http::{self, Door, Extra, StatusBoard, TenantSpec, Tenants, ingest::RequestLimits, line, meter, rfc3339},
+    mesh::ShardMap,
+    model::{CarrierId, Class, NodeId, RouteId, SenderId, ShardId, TenantId},
+    routing::{Condition, Route, RouteTable, Way},
+    shard::{
+        self, Catalog,
+        control::{Control, Names},
+    },
+    smpp,
+};
+
+use super::tls;
+
+pub use carrier::links;
+pub use expectations::failed_tests;
+
+/// Receipts waited for in memory, all shards together.
+const RECEIPTS_OPEN_MAX: u64 = 1_000_000;
+
+/// Bodies in flight may take one part in so many of `limits.memory`; the rest is for caches.
+const BODIES_SHARE: u64 = 2;
+
+/// Every name that needs a number.
+pub fn names(config: &Config) -> Names {
+    Names {
+        routes: config.routes.iter().map(|route| route.name.clone()).collect(),
+        carriers: config.carriers.iter().map(|carrier| carrier.name.clone()).collect(),
+        groups: config.carriers.iter().map(|carrier| carrier.group.clone()).collect(),
+        tenants: config.tenants.iter().map(|tenant| tenant.name.clone()).collect(),
+    }
+}
+
+/// Routes and carriers as shards see them. Its version is the book's: who publishes a changed configuration under known
+/// names must raise it.
+pub fn catalog(config: &Config, control: &Control, map: ShardMap) -> Catalog {
+    Catalog {
+        version: control.version(),
+        routes: RouteTable { routes: config.routes.iter().map(|route| self::route(route, control)).collect() },
+        carriers: config.carriers.iter().map(|typed| carrier::in_catalog(typed, control, map)).collect(),
+        shard_cores: (0..map.shards()).map(|shard| map.core_of(ShardId(shard)).0).collect(),
+    }
+}
+
+fn route(meant: &config::Route, control: &Control) -> Route {
+    let when = &meant.when;
+    // A weight of 0 is a way that nobody takes; it is none at all here.
+    let taken = meant.carriers.iter().filter(|share| share.weight > 0);
+    Route {
+        id: RouteId(control.route(&meant.name).unwrap_or_default()),
+        name: meant.name.clone(),
+        when: Condition {
+            prefixes: when.prefix.clone(),
+            senders: when.sender.iter().map(|pattern| pattern.trim_start_matches('+').to_owned()).collect(),
+            classes: when.class.iter().map(|class| self::class(*class)).collect(),
+            tenants: when.tenant.iter().map(|name| tenant_id(name, control)).collect(),
+            tags: when.tag.clone(),
+        },
+        ways: taken.map(|share| Way { carrier: carrier_id(&share.name, control), weight: share.weight }).collect(),
+    }
+}
+
+fn carrier_id(name: &str, control: &Control) -> CarrierId {
+    CarrierId(control.carrier(name).unwrap_or_default())
+}
+
+fn tenant_id(name: &str, control: &Control) -> TenantId {
+    TenantId(control.tenant(name).unwrap_or_default())
+}
+
+fn class(class: config::Class) -> Class {
+    match class {
+        config::Class::Emergency => Class::Emergency,
+        config::Class::Otp => Class::Otp,
+        config::Class::Transactional => Class::Transactional,
+        config::Class::Marketing => Class::Marketing,
+    }
+}
+
+/// One shard's options; `hash_seed` is left to the caller. Quantities are shared out evenly: recipients are spread by a
+/// hash, so the first shard is full a little before all are.
+pub fn shard_options(config: &Config, control: &Control, shard: ShardId, shards: u8) -> shard::Options {
+    let Config { limits, defaults, .. } = config;
+    let own = share(limits.queue_messages_max, shards);
+    shard::Options {
+        shard,
+        node: NodeId(config.node.id),
+        shards,
+        queue_messages_max: limits.queue_per_shard_messages_max.map_or(own, |most| most.min(own)),
+        keys_max: index(share(limits.keys_max, shards)),
+        key_window_ms: limits.key_window_ms,
+        receipts_max: index(share(RECEIPTS_OPEN_MAX, shards)),
+        in_doubt_wait_ms: defaults.in_doubt_wait_ms,
+        doubt: Class::ALL.map(|class| doubt(defaults.in_doubt, class)),
+        retry: retry(config, control),
+        retention_ms: defaults.retention_ms,
+        ..shard::Options::default()
+    }
+}
+
+/// At least 1, so that a small limit closes no shard for good.
+fn share(whole: u64, among: u8) -> u64 {
+    (whole / u64::from(among.max(1))).max(1)
+}
+
+fn index(amount: u64) -> usize {
+    usize::try_from(amount).unwrap_or(usize::MAX)
+}
+
+fn doubt(policies: config::InDoubtPolicies, class: Class) -> DoubtPolicy {
+    let policy = match class {
+        Class::Emergency => policies.emergency,
+        Class::Otp => policies.otp,
+        Class::Transactional => policies.transactional,
+        Class::Marketing => policies.marketing,
+    };
+    match policy {
+        InDoubt::Resend => DoubtPolicy::Resend,
+        InDoubt::Hold => DoubtPolicy::Hold,
+        InDoubt::Drop => DoubtPolicy::Drop,
+    }
+}
+
+fn retry(config: &Config, control: &Control) -> RetryPolicy {
+    let config::Retry { transient, session, credential, our_bug, unknown } = config.retry;
+    let mut overrides = Vec::new();
+    for carrier in &config.carriers {
+        let id = carrier_id(&carrier.name, control);
+        overrides.extend(carrier.errors.iter().map(|(status, class)| (id, *status, error_class(*class))));
+    }
+    overrides.sort_unstable_by_key(|(carrier, status, _)| (*carrier, *status));
+    RetryPolicy {
+        transient: backoff(transient),
+        session: backoff(session),
+        credential: backoff(credential),
+        our_bug: backoff(our_bug),
+        unknown: backoff(unknown),
+        overrides,
+    }
+}
+
+fn backoff(policy: config::RetryPolicy) -> Backoff {
+    let config::RetryPolicy { attempts_max, backoff_min_ms, backoff_max_ms, jitter_permille } = policy;
+    Backoff { attempts_max, backoff_min_ms, backoff_max_ms, jitter_permille }
+}
+
+fn error_class(class: ErrorClass) -> smpp::status::ErrorClass {
+    match class {
+        ErrorClass::Throttle => smpp::status::ErrorClass::Throttle,
+        ErrorClass::Transient => smpp::status::ErrorClass::Transient,
+        ErrorClass::Session => smpp::status::ErrorClass::Session,
+        ErrorClass::Credential => smpp::status::ErrorClass::Credential,
+        ErrorClass::Permanent => smpp::status::ErrorClass::PermanentMessage,
+        ErrorClass::OurBug => smpp::status::ErrorClass::OurBug,
+        ErrorClass::Unknown => smpp::status::ErrorClass::Unknown,
+    }
+}
+
+/// Executors of this process: as configured, or one for each core that it may use; 1 to 255.
+pub fn cores(config: &Config) -> u8 {
+    let allowed = || thread::available_parallelism().map_or(1, usize::from);
+    let cores = config.node.cores.map_or_else(allowed, usize::from);
+    u8::try_from(cores).unwrap_or(u8::MAX).max(1)
+}
+
+/// What each core allows at its door. Connections are shared out evenly, for the kernel spreads them so. Bodies get a
+/// core's share of half of `limits.memory`, and room for two of the largest in any case.
+pub fn http_limits(config: &Config) -> http::Limits {
+    let (typed, cores) = (&config.http, u64::from(cores(config)));
+    let bodies = (config.limits.memory_bytes / BODIES_SHARE / cores).max(2 * typed.body_bytes_max);
+    http::Limits {
+        connections_max: index(u64::from(typed.connections_max).div_ceil(cores)),
+        header_bytes_max: index(typed.header_bytes_max),
+        body_bytes_max: index(typed.body_bytes_max),
+        decoded_bytes_max: index(typed.body_bytes_max),
+        decoded_ratio_max: index(typed.inflate_ratio_max.into()),
+        bodies_bytes_max: index(bodies),
+        header_ms: typed.header_timeout_ms,
+        body_ms: typed.body_timeout_ms,
+        // `body_timeout` is for the whole body: what arrives earns no more time.
+        body_rate_min: u64::MAX,
+        idle_ms: typed.idle_timeout_ms,
+        write_ms: typed.write_timeout_ms,
+        linger_ms: http::Limits::DEFAULT.linger_ms,
+    }
+}
+
+/// Tenants as the door knows them.
+pub fn tenants(config: &Config, control: &Control) -> Vec<TenantSpec> {
+    config.tenants.iter().map(|tenant| tenant_spec(tenant, control)).collect()
+}
+
+fn tenant_spec(tenant: &config::Tenant, control: &Control) -> TenantSpec {
+    let keys = |secrets: &[config::Secret]| secrets.iter().map(|key| key.reveal().to_owned()).collect();
+    TenantSpec {
+        id: tenant_id(&tenant.name, control),
+        name: tenant.name.clone(),
+        keys: keys(&tenant.keys),
+        admin_keys: keys(&tenant.admin_keys),
+        from: sender(tenant.from.as_deref()),
+        senders: tenant.senders.clone(),
+        rate: tenant.rate_messages_per_s,
+        quota: tenant.quota.map(quota),
+        countries: tenant.countries.clone(),
+    }
+}
+
+fn quota(quota: config::Quota) -> meter::Quota {
+    let period = match quota.period {
+        config::Period::Hour => rfc3339::Period::Hour,
+        config::Period::Day => rfc3339::Period::Day,
+        config::Period::Month => rfc3339::Period::Month,
+    };
+    meter::Quota { messages: quota.messages, period }
+}
+
+/// Checked when the configuration was read; empty is the carrier's own.
+fn sender(typed: Option<&str>) -> SenderId {
+    typed.and_then(|text| SenderId::parse(text).ok()).unwrap_or_default()
+}
+
+/// What an API is made of, apart from who watches it. To be made on its executor.
+///
+/// # Panics
+/// When there is no numbering plan for `defaults.country`, which [`check`] refuses.
+#[allow(clippy::too_many_arguments)] // the seam between the configuration and the running parts
+pub fn http_options(
+    config: &Config,
+    tenants: Arc<Tenants>,
+    hash_seed: u64,
+    catalog: Arc<Catalog>,
+    shards: ShardMap,
+    door: Rc<Door>,
+    board: Arc<StatusBoard>,
+    metrics: Rc<dyn Fn() -> String>,
+    extra: Option<Extra>,
+) -> http::Options {
+    let numbering = match numbering(config) {
+        Ok(numbering) => numbering,
+        Err(why) => panic!("{why}: a configuration that was not checked"),
+    };
+    let settings = http::Settings { tenants, defaults: defaults(config), numbering, limits: request_limits(config) };
+    http::Options { settings, shards, hash_seed, door, catalog, board, metrics, observe: None, extra }
+}
+
+fn defaults(config: &Config) -> line::Defaults {
+    let typed = &config.defaults;
+    line::Defaults {
+        class: class(typed.class),
+        from: sender(typed.from.as_deref()),
+        expires_in_ms: typed.expires_in_ms,
+        parts_max: typed.parts_max,
+    }
+}
+
+fn numbering(config: &Config) -> Result<Numbering, String> {
+    Numbering::new(config.defaults.country.as_deref())
+        .map_err(|unknown| format!("no numbering plan is known for `{}`", unknown.0))
+}
+
+fn request_limits(config: &Config) -> RequestLimits {
+    RequestLimits { line_bytes_max: index(config.http.line_bytes_max), messages_max: config.http.messages_max as usize }
+}
+
+/// What `Config::load` cannot know: files, what the rooms cannot carry out, and the configuration's own tests. `file` is
+/// how problems call the configuration.
+///
+/// # Errors
+/// All that is wrong, for exit code 78.
+pub fn check(config: &Config, file: &str) -> Result<(), Problems> {
+    let mut wrong = files(config);
+    wrong.extend(unfeasible(config));
+    wrong.extend(numbering(config).err().map(|what| ("defaults.country".to_owned(), what)));
+    wrong.extend(http_limits(config).check().err().map(|what| ("http".to_owned(), what.to_owned())));
+    let place = || Place::Whole(file.to_owned());
+    let problem = |(path, what)| Problem { place: place(), path, what };
+    let mut problems: Vec<Problem> = wrong.into_iter().map(problem).collect();
+    if let Err(Problems(failed)) = failed_tests(config) {
+        problems.extend(failed);
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+}
+
+/// Certificates and keys that cannot be used: the key that names them, the file and why.
+fn files(config: &Config) -> Vec<(String, String)> {
+    let mut wrong = Vec::new();
+    if let Some(files) = &config.http.tls {
+        wrong.extend(tls::server(files).err().map(|what| ("http.tls".to_owned(), what)));
+    }
+    for carrier in &config.carriers {
+        let Some(typed) = &carrier.tls else { continue };
+        wrong.extend(tls::client(typed).err().map(|what| (format!("carrier.{}.tls", carrier.name), what)));
+        let hosts = carrier.hosts.iter().filter(|_| typed.server_name.is_none());
+        let unnameable = hosts.filter_map(|host| tls::server_name(&host.host).err());
+        wrong.extend(unnameable.map(|what| (format!("carrier.{}.hosts", carrier.name), format!("{what}; say `server_name`"))));
+    }
+    wrong
+}
+
+fn unfeasible(config: &Config) -> Vec<(String, String)> {
+    let mut wrong = Vec::new();
+    let most = u16::from(u8::MAX);
+    for (key, number) in [("node.shards", config.node.shards), ("node.cores", config.node.cores)] {
+        if number.is_some_and(|number| number > most) {
+            wrong.push((key.to_owned(), format!("at most {most} in this version")));
+        }
+    }
+    for route in config.routes.iter().filter(|route| route.from.is_some()) {
+        let what = "not in this version; set `from` of the tenant or in [defaults]";
+        wrong.push((format!("route.{}.from", route.name), what.to_owned()));
+    }
+    wrong
+}
+
+#[cfg(test)]
+#[path = "translate_tests.rs"]
+mod tests;

@@ -1,0 +1,217 @@
+//! A carrier's part of the translation: where its links run, what each is told, how its connections are opened.
+//!
+//! A carrier lives whole on one core (its *home*), or has a link on every core that runs shards:
+//! - with a rate: at home, for the limit has one owner;
+//! - with fewer binds than such cores: at home, or some shards would have no link;
+//! - otherwise on every one, with its share of the binds (`binds = 0`: one). A rate per bind goes with its bind.
+//!
+//! Homes are spread by the carrier's number, so they stay where they are when other carriers come and go.
+
+use std::time::Duration;
+
+use crate::{
+    config::{self, Config},
+    egress::{Dial, Host},
+    link::{self, Account, BindKind, CarrierEncoding, Numbering, TonNpi},
+    mesh::ShardMap,
+    model::{CarrierId, GroupId, LinkId, Mono},
+    shard::{CatalogCarrier, control::Control},
+    smpp::{
+        coding::DefaultAlphabet,
+        receipt_id::{Dialect, IdForm},
+        split::{CarrierText, Splitting},
+        tlv::{TlvTag, TlvWriter},
+    },
+};
+
+use super::{carrier_id, error_class, tls};
+
+/// Entries of a link's receipt table as a power of two: what a carrier without a rate may have under way...
+const RECEIPT_BITS_MAX: u32 = 20;
+/// ... and the least that is worth a table.
+const RECEIPT_BITS_MIN: u32 = 12;
+/// Receipts that come later than this are found by asking: most come within seconds.
+const RECEIPT_DELAY_S: u64 = 60;
+
+/// Cores that run shards: only there do messages come from.
+fn busy_cores(map: ShardMap) -> u8 {
+    map.cores().min(map.shards())
+}
+
+/// The core of a carrier's only link; `None`: it has one on every busy core.
+fn home(carrier: &config::Carrier, id: CarrierId, map: ShardMap) -> Option<u8> {
+    let cores = u16::from(busy_cores(map));
+    let spread = carrier.rate_parts_per_s.is_none() && (carrier.binds == 0 || carrier.binds >= cores) && cores > 1;
+    if spread { None } else { u8::try_from(id.0 % cores).ok() }
+}
+
+/// Binds of the link on `core`; 0: there is none.
+fn binds_on(carrier: &config::Carrier, id: CarrierId, core: u8, map: ShardMap) -> u16 {
+    let cores = u16::from(busy_cores(map));
+    match home(carrier, id, map) {
+        Some(home) if home == core => carrier.binds.max(1),
+        Some(_) => 0,
+        None if u16::from(core) >= cores => 0,
+        None if carrier.binds == 0 => 1,
+        // The first ones take what is left over, counted from where this carrier would have its home.
+        None => carrier.binds / cores + u16::from((u16::from(core) + cores - id.0 % cores) % cores < carrier.binds % cores),
+    }
+}
+
+pub(super) fn in_catalog(carrier: &config::Carrier, control: &Control, map: ShardMap) -> CatalogCarrier {
+    let id = carrier_id(&carrier.name, control);
+    CatalogCarrier { id, name: carrier.name.clone(), group: group_id(carrier, control), home: home(carrier, id, map) }
+}
+
+fn group_id(carrier: &config::Carrier, control: &Control) -> GroupId {
+    GroupId(control.group(&carrier.group).unwrap_or_default())
+}
+
+/// The links of one core and how each opens its connections; exactly those that the catalog of the same map leads to.
+/// Reads the files of authorities, so it blocks; the values may go to another thread.
+///
+/// # Errors
+/// Key, file and reason of what TLS cannot use.
+pub fn links(
+    config: &Config,
+    control: &Control,
+    core: u8,
+    silent_until: Mono,
+    map: ShardMap,
+) -> Result<Vec<(link::Options, Dial)>, String> {
+    let mut links = Vec::new();
+    for carrier in &config.carriers {
+        let id = carrier_id(&carrier.name, control);
+        let binds = binds_on(carrier, id, core, map);
+        if binds > 0 {
+            let whole = options(carrier, LinkId { carrier: id, core }, group_id(carrier, control), map);
+            links.push((link::Options { silent_until, binds, ..whole }, dial(carrier)?));
+        }
+    }
+    Ok(links)
+}
+
+/// Everything but what depends on the core and the hour: `binds` are those of the whole carrier.
+pub(super) fn options(carrier: &config::Carrier, link: LinkId, group: GroupId, map: ShardMap) -> link::Options {
+    link::Options {
+        name: carrier.name.clone(),
+        link,
+        group,
+        shards: map,
+        hosts: u16::try_from(carrier.hosts.len()).unwrap_or(u16::MAX),
+        account: Account {
+            system_id: carrier.system_id.clone().into_bytes(),
+            password: carrier.password.reveal().as_bytes().to_vec(),
+            system_type: carrier.system_type.clone().into_bytes(),
+            address_range: carrier.address_range.clone().into_bytes(),
+        },
+        bind: match carrier.bind {
+            config::BindMode::Transceiver => BindKind::Transceiver,
+            config::BindMode::Pair => BindKind::Pair,
+        },
+        binds: carrier.binds,
+        window: carrier.window,
+        rate_parts_per_s: carrier.rate_parts_per_s,
+        bind_rate_parts_per_s: carrier.bind_rate_parts_per_s,
+        numbering: numbering(carrier.numbering),
+        service_type: carrier.service_type.clone().into_bytes(),
+        text: text(carrier),
+        encoding: match carrier.encoding {
+            config::Encoding::Auto => CarrierEncoding::Auto,
+            config::Encoding::Gsm7 => CarrierEncoding::Gsm7,
+            config::Encoding::Latin1 => CarrierEncoding::Latin1,
+            config::Encoding::Ucs2 => CarrierEncoding::Ucs2,
+        },
+        transliterate: carrier.transliterate,
+        validity: carrier.validity,
+        registered_delivery: carrier.registered_delivery,
+        tlvs: tlvs(&carrier.tlvs),
+        dialect: dialect(carrier.dialect),
+        // A BTreeMap: by ascending status, as the link searches it.
+        errors: carrier.errors.iter().map(|(status, class)| (*status, error_class(*class))).collect(),
+        connect_timeout_ms: carrier.connect_timeout_ms,
+        response_timeout_ms: carrier.response_timeout_ms,
+        enquire_link_ms: carrier.enquire_link_ms,
+        reconnect_min_ms: carrier.reconnect_min_ms,
+        reconnect_max_ms: carrier.reconnect_max_ms,
+        silent_until: Mono(0),
+        receipt_table_bits: receipt_table_bits(carrier.rate_parts_per_s),
+    }
+}
+
+fn numbering(meant: config::Numbering) -> Numbering {
+    let pair = |config::TonNpi { ton, npi }| TonNpi { ton, npi };
+    let config::Numbering { international, alphanumeric, short_code, recipient, bind } = meant;
+    Numbering {
+        international: pair(international),
+        alphanumeric: pair(alphanumeric),
+        short_code: pair(short_code),
+        recipient: pair(recipient),
+        bind: pair(bind),
+    }
+}
+
+fn text(carrier: &config::Carrier) -> CarrierText {
+    CarrierText {
+        default_alphabet: match carrier.default_alphabet {
+            config::DefaultAlphabet::Gsm7 => DefaultAlphabet::Gsm7,
+            config::DefaultAlphabet::Latin1 => DefaultAlphabet::Latin1,
+            config::DefaultAlphabet::Ascii => DefaultAlphabet::Ascii,
+        },
+        splitting: match carrier.splitting {
+            config::Splitting::Udh8 => Splitting::Udh8,
+            config::Splitting::Udh16 => Splitting::Udh16,
+            config::Splitting::Sar => Splitting::Sar,
+            config::Splitting::Payload => Splitting::Payload,
+        },
+        ..CarrierText::default()
+    }
+}
+
+/// Values are at most 1,000 octets, as the configuration checked; one that no TLV can hold would be left out.
+fn tlvs(meant: &[config::Tlv]) -> Vec<u8> {
+    let mut octets = Vec::new();
+    let mut writer = TlvWriter::new(&mut octets);
+    for tlv in meant {
+        let written = writer.octets(TlvTag(tlv.tag), &tlv.value);
+        debug_assert!(written.is_ok(), "{:#06X} is too long", tlv.tag);
+    }
+    octets
+}
+
+/// Settled only where both forms were told and say how one becomes the other. A text is never a number.
+fn dialect(told: config::Dialect) -> Dialect {
+    use config::IdForm::{Auto, Decimal, Hex, Text};
+    match (told.response_id, told.receipt_id) {
+        (Auto, _) | (_, Auto) => Dialect::default(),
+        (Hex, Decimal) => Dialect::told(IdForm::DecimalToHex),
+        (Decimal, Hex) => Dialect::told(IdForm::HexToDecimal),
+        (Text | Decimal | Hex, Text | Decimal | Hex) => Dialect::told(IdForm::Same),
+    }
+}
+
+/// Room for the ids of a minute at the permitted rate, twice over, for an id that falls on another's place drives it out.
+fn receipt_table_bits(rate_parts_per_s: Option<u32>) -> u32 {
+    rate_parts_per_s.map_or(RECEIPT_BITS_MAX, |rate| {
+        let entries = (u64::from(rate) * RECEIPT_DELAY_S * 2).next_power_of_two();
+        entries.trailing_zeros().clamp(RECEIPT_BITS_MIN, RECEIPT_BITS_MAX)
+    })
+}
+
+fn dial(carrier: &config::Carrier) -> Result<Dial, String> {
+    let tls = match &carrier.tls {
+        None => None,
+        Some(typed) => Some(tls::client(typed).map_err(|what| format!("carrier.{}.tls: {what}", carrier.name))?),
+    };
+    let host = |config::Host { host, port }: &config::Host| Host { name: host.clone(), port: *port };
+    Ok(Dial {
+        hosts: carrier.hosts.iter().map(host).collect(),
+        source_ip: carrier.source_ip,
+        tls,
+        timeout: Duration::from_millis(carrier.connect_timeout_ms),
+    })
+}
+
+#[cfg(test)]
+#[path = "translate_carrier_tests.rs"]
+mod tests;

@@ -1,0 +1,103 @@
+//! The configuration's own `[[test]]`s: each message goes the way that a client's would, up to the frame, and is coded as
+//! the carrier's link would code it. Nothing is kept, asked or sent.
+
+use std::borrow::Cow;
+
+use crate::{
+    config::{Config, Decision, Encoding, Given, Problems},
+    http::{
+        TenantSpec,
+        auth::Tenant,
+        line::{self, Rules, Scratch},
+        problem::Code,
+        typed::Typed,
+    },
+    link::{self, compose},
+    mesh::ShardMap,
+    model::{GroupId, LinkId, Wall},
+    routing::{Question, RouteTable},
+    shard::control::Control,
+    smpp::coding::Alphabet,
+};
+
+use super::{carrier, catalog, class, defaults, names, numbering, tenant_spec};
+
+/// Stands in for the body of a test that has none, for then nothing hangs on it.
+const ANY_BODY: &str = "x";
+
+/// Puts every `[[test]]` to the routing table.
+///
+/// # Errors
+/// Those that did not end as expected, each with its place.
+pub fn failed_tests(config: &Config) -> Result<(), Problems> {
+    if config.tests.is_empty() {
+        return Ok(());
+    }
+    // A country without a plan is told by `check` itself.
+    let Ok(numbering) = numbering(config) else { return Ok(()) };
+    let mut control = Control::default();
+    // The numbers of this book are of no account: nothing that they stand for is kept.
+    let _ = control.declare(&names(config));
+    let routes = catalog(config, &control, ShardMap::new(1, 1)).routes;
+    let defaults = defaults(config);
+    config.failed_tests(|given| {
+        let tenant = tenant(config, &control, given.tenant.as_deref());
+        let rules = Rules { now: Wall(0), tenant: &tenant, defaults: &defaults, numbering: &numbering };
+        decide(config, &routes, &rules, given)
+    })
+}
+
+fn decide(config: &Config, routes: &RouteTable, rules: &Rules<'_>, given: &Given) -> Decision {
+    let rejected = |code: Code| Decision::Rejected(code.text().to_owned());
+    let mut scratch = Scratch::default();
+    let typed = typed(given);
+    let meant = match line::judge(&typed, rules, &mut scratch) {
+        Ok(meant) => meant,
+        Err(flaw) => return rejected(flaw.code),
+    };
+    let question = Question::of(&meant.head, &meant.content.from, meant.content.tags);
+    let Some(route) = routes.find(&question) else { return rejected(Code::NoRoute) };
+    let encoding = given.body.as_ref().map(|_| {
+        let link = first_link(config, &route.name)?;
+        compose::plan(&meant.head, &meant.content, &link).ok().map(|plan| leaves_as(plan.alphabet()))
+    });
+    match encoding {
+        Some(None) => rejected(Code::Unencodable),
+        Some(Some(encoding)) => Decision::Sent { route: route.name.clone(), encoding: Some(encoding) },
+        None => Decision::Sent { route: route.name.clone(), encoding: None },
+    }
+}
+
+fn typed(given: &Given) -> Typed<'_> {
+    Typed {
+        to: Some(Cow::Borrowed(&given.to)),
+        from: given.from.as_deref().map(Cow::Borrowed),
+        body: Some(Cow::Borrowed(given.body.as_deref().unwrap_or(ANY_BODY))),
+        class: given.class.map(|typed| Cow::Borrowed(class(typed).name())),
+        tags: Some(given.tags.iter().map(|tag| Cow::Borrowed(tag.as_str())).collect()),
+        ..Typed::default()
+    }
+}
+
+/// The tenant of that name, or the nameless one.
+fn tenant(config: &Config, control: &Control, name: Option<&str>) -> Tenant {
+    let named = config.tenants.iter().find(|tenant| Some(tenant.name.as_str()) == name);
+    Tenant::from(named.map_or_else(TenantSpec::default, |tenant| tenant_spec(tenant, control)))
+}
+
+/// The link of the route's first carrier that has a weight.
+fn first_link(config: &Config, route: &str) -> Option<link::Options> {
+    let route = config.routes.iter().find(|known| known.name == route)?;
+    let share = route.carriers.iter().find(|share| share.weight > 0)?;
+    let found = config.carriers.iter().find(|carrier| carrier.name == share.name)?;
+    Some(carrier::options(found, LinkId::default(), GroupId::default(), ShardMap::new(1, 1)))
+}
+
+/// ASCII is what a carrier calls its default alphabet; in the configuration's words that is `gsm7`.
+fn leaves_as(alphabet: Alphabet) -> Encoding {
+    match alphabet {
+        Alphabet::Gsm7 | Alphabet::Gsm7National { .. } | Alphabet::Ascii => Encoding::Gsm7,
+        Alphabet::Latin1 => Encoding::Latin1,
+        Alphabet::Ucs2 | Alphabet::Binary => Encoding::Ucs2,
+    }
+}

@@ -1,0 +1,147 @@
+//! The last judgement: when everything has come to rest, every stored message against all that was seen of it.
+
+use std::collections::BTreeMap;
+
+use crate::delivery::{DoubtPolicy, EventKind};
+use crate::model::{DeadLetterReason, MessageState, ShardId};
+use crate::shard::FoundMessage;
+use crate::store::content::decode;
+
+use super::carrier::Fate;
+use super::oracle::{Invariant, Oracle, Truth, doubts_in};
+use super::part::PartSeen;
+use super::plan::Plan;
+use super::tally::{Count, Tally};
+
+impl Oracle {
+    /// Everything that all shards hold, by shard; and which messages stand in the ledger.
+    pub fn judge_all(&mut self, plan: &Plan, stored: &[(ShardId, FoundMessage)], tally: &mut Tally) {
+        let mut copies: BTreeMap<u32, u32> = BTreeMap::new();
+        for (shard, found) in stored {
+            let body = decode(&found.content).map(|content| content.body.to_vec()).unwrap_or_default();
+            let Some(number) = PartSeen::number_in(&body).filter(|number| *number < self.next_message()) else {
+                return self.break_at(Invariant::Answers, format!("nobody sent {found:?}"));
+            };
+            *copies.entry(number).or_default() += 1;
+            if found.id.shard() != *shard {
+                return self.break_at(Invariant::IdsUnique, format!("shard {} holds {}", shard.0, found.id));
+            }
+            self.judge_found(number, found);
+            self.judge_end(plan, number, found);
+        }
+        let twice = copies.iter().find(|(_, copies)| **copies > 1).map(|(number, _)| *number);
+        if let Some(number) = twice {
+            self.break_at(Invariant::Keys, format!("message {number} is stored {} times", copies[&number]));
+        }
+        for number in 0..self.next_message() {
+            let truth = &self.truths[number as usize];
+            tally.add_many(Count::InDoubt, doubts_in(&truth.timeline) as u64);
+            if truth.id.is_some() && !copies.contains_key(&number) {
+                self.break_at(Invariant::NothingLost, format!("message {number} is not among the records"));
+            }
+        }
+        self.judge_order(plan);
+    }
+
+    fn judge_end(&mut self, plan: &Plan, number: u32, found: &FoundMessage) {
+        let truth = &self.truths[number as usize];
+        let class = truth.intent.head.class;
+        let policy = plan.shard.doubt[class.index()];
+        let state = found.view.state;
+        let ended = state.is_final()
+            || state == MessageState::Submitted
+            || (state == MessageState::InDoubt && policy == DoubtPolicy::Hold);
+        let told = format!("message {number} ({class:?}): {state:?}, {:?}, taken {:?}", found.view.timeline, truth.taken);
+        if !ended {
+            return self.break_at(Invariant::EverythingEnds, told);
+        }
+        if truth.cancelled && state != MessageState::Cancelled {
+            return self.break_at(Invariant::Cancelled, told);
+        }
+        let attempts = found.view.timeline.iter().filter(|entry| entry.kind == EventKind::Attempt).count();
+        let handed = self.handed.get(&(found.id.shard(), found.id.address())).copied().unwrap_or(0);
+        if (attempts as u32) < handed {
+            return self.break_at(Invariant::Causes, format!("{told}, handed over {handed} times"));
+        }
+        if let Some(why) = twice(plan, truth, policy) {
+            return self.break_at(Invariant::NothingTwice, format!("{why}: {told}"));
+        }
+        if let Some(why) = self.uncaused(truth, found) {
+            return self.break_at(Invariant::Causes, format!("{why}: {told}"));
+        }
+        if state == MessageState::Submitted && self.receipt_forgotten(truth) {
+            self.break_at(Invariant::Receipts, told);
+        }
+    }
+
+    /// Why a state has no cause that was seen outside.
+    fn uncaused(&self, truth: &Truth, found: &FoundMessage) -> Option<&'static str> {
+        let mut digits = [0; 15];
+        let recipient = truth.intent.head.to.write_digits(&mut digits).as_bytes().to_vec();
+        let claimed = |fate| self.claimed.contains(&(recipient.clone(), fate));
+        let taken = !truth.taken.is_empty();
+        match found.view.state {
+            MessageState::Delivered => (!claimed(Fate::Delivered)).then_some("no receipt says so"),
+            MessageState::Undelivered => (!claimed(Fate::Undeliverable)).then_some("no receipt says so"),
+            MessageState::Submitted => (!taken).then_some("no carrier took it"),
+            MessageState::Dead => {
+                let dropped = found.view.reason == Some(DeadLetterReason::InDoubtDropped);
+                (dropped && doubts_in(&found.view.timeline) == 0).then_some("it never was in doubt")
+            }
+            MessageState::Scheduled
+            | MessageState::Queued
+            | MessageState::Sending
+            | MessageState::InDoubt
+            | MessageState::Cancelled
+            | MessageState::Expired
+            | MessageState::Rejected => None,
+        }
+    }
+
+    /// Of a message that counts as waiting for receipts: we answered enough of them to know its end.
+    fn receipt_forgotten(&self, truth: &Truth) -> bool {
+        let Some(last) = truth.taken.last() else { return false };
+        let of_part = |part| truth.taken.iter().rev().find(|taken| taken.part == part && taken.carrier == last.carrier);
+        let fates: Vec<_> = (1..=last.parts)
+            .map(|part| of_part(part).and_then(|taken| self.answered.get(&(taken.carrier, taken.issued)).copied()))
+            .collect();
+        let failed = fates.iter().flatten().any(|fate| *fate != Fate::Delivered);
+        truth.intent.head.receipt && (failed || fates.iter().all(Option::is_some))
+    }
+
+    /// First submits of one recipient and class over one carrier go in the order of admission.
+    fn judge_order(&mut self, plan: &Plan) {
+        let mut lanes: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for number in 0..self.next_message() {
+            let truth = &self.truths[number as usize];
+            let held_up = truth.timeline.iter().any(|entry| {
+                matches!(entry.kind, EventKind::Due | EventKind::Refused | EventKind::InDoubt | EventKind::Cancelled)
+            });
+            let shared = usize::from(truth.intent.head.route.0) > plan.carriers.len();
+            if let (Some(id), Some(first), false, false) = (truth.id, self.wire.first_of(number), held_up, shared) {
+                lanes.entry(self.lane_of(number)).or_default().push((id.address(), first, number));
+            }
+        }
+        for (lane, mut messages) in lanes {
+            messages.sort_unstable();
+            if let Some(pair) = messages.windows(2).find(|pair| pair[0].1 > pair[1].1) {
+                let what = format!("{lane:?}: message {} was sent after {}", pair[0].2, pair[1].2);
+                return self.break_at(Invariant::Order, what);
+            }
+        }
+    }
+}
+
+/// How a part came to a carrier more often than the ledger explains. Over a route with several carriers only messages of
+/// one part are judged: another carrier gets all parts.
+fn twice(plan: &Plan, truth: &Truth, policy: DoubtPolicy) -> Option<String> {
+    let shared = usize::from(truth.intent.head.route.0) > plan.carriers.len();
+    let doubts = doubts_in(&truth.timeline);
+    let mut copies: BTreeMap<u8, usize> = BTreeMap::new();
+    for taken in truth.taken.iter().filter(|taken| !shared || taken.parts == 1) {
+        *copies.entry(taken.part).or_default() += 1;
+    }
+    let permitted = if policy == DoubtPolicy::Drop { 1 } else { 1 + doubts };
+    let (part, copies) = copies.into_iter().find(|(_, copies)| *copies > permitted)?;
+    Some(format!("part {part} was taken {copies} times, {doubts} times in doubt"))
+}

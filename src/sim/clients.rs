@@ -1,0 +1,318 @@
+//! The clients and their doors: they think messages up, hand them over in frames, try again with the same key when they
+//! hear nothing, cancel, look up, and at the end read every record. Know only what they were told.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::mesh::ShardMap;
+use crate::model::prng::mix;
+use crate::model::{Address, Content, Encoding, Frame, Head, KeyPrint, Line, Msisdn, ReplyTo, SenderId, ShardId, TenantId, Wall};
+use crate::shard::{Ask, FoundMessage, LineResult, Reply};
+use crate::store::content::encode;
+
+use super::agenda::{MS, SECOND};
+use super::contract::route_id;
+use super::happening::Happening;
+use super::oracle::{Intent, Question};
+use super::part::body;
+use super::plan::{Plan, pick};
+use super::stage::{Stage, note};
+use super::tally::Count;
+
+/// How long a client waits for an answer.
+const PATIENCE_NS: u64 = 5 * SECOND;
+/// How often it tries.
+const TRIES_MAX: u32 = 8;
+/// Records in a page.
+const PAGE: usize = 50;
+/// The first recipient's number.
+const RECIPIENT_BASE: u64 = 491_511_000_000;
+
+#[derive(Debug)]
+struct Request {
+    shard: ShardId,
+    messages: Vec<u32>,
+    tries: u32,
+}
+
+/// Reading every record, shard by shard.
+#[derive(Debug, Default)]
+struct Reading {
+    ticket: u64,
+    shard: u8,
+    from: Address,
+    found: Vec<(ShardId, FoundMessage)>,
+    is_done: bool,
+}
+
+/// All clients of the world.
+#[derive(Debug)]
+pub struct Clients {
+    map: ShardMap,
+    left: u32,
+    tickets: u64,
+    requests: BTreeMap<u64, Request>,
+    /// Messages whose ids reached their client.
+    known: Vec<u32>,
+    keys: VecDeque<u128>,
+    reading: Option<Reading>,
+}
+
+impl Clients {
+    /// As planned.
+    pub fn new(plan: &Plan) -> Self {
+        Self {
+            map: ShardMap::new(plan.shards, plan.cores),
+            left: plan.messages,
+            tickets: 0,
+            requests: BTreeMap::new(),
+            known: Vec::new(),
+            keys: VecDeque::new(),
+            reading: None,
+        }
+    }
+
+    /// Nobody has anything more to say.
+    pub fn are_done(&self) -> bool {
+        self.left == 0 && self.requests.is_empty()
+    }
+
+    /// A client does something new.
+    pub fn act(&mut self, plan: &Plan, stage: &mut Stage) {
+        if self.left == 0 {
+            return;
+        }
+        match stage.chance.below(10) {
+            0 if !self.known.is_empty() => self.cancel(plan, stage),
+            1 | 2 if !self.known.is_empty() => self.look_up(plan, stage),
+            _ => self.think_up(plan, stage),
+        }
+    }
+
+    fn think_up(&mut self, plan: &Plan, stage: &mut Stage) {
+        let many = stage.chance.between(1, 6).min(u64::from(self.left)) as u32;
+        self.left -= many;
+        let mut frames: BTreeMap<ShardId, Vec<u32>> = BTreeMap::new();
+        for _ in 0..many {
+            let intent = self.intent(plan, stage);
+            let shard = intent.shard;
+            stage.tally.add(Count::Messages);
+            let message = stage.oracle.intend(intent);
+            frames.entry(shard).or_default().push(message);
+        }
+        for (shard, messages) in frames {
+            self.send(Request { shard, messages, tries: 1 }, plan, stage);
+        }
+    }
+
+    fn intent(&mut self, plan: &Plan, stage: &mut Stage) -> Intent {
+        let wall = stage.wall();
+        let chance = &mut stage.chance;
+        let number = RECIPIENT_BASE + chance.below(u64::from(plan.recipients));
+        let class = *pick(chance, &plan.classes);
+        let characters = match chance.below(10) {
+            0 => chance.between(161, 700) as usize,
+            _ => chance.between(8, 150) as usize,
+        };
+        let ucs2 = chance.chance(100_000);
+        let text = body(stage.oracle.next_message(), characters, ucs2);
+        let parts = parts_of(text.chars().count(), ucs2);
+        if parts > 1 {
+            stage.tally.add(Count::Multipart);
+        }
+        let scheduled = chance.chance(100_000);
+        let hurried = chance.chance(80_000);
+        let send_at = if scheduled { wall.after_ms(chance.between(1, 30_000)) } else { Wall(0) };
+        let expires_at = if hurried { chance.between(500, 20_000) } else { 48 * 3_600_000 };
+        let mut content = Vec::new();
+        let from = SenderId::parse("Stentor").unwrap_or_default();
+        encode(&Content { from, body: text.as_bytes(), ..Content::default() }, &mut content);
+        let head = Head {
+            to: Msisdn::from_number(number).unwrap_or_default(),
+            tenant: TenantId(0),
+            class,
+            encoding: Encoding::Auto,
+            receipt: chance.chance(850_000),
+            flash: chance.chance(50_000),
+            parts,
+            route: route_id(chance.below(u64::from(plan.routes())) as usize),
+            accepted_at: Wall(0),
+            send_at,
+            expires_at: send_at.max(wall).after_ms(expires_at),
+            content_at: 0,
+            content_len: content.len() as u32,
+        };
+        let key = chance.chance(plan.keyed_ppm).then(|| self.key(number, stage));
+        let print = key.map(|key| (key, content.iter().fold(7, |hash, octet| mix(hash ^ u64::from(*octet)))));
+        Intent { shard: self.map.shard_of(number), head, content, key: print }
+    }
+
+    /// A new key, or, now and then, one that was used before: its scope is the recipient.
+    fn key(&mut self, recipient: u64, stage: &mut Stage) -> u128 {
+        let chance = &mut stage.chance;
+        let fresh = u128::from(mix(recipient)) << 64 | u128::from(chance.next_u64());
+        let again = self.keys.iter().find(|key| **key >> 64 == fresh >> 64).copied();
+        match again {
+            Some(used) if chance.chance(150_000) => used,
+            Some(_) | None => {
+                self.keys.push_front(fresh);
+                fresh
+            }
+        }
+    }
+
+    fn send(&mut self, request: Request, plan: &Plan, stage: &mut Stage) {
+        let mut frame = Frame { reply: self.ticket(), ..Frame::default() };
+        for (index, message) in request.messages.iter().enumerate() {
+            let Some(intent) = stage.oracle.intent(*message) else { continue };
+            let content_at = frame.arena.len() as u32;
+            frame.heads.push(Head { content_at, ..intent.head });
+            frame.arena.extend_from_slice(&intent.content);
+            if let Some((key, content)) = intent.key {
+                frame.keys.push(Line { index: index as u32, print: KeyPrint { key, content } });
+            }
+        }
+        let ticket = frame.reply.ticket;
+        note!(stage, "ticket {ticket}: shard {} gets {:?}, try {}", request.shard.0, request.messages, request.tries);
+        self.ask(request.shard, ticket, Question::Submit(request.messages.clone()), Ask::Submit(frame), plan, stage);
+        stage.agenda.after(PATIENCE_NS, Happening::PatienceEnds(ticket));
+        self.requests.insert(ticket, request);
+    }
+
+    fn ticket(&mut self) -> ReplyTo {
+        self.tickets += 1;
+        ReplyTo { core: 0, ticket: self.tickets }
+    }
+
+    fn ask(&self, shard: ShardId, ticket: u64, question: Question, ask: Ask, plan: &Plan, stage: &mut Stage) {
+        let delay = plan.door.draw(&mut stage.chance);
+        stage.agenda.after(delay, Happening::Asked(shard, ticket, question, Box::new(ask)));
+    }
+
+    fn cancel(&mut self, plan: &Plan, stage: &mut Stage) {
+        let message = *pick(&mut stage.chance, &self.known);
+        let Some(id) = stage.oracle.id_of(message) else { return };
+        let reply = self.ticket();
+        note!(stage, "ticket {}: cancel {message}", reply.ticket);
+        let ask = Ask::Cancel { reply, tenant: TenantId(0), id };
+        self.ask(id.shard(), reply.ticket, Question::Cancel(message), ask, plan, stage);
+    }
+
+    fn look_up(&mut self, plan: &Plan, stage: &mut Stage) {
+        let message = *pick(&mut stage.chance, &self.known);
+        self.look_up_all(vec![message], plan, stage);
+    }
+
+    /// Every message of which anybody was told.
+    pub fn look_up_told(&mut self, plan: &Plan, stage: &mut Stage) {
+        for shard in 0..plan.shards {
+            let told = stage.oracle.told_of(ShardId(shard));
+            if !told.is_empty() {
+                self.look_up_all(told, plan, stage);
+            }
+        }
+    }
+
+    fn look_up_all(&mut self, messages: Vec<u32>, plan: &Plan, stage: &mut Stage) {
+        let (messages, ids): (Vec<_>, Vec<_>) =
+            messages.into_iter().filter_map(|message| Some((message, stage.oracle.id_of(message)?))).unzip();
+        let Some(shard) = ids.first().map(|id: &crate::model::MessageId| id.shard()) else { return };
+        let reply = self.ticket();
+        stage.tally.add_many(Count::Lookups, messages.len() as u64);
+        let ask = Ask::Lookup { reply, tenant: TenantId(0), ids };
+        self.ask(shard, reply.ticket, Question::Lookup(messages), ask, plan, stage);
+    }
+
+    /// Begins to read every record.
+    pub fn read_all(&mut self, plan: &Plan, stage: &mut Stage) {
+        self.reading = Some(Reading::default());
+        self.read_on(plan, stage);
+    }
+
+    fn read_on(&mut self, plan: &Plan, stage: &mut Stage) {
+        let reply = self.ticket();
+        let Some(reading) = self.reading.as_mut() else { return };
+        reading.ticket = reply.ticket;
+        let (shard, from) = (ShardId(reading.shard), reading.from);
+        let ask = Ask::Records { reply, tenant: TenantId(0), from, limit: PAGE };
+        self.ask(shard, reply.ticket, Question::Records, ask, plan, stage);
+    }
+
+    /// Every record, once they are all read.
+    pub fn read(&mut self) -> Option<Vec<(ShardId, FoundMessage)>> {
+        self.reading.take_if(|reading| reading.is_done).map(|reading| reading.found)
+    }
+
+    /// Records are being read.
+    pub fn are_reading(&self) -> bool {
+        self.reading.is_some()
+    }
+
+    /// An answer arrives, or is lost on the way.
+    pub fn replied(&mut self, to: ReplyTo, reply: Reply, plan: &Plan, stage: &mut Stage) {
+        match reply {
+            Reply::Submitted(results) => {
+                if stage.fault(plan.reply_lost_ppm) {
+                    stage.tally.add(Count::RepliesLost);
+                } else if let Some(request) = self.requests.remove(&to.ticket) {
+                    self.submitted(&request, &results, plan, stage);
+                }
+            }
+            Reply::Records { found, next } => self.page(to, found, next, plan, stage),
+            Reply::Found(_) | Reply::Cancelled(_) | Reply::Claimed(_) | Reply::Unreadable => {}
+        }
+    }
+
+    fn submitted(&mut self, request: &Request, results: &[LineResult], plan: &Plan, stage: &mut Stage) {
+        let mut again = Vec::new();
+        for (message, result) in request.messages.iter().zip(results) {
+            match result {
+                LineResult::Accepted(_) | LineResult::Duplicate(_) => self.known.push(*message),
+                LineResult::Refused(refusal) if refusal.retryable() && request.tries < TRIES_MAX => again.push(*message),
+                LineResult::Refused(_) => {}
+            }
+        }
+        if !again.is_empty() {
+            stage.tally.add(Count::RequestsRetried);
+            self.send(Request { shard: request.shard, messages: again, tries: request.tries + 1 }, plan, stage);
+        }
+    }
+
+    fn page(&mut self, to: ReplyTo, found: Vec<FoundMessage>, next: Option<Address>, plan: &Plan, stage: &mut Stage) {
+        let Some(reading) = self.reading.as_mut().filter(|reading| reading.ticket == to.ticket) else { return };
+        reading.found.extend(found.into_iter().map(|found| (ShardId(reading.shard), found)));
+        match next {
+            Some(from) => reading.from = from,
+            None => (reading.shard, reading.from) = (reading.shard + 1, Address::default()),
+        }
+        if reading.shard >= plan.shards {
+            reading.is_done = true;
+        } else {
+            self.read_on(plan, stage);
+        }
+    }
+
+    /// A client has waited long enough: with keys it is safe to try again.
+    pub fn impatient(&mut self, ticket: u64, plan: &Plan, stage: &mut Stage) {
+        let Some(request) = self.requests.remove(&ticket) else { return };
+        let keyed = |message: &u32| stage.oracle.intent(*message).is_some_and(|intent| intent.key.is_some());
+        let messages: Vec<_> = request.messages.iter().copied().filter(keyed).collect();
+        if request.tries < TRIES_MAX && !messages.is_empty() {
+            stage.tally.add(Count::RequestsRetried);
+            self.send(Request { shard: request.shard, messages, tries: request.tries + 1 }, plan, stage);
+        }
+    }
+
+    /// When the next client acts, so that all have acted by the end of the chaos.
+    pub fn next_act_ns(&self, plan: &Plan, stage: &mut Stage) -> u64 {
+        let acts = u64::from(plan.messages / 2).max(1);
+        stage.chance.between(MS, 2 * plan.chaos_ns / acts)
+    }
+}
+
+/// As the door counts them: an 8-bit reference, 153 septets or 67 UCS-2 characters a part.
+fn parts_of(characters: usize, ucs2: bool) -> u8 {
+    let (single, each) = if ucs2 { (70, 67) } else { (160, 153) };
+    let parts = if characters <= single { 1 } else { characters.div_ceil(each) };
+    u8::try_from(parts).unwrap_or(u8::MAX)
+}
+

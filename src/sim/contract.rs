@@ -1,0 +1,102 @@
+//! From the plan to what the real code is told: the catalog, the settings of shards and links. A mutant's wrong setting is
+//! put in here; the oracle goes by the plan.
+
+use crate::delivery::DoubtPolicy;
+use crate::link::{Account, Options as LinkOptions};
+use crate::mesh::ShardMap;
+use crate::model::{CarrierId, Class, GroupId, LinkId, Mono, RouteId, ShardId};
+use crate::routing::{Condition, Route, RouteTable, Way};
+use crate::shard::{Catalog, CatalogCarrier, Options as ShardOptions};
+use crate::smpp::split::CarrierText;
+
+use super::mutants::Mutant;
+use super::plan::{CarrierPlan, Plan};
+
+/// The number of the carrier at that place.
+pub const fn carrier_id(at: usize) -> CarrierId {
+    CarrierId(at as u16 + 1)
+}
+
+/// The group of the carrier at that place.
+pub const fn group_id(at: usize) -> GroupId {
+    GroupId(at as u16 + 1)
+}
+
+/// The route over only the carrier at that place; behind the last one comes the route over all.
+pub const fn route_id(at: usize) -> RouteId {
+    RouteId(at as u16 + 1)
+}
+
+/// What every shard knows.
+pub fn catalog(plan: &Plan) -> Catalog {
+    let way = |at| Way { carrier: carrier_id(at), weight: 1 };
+    let route = |at: usize, ways| Route { id: route_id(at), name: format!("r{at}"), when: Condition::default(), ways };
+    let mut routes: Vec<_> = (0..plan.carriers.len()).map(|at| route(at, vec![way(at)])).collect();
+    if plan.shared_route {
+        routes.push(route(routes.len(), (0..plan.carriers.len()).map(way).collect()));
+    }
+    let carriers = plan.carriers.iter().enumerate();
+    let map = ShardMap::new(plan.shards, plan.cores);
+    Catalog {
+        version: 1,
+        routes: RouteTable { routes },
+        carriers: carriers
+            .map(|(at, carrier)| CatalogCarrier {
+                id: carrier_id(at),
+                name: format!("c{at}"),
+                group: group_id(at),
+                home: carrier.home,
+            })
+            .collect(),
+        shard_cores: (0..plan.shards).map(|shard| map.core_of(ShardId(shard)).0).collect(),
+    }
+}
+
+/// The settings of one shard.
+pub fn shard_options(plan: &Plan, shard: ShardId, hash_seed: u64, mutant: Option<Mutant>) -> ShardOptions {
+    let mut options = ShardOptions { shard, shards: plan.shards, hash_seed, ..plan.shard.clone() };
+    if mutant == Some(Mutant::IgnorePolicy) {
+        options.doubt = Class::ALL.map(|_| DoubtPolicy::Resend);
+    }
+    options
+}
+
+/// The settings of every link, each with its carrier's place.
+pub fn links(plan: &Plan, map: ShardMap, silent_until: Mono, mutant: Option<Mutant>) -> Vec<(usize, LinkOptions)> {
+    let mut links = Vec::new();
+    for (at, carrier) in plan.carriers.iter().enumerate() {
+        let cores = carrier.home.map_or(0..plan.cores, |home| home..home + 1);
+        for core in cores {
+            let link = LinkId { carrier: carrier_id(at), core };
+            links.push((at, link_options(carrier, at, link, map, silent_until, mutant)));
+        }
+    }
+    links
+}
+
+fn link_options(
+    plan: &CarrierPlan,
+    at: usize,
+    link: LinkId,
+    map: ShardMap,
+    silent_until: Mono,
+    mutant: Option<Mutant>,
+) -> LinkOptions {
+    let exceeds = |which| mutant == Some(which);
+    LinkOptions {
+        account: Account { system_id: b"stentor".to_vec(), password: b"secret".to_vec(), ..Account::default() },
+        bind: plan.kind,
+        binds: plan.binds,
+        window: if exceeds(Mutant::ExceedWindow) { plan.window * 2 } else { plan.window },
+        rate_parts_per_s: plan.rate.map(|rate| if exceeds(Mutant::ExceedRate) { rate + rate / 2 + 1 } else { rate }),
+        text: CarrierText { splitting: plan.splitting, ..CarrierText::default() },
+        connect_timeout_ms: 3_000,
+        response_timeout_ms: plan.response_timeout_ms,
+        enquire_link_ms: 10_000,
+        reconnect_min_ms: 100,
+        reconnect_max_ms: 3_000,
+        silent_until,
+        receipt_table_bits: 8,
+        ..LinkOptions::new(&format!("c{at}"), link, group_id(at), map)
+    }
+}

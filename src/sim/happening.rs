@@ -1,0 +1,88 @@
+//! Everything that can happen in the simulated world, as values on its agenda.
+
+use crate::link::BindId;
+use crate::model::{ReplyTo, ShardId};
+use crate::shard::{Ask, Reply};
+use crate::store::backend::RunId;
+use crate::store::{CommitSeq, Found};
+use crate::traffic::{ToLink, ToShard};
+
+use super::oracle::Question;
+
+/// A connection between a link and a carrier; never used again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+/// Something happens.
+#[derive(Debug)]
+pub enum Happening {
+    /// Within the process of that life; void if it has ended.
+    Inside(u32, Inside),
+    /// The carrier's side of a connection gets octets.
+    CarrierHears(ConnId, Vec<u8>),
+    /// The carrier's side of a connection notices its end.
+    CarrierLoses(ConnId),
+    /// A carrier's session wants to be asked.
+    CarrierWakes(ConnId),
+    /// The carrier answers, or closes.
+    CarrierAnswers(ConnId, u64),
+    /// A receipt is to be delivered.
+    ReceiptDue(usize, u64),
+    /// A client does something new.
+    ClientActs,
+    /// A door brings a question with its ticket to the process, whichever life it is in.
+    Asked(ShardId, u64, Question, Box<Ask>),
+    /// A client hears from its door.
+    Replied(ReplyTo, Box<Reply>),
+    /// A client's patience with one request ends.
+    PatienceEnds(u64),
+    /// Somebody pulls the plug.
+    Crash,
+    /// Somebody asks the process to end.
+    Stop,
+    /// The process starts.
+    Start,
+    /// The wall clock is set.
+    WallJumps,
+    /// The network cuts a connection.
+    Cut,
+    /// A connection goes silent for a while.
+    Freeze,
+    /// From now on all is well.
+    Calm,
+    /// Has everything come to rest?
+    Look,
+}
+
+/// Something happens within the process.
+#[derive(Debug)]
+pub enum Inside {
+    /// Mail for a shard.
+    ToShard(usize, ToShard),
+    /// Mail for a link.
+    ToLink(usize, ToLink),
+    /// A shard wants to be asked.
+    ShardWakes(usize),
+    /// A link wants to be asked.
+    LinkWakes(usize),
+    /// A batch becomes durable.
+    Durable(usize, CommitSeq),
+    /// The shard learns of it.
+    Committed(usize, CommitSeq),
+    /// The reader thread has finished what it was at.
+    ErrandDone(usize),
+    /// The shard gets an answer.
+    Read(usize, Box<Found>),
+    /// The shard learns of a run.
+    RunWritten(usize, RunId),
+    /// An attempt to connect, by number, comes to something or not.
+    Connected(usize, BindId, u64, bool),
+    /// The socket takes octets.
+    SocketTakes(ConnId),
+    /// Octets come in.
+    Hears(ConnId, Vec<u8>),
+    /// The link's side of a connection notices its end.
+    Loses(ConnId, crate::link::Disconnect),
+    /// Patience with a drain ends.
+    DrainOver,
+}

@@ -1,0 +1,381 @@
+//! What must be true, judged from outside: what doors were told, what stood on the wire, what carriers took and what was
+//! answered to them. Knows nothing of the code's own books; the one thing it asks of the code is what a client may ask.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::delivery::{EventKind, TimelineEntry};
+use crate::model::{Address, Class, Head, MessageId, MessageState, Refusal, ReplyTo, RouteId, ShardId, Wall};
+use crate::shard::{Cancelled, FoundMessage, LineResult, Lookup, Reply};
+use crate::traffic::Submit;
+
+use super::carrier::{Fate, IssuedId};
+use super::part::PartSeen;
+use super::tally::Tally;
+use super::wire::Wire;
+
+/// A promise, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Invariant {
+    /// What was acknowledged is found under its id, with its content.
+    NothingLost,
+    /// Everything comes to rest: final, or with its carrier, or in the ledger.
+    EverythingEnds,
+    /// A carrier takes no part twice unless the ledger says why; a class that drops what is in doubt never.
+    NothingTwice,
+    /// Never more parts in a second than the contract says.
+    Rate,
+    /// Never more submits without an answer than the contract says.
+    Window,
+    /// First submits of one recipient and class go in the order of acknowledgement.
+    Order,
+    /// No id is given to two messages.
+    IdsUnique,
+    /// One key, one message.
+    Keys,
+    /// A receipt that was answered counts.
+    Receipts,
+    /// History only grows, and a final state stays.
+    History,
+    /// What was cancelled in time is not sent.
+    Cancelled,
+    /// Nothing leaves before its time.
+    NotEarly,
+    /// An attempt is recorded before it leaves, and states have a cause.
+    Causes,
+    /// After a clean stop nothing is in doubt.
+    CleanStop,
+    /// Every question gets one answer, the one that belongs to it.
+    Answers,
+    /// Nobody has reason to alarm the operator.
+    NoAlarm,
+    /// The store finds what it keeps.
+    StoreSound,
+    /// Nobody does the same for ever.
+    NoSpin,
+    /// What goes over the wire can be read.
+    Readable,
+}
+
+/// A broken promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub invariant: Invariant,
+    /// How.
+    pub what: String,
+}
+
+/// A message as its client thought it up.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    /// Its shard.
+    pub shard: ShardId,
+    /// As handed over.
+    pub head: Head,
+    /// As handed over.
+    pub content: Vec<u8>,
+    /// Of its key and content, if it has one.
+    pub key: Option<(u128, u64)>,
+}
+
+/// What a carrier did with a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TakenPart {
+    pub carrier: usize,
+    pub part: u8,
+    pub parts: u8,
+    pub issued: IssuedId,
+}
+
+/// A message and all that was seen of it.
+#[derive(Clone, Debug)]
+pub(super) struct Truth {
+    pub intent: Intent,
+    pub id: Option<MessageId>,
+    pub cancelled: bool,
+    pub taken: Vec<TakenPart>,
+    pub timeline: Vec<TimelineEntry>,
+    pub state: MessageState,
+}
+
+/// What a ticket asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// These messages were handed over.
+    Submit(Vec<u32>),
+    /// These messages, by number.
+    Lookup(Vec<u32>),
+    /// Not this one.
+    Cancel(u32),
+    /// A page.
+    Records,
+}
+
+/// See the head of this file.
+#[derive(Debug, Default)]
+pub struct Oracle {
+    /// The first broken promise.
+    pub broken: Option<Violation>,
+    /// What stands on the wire.
+    pub wire: Wire,
+    pub(super) truths: Vec<Truth>,
+    questions: BTreeMap<u64, Question>,
+    ids: BTreeMap<MessageId, u32>,
+    keys: BTreeMap<u128, BTreeSet<u64>>,
+    key_ids: BTreeMap<u128, u32>,
+    pub(super) handed: BTreeMap<(ShardId, Address), u32>,
+    pub(super) issued: BTreeMap<(usize, IssuedId), u32>,
+    /// Final receipts that we answered.
+    pub(super) answered: BTreeMap<(usize, IssuedId), Fate>,
+    /// Final receipts that a carrier made, by recipient: also strays.
+    pub(super) claimed: BTreeSet<(Vec<u8>, Fate)>,
+}
+
+impl Oracle {
+    /// Over carriers with these rates.
+    pub fn new(rates: Vec<Option<u32>>) -> Self {
+        Self { wire: Wire::new(rates), ..Self::default() }
+    }
+
+    /// A promise is broken; the first one counts.
+    pub fn break_at(&mut self, invariant: Invariant, what: String) {
+        self.broken.get_or_insert(Violation { invariant, what });
+    }
+
+    /// A client has thought up a message; its number.
+    pub fn intend(&mut self, intent: Intent) -> u32 {
+        if let Some((key, content)) = intent.key {
+            self.keys.entry(key).or_default().insert(content);
+        }
+        let (taken, timeline, state) = (Vec::new(), Vec::new(), MessageState::Queued);
+        self.truths.push(Truth { intent, id: None, cancelled: false, taken, timeline, state });
+        self.truths.len() as u32 - 1
+    }
+
+    /// The next message's number.
+    pub fn next_message(&self) -> u32 {
+        self.truths.len() as u32
+    }
+
+    /// What a client intended.
+    pub fn intent(&self, message: u32) -> Option<&Intent> {
+        self.truths.get(message as usize).map(|truth| &truth.intent)
+    }
+
+    /// The id that a message was told to have.
+    pub fn id_of(&self, message: u32) -> Option<MessageId> {
+        self.truths.get(message as usize)?.id
+    }
+
+    /// Messages of a shard whose ids were told.
+    pub fn told_of(&self, shard: ShardId) -> Vec<u32> {
+        let told = |(_, truth): &(usize, &Truth)| truth.id.is_some() && truth.intent.shard == shard;
+        self.truths.iter().enumerate().filter(told).map(|(number, _)| number as u32).collect()
+    }
+
+    /// Somebody asks.
+    pub fn asked(&mut self, ticket: u64, question: Question) {
+        self.questions.insert(ticket, question);
+    }
+
+    /// The process that owed answers is gone.
+    pub fn forget_questions(&mut self) {
+        self.questions.clear();
+    }
+
+    /// A ticket that was never answered.
+    pub fn unanswered(&self) -> Option<u64> {
+        self.questions.keys().next().copied()
+    }
+
+    /// A shard lets a reply out: from now on it is a promise.
+    pub fn told(&mut self, shard: ShardId, to: ReplyTo, reply: &Reply, tally: &mut Tally) {
+        let Some(question) = self.questions.remove(&to.ticket) else {
+            return self.break_at(Invariant::Answers, format!("{to:?} is answered, and did not ask: {reply:?}"));
+        };
+        match (question, reply) {
+            (Question::Submit(messages), Reply::Submitted(results)) if messages.len() == results.len() => {
+                for (message, result) in messages.into_iter().zip(results) {
+                    self.told_line(shard, message, *result, tally);
+                }
+            }
+            (Question::Lookup(messages), Reply::Found(found)) if messages.len() == found.len() => {
+                for (message, lookup) in messages.into_iter().zip(found) {
+                    match lookup {
+                        Lookup::Found(found) => self.judge_found(message, found),
+                        Lookup::Unknown | Lookup::Gone => self.lost(message, &format!("{lookup:?}")),
+                    }
+                }
+            }
+            (Question::Cancel(message), Reply::Cancelled(cancelled)) => self.told_cancelled(message, *cancelled, tally),
+            (Question::Records, Reply::Records { .. }) => {}
+            (question, reply) => {
+                self.break_at(Invariant::Answers, format!("{question:?} is answered by {reply:?}"));
+            }
+        }
+    }
+
+    fn lost(&mut self, message: u32, how: &str) {
+        let id = self.id_of(message);
+        self.break_at(Invariant::NothingLost, format!("message {message}, told as {id:?}: {how}"));
+    }
+
+    fn told_line(&mut self, shard: ShardId, message: u32, result: LineResult, tally: &mut Tally) {
+        use super::tally::Count;
+        let key = self.truths[message as usize].intent.key;
+        match result {
+            LineResult::Accepted(id) => {
+                tally.add(Count::Accepted);
+                if id.shard() != shard || self.ids.insert(id, message).is_some() {
+                    self.break_at(Invariant::IdsUnique, format!("{id} for message {message}"));
+                }
+                self.truths[message as usize].id = Some(id);
+                if let Some((key, _)) = key
+                    && let Some(older) = self.key_ids.insert(key, message)
+                {
+                    self.break_at(Invariant::Keys, format!("messages {older} and {message} have one key"));
+                }
+            }
+            LineResult::Duplicate(id) => {
+                tally.add(Count::Duplicates);
+                self.told_duplicate(message, id, key);
+            }
+            LineResult::Refused(refusal) => {
+                tally.add(Count::Refused);
+                self.told_refused(message, refusal, key, tally);
+            }
+        }
+    }
+
+    fn told_duplicate(&mut self, message: u32, id: MessageId, key: Option<(u128, u64)>) {
+        let Some((key, content)) = key else {
+            return self.break_at(Invariant::Keys, format!("message {message} has no key and is a duplicate of {id}"));
+        };
+        match self.key_ids.get(&key).copied() {
+            Some(first) => {
+                let of_first = self.truths[first as usize].intent.key.map(|(_, content)| content);
+                if self.id_of(first) != Some(id) || of_first != Some(content) {
+                    let what = format!("message {message} is a duplicate of {id}, but {first} has its key");
+                    self.break_at(Invariant::Keys, what);
+                }
+            }
+            None => {
+                self.key_ids.insert(key, message);
+                self.ids.insert(id, message);
+                self.truths[message as usize].id = Some(id);
+            }
+        }
+    }
+
+    fn told_refused(&mut self, message: u32, refusal: Refusal, key: Option<(u128, u64)>, tally: &mut Tally) {
+        let sound = match refusal {
+            Refusal::KeyReused => {
+                tally.add(super::tally::Count::KeysReused);
+                key.and_then(|(key, _)| self.keys.get(&key)).is_some_and(|contents| contents.len() > 1)
+            }
+            Refusal::KeyWindowFull => key.is_some(),
+            Refusal::QueueFull | Refusal::AlreadyExpired | Refusal::Draining => true,
+            Refusal::NoRoute | Refusal::OverQuota | Refusal::DiskFull => false,
+        };
+        if !sound {
+            self.break_at(Invariant::Keys, format!("message {message} is refused: {refusal:?}"));
+        }
+        if self.truths[message as usize].id.is_some() && refusal == Refusal::KeyReused {
+            self.break_at(Invariant::Keys, format!("message {message} was taken, and its key is now another's"));
+        }
+    }
+
+    fn told_cancelled(&mut self, message: u32, cancelled: Cancelled, tally: &mut Tally) {
+        match cancelled {
+            Cancelled::Done => {
+                tally.add(super::tally::Count::Cancelled);
+                let truth = &mut self.truths[message as usize];
+                if std::mem::replace(&mut truth.cancelled, true) {
+                    self.break_at(Invariant::Cancelled, format!("message {message} is cancelled twice"));
+                }
+            }
+            Cancelled::TooLate => {}
+            Cancelled::Unknown | Cancelled::Gone => self.lost(message, &format!("{cancelled:?}")),
+        }
+    }
+
+    /// A shard hands an attempt over.
+    pub fn handed_over(&mut self, shard: ShardId, submit: &Submit) {
+        *self.handed.entry((shard, submit.address)).or_default() += 1;
+    }
+
+    /// A part stands on the wire, whole.
+    pub fn wrote(&mut self, carrier: usize, part: &PartSeen, wall: Wall) {
+        let Some((number, truth)) = part.message.and_then(|number| Some((number, self.truths.get(number as usize)?))) else {
+            return self.break_at(Invariant::Readable, format!("carrier {carrier} is sent {part:?}"));
+        };
+        if truth.cancelled {
+            return self.break_at(Invariant::Cancelled, format!("message {number} is sent although cancelled"));
+        }
+        if truth.intent.head.send_at > wall {
+            return self.break_at(Invariant::NotEarly, format!("message {number} is sent at {wall:?}"));
+        }
+        self.wire.note_first(number);
+    }
+
+    /// A carrier takes a part.
+    pub fn taken(&mut self, carrier: usize, part: &PartSeen, issued: IssuedId) {
+        let Some(number) = part.message else { return };
+        self.issued.insert((carrier, issued), number);
+        if let Some(truth) = self.truths.get_mut(number as usize) {
+            truth.taken.push(TakenPart { carrier, part: part.part, parts: part.parts, issued });
+        }
+    }
+
+    /// A carrier made a receipt, also one with an id that it never gave.
+    pub fn receipt_made(&mut self, recipient: &[u8], fate: Fate) {
+        self.claimed.insert((recipient.to_vec(), fate));
+    }
+
+    /// We answered a receipt.
+    pub fn receipt_answered(&mut self, carrier: usize, id: IssuedId, fate: Fate) {
+        if fate != Fate::Enroute {
+            self.answered.entry((carrier, id)).or_insert(fate);
+        }
+    }
+
+    /// What was found must be what was handed over, and its history must have grown.
+    pub fn judge_found(&mut self, message: u32, found: &FoundMessage) {
+        let Some(truth) = self.truths.get_mut(message as usize) else {
+            return self.break_at(Invariant::Answers, format!("there is no message {message}"));
+        };
+        let Head { accepted_at, content_at, content_len, .. } = found.head;
+        let intended = Head { accepted_at, content_at, content_len, ..truth.intent.head };
+        if found.head != intended || found.content != truth.intent.content {
+            let what = format!("message {message} is found as {found:?}");
+            return self.break_at(Invariant::NothingLost, what);
+        }
+        if truth.id.is_some_and(|id| id != found.id) {
+            let what = format!("message {message} is {:?} and {}", truth.id, found.id);
+            return self.break_at(Invariant::IdsUnique, what);
+        }
+        let timeline = &found.view.timeline;
+        if !timeline.starts_with(&truth.timeline) {
+            let what = format!("message {message} had {:?}, has {timeline:?}", truth.timeline);
+            return self.break_at(Invariant::History, what);
+        }
+        let was_final = truth.timeline.iter().any(|entry| entry.kind.is_final());
+        if was_final && truth.state != found.view.state {
+            let what = format!("message {message} was {:?}, is {:?}", truth.state, found.view.state);
+            return self.break_at(Invariant::History, what);
+        }
+        truth.timeline.clone_from(timeline);
+        truth.state = found.view.state;
+    }
+
+    /// The lanes in which messages of one recipient must keep their order, by the place of their routes.
+    pub(super) fn lane_of(&self, message: u32) -> (u64, Class, RouteId) {
+        let head = &self.truths[message as usize].intent.head;
+        (head.to.number(), head.class, head.route)
+    }
+}
+
+/// Ledger entries of a timeline.
+pub(super) fn doubts_in(timeline: &[TimelineEntry]) -> usize {
+    timeline.iter().filter(|entry| entry.kind == EventKind::InDoubt).count()
+}

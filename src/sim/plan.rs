@@ -1,0 +1,244 @@
+//! What a seed decides before anything happens: how many shards, links and clients there are, how slow, how faulty and how
+//! long everything is. Knows ranges and chances; refuses to know what is done with them.
+
+use crate::delivery::{Backoff, DoubtPolicy, RetryPolicy};
+use crate::link::BindKind;
+use crate::model::{Class, NodeId, Prng};
+use crate::shard::Options as ShardOptions;
+use crate::smpp::split::Splitting;
+use crate::store::memory::Drops;
+
+use super::agenda::{Latency, MS, SECOND, US};
+use super::carrier::{Behaviour, Delay, IdDialect, ReceiptForm};
+
+/// Everything that is settled from the start.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How many shards.
+    pub shards: u8,
+    /// How many cores they are spread over.
+    pub cores: u8,
+    /// The carriers, each with a route of its own; number 1 is the first.
+    pub carriers: Vec<CarrierPlan>,
+    /// There is a last route over all carriers.
+    pub shared_route: bool,
+    /// Messages that clients think up.
+    pub messages: u32,
+    /// Recipients that they are sent to.
+    pub recipients: u32,
+    /// How long faults happen.
+    pub chaos_ns: u64,
+    /// Crashes of the process at most.
+    pub crashes_max: u32,
+    /// Clean stops at most.
+    pub stops_max: u32,
+    /// Jumps of the wall clock.
+    pub wall_jumps: u32,
+    /// Cuts of connections by the network.
+    pub cuts: u32,
+    /// Times at which a connection goes silent for a while.
+    pub freezes: u32,
+    /// How long the process is gone after a crash or a stop.
+    pub downtime: Latency,
+    /// The shards' settings, but for identity and hasher seed.
+    pub shard: ShardOptions,
+    /// The disk.
+    pub disk: DiskPlan,
+    /// Between two cores.
+    pub mailbox: Latency,
+    /// Between us and a carrier, one way.
+    pub network: Latency,
+    /// From a link's octets to the socket.
+    pub socket: Latency,
+    /// Between a client and its door, one way.
+    pub door: Latency,
+    /// Replies that do not reach their client, in a million.
+    pub reply_lost_ppm: u32,
+    /// Messages with a key, in a million.
+    pub keyed_ppm: u32,
+    /// A seed of each kind is left out of some worlds, so that rare ones are not always buried under the others.
+    pub classes: Vec<Class>,
+}
+
+/// How the disk behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct DiskPlan {
+    /// From handing a batch over to its being durable.
+    pub commit: Latency,
+    /// From then to its shard's knowing it.
+    pub told: Latency,
+    /// A question, or a piece of maintenance.
+    pub errand: Latency,
+    /// When dropped ranges stop being seen.
+    pub drops: Drops,
+}
+
+/// A carrier and the contract with it.
+#[derive(Clone, Debug)]
+pub struct CarrierPlan {
+    /// Parts in any second by contract.
+    pub rate: Option<u32>,
+    /// Submits without an answer per bind by contract.
+    pub window: u32,
+    /// Binds of one link.
+    pub binds: u16,
+    /// Transceivers or pairs.
+    pub kind: BindKind,
+    /// The core of its one link; none: a link on every core.
+    pub home: Option<u8>,
+    /// How it behaves while there is chaos.
+    pub behaviour: Behaviour,
+    /// Connections that fail, in a million.
+    pub unreachable_ppm: u32,
+    /// Binds refused, in a million.
+    pub bind_refused_ppm: u32,
+    /// How it takes long messages.
+    pub splitting: Splitting,
+    /// When we give an answer up, ms.
+    pub response_timeout_ms: u64,
+}
+
+impl Plan {
+    /// What that seed decides.
+    pub fn draw(prng: &mut Prng) -> Self {
+        let cores = prng.between(1, 2) as u8;
+        let stormy = prng.chance(700_000);
+        let carriers: Vec<_> = (0..prng.between(1, 3)).map(|_| CarrierPlan::draw(prng, cores, stormy)).collect();
+        let some = |prng: &mut Prng, max: u64| if stormy { prng.between(0, max) as u32 } else { 0 };
+        Self {
+            shards: prng.between(1, 3) as u8,
+            cores,
+            shared_route: carriers.len() > 1 && prng.chance(300_000),
+            carriers,
+            messages: prng.between(10, 120) as u32,
+            recipients: prng.between(2, 20) as u32,
+            chaos_ns: prng.between(5, 60) * SECOND,
+            crashes_max: prng.between(0, 4) as u32,
+            stops_max: u32::from(prng.chance(300_000)),
+            wall_jumps: some(prng, 2),
+            cuts: some(prng, 6),
+            freezes: some(prng, 2),
+            downtime: latency(prng, 10 * MS, 2 * SECOND, 20 * SECOND),
+            shard: shard_options(prng),
+            disk: DiskPlan {
+                commit: latency(prng, 100 * US, 8 * MS, 700 * MS),
+                told: latency(prng, 10 * US, MS, 50 * MS),
+                errand: latency(prng, 50 * US, 5 * MS, 300 * MS),
+                drops: if prng.chance(500_000) { Drops::AtOnce } else { Drops::AtCheckpoint },
+            },
+            mailbox: latency(prng, US, 500 * US, 100 * MS),
+            network: latency(prng, 100 * US, 30 * MS, 400 * MS),
+            socket: Latency { slow_ppm: if stormy { 20_000 } else { 0 }, ..latency(prng, 0, 0, 1_500 * MS) },
+            door: latency(prng, 10 * US, 2 * MS, 200 * MS),
+            reply_lost_ppm: some(prng, 80_000),
+            keyed_ppm: prng.between(0, 800_000) as u32,
+            classes: classes(prng),
+        }
+    }
+
+    /// Routes: one of each carrier, and perhaps one over all.
+    pub fn routes(&self) -> u16 {
+        self.carriers.len() as u16 + u16::from(self.shared_route)
+    }
+}
+
+impl CarrierPlan {
+    fn draw(prng: &mut Prng, cores: u8, stormy: bool) -> Self {
+        let rate = prng.chance(500_000).then(|| prng.between(3, 60) as u32);
+        let everywhere = rate.is_none() && prng.chance(300_000);
+        Self {
+            rate,
+            window: prng.between(1, 12) as u32,
+            binds: prng.between(1, 3) as u16,
+            kind: if prng.chance(250_000) { BindKind::Pair } else { BindKind::Transceiver },
+            home: (!everywhere).then(|| prng.below(u64::from(cores)) as u8),
+            behaviour: behaviour(prng, stormy),
+            unreachable_ppm: if stormy { prng.between(0, 300_000) as u32 } else { 0 },
+            bind_refused_ppm: if stormy { prng.between(0, 100_000) as u32 } else { 0 },
+            splitting: *pick(prng, &[Splitting::Udh8, Splitting::Udh16, Splitting::Sar, Splitting::Payload]),
+            response_timeout_ms: prng.between(500, 8_000),
+        }
+    }
+}
+
+fn behaviour(prng: &mut Prng, stormy: bool) -> Behaviour {
+    let dialect = Behaviour {
+        response_delay: Delay { min_us: prng.between(0, 5_000), max_us: prng.between(1_000, 200_000) },
+        receipt_delay: Delay { min_us: prng.between(0, 200_000), max_us: prng.between(100_000, 8_000_000) },
+        id_dialect: *pick(prng, &IdDialect::ALL),
+        receipt_form: *pick(prng, &ReceiptForm::ALL),
+        date_digits: *pick(prng, &[10, 12, 14]),
+        tlv_unterminated: prng.chance(300_000),
+        error_body: prng.chance(300_000),
+        ..Behaviour::default()
+    };
+    if !stormy {
+        return dialect;
+    }
+    // Each fault is absent from half of the worlds.
+    let mut sometimes = |most: u64| if prng.chance(500_000) { prng.between(0, most) as u32 } else { 0 };
+    Behaviour {
+        throttled_ppm: sometimes(150_000),
+        transient_ppm: sometimes(150_000),
+        permanent_ppm: sometimes(50_000),
+        swallowed_ppm: sometimes(60_000),
+        answer_lost_ppm: sometimes(60_000),
+        disconnect_ppm: sometimes(30_000),
+        taken_disconnect_ppm: sometimes(30_000),
+        undelivered_ppm: sometimes(150_000),
+        expired_ppm: sometimes(100_000),
+        rejected_ppm: sometimes(100_000),
+        receipt_lost_ppm: sometimes(100_000),
+        receipt_twice_ppm: sometimes(150_000),
+        receipt_first_ppm: sometimes(200_000),
+        receipt_unknown_ppm: sometimes(60_000),
+        intermediate_ppm: sometimes(150_000),
+        regress_ppm: sometimes(100_000),
+        receipt_elsewhere_ppm: sometimes(500_000),
+        receipt_unasked_ppm: sometimes(100_000),
+        ..dialect
+    }
+}
+
+fn shard_options(prng: &mut Prng) -> ShardOptions {
+    let policies = [DoubtPolicy::Resend, DoubtPolicy::Hold, DoubtPolicy::Drop];
+    let mut doubt = ShardOptions::default().doubt;
+    if prng.chance(300_000) {
+        doubt = Class::ALL.map(|_| *pick(prng, &policies));
+    }
+    ShardOptions {
+        node: NodeId(prng.below(1_024) as u16),
+        queue_messages_max: if prng.chance(100_000) { prng.between(5, 40) } else { 1_000_000 },
+        keys_max: if prng.chance(100_000) { prng.between(1, 20) as usize } else { 1_000_000 },
+        receipts_max: if prng.chance(500_000) { prng.between(2, 60) as usize } else { 1_000_000 },
+        in_doubt_wait_ms: prng.between(200, 10_000),
+        doubt,
+        retry: RetryPolicy::uniform(Backoff {
+            attempts_max: prng.between(1, 8) as u8,
+            backoff_min_ms: prng.between(50, 2_000),
+            backoff_max_ms: prng.between(1_000, 10_000),
+            jitter_permille: prng.between(0, 500) as u16,
+        }),
+        fold_events: if prng.chance(700_000) { prng.between(10, 400) as usize } else { 256 * 1024 },
+        ..ShardOptions::default()
+    }
+}
+
+fn classes(prng: &mut Prng) -> Vec<Class> {
+    let mut classes: Vec<_> = Class::ALL.into_iter().filter(|_| prng.chance(600_000)).collect();
+    if classes.is_empty() {
+        classes.push(Class::Transactional);
+    }
+    classes
+}
+
+/// Mostly fast; in some worlds also slow now and then.
+fn latency(prng: &mut Prng, min_ns: u64, max_ns: u64, slow_ns: u64) -> Latency {
+    let slow_ppm = if prng.chance(400_000) { prng.between(0, 50_000) as u32 } else { 0 };
+    Latency { min_ns, max_ns: max_ns.max(min_ns), slow_ppm, slow_ns }
+}
+
+/// One of them; the list is not empty.
+pub fn pick<'a, T>(prng: &mut Prng, from: &'a [T]) -> &'a T {
+    &from[prng.below(from.len() as u64) as usize]
+}

@@ -1,0 +1,79 @@
+//! The face of the second world: one seed, one run, one verdict.
+
+use std::fmt;
+
+use super::mutants::Mutant;
+use super::oracle::Violation;
+use super::tally::Tally;
+use super::trace::TraceMark;
+use super::world::World;
+
+/// What a run is told beside its seed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SimOptions {
+    /// Seed of every hash map; nothing observable depends on it.
+    pub hash_seed: u64,
+    /// Lines of the trace that a failure shows.
+    pub lines_max: usize,
+    /// A bug to build in.
+    pub mutant: Option<Mutant>,
+}
+
+/// A run without a broken promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Which.
+    pub seed: u64,
+    /// Equal for equal runs.
+    pub mark: TraceMark,
+    /// How long it was in virtual time, ns.
+    pub virtual_ns: u64,
+    /// What happened.
+    pub tally: Tally,
+}
+
+/// A run with a broken promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Which.
+    pub seed: u64,
+    /// When in virtual time, ns.
+    pub at_ns: u64,
+    /// What is broken.
+    pub violation: Violation,
+    /// What happened before, as far as lines were kept.
+    pub lines: Vec<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.lines {
+            writeln!(out, "{line}")?;
+        }
+        let Violation { invariant, what } = &self.violation;
+        writeln!(out, "seed {} after {:.3} s: {invariant:?} is broken: {what}", self.seed, self.at_ns as f64 / 1e9)?;
+        write!(out, "again: STENTOR_SIM_SEED={} cargo test --release --lib sim_seeds -- --nocapture", self.seed)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Runs the world of one seed to its end.
+///
+/// # Errors
+/// The first broken promise, with the command line that shows it again.
+pub fn run(seed: u64, options: &SimOptions) -> Result<Report, Box<Failure>> {
+    let mut world = World::new(seed, options);
+    let broken = world.run();
+    let stage = &world.stage;
+    match broken {
+        None => {
+            let (mark, virtual_ns, tally) = (stage.trace.mark(), stage.now_ns(), stage.tally.clone());
+            Ok(Report { seed, mark, virtual_ns, tally })
+        }
+        Some(violation) => {
+            let lines = stage.trace.lines().map(str::to_owned).collect();
+            Err(Box::new(Failure { seed, at_ns: stage.now_ns(), violation, lines }))
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! The carriers: real server sessions around the fake carrier's decisions, with receipts kept until somebody answers them.
+//! Knows what it took and what it told; what it should have been sent is the oracle's business.
+
+use std::collections::BTreeMap;
+
+use crate::model::Mono;
+use crate::smpp::pdu::{Address, EsmClass, ShortMessage};
+use crate::smpp::session::{Event, Options as SessionOptions, SendError, Session};
+use crate::smpp::status::CommandStatus;
+use crate::smpp::tlv::Tlvs;
+
+use super::agenda::{MS, SECOND, US};
+use super::carrier::{Behaviour, FakeCarrier, Fate, IssuedId, ReceiptBody, Reply, SubmitSeen, Way};
+use super::happening::{ConnId, Happening};
+use super::network::Network;
+use super::part::PartSeen;
+use super::plan::Plan;
+use super::stage::{Stage, note};
+use super::tally::Count;
+
+/// When a receipt that found no way is tried again.
+const RETRY_NS: u64 = 200 * MS;
+
+#[derive(Debug)]
+struct Seat {
+    carrier: usize,
+    session: Session<u64>,
+    /// Submits that were not answered yet.
+    unanswered: u32,
+    wake_at: Option<u64>,
+}
+
+/// An answer that is due.
+#[derive(Debug)]
+struct DueAnswer {
+    sequence: u32,
+    reply: Reply,
+}
+
+/// A receipt until it is answered.
+#[derive(Debug)]
+struct DueReceipt {
+    carrier: usize,
+    id: IssuedId,
+    fate: Fate,
+    /// The bind of its submit.
+    conn: ConnId,
+    way: Way,
+    recipient: Vec<u8>,
+    sender: Vec<u8>,
+    tried: bool,
+}
+
+/// All carriers of the world.
+#[derive(Debug)]
+pub struct Carriers {
+    fakes: Vec<FakeCarrier>,
+    seats: BTreeMap<ConnId, Seat>,
+    answers: BTreeMap<u64, DueAnswer>,
+    receipts: BTreeMap<u64, DueReceipt>,
+    next: u64,
+    body: ReceiptBody,
+}
+
+impl Carriers {
+    /// As planned.
+    pub fn new(plan: &Plan, seed: u64) -> Self {
+        let fake = |(at, carrier): (usize, &super::plan::CarrierPlan)| {
+            FakeCarrier::new(carrier.behaviour.clone(), seed.wrapping_add(at as u64))
+        };
+        Self {
+            fakes: plan.carriers.iter().enumerate().map(fake).collect(),
+            seats: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            receipts: BTreeMap::new(),
+            next: 0,
+            body: ReceiptBody::default(),
+        }
+    }
+
+    /// From now on every carrier takes everything; its spelling stays.
+    pub fn calm_down(&mut self) {
+        for fake in &mut self.fakes {
+            let now = fake.behaviour().clone();
+            fake.set_behaviour(Behaviour {
+                response_delay: now.response_delay,
+                receipt_delay: now.receipt_delay,
+                id_dialect: now.id_dialect,
+                receipt_form: now.receipt_form,
+                date_digits: now.date_digits,
+                tlv_unterminated: now.tlv_unterminated,
+                error_body: now.error_body,
+                ..Behaviour::default()
+            });
+        }
+    }
+
+    /// Receipts that nobody has answered.
+    pub fn receipts_open(&self) -> usize {
+        self.receipts.len()
+    }
+
+    /// Octets arrive.
+    pub fn hears(&mut self, id: ConnId, octets: &[u8], plan: &Plan, net: &mut Network, stage: &mut Stage) {
+        if !net.carrier_reads(id) {
+            return;
+        }
+        if !self.seats.contains_key(&id) {
+            let Some(carrier) = net.get(id).map(|conn| conn.carrier) else { return };
+            let options = SessionOptions {
+                window: 20,
+                enquire_link_ns: None,
+                response_ns: 5 * SECOND,
+                ..SessionOptions::default()
+            };
+            let session = Session::server(&options, stage.now_ns());
+            self.seats.insert(id, Seat { carrier, session, unanswered: 0, wake_at: None });
+        }
+        self.run(id, octets, plan, net, stage);
+    }
+
+    /// The other side is gone.
+    pub fn loses(&mut self, id: ConnId, plan: &Plan, net: &mut Network, stage: &mut Stage) {
+        if net.lose_at_carrier(id)
+            && let Some(seat) = self.seats.get_mut(&id)
+        {
+            seat.session.handle_connection_lost();
+            self.run(id, &[], plan, net, stage);
+        }
+    }
+
+    /// A session's timer.
+    pub fn wakes(&mut self, id: ConnId, plan: &Plan, net: &mut Network, stage: &mut Stage) {
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        seat.wake_at = None;
+        seat.session.handle_timeout(stage.now_ns());
+        self.run(id, &[], plan, net, stage);
+    }
+
+    fn run(&mut self, id: ConnId, octets: &[u8], plan: &Plan, net: &mut Network, stage: &mut Stage) {
+        let Some(mut seat) = self.seats.remove(&id) else { return };
+        let mut input = octets;
+        let mut over = false;
+        while let Some(event) = seat.session.poll_event(&mut input, stage.now_ns()) {
+            match event {
+                Event::BindRequest { .. } => {
+                    let refused = stage.fault(plan.carriers[seat.carrier].bind_refused_ppm);
+                    if refused {
+                        stage.tally.add(Count::BindsRefused);
+                    }
+                    let status = if refused { CommandStatus::RBINDFAIL } else { CommandStatus::ROK };
+                    note!(stage, "{id:?} binds: {status:?}");
+                    let _ = seat.session.answer_bind(status, b"smsc", stage.now_ns());
+                }
+                Event::Submit { sequence, message, .. } => {
+                    seat.unanswered += 1;
+                    stage.oracle.wire.check_window(seat.carrier, seat.unanswered, plan.carriers[seat.carrier].window);
+                    self.submitted(id, seat.carrier, sequence, &message, stage);
+                }
+                Event::DeliverResp(answer) => self.answered(answer.token, answer.status, stage),
+                Event::ResponseTimeout { token, .. } | Event::Unresolved { token, .. } => self.unanswered(token, seat.carrier, stage),
+                Event::Closed { .. } => over = true,
+                Event::Malformed { error, .. } => {
+                    stage.oracle.wire.report_malformed(format!("{error:?}"));
+                }
+                Event::Bound { .. }
+                | Event::BindFailed { .. }
+                | Event::SubmitResp(_)
+                | Event::DataResp(_)
+                | Event::QueryResp { .. }
+                | Event::Deliver { .. }
+                | Event::Data { .. }
+                | Event::Query { .. }
+                | Event::Alert(_)
+                | Event::Outbind(_)
+                | Event::EnquireLink
+                | Event::EnquireLinkResp
+                | Event::UnbindRequested
+                | Event::UnbindAnswered
+                | Event::Refused { .. }
+                | Event::UnknownResponse { .. } => {}
+            }
+        }
+        flush(id, &mut seat, plan, net, stage);
+        if over {
+            net.close_by_carrier(id, plan, stage);
+        } else {
+            self.seats.insert(id, seat);
+        }
+    }
+
+    /// A part came in: the fake carrier decides.
+    fn submitted(&mut self, id: ConnId, carrier: usize, sequence: u32, message: &ShortMessage<'_>, stage: &mut Stage) {
+        let seen = SubmitSeen {
+            recipient: message.destination.digits,
+            registered_delivery: message.registered_delivery,
+            user_data: message.user_data(),
+        };
+        let part = PartSeen::of(message);
+        let fake = &mut self.fakes[carrier];
+        let answer = fake.handle_submit(&seen, Mono(stage.now_ns()));
+        let behaviour = fake.behaviour();
+        let counted = match answer.reply {
+            Reply::Accept(_) => Count::Taken,
+            Reply::Refuse(status) if status == behaviour.throttled_status => Count::Throttled,
+            Reply::Refuse(_) => Count::PartsRefused,
+            Reply::Silence => Count::Silences,
+            Reply::Disconnect => Count::CarrierClosed,
+        };
+        stage.tally.add(counted);
+        note!(stage, "carrier {carrier} sees {part:?}: {:?} taken {:?}", answer.reply, answer.taken);
+        if let Some(issued) = answer.taken {
+            stage.oracle.taken(carrier, &part, issued);
+        }
+        if answer.reply != Reply::Silence {
+            self.next += 1;
+            self.answers.insert(self.next, DueAnswer { sequence, reply: answer.reply });
+            stage.agenda.after(answer.reply_after_us * US, Happening::CarrierAnswers(id, self.next));
+        }
+        for receipt in answer.receipts() {
+            self.next += 1;
+            if Some(receipt.id) != answer.taken {
+                stage.tally.add(Count::ReceiptsStray);
+            }
+            stage.oracle.receipt_made(message.destination.digits, receipt.fate);
+            self.receipts.insert(
+                self.next,
+                DueReceipt {
+                    carrier,
+                    id: receipt.id,
+                    fate: receipt.fate,
+                    conn: id,
+                    way: receipt.way,
+                    recipient: message.destination.digits.to_vec(),
+                    sender: message.source.digits.to_vec(),
+                    tried: false,
+                },
+            );
+            stage.agenda.after(receipt.after_us * US, Happening::ReceiptDue(carrier, self.next));
+        }
+    }
+
+    /// An answer is due.
+    pub fn answer(&mut self, id: ConnId, number: u64, plan: &Plan, net: &mut Network, stage: &mut Stage) {
+        let Some(due) = self.answers.remove(&number) else { return };
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        seat.unanswered = seat.unanswered.saturating_sub(1);
+        let behaviour = self.fakes[seat.carrier].behaviour();
+        let mut text = Vec::new();
+        let status = match due.reply {
+            Reply::Accept(issued) => {
+                issued.write_in_response(behaviour.id_dialect, &mut text);
+                CommandStatus::ROK
+            }
+            Reply::Refuse(status) => CommandStatus(status),
+            Reply::Silence => return,
+            Reply::Disconnect => {
+                note!(stage, "carrier closes {id:?}");
+                seat.session.handle_connection_lost();
+                return self.run(id, &[], plan, net, stage);
+            }
+        };
+        // A session that is ending takes no answer any more; then it is lost.
+        let _ = seat.session.answer_submit(due.sequence, status, &text);
+        flush(id, seat, plan, net, stage);
+    }
+
+    /// A receipt is due.
+    pub fn deliver(&mut self, carrier: usize, number: u64, plan: &Plan, net: &mut Network, stage: &mut Stage) {
+        let Some(receipt) = self.receipts.get_mut(&number) else { return };
+        let may = |seat: &Seat| seat.carrier == carrier && seat.session.bound().is_some_and(|mode| mode.can_deliver());
+        let same = self.seats.get(&receipt.conn).filter(|seat| may(seat)).map(|_| receipt.conn);
+        let mut others = self.seats.iter().filter(|(id, seat)| **id != receipt.conn && may(seat)).map(|(id, _)| *id);
+        let chosen = match receipt.way {
+            Way::Same => same.or_else(|| others.next()),
+            Way::Elsewhere => others.next().or(same),
+        };
+        let Some((id, seat)) = chosen.and_then(|id| Some((id, self.seats.get_mut(&id)?))) else {
+            return stage.agenda.after(RETRY_NS, Happening::ReceiptDue(carrier, number));
+        };
+        let behaviour = self.fakes[carrier].behaviour();
+        let wall = stage.wall();
+        self.body.write(receipt.id, receipt.fate, wall, wall, behaviour);
+        let message = ShortMessage {
+            source: Address { ton: 1, npi: 1, digits: &receipt.recipient },
+            destination: Address { ton: 5, npi: 0, digits: &receipt.sender },
+            esm_class: EsmClass(self.body.esm_class),
+            short_message: &self.body.short_message,
+            tlvs: Tlvs::new(&self.body.tlvs),
+            ..ShortMessage::default()
+        };
+        match seat.session.deliver(number, &message, stage.now_ns()) {
+            Ok(_) => {
+                if std::mem::replace(&mut receipt.tried, true) {
+                    stage.tally.add(Count::ReceiptsAgain);
+                }
+                note!(stage, "carrier {carrier} delivers {:?} {:?} on {id:?}", receipt.id, receipt.fate);
+                flush(id, seat, plan, net, stage);
+            }
+            Err(SendError::Encode(error)) => stage.oracle.wire.report_malformed(format!("receipt: {error:?}")),
+            Err(SendError::NotBound | SendError::WrongDirection | SendError::WindowFull | SendError::Backlogged) => {
+                stage.agenda.after(RETRY_NS, Happening::ReceiptDue(carrier, number));
+            }
+        }
+    }
+
+    /// We answered a receipt.
+    fn answered(&mut self, number: u64, status: CommandStatus, stage: &mut Stage) {
+        let Some(receipt) = self.receipts.remove(&number) else { return };
+        stage.tally.add(Count::Receipts);
+        note!(stage, "receipt {:?} {:?} answered {status:?}", receipt.id, receipt.fate);
+        stage.oracle.receipt_answered(receipt.carrier, receipt.id, receipt.fate);
+    }
+
+    /// Nobody answered it: it is delivered again.
+    fn unanswered(&self, number: u64, carrier: usize, stage: &mut Stage) {
+        if self.receipts.contains_key(&number) {
+            stage.agenda.after(RETRY_NS, Happening::ReceiptDue(carrier, number));
+        }
+    }
+}
+
+/// Sends what a session has to say, and sees to its timer.
+fn flush(id: ConnId, seat: &mut Seat, plan: &Plan, net: &mut Network, stage: &mut Stage) {
+    let mut octets = Vec::new();
+    if seat.session.poll_transmit(&mut octets) {
+        seat.session.handle_written(octets.len());
+        net.send_down(id, &octets, plan, stage);
+    }
+    if let Some(wanted) = seat.session.poll_timeout()
+        && seat.wake_at.is_none_or(|known| known > wanted)
+    {
+        seat.wake_at = Some(wanted);
+        stage.agenda.at(wanted, Happening::CarrierWakes(id));
+    }
+}

@@ -1,0 +1,127 @@
+//! What everybody in the simulated world shares: the agenda, chance, the two hands of the clock, the trace, the oracle and
+//! the tally of what happened. Knows no actor.
+
+use crate::model::{Mono, Now, Prng, ReplyTo, ShardId, Wall};
+use crate::shard::Reply;
+
+use super::agenda::{Agenda, MS, SECOND};
+use super::happening::{ConnId, Happening};
+use super::mutants::Mutant;
+use super::oracle::Oracle;
+use super::tally::Tally;
+use super::trace::Trace;
+
+/// When the world begins by the wall clock: 2026-11-21 05:21:52 UTC.
+pub const WALL_BASE_MS: u64 = 1_795_238_512_000;
+
+/// A jump of the wall clock at most, ms.
+const WALL_JUMP_MAX_MS: u64 = 300_000;
+
+/// Notes a line in the stage's trace.
+macro_rules! note {
+    ($stage:expr, $($what:tt)+) => {{
+        let at_ns = $stage.now_ns();
+        $stage.trace.note(at_ns, format_args!($($what)+));
+    }};
+}
+pub(super) use note;
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Stage {
+    /// What is going to happen.
+    pub agenda: Agenda<Happening>,
+    /// Every decision of the world, in the order of asking.
+    pub chance: Prng,
+    /// What happened.
+    pub trace: Trace,
+    /// What must be true.
+    pub oracle: Oracle,
+    /// How often what happened.
+    pub tally: Tally,
+    /// No more faults.
+    pub calm: bool,
+    /// The bug that is built in.
+    pub mutant: Option<Mutant>,
+    wall_shift_ms: i64,
+    mono_shift_ns: u64,
+    /// The latest time that the wall clock ever showed.
+    wall_max: Wall,
+}
+
+impl Stage {
+    /// At the beginning of time.
+    pub fn new(chance: Prng, trace: Trace, oracle: Oracle, mutant: Option<Mutant>) -> Self {
+        Self {
+            agenda: Agenda::new(),
+            chance,
+            trace,
+            oracle,
+            tally: Tally::default(),
+            calm: false,
+            mutant,
+            wall_shift_ms: 0,
+            mono_shift_ns: SECOND,
+            wall_max: Wall(0),
+        }
+    }
+
+    /// Nanoseconds since the world began.
+    pub const fn now_ns(&self) -> u64 {
+        self.agenda.now_ns()
+    }
+
+    /// Both hands, as the process that lives reads them.
+    pub const fn now(&self) -> Now {
+        Now { mono: Mono(self.now_ns() + self.mono_shift_ns), wall: self.wall() }
+    }
+
+    /// The wall clock.
+    pub const fn wall(&self) -> Wall {
+        Wall((WALL_BASE_MS + self.now_ns() / MS).saturating_add_signed(self.wall_shift_ms))
+    }
+
+    /// When on the agenda the process's monotonic clock reads `at`.
+    pub const fn agenda_ns(&self, at: Mono) -> u64 {
+        at.0.saturating_sub(self.mono_shift_ns)
+    }
+
+    /// A new process: its monotonic clock begins somewhere else.
+    pub const fn shift_mono(&mut self) {
+        self.mono_shift_ns = SECOND + self.chance.below(1_000 * SECOND);
+    }
+
+    /// The wall clock is set, forwards or backwards.
+    pub const fn jump_wall(&mut self) {
+        if self.wall().0 > self.wall_max.0 {
+            self.wall_max = self.wall();
+        }
+        let by = self.chance.between(1, WALL_JUMP_MAX_MS) as i64;
+        self.wall_shift_ms += if self.chance.chance(500_000) { by } else { -by };
+    }
+
+    /// A shard lets a reply out.
+    pub fn told(&mut self, shard: ShardId, to: ReplyTo, reply: &Reply) {
+        self.oracle.told(shard, to, reply, &mut self.tally);
+    }
+
+    /// A socket took octets: what is whole now is judged.
+    pub fn wrote(&mut self, id: ConnId, carrier: usize, octets: &[u8]) {
+        let at_ns = self.now_ns();
+        self.wall_max = self.wall_max.max(self.wall());
+        for part in self.oracle.wire.wrote(id, carrier, octets, at_ns) {
+            note!(self, "{id:?} writes {part:?}");
+            self.oracle.wrote(carrier, &part, self.wall_max);
+        }
+    }
+
+    /// Whether the bug of that name is built in.
+    pub fn is_mutant(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    /// A fault happens with that probability, in a million, while there is chaos.
+    pub const fn fault(&mut self, ppm: u32) -> bool {
+        !self.calm && ppm > 0 && self.chance.chance(ppm)
+    }
+}

@@ -1,0 +1,90 @@
+//! The record of everything observable in one run: a hash always, lines where somebody wants to read them. Knows text
+//! and times; refuses to know what they mean. Two runs are equal if their traces are.
+
+use std::collections::VecDeque;
+use std::fmt::{self, Write};
+
+const OFFSET: u64 = 0xCBF2_9CE4_8422_2325;
+const PRIME: u64 = 0x0100_0000_01B3;
+
+/// A running FNV-1a over notes, and the last of them if asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    hash: u64,
+    notes: u64,
+    lines: VecDeque<String>,
+    lines_max: usize,
+}
+
+/// What a trace came to; equal for equal runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceMark {
+    /// Of all notes.
+    pub hash: u64,
+    /// How many there were.
+    pub notes: u64,
+}
+
+impl Trace {
+    /// An empty trace that keeps the last `lines_max` lines; 0 keeps none, and costs no allocation.
+    pub fn new(lines_max: usize) -> Self {
+        Self { hash: OFFSET, notes: 0, lines: VecDeque::new(), lines_max }
+    }
+
+    /// Notes what happened at `at_ns`.
+    pub fn note(&mut self, at_ns: u64, what: fmt::Arguments<'_>) {
+        self.notes += 1;
+        self.octets(&at_ns.to_le_bytes());
+        // Hashing cannot fail.
+        let _ = Hashing(self).write_fmt(what);
+        if self.lines_max > 0 {
+            if self.lines.len() >= self.lines_max {
+                self.lines.pop_front();
+            }
+            self.lines.push_back(format!("{:>14.6} {what}", at_ns as f64 / 1e9));
+        }
+    }
+
+    /// Notes octets, which are hashed alone.
+    pub fn octets(&mut self, octets: &[u8]) {
+        for octet in octets {
+            self.hash = (self.hash ^ u64::from(*octet)).wrapping_mul(PRIME);
+        }
+    }
+
+    /// What it came to.
+    pub const fn mark(&self) -> TraceMark {
+        TraceMark { hash: self.hash, notes: self.notes }
+    }
+
+    /// The lines kept, oldest first.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().map(String::as_str)
+    }
+}
+
+struct Hashing<'a>(&'a mut Trace);
+
+impl Write for Hashing<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.octets(text.as_bytes());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_notes_are_equal_marks_whether_lines_are_kept_or_not() {
+        let trace = |lines, what| {
+            let mut trace = Trace::new(lines);
+            trace.note(5, format_args!("{what}"));
+            trace
+        };
+        assert_eq!(trace(0, "a").mark(), trace(9, "a").mark());
+        assert_ne!(trace(0, "a").mark(), trace(0, "b").mark());
+        assert_eq!(trace(1, "a").lines().collect::<Vec<_>>(), ["      0.000000 a"]);
+    }
+}

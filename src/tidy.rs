@@ -1,0 +1,444 @@
+//! The house keeps itself in order: which room may import which, how long things may be, what may not occur where.
+//!
+//! Reads the sources as text and compiles nothing, so it sees what is behind `cfg` too. Each rule is a function from a
+//! file to its breaches; what may break a rule all the same stands in [`EXCEPTIONS`] with its reason, and an exception
+//! that nothing needs any more is a breach itself. `docs/ARCHITECTURE.md` says what the floors are for.
+
+mod scan;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::Path;
+
+use scan::Source;
+
+/// Rooms by floor. A room imports lower floors only. `sim` is the second world: it sees what thinks (floors 0 to 3).
+const FLOORS: [(u8, &[&str]); 8] = [
+    (0, &["model", "smpp", "metrics"]),
+    (1, &["admission", "routing", "queue", "delivery", "broadcast", "notify", "limit", "traffic"]),
+    (2, &["store", "mesh"]),
+    (3, &["shard", "link"]),
+    (4, &["http", "egress", "webhook", "sim"]),
+    (5, &["config"]),
+    (6, &["runtime"]),
+    (7, &["cli", "main", "lib", "tidy"]),
+];
+
+/// The topmost floor that only thinks.
+const THINKING_MAX: u8 = 3;
+
+const FILE_LINES_MAX: usize = 700;
+const FUNCTION_LINES_MAX: usize = 70;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rule {
+    /// A file says in its first line what it is.
+    Head,
+    /// A file is read in one go.
+    FileLength,
+    /// A function is seen whole.
+    FunctionLength,
+    /// Nothing is named after having no place.
+    Name,
+    /// Imports go downward.
+    Import,
+    /// Who thinks does not act: no I/O, no clock, no waiting, no state outside of values.
+    Thinking,
+    /// Who thinks does not depend on a hash's seed.
+    HashOrder,
+    /// What is here is finished.
+    Unfinished,
+    /// A value that may be missing is asked for; what cannot be says why (`unreachable!` with its reason).
+    Panic,
+    /// A lint is relaxed for a reason that stands beside it.
+    Relaxation,
+}
+
+/// What may break a rule all the same.
+struct Exception {
+    rule: Rule,
+    /// Beginning of the file's path.
+    path: &'static str,
+    /// Part of what the breach says; empty for all of them.
+    says: &'static str,
+    /// Why; for whoever reads this table.
+    reason: &'static str,
+}
+
+const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        rule: Rule::Import,
+        path: "src/delivery/",
+        says: "crate::traffic",
+        reason: "an outcome is what a link says; delivery judges it in the words in which it was said",
+    },
+    Exception {
+        rule: Rule::Import,
+        path: "src/http/",
+        says: "crate::runtime::executor",
+        reason: "the one face of the executor: the door spawns a task per connection",
+    },
+    Exception { rule: Rule::Import, path: "src/http/", says: "crate::runtime::net", reason: "the one face of sockets" },
+    Exception {
+        rule: Rule::Import,
+        path: "src/egress/",
+        says: "crate::runtime::executor",
+        reason: "the one face of the executor: the door spawns a task per connection",
+    },
+    Exception {
+        rule: Rule::Import,
+        path: "src/egress/",
+        says: "crate::runtime::net",
+        reason: "the one face of sockets",
+    },
+    Exception {
+        rule: Rule::Thinking,
+        path: "src/store/fjall",
+        says: "",
+        reason: "the store on disk: this is where floor 2 meets files",
+    },
+    Exception {
+        rule: Rule::Thinking,
+        path: "src/store/directory.rs",
+        says: "",
+        reason: "the data directory: lock, format and mark are files",
+    },
+    Exception {
+        rule: Rule::Thinking,
+        path: "src/mesh/",
+        says: "",
+        reason: "the waking half of the mesh: a thread that sleeps is woken here",
+    },
+    Exception {
+        rule: Rule::Thinking,
+        path: "src/store/memory.rs",
+        says: "`Mutex`",
+        reason: "writer, readers and maintainer of one store share its content, as they share the disk",
+    },
+    Exception {
+        rule: Rule::Import,
+        path: "src/http/server_tests.rs",
+        says: "crate::runtime",
+        reason: "the door is tested against real sockets, on an executor of the test's own",
+    },
+    Exception {
+        rule: Rule::Panic,
+        path: "src/smpp/fuzzing.rs",
+        says: "of constants can be written",
+        reason: "a fuzz target: a panic is how it tells",
+    },
+    Exception {
+        rule: Rule::Panic,
+        path: "src/runtime/executor.rs",
+        says: "not on an executor",
+        reason: "called from a thread of ours that is no executor: a bug that no input reaches",
+    },
+    Exception {
+        rule: Rule::HashOrder,
+        path: "src/model/map.rs",
+        says: "",
+        reason: "gives the map its seed by argument",
+    },
+];
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Breach {
+    path: String,
+    line: usize,
+    rule: Rule,
+    says: String,
+}
+
+impl fmt::Display for Breach {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:{}: {:?}: {}", self.path, self.line, self.rule, self.says)
+    }
+}
+
+/// A rule's finding: line and what is wrong.
+type Found = (usize, String);
+
+type Check = fn(&Source) -> Vec<Found>;
+
+const RULES: [(Rule, Check); 10] = [
+    (Rule::Head, head),
+    (Rule::FileLength, file_length),
+    (Rule::FunctionLength, function_length),
+    (Rule::Name, name),
+    (Rule::Import, import),
+    (Rule::Thinking, thinking),
+    (Rule::HashOrder, hash_order),
+    (Rule::Unfinished, unfinished),
+    (Rule::Panic, panics),
+    (Rule::Relaxation, relaxation),
+];
+
+fn floor(room: &str) -> Option<u8> {
+    FLOORS.iter().find(|(_, rooms)| rooms.contains(&room)).map(|(floor, _)| *floor)
+}
+
+/// The room that a file of the daemon belongs to; none for the load tool and the benches.
+fn room(path: &str) -> Option<&str> {
+    let inside = path.strip_prefix("src/")?;
+    inside.split('/').next().map(|first| first.trim_end_matches(".rs"))
+}
+
+fn thinks(path: &str) -> bool {
+    room(path).is_some_and(|room| room == "sim" || floor(room).is_some_and(|floor| floor <= THINKING_MAX))
+}
+
+fn head(file: &Source) -> Vec<Found> {
+    let says = || (1, "begins without a `//!` that says what it knows and what it refuses to know".to_owned());
+    if file.text.starts_with("//!") { Vec::new() } else { vec![says()] }
+}
+
+fn file_length(file: &Source) -> Vec<Found> {
+    let lines = file.text.lines().count();
+    let too_long = lines > FILE_LINES_MAX;
+    too_long.then(|| (lines, format!("{lines} lines, at most {FILE_LINES_MAX}"))).into_iter().collect()
+}
+
+fn function_length(file: &Source) -> Vec<Found> {
+    let too_long = file.functions().into_iter().filter(|&(_, _, lines)| lines > FUNCTION_LINES_MAX);
+    too_long
+        .map(|(at, name, lines)| (file.line(at), format!("`{name}` has {lines} lines, at most {FUNCTION_LINES_MAX}")))
+        .collect()
+}
+
+fn name(file: &Source) -> Vec<Found> {
+    let of_path = file.path.split('/').map(|part| (1, part.split('.').next().unwrap_or(part)));
+    let of_modules = file.find("mod").map(|at| {
+        let rest = file.code[at + 3..].trim_start();
+        (file.line(at), rest.split(|letter: char| !letter.is_alphanumeric() && letter != '_').next().unwrap_or(rest))
+    });
+    let banned = ["util", "utils", "helper", "helpers", "common", "misc", "manager", "managers"];
+    let nobody = |name: &str| name.split('_').any(|word| banned.contains(&word));
+    let found = of_path.chain(of_modules).filter(|(_, name)| nobody(name));
+    found.map(|(line, name)| (line, format!("`{name}` names no subject"))).collect()
+}
+
+fn import(file: &Source) -> Vec<Found> {
+    let Some(own) = room(&file.path) else { return Vec::new() };
+    let Some(height) = floor(own) else { return vec![(1, format!("room `{own}` stands on no floor"))] };
+    let mut found = Vec::new();
+    for (at, path) in file.paths("crate") {
+        let target = path.split("::").next().unwrap_or_default();
+        let is_below = floor(target).is_none_or(|other| other < height);
+        let is_second_world = target == "sim" && file.is_test(at);
+        if target != own && !is_below && !is_second_world {
+            found.push((file.line(at), format!("`{own}` imports crate::{path}, which is not below it")));
+        }
+    }
+    let inside = file.path.trim_end_matches("/mod.rs").split('/').count() - 1;
+    for at in file.find("super") {
+        let climbed = file.code[at..].split("::").take_while(|part| part.trim() == "super").count();
+        if climbed >= inside
+            && !file.is_test(at)
+            && !file.code[..at].ends_with("::")
+            && !file.code[..at].ends_with("pub(")
+        {
+            found.push((file.line(at), "leaves its room by `super`; write `crate::` so that it is seen".to_owned()));
+        }
+    }
+    found
+}
+
+fn thinking(file: &Source) -> Vec<Found> {
+    if !thinks(&file.path) {
+        return Vec::new();
+    }
+    let doing = ["fs", "net", "thread", "env", "time", "process"];
+    let of_std = file
+        .paths("std")
+        .into_iter()
+        .filter(|(_, path)| doing.iter().any(|room| path.split("::").next() == Some(room)));
+    let mut found: Vec<Found> =
+        of_std.map(|(at, path)| (file.line(at), format!("std::{path} where only thinking is done"))).collect();
+    let acts = ["glommio", "async", "await"].into_iter();
+    let shares = ["thread_local", "static mut", "Mutex", "RwLock", "OnceLock", "LazyLock"].into_iter();
+    let acts = acts.flat_map(|word| file.find(word).map(move |at| (at, word)));
+    let shares = shares.flat_map(|word| file.find(word).map(move |at| (at, word))).filter(|&(at, _)| !file.is_test(at));
+    found.extend(acts.chain(shares).map(|(at, word)| (file.line(at), format!("`{word}` where only thinking is done"))));
+    found
+}
+
+fn hash_order(file: &Source) -> Vec<Found> {
+    let seeded_by_chance = ["HashMap", "HashSet", "RandomState"].into_iter();
+    let found = seeded_by_chance.flat_map(|word| file.find(word).map(move |at| (at, word)));
+    let found = found.filter(|_| thinks(&file.path));
+    found.map(|(at, word)| (file.line(at), format!("`{word}`: use model::Map, whose seed is given"))).collect()
+}
+
+fn unfinished(file: &Source) -> Vec<Found> {
+    let found =
+        ["todo!", "unimplemented!", "dbg!"].into_iter().flat_map(|word| file.find(word).map(move |at| (at, word)));
+    found.map(|(at, word)| (file.line(at), format!("`{word}`"))).collect()
+}
+
+fn panics(file: &Source) -> Vec<Found> {
+    if room(&file.path).is_none() {
+        return Vec::new();
+    }
+    let words = [".unwrap()", ".expect(", ".unwrap_err()", ".expect_err(", "panic!", "unreachable!()"];
+    let found = words.into_iter().flat_map(|word| file.find(word));
+    let found = found.filter(|&at| !file.is_test(at) && !file.code[..at].ends_with("self"));
+    found.map(|at| (file.line(at), file.text_of(file.line(at)).trim().to_owned())).collect()
+}
+
+fn relaxation(file: &Source) -> Vec<Found> {
+    let found = ["[allow(", "[expect("].into_iter().flat_map(|word| file.find(word)).map(|at| file.line(at));
+    let has_reason = |line: usize| {
+        let beside = file.text_of(line).contains("//") || file.text_of(line).contains("reason =");
+        beside || file.text_of(line - 1).trim_start().starts_with("// ")
+    };
+    found.filter(|&line| !has_reason(line)).map(|line| (line, file.text_of(line).trim().to_owned())).collect()
+}
+
+fn breaches(file: &Source) -> Vec<Breach> {
+    let found = RULES.iter().flat_map(|(rule, check)| check(file).into_iter().map(move |found| (*rule, found)));
+    found.map(|(rule, (line, says))| Breach { path: file.path.clone(), line, rule, says }).collect()
+}
+
+/// Whether `exception` covers `breach`.
+fn covers(exception: &Exception, breach: &Breach) -> bool {
+    exception.rule == breach.rule && breach.path.starts_with(exception.path) && breach.says.contains(exception.says)
+}
+
+/// Every breach that no exception covers, and every exception that covers none.
+fn untidy(files: &[Source]) -> BTreeSet<Breach> {
+    let all: Vec<Breach> = files.iter().flat_map(breaches).collect();
+    let stale = EXCEPTIONS.iter().filter(|exception| !all.iter().any(|breach| covers(exception, breach)));
+    let stale: Vec<Breach> = stale
+        .map(|exception| {
+            let says = format!("nothing in {} needs this any more: {}", exception.path, exception.reason);
+            Breach { path: "src/tidy.rs".to_owned(), line: 0, rule: exception.rule, says }
+        })
+        .collect();
+    let left = all.into_iter().filter(|breach| !EXCEPTIONS.iter().any(|exception| covers(exception, breach)));
+    left.chain(stale).collect()
+}
+
+fn read_below(root: &Path, folder: &str, out: &mut Vec<Source>) {
+    let Ok(entries) = std::fs::read_dir(root.join(folder)) else { return };
+    for entry in entries.flatten() {
+        let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            read_below(root, &path, out);
+        } else if path.ends_with(".rs") {
+            let text = std::fs::read_to_string(entry.path()).expect("a source file can be read");
+            out.push(Source::new(&path, &text));
+        }
+    }
+}
+
+fn house(root: &Path) -> Vec<Source> {
+    let mut files = Vec::new();
+    for folder in ["src", "loadtest/src", "loadtest/tests", "benches"] {
+        read_below(root, folder, &mut files);
+    }
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_house_is_tidy() {
+        let files = house(Path::new(env!("CARGO_MANIFEST_DIR")));
+        assert!(files.len() > 100, "only {} files found", files.len());
+        let untidy = untidy(&files);
+        let list: Vec<_> = untidy.iter().map(ToString::to_string).collect();
+        assert!(list.is_empty(), "{} breaches:\n{}", list.len(), list.join("\n"));
+    }
+
+    /// The rules that a file breaks, apart from the missing head.
+    fn check(path: &str, text: &str, expected: &[Rule]) {
+        let source = Source::new(path, &format!("//! Head.\n{text}"));
+        let rules: Vec<_> = breaches(&source).into_iter().map(|breach| breach.rule).collect();
+        assert_eq!(rules, expected, "{path}: {text}");
+    }
+
+    #[test]
+    fn heads() {
+        check("src/model/a.rs", "", &[]);
+        assert_eq!(breaches(&Source::new("src/model/a.rs", "use x;\n"))[0].rule, Rule::Head);
+    }
+
+    #[test]
+    fn lengths() {
+        check("src/model/a.rs", &"\n".repeat(FILE_LINES_MAX - 1), &[]);
+        check("src/model/a.rs", &"\n".repeat(FILE_LINES_MAX), &[Rule::FileLength]);
+        let function = |lines: usize| format!("fn f() {{{}}}", "\n".repeat(lines - 1));
+        check("src/model/a.rs", &function(FUNCTION_LINES_MAX), &[]);
+        check("src/model/a.rs", &function(FUNCTION_LINES_MAX + 1), &[Rule::FunctionLength]);
+        check("src/model/a.rs", &format!("const T: [u8; 1] = [{}1];", "\n".repeat(100)), &[]);
+    }
+
+    #[test]
+    fn names() {
+        check("src/model/utils.rs", "", &[Rule::Name]);
+        check("src/model/misc/a.rs", "", &[Rule::Name]);
+        check("src/model/a.rs", "mod http_helpers;", &[Rule::Name]);
+        check("src/model/a.rs", "mod commons_chamber;", &[]);
+    }
+
+    #[test]
+    fn imports() {
+        check("src/shard/a.rs", "use crate::{model::Wall, queue, store::{Key, Record}};", &[]);
+        check("src/queue/a.rs", "use crate::{model::Wall, store::{Key, Record}};", &[Rule::Import, Rule::Import]);
+        check("src/shard/a.rs", "fn f() -> crate::link::Link {}", &[Rule::Import]);
+        check("src/queue/a.rs", "use crate::queue::Lane; // use crate::shard", &[]);
+        check("src/sim/a.rs", "use crate::{shard, link};", &[]);
+        check("src/sim/a.rs", "use crate::http;", &[Rule::Import]);
+        check("src/shard/a.rs", "use crate::sim;", &[Rule::Import]);
+        check("src/shard/a.rs", "#[cfg(test)]\nmod tests { use crate::sim; }", &[]);
+        check("src/attic/a.rs", "", &[Rule::Import]);
+        check("src/shard/a.rs", "use super::b; pub(super) use c;", &[]);
+        check("src/shard/a.rs", "use super::super::link;", &[Rule::Import]);
+        check("src/shard/mod.rs", "use super::link;", &[Rule::Import]);
+        check("src/cli/a.rs", "use crate::runtime; use crate::sim;", &[]);
+    }
+
+    #[test]
+    fn thinking_rooms() {
+        check("src/shard/a.rs", "use std::{fmt, fs};", &[Rule::Thinking]);
+        check("src/sim/a.rs", "let now = std::time::Instant::now();", &[Rule::Thinking]);
+        check("src/link/a.rs", "async fn f() {}", &[Rule::Thinking]);
+        check("src/store/a.rs", "use glommio::timer;", &[Rule::Thinking]);
+        check("src/store/a.rs", "static LOCK: Mutex<u8> = x;", &[Rule::Thinking]);
+        check("src/queue/a.rs", "use std::collections::HashMap;", &[Rule::HashOrder]);
+        check("src/queue/a.rs", "/// async is `std::fs` and glommio\nfn asynchronous() {}", &[]);
+        check("src/http/a.rs", "use std::{fs, net}; async fn f() {}", &[]);
+        check("src/store/a_tests.rs", "static RULES: LazyLock<u8> = x;", &[]);
+    }
+
+    #[test]
+    fn words_that_promise_work_or_panic() {
+        check("src/http/a.rs", "fn f() { todo!() }", &[Rule::Unfinished]);
+        check("src/http/a.rs", "fn f() { dbg!(1); }", &[Rule::Unfinished]);
+        check("src/http/a.rs", "fn f() { x.unwrap() }", &[Rule::Panic]);
+        check("src/http/a.rs", "fn f() { x.expect(\"y\") }", &[Rule::Panic]);
+        check("src/http/a.rs", "fn f() { unreachable!() }", &[Rule::Panic]);
+        check("src/http/a.rs", "fn f() { unreachable!(\"a ticket is answered once\"); self.expect(b'{') }", &[]);
+        check("src/http/a.rs", "fn f() { x.unwrap_or(1) } // .unwrap()", &[]);
+        check("src/http/a_tests.rs", "fn f() { x.unwrap() }", &[]);
+        check("src/http/a.rs", "#[cfg(test)]\nmod tests { fn f() { x.unwrap() } }", &[]);
+    }
+
+    #[test]
+    fn relaxed_lints() {
+        check("src/http/a.rs", "#[allow(dead_code)]\nfn f() {}", &[Rule::Relaxation]);
+        check("src/http/a.rs", "#[allow(dead_code)] // read by the debugger\nfn f() {}", &[]);
+        check("src/http/a.rs", "// Read by the debugger.\n#[allow(dead_code)]\nfn f() {}", &[]);
+        check("src/http/a.rs", "/// The f.\n#[allow(dead_code)]\nfn f() {}", &[Rule::Relaxation]);
+    }
+
+    #[test]
+    fn an_exception_that_nothing_needs_is_told() {
+        let stale = untidy(&[]);
+        assert_eq!(stale.len(), EXCEPTIONS.len());
+        let used = untidy(&[Source::new("src/delivery/a.rs", "//! Head.\nuse crate::traffic::Outcome;")]);
+        assert_eq!(used.len(), EXCEPTIONS.len() - 1);
+    }
+}

@@ -1,0 +1,273 @@
+//! Looking at Rust source without compiling it: which octets are code, which lines are tests, where a function ends,
+//! what a path or a tree of imports names. Knows the lexical rules that this takes; knows no rule of the house.
+
+/// One source file.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// From the root of the repository, with `/`.
+    pub path: String,
+    /// As written.
+    pub text: String,
+    /// As written, with blanks for all that is comment, text or character literal: same length, same lines.
+    pub code: String,
+    tests: Vec<(usize, usize)>,
+}
+
+impl Source {
+    pub(super) fn new(path: &str, text: &str) -> Self {
+        let code = blank_out(text);
+        let tests = test_items(&code);
+        Self { path: path.to_owned(), text: text.to_owned(), code, tests }
+    }
+
+    /// The line of an octet, from 1.
+    pub(super) fn line(&self, at: usize) -> usize {
+        1 + self.code.as_bytes()[..at].iter().filter(|&&octet| octet == b'\n').count()
+    }
+
+    /// Line `number` as written.
+    pub(super) fn text_of(&self, number: usize) -> &str {
+        number.checked_sub(1).and_then(|index| self.text.lines().nth(index)).unwrap_or_default()
+    }
+
+    /// Whether the octet belongs to a test: by the file's name, or by `#[cfg(test)]` before its item.
+    pub(super) fn is_test(&self, at: usize) -> bool {
+        let by_name = self.path.ends_with("/tests.rs")
+            || self.path.ends_with("_tests.rs")
+            || self.path.contains("/tests/")
+            || self.path.starts_with("src/tidy");
+        by_name || self.tests.iter().any(|&(from, to)| (from..to).contains(&at))
+    }
+
+    /// Where `word` stands in the code, as a whole word if it begins or ends like one.
+    pub(super) fn find<'a>(&'a self, word: &'a str) -> impl Iterator<Item = usize> + 'a {
+        let octets = self.code.as_bytes();
+        let (first, last) = (word.as_bytes()[0], word.as_bytes()[word.len() - 1]);
+        self.code.match_indices(word).map(|(at, _)| at).filter(move |&at| {
+            let joined_before = at > 0 && is_name(octets[at - 1]) && is_name(first);
+            let joined_after = octets.get(at + word.len()).is_some_and(|&next| is_name(next)) && is_name(last);
+            !joined_before && !joined_after
+        })
+    }
+
+    /// Every path that begins with `root::`, trees taken apart: where it stands and what follows, with `::` between.
+    pub(super) fn paths(&self, root: &str) -> Vec<(usize, String)> {
+        let mut found = Vec::new();
+        for at in self.find(root) {
+            let mut cursor = Cursor { code: &self.code, at: at + root.len() };
+            let mut names = Vec::new();
+            cursor.continue_path("", &mut names);
+            found.extend(names.into_iter().map(|name| (at, name)));
+        }
+        found
+    }
+
+    /// Functions with a body: where `fn` stands, the name, how many lines up to the closing brace.
+    pub(super) fn functions(&self) -> Vec<(usize, &str, usize)> {
+        let named = self.find("fn").filter_map(|at| {
+            let rest = self.code[at + 2..].trim_start();
+            let name = &rest[..rest.bytes().take_while(|&octet| is_name(octet)).count()];
+            let end = item_end(&self.code, at);
+            let has_body = self.code.as_bytes().get(end.wrapping_sub(1)) == Some(&b'}');
+            (has_body && !name.is_empty()).then(|| (at, name, self.line(end - 1) - self.line(at) + 1))
+        });
+        named.collect()
+    }
+}
+
+fn is_name(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || octet == b'_'
+}
+
+struct Cursor<'a> {
+    code: &'a str,
+    at: usize,
+}
+
+impl Cursor<'_> {
+    fn skip(&mut self, text: &str) -> bool {
+        let rest = &self.code[self.at..];
+        let blank = rest.len() - rest.trim_start().len();
+        let found = rest[blank..].starts_with(text);
+        if found {
+            self.at += blank + text.len();
+        }
+        found
+    }
+
+    fn name(&mut self) -> String {
+        self.skip("");
+        let length =
+            self.code.as_bytes()[self.at..].iter().take_while(|&&octet| is_name(octet) || octet == b'*').count();
+        let name = self.code[self.at..self.at + length].to_owned();
+        self.at += length;
+        name
+    }
+
+    fn continue_path(&mut self, prefix: &str, out: &mut Vec<String>) {
+        let mut path = prefix.to_owned();
+        while self.skip("::") {
+            if self.skip("{") {
+                while !self.skip("}") && self.at < self.code.len() {
+                    let name = self.name();
+                    self.continue_path(&join(&path, &name), out);
+                    if self.skip("as ") {
+                        self.name();
+                    }
+                    if !self.skip(",") && name.is_empty() {
+                        return;
+                    }
+                }
+                return;
+            }
+            let name = self.name();
+            if name.is_empty() {
+                break;
+            }
+            path = join(&path, &name);
+        }
+        if !path.is_empty() {
+            out.push(path);
+        }
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}::{name}") }
+}
+
+/// Where the item that begins at `from` ends: behind its `;`, or behind the brace that closes its first block.
+fn item_end(code: &str, from: usize) -> usize {
+    let (mut round, mut braces) = (0_i32, 0_i32);
+    for (at, octet) in code.bytes().enumerate().skip(from) {
+        match octet {
+            b'(' | b'[' => round += 1,
+            b')' | b']' => round -= 1,
+            b'{' => braces += 1,
+            b'}' if braces == 1 && round == 0 => return at + 1,
+            b'}' => braces -= 1,
+            b';' if braces == 0 && round == 0 => return at + 1,
+            _ => {}
+        }
+    }
+    code.len()
+}
+
+fn test_items(code: &str) -> Vec<(usize, usize)> {
+    code.match_indices("#[cfg(test)]").map(|(at, _)| (at, item_end(code, at))).collect()
+}
+
+/// Blanks in place of comments and of the contents of literals; line ends stay.
+fn blank_out(text: &str) -> String {
+    let octets = text.as_bytes();
+    let mut out = octets.to_vec();
+    let mut at = 0;
+    while at < octets.len() {
+        let end = literal_or_comment(octets, at);
+        for octet in &mut out[at..end] {
+            if *octet != b'\n' {
+                *octet = b' ';
+            }
+        }
+        at = end.max(at + 1);
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Where the comment or literal that begins at `at` ends; `at` if none begins there.
+fn literal_or_comment(octets: &[u8], at: usize) -> usize {
+    let rest = &octets[at..];
+    match rest {
+        [b'/', b'/', ..] => at + rest.iter().position(|&octet| octet == b'\n').unwrap_or(rest.len()),
+        [b'/', b'*', ..] => at + block_comment(rest),
+        [b'"', ..] => at + quoted(rest),
+        [b'r', b'"' | b'#', ..] if at == 0 || !is_name(octets[at - 1]) || octets[at - 1] == b'b' => at + raw(rest),
+        [b'\'', b'\\', _, tail @ ..] => at + 3 + tail.iter().position(|&octet| octet == b'\'').map_or(0, |end| end + 1),
+        [b'\'', first, tail @ ..] => {
+            let more = tail.iter().take_while(|&&octet| *first >= 0x80 && octet & 0xC0 == 0x80).count();
+            if tail.get(more) == Some(&b'\'') { at + 3 + more } else { at }
+        }
+        _ => at,
+    }
+}
+
+fn block_comment(rest: &[u8]) -> usize {
+    let (mut depth, mut at) = (0, 0);
+    while at < rest.len() {
+        match rest[at..] {
+            [b'/', b'*', ..] => (depth, at) = (depth + 1, at + 2),
+            [b'*', b'/', ..] => (depth, at) = (depth - 1, at + 2),
+            _ => at += 1,
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    at
+}
+
+fn quoted(rest: &[u8]) -> usize {
+    let mut at = 1;
+    while at < rest.len() {
+        match rest[at] {
+            b'\\' => at += 2,
+            b'"' => return at + 1,
+            _ => at += 1,
+        }
+    }
+    rest.len()
+}
+
+fn raw(rest: &[u8]) -> usize {
+    let marks = rest[1..].iter().take_while(|&&octet| octet == b'#').count();
+    if rest.get(1 + marks) != Some(&b'"') {
+        return 0;
+    }
+    let close: Vec<u8> = std::iter::once(b'"').chain(std::iter::repeat_n(b'#', marks)).collect();
+    let body = &rest[2 + marks..];
+    body.windows(close.len()).position(|window| window == close).map_or(rest.len(), |end| 2 + marks + end + close.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blanked(text: &str) -> String {
+        let code = blank_out(text);
+        assert_eq!(code.len(), text.len());
+        code.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn comments_and_literals_are_no_code() {
+        assert_eq!(blanked("a // b\nc /* d /* e */ f */ g"), "a c g");
+        assert_eq!(blanked(r#"a("b \" // c", 'd', '\'', '\u{1F600}', 'ä') e"#), "a( , , , , ) e");
+        assert_eq!(blanked(r##"f(r#"x " y"#, br"z", b'q') r#type"##), "f( , b , b ) r#type");
+        assert_eq!(blanked("fn f<'a, 'b>(x: &'a str) {}"), "fn f<'a, 'b>(x: &'a str) {}");
+    }
+
+    #[test]
+    fn trees_are_taken_apart() {
+        let source =
+            Source::new("src/a.rs", "use std::{fs, io::{self, Write as _}, net as n};\nlet x = std::env::var::<X>();");
+        let names: Vec<_> = source.paths("std").into_iter().map(|(_, name)| name).collect();
+        assert_eq!(names, ["fs", "io::self", "io::Write", "net", "env::var"]);
+    }
+
+    #[test]
+    fn a_function_ends_with_its_own_brace() {
+        let source =
+            Source::new("src/a.rs", "trait T { fn a(&self) -> [u8; 4]; }\nfn b(x: fn(u8)) -> T {\n  if x { y }\n}\n");
+        assert_eq!(source.functions(), vec![(36, "b", 3)]);
+    }
+
+    #[test]
+    fn tests_are_told_by_name_and_by_attribute() {
+        let source = Source::new("src/a.rs", "fn a() {}\n#[cfg(test)]\nmod tests {\n fn b() {}\n}\nfn c() {}");
+        let is_test: Vec<_> = source.functions().iter().map(|&(at, name, _)| (name, source.is_test(at))).collect();
+        assert_eq!(is_test, [("a", false), ("b", true), ("c", false)]);
+        assert!(Source::new("src/a/b_tests.rs", "x").is_test(0));
+        let declared = Source::new("src/a.rs", "#[cfg(test)]\n#[path = \"x.rs\"]\nmod tests;\nfn c() {}");
+        assert!(!declared.is_test(declared.functions()[0].0));
+    }
+}
