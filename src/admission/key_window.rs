@@ -138,7 +138,10 @@ mod tests {
             assert_eq!(window.claim(print(key, 0), Address::new(1, 0), Wall(1_000)), Seen::New);
         }
         assert_eq!(window.claim(print(9, 0), Address::new(1, 0), Wall(11_000)), Seen::Full);
-        assert_eq!(window.claim(print(0, 0), Address::new(1, 0), Wall(11_000)), Seen::Same(Address::new(1, 0), Wall(1_000)));
+        assert_eq!(
+            window.claim(print(0, 0), Address::new(1, 0), Wall(11_000)),
+            Seen::Same(Address::new(1, 0), Wall(1_000))
+        );
         assert_eq!(window.claim(print(9, 0), Address::new(1, 0), Wall(11_001)), Seen::New);
     }
 

@@ -118,7 +118,9 @@ impl fmt::Display for NumberError {
             }
             Self::UnknownCountryCode(code) => write!(out, "no country's code begins with {code}"),
             Self::WrongLength { code, digits, min, max } => {
-                write!(out, "{digits} digits after +{code}; numbers there have {min} to {max}")
+                let s = if *digits == 1 { "" } else { "s" };
+                write!(out, "{digits} digit{s} after +{code}; numbers there have {min}")?;
+                if min == max { Ok(()) } else { write!(out, " to {max}") }
             }
             Self::TrunkPrefix(code) => write!(out, "the 0 after +{code} is only dialled within the country"),
             Self::TooLong => out.write_str("no number has more than 15 digits"),
@@ -271,7 +273,11 @@ fn scan(typed: &str) -> Result<Typed, NumberError> {
             b'0'..=b'9' => return Err(NumberError::TooLong),
             b'+' if found.digits == 0 && !found.plus => found.plus = true,
             b' ' | b'-' | b'.' | b'/' | b'(' | b')' => {}
-            _ => return Err(NumberError::BadCharacter(typed.get(at..).and_then(|rest| rest.chars().next()).unwrap_or('\u{FFFD}'))),
+            _ => {
+                return Err(NumberError::BadCharacter(
+                    typed.get(at..).and_then(|rest| rest.chars().next()).unwrap_or('\u{FFFD}'),
+                ));
+            }
         }
     }
     if found.digits == 0 { Err(NumberError::Empty) } else { Ok(found) }

@@ -77,6 +77,14 @@ fn each_rule_says_that_it_is_broken() {
 }
 
 #[test]
+fn the_reason_is_said_in_words() {
+    let says = |typed: &str| read(None, typed).expect_err("broken").to_string();
+    assert_eq!(says("12"), "1 digit after +1; numbers there have 7 to 10");
+    assert_eq!(says("+33 12345678"), "8 digits after +33; numbers there have 9");
+    assert_eq!(says("+210 1234567"), "no country's code begins with 210");
+}
+
+#[test]
 fn homes_are_countries() {
     for wrong in ["", "D", "GER", "ZZ", "de1"] {
         assert!(Numbering::new(Some(wrong)).is_err(), "{wrong}");
@@ -114,7 +122,7 @@ proptest! {
         let numbering = &*ABROAD;
         let typed = format!("+{}{rest}", PLANS[place].code);
         if let Ok(number) = numbering.parse(&typed) {
-            let again = numbering.library.parse(&format!("+{number}"), None).expect("the library reads it");
+            let again = numbering.library.parse(format!("+{number}"), None).expect("the library reads it");
             prop_assert!(numbering.library.is_possible_number(&again), "{}", typed);
             prop_assert_eq!(numbering.parse(&format!("+{number}")), Ok(number));
         }
@@ -122,6 +130,6 @@ proptest! {
 
     #[test]
     fn no_text_is_too_odd(typed: String, home: bool) {
-        let _ = if home { &*GERMANY } else { &*ABROAD }.parse(&typed);
+        let _ = if home { &GERMANY } else { &ABROAD }.parse(&typed);
     }
 }

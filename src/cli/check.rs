@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::exit::{Ended, Exit};
 use crate::config::{Config, Place, Problem, Problems};
+use crate::runtime::translate;
 
 /// What was typed.
 #[derive(Debug, Args)]
@@ -23,25 +24,21 @@ pub(super) struct Typed {
 
 /// Tells all problems; exit code 78 if there is one.
 pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
-    let problems = match Config::load(&typed.file).and_then(|config| check(&config)) {
+    let file = typed.file.display().to_string();
+    // What needs more than the text, the files that it names and its tests, is asked only of a text without a flaw.
+    let problems = match Config::load(&typed.file).and_then(|config| translate::check(&config, &file)) {
         Ok(()) => Vec::new(),
         Err(Problems(problems)) => problems,
     };
-    let file = typed.file.display();
     if typed.json {
         let list: Vec<_> = problems.iter().map(document).collect();
-        writeln!(out, "{}", json!({"file": file.to_string(), "ok": list.is_empty(), "problems": list}))?;
+        writeln!(out, "{}", json!({"file": file, "ok": list.is_empty(), "problems": list}))?;
     } else if problems.is_empty() {
         writeln!(out, "{file}: ok")?;
     } else {
         writeln!(out, "{}", Problems(problems.clone()))?;
     }
     Ok(if problems.is_empty() { Exit::DONE } else { Exit::CONFIG })
-}
-
-/// What needs more than the text: the files that it names, and its `[[test]]`s.
-fn check(_config: &Config) -> Result<(), Problems> {
-    Ok(())
 }
 
 fn document(problem: &Problem) -> Value {

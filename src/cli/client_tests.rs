@@ -1,3 +1,5 @@
+//! The client against a listener of the test's own, and against octets that no server should send.
+
 use std::net::TcpListener;
 use std::thread::{self, JoinHandle};
 

@@ -11,6 +11,8 @@ Exit codes:
   1   failed: refused, not found, or a message that did not arrive
   2   the command line is wrong
   69  the server cannot be reached, or is not ready, or asks to try again later
+  71  the operating system refused something that the daemon needs
+  74  the store on disk cannot be opened, or failed
   78  the configuration is wrong, or this machine cannot run the daemon";
 
 /// An exit code.

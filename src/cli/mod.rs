@@ -77,4 +77,6 @@ pub fn run() -> ExitCode {
 }
 
 #[cfg(test)]
+mod commands_tests;
+#[cfg(test)]
 mod tests;

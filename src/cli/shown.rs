@@ -6,18 +6,19 @@ use std::fmt::Write;
 use serde_json::{Map, Value};
 
 /// The members of a message that come first, in this order; the others follow.
-const FIRST: [&str; 14] = [
+const FIRST: [&str; 15] = [
     "to",
     "from",
-    "body",
     "class",
-    "key",
-    "ref",
     "encoding",
     "parts",
     "parts_delivered",
     "attempts",
+    "route",
     "carrier",
+    "reason",
+    "error",
+    "ref",
     "accepted_at",
     "submitted_at",
     "final_at",
@@ -47,7 +48,7 @@ pub(super) fn message(message: &Value) -> String {
 
 fn is_told(name: &str, value: &Value) -> bool {
     let empty = value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.as_str() == Some("");
-    !empty && !matches!(name, "id" | "state" | "timeline")
+    !empty && !matches!(name, "id" | "state" | "final" | "timeline")
 }
 
 /// One line of a timeline: when, what, and what belongs to it.
@@ -127,7 +128,7 @@ mod tests {
     fn a_message_is_shown_from_its_head_to_its_timeline() {
         let timeline = json!([{"at": "T1", "event": "attempt", "attempt": 1, "carrier": "sim"},
                               {"at": "T2", "event": "delivered", "detail": null}]);
-        let document = json!({"state": "delivered", "id": "0199", "tags": ["a", "b"], "parts": 2, "to": "+49\u{1b}[31m",
+        let document = json!({"state": "delivered", "final": true, "id": "0199", "tags": ["a", "b"], "parts": 2, "to": "+49\u{1b}[31m",
                               "reason": null, "zeta": {"new": 1}, "timeline": timeline});
         let text = "0199  delivered\n  to              +49 [31m\n  parts           2\n  tags            a, b\n  \
                     zeta            {\"new\":1}\n    T1  attempt        attempt=1 carrier=sim\n    T2  delivered\n";

@@ -1,3 +1,5 @@
+//! The command line as a table: what is taken, what is refused.
+
 use clap::CommandFactory;
 
 use super::*;
@@ -7,7 +9,6 @@ fn the_arguments_are_consistent() {
     Typed::command().debug_assert();
 }
 
-/// What is taken, what is refused; `None`: refused as wrong usage, `Some`: how the command understood it.
 #[test]
 fn arguments_are_read_or_refused() {
     let table: [(&str, bool); 22] = [

@@ -22,6 +22,8 @@ pub struct OpenAttempt {
     pub recipient: Msisdn,
     /// Whose.
     pub tenant: TenantId,
+    /// Parts, as counted at ingest.
+    pub parts: u8,
     /// When it was recorded.
     pub at: Wall,
     /// Its segment, unless this attempt was found at a start.
@@ -106,6 +108,8 @@ pub struct InDoubt {
     pub recipient: Msisdn,
     /// Whose.
     pub tenant: TenantId,
+    /// Parts, as counted at ingest.
+    pub parts: u8,
     /// Since when.
     pub since: Wall,
     /// Why.
@@ -120,12 +124,20 @@ pub struct Attempts {
     pub doubts: BTreeMap<Address, InDoubt>,
     /// Messages of several parts.
     pub progress: BTreeMap<Address, Progress>,
+    /// Messages that were in doubt of late, settled or not: their carriers may have taken them under ids that nobody
+    /// knows, and may still send the receipts.
+    once_in_doubt: BTreeMap<(Msisdn, Address), Wall>,
 }
 
 impl Attempts {
     /// None.
     pub fn new(hash_seed: u64) -> Self {
-        Self { open: map(hash_seed), doubts: BTreeMap::new(), progress: BTreeMap::new() }
+        Self {
+            open: map(hash_seed),
+            doubts: BTreeMap::new(),
+            progress: BTreeMap::new(),
+            once_in_doubt: BTreeMap::new(),
+        }
     }
 
     /// How many wait for their outcome.
@@ -174,7 +186,15 @@ impl Attempts {
     }
 
     /// Notes that the carrier took a part of several; true if that was news.
-    pub fn part_accepted(&mut self, address: Address, carrier: CarrierId, reference: u16, part: u8, parts: u8, at: Wall) -> bool {
+    pub fn part_accepted(
+        &mut self,
+        address: Address,
+        carrier: CarrierId,
+        reference: u16,
+        part: u8,
+        parts: u8,
+        at: Wall,
+    ) -> bool {
         let progress = self.progress.entry(address).or_insert_with(|| Progress {
             carrier,
             reference,
@@ -192,13 +212,40 @@ impl Attempts {
         progress.accepted.insert(part)
     }
 
-    /// The only message to `recipient` that is in doubt, if there is exactly one.
-    pub fn sole_doubt(&self, recipient: Msisdn) -> Option<Address> {
-        let mut found = self.doubts.iter().filter(|(_, doubt)| doubt.recipient == recipient);
-        match (found.next(), found.next()) {
-            (Some((address, _)), None) => Some(*address),
-            (Some(_) | None, _) => None,
+    /// A message goes in doubt; `kept` in the ledger, unless its class gives it up at once.
+    pub fn doubt(&mut self, address: Address, doubt: InDoubt, kept: bool) {
+        self.once_in_doubt.insert((doubt.recipient, address), doubt.since);
+        if kept {
+            self.doubts.insert(address, doubt);
         }
+    }
+
+    /// The message to `recipient` that a receipt with an unknown id must be about: the only one that is in doubt, or was
+    /// of late, and none that still waits for its answer, which a receipt may outrun. A message of several parts
+    /// never: nobody knows which of them it is.
+    pub fn sole_doubt(&self, recipient: Msisdn) -> Option<(Address, InDoubt)> {
+        let (first, last) = (Address::from_packed(0), Address::from_packed(u64::MAX));
+        let mut ever =
+            self.once_in_doubt.range((recipient, first)..=(recipient, last)).map(|((_, address), _)| *address);
+        let sole = ever.next().filter(|_| ever.next().is_none())?;
+        let doubt = self.doubts.get(&sole).filter(|doubt| doubt.parts <= 1)?;
+        let waits = self.open.values().any(|open| open.recipient == recipient);
+        (!waits).then_some((sole, *doubt))
+    }
+
+    /// Messages that were in doubt of late, with their recipients and since when.
+    pub fn once_in_doubt(&self) -> impl Iterator<Item = (Msisdn, Address, Wall)> {
+        self.once_in_doubt.iter().map(|((recipient, address), since)| (*recipient, *address, *since))
+    }
+
+    /// Puts one of them back.
+    pub fn restore_once_in_doubt(&mut self, recipient: Msisdn, address: Address, since: Wall) {
+        self.once_in_doubt.insert((recipient, address), since);
+    }
+
+    /// Forgets those of before `horizon`: their receipts will not come any more.
+    pub fn forget_once_in_doubt(&mut self, horizon: Wall) {
+        self.once_in_doubt.retain(|_, since| *since >= horizon);
     }
 }
 
@@ -216,6 +263,7 @@ mod tests {
             lane: Lane { class: Class::Otp, route: RouteId(1) },
             recipient: Msisdn::default(),
             tenant: TenantId(0),
+            parts: 1,
             at: Wall(1),
             segment: None,
             outcomes: 0,
@@ -265,5 +313,32 @@ mod tests {
         };
         assert!(attempts.settle(&old).is_none());
         assert_eq!(attempts.open_count(), 1);
+    }
+
+    #[test]
+    fn a_receipt_without_a_name_is_for_the_only_one_it_can_be_for() {
+        let recipient = Msisdn::default();
+        let doubt = |parts| InDoubt {
+            attempt: 1,
+            carrier: CarrierId(1),
+            lane: attempt().lane,
+            recipient,
+            tenant: TenantId(0),
+            parts,
+            since: Wall(5),
+            reason: Unanswered::Crashed,
+        };
+        let (first, second) = (Address::new(1, 1), Address::new(1, 2));
+        let mut attempts = Attempts::new(1);
+        attempts.doubt(first, doubt(1), true);
+        assert_eq!(attempts.sole_doubt(recipient), Some((first, doubt(1))));
+        attempts.insert(second, attempt());
+        assert_eq!(attempts.sole_doubt(recipient), None, "it may be faster than the answer to its own submit");
+        attempts.remove(second);
+        attempts.doubt(second, doubt(1), false);
+        assert_eq!(attempts.sole_doubt(recipient), None, "given up, but its carrier may have it");
+        attempts.forget_once_in_doubt(Wall(6));
+        attempts.doubt(first, doubt(2), true);
+        assert_eq!(attempts.sole_doubt(recipient), None, "which part?");
     }
 }

@@ -43,6 +43,9 @@ const JSON: &str = "application/json";
 /// Pages beside the API, asked before a 404 is given: method, path, query, body.
 pub type Extra = Arc<dyn Fn(&Method, &str, &str, &[u8]) -> Option<Response<Bytes>> + Send + Sync>;
 
+/// Is told of each answer, before its body is on its way.
+pub type Observe = Rc<dyn Fn(&Seen)>;
+
 /// What a reload may change.
 #[derive(Debug)]
 pub struct Settings {
@@ -73,14 +76,17 @@ pub struct Options {
     /// What `GET /metrics` answers.
     pub metrics: Rc<dyn Fn() -> String>,
     /// Is told of each answer.
-    pub observe: Option<Rc<dyn Fn(&Seen)>>,
+    pub observe: Option<Observe>,
     /// Pages beside the API.
     pub extra: Option<Extra>,
 }
 
 impl fmt::Debug for Options {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Options").field("settings", &self.settings).field("shards", &self.shards).finish_non_exhaustive()
+        out.debug_struct("Options")
+            .field("settings", &self.settings)
+            .field("shards", &self.shards)
+            .finish_non_exhaustive()
     }
 }
 
@@ -106,7 +112,7 @@ pub struct Api {
     catalog: RefCell<Arc<Catalog>>,
     board: Arc<StatusBoard>,
     metrics: Rc<dyn Fn() -> String>,
-    observe: Option<Rc<dyn Fn(&Seen)>>,
+    observe: Option<Observe>,
     extra: Option<Extra>,
     router: matchit::Router<Vec<&'static Call>>,
     document: OnceCell<Bytes>,
@@ -274,16 +280,12 @@ impl Api {
                 Ok(answer)
             }
             What::Metrics => {
-                let media = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+                let media = "text/plain; version=0.0.4; charset=utf-8";
                 Ok(typed(media, (self.metrics)().into()))
             }
-            What::Submit
-            | What::Show
-            | What::Cancel
-            | What::Lookup
-            | What::Records
-            | What::Queues
-            | What::Carriers => Err(Problem::new(Code::Internal, "a call without its caller")),
+            What::Submit | What::Show | What::Cancel | What::Lookup | What::Records | What::Queues | What::Carriers => {
+                Err(Problem::new(Code::Internal, "a call without its caller"))
+            }
         }
     }
 
@@ -312,7 +314,13 @@ impl Handler for Api {
             Ok(answer) => answer,
             Err(problem) => {
                 if problem.status >= 500 {
-                    tracing::warn!(request_id, path = seen.path, code = problem.code.text(), detail = problem.detail, "refused");
+                    tracing::warn!(
+                        request_id,
+                        path = seen.path,
+                        code = problem.code.text(),
+                        detail = problem.detail,
+                        "refused"
+                    );
                 }
                 problem.answer(&request_id)
             }

@@ -1,0 +1,421 @@
+//! The API over real sockets, with shards that keep everything in a list and answer at once, or never, or not at all.
+
+use std::{
+    collections::HashMap,
+    io::{Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    sync::mpsc,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    delivery::MessageView,
+    http::{Limits, Server, TenantSpec},
+    mesh::{CoreId, mailbox},
+    model::{Address, KeyPrint, MessageId, MessageState, NodeId, Refusal, ReplyTo, RouteId, TenantId, Wall},
+    routing::{Condition, Route, RouteTable},
+    runtime::{
+        clock::Clock,
+        executor::{Executor, OnPanic, Running},
+        net::Listener,
+        watchdog::Heartbeat,
+    },
+    shard::{Ask, Cancelled, Claimed, FoundMessage, LineResult, Lookup, Reply},
+};
+
+const SHARDS: ShardMap = ShardMap::new(3, 1);
+
+/// Every shard in one: messages in the order of admission.
+#[derive(Default)]
+struct Shards {
+    kept: Vec<(ShardId, FoundMessage)>,
+    keys: HashMap<u128, KeyPrint>,
+}
+
+impl Shards {
+    fn answer(&mut self, shard: ShardId, ask: Ask) -> (ReplyTo, Reply) {
+        match ask {
+            Ask::Submit(frame) => {
+                let results = frame.heads.iter().map(|head| {
+                    let content = frame.arena[head.content_at as usize..][..head.content_len as usize].to_vec();
+                    self.keep(shard, *head, content)
+                });
+                (frame.reply, Reply::Submitted(results.collect()))
+            }
+            Ask::Claim { reply, print } => {
+                let known = *self.keys.entry(print.key).or_insert(print);
+                (reply, Reply::Claimed(if known == print { Claimed::Ours } else { Claimed::Reused }))
+            }
+            Ask::Lookup { reply, tenant, ids } => {
+                (reply, Reply::Found(ids.into_iter().map(|id| self.look_up(tenant, id)).collect()))
+            }
+            Ask::Cancel { reply, tenant, id } => (
+                reply,
+                Reply::Cancelled(match self.look_up(tenant, id) {
+                    Lookup::Found(found) if found.view.state == MessageState::Scheduled => Cancelled::Done,
+                    Lookup::Found(_) => Cancelled::TooLate,
+                    Lookup::Unknown => Cancelled::Unknown,
+                    Lookup::Gone => Cancelled::Gone,
+                }),
+            ),
+            Ask::Records { reply, tenant, from, limit } => {
+                let of = |(own, found): &&(ShardId, FoundMessage)| {
+                    *own == shard && found.head.tenant == tenant && found.id.address() >= from
+                };
+                let mut found: Vec<_> = self.kept.iter().filter(of).map(|(_, found)| found.clone()).collect();
+                let next = found.get(limit).map(|found| found.id.address());
+                found.truncate(limit);
+                (reply, Reply::Records { found, next })
+            }
+        }
+    }
+
+    fn keep(&mut self, shard: ShardId, head: crate::model::Head, content: Vec<u8>) -> LineResult {
+        if head.to.number() % 10 == 9 {
+            return LineResult::Refused(Refusal::QueueFull);
+        }
+        let id = MessageId::new(Wall(1_000), NodeId(1), shard, Address::new(1, self.kept.len() as u16));
+        let state = if head.send_at.0 > 0 { MessageState::Scheduled } else { MessageState::Queued };
+        let view = MessageView { state, parts: head.parts, ..MessageView::default() };
+        self.kept.push((shard, FoundMessage { id, head, content, view }));
+        LineResult::Accepted(id)
+    }
+
+    fn look_up(&self, tenant: TenantId, id: MessageId) -> Lookup {
+        if id.address().segment() == 99 {
+            return Lookup::Gone;
+        }
+        let found = self.kept.iter().find(|(_, found)| found.id == id && found.head.tenant == tenant);
+        found.map_or(Lookup::Unknown, |(_, found)| Lookup::Found(Box::new(found.clone())))
+    }
+}
+
+fn api(tenants: Vec<TenantSpec>, full: bool) -> Rc<Api> {
+    let shards = Rc::new(RefCell::new(Shards::default()));
+    let door: Rc<OnceCell<Rc<Door>>> = Rc::default();
+    let back = Rc::clone(&door);
+    let send = move |shard, ask| {
+        if full {
+            return Err(ask);
+        }
+        let (to, reply) = shards.borrow_mut().answer(shard, ask);
+        let back = Rc::clone(&back);
+        executor::spawn(OnPanic::Abort, "shard", async move {
+            executor::yield_now().await;
+            if let Some(door) = back.get() {
+                door.deliver(to, reply);
+            }
+        });
+        Ok(())
+    };
+    let made = Door::new(0, Box::new(send));
+    assert!(door.set(Rc::clone(&made)).is_ok());
+    let route = Route { id: RouteId(1), name: "all".to_owned(), when: Condition::default(), ways: Vec::new() };
+    let settings = Settings {
+        tenants: Arc::new(Tenants::new(tenants)),
+        defaults: Defaults::default(),
+        numbering: Numbering::new(None).expect("metadata"),
+        limits: RequestLimits::default(),
+    };
+    Rc::new(Api::new(Options {
+        settings,
+        shards: SHARDS,
+        hash_seed: 7,
+        door: made,
+        catalog: Arc::new(Catalog { routes: RouteTable { routes: vec![route] }, ..Catalog::default() }),
+        board: Arc::new(StatusBoard::new(3)),
+        metrics: Rc::new(|| "# metrics\n".to_owned()),
+        observe: None,
+        extra: Some(Arc::new(|_, path, query, body| {
+            (path == "/inbox").then(|| Response::new(format!("{query} {}", body.len()).into()))
+        })),
+    }))
+}
+
+/// Serves while `client` runs.
+fn serve(tenants: Vec<TenantSpec>, full: bool, client: impl FnOnce(Client)) {
+    let ((stop, mut stopped), (address_to, address)) = (mailbox::<()>(1), mpsc::channel());
+    let executor = Executor { core: CoreId(0), cpu: None, clock: Clock::start(), heart: Heartbeat::default() };
+    let running = executor.start(move || async move {
+        let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("bind");
+        address_to.send(listener.address()).expect("address");
+        let api = api(tenants, full);
+        let server = Server::start(vec![listener], None, Rc::clone(&api), Limits::DEFAULT);
+        stopped.drain(&mut Vec::new(), 1).await;
+        server.drain(Duration::from_secs(1)).await;
+        assert_eq!(api.door.waiting(), 0, "no ticket is left behind");
+    });
+    client(Client(address.recv().expect("address")));
+    drop(stop);
+    running.and_then(Running::join).expect("executor");
+}
+
+#[derive(Clone, Copy)]
+struct Client(SocketAddr);
+
+#[derive(Debug)]
+struct Heard {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Heard {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect(&self.body)
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head
+            .lines()
+            .find_map(|line| line.split_once(": ").filter(|(known, _)| *known == name))
+            .map(|(_, value)| value)
+    }
+
+    fn code(&self) -> (u16, String) {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        let problem = self.json();
+        assert_eq!(problem["request_id"].as_str(), self.header("x-request-id"));
+        (self.status, problem["code"].as_str().expect("code").to_owned())
+    }
+}
+
+impl Client {
+    fn call(self, line: &str, headers: &[&str], body: &[u8]) -> Heard {
+        let mut stream = TcpStream::connect(self.0).expect("connect");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("timeout");
+        let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+        let length = if headers.contains("content-length") {
+            String::new()
+        } else {
+            format!("content-length: {}\r\n", body.len())
+        };
+        let head = format!("{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{length}{headers}\r\n");
+        stream.write_all(&[head.as_bytes(), body].concat()).expect("write");
+        let mut heard = String::new();
+        stream.read_to_string(&mut heard).expect("read");
+        let (head, body) = heard.split_once("\r\n\r\n").expect("head");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("status");
+        let chunked = head.contains("transfer-encoding: chunked");
+        Heard { status, head: head.to_owned(), body: if chunked { unchunk(body) } else { body.to_owned() } }
+    }
+
+    fn get(self, path: &str) -> Heard {
+        self.call(&format!("GET {path}"), &[], b"")
+    }
+
+    fn post(self, path: &str, body: &str) -> Heard {
+        self.call(&format!("POST {path}"), &["content-type: application/json"], body.as_bytes())
+    }
+
+    fn send(self, to: &str) -> String {
+        let heard = self.post("/v1/messages", &format!(r#"{{"to":"{to}","body":"hi"}}"#));
+        heard.json()["id"].as_str().expect("id").to_owned()
+    }
+}
+
+fn unchunk(mut rest: &str) -> String {
+    let mut whole = String::new();
+    while let Some((length, after)) = rest.split_once("\r\n") {
+        let length = usize::from_str_radix(length, 16).expect("length");
+        whole.push_str(&after[..length]);
+        rest = &after[length + 2..];
+    }
+    whole
+}
+
+fn is(status: u16, code: &str) -> (u16, String) {
+    (status, code.to_owned())
+}
+
+const MESSAGE: &str = r#"{"to":"+4915112345678","body":"hi"}"#;
+
+#[test]
+fn a_message_comes_in_and_is_found_again() {
+    serve(Vec::new(), false, |client| {
+        let heard = client.post("/v1/messages", MESSAGE);
+        assert_eq!((heard.status, heard.header("content-type")), (202, Some("application/json")));
+        let id = heard.json()["id"].as_str().expect("id").to_owned();
+        let found = client.get(&format!("/v1/messages/{id}"));
+        assert_eq!((found.status, &found.json()["state"], &found.json()["id"]), (200, &json!("queued"), &json!(id)));
+        assert_eq!(client.call(&format!("DELETE /v1/messages/{id}"), &[], b"").code(), is(409, "too_late_to_cancel"));
+        let scheduled = r#"{"to":"+4915112345678","body":"hi","send_at":"2099-01-01T00:00:00Z"}"#;
+        assert_eq!(client.post("/v1/messages", scheduled).code(), is(422, "invalid_time"));
+        let gone = MessageId::new(Wall(1), NodeId(1), ShardId(0), Address::new(99, 0));
+        let nowhere = MessageId::new(Wall(1), NodeId(1), ShardId(200), Address::new(1, 0));
+        assert_eq!(client.get(&format!("/v1/messages/{gone}")).code(), is(410, "message_gone"));
+        for unknown in [nowhere.to_string(), "x".to_owned(), id.replace('1', "2")] {
+            assert_eq!(
+                client.get(&format!("/v1/messages/{unknown}")).code(),
+                is(404, "message_not_found"),
+                "{unknown}"
+            );
+        }
+        let ids = json!({"ids": [gone.to_string(), id, "x"]}).to_string();
+        let found = client.post("/v1/messages/lookup", &ids).json();
+        let codes: Vec<_> = (0..3).map(|at| found["messages"][at]["error"]["code"].as_str()).collect();
+        assert_eq!(codes, [Some("message_gone"), None, Some("message_not_found")]);
+        assert_eq!(found["messages"][1]["state"], "queued");
+    });
+}
+
+#[test]
+fn requests_are_refused_by_name() {
+    serve(Vec::new(), false, |client| {
+        let json = "content-type: application/json";
+        let call = |line: &str, headers: &[&str], body: &str| client.call(line, headers, body.as_bytes()).code();
+        assert_eq!(call("POST /v1/messages", &[], MESSAGE), is(415, "unsupported_media_type"));
+        assert_eq!(
+            call("POST /v1/messages", &[json, "content-encoding: br"], MESSAGE),
+            is(415, "unsupported_encoding")
+        );
+        assert_eq!(call("POST /v1/messages", &[json, "content-encoding: gzip"], MESSAGE), is(400, "malformed_body"));
+        assert_eq!(call("POST /v1/messages?wait=1", &[json], MESSAGE), is(422, "invalid_parameter"));
+        assert_eq!(call("POST /v1/messages", &[json, "idempotency-key: "], MESSAGE), is(422, "invalid_key"));
+        assert_eq!(call("POST /v1/messages", &[json], "{\"to\":"), is(400, "malformed_json"));
+        assert_eq!(call("POST /v1/messages", &[json], ""), is(422, "no_messages"));
+        assert_eq!(call("POST /v1/messages", &[json], &format!("[{MESSAGE}")), is(400, "malformed_json"));
+        assert_eq!(call("POST /v1/messages", &[json, "content-length: 99999999"], ""), is(413, "body_too_large"));
+        assert_eq!(call("GET /v1/nothing", &[], ""), is(404, "not_found"));
+        assert_eq!(call("GET /v1/queues?x=1", &[], ""), is(422, "invalid_parameter"));
+        assert_eq!(call("GET /v1/records?cursor=zz", &[], ""), is(422, "invalid_cursor"));
+        for (path, allow) in [("/v1/messages", "POST"), ("/v1/messages/x", "GET, DELETE"), ("/livez", "GET")] {
+            let heard = client.call(&format!("PUT {path}"), &[], b"");
+            assert_eq!((heard.code(), heard.header("allow")), (is(405, "method_not_allowed"), Some(allow)), "{path}");
+        }
+        assert_eq!(client.get("/v1/records").body.lines().count(), 1, "nothing was kept of all that");
+    });
+}
+
+#[test]
+fn a_batch_is_answered_line_by_line_or_in_sum() {
+    serve(Vec::new(), false, |client| {
+        let lines = "{\"to\":\"+4915112345670\",\"body\":\"a\"}\nbroken\n{\"to\":\"+4915112345679\",\"body\":\"b\"}\n";
+        let ndjson = ["content-type: application/x-ndjson"];
+        let heard = client.call("POST /v1/messages", &ndjson, lines.as_bytes());
+        let results = heard.json();
+        assert_eq!((heard.status, results.as_array().map(Vec::len)), (202, Some(3)));
+        assert_eq!(
+            (&results[1]["error"]["code"], &results[2]["error"]["code"]),
+            (&json!("malformed_json"), &json!("queue_full"))
+        );
+        let heard = client.call("POST /v1/messages?ack=summary", &ndjson, lines.as_bytes()).json();
+        assert_eq!(
+            (&heard["accepted"], &heard["rejected"], &heard["errors"][1]["index"]),
+            (&json!(1), &json!(2), &json!(2))
+        );
+        let full = client.post("/v1/messages", r#"{"to":"+4915112345679","body":"b"}"#);
+        assert_eq!((full.code(), full.header("retry-after")), (is(503, "queue_full"), Some("1")));
+        let many: String = (0..1_000).map(|n| format!("{{\"to\":\"+49151123{n:04}0\",\"body\":\"a\"}}\n")).collect();
+        let results = client.call("POST /v1/messages", &ndjson, many.as_bytes()).json();
+        assert!(results.as_array().expect("list").iter().all(|result| result["id"].is_string()));
+    });
+}
+
+#[test]
+fn a_request_key_belongs_to_its_body() {
+    serve(Vec::new(), false, |client| {
+        let headers = ["content-type: application/json", "idempotency-key: order-1"];
+        let send = |body: &str| client.call("POST /v1/messages", &headers, body.as_bytes());
+        assert_eq!(send(MESSAGE).status, 202);
+        assert_eq!(send(MESSAGE).status, 202);
+        assert_eq!(send(r#"{"to":"+4915112345678","body":"other"}"#).code(), is(409, "key_reused"));
+        assert_eq!(send("{").code(), is(400, "malformed_json"));
+    });
+}
+
+#[test]
+fn a_key_opens_what_is_its_own() {
+    let shop = TenantSpec {
+        id: TenantId(7),
+        name: "shop".into(),
+        keys: vec!["shop-key".into()],
+        rate: Some(1),
+        ..TenantSpec::default()
+    };
+    let boss = TenantSpec {
+        id: TenantId(8),
+        name: "boss".into(),
+        admin_keys: vec!["boss-key".into()],
+        ..TenantSpec::default()
+    };
+    serve(vec![shop, boss], false, |client| {
+        let call = |line: &str, key: &str| {
+            let headers = ["content-type: application/json", &format!("authorization: Bearer {key}")];
+            client.call(line, &headers, if line.starts_with("POST") { MESSAGE.as_bytes() } else { b"" })
+        };
+        let anyone = client.post("/v1/messages", MESSAGE);
+        assert_eq!((anyone.code(), anyone.header("www-authenticate")), (is(401, "unauthorized"), Some("Bearer")));
+        let id = call("POST /v1/messages", "shop-key").json()["id"].as_str().expect("id").to_owned();
+        assert_eq!(call(&format!("GET /v1/messages/{id}"), "shop-key").status, 200);
+        assert_eq!(call(&format!("GET /v1/messages/{id}"), "boss-key").code(), is(404, "message_not_found"));
+        assert_eq!(call("GET /v1/queues", "shop-key").code(), is(403, "forbidden"));
+        assert_eq!(call("GET /v1/queues", "boss-key").status, 200);
+        assert_eq!(call("GET /v1/carriers", "boss-key").json(), json!({"carriers": []}));
+        let again = call("POST /v1/messages", "shop-key");
+        assert_eq!((again.code(), again.header("retry-after")), (is(429, "over_quota"), Some("1")));
+        assert_eq!(call("POST /v1/messages", "boss-key").status, 202);
+        for open in ["/livez", "/metrics", "/v1/openapi.json", "/docs/errors/no_route"] {
+            assert_eq!(client.get(open).status, 200, "{open}");
+        }
+    });
+}
+
+#[test]
+fn records_go_on_where_they_ended() {
+    serve(Vec::new(), false, |client| {
+        let ids: Vec<String> =
+            (0..30).map(|n| client.send(&format!("+49151123456{:02}", n / 9 * 10 + n % 9))).collect();
+        let read = |query: &str| {
+            let heard = client.get(&format!("/v1/records?{query}"));
+            let lines: Vec<Value> = heard.body.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+            let cursor = lines.last().expect("cursor")["cursor"].as_str().expect("cursor").to_owned();
+            let found: Vec<String> = lines.iter().filter_map(|line| line["id"].as_str().map(str::to_owned)).collect();
+            (found, cursor)
+        };
+        let (mut found, cursor) = read("limit=7");
+        assert_eq!(found.len(), 7);
+        let (more, cursor) = read(&format!("cursor={cursor}"));
+        found.extend(more);
+        found.sort_unstable();
+        let mut sorted = ids.clone();
+        sorted.sort_unstable();
+        assert_eq!(found, sorted, "each once");
+        let later = client.send("+4915112345670");
+        assert_eq!(read(&format!("cursor={cursor}")).0, [later]);
+        let csv = client.get("/v1/records?format=csv&limit=2");
+        assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8; header=present"));
+        assert_eq!(csv.body.lines().count(), 3);
+    });
+}
+
+#[test]
+fn who_finds_every_mailbox_full_is_told_so() {
+    serve(Vec::new(), true, |client| {
+        let heard = client.post("/v1/messages", MESSAGE);
+        assert_eq!((heard.code(), heard.header("retry-after")), (is(503, "overloaded"), Some("1")));
+        let id = MessageId::new(Wall(1), NodeId(1), ShardId(0), Address::new(1, 0));
+        assert_eq!(client.get(&format!("/v1/messages/{id}")).code(), is(503, "overloaded"));
+        assert_eq!(client.get("/v1/records").code(), is(503, "overloaded"));
+    });
+}
+
+#[test]
+fn the_house_shows_itself() {
+    serve(Vec::new(), false, |client| {
+        assert_eq!(client.get("/livez").body, "alive\n");
+        assert_eq!((client.get("/readyz").status, client.get("/readyz").json()["ready"].clone()), (503, json!(false)));
+        assert_eq!(client.get("/v1/openapi.json").json()["openapi"], "3.1.0");
+        assert!(client.get("/docs/errors/key_reused").body.starts_with("# `key_reused`"));
+        assert_eq!(client.get("/docs/errors/x").code(), is(404, "not_found"));
+        assert_eq!(client.get("/metrics").body, "# metrics\n");
+        let inbox = client.call("POST /inbox?page=2", &[], b"abc");
+        assert_eq!((inbox.status, inbox.body.as_str()), (200, "page=2 3"));
+        assert_eq!(client.call("HEAD /livez", &[], b"").status, 200);
+        let id = client.get("/livez").header("x-request-id").map(str::to_owned);
+        assert!(id.is_some_and(|id| id.split('-').count() == 3));
+    });
+}

@@ -215,7 +215,10 @@ mod tests {
     fn admit(tenants: &Tenants, header: Option<&str>, peer: &str) -> Result<(TenantId, Scope), Code> {
         let header = header.map(|header| HeaderValue::from_str(header).expect("header"));
         let peer = SocketAddr::new(peer.parse().expect("address"), 1);
-        tenants.admit(header.as_ref(), peer).map(|caller| (caller.tenant.id, caller.scope)).map_err(|problem| problem.code)
+        tenants
+            .admit(header.as_ref(), peer)
+            .map(|caller| (caller.tenant.id, caller.scope))
+            .map_err(|problem| problem.code)
     }
 
     #[test]

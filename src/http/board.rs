@@ -238,8 +238,7 @@ mod tests {
     };
 
     fn catalog() -> Catalog {
-        let carrier =
-            CatalogCarrier { id: CarrierId(4), name: "north".to_owned(), group: GroupId(0), home: None };
+        let carrier = CatalogCarrier { id: CarrierId(4), name: "north".to_owned(), group: GroupId(0), home: None };
         let ways = vec![Way { carrier: CarrierId(4), weight: 1 }];
         let route = Route { id: RouteId(2), name: "all".to_owned(), when: Condition::default(), ways };
         Catalog { routes: RouteTable { routes: vec![route] }, carriers: vec![carrier], ..Catalog::default() }
@@ -274,7 +273,8 @@ mod tests {
     fn queues_are_summed_by_lane() {
         let queues = written(|out| board().write_queues(&catalog(), Wall(1_000), out));
         let otp = json!({"class": "otp", "route": "all", "depth": 50, "oldest_age_ms": 100, "drain_s": 3});
-        let marketing = json!({"class": "marketing", "route": "all", "depth": 200, "oldest_age_ms": 700, "drain_s": 13});
+        let marketing =
+            json!({"class": "marketing", "route": "all", "depth": 200, "oldest_age_ms": 700, "drain_s": 13});
         assert_eq!(queues["lanes"], json!([otp, marketing]));
         assert_eq!([&queues["depth"], &queues["scheduled"], &queues["in_doubt"]], [250, 3, 1]);
     }
@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn readiness_has_reasons() {
         let board = StatusBoard::new(1);
-        let ready = |board: &StatusBoard| written(|out| drop(board.write_ready(out)));
+        let ready = |board: &StatusBoard| written(|out| assert_eq!(board.write_ready(out), board.unready().is_empty()));
         assert_eq!(ready(&board), json!({"ready": false, "reasons": ["starting"]}));
         board.set_unready(Vec::new());
         assert_eq!(ready(&board), json!({"ready": true, "reasons": []}));

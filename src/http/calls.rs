@@ -189,7 +189,10 @@ pub const CALLS: &[Call] = &[
         summary: "Detail records of every message, for billing and archives; resumable.",
         parameters: RECORDS_PARAMETERS,
         answers: &[
-            AnswerDoc { media: "application/x-ndjson", ..answer(200, "RecordOrCursor", "Records, and a cursor after each page.") },
+            AnswerDoc {
+                media: "application/x-ndjson",
+                ..answer(200, "RecordOrCursor", "Records, and a cursor after each page.")
+            },
             AnswerDoc { media: "text/csv", ..answer(200, "", "The same as a table; the cursor in its last column.") },
         ],
         problems: &[401, 403, 422, 500, 503],
@@ -246,8 +249,8 @@ pub const CALLS: &[Call] = &[
     Call {
         path: "/metrics",
         what: What::Metrics,
-        summary: "OpenMetrics; without a key only from this machine, else with scope admin.",
-        answers: &[AnswerDoc { media: "application/openmetrics-text", ..answer(200, "", "All of them.") }],
+        summary: "For Prometheus (text format 0.0.4); without a key only from this machine, else with scope admin.",
+        answers: &[AnswerDoc { media: "text/plain", ..answer(200, "", "All of them.") }],
         problems: &[401, 403],
         ..BARE
     },

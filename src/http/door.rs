@@ -100,7 +100,8 @@ impl Door {
     pub fn deliver(&self, to: ReplyTo, reply: Reply) {
         let waiting = {
             let slots = &mut self.slots.borrow_mut().slots;
-            let slot = slots.get_mut(to.ticket as u32 as usize).filter(|slot| slot.generation == (to.ticket >> 32) as u32);
+            let slot =
+                slots.get_mut(to.ticket as u32 as usize).filter(|slot| slot.generation == (to.ticket >> 32) as u32);
             match slot {
                 Some(Slot { state: state @ State::Waiting(_), .. }) => {
                     match std::mem::replace(state, State::Answered(reply)) {
@@ -192,7 +193,10 @@ mod tests {
     use std::{pin::pin, sync::Arc, task::Wake};
 
     use super::*;
-    use crate::{model::{TenantId, MessageId, Wall, NodeId, Address}, shard::Cancelled};
+    use crate::{
+        model::{Address, MessageId, NodeId, TenantId, Wall},
+        shard::Cancelled,
+    };
 
     struct Silent;
 

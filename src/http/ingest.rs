@@ -6,7 +6,7 @@
 //! - No frame is larger than a quarter of a shard's turn, so that one request does not keep the others out of it.
 
 use super::{
-    items::{Form, Item, Items},
+    items::{Form, Items},
     json::{Object, push_id},
     keys::{self, Printer},
     line::{self, Rules, Scratch},
@@ -123,8 +123,9 @@ impl<'b> Ingest<'b> {
     /// # Errors
     /// What is wrong with the body as a whole: then nothing of it may be sent.
     pub fn advance(&mut self, terms: &Terms<'_>, messages: usize) -> Result<bool, Problem> {
+        let mut typed = Typed::default();
         for _ in 0..messages {
-            let Some(Item { typed, octets }) = self.items.next()? else {
+            let Some(octets) = self.items.next(&mut typed)? else {
                 if self.places.is_empty() {
                     return Err(Problem::new(Code::NoMessages, "the body has no line"));
                 }
@@ -137,7 +138,7 @@ impl<'b> Ingest<'b> {
             if self.places.is_empty() {
                 self.places.reserve(self.expected(octets, terms));
             }
-            let place = match typed.and_then(|typed| self.take(&typed, octets, terms)) {
+            let place = match self.take(&typed, octets, terms) {
                 Ok(place) => place,
                 Err(flaw) => {
                     self.flaws.push(flaw);
@@ -280,7 +281,9 @@ impl Report {
 
     fn fate(&self, index: usize) -> Fate<'_> {
         match self.places.get(index) {
-            Some(Place::Flawed(flaw)) => self.flaws.get(*flaw as usize).map_or(Fate::Failed(Code::Internal), Fate::Flawed),
+            Some(Place::Flawed(flaw)) => {
+                self.flaws.get(*flaw as usize).map_or(Fate::Failed(Code::Internal), Fate::Flawed)
+            }
             Some(Place::Sent { parcel, index }) => match self.outcomes.get(*parcel as usize) {
                 Some(Ok(results)) => {
                     results.get(*index as usize).map_or(Fate::Failed(Code::Internal), |result| Fate::Known(*result))

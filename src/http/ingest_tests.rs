@@ -217,8 +217,6 @@ fn a_tenants_rate_lets_in_what_fits() {
     let (status, results) = Request { body, form: Form::Json, room, ..Request::default() }.run(accepted);
     assert_eq!((status, &results[2]["error"]["code"]), (202, &json!("over_quota")));
     let room = Room { messages: 0, ..room };
-    let (_, report) = Request { body: &body[..36], room, ..Request::default() }.plan().expect("sound");
-    assert_eq!((report.problem().status, report.problem().retry_after_s), (422, 0), "the line is cut, so it is malformed");
     let one = br#"{"to":"+4915112345670","body":"hi"}"#;
     let (_, report) = Request { body: one, form: Form::Json, room, ..Request::default() }.plan().expect("sound");
     assert_eq!((report.problem().status, report.problem().retry_after_s), (429, 30));
@@ -245,7 +243,8 @@ fn no_frame_is_larger_than_its_share_of_a_turn() {
     let sizes: Vec<usize> = parcels.iter().map(|parcel| parcel.frame.heads.len()).collect();
     assert_eq!(sizes, [FRAME_MESSAGES_MAX, FRAME_MESSAGES_MAX, 1]);
     assert_eq!(report.len(), FRAME_MESSAGES_MAX * 2 + 1);
-    let long = format!("{{\"to\":\"+4915112345678\",\"body\":\"{}\",\"parts_max\":255}}\n", "x".repeat(39_000)).repeat(250);
+    let long =
+        format!("{{\"to\":\"+4915112345678\",\"body\":\"{}\",\"parts_max\":255}}\n", "x".repeat(39_000)).repeat(250);
     let (parcels, _) = Request { body: long.as_bytes(), ..Request::default() }.plan().expect("sound");
     assert!(parcels.len() > 1 && parcels.iter().all(|parcel| parcel.frame.arena.len() < FRAME_BYTES_MAX + 40_000));
 }

@@ -33,15 +33,6 @@ enum Rest<'b> {
     Nothing,
 }
 
-/// A message as it was typed, and how many octets it took.
-#[derive(Debug)]
-pub struct Item<'b> {
-    /// What was read.
-    pub typed: Result<Typed<'b>, Flaw>,
-    /// Its length in the body.
-    pub octets: usize,
-}
-
 impl<'b> Items<'b> {
     /// Reads `body`; a message of more than `line_bytes_max` octets is flawed.
     ///
@@ -80,30 +71,34 @@ impl<'b> Items<'b> {
         matches!(self.rest, Rest::One(_))
     }
 
-    /// The next message; `None` at the end.
+    /// Reads the next message into `typed`, with what is wrong with it if it cannot be read, and says how many octets it
+    /// took; `None` at the end.
     ///
     /// # Errors
     /// [`Code::MalformedJson`], after which there is nothing more.
-    pub fn next(&mut self) -> Result<Option<Item<'b>>, Problem> {
-        let found = match self.rest {
+    pub fn next(&mut self, typed: &mut Typed<'b>) -> Result<Option<usize>, Problem> {
+        let octets = match self.rest {
+            Rest::Lines(rest) => return Ok(self.line(rest, typed)),
+            Rest::Octets(rest) => return Ok(self.octets(rest, typed)),
+            Rest::Nothing => return Ok(None),
             Rest::One(text) => {
                 self.rest = Rest::Nothing;
-                let typed = serde_json::from_str(text).map_err(|error| malformed(error.to_string()))?;
-                Some((typed, text.len()))
+                typed.read(text).map_err(|error| malformed(error.to_string()))?;
+                text.len()
             }
-            Rest::Array(rest) => Some(self.element(rest)?),
-            Rest::Lines(rest) => return Ok(self.line(rest)),
-            Rest::Octets(rest) => return Ok(self.octets(rest)),
-            Rest::Nothing => None,
+            Rest::Array(rest) => self.element(rest, typed)?,
         };
-        self.number += usize::from(found.is_some());
-        Ok(found.map(|(typed, octets)| self.sized(Ok(typed), octets)))
+        self.number += 1;
+        if octets > self.line_bytes_max {
+            typed.set_flaw(self.too_large(octets));
+        }
+        Ok(Some(octets))
     }
 
-    fn element(&mut self, rest: &'b str) -> Result<(Typed<'b>, usize), Problem> {
+    fn element(&mut self, rest: &'b str, typed: &mut Typed<'b>) -> Result<usize, Problem> {
         let number = self.number;
         let mut elements = serde_json::Deserializer::from_str(rest).into_iter();
-        let typed = match elements.next() {
+        *typed = match elements.next() {
             Some(Ok(typed)) => typed,
             Some(Err(error)) => return Err(malformed(format!("element {number}: {error}"))),
             None => return Err(malformed(format!("the array ends before element {number}"))),
@@ -116,60 +111,54 @@ impl<'b> Items<'b> {
             (None, Some(_)) => return Err(malformed("something stands after the array".to_owned())),
             (None, None) => return Err(malformed(format!("`,` or `]` is missing after element {number}"))),
         };
-        Ok((typed, octets))
+        Ok(octets)
     }
 
-    fn line(&mut self, mut rest: &'b str) -> Option<Item<'b>> {
-        loop {
-            if rest.is_empty() {
-                self.rest = Rest::Nothing;
-                return None;
-            }
+    fn line(&mut self, mut rest: &'b str, typed: &mut Typed<'b>) -> Option<usize> {
+        while !rest.is_empty() {
             let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
             rest = after;
             if !skip_space(line).is_empty() {
                 self.rest = Rest::Lines(after);
-                return Some(self.read(line));
+                self.read(line, typed);
+                return Some(line.len());
             }
         }
+        self.rest = Rest::Nothing;
+        None
     }
 
-    fn octets(&mut self, mut rest: &'b [u8]) -> Option<Item<'b>> {
-        loop {
-            if rest.is_empty() {
-                self.rest = Rest::Nothing;
-                return None;
-            }
+    fn octets(&mut self, mut rest: &'b [u8], typed: &mut Typed<'b>) -> Option<usize> {
+        while !rest.is_empty() {
             let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
             let line = &rest[..end];
             rest = rest.get(end + 1..).unwrap_or_default();
             if !line.trim_ascii().is_empty() {
                 self.rest = Rest::Octets(rest);
-                return Some(match std::str::from_utf8(line) {
-                    Ok(line) => self.read(line),
+                match std::str::from_utf8(line) {
+                    Ok(line) => self.read(line, typed),
                     Err(error) => {
                         let detail = format!("the octet at {} of the line is not UTF-8", error.valid_up_to());
-                        Item { typed: Err(Flaw::whole(Code::InvalidUtf8, detail)), octets: line.len() }
+                        typed.set_flaw(Flaw::whole(Code::InvalidUtf8, detail));
                     }
-                });
+                }
+                return Some(line.len());
             }
         }
+        self.rest = Rest::Nothing;
+        None
     }
 
-    fn read(&self, line: &'b str) -> Item<'b> {
+    fn read(&self, line: &'b str, typed: &mut Typed<'b>) {
         if line.len() > self.line_bytes_max {
-            return self.sized(Ok(Typed::default()), line.len());
+            typed.set_flaw(self.too_large(line.len()));
+        } else if let Err(error) = typed.read(line) {
+            typed.set_flaw(Flaw::whole(Code::MalformedJson, error.to_string()));
         }
-        let typed = serde_json::from_str(line).map_err(|error| Flaw::whole(Code::MalformedJson, error.to_string()));
-        Item { typed, octets: line.len() }
     }
 
-    fn sized(&self, typed: Result<Typed<'b>, Flaw>, octets: usize) -> Item<'b> {
-        if octets <= self.line_bytes_max {
-            return Item { typed, octets };
-        }
-        let detail = format!("{octets} octets; {} are allowed", self.line_bytes_max);
-        Item { typed: Err(Flaw::whole(Code::LineTooLarge, detail)), octets }
+    fn too_large(&self, octets: usize) -> Flaw {
+        Flaw::whole(Code::LineTooLarge, format!("{octets} octets; {} are allowed", self.line_bytes_max))
     }
 }
 
@@ -188,12 +177,11 @@ mod tests {
     /// Recipients and flaws in order, or the problem of the whole.
     fn read(body: impl AsRef<[u8]>, form: Form) -> Result<Vec<Result<String, Code>>, Code> {
         let mut items = Items::new(body.as_ref(), form, 40).map_err(|problem| problem.code)?;
-        let mut found = Vec::new();
-        while let Some(Item { typed, .. }) = items.next().map_err(|problem| problem.code)? {
-            found.push(match typed {
-                Err(flaw) => Err(flaw.code),
-                Ok(Typed { flaw: Some(flaw), .. }) => Err(flaw.code),
-                Ok(typed) => Ok(typed.to.unwrap_or_default().into_owned()),
+        let (mut found, mut typed) = (Vec::new(), Typed::default());
+        while items.next(&mut typed).map_err(|problem| problem.code)?.is_some() {
+            found.push(match &typed.flaw {
+                Some(flaw) => Err(flaw.code),
+                None => Ok(typed.to.as_deref().unwrap_or_default().to_owned()),
             });
         }
         Ok(found)
@@ -227,8 +215,25 @@ mod tests {
     #[test]
     fn broken_json_is_the_whole_requests() {
         for broken in [
-            "{", "}", "]", "{}x", "{} {}", "[", "[{}", "[{},", "[{},]", "[,{}]", "[{} {}]", "[{}]]", "[{}]{}", "[]x",
-            "{\"to\":\"1\",}", "{'to':1}", "nul", "\u{FEFF}{}", "[1.]",
+            "{",
+            "}",
+            "]",
+            "{}x",
+            "{} {}",
+            "[",
+            "[{}",
+            "[{},",
+            "[{},]",
+            "[,{}]",
+            "[{} {}]",
+            "[{}]]",
+            "[{}]{}",
+            "[]x",
+            "{\"to\":\"1\",}",
+            "{'to':1}",
+            "nul",
+            "\u{FEFF}{}",
+            "[1.]",
         ] {
             assert_eq!(read(broken, Form::Json), Err(Code::MalformedJson), "{broken}");
         }

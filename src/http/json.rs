@@ -137,7 +137,12 @@ impl<'o> Object<'o> {
     }
 
     /// A list, each element written by `write`.
-    pub fn list<T>(&mut self, name: &str, items: impl IntoIterator<Item = T>, write: impl FnMut(&mut Vec<u8>, T)) -> &mut Self {
+    pub fn list<T>(
+        &mut self,
+        name: &str,
+        items: impl IntoIterator<Item = T>,
+        write: impl FnMut(&mut Vec<u8>, T),
+    ) -> &mut Self {
         push_list(self.value(name), items, write);
         self
     }

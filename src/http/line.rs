@@ -137,11 +137,15 @@ fn sender(typed: &Typed<'_>, rules: &Rules<'_>) -> Result<SenderId, Flaw> {
         None if rules.tenant.from.is_empty() => rules.defaults.from,
         None => rules.tenant.from,
         Some(text) => SenderId::parse(text).map_err(|error| {
-            Flaw::of(Code::InvalidSender, "from", match error {
-                SenderError::Empty => "it is empty; leave it out for the default sender",
-                SenderError::TooLong => "longer than 11 characters, or 15 digits",
-                SenderError::BadCharacter => "it has a character that carriers do not take in a sender",
-            })
+            Flaw::of(
+                Code::InvalidSender,
+                "from",
+                match error {
+                    SenderError::Empty => "it is empty; leave it out for the default sender",
+                    SenderError::TooLong => "longer than 11 characters, or 15 digits",
+                    SenderError::BadCharacter => "it has a character that carriers do not take in a sender",
+                },
+            )
         })?,
     };
     if rules.tenant.may_send_as(&sender) { Ok(sender) } else { Err(Flaw::sender_not_allowed(&sender)) }
@@ -170,7 +174,11 @@ fn times(typed: &Typed<'_>, rules: &Rules<'_>) -> Result<(Wall, Wall), Flaw> {
         (None, None) => from + rules.defaults.expires_in_ms,
         (Some(span), None) => {
             let ms = span_ms(span).ok_or_else(|| {
-                Flaw::of(Code::InvalidTime, "expires_in", "a number of seconds, or a text such as \"90s\", \"10m\", \"48h\", \"2d\"")
+                Flaw::of(
+                    Code::InvalidTime,
+                    "expires_in",
+                    "a number of seconds, or a text such as \"90s\", \"10m\", \"48h\", \"2d\"",
+                )
             })?;
             if ms > VALIDITY_MAX_MS {
                 return Err(too_long("expires_in"));
@@ -193,10 +201,14 @@ fn times(typed: &Typed<'_>, rules: &Rules<'_>) -> Result<(Wall, Wall), Flaw> {
 
 fn instant(field: &str, text: &str) -> Result<Wall, Flaw> {
     rfc3339::parse(text).map_err(|error| {
-        Flaw::of(Code::InvalidTime, field, match error {
-            NotAnInstant::Form => "an instant is written like 2026-01-31T12:00:00Z or 2026-01-31T14:00:00+02:00",
-            NotAnInstant::Range => "there is no such day or hour",
-        })
+        Flaw::of(
+            Code::InvalidTime,
+            field,
+            match error {
+                NotAnInstant::Form => "an instant is written like 2026-01-31T12:00:00Z or 2026-01-31T14:00:00+02:00",
+                NotAnInstant::Range => "there is no such day or hour",
+            },
+        )
     })
 }
 
@@ -245,7 +257,8 @@ fn read_tlvs(typed: &[TypedTlv<'_>], into: &mut Vec<u8>) -> Result<(), Flaw> {
     }
     for (at, tlv) in typed.iter().enumerate() {
         let wrong = |what: &str| Flaw::of(Code::InvalidTlvs, "tlvs", format!("number {at}: {what}"));
-        let tag = tag(tlv.tag.as_ref()).ok_or_else(|| wrong("`tag` is a number up to 65535, or a text such as \"0x1400\""))?;
+        let tag = tag(tlv.tag.as_ref())
+            .ok_or_else(|| wrong("`tag` is a number up to 65535, or a text such as \"0x1400\""))?;
         if TLVS_OURS.contains(&tag) {
             return Err(wrong(&format!("0x{tag:04X} says what the message itself says")));
         }
@@ -334,20 +347,34 @@ fn check_length(field: &str, code: Code, octets: usize) -> Result<(), Flaw> {
     match octets {
         0 => Err(Flaw::of(code, field, "it is empty")),
         1..=limits::BODY_BYTES_MAX => Ok(()),
-        _ => Err(Flaw::of(code, field, format!("{octets} octets; no message holds more than {}", limits::BODY_BYTES_MAX))),
+        _ => Err(Flaw::of(
+            code,
+            field,
+            format!("{octets} octets; no message holds more than {}", limits::BODY_BYTES_MAX),
+        )),
     }
 }
 
 fn octets(field: &str, code: Code, base64: &str, into: &mut Vec<u8>) -> Result<(), Flaw> {
     base64::decode(base64, into).map_err(|error| {
-        Flaw::of(code, field, match error {
-            NotBase64::BadCharacter(at) => format!("no base64: the character at octet {at}"),
-            NotBase64::BadEnd => "no base64: it ends in the middle of an octet".to_owned(),
-        })
+        Flaw::of(
+            code,
+            field,
+            match error {
+                NotBase64::BadCharacter(at) => format!("no base64: the character at octet {at}"),
+                NotBase64::BadEnd => "no base64: it ends in the middle of an octet".to_owned(),
+            },
+        )
     })
 }
 
-fn parts(typed: &Typed<'_>, rules: &Rules<'_>, encoding: Encoding, body: split::Body<'_>, udh: &[u8]) -> Result<u8, Flaw> {
+fn parts(
+    typed: &Typed<'_>,
+    rules: &Rules<'_>,
+    encoding: Encoding,
+    body: split::Body<'_>,
+    udh: &[u8],
+) -> Result<u8, Flaw> {
     let wrong_udh = |detail: String| Flaw::of(Code::InvalidUdh, "udh", detail);
     let header = Header::check(udh).map_err(|error| {
         let hex = typed.udh.as_deref().is_some_and(|udh| push_octets(udh, &mut Vec::new()).is_some());
@@ -355,9 +382,10 @@ fn parts(typed: &Typed<'_>, rules: &Rules<'_>, encoding: Encoding, body: split::
     })?;
     let allowed = match typed.parts_max {
         None => rules.defaults.parts_max,
-        Some(parts) => u8::try_from(parts).ok().filter(|parts| *parts > 0).ok_or_else(|| {
-            Flaw::of(Code::InvalidPartsMax, "parts_max", format!("1 to {}", limits::PARTS_MAX))
-        })?,
+        Some(parts) => u8::try_from(parts)
+            .ok()
+            .filter(|parts| *parts > 0)
+            .ok_or_else(|| Flaw::of(Code::InvalidPartsMax, "parts_max", format!("1 to {}", limits::PARTS_MAX)))?,
     };
     let encoding = match encoding {
         Encoding::Auto | Encoding::Binary => smpp::analyse::Encoding::Auto,
@@ -387,4 +415,4 @@ fn parts(typed: &Typed<'_>, rules: &Rules<'_>, encoding: Encoding, body: split::
 
 #[cfg(test)]
 #[path = "line_tests.rs"]
-mod tests;
+pub(super) mod tests;

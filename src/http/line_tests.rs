@@ -18,7 +18,8 @@ fn meant(json: &str, tenant: &Tenant) -> Result<(Head, Vec<String>), (Code, Stri
         judge(&typed, &rules, &mut scratch).map_err(|flaw| (flaw.code, flaw.field.unwrap_or_default()))?;
     let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
     let from = content.from.to_string();
-    let parts = [text(content.body), text(content.udh), content.reference.into(), content.tags.into(), text(content.tlvs)];
+    let parts =
+        [text(content.body), text(content.udh), content.reference.into(), content.tags.into(), text(content.tlvs)];
     Ok((head, [from].into_iter().chain(parts).collect()))
 }
 
@@ -129,7 +130,8 @@ fn parts_are_counted_as_they_will_be_sent() {
 #[test]
 fn what_was_due_in_the_past_is_due_now_and_expires_by_its_own_time() {
     let times = |fields: &str| {
-        plain(&format!(r#"{{"to":"+4915112345678","body":"x",{fields}}}"#)).map(|(head, _)| (head.send_at, head.expires_at))
+        plain(&format!(r#"{{"to":"+4915112345678","body":"x",{fields}}}"#))
+            .map(|(head, _)| (head.send_at, head.expires_at))
     };
     assert_eq!(times(r#""send_at":"2026-07-01T11:00:00Z","expires_in":7200"#), Ok((Wall(0), NOW + 3_600_000)));
     assert_eq!(times(r#""expires_at":"2026-07-01T11:00:00Z""#), Ok((Wall(0), Wall(NOW.0 - 3_600_000))));

@@ -34,7 +34,9 @@ pub fn read_ids(body: &[u8]) -> Result<Vec<(String, Option<MessageId>)>, Problem
         .map_err(|error| Problem::new(Code::MalformedJson, format!("{{\"ids\":[…]}} is wanted: {error}")))?;
     match request.ids.len() {
         0 => Err(Problem::new(Code::NoMessages, "`ids` is empty")),
-        1..=IDS_MAX => Ok(request.ids.into_iter().map(|text| (text.parse().ok(), text)).map(|(id, text)| (text, id)).collect()),
+        1..=IDS_MAX => {
+            Ok(request.ids.into_iter().map(|text| (text.parse().ok(), text)).map(|(id, text)| (text, id)).collect())
+        }
         more => Err(Problem::new(Code::TooManyMessages, format!("{more} ids; {IDS_MAX} are allowed"))),
     }
 }
@@ -117,7 +119,8 @@ fn write_entry_of_timeline(entry: &TimelineEntry, catalog: &Catalog, out: &mut V
     match entry.kind {
         EventKind::Due | EventKind::Resent | EventKind::Cancelled => {}
         EventKind::Attempt => {
-            item.text("carrier", carrier_name(catalog, CarrierId((detail >> 8) as u16))).number("attempt", detail & 0xFF);
+            item.text("carrier", carrier_name(catalog, CarrierId((detail >> 8) as u16)))
+                .number("attempt", detail & 0xFF);
         }
         EventKind::PartAccepted => {
             item.number("part", detail & 0xFF).number("parts", detail >> 8);

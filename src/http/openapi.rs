@@ -55,7 +55,9 @@ pub fn document() -> String {
 fn operation(call: &Call) -> Value {
     let mut answers = Map::new();
     for answer in call.answers {
-        let entry = answers.entry(answer.status.to_string()).or_insert_with(|| json!({"description": answer.doc, "content": {}}));
+        let entry = answers
+            .entry(answer.status.to_string())
+            .or_insert_with(|| json!({"description": answer.doc, "content": {}}));
         if let Some(content) = entry["content"].as_object_mut() {
             content.insert(answer.media.to_owned(), json!({ "schema": answer_schema(answer) }));
         }
@@ -77,8 +79,11 @@ fn operation(call: &Call) -> Value {
         operation["security"] = json!([{ "key": [] }]);
     }
     if !call.bodies.is_empty() {
-        let content: Map<String, Value> =
-            call.bodies.iter().map(|(media, schema)| ((*media).to_owned(), json!({"schema": reference(schema)}))).collect();
+        let content: Map<String, Value> = call
+            .bodies
+            .iter()
+            .map(|(media, schema)| ((*media).to_owned(), json!({"schema": reference(schema)})))
+            .collect();
         operation["requestBody"] = json!({ "required": true, "content": content });
     }
     operation

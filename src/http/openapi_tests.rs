@@ -82,11 +82,12 @@ fn what_is_written_is_what_is_documented() {
     board.put_link(LinkStatus { link, refused: vec![(8, 1)], held_by: "paused".to_owned(), ..LinkStatus::default() });
     checked("Queues", |out| board.write_queues(&catalog(), Wall(0), out));
     checked("Carriers", |out| board.write_carriers(&catalog(), out));
-    checked("Ready", |out| drop(board.write_ready(out)));
+    checked("Ready", |out| assert!(!board.write_ready(out)));
     let mut out = Vec::new();
     records::write_page(Format::Ndjson, &[found], &Cursor::start(1), &catalog(), &mut out);
-    let document: Value = serde_json::from_str(&super::document()).expect("JSON");
-    let lines: Vec<Value> = out.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    let document: Value = serde_json::from_str(&document()).expect("JSON");
+    let lines: Vec<Value> =
+        out.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
     let ways = &document["components"]["schemas"]["RecordOrCursor"]["anyOf"];
     check(&ways[0], &lines[0], &document, "record");
     check(&ways[1], &lines[1], &document, "cursor");
@@ -116,4 +117,23 @@ fn the_document_holds_together() {
         todo.extend(value.as_object().into_iter().flat_map(Map::values));
     }
     assert!(references > 50);
+}
+
+#[test]
+fn the_explanation_leaves_nothing_out() {
+    let explanation = include_str!("../../docs/API.md");
+    let index = include_str!("../../docs/errors/README.md");
+    for call in CALLS {
+        let path = call.path.trim_start_matches("/v1");
+        assert!(explanation.contains(path), "{} {}", call.method, call.path);
+    }
+    for field in FIELDS {
+        assert!(explanation.contains(&format!("`{}`", field.name)), "{}", field.name);
+    }
+    for state in MessageState::ALL {
+        assert!(explanation.contains(&format!("| `{}` |", state.name())), "{}", state.name());
+    }
+    for code in Code::ALL {
+        assert!(index.contains(&format!("| [`{0}`]({0}.md) | {1} |", code.text(), code.status())), "{}", code.text());
+    }
 }

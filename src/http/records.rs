@@ -105,17 +105,22 @@ impl Cursor {
     /// # Errors
     /// [`Code::InvalidCursor`]: not a cursor of an installation with so many shards.
     pub fn parse(text: &str, shards: u8) -> Result<Self, Problem> {
-        let invalid = || Problem::new(Code::InvalidCursor, "a cursor is handed out by an earlier call, and taken as it is");
+        let invalid =
+            || Problem::new(Code::InvalidCursor, "a cursor is handed out by an earlier call, and taken as it is");
         let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|digit| digit as u8);
-        let octets: Option<Vec<u8>> =
-            text.as_bytes().chunks(2).map(|pair| if let [a, b] = pair { Some(digit(a)? << 4 | digit(b)?) } else { None }).collect();
+        let octets: Option<Vec<u8>> = text
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| if let [a, b] = pair { Some(digit(a)? << 4 | digit(b)?) } else { None })
+            .collect();
         let octets = octets.ok_or_else(invalid)?;
         let Some((&CURSOR_VERSION, positions)) = octets.split_first() else { return Err(invalid()) };
         let (positions, []) = positions.as_chunks::<POSITION_BYTES>() else { return Err(invalid()) };
         if positions.len() != usize::from(shards) {
             return Err(invalid());
         }
-        let packed = |position: &[u8; POSITION_BYTES]| position.iter().fold(0, |packed, byte| packed << 8 | u64::from(*byte));
+        let packed =
+            |position: &[u8; POSITION_BYTES]| position.iter().fold(0, |packed, byte| packed << 8 | u64::from(*byte));
         Ok(Self { positions: positions.iter().map(|position| Address::from_packed(packed(position))).collect() })
     }
 
@@ -298,8 +303,7 @@ mod tests {
     fn a_page_ends_with_its_cursor() {
         let mut cursor = Cursor::start(2);
         cursor.advance(ShardId(1), Address::new(0x1_0203, 0x0405));
-        let text = "0100000000000000000000010203\
-            0405";
+        let text = "010000000000000000000102030405";
         let found = [delivered(1, 3)];
         let id = found[0].id;
         let ndjson = written(Format::Ndjson, &found, &cursor);
@@ -316,7 +320,9 @@ mod tests {
 
     #[test]
     fn a_cursor_is_ours_or_refused() {
-        for (text, shards) in [("", 1), ("01", 1), ("0200000000000000", 1), ("0100000000000000", 2), ("01000000000000é", 1), ("0", 1)] {
+        for (text, shards) in
+            [("", 1), ("01", 1), ("0200000000000000", 1), ("0100000000000000", 2), ("01000000000000é", 1), ("0", 1)]
+        {
             assert_eq!(Cursor::parse(text, shards).map_err(|problem| problem.code), Err(Code::InvalidCursor), "{text}");
         }
     }

@@ -66,7 +66,9 @@ fn offset(zone: &[u8]) -> Result<i64, NotAnInstant> {
         _ => return Err(NotAnInstant::Form),
     };
     match (hours, minutes) {
-        (Some(hours @ 0..=23), Some(minutes @ 0..=59)) => Ok((hours * 60 + minutes) * if sign == b'-' { -1 } else { 1 }),
+        (Some(hours @ 0..=23), Some(minutes @ 0..=59)) => {
+            Ok((hours * 60 + minutes) * if sign == b'-' { -1 } else { 1 })
+        }
         (Some(_), Some(_)) => Err(NotAnInstant::Range),
         (None, _) | (_, None) => Err(NotAnInstant::Form),
     }

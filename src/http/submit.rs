@@ -144,7 +144,8 @@ async fn results(report: &Report) -> Response<ResponseBody> {
 
 fn form(media: Option<&HeaderValue>) -> Result<Form, Problem> {
     let wanted = || {
-        let detail = "Content-Type: application/json (an object or an array) or application/x-ndjson (an object a line)";
+        let detail =
+            "Content-Type: application/json (an object or an array) or application/x-ndjson (an object a line)";
         Problem::new(Code::UnsupportedMediaType, detail)
     };
     let text = media.and_then(|media| media.to_str().ok()).ok_or_else(wanted)?;

@@ -149,7 +149,27 @@ pub struct Typed<'a> {
 
 impl<'de> de::Deserialize<'de> for Typed<'de> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(MessageVisitor)
+        let mut typed = Self::default();
+        from.deserialize_any(MessageVisitor(&mut typed))?;
+        Ok(typed)
+    }
+}
+
+impl<'a> Typed<'a> {
+    /// Reads a message in place of what stood here before: some 400 octets that are not moved about.
+    ///
+    /// # Errors
+    /// The text is no JSON, or something follows it; what stands here then is a part of the message.
+    pub fn read(&mut self, json: &'a str) -> serde_json::Result<()> {
+        *self = Self::default();
+        let mut from = serde_json::Deserializer::from_str(json);
+        from.deserialize_any(MessageVisitor(self))?;
+        from.end()
+    }
+
+    /// A message of which nothing is known but what is wrong with it.
+    pub fn set_flaw(&mut self, flaw: Flaw) {
+        *self = Self { flaw: Some(Box::new(flaw)), ..Self::default() };
     }
 }
 
@@ -334,46 +354,46 @@ impl<'de> de::Deserialize<'de> for Name<'de> {
     }
 }
 
-struct MessageVisitor;
+struct MessageVisitor<'t, 'de>(&'t mut Typed<'de>);
 
-impl<'de> Visitor<'de> for MessageVisitor {
-    type Value = Typed<'de>;
+impl<'de> Visitor<'de> for MessageVisitor<'_, 'de> {
+    type Value = ();
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("a message")
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Typed<'de>, E> {
-        Ok(Typed::no_object("a string"))
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        self.no_object("a string")
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Typed<'de>, E> {
-        Ok(Typed::no_object("a number"))
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        self.no_object("a number")
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Typed<'de>, E> {
-        Ok(Typed::no_object("a number"))
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        self.no_object("a number")
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Typed<'de>, E> {
-        Ok(Typed::no_object("a number"))
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        self.no_object("a number")
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Typed<'de>, E> {
-        Ok(Typed::no_object("true or false"))
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        self.no_object("true or false")
     }
 
-    fn visit_unit<E>(self) -> Result<Typed<'de>, E> {
-        Ok(Typed::no_object("null"))
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.no_object("null")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Typed<'de>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Typed::no_object("a list"))
+        self.no_object("a list")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Typed<'de>, A::Error> {
-        let (mut typed, mut seen) = (Typed::default(), 0_u32);
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
+        let (typed, mut seen) = (self.0, 0_u32);
         while let Some(Name(name)) = object.next_key()? {
             let Some(field) = Field::from_name(&name) else {
                 object.next_value::<IgnoredAny>()?;
@@ -384,20 +404,22 @@ impl<'de> Visitor<'de> for MessageVisitor {
                 typed.note(|| Flaw::of(Code::DuplicateField, field.name(), "the field stands there twice"));
             }
             seen |= 1 << field as u32;
-            typed.read(field, &mut object)?;
+            typed.read_field(field, &mut object)?;
         }
-        Ok(typed)
+        Ok(())
+    }
+}
+
+impl MessageVisitor<'_, '_> {
+    fn no_object<E>(self, what: &str) -> Result<(), E> {
+        self.0.note(|| Flaw::whole(Code::MalformedJson, format!("a message is an object, not {what}")));
+        Ok(())
     }
 }
 
 const _: () = assert!(FIELDS.len() <= 32);
 
 impl<'de> Typed<'de> {
-    fn no_object(what: &str) -> Self {
-        let flaw = Flaw::whole(Code::MalformedJson, format!("a message is an object, not {what}"));
-        Self { flaw: Some(Box::new(flaw)), ..Self::default() }
-    }
-
     fn note(&mut self, flaw: impl FnOnce() -> Flaw) {
         if self.flaw.is_none() {
             self.flaw = Some(Box::new(flaw()));
@@ -414,7 +436,7 @@ impl<'de> Typed<'de> {
         });
     }
 
-    fn read<A: MapAccess<'de>>(&mut self, field: Field, object: &mut A) -> Result<(), A::Error> {
+    fn read_field<A: MapAccess<'de>>(&mut self, field: Field, object: &mut A) -> Result<(), A::Error> {
         match field {
             Field::To => self.to = self.value(field, object)?,
             Field::From => self.from = self.value(field, object)?,
@@ -437,7 +459,11 @@ impl<'de> Typed<'de> {
         Ok(())
     }
 
-    fn value<T: Wanted<'de>, A: MapAccess<'de>>(&mut self, field: Field, object: &mut A) -> Result<Option<T>, A::Error> {
+    fn value<T: Wanted<'de>, A: MapAccess<'de>>(
+        &mut self,
+        field: Field,
+        object: &mut A,
+    ) -> Result<Option<T>, A::Error> {
         match object.next_value_seed(Value(PhantomData))? {
             Got::This(value) => Ok(Some(value)),
             Got::Null => Ok(None),
@@ -532,7 +558,11 @@ mod tests {
             ("tlvs", "[{\"tag\":true,\"hex\":\"\"}]"),
             ("tlvs", "[{\"tag\":1,\"tag\":2,\"hex\":\"\"}]"),
         ] {
-            assert_eq!(flaw(&format!("{{\"{field}\":{wrong},\"ref\":\"x\"}}")), of(Code::InvalidType, field), "{wrong}");
+            assert_eq!(
+                flaw(&format!("{{\"{field}\":{wrong},\"ref\":\"x\"}}")),
+                of(Code::InvalidType, field),
+                "{wrong}"
+            );
         }
     }
 

@@ -118,9 +118,18 @@ impl Link {
     }
 
     /// A submit ended without a response.
-    pub(super) fn handle_end(&mut self, token: PartToken, end: End) {
+    pub(super) fn handle_end(&mut self, bind: BindId, token: PartToken, end: End) {
         let PartToken { index, part } = token;
+        let flying = self.prepared.is_flying(index);
         let Some(held) = self.prepared.get_mut(index) else { return };
+        if end == End::NotWritten(NotWritten::ConnectionLost) && !held.stopped {
+            // As if it had never been given to the session: it keeps its place before its followers.
+            held.parts.handle_thrown_back(part);
+            if flying {
+                self.prepared.put(bind.0, index);
+            }
+            return;
+        }
         let (answer, written_at) = match end {
             End::NotWritten(why) => (Answer::NotWritten(why), Mono(0)),
             End::Unanswered(why) => (Answer::Unanswered(why), held.sent_at),

@@ -98,19 +98,19 @@ impl Link {
             Event::SubmitResp(answer) => self.handle_answer(bind, &answer, now),
             // Not `NotWritten`, whatever the fate: what a stalled socket has not taken yet, it may still take.
             Event::ResponseTimeout { token, .. } => {
-                self.handle_end(token, End::Unanswered(Unanswered::ResponseTimeout));
+                self.handle_end(bind, token, End::Unanswered(Unanswered::ResponseTimeout));
                 self.lose(bind, SessionLoss::ResponseTimeout);
             }
             Event::Unresolved { token, fate, .. } => {
                 let unanswered = if self.stopped { Unanswered::Stopped } else { Unanswered::ConnectionLost };
-                self.handle_end(token, self.end_of(fate, unanswered));
+                self.handle_end(bind, token, self.end_of(fate, unanswered));
             }
             Event::Deliver { sequence, message, .. } => self.handle_deliver(bind, sequence, &message, now),
             Event::Data { sequence, message, .. } => self.handle_data(bind, sequence, &message, now),
             Event::Malformed { token, .. } => {
                 self.counters.malformed += 1;
                 if let Some(token) = token {
-                    self.handle_end(token, End::Unanswered(Unanswered::ResponseTimeout));
+                    self.handle_end(bind, token, End::Unanswered(Unanswered::ResponseTimeout));
                 }
             }
             Event::UnknownResponse { .. } => self.counters.unknown_responses += 1,

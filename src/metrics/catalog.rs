@@ -1,7 +1,7 @@
 //! Every metric: its name, unit and labels, what is healthy and when to wake someone. The order is that of the output.
 //!
-//! Rules kept by the tests: names begin with `stentor_` (those of the process as every exporter calls them), counters end
-//! in `_total`, times are seconds and sizes bytes, and each help text says what to do about the value.
+//! Rules kept by the tests: names begin with `stentor_` (those of the process as every exporter calls them), counters
+//! end in `_total`, times are seconds and sizes bytes, and each help text says what to do about the value.
 
 /// How a metric is told.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,12 +32,17 @@ pub struct Family {
     pub help: &'static str,
 }
 
+const MS: u64 = 1_000;
+const S: u64 = 1_000 * MS;
+
 /// Microseconds, told as seconds.
+#[rustfmt::skip] // a table
 const SECONDS: Kind = Kind::Histogram {
     bounds: &[
-        100, 200, 500, 1_000, 2_000, 3_000, 5_000, 7_000, 10_000, 15_000, 20_000, 30_000, 50_000, 70_000, 100_000, 150_000,
-        200_000, 300_000, 500_000, 700_000, 1_000_000, 1_500_000, 2_000_000, 3_000_000, 5_000_000, 10_000_000, 20_000_000,
-        30_000_000, 60_000_000, 300_000_000, 1_800_000_000,
+        100, 200, 500,
+        MS, 2 * MS, 3 * MS, 5 * MS, 7 * MS, 10 * MS, 15 * MS, 20 * MS, 30 * MS, 50 * MS, 70 * MS,
+        100 * MS, 150 * MS, 200 * MS, 300 * MS, 500 * MS, 700 * MS,
+        S, 1_500 * MS, 2 * S, 3 * S, 5 * S, 10 * S, 20 * S, 30 * S, 60 * S, 300 * S, 1_800 * S,
     ],
     scale: 1_000_000.0,
 };
@@ -84,50 +89,67 @@ metrics! {
     Accepted = "stentor_messages_accepted_total", Counter, ["class"],
         "Messages made durable and acknowledged. Healthy: as you expect; wake someone when it stops while clients send";
     Duplicates = "stentor_messages_duplicate_total", Counter, [],
-        "Messages that repeated a key and were answered with the first id. Healthy: few; many are a client's retry loop";
+        "Messages that repeated a key and were answered with the first id. Healthy: few; many are a client's retry \
+         loop";
     Refused = "stentor_messages_refused_total", Counter, ["code"],
-        "Messages that a shard did not take, by code. Healthy: key_reused at most; wake someone for queue_full, disk_full";
+        "Messages that a shard did not take, by code. Healthy: key_reused at most; wake someone for queue_full, \
+         disk_full";
     Submitted = "stentor_messages_submitted_total", Counter, [],
-        "Messages that a carrier took whole. Healthy: follows the accepted ones; wake someone when it stops and queues grow";
+        "Messages that a carrier took whole. Healthy: follows the accepted ones; wake someone when it stops and \
+         queues grow";
     Final = "stentor_messages_final_total", Counter, ["state"],
-        "Messages that reached a final state. Healthy: mostly delivered; wake someone when the share of dead or rejected jumps";
+        "Messages that reached a final state. Healthy: mostly delivered; wake someone when the share of dead or \
+         rejected jumps";
     Attempts = "stentor_attempts_total", Counter, [],
         "Attempts recorded before their bytes left. Healthy: little above the submitted messages";
     Retried = "stentor_attempts_refused_total", Counter, [],
-        "Attempts that a carrier refused and that are tried again. Healthy: near 0; a steady rate means trouble at a carrier";
+        "Attempts that a carrier refused and that are tried again. Healthy: near 0; a steady rate means trouble at a \
+         carrier";
     InDoubt = "stentor_in_doubt_total", Counter, [],
-        "Attempts written and never answered. Healthy: 0 but after a crash or a lost link; each is in /v1/in-doubt";
+        "Attempts written and never answered. Healthy: 0 but after a crash or a lost link; each stands in its message's \
+         timeline";
 
     QueueDepth = "stentor_queue_depth_messages", Gauge, ["class", "shard"],
-        "Messages ready for a carrier. Healthy: near 0 for emergency and otp; wake someone when these stay above 0 for minutes";
+        "Messages ready for a carrier. Healthy: near 0 for emergency and otp; wake someone when these stay above 0 \
+         for minutes";
     QueueOldest = "stentor_queue_oldest_age_seconds", Gauge, [],
-        "Age of the oldest ready message at the head of a lane. Healthy: seconds; wake someone when it nears your expires_in";
+        "Age of the oldest ready message at the head of a lane. Healthy: seconds; wake someone when it nears your \
+         expires_in";
     Scheduled = "stentor_scheduled_messages", Gauge, ["shard"],
-        "Messages that wait for their send_at, a backoff or the end of a doubt. Healthy: what you scheduled; watch for growth";
+        "Messages that wait for their send_at, a backoff or the end of a doubt. Healthy: what you scheduled; watch \
+         for growth";
     Open = "stentor_attempts_open", Gauge, ["shard"],
         "Attempts without an outcome. Healthy: at most windows and prepared places of all links";
     Doubts = "stentor_in_doubt_messages", Gauge, ["shard"],
-        "Messages of which nobody knows whether the carrier has them. Healthy: 0; wake someone if it stays, for hold waits for you";
+        "Messages of which nobody knows whether the carrier has them. Healthy: 0; wake someone if it stays, for hold \
+         waits for you";
     Keys = "stentor_idempotency_keys", Gauge, ["shard"],
-        "Keys remembered. Healthy: well under limits.keys; at its limit keyed messages are refused with key_window_full";
+        "Keys remembered. Healthy: well under limits.keys; at its limit keyed messages are refused with \
+         key_window_full";
 
     Receipts = "stentor_receipts_total", Counter, [],
-        "Receipts matched with their message. Healthy: follows the submitted parts; wake someone when it stops while parts leave";
+        "Receipts matched with their message. Healthy: follows the submitted parts; wake someone when it stops while \
+         parts leave";
     ReceiptsLate = "stentor_receipts_late_total", Counter, [],
         "Receipts that came after a final state. Healthy: few; many mean that the carrier sends receipts twice";
     ReceiptsParked = "stentor_receipts_parked_total", Counter, [],
-        "Receipts whose id nobody knew, kept for 72 h. Healthy: few; many mean that the carrier's dialect is not understood";
+        "Receipts whose id nobody knew, kept for 72 h. Healthy: few; many mean that the carrier's dialect is not \
+         understood";
     ReceiptsWaiting = "stentor_receipts_waiting", Gauge, ["shard"],
-        "Parts in memory whose receipt is missing. Healthy: rate times the carrier's delay; ever growing: no receipts come";
+        "Parts in memory whose receipt is missing. Healthy: rate times the carrier's delay; ever growing: no receipts \
+         come";
     Orphans = "stentor_receipts_parked", Gauge, ["shard"],
         "Parked receipts. Healthy: few and falling";
 
     CommitSeconds = "stentor_commit_seconds", SECONDS, [],
-        "From handing a batch to the disk until it is durable. Healthy: p99 under 20 ms; wake someone above 1 s: the disk fails or starves";
+        "From handing a batch to the disk until it is durable. Healthy: p99 under 20 ms; wake someone above 1 s: the \
+         disk fails or starves";
     CommitMessages = "stentor_commit_batch_messages", MESSAGES, [],
-        "Messages admitted by one batch. Healthy: grows with the load, for what comes during a commit goes with the next";
+        "Messages admitted by one batch. Healthy: grows with the load, for what comes during a commit goes with the \
+         next";
     AcceptToSubmit = "stentor_accept_to_submit_seconds", SECONDS, [],
-        "From acceptance (or send_at) until the message was written to its carrier. Healthy: tens of ms where no queue stands";
+        "From acceptance (or send_at) until the message was written to its carrier. Healthy: tens of ms where no \
+         queue stands";
 
     LinkState = "stentor_link_state", Gauge, ["carrier", "state"],
         "Links of the carrier in each state. Healthy: all up; wake someone for down or breaker_open";
@@ -138,19 +160,23 @@ metrics! {
     LinkWindow = "stentor_link_window_parts", Gauge, ["carrier"],
         "Submits that may be without an answer. Healthy: binds times the window of the contract";
     LinkWindowUsed = "stentor_link_window_used_parts", Gauge, ["carrier"],
-        "Submits without an answer. Healthy: under the window; full at a rate below the permitted one: the carrier is slow";
+        "Submits without an answer. Healthy: under the window; full at a rate below the permitted one: the carrier is \
+         slow";
     LinkRate = "stentor_link_rate_parts", Gauge, ["carrier"],
         "Parts sent within the last second. Healthy: at most the allowed rate, near it while messages wait";
     LinkRateAllowed = "stentor_link_rate_allowed_parts", Gauge, ["carrier"],
-        "Parts that may be sent in a second at present. Healthy: the configured rate; less means that the carrier throttled";
+        "Parts that may be sent in a second at present. Healthy: the configured rate; less means that the carrier \
+         throttled";
     LinkPrepared = "stentor_link_prepared_messages", Gauge, ["carrier"],
         "Messages handed over and not wholly written. Healthy: at most a quarter of a second's rate";
     LinkSent = "stentor_link_sent_parts_total", Counter, ["carrier"],
-        "Parts handed to a session. Healthy: follows the messages submitted; wake someone when it stops and queues grow";
+        "Parts handed to a session. Healthy: follows the messages submitted; wake someone when it stops and queues \
+         grow";
     LinkAccepted = "stentor_link_accepted_parts_total", Counter, ["carrier"],
         "Parts that the carrier took. Healthy: nearly all that were sent";
     LinkRefused = "stentor_link_refused_parts_total", Counter, ["carrier", "status"],
-        "Parts not taken, by command status, throttling included. Healthy: few; wake someone for RINVPASWD, RINVSYSID, RINVCMDLEN";
+        "Parts not taken, by command status, throttling included. Healthy: few; wake someone for RINVPASWD, \
+         RINVSYSID, RINVCMDLEN";
     LinkThrottled = "stentor_link_throttled_parts_total", Counter, ["carrier"],
         "Parts thrown back for being too fast. Healthy: 0; a steady rate: the configured rate is above the contract's";
     LinkUnanswered = "stentor_link_unanswered_parts_total", Counter, ["carrier"],
@@ -166,18 +192,22 @@ metrics! {
     LinkSessions = "stentor_link_sessions_total", Counter, ["carrier"],
         "Sessions that came to be. Healthy: one per bind and start";
     LinkLost = "stentor_link_sessions_lost_total", Counter, ["carrier"],
-        "Sessions that ended otherwise than by our own unbinding. Healthy: a few a day; wake someone when it grows every minute";
+        "Sessions that ended otherwise than by our own unbinding. Healthy: a few a day; wake someone when it grows \
+         every minute";
     LinkReceipts = "stentor_link_receipts_total", Counter, ["carrier"],
         "Receipts that came in. Healthy: follows the parts accepted";
     LinkReceiptsAskedAll = "stentor_link_receipts_asked_all_total", Counter, ["carrier"],
-        "Receipts for which every shard was asked. Healthy: a small share; more: receipts come very late, or with other ids";
+        "Receipts for which every shard was asked. Healthy: a small share; more: receipts come very late, or with \
+         other ids";
     LinkMobile = "stentor_link_mobile_originated_total", Counter, ["carrier"],
         "Messages from handsets. They are kept as parked receipts in this version";
 
     HttpRequests = "stentor_http_requests_total", Counter, ["status"],
-        "Requests by class of status. Healthy: 2xx; wake someone for a share of 5xx that is not 503 queue_full or draining";
+        "Requests by class of status. Healthy: 2xx; wake someone for a share of 5xx that is not 503 queue_full or \
+         draining";
     HttpMessages = "stentor_http_messages_total", Counter, ["end"],
-        "Messages that requests brought, by what became of them. Healthy: mostly accepted; rejected ones are the clients' mistakes";
+        "Messages that requests brought, by what became of them. Healthy: mostly accepted; rejected ones are the \
+         clients' mistakes";
     HttpRequestSeconds = "stentor_http_request_seconds", SECONDS, [],
         "From a request's headers until its answer's. Healthy: p99 of submits a few commits long";
     HttpConnections = "stentor_http_connections", Gauge, [],
@@ -224,7 +254,7 @@ mod tests {
             let Family { name, kind, labels, help } = metric.family();
             let ours = name.starts_with("stentor_") || name.starts_with("process_");
             assert!(ours && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
-            assert_eq!(name.ends_with("_total"), kind == Kind::Counter, "{name}");
+            assert_eq!(name.ends_with("_total"), kind == Counter, "{name}");
             assert!(["_count", "_sum", "_bucket"].iter().all(|end| !name.ends_with(end)), "{name}");
             assert!(!labels.contains(&"le") && !labels.contains(&"quantile"), "{name}");
             assert!(!help.contains(['\n', '\\', '"']) && help.len() > 20, "{name}");

@@ -1,7 +1,7 @@
 //! Values and how often each came, to two significant digits: durations in µs, counts as they are.
 //!
-//! Knows how to record at the cost of an array access, to merge, and to answer for bounds and quantiles. Refuses to know
-//! units and names. Takes no memory until the first value, then at most about 30 KiB.
+//! Knows how to record at the cost of an array access, to merge, and to answer for bounds and quantiles. Refuses to
+//! know units and names. Takes no memory until the first value, then at most about 30 KiB.
 
 use hdrhistogram::Histogram;
 

@@ -67,7 +67,7 @@ impl Snapshot {
         }
     }
 
-    /// Every series: metric, values of its labels, value. Metrics in the order of the catalog, labels in ascending order.
+    /// Every series: metric, values of its labels, value. Metrics in the order of the catalog, labels ascending.
     pub fn iter(&self) -> impl Iterator<Item = (Metric, &[String], &Value)> {
         self.series.iter().map(|((metric, labels), value)| (*metric, labels.as_slice(), value))
     }

@@ -18,8 +18,8 @@ pub mod time;
 
 pub use class::Class;
 pub use content::{Content, Encoding};
-pub use map::{Map, map};
 pub use ids::{Address, CarrierId, GroupId, Lane, LinkId, NodeId, RouteId, ShardId, TenantId};
+pub use map::{Map, map};
 pub use message::{Frame, Head, KeyPrint, Line, ReplyTo};
 pub use message_id::MessageId;
 pub use msisdn::Msisdn;

@@ -18,9 +18,10 @@ impl Msisdn {
         if !(Self::DIGITS_MIN..=Self::DIGITS_MAX).contains(&digits.len()) || digits.first() == Some(&b'0') {
             return None;
         }
-        digits.iter().try_fold(0_u64, |number, digit| {
-            digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0'))
-        }).map(Self)
+        digits
+            .iter()
+            .try_fold(0_u64, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0')))
+            .map(Self)
     }
 
     /// From a number as kept on disk or on the wire between rooms.

@@ -50,6 +50,8 @@ pub struct Fifo {
     head: Position,
     loaded_to: u64,
     newest: u64,
+    /// The record before the newest: of all records only the newest can be on its way to the disk still.
+    previous: u64,
     waiting: u64,
     reading: bool,
 }
@@ -87,7 +89,7 @@ impl Fifo {
     pub fn append(&mut self, commit: u64, messages: u32, chunks: Vec<Chunk>) {
         debug_assert!(commit > self.newest, "records are appended in the order of commits");
         let contiguous = self.loaded_to >= self.newest && !self.reading;
-        self.newest = commit;
+        (self.previous, self.newest) = (self.newest, commit);
         self.waiting += u64::from(messages);
         let at_hand: u32 = chunks.iter().map(|chunk| chunk.runs.len()).sum();
         if contiguous && at_hand == messages && self.in_window < Self::WINDOW_MESSAGES_MAX {
@@ -97,10 +99,12 @@ impl Fifo {
         }
     }
 
-    /// From where to read, when the window runs low and more is on disk. The answer comes by [`Self::loaded`].
-    pub fn wants_read(&mut self) -> Option<Position> {
+    /// From where to read, when the window runs low and more is on disk, where everything up to and with commit
+    /// `durable` is. The answer comes by [`Self::loaded`].
+    pub fn wants_read(&mut self, durable: u64) -> Option<Position> {
         let low = self.in_window < Self::WINDOW_MESSAGES_MAX / 2;
-        if self.reading || !low || self.loaded_to >= self.newest {
+        let on_disk = if self.newest <= durable { self.newest } else { self.previous };
+        if self.reading || !low || self.loaded_to >= on_disk {
             return None;
         }
         self.reading = true;
@@ -165,7 +169,7 @@ impl Fifo {
 
     /// Adds a record while replaying: it is on disk.
     pub fn replay_append(&mut self, commit: u64, messages: u64) {
-        self.newest = commit;
+        (self.previous, self.newest) = (self.newest, commit);
         self.waiting += messages;
     }
 }
@@ -192,7 +196,7 @@ mod tests {
         assert_eq!((fifo.waiting(), fifo.in_window()), (3, 3));
         assert_eq!(take_all(&mut fifo), vec![(1, 0), (1, 1), (3, 5)]);
         assert_eq!(fifo.head(), Position { commit: 3, index: 1 });
-        assert_eq!(fifo.wants_read(), None);
+        assert_eq!(fifo.wants_read(9), None);
     }
 
     #[test]
@@ -203,13 +207,13 @@ mod tests {
         fifo.append(2, 2, vec![chunk(2, 0..2)]);
         fifo.append(3, 1, vec![chunk(3, 0..1)]);
         assert_eq!(fifo.in_window(), big);
-        assert_eq!(fifo.wants_read(), None, "not while the window is high");
+        assert_eq!(fifo.wants_read(9), None, "not while the window is high");
         assert_eq!(take_all(&mut fifo).len(), big as usize);
-        assert_eq!(fifo.wants_read(), Some(Position { commit: 2, index: 0 }));
-        assert_eq!(fifo.wants_read(), None, "one read at a time");
+        assert_eq!(fifo.wants_read(9), Some(Position { commit: 2, index: 0 }));
+        assert_eq!(fifo.wants_read(9), None, "one read at a time");
         fifo.append(4, 1, vec![chunk(4, 0..1)]);
         fifo.loaded(vec![chunk(2, 0..2)], 2);
-        assert_eq!(fifo.wants_read(), Some(Position { commit: 3, index: 0 }));
+        assert_eq!(fifo.wants_read(9), Some(Position { commit: 3, index: 0 }));
         fifo.loaded(vec![chunk(3, 0..1), chunk(4, 0..1)], 4);
         assert_eq!(take_all(&mut fifo), vec![(2, 0), (2, 1), (3, 0), (4, 0)]);
         assert_eq!(fifo.waiting(), 0);
@@ -218,10 +222,22 @@ mod tests {
     #[test]
     fn begins_in_the_middle_of_a_record_after_a_start() {
         let mut fifo = Fifo::recovered(Position { commit: 7, index: 2 }, 9, 4);
-        assert_eq!(fifo.wants_read(), Some(Position { commit: 7, index: 2 }));
+        assert_eq!(fifo.wants_read(9), Some(Position { commit: 7, index: 2 }));
         fifo.loaded(vec![chunk(7, 2..5), chunk(9, 0..1)], 9);
         assert_eq!(take_all(&mut fifo), vec![(7, 2), (7, 3), (7, 4), (9, 0)]);
         assert_eq!(fifo.head(), Position { commit: 9, index: 1 });
+    }
+
+    #[test]
+    fn does_not_look_for_what_is_still_on_its_way_to_the_disk() {
+        let mut fifo = Fifo::default();
+        fifo.append(3, 1, Vec::new());
+        assert_eq!(fifo.wants_read(2), None, "a read would not find it and would then be taken for the end");
+        assert_eq!(fifo.wants_read(3), Some(Position { commit: 1, index: 0 }));
+        fifo.append(4, 1, Vec::new());
+        fifo.loaded(vec![chunk(3, 0..1)], 3);
+        assert_eq!(fifo.wants_read(3), None);
+        assert_eq!(fifo.wants_read(4), Some(Position { commit: 4, index: 0 }));
     }
 
     #[test]
@@ -234,6 +250,6 @@ mod tests {
         replayed.replay_append(1, 3);
         replayed.replay_taken(original.head(), 2);
         assert_eq!((replayed.head(), replayed.waiting()), (original.head(), original.waiting()));
-        assert_eq!(replayed.wants_read(), Some(Position { commit: 1, index: 2 }));
+        assert_eq!(replayed.wants_read(9), Some(Position { commit: 1, index: 2 }));
     }
 }

@@ -80,9 +80,9 @@ impl Lanes {
         Some((name, taken))
     }
 
-    /// The next read that a fifo needs.
-    pub fn wants_read(&mut self) -> Option<(FifoName, Position)> {
-        self.fifos.iter_mut().find_map(|(name, fifo)| fifo.wants_read().map(|from| (*name, from)))
+    /// The next read that a fifo needs, when everything up to and with commit `durable` is on disk.
+    pub fn wants_read(&mut self, durable: u64) -> Option<(FifoName, Position)> {
+        self.fifos.iter_mut().find_map(|(name, fifo)| fifo.wants_read(durable).map(|from| (*name, from)))
     }
 
     fn of_class(&self, class: Class) -> impl Iterator<Item = (&FifoName, &Fifo)> {
@@ -116,7 +116,8 @@ mod tests {
         let routes = [RouteId(1), RouteId(2)];
         assert_eq!(lanes.waiting(Class::Otp, &routes), 3);
         assert_eq!(lanes.waiting(Class::Marketing, &routes), 0);
-        let order: Vec<_> = std::iter::from_fn(|| lanes.take(Class::Otp, &routes)).map(|(_, t)| t.segment.number).collect();
+        let order: Vec<_> =
+            std::iter::from_fn(|| lanes.take(Class::Otp, &routes)).map(|(_, t)| t.segment.number).collect();
         assert_eq!(order, vec![4, 1, 2]);
         assert_eq!(lanes.waiting_total(), 1);
     }

@@ -83,10 +83,12 @@ pub struct ScheduledQueue {
     /// Entries at or behind this position are on disk only.
     loaded_to: Option<DuePosition>,
     waiting: u64,
-    next_on_disk: Option<Tick>,
     reading: bool,
-    /// First entry written while a read was under way, which that read may not have seen.
+    /// First entry that the read under way may not see, because it was not durable when the read began.
     unseen: Option<DuePosition>,
+    /// The newest commit with entries that are on disk only, and the first of these: of all commits only that one can
+    /// be on its way to the disk still.
+    newest: (u64, DuePosition),
 }
 
 impl ScheduledQueue {
@@ -96,13 +98,7 @@ impl ScheduledQueue {
     /// As a checkpoint left it: everything behind `head` is on disk.
     pub fn recovered(head: DuePosition, waiting: u64) -> Self {
         let on_disk = waiting > 0;
-        Self {
-            head,
-            waiting,
-            loaded_to: on_disk.then_some(head),
-            next_on_disk: on_disk.then_some(head.tick),
-            ..Self::default()
-        }
+        Self { head, waiting, loaded_to: on_disk.then_some(head), ..Self::default() }
     }
 
     /// The next entry to take.
@@ -126,9 +122,6 @@ impl ScheduledQueue {
         self.waiting += entries.len() as u64;
         let first = DuePosition { tick, commit, index: 0 };
         if self.loaded_to.is_some_and(|edge| first >= edge) {
-            if self.reading {
-                self.unseen = Some(self.unseen.map_or(first, |unseen| unseen.min(first)));
-            }
             self.stay_on_disk(first);
             return;
         }
@@ -145,30 +138,39 @@ impl ScheduledQueue {
 
     fn stay_on_disk(&mut self, position: DuePosition) {
         self.loaded_to = Some(self.loaded_to.map_or(position, |edge| edge.min(position)));
-        self.next_on_disk = Some(self.next_on_disk.map_or(position.tick, |tick| tick.min(position.tick)));
-    }
-
-    /// When something is to be done next: an entry falls due, or a read.
-    pub fn next_at(&self) -> Option<Wall> {
-        let in_memory = self.loaded.front().map(|(position, _)| position.tick);
-        match (in_memory, if self.reading { None } else { self.next_on_disk }) {
-            (Some(a), Some(b)) => Some(a.min(b).wall()),
-            (a, b) => a.or(b).map(Tick::wall),
+        if self.reading {
+            self.unseen = Some(self.unseen.map_or(position, |unseen| unseen.min(position)));
         }
+        self.newest = match self.newest {
+            (commit, first) if commit == position.commit => (commit, first.min(position)),
+            (commit, _) if commit < position.commit => (position.commit, position),
+            newer => newer,
+        };
     }
 
-    /// From where to read on, when memory is empty and more is on disk. The answer comes by [`Self::loaded`].
-    pub fn wants_read(&mut self) -> Option<DuePosition> {
+    /// When the next entry falls due, as far as memory knows; what is on disk only comes by [`Self::wants_read`].
+    pub fn next_at(&self) -> Option<Wall> {
+        self.loaded.front().map(|(position, _)| position.tick.wall())
+    }
+
+    /// From where to read on, when memory is empty and more is on disk, where everything up to and with commit
+    /// `durable` is. The answer comes by [`Self::loaded`].
+    pub fn wants_read(&mut self, durable: u64) -> Option<DuePosition> {
         if self.reading || !self.loaded.is_empty() {
             return None;
         }
         let from = self.loaded_to?;
-        self.reading = true;
+        let (commit, first) = self.newest;
+        let unseen = (commit > durable).then_some(first);
+        if unseen.is_some_and(|first| first <= from) {
+            return None;
+        }
+        (self.reading, self.unseen) = (true, unseen);
         Some(from)
     }
 
-    /// What a read found, in order; `edge` is where it stopped, none if it saw the end. Entries written meanwhile may be
-    /// missing from `found`: memory then ends in front of the first of them.
+    /// What a read found, in order; `edge` is where it stopped, none if it saw the end. Entries that were not durable
+    /// when it began may be missing from `found`: memory then ends in front of the first of them.
     pub fn loaded(&mut self, mut found: Vec<(DuePosition, DueEntry)>, edge: Option<DuePosition>) {
         self.reading = false;
         let edge = match (edge, self.unseen.take()) {
@@ -179,7 +181,6 @@ impl ScheduledQueue {
             found.retain(|(position, _)| *position < edge);
         }
         self.loaded_to = edge;
-        self.next_on_disk = edge.map(|position| position.tick);
         self.loaded.extend(found);
     }
 
@@ -244,15 +245,30 @@ mod tests {
         queue.insert(Tick(4), 2, &[entry(7)]);
         assert_eq!(slots(&mut queue, 1_000).len(), many.len());
         let edge = DuePosition { tick: Tick(5), commit: 1, index: many.len() as u32 - 1 };
-        assert_eq!(queue.wants_read(), Some(edge));
+        assert_eq!(queue.wants_read(9), Some(edge));
         queue.insert(Tick(6), 3, &[entry(8)]);
         let last = (edge, *many.last().expect("many"));
         let unseen = (DuePosition { tick: Tick(6), commit: 3, index: 0 }, entry(8));
         queue.loaded(vec![last, unseen], None);
         assert_eq!(slots(&mut queue, 1_000).len(), 1, "what was written during the read is read again, not twice");
-        assert_eq!(queue.wants_read(), Some(unseen.0));
+        assert_eq!(queue.wants_read(9), Some(unseen.0));
         queue.loaded(vec![unseen], None);
         assert_eq!(slots(&mut queue, 1_000), vec![8]);
         assert_eq!(queue.waiting(), 0);
+    }
+
+    #[test]
+    fn does_not_look_for_what_is_still_on_its_way_to_the_disk() {
+        let (old, new) =
+            (DuePosition { tick: Tick(5), commit: 1, index: 0 }, DuePosition { tick: Tick(6), commit: 2, index: 0 });
+        let mut queue = ScheduledQueue::recovered(old, 1);
+        queue.insert(Tick(6), 2, &[entry(2)]);
+        assert_eq!(queue.wants_read(1), Some(old));
+        queue.loaded(vec![(old, entry(1))], None);
+        assert_eq!(slots(&mut queue, 1_000), vec![1]);
+        assert_eq!((queue.wants_read(1), queue.next_at()), (None, None), "the second one is not durable yet");
+        assert_eq!(queue.wants_read(2), Some(new));
+        queue.loaded(vec![(new, entry(2))], None);
+        assert_eq!((slots(&mut queue, 1_000), queue.waiting()), (vec![2], 0));
     }
 }

@@ -94,7 +94,8 @@ impl Condition {
             && (self.senders.is_empty() || self.senders.iter().any(|pattern| matches(pattern, question.from)))
             && (self.classes.is_empty() || self.classes.contains(&question.class))
             && (self.tenants.is_empty() || self.tenants.contains(&question.tenant))
-            && (self.tags.is_empty() || question.tags.split(',').any(|tag| self.tags.iter().any(|wanted| wanted == tag)))
+            && (self.tags.is_empty()
+                || question.tags.split(',').any(|tag| self.tags.iter().any(|wanted| wanted == tag)))
     }
 }
 
@@ -125,7 +126,14 @@ mod tests {
     fn the_first_rule_that_fits_wins() {
         let table = RouteTable {
             routes: vec![
-                route(1, Condition { prefixes: vec!["49".into(), "43".into()], classes: vec![Class::Otp], ..Condition::default() }),
+                route(
+                    1,
+                    Condition {
+                        prefixes: vec!["49".into(), "43".into()],
+                        classes: vec![Class::Otp],
+                        ..Condition::default()
+                    },
+                ),
                 route(2, Condition { tags: vec!["vip".into()], ..Condition::default() }),
                 route(3, Condition { prefixes: vec!["49".into()], ..Condition::default() }),
             ],

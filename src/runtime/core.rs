@@ -130,14 +130,18 @@ impl Core {
             .map(|seat| LinkSlot { id: seat.id, link: seat.link, dial: Rc::new(seat.dial), connections: Vec::new() })
             .collect();
         let overflow = cores.iter().map(|_| VecDeque::new()).collect();
-        let state = State { shards, links, shard_cores, cores, overflow, local: VecDeque::new(), draining: false, sealing: false, ended: false };
-        Rc::new(Self {
-            id,
-            state: RefCell::new(state),
-            door,
-            waker: RefCell::new(None),
-            deadline: Cell::new(None),
-        })
+        let state = State {
+            shards,
+            links,
+            shard_cores,
+            cores,
+            overflow,
+            local: VecDeque::new(),
+            draining: false,
+            sealing: false,
+            ended: false,
+        };
+        Rc::new(Self { id, state: RefCell::new(state), door, waker: RefCell::new(None), deadline: Cell::new(None) })
     }
 
     /// Turns until [`ToCore::End`].
@@ -152,6 +156,8 @@ impl Core {
             self.state.borrow_mut().local.extend(items.drain(..));
             self.turn();
             if self.state.borrow().ended {
+                // Tasks that outlive this loop keep the core alive; the threads beside its shards must end all the same.
+                self.state.borrow_mut().shards.clear();
                 return;
             }
             executor::yield_if_needed().await;

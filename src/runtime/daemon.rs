@@ -13,11 +13,11 @@ use std::{
 
 use crate::{
     config::Config,
-    http::{self, Door, Server, StatusBoard},
     egress::Dial,
+    http::{self, Door, Server, StatusBoard},
     link::{self, Link},
-    metrics::Metrics,
     mesh::{self, CoreId, Inbox, Sender, ShardMap, waker::ThreadInbox},
+    metrics::Metrics,
     model::{Mono, NodeId, ShardId},
     shard::{Catalog, Shard, control::Control},
     store::{
@@ -50,8 +50,7 @@ const SHARDS_AUTO_MAX: usize = 16;
 const SILENCE_NS: u64 = 1_000_000_000;
 
 /// Pages added to the API, asked before a 404 is given: method, path, query, body.
-pub type Extra =
-    Arc<dyn Fn(&hyper::Method, &str, &str, &[u8]) -> Option<hyper::Response<bytes::Bytes>> + Send + Sync>;
+pub type Extra = Arc<dyn Fn(&hyper::Method, &str, &str, &[u8]) -> Option<hyper::Response<bytes::Bytes>> + Send + Sync>;
 
 /// Why the daemon does not start. Each is what the operator reads.
 #[derive(Debug)]
@@ -314,8 +313,8 @@ fn open_shards(directory: &DataDirectory, shards: u8) -> Result<Vec<Opened>, Sta
                 if opened.journals.torn.is_some() || !opened.runs_deleted.is_empty() {
                     tracing::warn!(shard, ?opened, "the last stop was not clean; the store is whole");
                 }
-                let (mark, before) =
-                    HighWaterFile::open(&path).map_err(|error| StartError::System(path.display().to_string(), error))?;
+                let (mark, before) = HighWaterFile::open(&path)
+                    .map_err(|error| StartError::System(path.display().to_string(), error))?;
                 let found = recover(&store.reader()).map_err(StartError::Store)?;
                 if let Some(before) = before.filter(|before| before.commit > found.last.0) {
                     let what = format!(
@@ -331,7 +330,9 @@ fn open_shards(directory: &DataDirectory, shards: u8) -> Result<Vec<Opened>, Sta
         .collect();
     opening
         .into_iter()
-        .map(|thread| thread.join().unwrap_or_else(|_| Err(StartError::Config("a store panicked while opening".into()))))
+        .map(|thread| {
+            thread.join().unwrap_or_else(|_| Err(StartError::Config("a store panicked while opening".into())))
+        })
         .collect()
 }
 
@@ -374,9 +375,8 @@ fn start_cores(
             clock: shared.clock,
             heart: hearts[number].clone(),
         };
-        let links =
-            translate::links(&shared.config, &shared.control, number as u8, shared.silent_until, shared.map)
-                .map_err(StartError::Config)?;
+        let links = translate::links(&shared.config, &shared.control, number as u8, shared.silent_until, shared.map)
+            .map_err(StartError::Config)?;
         let number = number as u8;
         let given = CoreGiven { shared: Arc::clone(shared), number, inbox, seats, links, listen: listen.clone() };
         let running = executor.start(move || core_main(given, ready, told)).map_err(StartError::Executor)?;
@@ -399,11 +399,7 @@ struct CoreGiven {
     listen: Vec<SocketAddr>,
 }
 
-async fn core_main(
-    given: CoreGiven,
-    ready: mpsc::SyncSender<io::Result<Vec<SocketAddr>>>,
-    told: mpsc::Receiver<()>,
-) {
+async fn core_main(given: CoreGiven, ready: mpsc::SyncSender<io::Result<Vec<SocketAddr>>>, told: mpsc::Receiver<()>) {
     let CoreGiven { shared, number, inbox, seats, links, listen } = given;
     let listeners: io::Result<Vec<Listener>> = listen.iter().map(|address| Listener::bind(*address)).collect();
     let listeners = match listeners {
@@ -433,14 +429,18 @@ async fn core_main(
     let limits = translate::http_limits(&shared.config);
     let server = Rc::new(Server::start(listeners, shared.tls.clone(), api, limits));
     let _ = ready.send(Ok(bound));
-    executor::spawn(OnPanic::Abort, "feed", feed::run(
-        Rc::clone(&core),
-        number,
-        Arc::clone(&shared.board),
-        Arc::clone(&shared.snapshots),
-        Rc::clone(&server),
-        metrics,
-    ));
+    executor::spawn(
+        OnPanic::Abort,
+        "feed",
+        feed::run(
+            Rc::clone(&core),
+            number,
+            Arc::clone(&shared.board),
+            Arc::clone(&shared.snapshots),
+            Rc::clone(&server),
+            metrics,
+        ),
+    );
     executor::spawn(OnPanic::Abort, "ending", {
         let (core, steps, own) = (Rc::clone(&core), shared.steps.clone(), shared.senders[usize::from(number)].clone());
         async move {
@@ -455,20 +455,23 @@ async fn core_main(
 
 fn open_door(shared: &Arc<Shared>, number: u8) -> Rc<Door> {
     let (senders, map) = (shared.senders.clone(), shared.map);
-    Door::new(number, Box::new(move |shard, ask| {
-        let core = usize::from(map.core_of(shard).0);
-        senders[core].try_push(ToCore::Ask(shard, ask)).map_err(|mesh::Full(item)| match item {
-            ToCore::Ask(_, ask) => ask,
-            ToCore::Reply(..)
-            | ToCore::Stored(..)
-            | ToCore::Link(..)
-            | ToCore::Shard(..)
-            | ToCore::Catalog(_)
-            | ToCore::Drain
-            | ToCore::Seal
-            | ToCore::End => unreachable!("it was pushed as a question"),
-        })
-    }))
+    Door::new(
+        number,
+        Box::new(move |shard, ask| {
+            let core = usize::from(map.core_of(shard).0);
+            senders[core].try_push(ToCore::Ask(shard, ask)).map_err(|mesh::Full(item)| match item {
+                ToCore::Ask(_, ask) => ask,
+                ToCore::Reply(..)
+                | ToCore::Stored(..)
+                | ToCore::Link(..)
+                | ToCore::Shard(..)
+                | ToCore::Catalog(_)
+                | ToCore::Drain
+                | ToCore::Seal
+                | ToCore::End => unreachable!("it was pushed as a question"),
+            })
+        }),
+    )
 }
 
 fn seat_core(

@@ -287,7 +287,9 @@ fn encode(series: &mut MetricEncoder<'_>, kind: Kind, value: &Value) -> Result<(
     match (value, kind) {
         (Value::Counter(count), _) => series.encode_gauge(count),
         (Value::Gauge(value), _) => series.encode_gauge(value),
-        (Value::Histogram(values), Kind::Histogram { bounds, scale }) => encode_histogram(series, values, bounds, scale),
+        (Value::Histogram(values), Kind::Histogram { bounds, scale }) => {
+            encode_histogram(series, values, bounds, scale)
+        }
         (Value::Histogram(_), Kind::Counter | Kind::Gauge) => Err(fmt::Error),
     }
 }

@@ -6,7 +6,8 @@ use super::*;
 use crate::model::{CarrierId, LinkId, Wall};
 
 fn shard_status() -> shard::Status {
-    let mut status = shard::Status { waiting: [0, 7, 0, 90], scheduled: 3, oldest: Some(Wall(1)), ..Default::default() };
+    let mut status =
+        shard::Status { waiting: [0, 7, 0, 90], scheduled: 3, oldest: Some(Wall(1)), ..Default::default() };
     status.counters.accepted = [0, 11, 12, 13];
     status.counters.refused[0] = 4;
     status.counters.finals = [31, 32, 33, 34, 35, 36];
@@ -28,7 +29,7 @@ fn link_status() -> (link::Status, link::Counters) {
         waiting: 0,
         rate_now: 99,
         rate_allowed: Some(100),
-        breaker: crate::link::breaker::BreakerState::Closed,
+        breaker: link::breaker::BreakerState::Closed,
     };
     let mut counters = link::Counters { sent: 70, ..link::Counters::default() };
     [0x58, 0x58, 0x0400, u32::MAX].into_iter().for_each(|status| counters.count_status(status));
@@ -90,7 +91,10 @@ fn a_histogram_has_bounds_in_seconds() {
     let text = text();
     let value = |line: &str| text.lines().find_map(|known| known.strip_prefix(line)).map(str::to_owned);
     let bucket = |bound: &str| value(&format!("stentor_accept_to_submit_seconds_bucket{{le=\"{bound}\"}} "));
-    assert_eq!([bucket("0.0005"), bucket("0.001"), bucket("0.2"), bucket("0.3"), bucket("+Inf")], [0, 4, 4, 6, 6].map(|count: u8| Some(count.to_string())));
+    assert_eq!(
+        [bucket("0.0005"), bucket("0.001"), bucket("0.2"), bucket("0.3"), bucket("+Inf")],
+        [0, 4, 4, 6, 6].map(|count: u8| Some(count.to_string()))
+    );
     assert_eq!(value("stentor_accept_to_submit_seconds_sum "), Some("0.5038".to_owned()));
     assert_eq!(value("stentor_accept_to_submit_seconds_count "), Some("6".to_owned()));
 }

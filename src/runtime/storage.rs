@@ -130,13 +130,14 @@ fn read<R: crate::store::Reader, M: Maintainer>(
                     answer(Stored::Found(answerer.answer(request)));
                     Ok(())
                 }
-                Errand::Maintain(Maintenance::DropRange { space, from, to }) => maintainer.drop_range(space, &from, &to),
+                Errand::Maintain(Maintenance::DropRange { space, from, to }) => {
+                    maintainer.drop_range(space, &from, &to)
+                }
                 Errand::Maintain(Maintenance::DeleteRun(run)) => maintainer.delete_run(run),
                 Errand::Maintain(Maintenance::Checkpoint) => maintainer.checkpoint(),
                 Errand::Maintain(Maintenance::WriteRun { run, entries }) => {
-                    let written = maintainer.write_run(run, &mut |sink| {
-                        entries.iter().try_for_each(|(key, value)| sink.put(key, value))
-                    });
+                    let written = maintainer
+                        .write_run(run, &mut |sink| entries.iter().try_for_each(|(key, value)| sink.put(key, value)));
                     written.inspect(|()| answer(Stored::RunWritten(run)))
                 }
             };

@@ -1,7 +1,7 @@
 //! Certificates and keys from PEM files to what rustls wants: the server of the HTTP door, the client towards carriers.
 //!
-//! Knows files and their contents; every error names the file and what is wrong with it. Opens no connection. TLS 1.2 and
-//! 1.3 with ring's default suites, nothing to choose.
+//! Knows files and their contents; every error names the file and what is wrong with it. Opens no connection. TLS 1.2
+//! and 1.3 with ring's default suites, nothing to choose.
 
 use std::{fmt, fs, path::Path, sync::Arc};
 
@@ -90,7 +90,9 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 
 fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_slice(&read(file)?).map_err(|error| match error {
-        rustls::pki_types::pem::Error::NoItemsFound => told(file, "no PRIVATE KEY in it (an encrypted one is not read)"),
+        rustls::pki_types::pem::Error::NoItemsFound => {
+            told(file, "no PRIVATE KEY in it (an encrypted one is not read)")
+        }
         other => told(file, format_args!("not PEM: {other}")),
     })
 }
@@ -179,7 +181,10 @@ mod tests {
     }
 
     /// Carries octets between the two until neither has any.
-    fn handshake(server: Arc<ServerConfig>, client: (Arc<ClientConfig>, Option<ServerName<'static>>)) -> Result<(), String> {
+    fn handshake(
+        server: Arc<ServerConfig>,
+        client: (Arc<ClientConfig>, Option<ServerName<'static>>),
+    ) -> Result<(), String> {
         let mut server = ServerConnection::new(server).expect("server");
         let mut client = ClientConnection::new(client.0, client.1.expect("name")).expect("client");
         while client.wants_write() || server.wants_write() {
@@ -215,7 +220,8 @@ mod tests {
     #[test]
     fn the_name_must_fit() {
         let at = files();
-        let typed = CarrierTls { server_name: Some("example.com".to_owned()), ..carrier(at.path().join("ca.pem"), false) };
+        let typed =
+            CarrierTls { server_name: Some("example.com".to_owned()), ..carrier(at.path().join("ca.pem"), false) };
         let refused = handshake(server(&http(&at, None)).expect("server"), client(&typed).expect("client"));
         assert!(refused.expect_err("another name").contains("example.com"));
         let typed = CarrierTls { server_name: Some("not a name".to_owned()), ..typed };

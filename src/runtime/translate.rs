@@ -278,8 +278,8 @@ fn request_limits(config: &Config) -> RequestLimits {
     RequestLimits { line_bytes_max: index(config.http.line_bytes_max), messages_max: config.http.messages_max as usize }
 }
 
-/// What `Config::load` cannot know: files, what the rooms cannot carry out, and the configuration's own tests. `file` is
-/// how problems call the configuration.
+/// What `Config::load` cannot know: files, what the rooms cannot carry out, and the configuration's own tests. `file`
+/// is how problems call the configuration.
 ///
 /// # Errors
 /// All that is wrong, for exit code 78.
@@ -308,7 +308,9 @@ fn files(config: &Config) -> Vec<(String, String)> {
         wrong.extend(tls::client(typed).err().map(|what| (format!("carrier.{}.tls", carrier.name), what)));
         let hosts = carrier.hosts.iter().filter(|_| typed.server_name.is_none());
         let unnameable = hosts.filter_map(|host| tls::server_name(&host.host).err());
-        wrong.extend(unnameable.map(|what| (format!("carrier.{}.hosts", carrier.name), format!("{what}; say `server_name`"))));
+        wrong.extend(
+            unnameable.map(|what| (format!("carrier.{}.hosts", carrier.name), format!("{what}; say `server_name`"))),
+        );
     }
     wrong
 }

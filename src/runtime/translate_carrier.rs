@@ -54,7 +54,9 @@ fn binds_on(carrier: &config::Carrier, id: CarrierId, core: u8, map: ShardMap) -
         None if u16::from(core) >= cores => 0,
         None if carrier.binds == 0 => 1,
         // The first ones take what is left over, counted from where this carrier would have its home.
-        None => carrier.binds / cores + u16::from((u16::from(core) + cores - id.0 % cores) % cores < carrier.binds % cores),
+        None => {
+            carrier.binds / cores + u16::from((u16::from(core) + cores - id.0 % cores) % cores < carrier.binds % cores)
+        }
     }
 }
 
@@ -190,7 +192,7 @@ fn dialect(told: config::Dialect) -> Dialect {
     }
 }
 
-/// Room for the ids of a minute at the permitted rate, twice over, for an id that falls on another's place drives it out.
+/// Room for the ids of a minute at the permitted rate, twice over: an id that falls on another's place drives it out.
 fn receipt_table_bits(rate_parts_per_s: Option<u32>) -> u32 {
     rate_parts_per_s.map_or(RECEIPT_BITS_MAX, |rate| {
         let entries = (u64::from(rate) * RECEIPT_DELAY_S * 2).next_power_of_two();

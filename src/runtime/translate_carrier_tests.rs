@@ -53,7 +53,9 @@ fn the_catalog_leads_to_links_that_exist() {
     for (rate, binds) in (0..2).flat_map(|rate| (0..7).map(move |binds| (rate, binds))) {
         let rate = if rate == 0 { "" } else { "rate = 10" };
         let carrier = carrier(&format!("binds = {binds}\n{rate}"));
-        for (id, cores, shards) in (0..4).flat_map(|id| (1..5).flat_map(move |c| (1..6).map(move |s| (CarrierId(id), c, s)))) {
+        for (id, cores, shards) in
+            (0..4).flat_map(|id| (1..5).flat_map(move |c| (1..6).map(move |s| (CarrierId(id), c, s))))
+        {
             let map = ShardMap::new(shards, cores);
             let per_core: Vec<u16> = (0..cores).map(|core| binds_on(&carrier, id, core, map)).collect();
             let led_to: BTreeSet<u8> =
@@ -128,7 +130,8 @@ fn quantities_are_not_crossed() {
 #[test]
 fn numbering_keeps_its_forms_and_order() {
     let told = options_of(
-        "numbering = { international = [1, 2], alphanumeric = [3, 4], short_code = [5, 6], recipient = [2, 8], bind = [4, 10] }",
+        "numbering = { international = [1, 2], alphanumeric = [3, 4], short_code = [5, 6], recipient = [2, 8], \
+         bind = [4, 10] }",
     );
     let pair = |ton, npi| TonNpi { ton, npi };
     let expected = Numbering {
@@ -158,7 +161,9 @@ fn words_become_their_namesakes() {
 #[test]
 fn a_dialect_is_settled_only_by_two_words() {
     let settled = |response: &str, receipt: &str| {
-        options_of(&format!("dialect = {{ response_id = \"{response}\", receipt_id = \"{receipt}\" }}")).dialect.settled()
+        options_of(&format!("dialect = {{ response_id = \"{response}\", receipt_id = \"{receipt}\" }}"))
+            .dialect
+            .settled()
     };
     assert_eq!(settled("decimal", "hex"), Some(IdForm::HexToDecimal), "hexadecimal in the receipt");
     assert_eq!(settled("hex", "decimal"), Some(IdForm::DecimalToHex));
@@ -200,7 +205,14 @@ fn the_receipt_table_follows_the_rate() {
 
 #[test]
 fn connections_are_opened_as_told() {
-    let told = carrier("connect_timeout = \"3s\"\nsource_ip = \"127.0.0.1\"\nport = 77");
-    // Both hosts are literals of which one is IPv6: a source address of the other family is refused when read.
-    assert_eq!(told.hosts.len(), 2);
+    let mut told = carrier("connect_timeout = \"3s\"\ntls = { insecure = true }");
+    told.source_ip = Some([192, 0, 2, 77].into());
+    let opened = dial(&told).expect("dial");
+    let host = |name: &str, port| Host { name: name.to_owned(), port };
+    assert_eq!(opened.hosts, [host("192.0.2.9", 99), host("2001:db8::1", 2775)]);
+    assert_eq!((opened.source_ip, opened.timeout), (told.source_ip, Duration::from_secs(3)));
+    assert!(matches!(opened.tls, Some((_, None))), "the host's own name counts");
+    assert!(dial(&carrier("")).expect("dial").tls.is_none());
+    let untrusted = carrier("tls = { ca = \"/nowhere/ca\" }");
+    assert!(dial(&untrusted).expect_err("no such file").starts_with("carrier.this.tls: /nowhere/ca: "));
 }

@@ -1,5 +1,5 @@
-//! The configuration's own `[[test]]`s: each message goes the way that a client's would, up to the frame, and is coded as
-//! the carrier's link would code it. Nothing is kept, asked or sent.
+//! The configuration's own `[[test]]`s: each message goes the way that a client's would, up to the frame, and is coded
+//! as the carrier's link would code it. Nothing is kept, asked or sent.
 
 use std::borrow::Cow;
 

@@ -6,9 +6,9 @@ use crate::routing::Question;
 use crate::shard::control::Control;
 use crate::smpp::status::ErrorClass as Class_;
 
-/// A configuration in which carriers and routes are written after `rest`.
+/// A configuration of two carriers, three routes and two tenants, with what else is said.
 pub(super) fn config(rest: &str) -> Config {
-    let text = format!("{rest}\n{WAYS}");
+    let text = format!("{rest}\n{TENANTS}\n{WAYS}");
     Config::parse("test.toml", &text, []).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
@@ -70,7 +70,7 @@ pub(super) fn book(config: &Config) -> Control {
 
 #[test]
 fn every_name_gets_a_number() {
-    let config = config(TENANTS);
+    let config = config("");
     let book = book(&config);
     assert_eq!([book.route("codes"), book.route("rest")], [Some(2), Some(4)]);
     assert_eq!([book.carrier("south"), book.carrier("north")], [Some(3), Some(4)]);
@@ -80,7 +80,7 @@ fn every_name_gets_a_number() {
 
 #[test]
 fn routes_keep_their_order_and_conditions() {
-    let config = config(TENANTS);
+    let config = config("");
     let routes = catalog(&config, &book(&config), ShardMap::new(1, 1)).routes.routes;
     let [codes, brand, rest] = routes.as_slice() else { panic!("three routes") };
     let ways = |route: &Route| route.ways.iter().map(|way| (way.carrier.0, way.weight)).collect::<Vec<_>>();
@@ -88,16 +88,20 @@ fn routes_keep_their_order_and_conditions() {
     assert_eq!(codes.when.classes, [Class::Otp, Class::Emergency]);
     assert_eq!((&codes.when.tenants[..], &codes.when.tags[..]), (&[TenantId(6)][..], &["login".to_owned()][..]));
     assert_eq!((brand.id, ways(brand)), (RouteId(3), vec![(4, 1), (3, 2)]));
-    assert_eq!((brand.when.prefixes.join(" "), brand.when.senders.join(" ")), ("49 43".into(), "ACME* 4915* 72345".into()));
+    assert_eq!(
+        (brand.when.prefixes.join(" "), brand.when.senders.join(" ")),
+        ("49 43".into(), "ACME* 4915* 72345".into())
+    );
     assert_eq!((rest.id, &rest.when, ways(rest)), (RouteId(4), &Condition::default(), vec![(3, 1)]));
 }
 
 #[test]
 fn a_sender_may_be_given_by_its_beginning() {
-    let config = config(TENANTS);
+    let config = config("");
     let catalog = catalog(&config, &book(&config), ShardMap::new(1, 1));
     let route = |from: &str| {
-        let (to, from) = (Msisdn::from_number(4_915_112_345_678).expect("number"), SenderId::parse(from).expect("sender"));
+        let (to, from) =
+            (Msisdn::from_number(4_915_112_345_678).expect("number"), SenderId::parse(from).expect("sender"));
         let question = Question { to, from: &from, class: Class::Marketing, tenant: TenantId(0), tags: "" };
         catalog.routes.find(&question).map(|route| route.name.clone()).unwrap_or_default()
     };
@@ -107,9 +111,10 @@ fn a_sender_may_be_given_by_its_beginning() {
 
 #[test]
 fn carriers_stand_in_the_catalog_by_number() {
-    let config = config(TENANTS);
+    let config = config("");
     let catalog = catalog(&config, &book(&config), ShardMap::new(5, 2));
-    let carriers: Vec<_> = catalog.carriers.iter().map(|known| (known.id.0, known.name.as_str(), known.group.0)).collect();
+    let carriers: Vec<_> =
+        catalog.carriers.iter().map(|known| (known.id.0, known.name.as_str(), known.group.0)).collect();
     assert_eq!(carriers, [(3, "south", 4), (4, "north", 5)]);
     assert_eq!((catalog.shard_cores, catalog.version), (vec![0, 1, 0, 1, 0], 2));
 }
@@ -124,7 +129,10 @@ fn a_shard_gets_its_share_of_the_process() {
     let options = shard_options(&config, &book(&config), ShardId(2), 7);
     assert_eq!((options.shard, options.node, options.shards), (ShardId(2), NodeId(9), 7));
     assert_eq!((options.queue_messages_max, options.keys_max, options.receipts_max), (142, 10, 142_857));
-    assert_eq!((options.key_window_ms, options.retention_ms, options.in_doubt_wait_ms), (90_000_000, 18_000_000, 7_000));
+    assert_eq!(
+        (options.key_window_ms, options.retention_ms, options.in_doubt_wait_ms),
+        (90_000_000, 18_000_000, 7_000)
+    );
     assert_eq!(options.doubt, [DoubtPolicy::Hold, DoubtPolicy::Resend, DoubtPolicy::Resend, DoubtPolicy::Drop]);
     assert_eq!(share(3, 7), 1, "no shard is closed for good");
 }
@@ -160,7 +168,10 @@ fn each_error_class_keeps_its_policy() {
     assert_eq!(found, [1, 2, 3, 4, 5].map(expected));
     let overrides =
         [(3, 0x58, Class_::PermanentMessage), (3, 1025, Class_::Session), (4, 8, Class_::Credential)].to_vec();
-    assert_eq!(retry.overrides, overrides.into_iter().map(|(id, status, class)| (CarrierId(id), status, class)).collect::<Vec<_>>());
+    assert_eq!(
+        retry.overrides,
+        overrides.into_iter().map(|(id, status, class)| (CarrierId(id), status, class)).collect::<Vec<_>>()
+    );
     assert_eq!(retry.class_of(CarrierId(3), 1025), Class_::Session);
     assert_eq!(retry.class_of(CarrierId(4), 1025), Class_::Unknown);
 }
@@ -203,7 +214,7 @@ fn little_memory_still_holds_two_bodies() {
 
 #[test]
 fn tenants_keep_their_keys_and_numbers() {
-    let config = config(TENANTS);
+    let config = config("");
     let specs = tenants(&config, &book(&config));
     let [desk, shop] = specs.as_slice() else { panic!("two tenants") };
     assert_eq!((desk.id, desk.keys.as_slice()), (TenantId(5), &["desk-key-0123456789".to_owned()][..]));
@@ -236,11 +247,13 @@ fn problems(config: &Config) -> Vec<String> {
 
 #[test]
 fn check_names_what_cannot_be_done() {
-    let mut wrong = config("[node]\nshards = 256\n[http]\ntls = { cert = \"/nowhere/c\", key = \"/nowhere/k\" }\n[defaults]\ncountry = \"XQ\"");
+    let mut wrong = config(
+        "[node]\nshards = 256\n[http]\ntls = { cert = \"/nowhere/c\", key = \"/nowhere/k\" }\n\
+         [defaults]\ncountry = \"XQ\"",
+    );
     wrong.http.header_bytes_max = 1_024;
     wrong.routes[2].from = Some("ACME".to_owned());
-    wrong.carriers[0].tls =
-        Some(config::CarrierTls { ca: "/nowhere/ca".into(), server_name: None, insecure: false });
+    wrong.carriers[0].tls = Some(config::CarrierTls { ca: "/nowhere/ca".into(), server_name: None, insecure: false });
     wrong.carriers[1].tls = Some(config::CarrierTls { ca: "/nowhere/ca".into(), server_name: None, insecure: true });
     wrong.carriers[1].hosts[0].host = "under_score-".to_owned();
     let found = problems(&wrong);
@@ -257,11 +270,11 @@ fn check_names_what_cannot_be_done() {
     for (found, begin) in found.iter().zip(begins) {
         assert!(found.starts_with(begin), "{found}");
     }
-    assert_eq!(problems(&config(TENANTS)), Vec::<String>::new());
+    assert_eq!(problems(&config("")), Vec::<String>::new());
 }
 
 fn tested(given: &str, expect: &str) -> Vec<String> {
-    problems(&config(&format!("{TENANTS}\n[[test]]\ngiven = {{ {given} }}\nexpect = {{ {expect} }}")))
+    problems(&config(&format!("[[test]]\ngiven = {{ {given} }}\nexpect = {{ {expect} }}")))
 }
 
 #[test]
@@ -270,7 +283,10 @@ fn tests_of_the_configuration_go_the_way_of_a_message() {
     passes("to = \"+4915112345678\", from = \"ACME\", body = \"Hello\"", "route = \"brand\", encoding = \"latin1\"");
     passes("to = \"+4915112345678\", body = \"Привет\"", "route = \"rest\", encoding = \"ucs2\"");
     passes("to = \"+33612345678\", body = \"{}\"", "route = \"rest\", encoding = \"gsm7\"");
-    passes("to = \"+4915112345678\", class = \"otp\", tenant = \"shop\", tags = [\"x\", \"login\"]", "route = \"codes\"");
+    passes(
+        "to = \"+4915112345678\", class = \"otp\", tenant = \"shop\", tags = [\"x\", \"login\"]",
+        "route = \"codes\"",
+    );
     passes("to = \"+4915112345678\", tenant = \"shop\"", "route = \"brand\"");
     passes("to = \"0\"", "reject = \"invalid_recipient\"");
     passes("to = \"+4915112345678\", from = \"far too long a sender\"", "reject = \"invalid_sender\"");

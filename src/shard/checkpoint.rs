@@ -95,13 +95,23 @@ impl Shard {
             due_waiting: self.scheduled.waiting(),
             open: self.attempts.sorted().into_iter().map(|(address, open)| attempt_note(address, open)).collect(),
             doubts: self.attempts.doubts.iter().map(|(address, doubt)| doubt_note(*address, doubt)).collect(),
-            progress: self.attempts.progress.iter().map(|(address, progress)| progress_note(*address, progress)).collect(),
+            progress: self
+                .attempts
+                .progress
+                .iter()
+                .map(|(address, progress)| progress_note(*address, progress))
+                .collect(),
             cancelled: self.cancelled.iter().map(|address| address.packed()).collect(),
             tried: self.tried.iter().map(|(address, attempt)| (address.packed(), *attempt)).collect(),
             receipts_from: self.receipts.first_commit().unwrap_or(seq.0 + 1),
             keys_from: self.key_commits.front().map_or(seq.0 + 1, |(commit, _)| *commit),
             next_reference: self.next_reference,
             next_run: self.receipts.next_run(),
+            once_in_doubt: self
+                .attempts
+                .once_in_doubt()
+                .map(|(recipient, address, since)| (recipient.number(), address.packed(), since.0))
+                .collect(),
         }
     }
 
@@ -160,6 +170,7 @@ fn attempt_note(address: crate::model::Address, open: &crate::delivery::OpenAtte
         route: open.lane.route.0,
         class: open.lane.class as u8,
         attempt: open.attempt,
+        parts: open.parts,
     }
 }
 
@@ -173,6 +184,7 @@ fn doubt_note(address: crate::model::Address, doubt: &crate::delivery::InDoubt) 
         route: doubt.lane.route.0,
         class: doubt.lane.class as u8,
         attempt: doubt.attempt,
+        parts: doubt.parts,
     };
     (note, doubt.since.0, doubt.reason as u8)
 }

@@ -88,9 +88,8 @@ impl Gathering {
     /// The address that [`Self::admit`] will give next.
     pub(super) fn next_address(&self, content_len: usize, next_segment: u64) -> Address {
         let heads = self.building.heads.len();
-        let begins = heads == 0
-            || heads >= SEGMENT_MESSAGES_MAX
-            || self.building_arena.len() + content_len > SEGMENT_BYTES_MAX;
+        let begins =
+            heads == 0 || heads >= SEGMENT_MESSAGES_MAX || self.building_arena.len() + content_len > SEGMENT_BYTES_MAX;
         if begins { Address::new(next_segment, 0) } else { Address::new(self.building.number, heads as u16) }
     }
 

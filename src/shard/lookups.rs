@@ -148,13 +148,13 @@ impl Shard {
     pub(super) fn read_failed(&mut self, request: ReadRequest, error: &StoreError) {
         let told = match &request {
             ReadRequest::Messages { token, .. } | ReadRequest::Scan { token, .. } => self.lookups.pending.remove(token),
-            ReadRequest::Ready { .. } | ReadRequest::Due { .. } | ReadRequest::Fold { .. } | ReadRequest::Probe { .. } => {
-                None
-            }
+            ReadRequest::Ready { .. }
+            | ReadRequest::Due { .. }
+            | ReadRequest::Fold { .. }
+            | ReadRequest::Probe { .. } => None,
         };
-        if let Some(
-            Pending::Lookup { reply, .. } | Pending::Cancel { reply, .. } | Pending::Records { reply, .. },
-        ) = told
+        if let Some(Pending::Lookup { reply, .. } | Pending::Cancel { reply, .. } | Pending::Records { reply, .. }) =
+            told
         {
             self.reply(reply, Reply::Unreadable);
         }

@@ -9,6 +9,7 @@
 //! 2. An attempt is in a durable batch before its message leaves for a link.
 //! 3. Every message admitted is in exactly one place: a fifo, the delay queue, an open attempt, the ledger, or settled.
 
+mod answered;
 pub mod catalog;
 mod checkpoint;
 pub mod control;
@@ -16,6 +17,7 @@ pub mod event;
 mod gathering;
 mod lookups;
 pub mod options;
+mod orphans;
 mod outcomes;
 mod pull;
 mod receipt_epoch;
@@ -151,7 +153,7 @@ impl Counters {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// Messages ready, by class.
-    pub waiting: [u64; crate::model::Class::COUNT],
+    pub waiting: [u64; Class::COUNT],
     /// Entries put off.
     pub scheduled: u64,
     /// Attempts without an outcome.
@@ -300,11 +302,11 @@ impl Shard {
 
     /// The next question for the reader thread.
     pub fn poll_read(&mut self) -> Option<ReadRequest> {
-        if let Some((name, from)) = self.lanes.wants_read() {
+        if let Some((name, from)) = self.lanes.wants_read(self.durable.0) {
             let messages = crate::queue::Fifo::WINDOW_MESSAGES_MAX;
             self.reads.push_back((CommitSeq(0), ReadRequest::Ready { name, from, messages }));
         }
-        if let Some(from) = self.scheduled.wants_read() {
+        if let Some(from) = self.scheduled.wants_read(self.durable.0) {
             self.reads.push_back((CommitSeq(0), ReadRequest::Due { from, limit: ScheduledQueue::LOADED_MAX / 2 }));
         }
         let at = self.reads.iter().position(|(needs, _)| *needs <= self.durable)?;
@@ -346,7 +348,7 @@ impl Shard {
 
     /// How it stands.
     pub fn status(&self) -> Status {
-        let mut waiting = [0; crate::model::Class::COUNT];
+        let mut waiting = [0; Class::COUNT];
         for (lane, depth, _) in self.lanes() {
             waiting[lane.class.index()] += depth;
         }

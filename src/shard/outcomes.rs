@@ -97,24 +97,25 @@ impl Shard {
         self.counters.in_doubt += 1;
         self.gathering.event(address, EventKind::InDoubt, reason as u32);
         let policy = self.options.doubt[open.lane.class.index()];
-        if policy == DoubtPolicy::Drop {
-            self.die(address, DeadLetterReason::InDoubtDropped);
-            return;
-        }
         let doubt = InDoubt {
             attempt: open.attempt,
             carrier: open.carrier,
             lane: open.lane,
             recipient: open.recipient,
             tenant: open.tenant,
+            parts: open.parts,
             since: self.now.wall,
             reason,
         };
-        self.attempts.doubts.insert(address, doubt);
-        if policy == DoubtPolicy::Resend {
-            let at = self.now.wall.after_ms(self.options.in_doubt_wait_ms);
-            let entry = DueEntry { address, lane: open.lane, reason: InsertReason::DoubtWait };
-            self.gathering.put_off(self.scheduled.tick_for(at), entry);
+        self.attempts.doubt(address, doubt, policy != DoubtPolicy::Drop);
+        match policy {
+            DoubtPolicy::Hold => {}
+            DoubtPolicy::Drop => self.die(address, DeadLetterReason::InDoubtDropped),
+            DoubtPolicy::Resend => {
+                let at = self.now.wall.after_ms(self.options.in_doubt_wait_ms);
+                let entry = DueEntry { address, lane: open.lane, reason: InsertReason::DoubtWait };
+                self.gathering.put_off(self.scheduled.tick_for(at), entry);
+            }
         }
     }
 

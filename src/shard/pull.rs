@@ -1,18 +1,19 @@
 //! Grants and what is done with them: a link permits, the shard records attempts and hands messages over.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::delivery::{EventKind, OpenAttempt, attempt::Verdict};
 use crate::model::limits::OPEN_ATTEMPTS_MAX;
 use crate::model::{Class, Head, LinkId, RouteId};
-use crate::queue::{Chunk, FifoName, Taken};
+use crate::queue::{Chunk, DueEntry, FifoName, Taken, Tick};
 use crate::store::batch::fifo_code;
 use crate::store::record::AttemptNote;
 use crate::traffic::{Demand, Grant, Submit, SubmitBatch, ToLink};
 
+use super::Shard;
 use super::catalog::Catalog;
 use super::event::Effect;
-use super::Shard;
 
 /// A link as this shard knows it.
 #[derive(Debug)]
@@ -106,16 +107,16 @@ impl Shard {
 
     fn place_due(&mut self) {
         let commit = self.gathering.seq().0;
+        let mut by_tick: BTreeMap<Tick, Vec<DueEntry>> = BTreeMap::new();
         for (tick, entries) in self.gathering.drain_due() {
             // The head may have moved since the entry was put off.
-            let tick = tick.max(self.scheduled.head().tick);
+            by_tick.entry(tick.max(self.scheduled.head().tick)).or_default().extend(entries);
+        }
+        for (tick, entries) in by_tick {
             self.scheduled.insert(tick, commit, &entries);
             let batch = self.gathering.batch();
             batch.turn.put_off += entries.len() as u32;
-            match batch.due.iter_mut().find(|(known, _)| *known == tick) {
-                Some((_, known)) => known.extend(entries),
-                None => batch.due.push((tick, entries)),
-            }
+            batch.due.push((tick, entries));
         }
     }
 
@@ -147,10 +148,12 @@ impl Shard {
         }
     }
 
-    /// Places that nothing waits for go back, but for a few that an idle link keeps here for what cannot wait.
+    /// Places that nothing waits for go back, but for a few that an idle link keeps here for what cannot wait: those it
+    /// gave although it believes that nothing waits.
     fn return_idle_grants(&mut self, at: usize, class: Class) {
         let slot = &mut self.links[at];
-        let standing = matches!(class, Class::Emergency | Class::Otp);
+        let demanded = slot.told[class.index()] > slot.leaving[class.index()];
+        let standing = matches!(class, Class::Emergency | Class::Otp) && !demanded;
         if !standing && self.lanes.waiting(class, &slot.routes) == 0 {
             let (id, unused) = (slot.id, std::mem::take(&mut slot.grants[class.index()]));
             self.give_back(id, class, unused);
@@ -184,6 +187,7 @@ impl Shard {
             route: name.lane.route.0,
             class: name.lane.class as u8,
             attempt,
+            parts: head.parts,
         });
         let open = OpenAttempt {
             attempt,
@@ -192,6 +196,7 @@ impl Shard {
             lane: name.lane,
             recipient: head.to,
             tenant: head.tenant,
+            parts: head.parts,
             at: self.now.wall,
             segment: Some(taken.segment.clone()),
             outcomes: 0,

@@ -62,13 +62,10 @@ impl ReceiptEpoch {
         self.ring.get(self.position(key)?).map(|entry| (entry.note, entry.answered))
     }
 
-    /// Its final receipt came.
-    pub(super) fn answer(&mut self, key: u64) {
-        if let Some(at) = self.position(key)
-            && let Some(entry) = self.ring.get_mut(at)
-        {
-            entry.answered = true;
-        }
+    /// Its final receipt came; false if it does not stand here.
+    pub(super) fn answer(&mut self, key: u64) -> bool {
+        let entry = self.position(key).and_then(|at| self.ring.get_mut(at));
+        entry.map(|entry| entry.answered = true).is_some()
     }
 
     /// What of the oldest `entries` is unanswered, sorted by key.
@@ -80,10 +77,13 @@ impl ReceiptEpoch {
         notes
     }
 
-    /// Forgets the oldest `entries`: they are answered, or in a run.
-    pub(super) fn forget(&mut self, entries: usize) {
+    /// Forgets the oldest `entries`: they are in a run, or answered; of the latter `answered` is told.
+    pub(super) fn forget(&mut self, entries: usize, mut answered: impl FnMut(&ReceiptNote)) {
         for _ in 0..entries.min(self.ring.len()) {
             if let Some(entry) = self.ring.pop_front() {
+                if entry.answered {
+                    answered(&entry.note);
+                }
                 let number = self.gone;
                 if let Ok(found) = self.table.find_entry(mix(entry.note.key), |known| *known == number) {
                     found.remove();
@@ -125,8 +125,9 @@ mod tests {
         assert_eq!(epoch.find(3).map(|(_, answered)| answered), Some(true));
         let keys: Vec<_> = epoch.oldest_unanswered(3).iter().map(|note| note.key).collect();
         assert_eq!(keys, vec![5, 9]);
-        epoch.forget(3);
-        assert_eq!((epoch.find(5), epoch.len(), epoch.first_commit()), (None, 1, Some(2)));
+        let mut answered = Vec::new();
+        epoch.forget(3, |note| answered.push(note.key));
+        assert_eq!((epoch.find(5), epoch.len(), epoch.first_commit(), answered), (None, 1, Some(2), vec![3]));
         assert!(epoch.find(7).is_some());
     }
 
@@ -137,7 +138,7 @@ mod tests {
         epoch.answer(1);
         epoch.insert(ReceiptNote { address: 77, ..note(1) });
         assert_eq!(epoch.find(1).map(|(note, answered)| (note.address, answered)), Some((77, false)));
-        epoch.forget(1);
+        epoch.forget(1, |_| {});
         assert_eq!(epoch.find(1).map(|(note, _)| note.address), Some(77));
     }
 }

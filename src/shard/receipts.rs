@@ -3,15 +3,19 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::delivery::{EventKind, Progress};
-use crate::model::{Address, CarrierId, Class, GroupId, Map, Msisdn, TenantId, Wall, map};
+use crate::model::{Address, CarrierId, Class, GroupId, Msisdn, TenantId, Wall};
 use crate::smpp::receipt::ReceiptState;
 use crate::smpp::receipt_id::{Dialect, IdForm, id_key};
 use crate::store::backend::{RunFamily, RunId};
 use crate::store::record::{InboundRecord, ReceiptNote, encode};
 use crate::store::{CommitSeq, ReadRequest, run};
-use crate::traffic::{IfUnknown, Outcome, PartSet, ReceiptBatch, ReceiptIn, ReceiptToken, ToLink, Verdict, VerdictBatch};
+use crate::traffic::{
+    IfUnknown, Outcome, PartSet, ReceiptBatch, ReceiptIn, ReceiptToken, ToLink, Verdict, VerdictBatch,
+};
 
+use super::answered::Answered;
 use super::event::{Effect, Maintenance};
+use super::orphans::{Orphan, Orphans};
 use super::receipt_epoch::ReceiptEpoch;
 use super::{Options, Shard};
 
@@ -19,8 +23,8 @@ use super::{Options, Shard};
 #[derive(Debug)]
 pub(super) struct Receipts {
     epoch: ReceiptEpoch,
-    /// Parked receipts by key; commit and place on disk with each.
-    orphans: Map<u64, Orphan>,
+    answered: Answered,
+    orphans: Orphans,
     dialects: BTreeMap<GroupId, Dialect>,
     /// Sealed epochs, oldest first, with when they were sealed.
     runs: VecDeque<(u64, Wall)>,
@@ -29,12 +33,6 @@ pub(super) struct Receipts {
     probes: BTreeMap<u64, Probe>,
     next_probe: u64,
     receipts_max: usize,
-}
-
-#[derive(Debug)]
-struct Orphan {
-    at: (u64, u32),
-    record: InboundRecord,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +55,8 @@ impl Receipts {
     pub(super) fn new(options: &Options) -> Self {
         Self {
             epoch: ReceiptEpoch::default(),
-            orphans: map(options.hash_seed),
+            answered: Answered::new(options.receipts_max),
+            orphans: Orphans::new(options.hash_seed),
             dialects: BTreeMap::new(),
             runs: VecDeque::new(),
             next_run: 1,
@@ -91,12 +90,15 @@ impl Receipts {
     pub(super) fn replay(&mut self, commit: u64, entries: &[ReceiptNote], answered: &[u64]) {
         entries.iter().for_each(|note| self.epoch.insert(*note));
         self.epoch.committed(commit, entries.len());
-        answered.iter().for_each(|key| self.epoch.answer(*key));
+        for key in answered {
+            if !self.epoch.answer(*key) {
+                self.answered.insert(*key, 0);
+            }
+        }
     }
 
     pub(super) fn replay_orphan(&mut self, at: (u64, u32), record: InboundRecord) {
-        let key = id_key(u64::from(record.group), &record.id);
-        self.orphans.insert(key, Orphan { at, record });
+        self.orphans.insert(Orphan { at, record });
     }
 
     pub(super) fn replay_run(&mut self, run: u64, sealed_at: Wall) {
@@ -136,9 +138,7 @@ impl Shard {
         };
         self.receipts.epoch.insert(note);
         self.gathering.batch().receipts.entries.push(note);
-        if !self.receipts.orphans.is_empty()
-            && let Some(orphan) = self.receipts.orphans.remove(&note.key)
-        {
+        if let Some(orphan) = self.receipts.orphans.take(note.key, note.recipient) {
             self.gathering.batch().orphans_gone.push(orphan.at);
             if let Some(state) = orphan.record.state.and_then(ReceiptState::from_code) {
                 self.apply_receipt(note, false, state, orphan.record.error);
@@ -187,22 +187,14 @@ impl Shard {
         let seed = u64::from(batch.group.0);
         let dialect = self.receipts.dialects.entry(batch.group).or_default();
         let candidates = dialect.candidates(seed, id);
-        for candidate in candidates.as_slice() {
-            let Some((note, answered)) = self.receipts.epoch.find(candidate.key) else { continue };
-            let sure = candidate.form == IdForm::Same || note.recipient == receipt.recipient;
-            if sure {
-                if let Some(dialect) = self.receipts.dialects.get_mut(&batch.group) {
-                    dialect.observe(candidate.form);
-                }
-                self.apply_receipt(note, answered, state, receipt.error);
-                return Some(Verdict::Kept);
-            }
+        let forms: Vec<_> = candidates.as_slice().iter().map(|candidate| (candidate.form, candidate.key)).collect();
+        if self.apply_if_awaited(batch.group, receipt, &forms, state) {
+            return Some(Verdict::Kept);
         }
         let record = inbound_record(batch, receipt);
-        if self.receipts.runs.is_empty() || candidates.as_slice().is_empty() {
+        if self.receipts.runs.is_empty() || forms.is_empty() {
             return Some(self.unknown_receipt(receipt, record));
         }
-        let forms: Vec<_> = candidates.as_slice().iter().map(|candidate| (candidate.form, candidate.key)).collect();
         let keys = forms.iter().map(|(_, key)| *key).collect();
         let token = self.receipts.next_probe;
         self.receipts.next_probe += 1;
@@ -212,9 +204,41 @@ impl Shard {
         None
     }
 
-    /// The runs have answered.
+    /// Applies a receipt whose id the open epoch holds, or that came before.
+    fn apply_if_awaited(
+        &mut self,
+        group: GroupId,
+        receipt: &ReceiptIn,
+        forms: &[(IdForm, u64)],
+        state: ReceiptState,
+    ) -> bool {
+        let epoch = &self.receipts.epoch;
+        let found = forms.iter().find_map(|(form, key)| {
+            let (note, answered) = epoch.find(*key)?;
+            (*form == IdForm::Same || note.recipient == receipt.recipient).then_some((*form, note, answered))
+        });
+        let Some((form, note, answered)) = found else {
+            let known = |(form, key): &(IdForm, u64)| {
+                let of = self.receipts.answered.recipient_of(*key);
+                of.is_some_and(|recipient| *form == IdForm::Same || recipient == receipt.recipient)
+            };
+            let again = forms.iter().any(known);
+            self.counters.receipts_late += u64::from(again);
+            return again;
+        };
+        self.receipts.dialects.entry(group).or_default().observe(form);
+        self.apply_receipt(note, answered, state, receipt.error);
+        true
+    }
+
+    /// The runs have answered. The response may have come meanwhile.
     pub(super) fn probed(&mut self, token: u64, notes: &[Option<ReceiptNote>]) {
         let Some(probe) = self.receipts.probes.remove(&token) else { return };
+        if let Some(state) = probe.receipt.state
+            && self.apply_if_awaited(probe.group, &probe.receipt, &probe.forms, state)
+        {
+            return self.verdicts(probe.link, vec![(probe.receipt.token, Verdict::Kept)], Vec::new());
+        }
         let recipient = probe.receipt.recipient;
         let found = probe.forms.iter().zip(notes).find_map(|((form, _), note)| {
             note.filter(|note| *form == IdForm::Same || note.recipient == recipient).map(|note| (*form, note))
@@ -238,10 +262,11 @@ impl Shard {
         if receipt.if_unknown == IfUnknown::Tell {
             return Verdict::Unknown;
         }
-        let sole = Msisdn::from_number(receipt.recipient).and_then(|recipient| self.attempts.sole_doubt(recipient));
-        let doubt = sole.and_then(|address| Some((address, *self.attempts.doubts.get(&address)?)));
+        let doubt = Msisdn::from_number(receipt.recipient).and_then(|recipient| self.attempts.sole_doubt(recipient));
         match (doubt, receipt.state) {
-            (Some((address, doubt)), Some(state)) if self.carrier_group(doubt.carrier) == Some(GroupId(record.group)) => {
+            (Some((address, doubt)), Some(state))
+                if self.carrier_group(doubt.carrier) == Some(GroupId(record.group)) =>
+            {
                 self.settle_doubt(address, state, receipt.error);
             }
             (Some(_) | None, _) => self.park(record),
@@ -250,12 +275,14 @@ impl Shard {
     }
 
     fn park(&mut self, record: InboundRecord) {
+        if self.receipts.orphans.outranks(&record) {
+            return;
+        }
         self.counters.receipts_parked += 1;
         let at = (self.gathering.seq().0, self.gathering.batch().orphans.len() as u32);
-        let key = id_key(u64::from(record.group), &record.id);
         self.gathering.batch().orphans.push(record.clone());
-        if let Some(older) = self.receipts.orphans.insert(key, Orphan { at, record }) {
-            self.gathering.batch().orphans_gone.push(older.at);
+        if let Some(older) = self.receipts.orphans.insert(Orphan { at, record }) {
+            self.gathering.batch().orphans_gone.push(older);
         }
     }
 
@@ -286,7 +313,9 @@ impl Shard {
             self.gathering.event(address, EventKind::Late, state as u32);
             return;
         }
-        self.receipts.epoch.answer(note.key);
+        if !self.receipts.epoch.answer(note.key) {
+            self.receipts.answered.insert(note.key, note.recipient);
+        }
         self.gathering.batch().receipts.answered.push(note.key);
         if note.parts <= 1 {
             self.finish(address, kind, error);
@@ -347,7 +376,8 @@ impl Shard {
     pub fn handle_run_written(&mut self, written: RunId, now: crate::model::Now) {
         self.now = now;
         let Some(sealing) = self.receipts.sealing.take_if(|sealing| sealing.run == written.1) else { return };
-        self.receipts.epoch.forget(sealing.entries);
+        let Receipts { epoch, answered, .. } = &mut self.receipts;
+        epoch.forget(sealing.entries, |note| answered.insert(note.key, note.recipient));
         self.receipts.runs.push_back((sealing.run, now.wall));
         let sealed_at = now.wall.0.to_be_bytes().to_vec();
         self.gathering.batch().extra.push(run::register(written, sealed_at));
@@ -364,19 +394,10 @@ impl Shard {
             self.gathering.batch().extra.push(run::deregister(id));
             self.effect(Effect::Maintain(Maintenance::DeleteRun(id)));
         }
-        let mut old: Vec<_> = self
-            .receipts
-            .orphans
-            .iter()
-            .filter(|(_, orphan)| Wall(orphan.record.wall) < horizon)
-            .map(|(key, orphan)| (orphan.at, *key))
-            .collect();
-        old.sort_unstable();
-        for (at, key) in old {
-            self.receipts.orphans.remove(&key);
-            self.gathering.batch().orphans_gone.push(at);
-        }
+        let old = self.receipts.orphans.expire(horizon);
+        self.gathering.batch().orphans_gone.extend(old);
         self.attempts.progress.retain(|_, progress| progress.since >= horizon);
+        self.attempts.forget_once_in_doubt(horizon);
     }
 }
 
@@ -393,7 +414,7 @@ fn inbound_record(batch: &ReceiptBatch, receipt: &ReceiptIn) -> InboundRecord {
 }
 
 /// The final event that a receipt's state means; `None` for one that is not final.
-fn final_kind(state: ReceiptState) -> Option<EventKind> {
+pub(super) fn final_kind(state: ReceiptState) -> Option<EventKind> {
     match state {
         ReceiptState::Delivered => Some(EventKind::Delivered),
         ReceiptState::Expired => Some(EventKind::Expired),

@@ -32,7 +32,8 @@ impl Shard {
             }
             self.key_commits.push_back((*commit, newest));
         }
-        let left_open: Vec<_> = self.attempts.sorted().into_iter().map(|(address, open)| (address, open.clone())).collect();
+        let left_open: Vec<_> =
+            self.attempts.sorted().into_iter().map(|(address, open)| (address, open.clone())).collect();
         for (address, open) in left_open {
             self.attempts.remove(address);
             self.doubt(address, &open, Unanswered::Crashed);
@@ -55,6 +56,11 @@ impl Shard {
         for (note, since, reason) in &checkpoint.doubts {
             if let Some((address, doubt)) = in_doubt(note, Wall(*since), *reason) {
                 self.attempts.doubts.insert(address, doubt);
+            }
+        }
+        for &(recipient, packed, since) in &checkpoint.once_in_doubt {
+            if let Some(recipient) = Msisdn::from_number(recipient) {
+                self.attempts.restore_once_in_doubt(recipient, Address::from_packed(packed), Wall(since));
             }
         }
         for note in &checkpoint.progress {
@@ -99,7 +105,8 @@ impl Shard {
     }
 
     fn restore_attempt(&mut self, note: &AttemptNote, at: Wall) {
-        let (Some(class), Some(recipient)) = (Class::from_index(note.class), Msisdn::from_number(note.recipient)) else {
+        let (Some(class), Some(recipient)) = (Class::from_index(note.class), Msisdn::from_number(note.recipient))
+        else {
             return;
         };
         let address = Address::from_packed(note.address);
@@ -111,6 +118,7 @@ impl Shard {
             lane: Lane { class, route: RouteId(note.route) },
             recipient,
             tenant: TenantId(note.tenant),
+            parts: note.parts,
             at,
             segment: None,
             outcomes: 0,
@@ -125,7 +133,9 @@ impl Shard {
             EventKind::Due | EventKind::Attempt | EventKind::Intermediate | EventKind::Late => {}
             EventKind::PartAccepted => {
                 let (part, parts) = (detail as u8, (detail >> 8) as u8);
-                if let Some((carrier, reference)) = self.attempts.get(address).map(|open| (open.carrier, open.reference)) {
+                if let Some((carrier, reference)) =
+                    self.attempts.get(address).map(|open| (open.carrier, open.reference))
+                {
                     self.attempts.part_accepted(address, carrier, reference, part, parts, at);
                 }
             }
@@ -148,7 +158,7 @@ impl Shard {
             }
             EventKind::InDoubt => {
                 if let Some(open) = self.attempts.remove(address) {
-                    self.attempts.doubts.insert(address, doubt_of(&open, at, detail as u8));
+                    self.attempts.doubt(address, doubt_of(&open, at, detail as u8), true);
                 }
             }
             EventKind::Resent => {
@@ -200,6 +210,7 @@ fn doubt_of(open: &OpenAttempt, since: Wall, reason: u8) -> InDoubt {
         lane: open.lane,
         recipient: open.recipient,
         tenant: open.tenant,
+        parts: open.parts,
         since,
         reason: unanswered(reason),
     }
@@ -212,6 +223,7 @@ fn in_doubt(note: &AttemptNote, since: Wall, reason: u8) -> Option<(Address, InD
         lane: Lane { class: Class::from_index(note.class)?, route: RouteId(note.route) },
         recipient: Msisdn::from_number(note.recipient)?,
         tenant: TenantId(note.tenant),
+        parts: note.parts,
         since,
         reason: unanswered(reason),
     };

@@ -51,7 +51,8 @@ impl Oracle {
         let ended = state.is_final()
             || state == MessageState::Submitted
             || (state == MessageState::InDoubt && policy == DoubtPolicy::Hold);
-        let told = format!("message {number} ({class:?}): {state:?}, {:?}, taken {:?}", found.view.timeline, truth.taken);
+        let told =
+            format!("message {number} ({class:?}): {state:?}, {:?}, taken {:?}", found.view.timeline, truth.taken);
         if !ended {
             return self.break_at(Invariant::EverythingEnds, told);
         }
@@ -81,7 +82,9 @@ impl Oracle {
         let claimed = |fate| self.claimed.contains(&(recipient.clone(), fate));
         let taken = !truth.taken.is_empty();
         match found.view.state {
-            MessageState::Delivered => (!claimed(Fate::Delivered)).then_some("no receipt says so"),
+            MessageState::Delivered if !claimed(Fate::Delivered) => Some("no receipt says so"),
+            MessageState::Delivered if self.misled.contains(&recipient) => None,
+            MessageState::Delivered => (!wholly_taken(truth)).then_some("no carrier took all of it"),
             MessageState::Undelivered => (!claimed(Fate::Undeliverable)).then_some("no receipt says so"),
             MessageState::Submitted => (!taken).then_some("no carrier took it"),
             MessageState::Dead => {
@@ -98,15 +101,19 @@ impl Oracle {
         }
     }
 
-    /// Of a message that counts as waiting for receipts: we answered enough of them to know its end.
+    /// Of a message that counts as waiting for receipts: we answered enough of them to know its end. A part that was taken
+    /// more than once is known only if each copy is: nobody sees from outside which of them counted.
     fn receipt_forgotten(&self, truth: &Truth) -> bool {
         let Some(last) = truth.taken.last() else { return false };
-        let of_part = |part| truth.taken.iter().rev().find(|taken| taken.part == part && taken.carrier == last.carrier);
-        let fates: Vec<_> = (1..=last.parts)
-            .map(|part| of_part(part).and_then(|taken| self.answered.get(&(taken.carrier, taken.issued)).copied()))
-            .collect();
-        let failed = fates.iter().flatten().any(|fate| *fate != Fate::Delivered);
-        truth.intent.head.receipt && (failed || fates.iter().all(Option::is_some))
+        let fate_of = |part: u8| {
+            let copies = truth.taken.iter().filter(|taken| taken.part == part);
+            let fates: Option<Vec<_>> =
+                copies.map(|taken| self.answered.get(&(taken.carrier, taken.issued)).copied()).collect();
+            fates.filter(|fates| !fates.is_empty())
+        };
+        let fates: Vec<_> = (1..=last.parts).map(fate_of).collect();
+        let failed = |fates: &Vec<Fate>| fates.iter().all(|fate| *fate != Fate::Delivered);
+        truth.intent.head.receipt && (fates.iter().flatten().any(failed) || fates.iter().all(Option::is_some))
     }
 
     /// First submits of one recipient and class over one carrier go in the order of admission.
@@ -130,6 +137,12 @@ impl Oracle {
             }
         }
     }
+}
+
+/// Some carrier took every part.
+fn wholly_taken(truth: &Truth) -> bool {
+    let has = |carrier, part| truth.taken.iter().any(|taken| taken.carrier == carrier && taken.part == part);
+    truth.taken.iter().any(|last| (1..=last.parts).all(|part| has(last.carrier, part)))
 }
 
 /// How a part came to a carrier more often than the ledger explains. Over a route with several carriers only messages of

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::mesh::ShardMap;
 use crate::model::prng::mix;
-use crate::model::{Address, Content, Encoding, Frame, Head, KeyPrint, Line, Msisdn, ReplyTo, SenderId, ShardId, TenantId, Wall};
+use crate::model::{
+    Address, Content, Encoding, Frame, Head, KeyPrint, Line, Msisdn, ReplyTo, SenderId, ShardId, TenantId, Wall,
+};
 use crate::shard::{Ask, FoundMessage, LineResult, Reply};
 use crate::store::content::encode;
 
@@ -267,7 +269,9 @@ impl Clients {
         for (message, result) in request.messages.iter().zip(results) {
             match result {
                 LineResult::Accepted(_) | LineResult::Duplicate(_) => self.known.push(*message),
-                LineResult::Refused(refusal) if refusal.retryable() && request.tries < TRIES_MAX => again.push(*message),
+                LineResult::Refused(refusal) if refusal.retryable() && request.tries < TRIES_MAX => {
+                    again.push(*message)
+                }
                 LineResult::Refused(_) => {}
             }
         }
@@ -315,4 +319,3 @@ fn parts_of(characters: usize, ucs2: bool) -> u8 {
     let parts = if characters <= single { 1 } else { characters.div_ceil(each) };
     u8::try_from(parts).unwrap_or(u8::MAX)
 }
-

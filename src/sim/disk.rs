@@ -44,6 +44,8 @@ pub struct Disk {
     errands: VecDeque<Errand>,
     under_way: Option<Done>,
     answers: InOrder,
+    /// Answers that the shard has not heard yet.
+    telling: u32,
     batches: u64,
 }
 
@@ -61,6 +63,7 @@ impl Disk {
             errands: VecDeque::new(),
             under_way: None,
             answers: InOrder::default(),
+            telling: 0,
             batches: 0,
         }
     }
@@ -84,7 +87,12 @@ impl Disk {
 
     /// Nothing is under way.
     pub fn is_idle(&self) -> bool {
-        self.under_way.is_none() && self.errands.is_empty() && self.store.begun() == 0
+        self.under_way.is_none() && self.errands.is_empty() && self.store.begun() == 0 && self.telling == 0
+    }
+
+    /// The shard has heard an answer.
+    pub const fn handle_told(&mut self) {
+        self.telling -= 1;
     }
 
     /// A batch is handed to the storage thread.
@@ -132,6 +140,7 @@ impl Disk {
         };
         if let Some(told) = told {
             let arrival = stage.now_ns() + self.plan.told.draw(&mut stage.chance);
+            self.telling += 1;
             stage.agenda.at(self.answers.arrival(arrival), Happening::Inside(self.life, told));
         }
         self.start(stage);

@@ -117,7 +117,11 @@ impl Network {
         let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.link_open && !conn.down_cut) else { return };
         let mut rest = octets;
         while !rest.is_empty() {
-            let cut = if stage.chance.chance(300_000) { stage.chance.between(1, rest.len() as u64) as usize } else { rest.len() };
+            let cut = if stage.chance.chance(300_000) {
+                stage.chance.between(1, rest.len() as u64) as usize
+            } else {
+                rest.len()
+            };
             let (piece, left) = rest.split_at(cut);
             let arrival = conn.down.arrival(stage.now_ns() + plan.network.draw(&mut stage.chance));
             stage.agenda.at(arrival, Happening::Inside(conn.life, Inside::Hears(id, piece.to_vec())));

@@ -129,6 +129,8 @@ pub struct Oracle {
     pub(super) answered: BTreeMap<(usize, IssuedId), Fate>,
     /// Final receipts that a carrier made, by recipient: also strays.
     pub(super) claimed: BTreeSet<(Vec<u8>, Fate)>,
+    /// Recipients of whom a carrier said something that nobody asked for, under an id that nobody can know.
+    pub(super) misled: BTreeSet<Vec<u8>>,
 }
 
 impl Oracle {
@@ -306,7 +308,8 @@ impl Oracle {
 
     /// A part stands on the wire, whole.
     pub fn wrote(&mut self, carrier: usize, part: &PartSeen, wall: Wall) {
-        let Some((number, truth)) = part.message.and_then(|number| Some((number, self.truths.get(number as usize)?))) else {
+        let Some((number, truth)) = part.message.and_then(|number| Some((number, self.truths.get(number as usize)?)))
+        else {
             return self.break_at(Invariant::Readable, format!("carrier {carrier} is sent {part:?}"));
         };
         if truth.cancelled {
@@ -327,9 +330,12 @@ impl Oracle {
         }
     }
 
-    /// A carrier made a receipt, also one with an id that it never gave.
-    pub fn receipt_made(&mut self, recipient: &[u8], fate: Fate) {
+    /// A carrier made a receipt, also one with an id that it never gave, or one that was not asked for.
+    pub fn receipt_made(&mut self, recipient: &[u8], fate: Fate, misleads: bool) {
         self.claimed.insert((recipient.to_vec(), fate));
+        if misleads {
+            self.misled.insert(recipient.to_vec());
+        }
     }
 
     /// We answered a receipt.

@@ -18,11 +18,18 @@ pub struct PartSeen {
     pub parts: u8,
 }
 
-/// The text of a message: its number, repeated to about so many characters. A letter outside the default alphabet makes
-/// it UCS-2.
+/// The text of a message: its number, repeated to about so many characters, such that its last part holds a whole
+/// token too. A letter outside the default alphabet makes it UCS-2.
 pub fn body(message: u32, characters: usize, ucs2: bool) -> String {
     let token = format!("m{message:06} ");
-    let mut text = token.repeat((characters / TOKEN_OCTETS).max(1));
+    let (single, each) = if ucs2 { (70, [66, 67]) } else { (160, [152, 153]) };
+    let mut tokens = (characters / TOKEN_OCTETS).max(1);
+    let length = |tokens: usize| tokens * TOKEN_OCTETS + usize::from(ucs2);
+    let short_end = |tokens| each.iter().any(|each| (1..=2 * TOKEN_OCTETS).contains(&(length(tokens) % each)));
+    while length(tokens) > single && short_end(tokens) {
+        tokens += 1;
+    }
+    let mut text = token.repeat(tokens);
     if ucs2 {
         text.push('ж');
     }
@@ -38,7 +45,8 @@ impl PartSeen {
         let (header, text) = user_data.split_at(header_octets.min(user_data.len()));
         let (part, parts) = by_header(header).or_else(|| by_parameters(message)).unwrap_or((1, 1));
         let wide = message.data_coding & 0x0C == 0x08;
-        let text: Vec<u8> = if wide { text.chunks(2).filter_map(|pair| pair.get(1).copied()).collect() } else { text.to_vec() };
+        let text: Vec<u8> =
+            if wide { text.chunks(2).filter_map(|pair| pair.get(1).copied()).collect() } else { text.to_vec() };
         Self { message: Self::number_in(&text), part, parts }
     }
 
@@ -79,8 +87,11 @@ mod tests {
         let middle = &text.as_bytes()[157..240];
         let header = [5, 0, 3, 9, 2, 2];
         let user_data = [&header[..], middle].concat();
-        let message =
-            ShortMessage { esm_class: crate::smpp::pdu::EsmClass::UDHI, short_message: &user_data, ..ShortMessage::default() };
+        let message = ShortMessage {
+            esm_class: crate::smpp::pdu::EsmClass::UDHI,
+            short_message: &user_data,
+            ..ShortMessage::default()
+        };
         assert_eq!(PartSeen::of(&message), PartSeen { message: Some(123), part: 2, parts: 2 });
         let wide: Vec<u8> = body(7, 8, true).encode_utf16().flat_map(u16::to_be_bytes).collect();
         let message = ShortMessage { data_coding: 8, short_message: &wide, ..ShortMessage::default() };

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::delivery::DoubtPolicy;
 use crate::link::{BindId, Link, LinkEffect, LinkEvent};
 use crate::mesh::ShardMap;
-use crate::delivery::DoubtPolicy;
 use crate::model::{Lane, LinkId, Mono, ShardId};
 use crate::shard::{Effect, Shard, ShardEvent};
 use crate::store::CommitSeq;
@@ -152,10 +152,12 @@ impl Process {
             Inside::Committed(at, seq) => self.committed(at, seq, plan, stage),
             Inside::ErrandDone(at) => self.shards[at].disk.handle_done(stage),
             Inside::Read(at, found) => {
+                self.shards[at].disk.handle_told();
                 self.shards[at].shard.handle_read(*found, stage.now());
                 self.turn_shard(at, plan, stage);
             }
             Inside::RunWritten(at, run) => {
+                self.shards[at].disk.handle_told();
                 self.shards[at].shard.handle_run_written(run, stage.now());
                 self.turn_shard(at, plan, stage);
             }
@@ -271,7 +273,9 @@ impl Process {
                     net.pause_read(*id, paused, stage);
                 }
             }
-            LinkEffect::ToShard { shard, traffic } => self.mail_to_shard(at, usize::from(shard.0), traffic, plan, stage),
+            LinkEffect::ToShard { shard, traffic } => {
+                self.mail_to_shard(at, usize::from(shard.0), traffic, plan, stage)
+            }
             LinkEffect::Alarm(alarm) => note!(stage, "link {at} alarm {alarm:?}"),
         }
     }
@@ -414,7 +418,8 @@ impl Process {
 
     /// Whether a drain has come to its end.
     pub fn has_ended(&self) -> bool {
-        let sealed = |host: &ShardHost| host.shard.is_quiet() && !host.shard.checkpoint_pending() && host.disk.is_idle();
+        let sealed =
+            |host: &ShardHost| host.shard.is_quiet() && !host.shard.checkpoint_pending() && host.disk.is_idle();
         self.phase == Phase::Sealing && self.mail_under_way == 0 && self.shards.iter().all(sealed)
     }
 
@@ -490,7 +495,8 @@ fn summary_to_shard(traffic: &ToShard) -> String {
             format!("outcomes {outcomes:?}")
         }
         ToShard::Receipts(batch) => {
-            let id = |receipt: &crate::traffic::ReceiptIn| String::from_utf8_lossy(receipt.id.of(&batch.arena)).into_owned();
+            let id =
+                |receipt: &crate::traffic::ReceiptIn| String::from_utf8_lossy(receipt.id.of(&batch.arena)).into_owned();
             let receipts: Vec<_> = batch
                 .receipts
                 .iter()

@@ -158,7 +158,9 @@ impl Carriers {
                     self.submitted(id, seat.carrier, sequence, &message, stage);
                 }
                 Event::DeliverResp(answer) => self.answered(answer.token, answer.status, stage),
-                Event::ResponseTimeout { token, .. } | Event::Unresolved { token, .. } => self.unanswered(token, seat.carrier, stage),
+                Event::ResponseTimeout { token, .. } | Event::Unresolved { token, .. } => {
+                    self.unanswered(token, seat.carrier, stage)
+                }
                 Event::Closed { .. } => over = true,
                 Event::Malformed { error, .. } => {
                     stage.oracle.wire.report_malformed(format!("{error:?}"));
@@ -222,7 +224,8 @@ impl Carriers {
             if Some(receipt.id) != answer.taken {
                 stage.tally.add(Count::ReceiptsStray);
             }
-            stage.oracle.receipt_made(message.destination.digits, receipt.fate);
+            let misleads = Some(receipt.id) != answer.taken || message.registered_delivery == 0;
+            stage.oracle.receipt_made(message.destination.digits, receipt.fate, misleads);
             self.receipts.insert(
                 self.next,
                 DueReceipt {

@@ -9,7 +9,8 @@ fn wanted(name: &str, otherwise: u64) -> u64 {
 #[test]
 fn sim_seeds() {
     if let Some(seed) = std::env::var("STENTOR_SIM_SEED").ok().and_then(|text| text.parse().ok()) {
-        match run(seed, &SimOptions { lines_max: wanted("STENTOR_SIM_LINES", 2_000) as usize, ..SimOptions::default() }) {
+        match run(seed, &SimOptions { lines_max: wanted("STENTOR_SIM_LINES", 2_000) as usize, ..SimOptions::default() })
+        {
             Ok(report) => println!("{report:#?}"),
             Err(failure) => panic!("{failure}"),
         }

@@ -50,17 +50,8 @@ pub struct Analysis {
 pub fn analyse(text: &str, options: &TextOptions) -> Result<Analysis, Unrepresentable> {
     let (alphabet, units) = choose(text, options)?;
     let parts = parts_of(text, alphabet, units, false);
-    let parts_wide = if parts == 1 {
-        1
-    } else {
-        parts_of(text, alphabet, units, true)
-    };
-    Ok(Analysis {
-        alphabet,
-        units: saturate(units),
-        parts: saturate(parts),
-        parts_wide: saturate(parts_wide),
-    })
+    let parts_wide = if parts == 1 { 1 } else { parts_of(text, alphabet, units, true) };
+    Ok(Analysis { alphabet, units: saturate(units), parts: saturate(parts), parts_wide: saturate(parts_wide) })
 }
 
 /// The alphabet and the length in its units.
@@ -129,15 +120,8 @@ fn best_national(text: &str, permitted: &National) -> Option<NationalChoice> {
             };
             let alphabet = Alphabet::Gsm7National { single, locking };
             let parts = parts_of(text, alphabet, septets, false);
-            if best
-                .as_ref()
-                .is_none_or(|best| (parts, septets) < (best.parts, best.septets))
-            {
-                best = Some(NationalChoice {
-                    alphabet,
-                    septets,
-                    parts,
-                });
+            if best.as_ref().is_none_or(|best| (parts, septets) < (best.parts, best.septets)) {
+                best = Some(NationalChoice { alphabet, septets, parts });
             }
         }
     }
@@ -155,12 +139,7 @@ fn parts_of(text: &str, alphabet: Alphabet, units: usize, wide: bool) -> usize {
     if units <= alphabet.room(whole) {
         return 1;
     }
-    count_parts(
-        text,
-        alphabet,
-        units,
-        alphabet.room(1 + national + Concatenation::len(wide)),
-    )
+    count_parts(text, alphabet, units, alphabet.room(1 + national + Concatenation::len(wide)))
 }
 
 fn saturate(count: usize) -> u32 {
@@ -175,12 +154,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn analysed(text: &str, options: &TextOptions) -> (Alphabet, u32, u32, u32) {
-        let Analysis {
-            alphabet,
-            units,
-            parts,
-            parts_wide,
-        } = analyse(text, options).expect("representable");
+        let Analysis { alphabet, units, parts, parts_wide } = analyse(text, options).expect("representable");
         (alphabet, units, parts, parts_wide)
     }
 
@@ -193,23 +167,14 @@ mod tests {
         assert_eq!(analysed("naïve", &auto), (Alphabet::Ucs2, 5, 1, 1));
         assert_eq!(analysed("😀", &auto), (Alphabet::Ucs2, 2, 1, 1));
         assert_eq!(analysed(&"ж".repeat(134), &auto), (Alphabet::Ucs2, 134, 2, 3));
-        let ucs2 = TextOptions {
-            encoding: Encoding::Ucs2,
-            ..auto
-        };
+        let ucs2 = TextOptions { encoding: Encoding::Ucs2, ..auto };
         assert_eq!(analysed("abc", &ucs2), (Alphabet::Ucs2, 3, 1, 1));
     }
 
     #[test]
     fn gsm7_by_demand_names_what_stands_in_its_way() {
-        let strict = TextOptions {
-            encoding: Encoding::Gsm7,
-            ..TextOptions::default()
-        };
-        let refused = Unrepresentable {
-            character: 'ï',
-            position: 2,
-        };
+        let strict = TextOptions { encoding: Encoding::Gsm7, ..TextOptions::default() };
+        let refused = Unrepresentable { character: 'ï', position: 2 };
         assert_eq!(analyse("naïve ж", &strict), Err(refused));
         assert_eq!(analysed("5€", &strict), (Alphabet::Gsm7, 3, 1, 1));
     }
@@ -217,49 +182,20 @@ mod tests {
     #[test]
     fn national_tables_are_used_where_they_save_parts() {
         let turkish = LanguageSet::EMPTY.with(Language::Turkish);
-        let national = National {
-            single: turkish,
-            locking: turkish,
-        };
-        let options = TextOptions {
-            national,
-            ..TextOptions::default()
-        };
+        let national = National { single: turkish, locking: turkish };
+        let options = TextOptions { national, ..TextOptions::default() };
         let text = "İyi günler, şifreniz: ";
-        assert_eq!(
-            analysed(text, &options),
-            (Alphabet::Ucs2, 22, 1, 1),
-            "one part either way: UCS-2 is safer"
-        );
+        assert_eq!(analysed(text, &options), (Alphabet::Ucs2, 22, 1, 1), "one part either way: UCS-2 is safer");
         let long = text.repeat(5);
-        let locking = Alphabet::Gsm7National {
-            single: None,
-            locking: Some(Language::Turkish),
-        };
+        let locking = Alphabet::Gsm7National { single: None, locking: Some(Language::Turkish) };
         assert_eq!(analysed(&long, &options), (locking, 110, 1, 1));
         assert_eq!(analysed(&long, &TextOptions::default()).2, 2);
         let few = "ş".to_owned() + &"a".repeat(100);
-        let single = Alphabet::Gsm7National {
-            single: Some(Language::Turkish),
-            locking: None,
-        };
-        let only_single = TextOptions {
-            national: National {
-                locking: LanguageSet::EMPTY,
-                ..national
-            },
-            ..options
-        };
+        let single = Alphabet::Gsm7National { single: Some(Language::Turkish), locking: None };
+        let only_single = TextOptions { national: National { locking: LanguageSet::EMPTY, ..national }, ..options };
         assert_eq!(analysed(&few, &only_single), (single, 102, 1, 1));
-        let elsewhere = TextOptions {
-            default_alphabet: DefaultAlphabet::Latin1,
-            ..options
-        };
-        assert_eq!(
-            analysed(&long, &elsewhere).0,
-            Alphabet::Ucs2,
-            "tables need a carrier that speaks septets"
-        );
+        let elsewhere = TextOptions { default_alphabet: DefaultAlphabet::Latin1, ..options };
+        assert_eq!(analysed(&long, &elsewhere).0, Alphabet::Ucs2, "tables need a carrier that speaks septets");
     }
 
     proptest! {

@@ -17,11 +17,7 @@ pub(super) fn ends_before(text: &str, offset: usize) -> bool {
         return true;
     }
     if is_regional_indicator(next) && is_regional_indicator(previous) {
-        let in_a_row = before
-            .chars()
-            .rev()
-            .take_while(|&earlier| is_regional_indicator(earlier))
-            .count();
+        let in_a_row = before.chars().rev().take_while(|&earlier| is_regional_indicator(earlier)).count();
         return in_a_row.is_multiple_of(2);
     }
     let conjunct = is_virama(previous) && same_block(previous, next);

@@ -223,13 +223,7 @@ mod tests {
     fn a_coding_of_ours_reads_back_as_its_alphabet() {
         let cases = [
             (Alphabet::Gsm7, Charset::Gsm7),
-            (
-                Alphabet::Gsm7National {
-                    single: Some(Language::Urdu),
-                    locking: None,
-                },
-                Charset::Gsm7,
-            ),
+            (Alphabet::Gsm7National { single: Some(Language::Urdu), locking: None }, Charset::Gsm7),
             (Alphabet::Ucs2, Charset::Ucs2),
             (Alphabet::Binary, Charset::Binary),
         ];
@@ -240,14 +234,8 @@ mod tests {
                 assert_eq!(coding.is_flash(), flash, "{coding:?}");
             }
         }
-        assert_eq!(
-            DataCoding::of(Alphabet::Latin1, false, false).charset(DefaultAlphabet::Latin1),
-            Charset::Latin1
-        );
-        assert_eq!(
-            DataCoding::of(Alphabet::Ascii, false, false).charset(DefaultAlphabet::Ascii),
-            Charset::Ascii
-        );
+        assert_eq!(DataCoding::of(Alphabet::Latin1, false, false).charset(DefaultAlphabet::Latin1), Charset::Latin1);
+        assert_eq!(DataCoding::of(Alphabet::Ascii, false, false).charset(DefaultAlphabet::Ascii), Charset::Ascii);
     }
 
     #[test]
@@ -263,10 +251,7 @@ mod tests {
 
     #[test]
     fn room_is_what_140_octets_leave() {
-        let national = Alphabet::Gsm7National {
-            single: Some(Language::Turkish),
-            locking: Some(Language::Turkish),
-        };
+        let national = Alphabet::Gsm7National { single: Some(Language::Turkish), locking: Some(Language::Turkish) };
         assert_eq!([0, 6, 7].map(|header| Alphabet::Gsm7.room(header)), [160, 153, 152]);
         assert_eq!([0, 6, 7].map(|header| Alphabet::Binary.room(header)), [140, 134, 133]);
         assert_eq!([0, 6, 7].map(|header| Alphabet::Ucs2.room(header)), [70, 67, 66]);

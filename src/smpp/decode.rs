@@ -48,19 +48,9 @@ impl Quirks {
 
 impl fmt::Debug for Quirks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = [
-            (Quirks::MISSING_NUL, "MISSING_NUL"),
-            (Quirks::OVERLONG, "OVERLONG"),
-            (Quirks::TRAILING, "TRAILING"),
-        ];
-        f.debug_set()
-            .entries(
-                named
-                    .iter()
-                    .filter(|(quirk, _)| self.contains(*quirk))
-                    .map(|(_, name)| name),
-            )
-            .finish()
+        let named =
+            [(Quirks::MISSING_NUL, "MISSING_NUL"), (Quirks::OVERLONG, "OVERLONG"), (Quirks::TRAILING, "TRAILING")];
+        f.debug_set().entries(named.iter().filter(|(quirk, _)| self.contains(*quirk)).map(|(_, name)| name)).finish()
     }
 }
 
@@ -110,11 +100,7 @@ impl DecodeError {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Header {
-            command_id,
-            sequence_number,
-            ..
-        } = self.header;
+        let Header { command_id, sequence_number, .. } = self.header;
         write!(f, "{command_id} {sequence_number}: ")?;
         match self.reason {
             DecodeReason::Truncated(field) => write!(f, "ends within {field}"),
@@ -129,20 +115,10 @@ impl std::error::Error for DecodeError {}
 
 /// Reads one frame.
 pub fn decode<'a>(frame: &Frame<'a>) -> Result<Decoded<'a>, DecodeError> {
-    let mut reader = Reader {
-        rest: frame.body,
-        quirks: Quirks::NONE,
-    };
+    let mut reader = Reader { rest: frame.body, quirks: Quirks::NONE };
     match reader.pdu(&frame.header) {
-        Ok(pdu) => Ok(Decoded {
-            header: frame.header,
-            pdu,
-            quirks: reader.quirks,
-        }),
-        Err(reason) => Err(DecodeError {
-            header: frame.header,
-            reason,
-        }),
+        Ok(pdu) => Ok(Decoded { header: frame.header, pdu, quirks: reader.quirks }),
+        Err(reason) => Err(DecodeError { header: frame.header, reason }),
     }
 }
 
@@ -264,17 +240,11 @@ impl<'a> Reader<'a> {
     }
 
     fn bind_resp(&mut self, header: &Header) -> BindResp<'a> {
-        BindResp {
-            system_id: self.string_of_response(Field::SystemId, header),
-            tlvs: self.tlvs(),
-        }
+        BindResp { system_id: self.string_of_response(Field::SystemId, header), tlvs: self.tlvs() }
     }
 
     fn message_resp(&mut self, header: &Header) -> MessageResp<'a> {
-        MessageResp {
-            message_id: self.string_of_response(Field::MessageId, header),
-            tlvs: self.tlvs(),
-        }
+        MessageResp { message_id: self.string_of_response(Field::MessageId, header), tlvs: self.tlvs() }
     }
 
     fn query_resp(&mut self, header: &Header) -> Result<QuerySmResp<'a>, DecodeReason> {
@@ -290,11 +260,7 @@ impl<'a> Reader<'a> {
     }
 
     fn address(&mut self, [ton, npi, digits]: [Field; 3]) -> Result<Address<'a>, DecodeReason> {
-        Ok(Address {
-            ton: self.octet(ton)?,
-            npi: self.octet(npi)?,
-            digits: self.string(digits)?,
-        })
+        Ok(Address { ton: self.octet(ton)?, npi: self.octet(npi)?, digits: self.string(digits)? })
     }
 
     fn octet(&mut self, field: Field) -> Result<u8, DecodeReason> {
@@ -330,11 +296,7 @@ impl<'a> Reader<'a> {
 
     /// The one string of a response. Refusals leave it out by right; deliver_sm_resp has no use for it.
     fn string_of_response(&mut self, field: Field, header: &Header) -> &'a [u8] {
-        if self.rest.is_empty() && !header.command_status.is_ok() {
-            &[]
-        } else {
-            self.last_string(field)
-        }
+        if self.rest.is_empty() && !header.command_status.is_ok() { &[] } else { self.last_string(field) }
     }
 
     fn tlvs(&mut self) -> Tlvs<'a> {

@@ -30,9 +30,7 @@ fn deliver(tail: &[u8]) -> Vec<u8> {
 fn check_deliver(tail: &[u8], check: impl FnOnce(ShortMessage<'_>, Quirks)) {
     let octets = deliver(tail);
     let decoded = read(&octets).unwrap();
-    let Pdu::DeliverSm(message) = decoded.pdu else {
-        panic!("{decoded:?}")
-    };
+    let Pdu::DeliverSm(message) = decoded.pdu else { panic!("{decoded:?}") };
     assert_eq!(message.source.digits, b"491701234567");
     assert_eq!(message.destination.digits, b"Stentor");
     check(message, decoded.quirks);
@@ -51,10 +49,7 @@ fn a_deliver_sm_to_the_letter() {
         assert_eq!((message.short_message, quirks), (&b"hi"[..], Quirks::NONE));
         assert_eq!(message.tlvs.message_state(), Some(2));
         assert!(message.esm_class.is_receipt());
-        assert_eq!(
-            (message.source.ton, message.source.npi, message.destination.ton),
-            (1, 1, 5)
-        );
+        assert_eq!((message.source.ton, message.source.npi, message.destination.ton), (1, 1, 5));
     });
 }
 
@@ -68,41 +63,20 @@ fn sm_length_255_is_read_as_it_is() {
 
 #[test]
 fn an_sm_length_over_the_body_is_an_error_that_can_be_answered() {
-    let wanted = DecodeReason::ShortMessageLength {
-        promised: 255,
-        present: 4,
-    };
+    let wanted = DecodeReason::ShortMessageLength { promised: 255, present: 4 };
     check_error(&deliver(b"\xFFtext"), wanted, CommandStatus::RINVMSGLEN);
-    let wanted = DecodeReason::ShortMessageLength {
-        promised: 1,
-        present: 0,
-    };
+    let wanted = DecodeReason::ShortMessageLength { promised: 1, present: 0 };
     check_error(&deliver(b"\x01"), wanted, CommandStatus::RINVMSGLEN);
-    check_error(
-        &deliver(b""),
-        DecodeReason::Truncated(Field::SmLength),
-        CommandStatus::RINVMSGLEN,
-    );
+    check_error(&deliver(b""), DecodeReason::Truncated(Field::SmLength), CommandStatus::RINVMSGLEN);
 }
 
 #[test]
 fn an_sm_length_under_the_body_is_an_error_that_can_be_answered() {
-    for (promised, text) in [
-        (5, &b"hello world"[..]),
-        (10, b"hello world"),
-        (0, b"x"),
-        (0, b"hello"),
-        (2, b"\0H\0e\0l\0l\0o"),
-    ] {
-        let wanted = DecodeReason::ShortMessageLength {
-            promised,
-            present: text.len(),
-        };
-        check_error(
-            &deliver(&[&[promised], text].concat()),
-            wanted,
-            CommandStatus::RINVMSGLEN,
-        );
+    for (promised, text) in
+        [(5, &b"hello world"[..]), (10, b"hello world"), (0, b"x"), (0, b"hello"), (2, b"\0H\0e\0l\0l\0o")]
+    {
+        let wanted = DecodeReason::ShortMessageLength { promised, present: text.len() };
+        check_error(&deliver(&[&[promised], text].concat()), wanted, CommandStatus::RINVMSGLEN);
     }
 }
 
@@ -141,25 +115,15 @@ fn no_text_no_payload_and_still_a_header_indicated() {
     let esm_class = head.iter().position(|octet| *octet == 4).unwrap();
     head[esm_class] = 0x40;
     let octets = octets(CommandId::DELIVER_SM, 0, &[&head[..], b"\0"].concat());
-    let Ok(Decoded {
-        pdu: Pdu::DeliverSm(message),
-        ..
-    }) = read(&octets)
-    else {
-        panic!()
-    };
+    let Ok(Decoded { pdu: Pdu::DeliverSm(message), .. }) = read(&octets) else { panic!() };
     assert!(message.esm_class.has_udh());
     assert_eq!(message.user_data(), b"");
 }
 
 #[test]
 fn the_text_may_be_in_the_payload() {
-    check_deliver(b"\x00\x04\x24\x00\x05hello", |message, _| {
-        assert_eq!(message.user_data(), b"hello")
-    });
-    check_deliver(b"\x02hi\x04\x24\x00\x05hello", |message, _| {
-        assert_eq!(message.user_data(), b"hi")
-    });
+    check_deliver(b"\x00\x04\x24\x00\x05hello", |message, _| assert_eq!(message.user_data(), b"hello"));
+    check_deliver(b"\x02hi\x04\x24\x00\x05hello", |message, _| assert_eq!(message.user_data(), b"hi"));
 }
 
 #[test]
@@ -194,13 +158,8 @@ fn a_string_without_nul_runs_to_the_end_and_no_further() {
 fn check_submit_resp(status: u32, body: &[u8], id: &[u8], quirks: Quirks) {
     let octets = octets(CommandId::SUBMIT_SM_RESP, status, body);
     let decoded = read(&octets).unwrap();
-    let Pdu::SubmitSmResp(resp) = decoded.pdu else {
-        panic!("{decoded:?}")
-    };
-    assert_eq!(
-        (resp.message_id, decoded.quirks, decoded.header.command_status.0),
-        (id, quirks, status)
-    );
+    let Pdu::SubmitSmResp(resp) = decoded.pdu else { panic!("{decoded:?}") };
+    assert_eq!((resp.message_id, decoded.quirks, decoded.header.command_status.0), (id, quirks, status));
 }
 
 #[test]
@@ -220,31 +179,17 @@ fn submit_sm_resp_in_all_its_shapes() {
 #[test]
 fn bind_resp_with_and_without_body() {
     let with_body = octets(CommandId::BIND_TRANSCEIVER_RESP, 0, b"smsc\0\x02\x10\x00\x01\x34");
-    let Ok(Decoded {
-        pdu: Pdu::BindResp(BindMode::Transceiver, resp),
-        ..
-    }) = read(&with_body)
-    else {
-        panic!()
-    };
+    let Ok(Decoded { pdu: Pdu::BindResp(BindMode::Transceiver, resp), .. }) = read(&with_body) else { panic!() };
     assert_eq!(resp.system_id, b"smsc");
     assert_eq!(resp.tlvs.number(TlvTag::SC_INTERFACE_VERSION), Some(0x34));
     let refused = octets(CommandId::BIND_RECEIVER_RESP, 0x0E, b"");
     let wanted = Pdu::BindResp(BindMode::Receiver, BindResp::default());
-    assert_eq!(
-        read(&refused).map(|decoded| (decoded.pdu, decoded.quirks)),
-        Ok((wanted, Quirks::NONE))
-    );
+    assert_eq!(read(&refused).map(|decoded| (decoded.pdu, decoded.quirks)), Ok((wanted, Quirks::NONE)));
 }
 
 #[test]
 fn a_bind_may_end_without_its_last_nul_or_with_more() {
-    let bind = Bind {
-        system_id: b"me",
-        password: b"pw",
-        interface_version: 0x34,
-        ..Bind::default()
-    };
+    let bind = Bind { system_id: b"me", password: b"pw", interface_version: 0x34, ..Bind::default() };
     for (body, quirks) in [
         (&b"me\0pw\0\0\x34\0\0\0"[..], Quirks::NONE),
         (b"me\0pw\0\0\x34\0\0", Quirks::MISSING_NUL),
@@ -260,33 +205,21 @@ fn a_bind_may_end_without_its_last_nul_or_with_more() {
 #[test]
 fn pdus_without_a_body_forgive_one() {
     let octets = octets(CommandId::ENQUIRE_LINK, 0, b"\0");
-    assert_eq!(
-        read(&octets).map(|decoded| (decoded.pdu, decoded.quirks)),
-        Ok((Pdu::EnquireLink, Quirks::TRAILING))
-    );
+    assert_eq!(read(&octets).map(|decoded| (decoded.pdu, decoded.quirks)), Ok((Pdu::EnquireLink, Quirks::TRAILING)));
 }
 
 #[test]
 fn an_unknown_id_keeps_its_header_and_body() {
     let octets = octets(CommandId(0x0000_0111), 0, b"abc");
     let decoded = read(&octets).unwrap();
-    assert_eq!(
-        decoded.pdu,
-        Pdu::Unknown {
-            id: CommandId(0x111),
-            body: b"abc"
-        }
-    );
+    assert_eq!(decoded.pdu, Pdu::Unknown { id: CommandId(0x111), body: b"abc" });
     assert_eq!(decoded.header.sequence_number, 77);
 }
 
 #[test]
 fn query_sm_resp_of_a_refusal_may_be_empty() {
     let refused = octets(CommandId::QUERY_SM_RESP, 0x67, b"");
-    assert_eq!(
-        read(&refused).map(|decoded| decoded.pdu),
-        Ok(Pdu::QuerySmResp(QuerySmResp::default()))
-    );
+    assert_eq!(read(&refused).map(|decoded| decoded.pdu), Ok(Pdu::QuerySmResp(QuerySmResp::default())));
     check_error(
         &octets(CommandId::QUERY_SM_RESP, 0, b"17\0\0"),
         DecodeReason::Truncated(Field::MessageState),
@@ -296,39 +229,14 @@ fn query_sm_resp_of_a_refusal_may_be_empty() {
 
 #[test]
 fn data_sm_and_alert_notification() {
-    let octets_of_data = octets(
-        CommandId::DATA_SM,
-        0,
-        b"\0\x01\x011\0\x01\x012\0\x04\0\0\x00\x1E\x00\x02a\0",
-    );
-    let Ok(Decoded {
-        pdu: Pdu::DataSm(data), ..
-    }) = read(&octets_of_data)
-    else {
-        panic!()
-    };
+    let octets_of_data = octets(CommandId::DATA_SM, 0, b"\0\x01\x011\0\x01\x012\0\x04\0\0\x00\x1E\x00\x02a\0");
+    let Ok(Decoded { pdu: Pdu::DataSm(data), .. }) = read(&octets_of_data) else { panic!() };
     assert_eq!((data.source.digits, data.destination.digits), (&b"1"[..], &b"2"[..]));
     assert_eq!(data.tlvs.receipted_message_id(), Some(&b"a"[..]));
-    let alert = octets(
-        CommandId::ALERT_NOTIFICATION,
-        0,
-        b"\x01\x011\0\x01\x012\0\x04\x22\x00\x01\x00",
-    );
-    let Ok(Decoded {
-        pdu: Pdu::AlertNotification(alert),
-        ..
-    }) = read(&alert)
-    else {
-        panic!()
-    };
+    let alert = octets(CommandId::ALERT_NOTIFICATION, 0, b"\x01\x011\0\x01\x012\0\x04\x22\x00\x01\x00");
+    let Ok(Decoded { pdu: Pdu::AlertNotification(alert), .. }) = read(&alert) else { panic!() };
     assert_eq!(alert.esme.digits, b"2");
-    assert_eq!(
-        alert.tlvs.iter().next(),
-        Some(Ok(Tlv {
-            tag: TlvTag::MS_AVAILABILITY_STATUS,
-            value: &[0]
-        }))
-    );
+    assert_eq!(alert.tlvs.iter().next(), Some(Ok(Tlv { tag: TlvTag::MS_AVAILABILITY_STATUS, value: &[0] })));
 }
 
 /// Walks everything lazily read, so that nothing is left untried.
@@ -354,12 +262,7 @@ fn touch(decoded: &Decoded<'_>) {
         | Pdu::Unknown { .. } => Tlvs::EMPTY,
     };
     assert!(tlvs.iter().count() <= tlvs.octets().len() / 4 + 1);
-    let _ = (
-        tlvs.receipted_message_id(),
-        tlvs.message_state(),
-        tlvs.network_error_code(),
-        tlvs.message_payload(),
-    );
+    let _ = (tlvs.receipted_message_id(), tlvs.message_state(), tlvs.network_error_code(), tlvs.message_payload());
 }
 
 fn command_ids() -> impl Strategy<Value = CommandId> {

@@ -157,23 +157,14 @@ impl Writer<'_> {
         let octets = message.short_message.len();
         let limit = Field::ShortMessage.octets_max();
         let sm_length = u8::try_from(octets).ok().filter(|length| usize::from(*length) <= limit);
-        let sm_length = sm_length.ok_or(EncodeError::TooLong {
-            field: Field::ShortMessage,
-            octets,
-            limit,
-        })?;
+        let sm_length = sm_length.ok_or(EncodeError::TooLong { field: Field::ShortMessage, octets, limit })?;
         if sm_length > 0 && message.tlvs.message_payload().is_some() {
             return Err(EncodeError::ShortMessageAndPayload);
         }
         self.string(Field::ServiceType, message.service_type)?;
         self.address(Field::SourceAddr, message.source, Field::SourceAddr.octets_max())?;
-        self.address(
-            Field::DestinationAddr,
-            message.destination,
-            Field::DestinationAddr.octets_max(),
-        )?;
-        self.out
-            .extend_from_slice(&[message.esm_class.0, message.protocol_id, message.priority_flag]);
+        self.address(Field::DestinationAddr, message.destination, Field::DestinationAddr.octets_max())?;
+        self.out.extend_from_slice(&[message.esm_class.0, message.protocol_id, message.priority_flag]);
         self.time(Field::ScheduleDeliveryTime, message.schedule_delivery_time)?;
         self.time(Field::ValidityPeriod, message.validity_period)?;
         self.out.extend_from_slice(&[
@@ -191,8 +182,7 @@ impl Writer<'_> {
         self.string(Field::ServiceType, message.service_type)?;
         self.address(Field::SourceAddr, message.source, DATA_ADDRESS_OCTETS_MAX)?;
         self.address(Field::DestinationAddr, message.destination, DATA_ADDRESS_OCTETS_MAX)?;
-        self.out
-            .extend_from_slice(&[message.esm_class.0, message.registered_delivery, message.data_coding]);
+        self.out.extend_from_slice(&[message.esm_class.0, message.registered_delivery, message.data_coding]);
         self.tlvs(message.tlvs)
     }
 
@@ -207,8 +197,7 @@ impl Writer<'_> {
         self.string(Field::SystemId, bind.system_id)?;
         self.string(Field::Password, bind.password)?;
         self.string(Field::SystemType, bind.system_type)?;
-        self.out
-            .extend_from_slice(&[bind.interface_version, bind.addr_ton, bind.addr_npi]);
+        self.out.extend_from_slice(&[bind.interface_version, bind.addr_ton, bind.addr_npi]);
         self.string(Field::AddressRange, bind.address_range)
     }
 
@@ -223,11 +212,7 @@ impl Writer<'_> {
 
     fn string_up_to(&mut self, field: Field, text: &[u8], limit: usize) -> Result<(), EncodeError> {
         if text.len() > limit {
-            return Err(EncodeError::TooLong {
-                field,
-                octets: text.len(),
-                limit,
-            });
+            return Err(EncodeError::TooLong { field, octets: text.len(), limit });
         }
         if text.contains(&0) {
             return Err(EncodeError::NulWithin(field));
@@ -248,10 +233,7 @@ impl Writer<'_> {
         for tlv in tlvs {
             let tlv = tlv.map_err(|_| EncodeError::TlvsBroken)?;
             if !tlv.tag.fits(tlv.value.len()) {
-                return Err(EncodeError::TlvLength {
-                    tag: tlv.tag,
-                    octets: tlv.value.len(),
-                });
+                return Err(EncodeError::TlvLength { tag: tlv.tag, octets: tlv.value.len() });
             }
         }
         self.out.extend_from_slice(tlvs.octets());

@@ -24,16 +24,8 @@ fn check_refused(pdu: Pdu<'_>, wanted: EncodeError) {
 
 fn message() -> ShortMessage<'static> {
     ShortMessage {
-        source: Address {
-            ton: 5,
-            npi: 0,
-            digits: b"Stentor",
-        },
-        destination: Address {
-            ton: 1,
-            npi: 1,
-            digits: b"491701234567",
-        },
+        source: Address { ton: 5, npi: 0, digits: b"Stentor" },
+        destination: Address { ton: 1, npi: 1, digits: b"491701234567" },
         registered_delivery: 1,
         short_message: b"hello",
         ..ShortMessage::default()
@@ -52,10 +44,7 @@ fn the_sample_bind_of_the_specification() {
         address_range: b"",
     };
     let wanted = b"\0\0\0\x2F\0\0\0\x02\0\0\0\0\0\0\0\x09SMPP3TEST\0secret08\0SUBMIT1\0\x50\x01\x01\0";
-    assert_eq!(
-        written(CommandStatus::ROK, &Pdu::Bind(BindMode::Transmitter, bind)),
-        wanted
-    );
+    assert_eq!(written(CommandStatus::ROK, &Pdu::Bind(BindMode::Transmitter, bind)), wanted);
 }
 
 #[test]
@@ -67,122 +56,43 @@ fn every_limit_is_kept_to_the_octet() {
         written(CommandStatus::ROK, &pdu(&long[..limit]));
         check_refused(pdu(&long[..=limit]), over(field, limit + 1, limit));
     };
-    check(5, Field::ServiceType, &|text| {
-        Pdu::SubmitSm(ShortMessage {
-            service_type: text,
-            ..message()
-        })
-    });
+    check(5, Field::ServiceType, &|text| Pdu::SubmitSm(ShortMessage { service_type: text, ..message() }));
     check(20, Field::SourceAddr, &|digits| {
-        Pdu::SubmitSm(ShortMessage {
-            source: Address {
-                digits,
-                ..Address::default()
-            },
-            ..message()
-        })
+        Pdu::SubmitSm(ShortMessage { source: Address { digits, ..Address::default() }, ..message() })
     });
     check(20, Field::DestinationAddr, &|digits| {
-        Pdu::SubmitSm(ShortMessage {
-            destination: Address {
-                digits,
-                ..Address::default()
-            },
-            ..message()
-        })
+        Pdu::SubmitSm(ShortMessage { destination: Address { digits, ..Address::default() }, ..message() })
     });
-    check(254, Field::ShortMessage, &|text| {
-        Pdu::SubmitSm(ShortMessage {
-            short_message: text,
-            ..message()
-        })
-    });
-    check(64, Field::MessageId, &|id| {
-        Pdu::SubmitSmResp(MessageResp {
-            message_id: id,
-            ..MessageResp::default()
-        })
-    });
-    check(15, Field::SystemId, &|text| {
-        Pdu::Bind(
-            BindMode::Receiver,
-            Bind {
-                system_id: text,
-                ..Bind::default()
-            },
-        )
-    });
-    check(8, Field::Password, &|text| {
-        Pdu::Bind(
-            BindMode::Receiver,
-            Bind {
-                password: text,
-                ..Bind::default()
-            },
-        )
-    });
-    check(12, Field::SystemType, &|text| {
-        Pdu::Bind(
-            BindMode::Receiver,
-            Bind {
-                system_type: text,
-                ..Bind::default()
-            },
-        )
-    });
+    check(254, Field::ShortMessage, &|text| Pdu::SubmitSm(ShortMessage { short_message: text, ..message() }));
+    check(64, Field::MessageId, &|id| Pdu::SubmitSmResp(MessageResp { message_id: id, ..MessageResp::default() }));
+    check(15, Field::SystemId, &|text| Pdu::Bind(BindMode::Receiver, Bind { system_id: text, ..Bind::default() }));
+    check(8, Field::Password, &|text| Pdu::Bind(BindMode::Receiver, Bind { password: text, ..Bind::default() }));
+    check(12, Field::SystemType, &|text| Pdu::Bind(BindMode::Receiver, Bind { system_type: text, ..Bind::default() }));
     check(40, Field::AddressRange, &|text| {
-        Pdu::Bind(
-            BindMode::Receiver,
-            Bind {
-                address_range: text,
-                ..Bind::default()
-            },
-        )
+        Pdu::Bind(BindMode::Receiver, Bind { address_range: text, ..Bind::default() })
     });
-    let too_long = ShortMessage {
-        short_message: &long[..256],
-        ..message()
-    };
+    let too_long = ShortMessage { short_message: &long[..256], ..message() };
     check_refused(Pdu::SubmitSm(too_long), over(Field::ShortMessage, 256, 254));
 }
 
 #[test]
 fn a_nul_would_end_a_name_early() {
-    let at_sign_in_gsm = Address {
-        ton: 5,
-        npi: 0,
-        digits: b"me\0you",
-    };
+    let at_sign_in_gsm = Address { ton: 5, npi: 0, digits: b"me\0you" };
     check_refused(
-        Pdu::SubmitSm(ShortMessage {
-            source: at_sign_in_gsm,
-            ..message()
-        }),
+        Pdu::SubmitSm(ShortMessage { source: at_sign_in_gsm, ..message() }),
         EncodeError::NulWithin(Field::SourceAddr),
     );
 }
 
 #[test]
 fn times_are_empty_or_times() {
-    written(
-        CommandStatus::ROK,
-        &Pdu::SubmitSm(ShortMessage {
-            validity_period: b"000000000100000R",
-            ..message()
-        }),
-    );
+    written(CommandStatus::ROK, &Pdu::SubmitSm(ShortMessage { validity_period: b"000000000100000R", ..message() }));
     check_refused(
-        Pdu::SubmitSm(ShortMessage {
-            validity_period: b"000000000100000",
-            ..message()
-        }),
+        Pdu::SubmitSm(ShortMessage { validity_period: b"000000000100000", ..message() }),
         EncodeError::NotATime(Field::ValidityPeriod),
     );
     check_refused(
-        Pdu::SubmitSm(ShortMessage {
-            schedule_delivery_time: b"tomorrow",
-            ..message()
-        }),
+        Pdu::SubmitSm(ShortMessage { schedule_delivery_time: b"tomorrow", ..message() }),
         EncodeError::NotATime(Field::ScheduleDeliveryTime),
     );
 }
@@ -190,50 +100,26 @@ fn times_are_empty_or_times() {
 #[test]
 fn parameters_are_checked() {
     let mut payload = Vec::new();
-    TlvWriter::new(&mut payload)
-        .octets(TlvTag::MESSAGE_PAYLOAD, b"text")
-        .unwrap();
+    TlvWriter::new(&mut payload).octets(TlvTag::MESSAGE_PAYLOAD, b"text").unwrap();
     check_refused(
-        Pdu::SubmitSm(ShortMessage {
-            tlvs: Tlvs::new(&payload),
-            ..message()
-        }),
+        Pdu::SubmitSm(ShortMessage { tlvs: Tlvs::new(&payload), ..message() }),
         EncodeError::ShortMessageAndPayload,
     );
     written(
         CommandStatus::ROK,
-        &Pdu::SubmitSm(ShortMessage {
-            tlvs: Tlvs::new(&payload),
-            short_message: b"",
-            ..message()
-        }),
+        &Pdu::SubmitSm(ShortMessage { tlvs: Tlvs::new(&payload), short_message: b"", ..message() }),
     );
     check_refused(
-        Pdu::SubmitSm(ShortMessage {
-            tlvs: Tlvs::new(b"\x02\x0C\x00\x01\x07"),
-            ..message()
-        }),
-        EncodeError::TlvLength {
-            tag: TlvTag::SAR_MSG_REF_NUM,
-            octets: 1,
-        },
+        Pdu::SubmitSm(ShortMessage { tlvs: Tlvs::new(b"\x02\x0C\x00\x01\x07"), ..message() }),
+        EncodeError::TlvLength { tag: TlvTag::SAR_MSG_REF_NUM, octets: 1 },
     );
     check_refused(
-        Pdu::SubmitSm(ShortMessage {
-            tlvs: Tlvs::new(b"\x02\x0C\x00\x02\x07"),
-            ..message()
-        }),
+        Pdu::SubmitSm(ShortMessage { tlvs: Tlvs::new(b"\x02\x0C\x00\x02\x07"), ..message() }),
         EncodeError::TlvsBroken,
     );
     let mut huge = Vec::new();
-    TlvWriter::new(&mut huge)
-        .octets(TlvTag::MESSAGE_PAYLOAD, &[0; 65_535])
-        .unwrap();
-    let over = ShortMessage {
-        tlvs: Tlvs::new(&huge),
-        short_message: b"",
-        ..ShortMessage::default()
-    };
+    TlvWriter::new(&mut huge).octets(TlvTag::MESSAGE_PAYLOAD, &[0; 65_535]).unwrap();
+    let over = ShortMessage { tlvs: Tlvs::new(&huge), short_message: b"", ..ShortMessage::default() };
     check_refused(Pdu::SubmitSm(over), EncodeError::PduTooLong(16 + 17 + 4 + 65_535));
 }
 
@@ -244,31 +130,16 @@ fn a_refusal_goes_without_a_body() {
     assert_eq!(written(CommandStatus::ROK, &resp).len(), 17);
     let refused = Pdu::BindResp(BindMode::Receiver, BindResp::default());
     assert_eq!(written(CommandStatus::RINVPASWD, &refused).len(), 16);
-    assert_eq!(
-        written(CommandStatus::RQUERYFAIL, &Pdu::QuerySmResp(QuerySmResp::default())).len(),
-        16
-    );
+    assert_eq!(written(CommandStatus::RQUERYFAIL, &Pdu::QuerySmResp(QuerySmResp::default())).len(), 16);
 }
 
 #[test]
 fn a_refusal_that_says_something_goes_with_its_body() {
     // Found by fuzzing: an empty name or id alone must not drop what stands behind it.
     for pdu in [
-        Pdu::QuerySmResp(QuerySmResp {
-            error_code: 1,
-            ..QuerySmResp::default()
-        }),
-        Pdu::BindResp(
-            BindMode::Receiver,
-            BindResp {
-                system_id: b"",
-                tlvs: Tlvs::new(b"\x02\x10\x00\x01\x34"),
-            },
-        ),
-        Pdu::SubmitSmResp(MessageResp {
-            message_id: b"",
-            tlvs: Tlvs::new(b"\x04\x25\x00\x01\x02"),
-        }),
+        Pdu::QuerySmResp(QuerySmResp { error_code: 1, ..QuerySmResp::default() }),
+        Pdu::BindResp(BindMode::Receiver, BindResp { system_id: b"", tlvs: Tlvs::new(b"\x02\x10\x00\x01\x34") }),
+        Pdu::SubmitSmResp(MessageResp { message_id: b"", tlvs: Tlvs::new(b"\x04\x25\x00\x01\x02") }),
     ] {
         let octets = written(CommandStatus::RSYSERR, &pdu);
         let (header, body) = Header::read(&octets).unwrap();
@@ -290,10 +161,7 @@ fn check_oracle(status: CommandStatus, pdu: &Pdu<'_>) {
     assert_eq!(back, ours);
     let (header, body) = Header::read(&back).unwrap();
     let decoded = decode(&Frame { header, body }).unwrap();
-    assert_eq!(
-        (decoded.pdu, decoded.quirks, decoded.header.command_status),
-        (*pdu, Quirks::NONE, status)
-    );
+    assert_eq!((decoded.pdu, decoded.quirks, decoded.header.command_status), (*pdu, Quirks::NONE, status));
 }
 
 fn text(most: usize) -> impl Strategy<Value = Vec<u8>> {
@@ -301,11 +169,7 @@ fn text(most: usize) -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn time() -> impl Strategy<Value = Vec<u8>> {
-    prop_oneof![
-        Just(Vec::new()),
-        Just(b"000002030405000R".to_vec()),
-        Just(b"240229235959904+".to_vec())
-    ]
+    prop_oneof![Just(Vec::new()), Just(b"000002030405000R".to_vec()), Just(b"240229235959904+".to_vec())]
 }
 
 /// A ton, an npi, digits.
@@ -317,30 +181,20 @@ fn address() -> impl Strategy<Value = OwnedAddress> {
 }
 
 fn borrowed((ton, npi, digits): &OwnedAddress) -> Address<'_> {
-    Address {
-        ton: *ton,
-        npi: *npi,
-        digits,
-    }
+    Address { ton: *ton, npi: *npi, digits }
 }
 
 fn tlvs(id: bool, state: bool, reference: bool, vendor: Option<Vec<u8>>) -> Vec<u8> {
     let mut octets = Vec::new();
     let mut writer = TlvWriter::new(&mut octets);
     if reference {
-        writer
-            .u16(TlvTag::SAR_MSG_REF_NUM, 0x1234)
-            .u8(TlvTag::SAR_TOTAL_SEGMENTS, 3)
-            .u8(TlvTag::SAR_SEGMENT_SEQNUM, 1);
+        writer.u16(TlvTag::SAR_MSG_REF_NUM, 0x1234).u8(TlvTag::SAR_TOTAL_SEGMENTS, 3).u8(TlvTag::SAR_SEGMENT_SEQNUM, 1);
     }
     if id {
         writer.c_string(TlvTag::RECEIPTED_MESSAGE_ID, b"0a1b2c").unwrap();
     }
     if state {
-        writer
-            .u8(TlvTag::MESSAGE_STATE, 2)
-            .octets(TlvTag::NETWORK_ERROR_CODE, &[3, 0, 17])
-            .unwrap();
+        writer.u8(TlvTag::MESSAGE_STATE, 2).octets(TlvTag::NETWORK_ERROR_CODE, &[3, 0, 17]).unwrap();
     }
     if let Some(value) = vendor {
         writer.octets(TlvTag(0x1401), &value).unwrap();

@@ -85,12 +85,7 @@ pub struct Framer {
 impl Framer {
     /// For PDUs of at most `pdu_octets_max` octets (at least a header's).
     pub fn new(pdu_octets_max: u32) -> Self {
-        Framer {
-            pdu_octets_max: pdu_octets_max.max(16),
-            carry: Vec::new(),
-            carry_given: false,
-            failed: false,
-        }
+        Framer { pdu_octets_max: pdu_octets_max.max(16), carry: Vec::new(), carry_given: false, failed: false }
     }
 
     /// The next PDU, taken off the front of `input`. `None` when all of `input` is consumed: what is left of it waits
@@ -170,10 +165,7 @@ impl Framer {
         Err(match stranger(*first) {
             Some(stranger) => FramingError::Stranger(stranger),
             None if command_length < HEADER_OCTETS as u32 => FramingError::TooShort(command_length),
-            None => FramingError::TooLong {
-                command_length,
-                limit: self.pdu_octets_max,
-            },
+            None => FramingError::TooLong { command_length, limit: self.pdu_octets_max },
         })
     }
 
@@ -235,10 +227,7 @@ mod tests {
     #[test]
     fn frames_are_the_same_wherever_the_stream_is_cut() {
         let wanted: Vec<_> = (1..=4u32).map(|n| (n, vec![n as u8; n as usize * 7 - 7])).collect();
-        let stream: Vec<u8> = wanted
-            .iter()
-            .flat_map(|(sequence, body)| pdu(*sequence, body))
-            .collect();
+        let stream: Vec<u8> = wanted.iter().flat_map(|(sequence, body)| pdu(*sequence, body)).collect();
         for piece in 1..=stream.len() {
             let mut framer = Framer::new(PDU_OCTETS_MAX);
             let mut found = Vec::new();
@@ -255,9 +244,7 @@ mod tests {
         for piece in [1, 3, stream.len()] {
             let mut framer = Framer::new(PDU_OCTETS_MAX);
             let mut found = Vec::new();
-            let error = stream
-                .chunks(piece)
-                .find_map(|chunk| drain(&mut framer, chunk, &mut found).err());
+            let error = stream.chunks(piece).find_map(|chunk| drain(&mut framer, chunk, &mut found).err());
             assert_eq!(error, Some(wanted));
             assert!(found.is_empty());
             assert_eq!(drain(&mut framer, &pdu(1, b""), &mut found), Ok(()));
@@ -270,20 +257,8 @@ mod tests {
         check_fatal(&[0; 16], FramingError::TooShort(0));
         check_fatal(&[0, 0, 0, 2, 0, 0, 0, 0], FramingError::TooShort(2));
         check_fatal(&[0, 0, 0, 15, 0], FramingError::TooShort(15));
-        check_fatal(
-            &[0, 1, 0, 1],
-            FramingError::TooLong {
-                command_length: 65_537,
-                limit: 65_536,
-            },
-        );
-        check_fatal(
-            &[0xFF; 32],
-            FramingError::TooLong {
-                command_length: u32::MAX,
-                limit: 65_536,
-            },
-        );
+        check_fatal(&[0, 1, 0, 1], FramingError::TooLong { command_length: 65_537, limit: 65_536 });
+        check_fatal(&[0xFF; 32], FramingError::TooLong { command_length: u32::MAX, limit: 65_536 });
         check_fatal(b"HTTP/1.1 400 Bad Request", FramingError::Stranger(Stranger::Http));
         check_fatal(b"GET / HTTP/1.1\r\n", FramingError::Stranger(Stranger::Http));
         check_fatal(b"AMQP\x00\x00\x09\x01", FramingError::Stranger(Stranger::Amqp));

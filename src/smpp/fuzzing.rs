@@ -25,11 +25,7 @@ pub fn decode_everything(data: &[u8]) {
     let piece = usize::from(*piece) + 1;
     read_stream(stream, piece);
     read_text(stream);
-    let options = Options {
-        window: 4,
-        backlog_octets_max: 4096,
-        ..Options::default()
-    };
+    let options = Options { window: 4, backlog_octets_max: 4096, ..Options::default() };
     for mut session in [client(&options), server(&options), Session::server(&options, 0)] {
         drive(&mut session, stream, piece);
         outlive(&mut session);
@@ -73,12 +69,7 @@ fn read_body(pdu: &Pdu<'_>) {
             let mut scratch = Vec::new();
             let _ = Receipt::parse(&message.receipt_source(), &mut scratch);
             let coding = DataCoding(message.data_coding);
-            let _ = decode_user_data(
-                coding,
-                DefaultAlphabet::Gsm7,
-                message.esm_class.has_udh(),
-                message.user_data(),
-            );
+            let _ = decode_user_data(coding, DefaultAlphabet::Gsm7, message.esm_class.has_udh(), message.user_data());
             read_parameters(message.tlvs);
         }
         Pdu::DataSm(message) => {
@@ -104,12 +95,7 @@ fn read_body(pdu: &Pdu<'_>) {
 
 fn read_parameters(tlvs: Tlvs<'_>) {
     assert!(tlvs.iter().count() <= tlvs.octets().len() / 4 + 1);
-    let _ = (
-        tlvs.receipted_message_id(),
-        tlvs.message_state(),
-        tlvs.network_error_code(),
-        tlvs.message_payload(),
-    );
+    let _ = (tlvs.receipted_message_id(), tlvs.message_state(), tlvs.network_error_code(), tlvs.message_payload());
 }
 
 /// What the strict encoder accepts the lenient decoder reads back as it was.
@@ -123,20 +109,12 @@ fn write_again(pdu: &Pdu<'_>, status: CommandStatus) {
     let mut input = &out[..];
     let frame = framer.next_frame(&mut input).and_then(Result::ok);
     let again = frame.and_then(|frame| decode(&frame).ok());
-    assert_eq!(
-        again.map(|again| again.pdu),
-        Some(*pdu),
-        "what was written reads differently"
-    );
+    assert_eq!(again.map(|again| again.pdu), Some(*pdu), "what was written reads differently");
     assert!(input.is_empty());
 }
 
 fn bind() -> Bind<'static> {
-    Bind {
-        system_id: b"fuzz",
-        interface_version: INTERFACE_VERSION_3_4,
-        ..Bind::default()
-    }
+    Bind { system_id: b"fuzz", interface_version: INTERFACE_VERSION_3_4, ..Bind::default() }
 }
 
 fn client(options: &Options) -> Session<u64> {
@@ -144,14 +122,7 @@ fn client(options: &Options) -> Session<u64> {
     let mut session = session.expect("a bind request of constants can be written");
     bring(&mut session, &Pdu::BindResp(BindMode::Transceiver, BindResp::default()));
     for token in 0..3 {
-        let _ = session.submit(
-            token,
-            &ShortMessage {
-                short_message: b"x",
-                ..ShortMessage::default()
-            },
-            0,
-        );
+        let _ = session.submit(token, &ShortMessage { short_message: b"x", ..ShortMessage::default() }, 0);
     }
     session
 }
@@ -160,14 +131,7 @@ fn server(options: &Options) -> Session<u64> {
     let mut session = Session::server(options, 0);
     bring(&mut session, &Pdu::Bind(BindMode::Transceiver, bind()));
     for token in 0..3 {
-        let _ = session.deliver(
-            token,
-            &ShortMessage {
-                short_message: b"x",
-                ..ShortMessage::default()
-            },
-            0,
-        );
+        let _ = session.deliver(token, &ShortMessage { short_message: b"x", ..ShortMessage::default() }, 0);
     }
     session
 }
@@ -245,17 +209,11 @@ mod tests {
     fn nearly_right() -> impl Strategy<Value = Vec<u8>> {
         let ids = [1u32, 2, 3, 4, 5, 6, 9, 0xB, 0x15, 0x102, 0x103];
         let id = (prop::sample::select(ids.to_vec()), any::<bool>()).prop_map(|(id, resp)| id | u32::from(resp) << 31);
-        let body = prop::collection::vec(
-            prop_oneof![3 => Just(0u8), 2 => 1u8..8, 2 => b'0'..b'z', 1 => any::<u8>()],
-            0..60,
-        );
+        let body =
+            prop::collection::vec(prop_oneof![3 => Just(0u8), 2 => 1u8..8, 2 => b'0'..b'z', 1 => any::<u8>()], 0..60);
         let pdu = (id, 0u32..2, 0u32..6, body).prop_map(|(id, status, sequence, body)| {
             let length = 16 + body.len() as u32;
-            [length, id, status, sequence]
-                .iter()
-                .flat_map(|word| word.to_be_bytes())
-                .chain(body)
-                .collect::<Vec<u8>>()
+            [length, id, status, sequence].iter().flat_map(|word| word.to_be_bytes()).chain(body).collect::<Vec<u8>>()
         });
         prop::collection::vec(pdu, 0..12).prop_map(|pdus| pdus.concat())
     }

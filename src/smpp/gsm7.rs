@@ -27,11 +27,7 @@ pub struct Tables {
 
 impl Tables {
     /// The default alphabet and its extension table.
-    pub const DEFAULT: Self = Self {
-        main: &DEFAULT,
-        shift: &EXTENSION,
-        is_default: true,
-    };
+    pub const DEFAULT: Self = Self { main: &DEFAULT, shift: &EXTENSION, is_default: true };
 
     /// National tables, each where a language is given and has one; the default table elsewhere
     /// (3GPP TS 23.038 §6.2.1.2.2: an unknown language is ignored).
@@ -105,8 +101,7 @@ impl Tables {
         let mut rest = septets.iter().map(|septet| septet & 0x7F);
         while let Some(septet) = rest.next() {
             let character = if septet == ESCAPE {
-                rest.next()
-                    .and_then(|next| self.shift.character(next).or_else(|| self.main.character(next)))
+                rest.next().and_then(|next| self.shift.character(next).or_else(|| self.main.character(next)))
             } else {
                 self.main.character(septet)
             };

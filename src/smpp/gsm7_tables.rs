@@ -33,11 +33,7 @@ impl Sheet {
             }
             septet += 1;
         }
-        Self {
-            points,
-            sorted,
-            assigned,
-        }
+        Self { points, sorted, assigned }
     }
 
     /// The character at a septet; bit 7 is ignored.
@@ -53,10 +49,7 @@ impl Sheet {
         let point = u16::try_from(u32::from(character)).ok()?;
         let known = self.sorted.get(..self.assigned)?;
         let at = known.partition_point(|&(candidate, _)| candidate < point);
-        known
-            .get(at)
-            .filter(|&&(candidate, _)| candidate == point)
-            .map(|&(_, septet)| septet)
+        known.get(at).filter(|&&(candidate, _)| candidate == point).map(|&(_, septet)| septet)
     }
 }
 

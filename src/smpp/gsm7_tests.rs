@@ -37,19 +37,11 @@ fn decoded(tables: Tables, septets: &[u8]) -> String {
 fn the_default_tables_are_those_of_the_specification() {
     assert_eq!(ALPHABET.chars().count(), 128);
     for (septet, character) in ALPHABET.chars().enumerate().filter(|&(septet, _)| septet != 0x1B) {
-        assert_eq!(
-            encoded(Tables::DEFAULT, &character.to_string()),
-            [septet as u8],
-            "{character:?}"
-        );
+        assert_eq!(encoded(Tables::DEFAULT, &character.to_string()), [septet as u8], "{character:?}");
         assert_eq!(decoded(Tables::DEFAULT, &[septet as u8]), character.to_string());
     }
     for (character, septet) in EXTENSIONS {
-        assert_eq!(
-            encoded(Tables::DEFAULT, &character.to_string()),
-            [0x1B, septet],
-            "{character:?}"
-        );
+        assert_eq!(encoded(Tables::DEFAULT, &character.to_string()), [0x1B, septet], "{character:?}");
         assert_eq!(decoded(Tables::DEFAULT, &[0x1B, septet]), character.to_string());
     }
 }
@@ -61,16 +53,8 @@ fn nothing_else_is_representable() {
             && (ALPHABET.contains(character) || EXTENSIONS.iter().any(|&(extension, _)| extension == character))
     };
     for character in (0..0x3000).filter_map(char::from_u32) {
-        assert_eq!(
-            Tables::DEFAULT.septets(character).is_some(),
-            known(character),
-            "{character:?}"
-        );
-        assert_eq!(
-            Tables::DEFAULT.count(&character.to_string()).is_ok(),
-            known(character),
-            "{character:?}"
-        );
+        assert_eq!(Tables::DEFAULT.septets(character).is_some(), known(character), "{character:?}");
+        assert_eq!(Tables::DEFAULT.count(&character.to_string()).is_ok(), known(character), "{character:?}");
     }
 }
 
@@ -108,12 +92,7 @@ type Case = (Option<Language>, Option<Language>, &'static str, &'static [u8]);
 fn national_tables_hold_what_their_languages_need() {
     use Language::{Hindi, Kannada, Malayalam, Portuguese, Spanish, Tamil, Telugu, Turkish, Urdu};
     let cases: [Case; 12] = [
-        (
-            Some(Turkish),
-            None,
-            "ğĞşŞıİç€",
-            b"\x1Bg\x1BG\x1Bs\x1BS\x1Bi\x1BI\x1Bc\x1Be",
-        ),
+        (Some(Turkish), None, "ğĞşŞıİç€", b"\x1Bg\x1BG\x1Bs\x1BS\x1Bi\x1BI\x1Bc\x1Be"),
         (None, Some(Turkish), "ğĞşŞıİç€", b"\x0C\x0B\x1D\x1C\x07\x40\x60\x04"),
         (Some(Spanish), None, "áéíóúñç", b"\x1Ba\x05\x1Bi\x1Bo\x1Bu\x7D\x1B\x09"),
         (Some(Portuguese), None, "ãõâÊ", b"\x1B\x7B\x1B\x7C\x1B\x7F\x1B\x1F"),
@@ -149,40 +128,23 @@ fn the_last_letter_before_z_stands_where_it_should() {
         (Language::Urdu, '\u{670}', '\u{6D4}', 0x3F),
     ];
     for (language, in_locking, in_single, septet) in last {
-        assert_eq!(
-            decoded(Tables::national(None, Some(language)), &[0x7F]),
-            in_locking.to_string()
-        );
-        assert_eq!(
-            decoded(Tables::national(Some(language), None), &[0x1B, septet]),
-            in_single.to_string()
-        );
+        assert_eq!(decoded(Tables::national(None, Some(language)), &[0x7F]), in_locking.to_string());
+        assert_eq!(decoded(Tables::national(Some(language), None), &[0x1B, septet]), in_single.to_string());
         let comma_and_stop = decoded(Tables::national(None, Some(language)), b",.()?az");
-        assert_eq!(
-            comma_and_stop, ",.)(?az",
-            "{language:?}: parentheses stand in the other order"
-        );
+        assert_eq!(comma_and_stop, ",.)(?az", "{language:?}: parentheses stand in the other order");
     }
 }
 
 #[test]
 fn every_assigned_septet_reads_back() {
     for language in Language::ALL {
-        for (single, locking) in [
-            (Some(language), None),
-            (None, Some(language)),
-            (Some(language), Some(language)),
-        ] {
+        for (single, locking) in [(Some(language), None), (None, Some(language)), (Some(language), Some(language))] {
             let tables = Tables::national(single, locking);
             for septet in (0..128).filter(|&septet| septet != ESCAPE) {
                 for septets in [vec![septet], vec![ESCAPE, septet]] {
                     let text = decoded(tables, &septets);
                     if text != " " {
-                        assert_eq!(
-                            decoded(tables, &encoded(tables, &text)),
-                            text,
-                            "{language:?} {septets:02X?}"
-                        );
+                        assert_eq!(decoded(tables, &encoded(tables, &text)), text, "{language:?} {septets:02X?}");
                     }
                 }
             }
@@ -197,10 +159,7 @@ fn packing_is_that_of_the_specification() {
         pack(septets, fill, &mut out);
         out
     };
-    assert_eq!(
-        packed(b"hellohello", 0),
-        [0xE8, 0x32, 0x9B, 0xFD, 0x46, 0x97, 0xD9, 0xEC, 0x37]
-    );
+    assert_eq!(packed(b"hellohello", 0), [0xE8, 0x32, 0x9B, 0xFD, 0x46, 0x97, 0xD9, 0xEC, 0x37]);
     assert_eq!(packed(b"A", 1), [0x82]);
     assert_eq!(packed(&[b'z'; 160], 0).len(), 140);
     assert_eq!(packed(&[b'z'; 153], fill_bits(6)).len(), 134);

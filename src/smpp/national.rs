@@ -28,21 +28,12 @@ pub enum Language {
 
 static TURKISH: [Sheet; 2] = [Sheet::new(tables::TURKISH_SINGLE), Sheet::new(tables::TURKISH_LOCKING)];
 static SPANISH: [Sheet; 1] = [Sheet::new(tables::SPANISH_SINGLE)];
-static PORTUGUESE: [Sheet; 2] = [
-    Sheet::new(tables::PORTUGUESE_SINGLE),
-    Sheet::new(tables::PORTUGUESE_LOCKING),
-];
+static PORTUGUESE: [Sheet; 2] = [Sheet::new(tables::PORTUGUESE_SINGLE), Sheet::new(tables::PORTUGUESE_LOCKING)];
 static BENGALI: [Sheet; 2] = [Sheet::new(tables::BENGALI_SINGLE), Sheet::new(tables::BENGALI_LOCKING)];
-static GUJARATI: [Sheet; 2] = [
-    Sheet::new(tables::GUJARATI_SINGLE),
-    Sheet::new(tables::GUJARATI_LOCKING),
-];
+static GUJARATI: [Sheet; 2] = [Sheet::new(tables::GUJARATI_SINGLE), Sheet::new(tables::GUJARATI_LOCKING)];
 static HINDI: [Sheet; 2] = [Sheet::new(tables::HINDI_SINGLE), Sheet::new(tables::HINDI_LOCKING)];
 static KANNADA: [Sheet; 2] = [Sheet::new(tables::KANNADA_SINGLE), Sheet::new(tables::KANNADA_LOCKING)];
-static MALAYALAM: [Sheet; 2] = [
-    Sheet::new(tables::MALAYALAM_SINGLE),
-    Sheet::new(tables::MALAYALAM_LOCKING),
-];
+static MALAYALAM: [Sheet; 2] = [Sheet::new(tables::MALAYALAM_SINGLE), Sheet::new(tables::MALAYALAM_LOCKING)];
 static ORIYA: [Sheet; 2] = [Sheet::new(tables::ORIYA_SINGLE), Sheet::new(tables::ORIYA_LOCKING)];
 static PUNJABI: [Sheet; 2] = [Sheet::new(tables::PUNJABI_SINGLE), Sheet::new(tables::PUNJABI_LOCKING)];
 static TAMIL: [Sheet; 2] = [Sheet::new(tables::TAMIL_SINGLE), Sheet::new(tables::TAMIL_LOCKING)];
@@ -159,9 +150,7 @@ impl LanguageSet {
 
     /// The languages in it, by number.
     pub fn iter(self) -> impl Iterator<Item = Language> {
-        Language::ALL
-            .into_iter()
-            .filter(move |&language| self.contains(language))
+        Language::ALL.into_iter().filter(move |&language| self.contains(language))
     }
 }
 
@@ -182,10 +171,7 @@ pub struct National {
 
 impl National {
     /// Default tables only.
-    pub const NONE: Self = Self {
-        single: LanguageSet::EMPTY,
-        locking: LanguageSet::EMPTY,
-    };
+    pub const NONE: Self = Self { single: LanguageSet::EMPTY, locking: LanguageSet::EMPTY };
 
     /// Whether no national table may be used.
     pub const fn is_none(self) -> bool {

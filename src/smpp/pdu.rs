@@ -287,11 +287,7 @@ pub struct ShortMessage<'a> {
 impl<'a> ShortMessage<'a> {
     /// The user data, wherever the peer put it: `short_message`, or message_payload if that is empty.
     pub fn user_data(&self) -> &'a [u8] {
-        if self.short_message.is_empty() {
-            self.tlvs.message_payload().unwrap_or_default()
-        } else {
-            self.short_message
-        }
+        if self.short_message.is_empty() { self.tlvs.message_payload().unwrap_or_default() } else { self.short_message }
     }
 
     /// The places in which a receipt may stand; `receipt` reads it.
@@ -383,9 +379,7 @@ pub struct Outbind<'a> {
 
 impl fmt::Debug for Outbind<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outbind")
-            .field("system_id", &String::from_utf8_lossy(self.system_id))
-            .finish_non_exhaustive()
+        f.debug_struct("Outbind").field("system_id", &String::from_utf8_lossy(self.system_id)).finish_non_exhaustive()
     }
 }
 

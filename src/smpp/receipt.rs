@@ -47,10 +47,7 @@ impl ReceiptState {
     ///
     /// ACKED, BUFFRED and BUFFERD are "still on the way", as Kannel reads them.
     pub fn from_word(word: &[u8]) -> Option<Self> {
-        WORDS
-            .iter()
-            .find(|(known, _)| starts_with(word, known))
-            .map(|&(_, state)| state)
+        WORDS.iter().find(|(known, _)| starts_with(word, known)).map(|&(_, state)| state)
     }
 
     /// The word of Appendix B.
@@ -151,10 +148,7 @@ impl NetworkError {
             [a @ b'0'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
                 Self::Digits((a - b'0') as u16 * 100 + (b - b'0') as u16 * 10 + (c - b'0') as u16)
             }
-            [network, high, low] => Self::Code {
-                network,
-                code: u16::from_be_bytes([high, low]),
-            },
+            [network, high, low] => Self::Code { network, code: u16::from_be_bytes([high, low]) },
         }
     }
 }
@@ -257,10 +251,7 @@ impl<'a> Receipt<'a> {
         self.error = Some(error);
         self.done_date = Some(date);
         self.text = items.next().filter(|rest| !rest.is_empty());
-        self.state = error
-            .iter()
-            .all(|&digit| digit == b'0')
-            .then_some(ReceiptState::Delivered);
+        self.state = error.iter().all(|&digit| digit == b'0').then_some(ReceiptState::Delivered);
     }
 }
 
@@ -271,13 +262,7 @@ pub fn looks_like_receipt(text: &[u8]) -> bool {
         return false;
     }
     let receipt = Receipt::parse_text(text);
-    let more = [
-        receipt.submitted,
-        receipt.delivered,
-        receipt.submit_date,
-        receipt.done_date,
-        receipt.error,
-    ];
+    let more = [receipt.submitted, receipt.delivered, receipt.submit_date, receipt.done_date, receipt.error];
     receipt.id.is_some() && receipt.state.is_some() && more.iter().any(Option::is_some)
 }
 
@@ -325,9 +310,7 @@ fn field_at(text: &[u8]) -> Option<(Field, &[u8])> {
     if !matches!(text.first()?.to_ascii_uppercase(), b'I' | b'S' | b'D' | b'E' | b'T') {
         return None;
     }
-    NAMES
-        .iter()
-        .find_map(|&(name, field)| Some((field, after_name(text, name)?)))
+    NAMES.iter().find_map(|&(name, field)| Some((field, after_name(text, name)?)))
 }
 
 fn after_name<'t>(text: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
@@ -393,8 +376,7 @@ fn all_digits(octets: &[u8]) -> bool {
 }
 
 fn starts_with(word: &[u8], known: &[u8]) -> bool {
-    word.get(..known.len())
-        .is_some_and(|beginning| beginning.eq_ignore_ascii_case(known))
+    word.get(..known.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(known))
 }
 
 /// Text in UCS-2 as octets; everything a receipt needs is ASCII. Judged by the look, for `data_coding` lies both ways.

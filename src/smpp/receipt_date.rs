@@ -40,10 +40,7 @@ impl ReceiptDate {
     }
 
     fn long(digits: &[u8]) -> Option<Self> {
-        Self::at(
-            u16::from(pair(digits, 0)?) * 100 + u16::from(pair(digits, 2)?),
-            digits.get(4..)?,
-        )
+        Self::at(u16::from(pair(digits, 0)?) * 100 + u16::from(pair(digits, 2)?), digits.get(4..)?)
     }
 
     fn at(year: u16, rest: &[u8]) -> Option<Self> {

@@ -91,12 +91,7 @@ struct Shape {
 
 impl Shape {
     fn of(id: &[u8]) -> Self {
-        let mut shape = Self {
-            decimal: true,
-            hexadecimal: true,
-            has_upper: false,
-            has_lower: false,
-        };
+        let mut shape = Self { decimal: true, hexadecimal: true, has_upper: false, has_lower: false };
         for octet in id {
             shape.decimal &= octet.is_ascii_digit();
             shape.hexadecimal &= octet.is_ascii_hexdigit() || *octet == b'-';
@@ -130,10 +125,7 @@ impl IdForm {
     /// The form that leads from a receipt's id to a response's id, if one does. For those who hold both raw ids.
     pub fn between(receipt: &[u8], response: &[u8]) -> Option<Self> {
         let key = id_key(0, response);
-        Candidates::of(0, receipt, Self::ALL)
-            .into_iter()
-            .find(|candidate| candidate.key == key)
-            .map(|found| found.form)
+        Candidates::of(0, receipt, Self::ALL).into_iter().find(|candidate| candidate.key == key).map(|found| found.form)
     }
 }
 
@@ -157,13 +149,7 @@ impl Candidates {
     fn of(seed: u64, id: &[u8], order: [IdForm; 3]) -> Self {
         let id = bare(id);
         let shape = Shape::of(id);
-        let mut found = Self {
-            found: [Candidate {
-                form: IdForm::Same,
-                key: 0,
-            }; 3],
-            len: 0,
-        };
+        let mut found = Self { found: [Candidate { form: IdForm::Same, key: 0 }; 3], len: 0 };
         let mut space = [0; DECIMAL_MAX];
         for form in order {
             let key = match form {
@@ -298,17 +284,9 @@ pub struct IdStyle {
 
 impl IdStyle {
     /// Decimal, no padding.
-    pub const DECIMAL: Self = Self {
-        hexadecimal: false,
-        upper: false,
-        width: 0,
-    };
+    pub const DECIMAL: Self = Self { hexadecimal: false, upper: false, width: 0 };
     /// Lower case hexadecimal, no padding.
-    pub const HEX: Self = Self {
-        hexadecimal: true,
-        upper: false,
-        width: 0,
-    };
+    pub const HEX: Self = Self { hexadecimal: true, upper: false, width: 0 };
 
     /// Appends the id.
     pub fn write(self, number: u128, out: &mut Vec<u8>) {

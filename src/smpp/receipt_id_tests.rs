@@ -13,12 +13,7 @@ fn keys_are_what_they_were() {
         (8, "e1b2", 0xA834_D0D4_8B71_9ED0),
     ];
     for (seed, id, key) in golden {
-        assert_eq!(
-            id_key(seed, id.as_bytes()),
-            key,
-            "{seed} {id:?} {:#018X}",
-            id_key(seed, id.as_bytes())
-        );
+        assert_eq!(id_key(seed, id.as_bytes()), key, "{seed} {id:?} {:#018X}", id_key(seed, id.as_bytes()));
     }
 }
 
@@ -26,20 +21,11 @@ fn keys_are_what_they_were() {
 #[test]
 fn ids_in_a_row_spread_evenly() {
     const IDS: usize = 1 << 16;
-    let hashes: Vec<u64> = (0..IDS)
-        .map(|id| id_key(9, (1_700_000_000 + id).to_string().as_bytes()))
-        .collect();
+    let hashes: Vec<u64> = (0..IDS).map(|id| id_key(9, (1_700_000_000 + id).to_string().as_bytes())).collect();
     for shift in [0, 8, 24, 56] {
         let mut buckets = [0usize; 256];
-        hashes
-            .iter()
-            .for_each(|hash| buckets[(hash >> shift) as usize & 0xFF] += 1);
-        assert!(
-            buckets
-                .iter()
-                .all(|count| (IDS / 256 - 100..IDS / 256 + 100).contains(count)),
-            "{shift}: {buckets:?}"
-        );
+        hashes.iter().for_each(|hash| buckets[(hash >> shift) as usize & 0xFF] += 1);
+        assert!(buckets.iter().all(|count| (IDS / 256 - 100..IDS / 256 + 100).contains(count)), "{shift}: {buckets:?}");
     }
     let distinct: std::collections::BTreeSet<u32> = hashes.iter().map(|&hash| hash as u32).collect();
     assert!(distinct.len() > IDS - 6, "{}", distinct.len());
@@ -79,25 +65,13 @@ fn a_receipt_finds_its_message_in_every_dialect() {
         ("2F9D3A1C", "0798833180", IdForm::HexToDecimal),
         ("798833180", "2F9D3A1C", IdForm::DecimalToHex),
         ("18446744073709551616", "10000000000000000", IdForm::DecimalToHex),
-        (
-            "340282366920938463463374607431768211455",
-            "ffffffffffffffffffffffffffffffff",
-            IdForm::DecimalToHex,
-        ),
-        (
-            "FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF",
-            "340282366920938463463374607431768211455",
-            IdForm::HexToDecimal,
-        ),
+        ("340282366920938463463374607431768211455", "ffffffffffffffffffffffffffffffff", IdForm::DecimalToHex),
+        ("FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF", "340282366920938463463374607431768211455", IdForm::HexToDecimal),
         ("0000012", "12", IdForm::Same),
         ("00AB", "ab", IdForm::Same),
     ];
     for (receipt, response, form) in cases {
-        assert_eq!(
-            IdForm::between(receipt.as_bytes(), response.as_bytes()),
-            Some(form),
-            "{receipt} {response}"
-        );
+        assert_eq!(IdForm::between(receipt.as_bytes(), response.as_bytes()), Some(form), "{receipt} {response}");
     }
     assert_eq!(IdForm::between(b"5", b"6"), None);
     assert_eq!(IdForm::between(b"xyz", b"123"), None);
@@ -106,35 +80,21 @@ fn a_receipt_finds_its_message_in_every_dialect() {
 #[test]
 fn no_key_is_tried_twice_and_the_learned_form_comes_first() {
     let forms = |dialect: &Dialect, id: &str| -> Vec<IdForm> {
-        dialect
-            .candidates(1, id.as_bytes())
-            .into_iter()
-            .map(|candidate| candidate.form)
-            .collect()
+        dialect.candidates(1, id.as_bytes()).into_iter().map(|candidate| candidate.form).collect()
     };
     let mut dialect = Dialect::default();
-    assert_eq!(
-        forms(&dialect, "1234"),
-        [IdForm::Same, IdForm::DecimalToHex, IdForm::HexToDecimal]
-    );
+    assert_eq!(forms(&dialect, "1234"), [IdForm::Same, IdForm::DecimalToHex, IdForm::HexToDecimal]);
     assert_eq!(forms(&dialect, "12ab"), [IdForm::Same, IdForm::HexToDecimal]);
     assert_eq!(forms(&dialect, "7"), [IdForm::Same], "one digit is the same in both");
     assert_eq!(forms(&dialect, "order-7"), [IdForm::Same]);
-    assert_eq!(
-        forms(&dialect, &"9".repeat(65)),
-        [IdForm::Same],
-        "longer than a message id may be"
-    );
+    assert_eq!(forms(&dialect, &"9".repeat(65)), [IdForm::Same], "longer than a message id may be");
     assert_eq!(dialect.settled(), None);
     for _ in 0..Dialect::SETTLED_AFTER {
         assert_eq!(dialect.settled(), None);
         dialect.observe(IdForm::DecimalToHex);
     }
     assert_eq!(dialect.settled(), Some(IdForm::DecimalToHex));
-    assert_eq!(
-        forms(&dialect, "1234"),
-        [IdForm::DecimalToHex, IdForm::Same, IdForm::HexToDecimal]
-    );
+    assert_eq!(forms(&dialect, "1234"), [IdForm::DecimalToHex, IdForm::Same, IdForm::HexToDecimal]);
     dialect.observe(IdForm::Same);
     assert_eq!(dialect.settled(), None, "one of 33 is more than one of 100");
     assert_eq!(Dialect::told(IdForm::Same).settled(), Some(IdForm::Same));
@@ -152,22 +112,8 @@ fn simulated_ids_take_every_style() {
     };
     assert_eq!(written(IdStyle::DECIMAL), "2748");
     assert_eq!(written(IdStyle::HEX), "abc");
-    assert_eq!(
-        written(IdStyle {
-            hexadecimal: true,
-            upper: true,
-            width: 8
-        }),
-        "00000ABC"
-    );
-    assert_eq!(
-        written(IdStyle {
-            hexadecimal: false,
-            upper: false,
-            width: 10
-        }),
-        "0000002748"
-    );
+    assert_eq!(written(IdStyle { hexadecimal: true, upper: true, width: 8 }), "00000ABC");
+    assert_eq!(written(IdStyle { hexadecimal: false, upper: false, width: 10 }), "0000002748");
 }
 
 proptest! {

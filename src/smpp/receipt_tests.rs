@@ -9,10 +9,7 @@ fn read(text: &str) -> Receipt<'_> {
 }
 
 fn with_id(id: &str) -> Receipt<'_> {
-    Receipt {
-        id: Some(id.as_bytes()),
-        ..Receipt::default()
-    }
+    Receipt { id: Some(id.as_bytes()), ..Receipt::default() }
 }
 
 #[test]
@@ -36,13 +33,7 @@ fn appendix_b_is_read_in_full() {
 }
 
 /// Text, id, state, error, done date.
-type Case = (
-    &'static str,
-    Option<&'static str>,
-    Option<ReceiptState>,
-    Option<&'static str>,
-    Option<&'static str>,
-);
+type Case = (&'static str, Option<&'static str>, Option<ReceiptState>, Option<&'static str>, Option<&'static str>);
 
 #[test]
 fn every_variation_of_the_text_is_read() {
@@ -72,27 +63,9 @@ fn every_variation_of_the_text_is_read() {
         // Missing fields, any order, any case, blanks after the colon.
         ("id:1 stat:DELIVRD", Some("1"), Some(Delivered), None, None),
         ("stat:EXPIRED id:1", Some("1"), Some(Expired), None, None),
-        (
-            "done date:1601010101 err:7 stat:REJECTD text: id:99",
-            None,
-            Some(Rejected),
-            Some("7"),
-            Some("1601010101"),
-        ),
-        (
-            "ID:AB STAT:delivrd ERR:000 Text:x",
-            Some("AB"),
-            Some(Delivered),
-            Some("000"),
-            None,
-        ),
-        (
-            "Id: 12 Stat: DELIVRD Err: 000 Text: hi",
-            Some("12"),
-            Some(Delivered),
-            Some("000"),
-            None,
-        ),
+        ("done date:1601010101 err:7 stat:REJECTD text: id:99", None, Some(Rejected), Some("7"), Some("1601010101")),
+        ("ID:AB STAT:delivrd ERR:000 Text:x", Some("AB"), Some(Delivered), Some("000"), None),
+        ("Id: 12 Stat: DELIVRD Err: 000 Text: hi", Some("12"), Some(Delivered), Some("000"), None),
         (
             "id:5 sub:001 dlvrd:001 submit_date:1601010100 done_date:1601010101 stat:ACCEPTD",
             Some("5"),
@@ -100,20 +73,8 @@ fn every_variation_of_the_text_is_read() {
             None,
             Some("1601010101"),
         ),
-        (
-            "id:5\nstat:DELIVRD\nerr:000",
-            Some("5"),
-            Some(Delivered),
-            Some("000"),
-            None,
-        ),
-        (
-            "id:5,sub:001,stat:DELIVRD,err:0",
-            Some("5"),
-            Some(Delivered),
-            Some("0"),
-            None,
-        ),
+        ("id:5\nstat:DELIVRD\nerr:000", Some("5"), Some(Delivered), Some("000"), None),
+        ("id:5,sub:001,stat:DELIVRD,err:0", Some("5"), Some(Delivered), Some("0"), None),
         ("id:a,b sub:001 stat:DELIVRD", Some("a,b"), Some(Delivered), None, None),
         ("text:a stat id:5 stat:DELIVRD", Some("5"), Some(Delivered), None, None),
         // Empty values.
@@ -124,20 +85,8 @@ fn every_variation_of_the_text_is_read() {
         ("id:5 stat:BUFFRED", Some("5"), Some(Enroute), None, None),
         ("id:5 stat:BUFFERD", Some("5"), Some(Enroute), None, None),
         // Errors that are no numbers (jasmin#514).
-        (
-            "id:5 stat:UNDELIV err:nul text:",
-            Some("5"),
-            Some(Undeliverable),
-            Some("nul"),
-            None,
-        ),
-        (
-            "id:5 stat:UNDELIV err:0x6B7F",
-            Some("5"),
-            Some(Undeliverable),
-            Some("0x6B7F"),
-            None,
-        ),
+        ("id:5 stat:UNDELIV err:nul text:", Some("5"), Some(Undeliverable), Some("nul"), None),
+        ("id:5 stat:UNDELIV err:0x6B7F", Some("5"), Some(Undeliverable), Some("0x6B7F"), None),
         (
             "id:16fd2706-8baf-433b-82eb-8c7fada847da stat:DELIVRD err:000",
             Some("16fd2706-8baf-433b-82eb-8c7fada847da"),
@@ -166,20 +115,8 @@ fn the_comma_list_is_read() {
         ..Receipt::default()
     };
     assert_eq!(list, expected);
-    assert_eq!(
-        read("12,0210021543,x").state,
-        None,
-        "another number needs the parameter"
-    );
-    for text in [
-        "Hello, world",
-        "1,2,3",
-        "00,02100215",
-        "x00,0210021543,",
-        ",,",
-        "",
-        "12345,0210021543,",
-    ] {
+    assert_eq!(read("12,0210021543,x").state, None, "another number needs the parameter");
+    for text in ["Hello, world", "1,2,3", "00,02100215", "x00,0210021543,", ",,", "", "12345,0210021543,"] {
         assert_eq!(read(text), Receipt::default(), "{text}");
     }
 }
@@ -189,10 +126,7 @@ fn words_and_codes_name_the_states() {
     for state in ReceiptState::ALL {
         assert_eq!(ReceiptState::from_code(state as u8), Some(state));
         assert_eq!(ReceiptState::from_word(state.word().as_bytes()), Some(state));
-        assert_eq!(
-            ReceiptState::from_word(state.word().to_lowercase().as_bytes()),
-            Some(state)
-        );
+        assert_eq!(ReceiptState::from_word(state.word().to_lowercase().as_bytes()), Some(state));
     }
     assert_eq!(ReceiptState::from_code(10), None);
     for (word, state) in [
@@ -223,81 +157,37 @@ fn parameters_win_over_the_text() {
     assert_eq!(receipt.state, Some(Delivered));
     assert_eq!(receipt.network_error, Some(NetworkError::Code { network: 3, code: 34 }));
 
-    let same = ReceiptSource {
-        receipted_message_id: Some(b"1234"),
-        message_state: None,
-        ..source
-    };
+    let same = ReceiptSource { receipted_message_id: Some(b"1234"), message_state: None, ..source };
     let receipt = Receipt::parse(&same, &mut scratch);
-    assert_eq!(
-        (receipt.id, receipt.other_id, receipt.state),
-        (Some(&b"1234"[..]), None, Some(Undeliverable))
-    );
+    assert_eq!((receipt.id, receipt.other_id, receipt.state), (Some(&b"1234"[..]), None, Some(Undeliverable)));
 
-    let only = ReceiptSource {
-        text: b"",
-        network_error_code: Some(*b"042"),
-        ..source
-    };
+    let only = ReceiptSource { text: b"", network_error_code: Some(*b"042"), ..source };
     let receipt = Receipt::parse(&only, &mut scratch);
     assert_eq!((receipt.id, receipt.state), (Some(&b"4d2"[..]), Some(Delivered)));
     assert_eq!(receipt.network_error, Some(NetworkError::Digits(42)));
 
-    let half = ReceiptSource {
-        message_state: Some(77),
-        text: b"",
-        ..source
-    };
+    let half = ReceiptSource { message_state: Some(77), text: b"", ..source };
     let receipt = Receipt::parse(&half, &mut scratch);
-    assert_eq!(
-        (receipt.id, receipt.state, receipt.is_final()),
-        (Some(&b"4d2"[..]), None, false)
-    );
+    assert_eq!((receipt.id, receipt.state, receipt.is_final()), (Some(&b"4d2"[..]), None, false));
 }
 
 #[test]
 fn wide_text_and_headers_are_seen_through() {
     let mut scratch = Vec::new();
-    let wide: Vec<u8> = "id:77 stat:DELIVRD err:000 text:ж"
-        .encode_utf16()
-        .flat_map(u16::to_be_bytes)
-        .collect();
-    let source = ReceiptSource {
-        esm_class: 0x04,
-        text: &wide,
-        ..ReceiptSource::default()
-    };
-    let expected = Receipt {
-        state: Some(Delivered),
-        error: Some(b"000"),
-        text: Some(b"?"),
-        ..with_id("77")
-    };
+    let wide: Vec<u8> = "id:77 stat:DELIVRD err:000 text:ж".encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let source = ReceiptSource { esm_class: 0x04, text: &wide, ..ReceiptSource::default() };
+    let expected = Receipt { state: Some(Delivered), error: Some(b"000"), text: Some(b"?"), ..with_id("77") };
     assert_eq!(Receipt::parse(&source, &mut scratch), expected);
 
     let with_header = b"\x05\x00\x03\x01\x01\x01id:77 stat:DELIVRD";
-    let source = ReceiptSource {
-        esm_class: 0x44,
-        text: with_header,
-        ..ReceiptSource::default()
-    };
-    assert_eq!(
-        Receipt::parse(&source, &mut scratch),
-        Receipt {
-            state: Some(Delivered),
-            ..with_id("77")
-        }
-    );
+    let source = ReceiptSource { esm_class: 0x44, text: with_header, ..ReceiptSource::default() };
+    assert_eq!(Receipt::parse(&source, &mut scratch), Receipt { state: Some(Delivered), ..with_id("77") });
 }
 
 #[test]
 fn a_receipt_is_recognised_and_a_message_is_not() {
     let text = b"id:1 sub:001 dlvrd:001 submit date:1601010100 done date:1601010101 stat:DELIVRD err:000 text:";
-    let source = |esm_class, text| ReceiptSource {
-        esm_class,
-        text,
-        ..ReceiptSource::default()
-    };
+    let source = |esm_class, text| ReceiptSource { esm_class, text, ..ReceiptSource::default() };
     assert!(source(0x04, b"").is_receipt());
     assert!(source(0x20, b"").is_receipt());
     assert!(source(0x44, b"").is_receipt());
@@ -307,52 +197,23 @@ fn a_receipt_is_recognised_and_a_message_is_not() {
     assert!(!source(0x00, b"id:1 stat:DELIVRD is what they sent me").is_receipt());
     assert!(!source(0x00, b"STOP").is_receipt());
     assert!(!source(0x00, b"00,0210021543,").is_receipt());
-    assert!(
-        ReceiptSource {
-            receipted_message_id: Some(b"1"),
-            ..source(0, b"")
-        }
-        .is_receipt()
-    );
+    assert!(ReceiptSource { receipted_message_id: Some(b"1"), ..source(0, b"") }.is_receipt());
 }
 
 #[test]
 fn dates_of_every_length_are_read() {
     let date = |field: &str| ReceiptDate::read(field.as_bytes());
-    let at = |year, month, day, hour, minute, second| {
-        Some(ReceiptDate {
-            year,
-            month,
-            day,
-            hour,
-            minute,
-            second,
-        })
-    };
+    let at = |year, month, day, hour, minute, second| Some(ReceiptDate { year, month, day, hour, minute, second });
     assert_eq!(date("1201121551"), at(2012, 1, 12, 15, 51, 0));
     assert_eq!(date("190608165232"), at(2019, 6, 8, 16, 52, 32));
-    assert_eq!(
-        date("202412310930"),
-        at(2024, 12, 31, 9, 30, 0),
-        "makes no date of two-digit years: month 24"
-    );
+    assert_eq!(date("202412310930"), at(2024, 12, 31, 9, 30, 0), "makes no date of two-digit years: month 24");
     assert_eq!(date("20190608165232"), at(2019, 6, 8, 16, 52, 32));
     assert_eq!(date("180711070000012+"), at(2018, 7, 11, 7, 0, 0));
-    for wrong in [
-        "",
-        "12011215",
-        "1202301551",
-        "1201121560",
-        "99999999999999",
-        "abcdefghij",
-    ] {
+    for wrong in ["", "12011215", "1202301551", "1201121560", "99999999999999", "abcdefghij"] {
         assert_eq!(date(wrong), None, "{wrong}");
     }
     assert_eq!(date("7001010000").map(|date| date.unix_seconds()), Some(3_155_760_000));
-    assert_eq!(
-        date("20240229123456").map(|date| date.unix_seconds()),
-        Some(1_709_210_096)
-    );
+    assert_eq!(date("20240229123456").map(|date| date.unix_seconds()), Some(1_709_210_096));
     assert_eq!(date("0001010000").map(|date| date.unix_seconds()), Some(946_684_800));
 }
 
@@ -374,11 +235,7 @@ fn what_is_written_is_read() {
             };
             let mut scratch = Vec::new();
             let receipt = Receipt::parse(&source, &mut scratch);
-            assert_eq!(
-                (receipt.id, receipt.state),
-                (Some(&b"00aB-7"[..]), Some(state)),
-                "{form:?}"
-            );
+            assert_eq!((receipt.id, receipt.state), (Some(&b"00aB-7"[..]), Some(state)), "{form:?}");
             let short = matches!(form, ReceiptForm::Short | ReceiptForm::ParametersOnly);
             assert_eq!(receipt.done_date.is_some(), !short, "{form:?}");
         }

@@ -78,29 +78,13 @@ impl<'a> ReceiptFields<'a> {
     pub const fn plain(id: &'a str, state: ReceiptState, submit_date: &'a str, done_date: &'a str) -> Self {
         let delivered = matches!(state, ReceiptState::Delivered);
         let error = if delivered { "000" } else { "001" };
-        Self {
-            id,
-            stat: state.word(),
-            submit_date,
-            done_date,
-            error,
-            delivered,
-            text: "",
-        }
+        Self { id, stat: state.word(), submit_date, done_date, error, delivered, text: "" }
     }
 }
 
 /// Appends the text of a receipt to `out`.
 pub fn write_receipt(form: ReceiptForm, fields: &ReceiptFields, out: &mut Vec<u8>) {
-    let ReceiptFields {
-        id,
-        stat,
-        submit_date,
-        done_date,
-        error,
-        text,
-        ..
-    } = *fields;
+    let ReceiptFields { id, stat, submit_date, done_date, error, text, .. } = *fields;
     let delivered = if fields.delivered { "001" } else { "000" };
     let body = format!(
         "id:{id} sub:001 dlvrd:{delivered} submit date:{submit_date} done date:{done_date} stat:{stat} err:{error}"

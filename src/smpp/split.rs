@@ -79,12 +79,7 @@ pub struct Content<'a> {
 impl<'a> Content<'a> {
     /// A text as most are.
     pub const fn text(text: &'a str) -> Self {
-        Self {
-            body: Body::Text(text),
-            header: Header::NONE,
-            encoding: Encoding::Auto,
-            flash: false,
-        }
+        Self { body: Body::Text(text), header: Header::NONE, encoding: Encoding::Auto, flash: false }
     }
 }
 
@@ -151,16 +146,8 @@ impl Plan {
         let (alphabet, units) = match content.body {
             Body::Binary(octets) => (Alphabet::Binary, octets.len()),
             Body::Text(text) => {
-                let CarrierText {
-                    default_alphabet,
-                    national,
-                    ..
-                } = *carrier;
-                let options = TextOptions {
-                    encoding: content.encoding,
-                    default_alphabet,
-                    national,
-                };
+                let CarrierText { default_alphabet, national, .. } = *carrier;
+                let options = TextOptions { encoding: content.encoding, default_alphabet, national };
                 choose(text, &options).map_err(TextError::Unrepresentable)?
             }
         };
@@ -168,26 +155,14 @@ impl Plan {
         let whole = alphabet.room(header_len(elements));
         let data_coding = DataCoding::of(alphabet, content.flash, carrier.flash_group_f);
         if units <= whole && header_len(elements) <= udh::HEADER_MAX {
-            return Ok(Self {
-                alphabet,
-                data_coding,
-                manner: Manner::Whole,
-                parts: 1,
-                room: whole as u16,
-            });
+            return Ok(Self { alphabet, data_coding, manner: Manner::Whole, parts: 1, room: whole as u16 });
         }
         let manner = manner_of_long(carrier.splitting, units, whole, elements)?;
         if manner == Manner::Payload {
             let payload = payload_octets(content.body, alphabet, units);
             let (units, room) = (saturate(payload), PAYLOAD_MAX as u32);
             return match payload <= PAYLOAD_MAX {
-                true => Ok(Self {
-                    alphabet,
-                    data_coding,
-                    manner,
-                    parts: 1,
-                    room: 0,
-                }),
+                true => Ok(Self { alphabet, data_coding, manner, parts: 1, room: 0 }),
                 false => Err(TextError::TooLong { units, room }),
             };
         }
@@ -202,16 +177,8 @@ impl Plan {
             Body::Binary(_) => units.div_ceil(room),
             Body::Text(text) => count_parts(text, alphabet, units, room),
         };
-        let parts = u8::try_from(needed).map_err(|_| TextError::TooManyParts {
-            needed: saturate(needed),
-        })?;
-        Ok(Self {
-            alphabet,
-            data_coding,
-            manner,
-            parts,
-            room: room as u16,
-        })
+        let parts = u8::try_from(needed).map_err(|_| TextError::TooManyParts { needed: saturate(needed) })?;
+        Ok(Self { alphabet, data_coding, manner, parts, room: room as u16 })
     }
 
     /// PDUs that the message takes, 1–255.
@@ -244,10 +211,7 @@ const fn header_len(elements: usize) -> usize {
 /// them, and carriers do not.
 fn manner_of_long(splitting: Splitting, units: usize, room: usize, elements: usize) -> Result<Manner, TextError> {
     match splitting {
-        Splitting::Single => Err(TextError::TooLong {
-            units: saturate(units),
-            room: saturate(room),
-        }),
+        Splitting::Single => Err(TextError::TooLong { units: saturate(units), room: saturate(room) }),
         Splitting::Udh16 => Ok(Manner::Udh16),
         Splitting::Sar if elements == 0 => Ok(Manner::Sar),
         Splitting::Payload if elements == 0 => Ok(Manner::Payload),
@@ -317,12 +281,7 @@ impl<'a> Segments<'a> {
     /// `plan` must be that of `content`. `reference` stays the same when parts are sent again; concatenation by 8 bits
     /// and SAR use its low octet.
     pub const fn new(content: Content<'a>, plan: Plan, reference: u16) -> Self {
-        Self {
-            content,
-            plan,
-            reference,
-            at: Position { offset: 0, number: 0 },
-        }
+        Self { content, plan, reference, at: Position { offset: 0, number: 0 } }
     }
 
     /// Goes on from a position of the same content and plan.
@@ -358,11 +317,7 @@ impl<'a> Segments<'a> {
             (Body::Text(text), (from, to)) => self.write_text(text.get(from..to).unwrap_or_default(), out),
             (Body::Binary(octets), (from, to)) => out.extend_from_slice(octets.get(from..to).unwrap_or_default()),
         }
-        let sar = Sar {
-            reference: self.reference & 0xFF,
-            total,
-            number,
-        };
+        let sar = Sar { reference: self.reference & 0xFF, total, number };
         Some(Part {
             number,
             total,
@@ -384,21 +339,14 @@ impl<'a> Segments<'a> {
                 from + Measure::of(self.plan.alphabet).cut(text.get(from..).unwrap_or_default(), room)
             }
         };
-        self.at = Position {
-            offset: saturate(to),
-            number: self.at.number + 1,
-        };
+        self.at = Position { offset: saturate(to), number: self.at.number + 1 };
         (from, to)
     }
 
     fn write_header(&self, out: &mut Vec<u8>) {
         out.push(0);
-        let concatenation = |wide| Concatenation {
-            reference: self.reference,
-            total: self.plan.parts,
-            number: self.at.number,
-            wide,
-        };
+        let concatenation =
+            |wide| Concatenation { reference: self.reference, total: self.plan.parts, number: self.at.number, wide };
         match self.plan.manner {
             Manner::Udh8 => concatenation(false).write(out),
             Manner::Udh16 => concatenation(true).write(out),

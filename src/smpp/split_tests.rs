@@ -49,9 +49,7 @@ const POOL: [(char, Kind); 18] = [
 ];
 
 fn kind(character: char) -> Kind {
-    POOL.iter()
-        .find(|entry| entry.0 == character)
-        .map_or(Kind::Alone, |entry| entry.1)
+    POOL.iter().find(|entry| entry.0 == character).map_or(Kind::Alone, |entry| entry.1)
 }
 
 fn clusters(text: &str) -> Vec<Vec<char>> {
@@ -115,9 +113,7 @@ fn naive_gsm7(text: &str) -> Option<Vec<u8>> {
 }
 
 fn naive_ucs2(text: &str) -> Vec<u8> {
-    text.encode_utf16()
-        .flat_map(|unit| [(unit >> 8) as u8, unit as u8])
-        .collect()
+    text.encode_utf16().flat_map(|unit| [(unit >> 8) as u8, unit as u8]).collect()
 }
 
 fn all(content: Content, plan: Plan, reference: u16) -> Vec<(Part, Vec<u8>)> {
@@ -139,27 +135,16 @@ fn numbers(splitting: Splitting, ucs2: bool) -> (usize, usize, usize) {
 }
 
 fn check(text: &str, splitting: Splitting) {
-    let carrier = CarrierText {
-        splitting,
-        ..CarrierText::default()
-    };
+    let carrier = CarrierText { splitting, ..CarrierText::default() };
     let content = Content::text(text);
     let septets = naive_gsm7(text);
     let ucs2 = septets.is_none();
     let (header, single, room) = numbers(splitting, ucs2);
     let units = |c: char| {
-        if ucs2 {
-            c.len_utf16()
-        } else {
-            1 + usize::from(EXTENSIONS.contains(c))
-        }
+        if ucs2 { c.len_utf16() } else { 1 + usize::from(EXTENSIONS.contains(c)) }
     };
     let length: usize = text.chars().map(units).sum();
-    let expected = if length <= single {
-        vec![text.to_owned()]
-    } else {
-        naive_parts(text, room, units)
-    };
+    let expected = if length <= single { vec![text.to_owned()] } else { naive_parts(text, room, units) };
     let plan = match Plan::new(&content, &carrier) {
         Ok(plan) => plan,
         Err(TextError::TooManyParts { needed }) => {
@@ -177,25 +162,14 @@ fn check(text: &str, splitting: Splitting) {
         let number = index as u8 + 1;
         let total = parts.len() as u8;
         let (head, body) = octets.split_at(header);
-        assert_eq!(
-            body,
-            if ucs2 {
-                naive_ucs2(text)
-            } else {
-                naive_gsm7(text).expect("as the whole")
-            }
-        );
+        assert_eq!(body, if ucs2 { naive_ucs2(text) } else { naive_gsm7(text).expect("as the whole") });
         assert_eq!((part.number, part.total, part.has_header), (number, total, header > 0));
         match header {
             6 => assert_eq!(head, [5, 0, 3, 0x34, total, number]),
             7 => assert_eq!(head, [6, 8, 4, 0x12, 0x34, total, number]),
             _ => assert_eq!(head, [0u8; 0]),
         }
-        let sar = (splitting == Splitting::Sar && total > 1).then_some(Sar {
-            reference: 0x34,
-            total,
-            number,
-        });
+        let sar = (splitting == Splitting::Sar && total > 1).then_some(Sar { reference: 0x34, total, number });
         assert_eq!(part.sar, sar);
         assert!(octets.len() <= if ucs2 { 140 } else { 160 });
         let read = decode_user_data(part.data_coding, DefaultAlphabet::Gsm7, part.has_header, octets);
@@ -206,34 +180,21 @@ fn check(text: &str, splitting: Splitting) {
 #[test]
 fn the_limits_are_those_of_the_specification() {
     let parts = |text: String, splitting| {
-        let carrier = CarrierText {
-            splitting,
-            ..CarrierText::default()
-        };
+        let carrier = CarrierText { splitting, ..CarrierText::default() };
         Plan::new(&Content::text(&text), &carrier).map(|plan| plan.parts())
     };
     for (character, single, eight, sixteen) in [("a", 160, 153, 152), ("ж", 70, 67, 66)] {
         let text = |length: usize| character.repeat(length);
-        for (splitting, room) in [
-            (Splitting::Udh8, eight),
-            (Splitting::Udh16, sixteen),
-            (Splitting::Sar, eight),
-        ] {
+        for (splitting, room) in [(Splitting::Udh8, eight), (Splitting::Udh16, sixteen), (Splitting::Sar, eight)] {
             assert_eq!(parts(text(0), splitting), Ok(1));
             assert_eq!(parts(text(single), splitting), Ok(1));
             assert_eq!(parts(text(single + 1), splitting), Ok(2));
             assert_eq!(parts(text(2 * room), splitting), Ok(2));
             assert_eq!(parts(text(2 * room + 1), splitting), Ok(3));
             assert_eq!(parts(text(255 * room), splitting), Ok(255));
-            assert_eq!(
-                parts(text(255 * room + 1), splitting),
-                Err(TextError::TooManyParts { needed: 256 })
-            );
+            assert_eq!(parts(text(255 * room + 1), splitting), Err(TextError::TooManyParts { needed: 256 }));
         }
-        let refused = TextError::TooLong {
-            units: single as u32 + 1,
-            room: single as u32,
-        };
+        let refused = TextError::TooLong { units: single as u32 + 1, room: single as u32 };
         assert_eq!(parts(text(single), Splitting::Single), Ok(1));
         assert_eq!(parts(text(single + 1), Splitting::Single), Err(refused));
         assert_eq!(parts(text(single + 1), Splitting::Payload), Ok(1));
@@ -243,18 +204,9 @@ fn the_limits_are_those_of_the_specification() {
 #[test]
 fn national_elements_take_their_room() {
     let only = |language| LanguageSet::EMPTY.with(language);
-    let single = National {
-        single: only(Language::Turkish),
-        locking: LanguageSet::EMPTY,
-    };
-    let locking = National {
-        single: LanguageSet::EMPTY,
-        locking: only(Language::Turkish),
-    };
-    let both = National {
-        single: only(Language::Portuguese),
-        locking: only(Language::Turkish),
-    };
+    let single = National { single: only(Language::Turkish), locking: LanguageSet::EMPTY };
+    let locking = National { single: LanguageSet::EMPTY, locking: only(Language::Turkish) };
+    let both = National { single: only(Language::Portuguese), locking: only(Language::Turkish) };
     let turkish = "ğabcdefghi".repeat(30);
     let mixed = "ğabcdefghí".repeat(30);
     let cases: [(National, &str, usize, &[u8]); 6] = [
@@ -267,37 +219,20 @@ fn national_elements_take_their_room() {
     ];
     for (national, text, length, header) in cases {
         let text: String = text.chars().take(length).collect();
-        let carrier = CarrierText {
-            national,
-            splitting: Splitting::Sar,
-            ..CarrierText::default()
-        };
-        let content = Content {
-            encoding: Encoding::Gsm7,
-            ..Content::text(&text)
-        };
+        let carrier = CarrierText { national, splitting: Splitting::Sar, ..CarrierText::default() };
+        let content = Content { encoding: Encoding::Gsm7, ..Content::text(&text) };
         let plan = Plan::new(&content, &carrier).expect("representable");
         let parts = all(content, plan, 9);
         assert!(parts[0].1.starts_with(header), "{length}: {:02X?}", parts[0].1);
-        assert!(
-            parts
-                .iter()
-                .all(|(part, octets)| part.has_header && part.sar.is_none() && octets.len() <= 160)
-        );
+        assert!(parts.iter().all(|(part, octets)| part.has_header && part.sar.is_none() && octets.len() <= 160));
         let read: String = parts
             .iter()
             .filter_map(|(part, octets)| decode_user_data(part.data_coding, DefaultAlphabet::Gsm7, true, octets).text)
             .collect();
         assert_eq!(read, text);
     }
-    let alphabet = Alphabet::Gsm7National {
-        single: Some(Language::Turkish),
-        locking: Some(Language::Turkish),
-    };
-    assert_eq!(
-        [0, 4, 7, 9, 12].map(|header| alphabet.room(header)),
-        [160, 155, 152, 149, 146]
-    );
+    let alphabet = Alphabet::Gsm7National { single: Some(Language::Turkish), locking: Some(Language::Turkish) };
+    assert_eq!([0, 4, 7, 9, 12].map(|header| alphabet.room(header)), [160, 155, 152, 149, 146]);
 }
 
 #[test]
@@ -305,9 +240,7 @@ fn pairs_and_clusters_stay_whole() {
     let first = |text: &str| {
         let plan = Plan::new(&Content::text(text), &CarrierText::default()).expect("splits");
         let (part, octets) = all(Content::text(text), plan, 1).swap_remove(0);
-        decode_user_data(part.data_coding, DefaultAlphabet::Gsm7, part.has_header, &octets)
-            .text
-            .expect("text")
+        decode_user_data(part.data_coding, DefaultAlphabet::Gsm7, part.has_header, &octets).text.expect("text")
     };
     assert_eq!(first(&("a".repeat(152) + "€" + &"b".repeat(20))), "a".repeat(152));
     assert_eq!(first(&("ж".repeat(66) + "\u{1F600}" + &"b".repeat(20))), "ж".repeat(66));
@@ -328,21 +261,13 @@ fn binary_keeps_its_header_in_every_part() {
     assert_eq!(ports, [6, 5, 4, 0x0B, 0x84, 0x23, 0xF0]);
     let data: Vec<u8> = (0..=255).cycle().take(300).collect();
     let header = Header::check(&ports).expect("well formed");
-    let content = Content {
-        body: Body::Binary(&data),
-        header,
-        encoding: Encoding::Auto,
-        flash: false,
-    };
+    let content = Content { body: Body::Binary(&data), header, encoding: Encoding::Auto, flash: false };
     let plan = Plan::new(&content, &CarrierText::default()).expect("splits");
     let parts = all(content, plan, 7);
     assert_eq!(parts.len(), 3);
     let mut whole = Vec::new();
     for (part, octets) in &parts {
-        assert_eq!(
-            octets[..12],
-            [11, 0, 3, 7, 3, part.number, 5, 4, 0x0B, 0x84, 0x23, 0xF0]
-        );
+        assert_eq!(octets[..12], [11, 0, 3, 7, 3, part.number, 5, 4, 0x0B, 0x84, 0x23, 0xF0]);
         assert_eq!((part.data_coding, part.has_header), (DataCoding::BINARY, true));
         assert!(octets.len() <= 140);
         let read = decode_user_data(part.data_coding, DefaultAlphabet::Gsm7, true, octets);
@@ -351,10 +276,7 @@ fn binary_keeps_its_header_in_every_part() {
     }
     assert_eq!(whole, data);
 
-    let short = Content {
-        body: Body::Binary(&data[..133]),
-        ..content
-    };
+    let short = Content { body: Body::Binary(&data[..133]), ..content };
     let parts = all(short, Plan::new(&short, &CarrierText::default()).expect("fits"), 7);
     assert_eq!(parts.len(), 1);
     assert_eq!((parts[0].1.len(), &parts[0].1[..7]), (140, &ports[..]));
@@ -366,12 +288,7 @@ fn a_header_that_leaves_no_way_is_refused() {
     let header = Header::check(&ready).expect("well formed");
     let data = [0; 200];
     let refused = |length: usize, header: Header| {
-        let content = Content {
-            body: Body::Binary(&data[..length]),
-            header,
-            encoding: Encoding::Auto,
-            flash: false,
-        };
+        let content = Content { body: Body::Binary(&data[..length]), header, encoding: Encoding::Auto, flash: false };
         Plan::new(&content, &CarrierText::default()).map(|plan| plan.parts())
     };
     assert_eq!(refused(134, header), Ok(1));
@@ -379,81 +296,36 @@ fn a_header_that_leaves_no_way_is_refused() {
     let mut big = [0; 137];
     big[..3].copy_from_slice(&[136, 0x70, 134]);
     assert_eq!(refused(3, Header::check(&big).expect("well formed")), Ok(1));
-    assert_eq!(
-        refused(4, Header::check(&big).expect("well formed")),
-        Err(TextError::HeaderTooLong)
-    );
+    assert_eq!(refused(4, Header::check(&big).expect("well formed")), Err(TextError::HeaderTooLong));
 }
 
 #[test]
 fn a_carrier_that_speaks_latin1_or_ascii_is_told_so() {
     let octets = |text: &str, default_alphabet| {
-        let carrier = CarrierText {
-            default_alphabet,
-            ..CarrierText::default()
-        };
+        let carrier = CarrierText { default_alphabet, ..CarrierText::default() };
         let plan = Plan::new(&Content::text(text), &carrier).expect("plan");
         (plan.alphabet(), all(Content::text(text), plan, 1).swap_remove(0).1)
     };
-    assert_eq!(
-        octets("@ü[", DefaultAlphabet::Gsm7),
-        (Alphabet::Gsm7, vec![0x00, 0x7E, 0x1B, 0x3C])
-    );
-    assert_eq!(
-        octets("@ü[", DefaultAlphabet::Latin1),
-        (Alphabet::Latin1, vec![b'@', 0xFC, b'['])
-    );
-    assert_eq!(
-        octets("@[", DefaultAlphabet::Ascii),
-        (Alphabet::Ascii, vec![b'@', b'['])
-    );
+    assert_eq!(octets("@ü[", DefaultAlphabet::Gsm7), (Alphabet::Gsm7, vec![0x00, 0x7E, 0x1B, 0x3C]));
+    assert_eq!(octets("@ü[", DefaultAlphabet::Latin1), (Alphabet::Latin1, vec![b'@', 0xFC, b'[']));
+    assert_eq!(octets("@[", DefaultAlphabet::Ascii), (Alphabet::Ascii, vec![b'@', b'[']));
     assert_eq!(octets("ü", DefaultAlphabet::Ascii), (Alphabet::Ucs2, vec![0, 0xFC]));
     assert_eq!(octets("€", DefaultAlphabet::Latin1), (Alphabet::Ucs2, vec![0x20, 0xAC]));
-    assert_eq!(
-        octets("á", DefaultAlphabet::Latin1),
-        (Alphabet::Ucs2, vec![0, 0xE1]),
-        "no handset septet for it"
-    );
-    let carrier = CarrierText {
-        default_alphabet: DefaultAlphabet::Ascii,
-        ..CarrierText::default()
-    };
-    let strict = Content {
-        encoding: Encoding::Gsm7,
-        ..Content::text("grün")
-    };
-    let refused = TextError::Unrepresentable(Unrepresentable {
-        character: 'ü',
-        position: 2,
-    });
+    assert_eq!(octets("á", DefaultAlphabet::Latin1), (Alphabet::Ucs2, vec![0, 0xE1]), "no handset septet for it");
+    let carrier = CarrierText { default_alphabet: DefaultAlphabet::Ascii, ..CarrierText::default() };
+    let strict = Content { encoding: Encoding::Gsm7, ..Content::text("grün") };
+    let refused = TextError::Unrepresentable(Unrepresentable { character: 'ü', position: 2 });
     assert_eq!(Plan::new(&strict, &carrier), Err(refused));
 }
 
 #[test]
 fn flash_is_a_coding() {
     let coding = |text: &str, flash_group_f| {
-        let content = Content {
-            flash: true,
-            ..Content::text(text)
-        };
-        Plan::new(
-            &content,
-            &CarrierText {
-                flash_group_f,
-                ..CarrierText::default()
-            },
-        )
-        .expect("plan")
-        .data_coding()
+        let content = Content { flash: true, ..Content::text(text) };
+        Plan::new(&content, &CarrierText { flash_group_f, ..CarrierText::default() }).expect("plan").data_coding()
     };
-    assert_eq!(
-        [coding("a", false), coding("a", true)],
-        [DataCoding(0x10), DataCoding(0xF0)]
-    );
-    assert_eq!(
-        [coding("ж", false), coding("ж", true)],
-        [DataCoding(0x18), DataCoding(0x18)]
-    );
+    assert_eq!([coding("a", false), coding("a", true)], [DataCoding(0x10), DataCoding(0xF0)]);
+    assert_eq!([coding("ж", false), coding("ж", true)], [DataCoding(0x18), DataCoding(0x18)]);
     for flash in [0x10, 0x14, 0x18, 0xF0, 0xF4] {
         assert!(DataCoding(flash).is_flash(), "{flash:02X}");
     }
@@ -462,22 +334,13 @@ fn flash_is_a_coding() {
 
 #[test]
 fn the_payload_has_an_end() {
-    let carrier = CarrierText {
-        splitting: Splitting::Payload,
-        ..CarrierText::default()
-    };
+    let carrier = CarrierText { splitting: Splitting::Payload, ..CarrierText::default() };
     let long = "a".repeat(PAYLOAD_MAX + 1);
     let content = Content::text(&long[1..]);
     let plan = Plan::new(&content, &carrier).expect("just fits");
     let parts = all(content, plan, 1);
-    assert_eq!(
-        (parts.len(), parts[0].1.len(), parts[0].0.in_payload),
-        (1, PAYLOAD_MAX, true)
-    );
-    let refused = TextError::TooLong {
-        units: PAYLOAD_MAX as u32 + 1,
-        room: PAYLOAD_MAX as u32,
-    };
+    assert_eq!((parts.len(), parts[0].1.len(), parts[0].0.in_payload), (1, PAYLOAD_MAX, true));
+    let refused = TextError::TooLong { units: PAYLOAD_MAX as u32 + 1, room: PAYLOAD_MAX as u32 };
     assert_eq!(Plan::new(&Content::text(&long), &carrier), Err(refused));
 }
 
@@ -495,10 +358,7 @@ fn parts_can_be_taken_up_where_they_were_left() {
         let mut resumed = Segments::new(content, plan, 3).resumed(first.position());
         for segments in [&mut skipped, &mut resumed, &mut first] {
             let part = segments.next_into(&mut out).expect("not yet at the end");
-            assert_eq!(
-                (part, &out),
-                (whole[usize::from(number) - 1].0, &whole[usize::from(number) - 1].1)
-            );
+            assert_eq!((part, &out), (whole[usize::from(number) - 1].0, &whole[usize::from(number) - 1].1));
         }
     }
     assert_eq!(first.next_into(&mut out), None);
@@ -515,14 +375,9 @@ fn smpplib_splits_alike() {
         (0..hex.len() / 2).map(|index| digit(index * 2)).collect()
     };
     let mut compared = 0;
-    for line in include_str!("../../loadtest/golden/split-smpplib.txt")
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-    {
+    for line in include_str!("../../loadtest/golden/split-smpplib.txt").lines().filter(|line| !line.starts_with('#')) {
         let fields: Vec<&str> = line.split('\t').collect();
-        let &[coding, kind, text, parts] = &fields[..] else {
-            panic!("{line}")
-        };
+        let &[coding, kind, text, parts] = &fields[..] else { panic!("{line}") };
         let text = String::from_utf8(octets(text)).expect("UTF-8");
         let content = Content::text(&text);
         let plan = Plan::new(&content, &CarrierText::default()).expect("splits");
@@ -540,11 +395,7 @@ fn smpplib_splits_alike() {
         }
         let whole = message.whole().expect("all parts are here");
         let read = decode_text(plan.data_coding(), DefaultAlphabet::Gsm7, Header::NONE, &whole);
-        assert_eq!(
-            read.as_deref(),
-            Some(text.as_str()),
-            "parts that cut pairs come together whole"
-        );
+        assert_eq!(read.as_deref(), Some(text.as_str()), "parts that cut pairs come together whole");
         match kind {
             "same" => assert_eq!(ours, theirs, "{text:?}"),
             "cuts" => assert_ne!(ours, theirs, "{text:?}"),
@@ -558,9 +409,7 @@ fn smpplib_splits_alike() {
 fn pooled() -> impl Strategy<Value = String> {
     let picked = prop::sample::select(POOL.map(|entry| entry.0).to_vec());
     prop::collection::vec((picked, 1usize..4), 0..220).prop_map(|runs| {
-        runs.into_iter()
-            .flat_map(|(character, count)| std::iter::repeat_n(character, count))
-            .collect()
+        runs.into_iter().flat_map(|(character, count)| std::iter::repeat_n(character, count)).collect()
     })
 }
 

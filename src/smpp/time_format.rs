@@ -52,9 +52,7 @@ impl SmppTime {
         let (tenth, quarters) = (u64::from(digits[12] - b'0'), pair(13));
         if sign == b"R" {
             let days = year * DAYS_PER_YEAR + month * DAYS_PER_MONTH + day;
-            return Some(SmppTime::Relative {
-                seconds: ((days * 24 + hour) * 60 + minute) * 60 + second,
-            });
+            return Some(SmppTime::Relative { seconds: ((days * 24 + hour) * 60 + minute) * 60 + second });
         }
         let year = 2000 + year as i64;
         let real = (1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day);
@@ -68,9 +66,7 @@ impl SmppTime {
             b"-" => -(quarters as i64) * 900,
             _ => return None,
         };
-        Some(SmppTime::Absolute {
-            unix_ms: (local - ahead) * 1000 + tenth as i64 * 100,
-        })
+        Some(SmppTime::Absolute { unix_ms: (local - ahead) * 1000 + tenth as i64 * 100 })
     }
 
     /// Writes the time: absolute ones in UTC, cut to tenths; relative ones in days, hours, minutes and seconds.
@@ -89,14 +85,7 @@ impl SmppTime {
             }
             SmppTime::Relative { seconds } if seconds > RELATIVE_SECONDS_MAX => Err(TimeOutOfRange::Period),
             SmppTime::Relative { seconds } => {
-                let fields = [
-                    0,
-                    0,
-                    seconds / 86_400,
-                    seconds / 3600 % 24,
-                    seconds / 60 % 60,
-                    seconds % 60,
-                ];
+                let fields = [0, 0, seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60];
                 Ok(digits(fields.map(|field| field as u8), 0, b'R'))
             }
         }
@@ -157,37 +146,12 @@ mod tests {
     #[test]
     fn both_forms_are_read() {
         check(b"000000000100000R", Some(SmppTime::Relative { seconds: 60 }));
-        check(
-            b"000002030405000R",
-            Some(SmppTime::Relative {
-                seconds: 2 * 86_400 + 3 * 3600 + 4 * 60 + 5,
-            }),
-        );
+        check(b"000002030405000R", Some(SmppTime::Relative { seconds: 2 * 86_400 + 3 * 3600 + 4 * 60 + 5 }));
         check(b"010100000000000R", Some(SmppTime::Relative { seconds: 395 * 86_400 }));
-        check(
-            b"000101000000000+",
-            Some(SmppTime::Absolute {
-                unix_ms: 946_684_800_000,
-            }),
-        );
-        check(
-            b"240229235959900+",
-            Some(SmppTime::Absolute {
-                unix_ms: 1_709_251_199_900,
-            }),
-        );
-        check(
-            b"240229235959904+",
-            Some(SmppTime::Absolute {
-                unix_ms: 1_709_247_599_900,
-            }),
-        );
-        check(
-            b"240229235959904-",
-            Some(SmppTime::Absolute {
-                unix_ms: 1_709_254_799_900,
-            }),
-        );
+        check(b"000101000000000+", Some(SmppTime::Absolute { unix_ms: 946_684_800_000 }));
+        check(b"240229235959900+", Some(SmppTime::Absolute { unix_ms: 1_709_251_199_900 }));
+        check(b"240229235959904+", Some(SmppTime::Absolute { unix_ms: 1_709_247_599_900 }));
+        check(b"240229235959904-", Some(SmppTime::Absolute { unix_ms: 1_709_254_799_900 }));
     }
 
     #[test]
@@ -206,32 +170,11 @@ mod tests {
 
     #[test]
     fn what_sixteen_characters_cannot_say_is_refused() {
-        assert_eq!(
-            SmppTime::Relative { seconds: 32 * 86_400 }.write(),
-            Err(TimeOutOfRange::Period)
-        );
-        assert_eq!(
-            SmppTime::Absolute {
-                unix_ms: 946_684_799_999
-            }
-            .write(),
-            Err(TimeOutOfRange::Year)
-        );
-        assert_eq!(
-            SmppTime::Absolute {
-                unix_ms: 4_102_444_800_000
-            }
-            .write(),
-            Err(TimeOutOfRange::Year)
-        );
+        assert_eq!(SmppTime::Relative { seconds: 32 * 86_400 }.write(), Err(TimeOutOfRange::Period));
+        assert_eq!(SmppTime::Absolute { unix_ms: 946_684_799_999 }.write(), Err(TimeOutOfRange::Year));
+        assert_eq!(SmppTime::Absolute { unix_ms: 4_102_444_800_000 }.write(), Err(TimeOutOfRange::Year));
         assert_eq!(SmppTime::Relative { seconds: 60 }.write(), Ok(*b"000000000100000R"));
-        assert_eq!(
-            SmppTime::Absolute {
-                unix_ms: 4_102_444_799_999
-            }
-            .write(),
-            Ok(*b"991231235959900+")
-        );
+        assert_eq!(SmppTime::Absolute { unix_ms: 4_102_444_799_999 }.write(), Ok(*b"991231235959900+"));
     }
 
     proptest! {

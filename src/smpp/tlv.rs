@@ -174,11 +174,11 @@ impl<'a> Tlvs<'a> {
     fn find_string(self, tag: TlvTag) -> Option<&'a [u8]> {
         self.iter().find_map(|tlv| match tlv {
             Ok(tlv) if tlv.tag == tag => Some(tlv.value),
-            Err(TlvError::Truncated {
-                tag: found,
-                promised,
-                present,
-            }) if found == tag && present.len() + 1 == usize::from(promised) => Some(present),
+            Err(TlvError::Truncated { tag: found, promised, present })
+                if found == tag && present.len() + 1 == usize::from(promised) =>
+            {
+                Some(present)
+            }
             Ok(_) | Err(_) => None,
         })
     }
@@ -206,8 +206,7 @@ impl<'a> Tlvs<'a> {
 
     /// message_state as sent: 1 ENROUTE … 8 REJECTED.
     pub fn message_state(self) -> Option<u8> {
-        self.number(TlvTag::MESSAGE_STATE)
-            .and_then(|state| u8::try_from(state).ok())
+        self.number(TlvTag::MESSAGE_STATE).and_then(|state| u8::try_from(state).ok())
     }
 
     /// The three octets of network_error_code, be they a network and its number or the three ASCII digits that some
@@ -254,11 +253,7 @@ impl<'a> Iterator for TlvIter<'a> {
                 self.rest = rest;
                 Some(Ok(Tlv { tag, value }))
             }
-            None => Some(Err(TlvError::Truncated {
-                tag,
-                promised,
-                present: after,
-            })),
+            None => Some(Err(TlvError::Truncated { tag, promised, present: after })),
         }
     }
 }
@@ -337,9 +332,7 @@ mod tests {
 
     fn check_error(value: &[u8], wanted: Option<[u8; 3]>) {
         let mut octets = Vec::new();
-        TlvWriter::new(&mut octets)
-            .octets(TlvTag::NETWORK_ERROR_CODE, value)
-            .unwrap();
+        TlvWriter::new(&mut octets).octets(TlvTag::NETWORK_ERROR_CODE, value).unwrap();
         assert_eq!(Tlvs::new(&octets).network_error_code(), wanted);
     }
 
@@ -360,38 +353,19 @@ mod tests {
         assert_eq!(
             found,
             [
-                Ok(Tlv {
-                    tag: TlvTag::MESSAGE_STATE,
-                    value: &[2]
-                }),
-                Ok(Tlv {
-                    tag: TlvTag(0x1400),
-                    value: &[]
-                }),
-                Err(TlvError::Truncated {
-                    tag: TlvTag::RECEIPTED_MESSAGE_ID,
-                    promised: 32,
-                    present: b"abc"
-                }),
+                Ok(Tlv { tag: TlvTag::MESSAGE_STATE, value: &[2] }),
+                Ok(Tlv { tag: TlvTag(0x1400), value: &[] }),
+                Err(TlvError::Truncated { tag: TlvTag::RECEIPTED_MESSAGE_ID, promised: 32, present: b"abc" }),
             ]
         );
         assert_eq!(Tlvs::new(octets).message_state(), Some(2));
-        assert_eq!(
-            Tlvs::new(b"\x04\x27\x00").iter().collect::<Vec<_>>(),
-            [Err(TlvError::Garbage(b"\x04\x27\x00"))]
-        );
+        assert_eq!(Tlvs::new(b"\x04\x27\x00").iter().collect::<Vec<_>>(), [Err(TlvError::Garbage(b"\x04\x27\x00"))]);
     }
 
     #[test]
     fn numbers_of_another_length_are_forgiven() {
-        assert_eq!(
-            Tlvs::new(b"\x02\x0C\x00\x01\x07").number(TlvTag::SAR_MSG_REF_NUM),
-            Some(7)
-        );
-        assert_eq!(
-            Tlvs::new(b"\x02\x0C\x00\x02\x01\x07").number(TlvTag::SAR_MSG_REF_NUM),
-            Some(0x107)
-        );
+        assert_eq!(Tlvs::new(b"\x02\x0C\x00\x01\x07").number(TlvTag::SAR_MSG_REF_NUM), Some(7));
+        assert_eq!(Tlvs::new(b"\x02\x0C\x00\x02\x01\x07").number(TlvTag::SAR_MSG_REF_NUM), Some(0x107));
         assert_eq!(Tlvs::new(b"\x02\x0C\x00\x00").number(TlvTag::SAR_MSG_REF_NUM), None);
         assert_eq!(Tlvs::new(b"\x04\x27\x00\x02\x01\x00").message_state(), None);
     }
@@ -400,14 +374,9 @@ mod tests {
     fn what_is_written_is_read() {
         let mut octets = Vec::new();
         let mut writer = TlvWriter::new(&mut octets);
-        writer
-            .u16(TlvTag::SAR_MSG_REF_NUM, 0x1234)
-            .u8(TlvTag::SAR_TOTAL_SEGMENTS, 3);
+        writer.u16(TlvTag::SAR_MSG_REF_NUM, 0x1234).u8(TlvTag::SAR_TOTAL_SEGMENTS, 3);
         writer.c_string(TlvTag::RECEIPTED_MESSAGE_ID, b"77").unwrap();
-        assert_eq!(
-            writer.octets(TlvTag(1), &[0; 65_536]).err(),
-            Some(TlvTooLong(TlvTag(1)))
-        );
+        assert_eq!(writer.octets(TlvTag(1), &[0; 65_536]).err(), Some(TlvTooLong(TlvTag(1))));
         let tlvs = Tlvs::new(&octets);
         assert_eq!(tlvs.number(TlvTag::SAR_MSG_REF_NUM), Some(0x1234));
         assert_eq!(tlvs.number(TlvTag::SAR_TOTAL_SEGMENTS), Some(3));

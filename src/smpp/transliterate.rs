@@ -137,10 +137,7 @@ mod tests {
     #[test]
     fn what_needs_no_change_is_borrowed_and_other_scripts_stay() {
         for text in ["", "plain", "äöüß €[]", "Привет", "日本 😀"] {
-            assert!(
-                matches!(transliterate(text), Cow::Borrowed(same) if same == text),
-                "{text}"
-            );
+            assert!(matches!(transliterate(text), Cow::Borrowed(same) if same == text), "{text}");
         }
         assert_eq!(transliterate("“Привет”"), "\"Привет\"");
     }

@@ -5,9 +5,7 @@
 /// UTF-16 units of the text.
 pub fn count(text: &str) -> usize {
     // Every character has one octet that is not a continuation; those of four octets take a second unit.
-    text.bytes()
-        .map(|octet| usize::from(octet & 0xC0 != 0x80) + usize::from(octet >= 0xF0))
-        .sum()
+    text.bytes().map(|octet| usize::from(octet & 0xC0 != 0x80) + usize::from(octet >= 0xF0)).sum()
 }
 
 /// Appends the text, big endian, without a byte order mark.

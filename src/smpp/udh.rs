@@ -103,10 +103,7 @@ impl<'a> Header<'a> {
             return Ok(Self::NONE);
         };
         if usize::from(says) != elements.len() {
-            return Err(HeaderError::LengthMismatch {
-                says: says.into(),
-                has: elements.len(),
-            });
+            return Err(HeaderError::LengthMismatch { says: says.into(), has: elements.len() });
         }
         if octets.len() > HEADER_MAX {
             return Err(HeaderError::TooLong);
@@ -116,9 +113,7 @@ impl<'a> Header<'a> {
         walk.by_ref().for_each(drop);
         match walk.rest.len() {
             0 => Ok(header),
-            left => Err(HeaderError::ElementCut {
-                at: octets.len() - left,
-            }),
+            left => Err(HeaderError::ElementCut { at: octets.len() - left }),
         }
     }
 
@@ -141,11 +136,7 @@ impl<'a> Header<'a> {
 
     /// Octets in a message, the length octet counted; 0 if there is no header.
     pub const fn len(&self) -> usize {
-        if self.elements.is_empty() {
-            0
-        } else {
-            1 + self.elements.len()
-        }
+        if self.elements.is_empty() { 0 } else { 1 + self.elements.len() }
     }
 
     /// Whether there is no header.
@@ -167,18 +158,12 @@ impl<'a> Header<'a> {
     /// 1..=total is ignored, as §9.2.3.24.1 says.
     pub fn concatenation(&self) -> Option<Concatenation> {
         self.last(|element| match (element.id, element.data) {
-            (CONCATENATION, &[reference, total, number]) => Some(Concatenation {
-                reference: reference.into(),
-                total,
-                number,
-                wide: false,
-            }),
-            (CONCATENATION_WIDE, &[high, low, total, number]) => Some(Concatenation {
-                reference: u16::from_be_bytes([high, low]),
-                total,
-                number,
-                wide: true,
-            }),
+            (CONCATENATION, &[reference, total, number]) => {
+                Some(Concatenation { reference: reference.into(), total, number, wide: false })
+            }
+            (CONCATENATION_WIDE, &[high, low, total, number]) => {
+                Some(Concatenation { reference: u16::from_be_bytes([high, low]), total, number, wide: true })
+            }
             _ => None,
         })
         .filter(|found| found.number >= 1 && found.number <= found.total)
@@ -187,10 +172,9 @@ impl<'a> Header<'a> {
     /// Destination and source port; 8-bit ports (element 0x04) are widened.
     pub fn ports(&self) -> Option<(u16, u16)> {
         self.last(|element| match (element.id, element.data) {
-            (PORTS, &[to_high, to_low, from_high, from_low]) => Some((
-                u16::from_be_bytes([to_high, to_low]),
-                u16::from_be_bytes([from_high, from_low]),
-            )),
+            (PORTS, &[to_high, to_low, from_high, from_low]) => {
+                Some((u16::from_be_bytes([to_high, to_low]), u16::from_be_bytes([from_high, from_low])))
+            }
             (0x04, &[to, from]) => Some((to.into(), from.into())),
             _ => None,
         })
@@ -250,25 +234,12 @@ mod tests {
     #[test]
     fn elements_are_read_as_far_as_they_are_whole() {
         let (header, text) = Header::cut(&[5, 0, 3, 7, 2, 1, b'h', b'i']);
-        let expected = Concatenation {
-            reference: 7,
-            total: 2,
-            number: 1,
-            wide: false,
-        };
+        let expected = Concatenation { reference: 7, total: 2, number: 1, wide: false };
         assert_eq!((header.concatenation(), text), (Some(expected), &b"hi"[..]));
 
         let (header, text) = Header::cut(&[0x0C, 8, 4, 1, 2, 3, 2, 5, 4, 0x0B, 0x84, 0x23, 0xF0]);
-        let expected = Concatenation {
-            reference: 0x102,
-            total: 3,
-            number: 2,
-            wide: true,
-        };
-        assert_eq!(
-            (header.concatenation(), header.ports(), text),
-            (Some(expected), Some((2948, 9200)), &[][..])
-        );
+        let expected = Concatenation { reference: 0x102, total: 3, number: 2, wide: true };
+        assert_eq!((header.concatenation(), header.ports(), text), (Some(expected), Some((2948, 9200)), &[][..]));
 
         let (header, _) = Header::cut(&[6, 0x25, 1, 1, 0x24, 1, 3]);
         assert_eq!(
@@ -282,11 +253,7 @@ mod tests {
         let concatenation = |octets: &[u8]| Header::cut(octets).0.concatenation();
         assert_eq!(Header::cut(&[]), (Header::NONE, &[][..]));
         assert_eq!(Header::cut(&[0, b'x']), (Header::NONE, &b"x"[..]));
-        assert_eq!(
-            Header::cut(&[200, 0, 3, 7]).1,
-            &[0_u8; 0][..],
-            "a length past the end takes all"
-        );
+        assert_eq!(Header::cut(&[200, 0, 3, 7]).1, &[0_u8; 0][..], "a length past the end takes all");
         assert_eq!(concatenation(&[5, 0, 9, 7, 2, 1]), None, "an element past the end");
         assert_eq!(concatenation(&[5, 0, 3, 7, 0, 0]), None, "no parts");
         assert_eq!(concatenation(&[5, 0, 3, 7, 2, 3]), None, "the third of two");
@@ -299,19 +266,10 @@ mod tests {
     #[test]
     fn a_header_of_the_user_is_checked() {
         assert_eq!(Header::check(&[]), Ok(Header::NONE));
-        assert_eq!(
-            Header::check(&port_header(2948, 9200)).map(|header| header.len()),
-            Ok(7)
-        );
-        assert_eq!(
-            Header::check(&[6, 5, 4, 1]),
-            Err(HeaderError::LengthMismatch { says: 6, has: 3 })
-        );
+        assert_eq!(Header::check(&port_header(2948, 9200)).map(|header| header.len()), Ok(7));
+        assert_eq!(Header::check(&[6, 5, 4, 1]), Err(HeaderError::LengthMismatch { says: 6, has: 3 }));
         assert_eq!(Header::check(&[3, 5, 4, 1]), Err(HeaderError::ElementCut { at: 1 }));
-        assert_eq!(
-            Header::check(&[4, 0x70, 1, 1, 5]),
-            Err(HeaderError::ElementCut { at: 4 })
-        );
+        assert_eq!(Header::check(&[4, 0x70, 1, 1, 5]), Err(HeaderError::ElementCut { at: 4 }));
         let mut long = vec![140, 0x70, 138];
         long.resize(141, 0);
         assert_eq!(Header::check(&long), Err(HeaderError::TooLong));

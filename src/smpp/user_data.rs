@@ -35,16 +35,8 @@ pub fn decode_user_data(
     has_header: bool,
     user_data: &[u8],
 ) -> UserData<'_> {
-    let (header, octets) = if has_header {
-        Header::cut(user_data)
-    } else {
-        (Header::NONE, user_data)
-    };
-    UserData {
-        header,
-        octets,
-        text: decode_text(data_coding, default, header, octets),
-    }
+    let (header, octets) = if has_header { Header::cut(user_data) } else { (Header::NONE, user_data) };
+    UserData { header, octets, text: decode_text(data_coding, default, header, octets) }
 }
 
 /// The text of octets that stand after `header`, which matters only for its national languages.
@@ -70,11 +62,7 @@ pub fn decode_text(
 }
 
 fn ascii(octet: u8) -> char {
-    if octet.is_ascii() {
-        octet.into()
-    } else {
-        char::REPLACEMENT_CHARACTER
-    }
+    if octet.is_ascii() { octet.into() } else { char::REPLACEMENT_CHARACTER }
 }
 
 /// ISO 8859-5.
@@ -113,18 +101,13 @@ pub struct Reassembly {
 impl Reassembly {
     /// Waits for `total` parts (1–255).
     pub fn new(total: u8) -> Self {
-        Self {
-            parts: vec![None; total.into()],
-            missing: total.into(),
-        }
+        Self { parts: vec![None; total.into()], missing: total.into() }
     }
 
     /// Takes a part's octets without its header. False if it is not one of these parts or is there
     /// already: then the first stays.
     pub fn insert(&mut self, number: u8, octets: &[u8]) -> bool {
-        let place = usize::from(number)
-            .checked_sub(1)
-            .and_then(|index| self.parts.get_mut(index));
+        let place = usize::from(number).checked_sub(1).and_then(|index| self.parts.get_mut(index));
         match place {
             Some(place @ None) => {
                 *place = Some(octets.to_vec());
@@ -179,11 +162,7 @@ mod tests {
             (0xF5, gsm7, b"abc", None),
         ];
         for (data_coding, default, octets, expected) in cases {
-            assert_eq!(
-                text(data_coding, default, octets).as_deref(),
-                expected,
-                "{data_coding:02X} {default:?}"
-            );
+            assert_eq!(text(data_coding, default, octets).as_deref(), expected, "{data_coding:02X} {default:?}");
         }
     }
 
@@ -197,11 +176,7 @@ mod tests {
             (b"\xFF\xFE\x16\x04", "Ж"),
         ];
         for (octets, expected) in cases {
-            assert_eq!(
-                text(8, DefaultAlphabet::Gsm7, octets).as_deref(),
-                Some(expected),
-                "{octets:02X?}"
-            );
+            assert_eq!(text(8, DefaultAlphabet::Gsm7, octets).as_deref(), Some(expected), "{octets:02X?}");
         }
     }
 

@@ -89,14 +89,7 @@ impl<T: Copy> Window<T> {
         let limit = limit.clamp(1, WINDOW_MAX);
         let slots = (limit as usize * 2).next_power_of_two().max(16);
         Window {
-            slots: vec![
-                Slot {
-                    held: Held::Nothing,
-                    older: NOWHERE,
-                    newer: NOWHERE
-                };
-                slots
-            ],
+            slots: vec![Slot { held: Held::Nothing, older: NOWHERE, newer: NOWHERE }; slots],
             limit,
             live: 0,
             oldest: NOWHERE,
@@ -139,11 +132,7 @@ impl<T: Copy> Window<T> {
             return false;
         }
         let older = self.newest;
-        self.slots[index] = Slot {
-            held: Held::Live(outstanding),
-            older,
-            newer: NOWHERE,
-        };
+        self.slots[index] = Slot { held: Held::Live(outstanding), older, newer: NOWHERE };
         match self.slots.get_mut(older as usize) {
             Some(slot) => slot.newer = index as u32,
             None => self.oldest = index as u32,
@@ -163,17 +152,11 @@ impl<T: Copy> Window<T> {
         match self.slots[index].held {
             Held::Live(known) if matches(&known) => {
                 self.unchain(index);
-                Some(Settled {
-                    outstanding: known,
-                    late: false,
-                })
+                Some(Settled { outstanding: known, late: false })
             }
             Held::Overdue(known) if matches(&known) => {
                 self.slots[index].held = Held::Nothing;
-                Some(Settled {
-                    outstanding: known,
-                    late: true,
-                })
+                Some(Settled { outstanding: known, late: true })
             }
             Held::Live(_) | Held::Overdue(_) | Held::Nothing => None,
         }
@@ -224,13 +207,7 @@ mod tests {
     fn add(window: &mut Window<u64>, token: u64) -> Option<u32> {
         let sequence = window.take_sequence();
         window
-            .insert(Outstanding {
-                sequence,
-                token,
-                request: Request::Submit,
-                queued_at_ns: token,
-                stream_end: 0,
-            })
+            .insert(Outstanding { sequence, token, request: Request::Submit, queued_at_ns: token, stream_end: 0 })
             .then_some(sequence)
     }
 
@@ -239,12 +216,7 @@ mod tests {
         let mut window = Window::new(4, SEQUENCE_MAX - 1);
         let numbers: Vec<_> = (0..4).filter_map(|token| add(&mut window, token)).collect();
         assert_eq!(numbers, [SEQUENCE_MAX - 1, SEQUENCE_MAX, 1, 2]);
-        assert_eq!(
-            window
-                .settle(1, Some(Request::Submit))
-                .map(|settled| settled.outstanding.token),
-            Some(2)
-        );
+        assert_eq!(window.settle(1, Some(Request::Submit)).map(|settled| settled.outstanding.token), Some(2));
     }
 
     #[test]
@@ -257,12 +229,7 @@ mod tests {
             assert!(window.settle(sequence, None).is_some());
         }
         assert_eq!(window.oldest().map(|oldest| oldest.token), Some(0));
-        assert_eq!(
-            window
-                .settle(1, Some(Request::Submit))
-                .map(|settled| settled.outstanding.token),
-            Some(0)
-        );
+        assert_eq!(window.settle(1, Some(Request::Submit)).map(|settled| settled.outstanding.token), Some(0));
         assert!(window.is_empty());
     }
 

@@ -110,12 +110,7 @@ pub enum RunFamily {
 
 impl RunFamily {
     /// Every family, in the order of its number.
-    pub const ALL: [RunFamily; 4] = [
-        RunFamily::Receipt,
-        RunFamily::Dedup,
-        RunFamily::Cap,
-        RunFamily::Audience,
-    ];
+    pub const ALL: [RunFamily; 4] = [RunFamily::Receipt, RunFamily::Dedup, RunFamily::Cap, RunFamily::Audience];
 
     /// The name on disk. Part of the format, as [`Space::name`].
     pub const fn name(self) -> &'static str {
@@ -152,11 +147,7 @@ impl Op {
             Op::Put { space, key, value } => {
                 check_key(key)?;
                 if value.len() > VALUE_BYTES_MAX {
-                    return Err(StoreError::Misuse(format!(
-                        "a value of {} bytes for {}",
-                        value.len(),
-                        space.name()
-                    )));
+                    return Err(StoreError::Misuse(format!("a value of {} bytes for {}", value.len(), space.name())));
                 }
                 Ok(())
             }

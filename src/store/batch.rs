@@ -7,7 +7,9 @@ use crate::queue::{DueEntry, FifoName, SlotRuns, Tick};
 
 use super::backend::Op;
 use super::key::Key;
-use super::record::{CheckpointRecord, DueRecord, FifoCode, InboundRecord, KeysRecord, ReadyRecord, ReceiptsRecord, TurnRecord, encode};
+use super::record::{
+    CheckpointRecord, DueRecord, FifoCode, InboundRecord, KeysRecord, ReadyRecord, ReceiptsRecord, TurnRecord, encode,
+};
 use super::segment;
 
 /// The number of a commit in its shard: grows by one with each, from 1. Also what effects wait for.

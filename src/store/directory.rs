@@ -73,11 +73,7 @@ pub enum Refusal {
     /// A store that belongs to it is not there.
     Missing { path: PathBuf },
     /// The operating system says no.
-    Io {
-        path: PathBuf,
-        what: &'static str,
-        error: io::Error,
-    },
+    Io { path: PathBuf, what: &'static str, error: io::Error },
 }
 
 impl DataDirectory {
@@ -94,12 +90,7 @@ impl DataDirectory {
             Some(format) => check_format(path, format, wanted)?,
             None => make(path, wanted)?,
         };
-        let directory = DataDirectory {
-            path: path.to_owned(),
-            format,
-            is_new: found.is_none(),
-            _lock: lock,
-        };
+        let directory = DataDirectory { path: path.to_owned(), format, is_new: found.is_none(), _lock: lock };
         for store in directory.stores() {
             if !store.is_dir() {
                 return Err(Refusal::Missing { path: store });
@@ -143,35 +134,21 @@ fn shard_path(path: &Path, shard: u16) -> PathBuf {
 }
 
 fn store_paths(path: &Path, shards: u16) -> impl Iterator<Item = PathBuf> {
-    (0..shards)
-        .map(|shard| shard_path(path, shard))
-        .chain([path.join(CONTROL)])
+    (0..shards).map(|shard| shard_path(path, shard)).chain([path.join(CONTROL)])
 }
 
 fn take_lock(path: &Path) -> Result<File, Refusal> {
     let lock_path = path.join(LOCK_FILE);
     let refusal = io_refusal(&lock_path, "lock");
-    let options = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&lock_path);
+    let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path);
     let mut lock = options.map_err(&refusal)?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
             let is_known = lock.read_to_string(&mut holder).is_ok_and(|bytes| bytes > 0);
-            let holder = if is_known {
-                format!("process {}", holder.trim_end())
-            } else {
-                "another process".to_owned()
-            };
-            return Err(Refusal::Locked {
-                path: path.to_owned(),
-                holder,
-            });
+            let holder = if is_known { format!("process {}", holder.trim_end()) } else { "another process".to_owned() };
+            return Err(Refusal::Locked { path: path.to_owned(), holder });
         }
         Err(TryLockError::Error(error)) => return Err(refusal(error)),
     }
@@ -195,34 +172,21 @@ fn read_format(path: &Path) -> Result<Option<Format>, Refusal> {
     struct Version {
         version: u32,
     }
-    let unreadable = |error: toml::de::Error| Refusal::Unreadable {
-        path: file.clone(),
-        why: error.message().to_owned(),
-    };
+    let unreadable =
+        |error: toml::de::Error| Refusal::Unreadable { path: file.clone(), why: error.message().to_owned() };
     let Version { version } = toml::from_str(&text).map_err(unreadable)?;
     if version != FORMAT_VERSION {
-        return Err(Refusal::Version {
-            path: path.to_owned(),
-            found: version,
-        });
+        return Err(Refusal::Version { path: path.to_owned(), found: version });
     }
     toml::from_str(&text).map(Some).map_err(unreadable)
 }
 
 fn check_format(path: &Path, found: Format, wanted: Format) -> Result<Format, Refusal> {
     if found.shards != wanted.shards {
-        return Err(Refusal::Shards {
-            path: path.to_owned(),
-            found: found.shards,
-            wanted: wanted.shards,
-        });
+        return Err(Refusal::Shards { path: path.to_owned(), found: found.shards, wanted: wanted.shards });
     }
     if found.node != wanted.node {
-        return Err(Refusal::Node {
-            path: path.to_owned(),
-            found: found.node,
-            wanted: wanted.node,
-        });
+        return Err(Refusal::Node { path: path.to_owned(), found: found.node, wanted: wanted.node });
     }
     Ok(found)
 }
@@ -263,10 +227,7 @@ fn refuse_foreign(path: &Path) -> Result<(), Refusal> {
             _ => false,
         };
         if !is_ours {
-            return Err(Refusal::Foreign {
-                path: path.to_owned(),
-                found,
-            });
+            return Err(Refusal::Foreign { path: path.to_owned(), found });
         }
     }
     Ok(())
@@ -282,11 +243,7 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 
 fn io_refusal(path: &Path, what: &'static str) -> impl Fn(io::Error) -> Refusal {
     let path = path.to_owned();
-    move |error| Refusal::Io {
-        path: path.clone(),
-        what,
-        error,
-    }
+    move |error| Refusal::Io { path: path.clone(), what, error }
 }
 
 impl fmt::Display for Refusal {
@@ -337,22 +294,11 @@ impl HighWaterFile {
     /// What the operating system says.
     pub fn open(store: &Path) -> io::Result<(HighWaterFile, Option<HighWater>)> {
         let path = store.join(HIGH_WATER_FILE);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let mut bytes = Vec::with_capacity(high_water::FILE_BYTES);
         (&file).take(high_water::FILE_BYTES as u64).read_to_end(&mut bytes)?;
         let mark = high_water::decode(&bytes);
-        Ok((
-            HighWaterFile {
-                file,
-                mark: mark.unwrap_or_default(),
-            },
-            mark,
-        ))
+        Ok((HighWaterFile { file, mark: mark.unwrap_or_default() }, mark))
     }
 
     /// Sets the mark to a commit that is durable, without waiting for the disk. At most once a second.
@@ -373,8 +319,7 @@ impl HighWaterFile {
     }
 
     fn put(&mut self, mark: HighWater) -> io::Result<()> {
-        self.file
-            .write_all_at(&high_water::encode(mark), mark.offset() as u64)?;
+        self.file.write_all_at(&high_water::encode(mark), mark.offset() as u64)?;
         self.mark = mark;
         Ok(())
     }
@@ -384,12 +329,7 @@ impl HighWaterFile {
 mod tests {
     use super::*;
 
-    const WANTED: Format = Format {
-        version: FORMAT_VERSION,
-        node: 3,
-        shards: 2,
-        created: 1_700_000_000,
-    };
+    const WANTED: Format = Format { version: FORMAT_VERSION, node: 3, shards: 2, created: 1_700_000_000 };
 
     fn refusal(path: &Path, wanted: Format) -> String {
         let refusal = DataDirectory::open(path, wanted).expect_err("refused").to_string();
@@ -416,10 +356,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path();
         let made = DataDirectory::open(path, WANTED).unwrap();
-        assert_eq!(
-            refusal(path, WANTED),
-            format!("DATA is in use by process {}", std::process::id())
-        );
+        assert_eq!(refusal(path, WANTED), format!("DATA is in use by process {}", std::process::id()));
         drop(made);
         assert_eq!(
             refusal(path, Format { shards: 4, ..WANTED }),
@@ -427,10 +364,7 @@ mod tests {
         );
         assert!(refusal(path, Format { node: 4, ..WANTED }).starts_with("DATA belongs to node 3"));
         fs::remove_dir(path.join("shard-01")).unwrap();
-        assert_eq!(
-            refusal(path, WANTED),
-            "DATA/shard-01 is missing: restore it from a backup"
-        );
+        assert_eq!(refusal(path, WANTED), "DATA/shard-01 is missing: restore it from a backup");
         fs::write(path.join(FORMAT_FILE), "version = 2\nother = true\n").unwrap();
         assert!(refusal(path, WANTED).starts_with("DATA has format 2, and this program knows only format 1"));
         fs::write(path.join(FORMAT_FILE), "version = 1\nnode = -1\n").unwrap();
@@ -464,28 +398,14 @@ mod tests {
             file.write(commit).unwrap();
         }
         let (mut file, found) = HighWaterFile::open(root.path()).unwrap();
-        assert_eq!(
-            found,
-            Some(HighWater {
-                counter: 2,
-                commit: 9,
-                is_clean: false
-            })
-        );
+        assert_eq!(found, Some(HighWater { counter: 2, commit: 9, is_clean: false }));
         file.seal(11).unwrap();
         let path = root.path().join(HIGH_WATER_FILE);
-        let sealed = HighWater {
-            counter: 3,
-            commit: 11,
-            is_clean: true,
-        };
+        let sealed = HighWater { counter: 3, commit: 11, is_clean: true };
         assert_eq!(HighWaterFile::open(root.path()).unwrap().1, Some(sealed));
         let mut bytes = fs::read(&path).unwrap();
         bytes[sealed.offset() + 20] ^= 1;
         fs::write(&path, bytes).unwrap();
-        assert_eq!(
-            HighWaterFile::open(root.path()).unwrap().1.map(|mark| mark.commit),
-            Some(9)
-        );
+        assert_eq!(HighWaterFile::open(root.path()).unwrap().1.map(|mark| mark.commit), Some(9));
     }
 }

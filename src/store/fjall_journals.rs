@@ -52,10 +52,7 @@ pub fn prepare(shard: &Path) -> Result<Journals, StoreError> {
     if !shard.join("version").is_file() {
         return abandon_unfinished(shard, &journals);
     }
-    let mut found = Journals {
-        count: journals.len(),
-        ..Journals::default()
-    };
+    let mut found = Journals { count: journals.len(), ..Journals::default() };
     let mut last_seqno = None;
     for (index, (_, path)) in journals.iter().enumerate() {
         let bytes = read_written(path).map_err(|error| failed("read", path, &error))?;
@@ -69,18 +66,10 @@ pub fn prepare(shard: &Path) -> Result<Journals, StoreError> {
             Verdict::Clean => {}
             Verdict::Torn if is_newest => found.torn = Some(cut(path, &bytes, scan.end)?),
             Verdict::Torn => {
-                return Err(damaged(
-                    path,
-                    scan.end,
-                    "nothing valid follows, but the journal is not the newest",
-                ));
+                return Err(damaged(path, scan.end, "nothing valid follows, but the journal is not the newest"));
             }
             Verdict::Damaged { next_valid } => {
-                return Err(damaged(
-                    path,
-                    scan.end,
-                    &format!("a valid batch follows at byte {next_valid}"),
-                ));
+                return Err(damaged(path, scan.end, &format!("a valid batch follows at byte {next_valid}")));
             }
         }
     }
@@ -97,14 +86,8 @@ fn list(shard: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
     let mut journals = Vec::new();
     for entry in entries {
         let path = entry.map_err(|error| failed("list", shard, &error))?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case("jnl"))
-        {
-            let number = path
-                .file_stem()
-                .and_then(|stem| stem.to_str())
-                .and_then(|stem| stem.parse().ok());
+        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jnl")) {
+            let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
             let number = number.ok_or_else(|| {
                 StoreError::Damaged(format!("{} is not the name of a journal; move it away", path.display()))
             })?;
@@ -117,11 +100,9 @@ fn list(shard: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
 
 fn check_order(path: &Path, before: Option<u64>, scan: &Scan) -> Result<(), StoreError> {
     match (before, scan.first_seqno) {
-        (Some(before), Some(first)) if first <= before => Err(damaged(
-            path,
-            0,
-            &format!("it begins with batch {first}, but an older journal ends with {before}"),
-        )),
+        (Some(before), Some(first)) if first <= before => {
+            Err(damaged(path, 0, &format!("it begins with batch {first}, but an older journal ends with {before}")))
+        }
         (Some(_) | None, Some(_) | None) => Ok(()),
     }
 }
@@ -129,12 +110,8 @@ fn check_order(path: &Path, before: Option<u64>, scan: &Scan) -> Result<(), Stor
 /// fjall writes its version file last when it creates a database, and cannot go on where a crash left it.
 /// Before that file exists nothing was committed, so what is there may go; if something was, it is damage.
 fn abandon_unfinished(shard: &Path, journals: &[(u64, PathBuf)]) -> Result<Journals, StoreError> {
-    let lost = |what: &str| {
-        StoreError::Damaged(format!(
-            "{}: the file \"version\" is missing, but {what}",
-            shard.display()
-        ))
-    };
+    let lost =
+        |what: &str| StoreError::Damaged(format!("{}: the file \"version\" is missing, but {what}", shard.display()));
     let has_tables = match fs::read_dir(shard.join("keyspaces")) {
         Ok(mut entries) => entries.next().is_some(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
@@ -144,10 +121,7 @@ fn abandon_unfinished(shard: &Path, journals: &[(u64, PathBuf)]) -> Result<Journ
         return Err(lost("there are key spaces"));
     }
     for (_, path) in journals {
-        if !read_written(path)
-            .map_err(|error| failed("read", path, &error))?
-            .is_empty()
-        {
+        if !read_written(path).map_err(|error| failed("read", path, &error))?.is_empty() {
             return Err(lost("a journal is not empty"));
         }
     }
@@ -197,12 +171,7 @@ fn cut(journal: &Path, bytes: &[u8], at: usize) -> Result<TornTail, StoreError> 
         file.sync_all()
     };
     keep().map_err(|error| failed("cut", journal, &error))?;
-    Ok(TornTail {
-        journal: journal.to_owned(),
-        at: at as u64,
-        bytes: tail.len() as u64,
-        copy,
-    })
+    Ok(TornTail { journal: journal.to_owned(), at: at as u64, bytes: tail.len() as u64, copy })
 }
 
 fn damaged(journal: &Path, at: usize, why: &str) -> StoreError {

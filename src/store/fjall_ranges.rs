@@ -57,10 +57,7 @@ pub(super) fn highest_memtable_seqno(keyspace: &Keyspace) -> Option<u64> {
 
 /// Whether everything up to `seqno` that was written to this key space is in tables that still exist.
 pub(super) fn is_persisted(keyspace: &Keyspace, seqno: u64) -> bool {
-    keyspace
-        .tree
-        .get_highest_persisted_seqno()
-        .is_some_and(|persisted| persisted >= seqno)
+    keyspace.tree.get_highest_persisted_seqno().is_some_and(|persisted| persisted >= seqno)
 }
 
 /// Whether a sealed memtable waits to be written as a table.

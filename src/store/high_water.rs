@@ -36,11 +36,7 @@ pub struct HighWater {
 impl HighWater {
     /// The mark that follows this one.
     pub fn next(self, commit: u64, is_clean: bool) -> HighWater {
-        HighWater {
-            counter: self.counter + 1,
-            commit,
-            is_clean,
-        }
+        HighWater { counter: self.counter + 1, commit, is_clean }
     }
 
     /// Where this mark goes in the file, bytes.
@@ -64,10 +60,7 @@ pub fn encode(mark: HighWater) -> [u8; SLOT_BYTES] {
 
 /// The newer of the two marks in the file; `None` when neither slot can be read.
 pub fn decode(file: &[u8]) -> Option<HighWater> {
-    file.chunks_exact(SLOT_BYTES)
-        .take(2)
-        .filter_map(decode_slot)
-        .max_by_key(|mark| mark.counter)
+    file.chunks_exact(SLOT_BYTES).take(2).filter_map(decode_slot).max_by_key(|mark| mark.counter)
 }
 
 fn decode_slot(slot: &[u8]) -> Option<HighWater> {
@@ -76,11 +69,7 @@ fn decode_slot(slot: &[u8]) -> Option<HighWater> {
         && slot.get(4..8)? == VERSION.to_le_bytes()
         && number(CHECKSUM_AT)? == xxh3_64(slot.get(..CHECKSUM_AT)?);
     is_whole.then_some(())?;
-    Some(HighWater {
-        counter: number(8)?,
-        commit: number(16)?,
-        is_clean: number(24)? == 1,
-    })
+    Some(HighWater { counter: number(8)?, commit: number(16)?, is_clean: number(24)? == 1 })
 }
 
 #[cfg(test)]
@@ -128,23 +117,9 @@ mod tests {
 
     #[test]
     fn golden_bytes_of_version_1() {
-        let slot = encode(HighWater {
-            counter: 2,
-            commit: 0x0102,
-            is_clean: true,
-        });
-        assert_eq!(
-            slot[..32],
-            *b"SHWM\x01\0\0\0\x02\0\0\0\0\0\0\0\x02\x01\0\0\0\0\0\0\x01\0\0\0\0\0\0\0"
-        );
+        let slot = encode(HighWater { counter: 2, commit: 0x0102, is_clean: true });
+        assert_eq!(slot[..32], *b"SHWM\x01\0\0\0\x02\0\0\0\0\0\0\0\x02\x01\0\0\0\0\0\0\x01\0\0\0\0\0\0\0");
         assert_eq!(slot[32..CHECKSUM_AT], [0; 472]);
-        assert_eq!(
-            decode(&slot),
-            Some(HighWater {
-                counter: 2,
-                commit: 0x0102,
-                is_clean: true
-            })
-        );
+        assert_eq!(decode(&slot), Some(HighWater { counter: 2, commit: 0x0102, is_clean: true }));
     }
 }

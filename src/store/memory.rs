@@ -154,9 +154,7 @@ impl MemoryStore {
     }
 
     fn from_disk(disk: Disk) -> MemoryStore {
-        MemoryStore {
-            disk: Arc::new(Mutex::new(disk)),
-        }
+        MemoryStore { disk: Arc::new(Mutex::new(disk)) }
     }
 }
 
@@ -170,23 +168,17 @@ impl Backend for MemoryStore {
     }
 
     fn reader(&self) -> MemoryReader {
-        MemoryReader {
-            disk: Arc::clone(&self.disk),
-        }
+        MemoryReader { disk: Arc::clone(&self.disk) }
     }
 
     fn maintainer(&self) -> MemoryMaintainer {
-        MemoryMaintainer {
-            disk: Arc::clone(&self.disk),
-        }
+        MemoryMaintainer { disk: Arc::clone(&self.disk) }
     }
 
     fn disk_bytes(&self) -> u64 {
         let Ok(disk) = lock(&self.disk) else { return 0 };
         let maps = disk.spaces.iter().chain(disk.runs.values().map(Arc::as_ref));
-        maps.flatten()
-            .map(|(key, value)| (key.len() + value.len()) as u64)
-            .sum()
+        maps.flatten().map(|(key, value)| (key.len() + value.len()) as u64).sum()
     }
 }
 
@@ -208,10 +200,7 @@ impl Reader for MemoryReader {
 
     fn runs(&self, family: RunFamily) -> Vec<u64> {
         let Ok(disk) = lock(&self.disk) else { return Vec::new() };
-        disk.runs
-            .range((family, 0)..=(family, u64::MAX))
-            .map(|((_, number), _)| *number)
-            .collect()
+        disk.runs.range((family, 0)..=(family, u64::MAX)).map(|((_, number), _)| *number).collect()
     }
 
     fn probe(&self, family: RunFamily, key: &[u8]) -> Result<Option<(u64, Bytes)>, StoreError> {
@@ -228,10 +217,7 @@ impl Reader for MemoryReader {
         limit: usize,
         visit: Visit<'_>,
     ) -> Result<usize, StoreError> {
-        let entries = lock(&self.disk)?
-            .runs
-            .get(&run)
-            .map(|run| between(run, from, to, limit));
+        let entries = lock(&self.disk)?.runs.get(&run).map(|run| between(run, from, to, limit));
         Ok(entries.map_or(0, |entries| walk(entries, visit)))
     }
 }
@@ -242,8 +228,7 @@ impl Maintainer for MemoryMaintainer {
         match disk.drops {
             Drops::AtOnce => disk.drop_now(space, from, to),
             Drops::AtCheckpoint => {
-                disk.drops_due
-                    .push((space, Bytes::copy_from_slice(from), Bytes::copy_from_slice(to)));
+                disk.drops_due.push((space, Bytes::copy_from_slice(from), Bytes::copy_from_slice(to)));
             }
         }
         Ok(())
@@ -303,10 +288,7 @@ impl Disk {
     fn recover_runs(&mut self) -> Result<(), StoreError> {
         let (from, to) = run::registration_bounds();
         let registrations = between(&self.spaces[Space::Meta as usize], &from, &to, usize::MAX);
-        let registered = registrations
-            .iter()
-            .filter_map(|(key, _)| run::parse_registration_key(key))
-            .collect();
+        let registered = registrations.iter().filter_map(|(key, _)| run::parse_registration_key(key)).collect();
         let found = run::reconcile(self.runs.keys().copied().collect(), registered)?;
         self.runs.retain(|run, _| found.keep.contains(run));
         Ok(())
@@ -318,10 +300,7 @@ fn between(map: &Map, from: &[u8], to: &[u8], limit: usize) -> Vec<(Bytes, Bytes
         return Vec::new();
     }
     let entries = map.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
-    entries
-        .take(limit)
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect()
+    entries.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 fn walk(entries: Vec<(Bytes, Bytes)>, visit: Visit<'_>) -> usize {
@@ -348,11 +327,7 @@ mod tests {
     use super::*;
 
     fn put(key: u16, value: &str) -> Op {
-        Op::Put {
-            space: Space::Event,
-            key: key.to_be_bytes().to_vec(),
-            value: value.into(),
-        }
+        Op::Put { space: Space::Event, key: key.to_be_bytes().to_vec(), value: value.into() }
     }
 
     fn keys(store: &MemoryStore) -> Vec<u16> {
@@ -411,26 +386,14 @@ mod tests {
         let (a, b) = ((RunFamily::Receipt, 1), (RunFamily::Receipt, 2));
         let mut store = MemoryStore::new(Drops::AtOnce);
         for run in [a, b] {
-            store
-                .maintainer()
-                .write_run(run, &mut |sink| sink.put(b"key", &[run.1 as u8]))
-                .unwrap();
+            store.maintainer().write_run(run, &mut |sink| sink.put(b"key", &[run.1 as u8])).unwrap();
         }
         store.commit(vec![run::register(a, Vec::new())]).unwrap();
-        assert_eq!(
-            store.reader().probe(RunFamily::Receipt, b"key"),
-            Ok(Some((2, Bytes::from_static(&[2]))))
-        );
+        assert_eq!(store.reader().probe(RunFamily::Receipt, b"key"), Ok(Some((2, Bytes::from_static(&[2])))));
         let store = store.crash(0, DroppedRanges::StayDropped).unwrap();
         assert_eq!(store.reader().runs(RunFamily::Receipt), [1]);
-        assert_eq!(
-            store.reader().probe(RunFamily::Receipt, b"key"),
-            Ok(Some((1, Bytes::from_static(&[1]))))
-        );
+        assert_eq!(store.reader().probe(RunFamily::Receipt, b"key"), Ok(Some((1, Bytes::from_static(&[1])))));
         store.maintainer().delete_run(a).unwrap();
-        assert!(matches!(
-            store.crash(0, DroppedRanges::StayDropped),
-            Err(StoreError::Damaged(_))
-        ));
+        assert!(matches!(store.crash(0, DroppedRanges::StayDropped), Err(StoreError::Damaged(_))));
     }
 }

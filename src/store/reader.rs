@@ -12,7 +12,9 @@ use crate::queue::{Chunk, DueEntry, DuePosition, FifoName, InsertReason, Positio
 use super::backend::{Op, Reader, RunFamily, Space, StoreError};
 use super::fold;
 use super::key::Key;
-use super::record::{CheckpointRecord, DecodeError, DueRecord, ReadyRecord, ReceiptNote, StateRecord, TurnRecord, decode};
+use super::record::{
+    CheckpointRecord, DecodeError, DueRecord, ReadyRecord, ReceiptNote, StateRecord, TurnRecord, decode,
+};
 use super::segment;
 
 /// A question to the store. `token` comes back with the answer.

@@ -7,8 +7,7 @@ use bincode::config::{Configuration, Fixint, LittleEndian};
 use bincode::{Decode, Encode};
 
 /// bincode's settings for all records: little endian, fixed-size integers.
-pub const BINCODE: Configuration<LittleEndian, Fixint> =
-    bincode::config::standard().with_fixed_int_encoding();
+pub const BINCODE: Configuration<LittleEndian, Fixint> = bincode::config::standard().with_fixed_int_encoding();
 
 const VERSION: u8 = 1;
 
@@ -112,6 +111,8 @@ pub struct AttemptNote {
     pub class: u8,
     /// Attempt number.
     pub attempt: u8,
+    /// Parts, as counted at ingest.
+    pub parts: u8,
 }
 
 /// `ready`: segments and runs of slots, in order.
@@ -227,6 +228,8 @@ pub struct CheckpointRecord {
     pub next_reference: u16,
     /// Next free run number.
     pub next_run: u64,
+    /// Messages that were in doubt of late, settled or not: recipient, packed address, since (ms).
+    pub once_in_doubt: Vec<(u64, u64, u64)>,
 }
 
 /// A fifo in a checkpoint.
@@ -292,11 +295,11 @@ mod tests {
     fn golden_bytes_of_version_1() {
         let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let ready = ReadyRecord(vec![(5, vec![(0, 2)])]);
-        assert_eq!(hex(encode(&ready)), "010100000000000000050000000000000001000000000000000000" .to_owned() + "0200");
+        assert_eq!(hex(encode(&ready)), "010100000000000000050000000000000001000000000000000000".to_owned() + "0200");
         let due = DueRecord(vec![(1, 2, 3, 4)]);
-        assert_eq!(hex(encode(&due)), "0101000000000000000100000000000000" .to_owned() + "02030004");
+        assert_eq!(hex(encode(&due)), "0101000000000000000100000000000000".to_owned() + "02030004");
         let keys = KeysRecord(vec![(2, 3, 4, 5)]);
-        let expected = "01010000000000000002000000000000000000000000000000" .to_owned();
+        let expected = "01010000000000000002000000000000000000000000000000".to_owned();
         assert_eq!(hex(encode(&keys)), expected + "030000000000000004000000000000000500000000000000");
     }
 

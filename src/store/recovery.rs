@@ -44,7 +44,11 @@ pub fn recover<R: Reader>(reader: &R) -> Result<Recovery, StoreError> {
     Ok(Recovery { orphans: orphans(reader)?, runs: runs(reader)?, checkpoint, turns, receipts, keys, last })
 }
 
-fn records<R: Reader, T: bincode::Decode<()>>(reader: &R, space: Space, from: u64) -> Result<Vec<(u64, T)>, StoreError> {
+fn records<R: Reader, T: bincode::Decode<()>>(
+    reader: &R,
+    space: Space,
+    from: u64,
+) -> Result<Vec<(u64, T)>, StoreError> {
     let mut found = Vec::new();
     let mut failure = None;
     visit(reader, space, &from.to_be_bytes(), &mut |key, value| match (Key::number(key), decode(value)) {
@@ -81,7 +85,12 @@ fn runs<R: Reader>(reader: &R) -> Result<Vec<(u64, u64)>, StoreError> {
     Ok(found)
 }
 
-fn visit<R: Reader>(reader: &R, space: Space, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+fn visit<R: Reader>(
+    reader: &R,
+    space: Space,
+    from: &[u8],
+    visit: &mut dyn FnMut(&[u8], &[u8]),
+) -> Result<(), StoreError> {
     reader.range(space, from, &[u8::MAX; 13], usize::MAX, &mut |key, value| {
         visit(key, value);
         ControlFlow::Continue(())

@@ -24,19 +24,12 @@ const REGISTRATION_KEY_BYTES: usize = META_PREFIX.len() + 1 + 8;
 
 /// The change that makes a written run outlive the next restart. `note` is the caller's own record about the run.
 pub fn register(run: RunId, note: Vec<u8>) -> Op {
-    Op::Put {
-        space: Space::Meta,
-        key: registration_key(run),
-        value: note,
-    }
+    Op::Put { space: Space::Meta, key: registration_key(run), value: note }
 }
 
 /// The change that must be committed before a run is deleted.
 pub fn deregister(run: RunId) -> Op {
-    Op::Delete {
-        space: Space::Meta,
-        key: registration_key(run),
-    }
+    Op::Delete { space: Space::Meta, key: registration_key(run) }
 }
 
 /// The key of a run's registration: prefix, family (one byte), number (big endian).
@@ -72,9 +65,7 @@ pub fn parse_name(name: &str) -> Option<RunId> {
     let (family, number) = name.strip_prefix(NAME_PREFIX)?.rsplit_once('-')?;
     let family = RunFamily::ALL.into_iter().find(|known| known.name() == family)?;
     let canonical = number.len() == 16 && number.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    canonical
-        .then(|| u64::from_str_radix(number, 16).ok())?
-        .map(|number| (family, number))
+    canonical.then(|| u64::from_str_radix(number, 16).ok())?.map(|number| (family, number))
 }
 
 /// What a start does with the runs it finds.
@@ -94,14 +85,9 @@ pub fn reconcile(mut present: Vec<RunId>, mut registered: Vec<RunId>) -> Result<
     present.sort_unstable();
     registered.sort_unstable();
     if let Some(lost) = registered.iter().find(|run| present.binary_search(run).is_err()) {
-        return Err(StoreError::Damaged(format!(
-            "{} is registered but not there",
-            name(*lost)
-        )));
+        return Err(StoreError::Damaged(format!("{} is registered but not there", name(*lost))));
     }
-    let (keep, delete) = present
-        .into_iter()
-        .partition(|run| registered.binary_search(run).is_ok());
+    let (keep, delete) = present.into_iter().partition(|run| registered.binary_search(run).is_ok());
     Ok(Reconciled { keep, delete })
 }
 
@@ -116,10 +102,7 @@ pub(super) struct Ordered<'a> {
 
 impl<'a> Ordered<'a> {
     pub(super) fn new(write: WriteEntry<'a>) -> Ordered<'a> {
-        Ordered {
-            write,
-            last: Vec::new(),
-        }
+        Ordered { write, last: Vec::new() }
     }
 }
 
@@ -127,9 +110,7 @@ impl RunSink for Ordered<'_> {
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         backend::check_key(key)?;
         if key <= self.last.as_slice() {
-            return Err(StoreError::Misuse(
-                "the entries of a run are not in ascending order".to_owned(),
-            ));
+            return Err(StoreError::Misuse("the entries of a run are not in ascending order".to_owned()));
         }
         self.last.clear();
         self.last.extend_from_slice(key);
@@ -157,24 +138,12 @@ mod tests {
 
     #[test]
     fn foreign_names_and_keys_are_not_runs() {
-        for foreign in [
-            "",
-            "run-",
-            "seg",
-            "run-win-2a",
-            "run-win-+00000000000002a",
-            "run-nix-0000000000000000",
-            "run-win",
-        ] {
+        for foreign in
+            ["", "run-", "seg", "run-win-2a", "run-win-+00000000000002a", "run-nix-0000000000000000", "run-win"]
+        {
             assert_eq!(parse_name(foreign), None, "{foreign:?}");
         }
-        for foreign in [
-            &b""[..],
-            b"run",
-            b"run\0",
-            b"run\0\x09\0\0\0\0\0\0\0\0",
-            b"run\0\0\0\0\0\0\0\0\0\0\0",
-        ] {
+        for foreign in [&b""[..], b"run", b"run\0", b"run\0\x09\0\0\0\0\0\0\0\0", b"run\0\0\0\0\0\0\0\0\0\0\0"] {
             assert_eq!(parse_registration_key(foreign), None, "{foreign:?}");
         }
     }
@@ -183,13 +152,7 @@ mod tests {
     fn the_registration_is_the_truth() {
         let (a, b, c) = ((RunFamily::Receipt, 1), (RunFamily::Receipt, 2), (RunFamily::Dedup, 1));
         let found = reconcile(vec![c, b, a], vec![c, a]);
-        assert_eq!(
-            found,
-            Ok(Reconciled {
-                keep: vec![a, c],
-                delete: vec![b]
-            })
-        );
+        assert_eq!(found, Ok(Reconciled { keep: vec![a, c], delete: vec![b] }));
         assert!(matches!(reconcile(vec![a], vec![a, b]), Err(StoreError::Damaged(_))));
     }
 }

@@ -61,13 +61,7 @@ pub struct Scan {
 
 /// Reads a whole journal.
 pub fn scan(journal: &[u8]) -> Scan {
-    let mut found = Scan {
-        batches: 0,
-        first_seqno: None,
-        last_seqno: None,
-        end: 0,
-        verdict: Verdict::Clean,
-    };
+    let mut found = Scan { batches: 0, first_seqno: None, last_seqno: None, end: 0, verdict: Verdict::Clean };
     while let Some(batch) = parse_batch(journal, found.end).filter(|batch| is_next(found.last_seqno, batch.seqno)) {
         found.batches += 1;
         found.first_seqno = found.first_seqno.or(Some(batch.seqno));
@@ -97,10 +91,7 @@ fn judge_rest(journal: &[u8], end: usize, last_seqno: Option<u64>) -> Verdict {
         return Verdict::Clean;
     }
     let mut at = end + 1;
-    while let Some(step) = journal
-        .get(at..written)
-        .and_then(|rest| rest.iter().position(|byte| *byte == TAG_START))
-    {
+    while let Some(step) = journal.get(at..written).and_then(|rest| rest.iter().position(|byte| *byte == TAG_START)) {
         at += step;
         if parse_batch(journal, at).is_some_and(|batch| is_next(last_seqno, batch.seqno)) {
             return Verdict::Damaged { next_valid: at };
@@ -234,13 +225,7 @@ mod tests {
     }
 
     fn expect(batches: u64, last: Option<u64>, end: usize, verdict: Verdict) -> Scan {
-        Scan {
-            batches,
-            first_seqno: last.map(|_| 3),
-            last_seqno: last,
-            end,
-            verdict,
-        }
+        Scan { batches, first_seqno: last.map(|_| 3), last_seqno: last, end, verdict }
     }
 
     #[test]
@@ -263,11 +248,7 @@ mod tests {
         let seqnos = [None, Some(3), Some(4), Some(9)];
         for cut in 0..journal.len() {
             let whole = ends.iter().rposition(|end| *end <= cut).unwrap();
-            let verdict = if ends[whole] == cut {
-                Verdict::Clean
-            } else {
-                Verdict::Torn
-            };
+            let verdict = if ends[whole] == cut { Verdict::Clean } else { Verdict::Torn };
             let wanted = expect(whole as u64, seqnos[whole], ends[whole], verdict);
             assert_eq!(scan(&journal[..cut]), wanted, "cut at {cut}");
             let mut padded = journal[..cut].to_vec();
@@ -305,11 +286,7 @@ mod tests {
             let mut holed = journal.clone();
             let to = (from + 64).min(journal.len());
             holed[from..to].fill(0);
-            assert_eq!(
-                scan(&holed),
-                expect(2, Some(4), ends[2], Verdict::Torn),
-                "hole at {from}"
-            );
+            assert_eq!(scan(&holed), expect(2, Some(4), ends[2], Verdict::Torn), "hole at {from}");
         }
     }
 

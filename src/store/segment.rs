@@ -192,7 +192,10 @@ mod tests {
     fn golden_bytes_of_version_1() {
         let bytes = encode(&Segment { number: 5, heads: vec![], arena: Arc::new(b"abc".to_vec()) });
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, concat!("0101000000000500000000000000", "000000000000000003000000", "fc4fde78b5bc5e60", "30616263"));
+        assert_eq!(
+            hex,
+            concat!("0101000000000500000000000000", "000000000000000003000000", "fc4fde78b5bc5e60", "30616263")
+        );
     }
 
     #[test]

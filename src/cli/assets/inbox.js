@@ -12,7 +12,7 @@ const FINAL = new Set(["delivered", "undelivered", "expired", "rejected", "cance
 const at = (id) => document.getElementById(id);
 const messages = new Map();
 const sent = new Map();
-let look = { epoch: null, revision: 0 };
+let look = { epoch: null, revision: 0, newest: 0 };
 let token = "";
 let selected = null;
 let drawPlanned = false;
@@ -42,7 +42,7 @@ async function poll() {
 function take(told) {
   if (told.epoch !== look.epoch) {
     const restarted = look.epoch !== null;
-    look = { epoch: told.epoch, revision: 0 };
+    look = { epoch: told.epoch, revision: 0, newest: 0 };
     messages.clear();
     if (restarted) {
       // The answer was asked for with a number of the process before.
@@ -53,8 +53,11 @@ function take(told) {
   }
   for (const message of told.messages) {
     look.revision = message.revision;
-    if (!messages.has(message.number) && at("follow").checked) selected = message.to;
     messages.set(message.number, message);
+    if (message.number > look.newest) {
+      look.newest = message.number;
+      if (at("follow").checked) selected = message.to;
+    }
   }
   while (messages.size > KEPT_MAX) messages.delete(Math.min(...messages.keys()));
   for (const [name, on] of Object.entries(told.chaos)) {

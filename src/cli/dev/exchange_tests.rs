@@ -1,3 +1,5 @@
+//! The exchange without sockets: decisions, receipts, switches, and its memory across a restart.
+
 use serde_json::Value;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The inbox, told parts and receipts by hand.
+
 use serde_json::{Value, json};
 
 use super::*;

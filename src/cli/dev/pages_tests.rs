@@ -1,3 +1,5 @@
+//! The pages as the daemon asks for them, and the embedded assets against the policy that fences them in.
+
 use serde_json::Value;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The simulated carrier over real sockets, asked by a small SMPP client.
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -83,19 +85,20 @@ impl Client {
     fn take(&mut self, mut input: &[u8]) {
         let now = self.clock.mono().0;
         while let Some(event) = self.session.poll_event(&mut input, now) {
-            let (word, sequence) = match event {
-                Event::Bound { .. } => ("bound".to_owned(), None),
-                Event::SubmitResp(answer) => (format!("answer {} {}", answer.token, answer.status.0), None),
-                Event::Deliver { sequence, message, .. } => {
-                    let text = String::from_utf8_lossy(message.short_message);
-                    let state = text.split("stat:").nth(1).and_then(|rest| rest.split(' ').next());
-                    (format!("receipt {}", state.unwrap_or("?")), Some(sequence))
-                }
-                Event::Closed { .. } => ("closed".to_owned(), None),
-                _ => continue,
-            };
-            self.seen.push(word);
-            if let Some(sequence) = sequence {
+            let mut delivered = None;
+            if let Event::Bound { .. } = event {
+                self.seen.push("bound".to_owned());
+            } else if let Event::SubmitResp(answer) = event {
+                self.seen.push(format!("answer {} {}", answer.token, answer.status.0));
+            } else if let Event::Deliver { sequence, message, .. } = event {
+                let text = String::from_utf8_lossy(message.short_message);
+                let state = text.split("stat:").nth(1).and_then(|rest| rest.split(' ').next());
+                self.seen.push(format!("receipt {}", state.unwrap_or("?")));
+                delivered = Some(sequence);
+            } else if let Event::Closed { .. } = event {
+                self.seen.push("closed".to_owned());
+            }
+            if let Some(sequence) = delivered {
                 self.session.answer_deliver(sequence, CommandStatus::ROK).expect("answered");
             }
         }

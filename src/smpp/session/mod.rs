@@ -124,11 +124,7 @@ enum Phase {
     /// The last responses before our unbind.
     Draining { mode: BindMode, reason: CloseReason },
     /// The response to our unbind.
-    Unbinding {
-        mode: BindMode,
-        sequence: u32,
-        reason: CloseReason,
-    },
+    Unbinding { mode: BindMode, sequence: u32, reason: CloseReason },
     /// Its owner, who is being told what is left open. Requests behind `written` were never sent.
     Closing { reason: CloseReason, written: u64 },
     /// Nothing, for ever.
@@ -162,12 +158,7 @@ impl<T: Copy> Session<T> {
         let mut session = Self::new(options, Role::Client, now_ns);
         let core = &mut session.core;
         let sequence = core.window.take_sequence();
-        encode(
-            core.outbox.buffer(),
-            sequence,
-            CommandStatus::ROK,
-            &Pdu::Bind(mode, *bind),
-        )?;
+        encode(core.outbox.buffer(), sequence, CommandStatus::ROK, &Pdu::Bind(mode, *bind))?;
         core.phase = Phase::Binding { mode, sequence };
         Ok(session)
     }
@@ -190,10 +181,7 @@ impl<T: Copy> Session<T> {
             overdue_at_ns: None,
             unanswered_inbound: 0,
         };
-        Session {
-            framer: Framer::new(options.pdu_octets_max),
-            core,
-        }
+        Session { framer: Framer::new(options.pdu_octets_max), core }
     }
 
     /// The socket took this many octets of what [`Session::poll_transmit`] gave.
@@ -285,11 +273,7 @@ impl<T: Copy> Session<T> {
 
     /// Requests that the window still takes; 0 while nothing may be sent.
     pub fn window_free(&self) -> u32 {
-        if self.bound().is_some() {
-            self.core.window.free()
-        } else {
-            0
-        }
+        if self.bound().is_some() { self.core.window.free() } else { 0 }
     }
 
     /// The peer's requests that the owner has not answered.
@@ -387,16 +371,8 @@ impl<T: Copy> Core<T> {
 
     fn enquire_link(&mut self, now_ns: u64) {
         let sequence = self.window.take_sequence();
-        encode_header(
-            self.outbox.buffer(),
-            CommandId::ENQUIRE_LINK,
-            CommandStatus::ROK,
-            sequence,
-        );
-        self.timers.set(
-            Timer::EnquireResponse,
-            now_ns.saturating_add(self.options.enquire_response_ns),
-        );
+        encode_header(self.outbox.buffer(), CommandId::ENQUIRE_LINK, CommandStatus::ROK, sequence);
+        self.timers.set(Timer::EnquireResponse, now_ns.saturating_add(self.options.enquire_response_ns));
     }
 
     fn unbind(&mut self, reason: CloseReason, drain_ns: u64, now_ns: u64) {
@@ -418,8 +394,7 @@ impl<T: Copy> Core<T> {
         let sequence = self.window.take_sequence();
         encode_header(self.outbox.buffer(), CommandId::UNBIND, CommandStatus::ROK, sequence);
         self.phase = Phase::Unbinding { mode, sequence, reason };
-        self.timers
-            .set(Timer::Unbind, now_ns.saturating_add(self.options.unbind_ns));
+        self.timers.set(Timer::Unbind, now_ns.saturating_add(self.options.unbind_ns));
     }
 
     /// After a request left the window: the last one out lets the unbind go.
@@ -456,18 +431,9 @@ impl<T: Copy> Core<T> {
             return None;
         };
         match self.window.give_up_oldest() {
-            Some(Outstanding {
-                sequence,
-                token,
-                request,
-                stream_end,
-                ..
-            }) => Some(Event::Unresolved {
-                token,
-                sequence,
-                request,
-                fate: fate(stream_end, written),
-            }),
+            Some(Outstanding { sequence, token, request, stream_end, .. }) => {
+                Some(Event::Unresolved { token, sequence, request, fate: fate(stream_end, written) })
+            }
             None => {
                 self.phase = Phase::Closed;
                 Some(Event::Closed { reason })
@@ -476,26 +442,12 @@ impl<T: Copy> Core<T> {
     }
 
     fn give_up_overdue<'s>(&mut self, overdue_at_ns: u64, now_ns: u64) -> Option<Event<'s, T>> {
-        let due_ns = self
-            .window
-            .oldest()
-            .map(|oldest| oldest.queued_at_ns.saturating_add(self.options.response_ns));
+        let due_ns = self.window.oldest().map(|oldest| oldest.queued_at_ns.saturating_add(self.options.response_ns));
         match due_ns {
             Some(due_ns) if due_ns <= overdue_at_ns => {
-                let Outstanding {
-                    sequence,
-                    token,
-                    request,
-                    stream_end,
-                    ..
-                } = self.window.give_up_oldest()?;
+                let Outstanding { sequence, token, request, stream_end, .. } = self.window.give_up_oldest()?;
                 self.window_shrank(now_ns);
-                Some(Event::ResponseTimeout {
-                    token,
-                    sequence,
-                    request,
-                    fate: fate(stream_end, self.outbox.written()),
-                })
+                Some(Event::ResponseTimeout { token, sequence, request, fate: fate(stream_end, self.outbox.written()) })
             }
             Some(due_ns) => {
                 self.overdue_at_ns = None;
@@ -511,9 +463,5 @@ impl<T: Copy> Core<T> {
 }
 
 fn fate(stream_end: u64, written: u64) -> Fate {
-    if stream_end <= written {
-        Fate::Unanswered
-    } else {
-        Fate::NeverWritten
-    }
+    if stream_end <= written { Fate::Unanswered } else { Fate::NeverWritten }
 }

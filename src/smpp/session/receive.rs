@@ -13,10 +13,7 @@ use super::{Answer, CloseReason, Core, Event, Phase, Role};
 impl<T: Copy> Core<T> {
     pub(super) fn receive<'a>(&mut self, frame: &Frame<'a>, now_ns: u64) -> Event<'a, T> {
         let id = frame.header.command_id;
-        self.heard(
-            id != CommandId::ENQUIRE_LINK && id != CommandId::ENQUIRE_LINK_RESP,
-            now_ns,
-        );
+        self.heard(id != CommandId::ENQUIRE_LINK && id != CommandId::ENQUIRE_LINK_RESP, now_ns);
         let Decoded { header, pdu, quirks } = match decode(frame) {
             Ok(decoded) => decoded,
             Err(error) => return self.malformed(error, now_ns),
@@ -31,33 +28,9 @@ impl<T: Copy> Core<T> {
             Pdu::UnbindResp => self.unbind_answered(header),
             Pdu::EnquireLinkResp => Event::EnquireLinkResp,
             Pdu::GenericNack => self.nacked(header, now_ns),
-            Pdu::SubmitSm(message) => self.welcome(
-                Role::Server,
-                header,
-                Event::Submit {
-                    sequence,
-                    message,
-                    quirks,
-                },
-            ),
-            Pdu::DeliverSm(message) => self.welcome(
-                Role::Client,
-                header,
-                Event::Deliver {
-                    sequence,
-                    message,
-                    quirks,
-                },
-            ),
-            Pdu::DataSm(message) => self.welcome(
-                self.role,
-                header,
-                Event::Data {
-                    sequence,
-                    message,
-                    quirks,
-                },
-            ),
+            Pdu::SubmitSm(message) => self.welcome(Role::Server, header, Event::Submit { sequence, message, quirks }),
+            Pdu::DeliverSm(message) => self.welcome(Role::Client, header, Event::Deliver { sequence, message, quirks }),
+            Pdu::DataSm(message) => self.welcome(self.role, header, Event::Data { sequence, message, quirks }),
             Pdu::QuerySm(query) => self.welcome(Role::Server, header, Event::Query { sequence, query }),
             Pdu::Bind(mode, bind) => self.bind_requested(header, mode, bind),
             Pdu::Unbind => {
@@ -71,16 +44,10 @@ impl<T: Copy> Core<T> {
             }
             Pdu::Outbind(outbind) => Event::Outbind(outbind),
             Pdu::AlertNotification(alert) => Event::Alert(alert),
-            Pdu::Unknown { id, .. } if id.is_response() => Event::UnknownResponse {
-                header,
-                message_id: &[],
-            },
+            Pdu::Unknown { id, .. } if id.is_response() => Event::UnknownResponse { header, message_id: &[] },
             Pdu::Unknown { .. } => {
                 self.answer_at_once(CommandId::GENERIC_NACK, CommandStatus::RINVCMDID, sequence);
-                Event::Refused {
-                    header,
-                    status: CommandStatus::RINVCMDID,
-                }
+                Event::Refused { header, status: CommandStatus::RINVCMDID }
             }
         }
     }
@@ -112,10 +79,7 @@ impl<T: Copy> Core<T> {
     fn bind_requested<'a>(&mut self, header: Header, mode: BindMode, bind: Bind<'a>) -> Event<'a, T> {
         match (self.role, self.phase == Phase::Open) {
             (Role::Server, true) => {
-                self.phase = Phase::Deciding {
-                    mode,
-                    sequence: header.sequence_number,
-                };
+                self.phase = Phase::Deciding { mode, sequence: header.sequence_number };
                 Event::BindRequest { mode, bind }
             }
             (Role::Server, false) => self.refuse(header, CommandStatus::RALYBND),
@@ -129,10 +93,7 @@ impl<T: Copy> Core<T> {
                 self.window_shrank(now_ns);
                 told(request, answer(&header, settled, resp, false), None)
             }
-            None => Event::UnknownResponse {
-                header,
-                message_id: resp.message_id,
-            },
+            None => Event::UnknownResponse { header, message_id: resp.message_id },
         }
     }
 
@@ -142,20 +103,14 @@ impl<T: Copy> Core<T> {
             return Event::UnknownResponse { header, message_id };
         };
         self.window_shrank(now_ns);
-        let resp = MessageResp {
-            message_id,
-            ..MessageResp::default()
-        };
+        let resp = MessageResp { message_id, ..MessageResp::default() };
         let found = (header.command_status.is_ok() || found != QuerySmResp::default()).then_some(found);
         told(Request::Query, answer(&header, settled, resp, false), found)
     }
 
     fn unbind_answered<'a>(&mut self, header: Header) -> Event<'a, T> {
         let Some(reason) = self.unbinding() else {
-            return Event::UnknownResponse {
-                header,
-                message_id: &[],
-            };
+            return Event::UnknownResponse { header, message_id: &[] };
         };
         self.close(reason);
         Event::UnbindAnswered
@@ -163,10 +118,7 @@ impl<T: Copy> Core<T> {
 
     fn bind_answered<'a>(&mut self, header: Header, resp: BindResp<'a>, now_ns: u64) -> Event<'a, T> {
         let Phase::Binding { mode, .. } = self.phase else {
-            return Event::UnknownResponse {
-                header,
-                message_id: &[],
-            };
+            return Event::UnknownResponse { header, message_id: &[] };
         };
         if header.command_status.is_ok() {
             self.become_bound(mode, now_ns);
@@ -188,32 +140,18 @@ impl<T: Copy> Core<T> {
             };
         }
         let Some(settled) = self.window.settle(header.sequence_number, None) else {
-            return Event::UnknownResponse {
-                header,
-                message_id: &[],
-            };
+            return Event::UnknownResponse { header, message_id: &[] };
         };
         self.window_shrank(now_ns);
-        told(
-            settled.outstanding.request,
-            answer(&header, settled, MessageResp::default(), true),
-            None,
-        )
+        told(settled.outstanding.request, answer(&header, settled, MessageResp::default(), true), None)
     }
 
     fn malformed<'a>(&mut self, error: DecodeError, now_ns: u64) -> Event<'a, T> {
-        let Header {
-            command_id,
-            sequence_number,
-            ..
-        } = error.header;
+        let Header { command_id, sequence_number, .. } = error.header;
         if command_id.is_response() {
             let settled = self.window.settle(sequence_number, None);
             self.window_shrank(now_ns);
-            return Event::Malformed {
-                error,
-                token: settled.map(|settled| settled.outstanding.token),
-            };
+            return Event::Malformed { error, token: settled.map(|settled| settled.outstanding.token) };
         }
         if answers_exist(command_id) {
             self.answer_at_once(command_id.response(), error.status(), sequence_number);

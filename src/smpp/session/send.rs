@@ -12,14 +12,12 @@ impl<T: Copy> Session<T> {
     /// Client: queues a submit_sm. The answer names its sequence number; [`super::Event::SubmitResp`] will carry
     /// `token`, or [`super::Event::ResponseTimeout`] or [`super::Event::Unresolved`] will.
     pub fn submit(&mut self, token: T, message: &ShortMessage<'_>, now_ns: u64) -> Result<u32, SendError> {
-        self.core
-            .request(Request::Submit, token, &Pdu::SubmitSm(*message), now_ns)
+        self.core.request(Request::Submit, token, &Pdu::SubmitSm(*message), now_ns)
     }
 
     /// Server: queues a deliver_sm, as [`Session::submit`].
     pub fn deliver(&mut self, token: T, message: &ShortMessage<'_>, now_ns: u64) -> Result<u32, SendError> {
-        self.core
-            .request(Request::Deliver, token, &Pdu::DeliverSm(*message), now_ns)
+        self.core.request(Request::Deliver, token, &Pdu::DeliverSm(*message), now_ns)
     }
 
     /// Queues a data_sm, as [`Session::submit`].
@@ -34,32 +32,17 @@ impl<T: Copy> Session<T> {
 
     /// Client: answers [`super::Event::Deliver`].
     pub fn answer_deliver(&mut self, sequence: u32, status: CommandStatus) -> Result<(), SendError> {
-        self.core
-            .answer(sequence, status, &Pdu::DeliverSmResp(MessageResp::default()))
+        self.core.answer(sequence, status, &Pdu::DeliverSmResp(MessageResp::default()))
     }
 
     /// Answers [`super::Event::Data`]. A refusal with an empty id goes without a body.
     pub fn answer_data(&mut self, sequence: u32, status: CommandStatus, message_id: &[u8]) -> Result<(), SendError> {
-        self.core.answer(
-            sequence,
-            status,
-            &Pdu::DataSmResp(MessageResp {
-                message_id,
-                ..MessageResp::default()
-            }),
-        )
+        self.core.answer(sequence, status, &Pdu::DataSmResp(MessageResp { message_id, ..MessageResp::default() }))
     }
 
     /// Server: answers [`super::Event::Submit`]. A refusal with an empty id goes without a body.
     pub fn answer_submit(&mut self, sequence: u32, status: CommandStatus, message_id: &[u8]) -> Result<(), SendError> {
-        self.core.answer(
-            sequence,
-            status,
-            &Pdu::SubmitSmResp(MessageResp {
-                message_id,
-                ..MessageResp::default()
-            }),
-        )
+        self.core.answer(sequence, status, &Pdu::SubmitSmResp(MessageResp { message_id, ..MessageResp::default() }))
     }
 
     /// Server: answers [`super::Event::Query`].
@@ -79,13 +62,7 @@ impl<T: Copy> Session<T> {
         let Phase::Deciding { mode, sequence } = core.phase else {
             return Err(SendError::NotBound);
         };
-        let resp = Pdu::BindResp(
-            mode,
-            BindResp {
-                system_id,
-                ..BindResp::default()
-            },
-        );
+        let resp = Pdu::BindResp(mode, BindResp { system_id, ..BindResp::default() });
         encode(core.outbox.buffer(), sequence, status, &resp)?;
         if status.is_ok() {
             core.become_bound(mode, now_ns);
@@ -120,16 +97,9 @@ impl<T: Copy> Core<T> {
         let sequence = self.window.take_sequence();
         encode(self.outbox.buffer(), sequence, CommandStatus::ROK, pdu)?;
         let stream_end = self.outbox.end();
-        self.window.insert(Outstanding {
-            sequence,
-            token,
-            request,
-            queued_at_ns: now_ns,
-            stream_end,
-        });
+        self.window.insert(Outstanding { sequence, token, request, queued_at_ns: now_ns, stream_end });
         if !self.timers.is_set(Timer::Response) && self.overdue_at_ns.is_none() {
-            self.timers
-                .set(Timer::Response, now_ns.saturating_add(self.options.response_ns));
+            self.timers.set(Timer::Response, now_ns.saturating_add(self.options.response_ns));
         }
         if let Some(limit_ns) = self.options.inactivity_ns {
             self.timers.set(Timer::Inactivity, now_ns.saturating_add(limit_ns));

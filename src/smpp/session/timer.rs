@@ -59,9 +59,8 @@ impl TimerTable {
     }
 
     pub(super) fn take_expired(&mut self, now_ns: u64) -> Option<Timer> {
-        let expired = Timer::ALL
-            .into_iter()
-            .find(|timer| self.deadlines[*timer as usize].is_some_and(|at| at <= now_ns))?;
+        let expired =
+            Timer::ALL.into_iter().find(|timer| self.deadlines[*timer as usize].is_some_and(|at| at <= now_ns))?;
         self.stop(expired);
         Some(expired)
     }

@@ -16,12 +16,7 @@ fn a_lost_connection_tells_what_was_certainly_never_written() {
     session.handle_connection_lost();
     assert_eq!(
         feed(&mut session, b"", 0),
-        [
-            "unresolved 1 Unanswered",
-            "unresolved 2 NeverWritten",
-            "unresolved 3 NeverWritten",
-            "closed ConnectionLost"
-        ]
+        ["unresolved 1 Unanswered", "unresolved 2 NeverWritten", "unresolved 3 NeverWritten", "closed ConnectionLost"]
     );
     assert!(session.is_closed());
     assert_eq!(sent(&mut session), []);
@@ -37,14 +32,7 @@ fn octets_of_unknown_fate_count_as_written() {
     session.handle_written_unknown();
     session.handle_connection_lost();
     let told = feed(&mut session, b"", 0);
-    assert_eq!(
-        told,
-        [
-            "unresolved 1 Unanswered",
-            "unresolved 2 NeverWritten",
-            "closed ConnectionLost"
-        ]
-    );
+    assert_eq!(told, ["unresolved 1 Unanswered", "unresolved 2 NeverWritten", "closed ConnectionLost"]);
 }
 
 #[test]
@@ -53,29 +41,15 @@ fn the_peers_unbind_is_answered_and_what_was_not_taken_is_called_back() {
     session.submit(1, &message(b"x"), 0).unwrap();
     session.poll_transmit(&mut Vec::new());
     session.submit(2, &message(b"y"), 0).unwrap();
-    let input = [
-        pdu(8, CommandStatus::ROK, Pdu::DeliverSm(message(b"in"))),
-        pdu(9, CommandStatus::ROK, Pdu::Unbind),
-    ];
+    let input = [pdu(8, CommandStatus::ROK, Pdu::DeliverSm(message(b"in"))), pdu(9, CommandStatus::ROK, Pdu::Unbind)];
     let mut input = &input.concat()[..];
-    assert!(matches!(
-        session.poll_event(&mut input, 0),
-        Some(Event::Deliver { sequence: 8, .. })
-    ));
+    assert!(matches!(session.poll_event(&mut input, 0), Some(Event::Deliver { sequence: 8, .. })));
     session.answer_deliver(8, CommandStatus::ROK).unwrap();
     assert_eq!(
         feed(&mut session, input, 0),
-        [
-            "unbind",
-            "unresolved 1 Unanswered",
-            "unresolved 2 NeverWritten",
-            "closed PeerUnbound"
-        ]
+        ["unbind", "unresolved 1 Unanswered", "unresolved 2 NeverWritten", "closed PeerUnbound"]
     );
-    assert_eq!(
-        sent(&mut session),
-        [(CommandId::DELIVER_SM_RESP, 0, 8), (CommandId::UNBIND_RESP, 0, 9)]
-    );
+    assert_eq!(sent(&mut session), [(CommandId::DELIVER_SM_RESP, 0, 8), (CommandId::UNBIND_RESP, 0, 9)]);
 }
 
 #[test]
@@ -90,19 +64,14 @@ fn our_unbind_waits_for_the_window() {
     assert_eq!(feed(&mut session, &deliver, 0), ["deliver 8 in"]);
     session.answer_deliver(8, CommandStatus::ROK).unwrap();
     assert_eq!(feed(&mut session, &submit_resp(number, b"a"), 0), ["submit_resp 1 0 a"]);
-    let [(CommandId::DELIVER_SM_RESP, 0, 8), (CommandId::UNBIND, 0, unbind)] = sent(&mut session)[..] else {
-        panic!()
-    };
+    let [(CommandId::DELIVER_SM_RESP, 0, 8), (CommandId::UNBIND, 0, unbind)] = sent(&mut session)[..] else { panic!() };
     let resp = pdu(unbind, CommandStatus::ROK, Pdu::UnbindResp);
     assert_eq!(feed(&mut session, &resp, 0), ["unbind_resp", "closed Unbound"]);
 }
 
 #[test]
 fn an_overdue_request_does_not_hold_up_the_unbind() {
-    let options = Options {
-        response_ns: 10 * MS,
-        ..Options::default()
-    };
+    let options = Options { response_ns: 10 * MS, ..Options::default() };
     let mut session = bound_client(&options);
     session.submit(1, &message(b"x"), 0).unwrap();
     sent(&mut session);
@@ -114,10 +83,7 @@ fn an_overdue_request_does_not_hold_up_the_unbind() {
 
 #[test]
 fn draining_and_unbinding_end_by_themselves() {
-    let options = Options {
-        unbind_ns: 50 * MS,
-        ..Options::default()
-    };
+    let options = Options { unbind_ns: 50 * MS, ..Options::default() };
     let mut session = bound_client(&options);
     session.submit(1, &message(b"x"), 0).unwrap();
     sent(&mut session);
@@ -127,40 +93,21 @@ fn draining_and_unbinding_end_by_themselves() {
     assert_eq!(sent(&mut session).len(), 1, "unbind");
     assert_eq!(session.poll_timeout(), Some(70 * MS));
     session.handle_timeout(70 * MS);
-    assert_eq!(
-        feed(&mut session, b"", 70 * MS),
-        ["unresolved 1 Unanswered", "closed UnbindTimeout"]
-    );
+    assert_eq!(feed(&mut session, b"", 70 * MS), ["unresolved 1 Unanswered", "closed UnbindTimeout"]);
 }
 
 #[test]
 fn enquire_link_is_answered_and_asked() {
-    let options = Options {
-        enquire_link_ns: Some(100 * MS),
-        enquire_response_ns: 30 * MS,
-        ..Options::default()
-    };
+    let options = Options { enquire_link_ns: Some(100 * MS), enquire_response_ns: 30 * MS, ..Options::default() };
     let mut session = bound_client(&options);
-    assert_eq!(
-        feed(&mut session, &pdu(70, CommandStatus::ROK, Pdu::EnquireLink), 50 * MS),
-        ["enquire"]
-    );
+    assert_eq!(feed(&mut session, &pdu(70, CommandStatus::ROK, Pdu::EnquireLink), 50 * MS), ["enquire"]);
     assert_eq!(sent(&mut session), [(CommandId::ENQUIRE_LINK_RESP, 0, 70)]);
     session.handle_timeout(149 * MS);
     assert_eq!(sent(&mut session), []);
     session.handle_timeout(150 * MS);
-    let [(CommandId::ENQUIRE_LINK, 0, number)] = sent(&mut session)[..] else {
-        panic!()
-    };
+    let [(CommandId::ENQUIRE_LINK, 0, number)] = sent(&mut session)[..] else { panic!() };
     assert_eq!(session.poll_timeout(), Some(180 * MS));
-    assert_eq!(
-        feed(
-            &mut session,
-            &pdu(number, CommandStatus::ROK, Pdu::EnquireLinkResp),
-            160 * MS
-        ),
-        ["enquire_resp"]
-    );
+    assert_eq!(feed(&mut session, &pdu(number, CommandStatus::ROK, Pdu::EnquireLinkResp), 160 * MS), ["enquire_resp"]);
     assert_eq!(session.poll_timeout(), Some(260 * MS));
     session.handle_timeout(260 * MS);
     session.handle_timeout(290 * MS);
@@ -169,45 +116,22 @@ fn enquire_link_is_answered_and_asked() {
 
 #[test]
 fn inactivity_unbinds_and_enquire_link_does_not_count_as_activity() {
-    let options = Options {
-        inactivity_ns: Some(100 * MS),
-        enquire_link_ns: None,
-        ..Options::default()
-    };
+    let options = Options { inactivity_ns: Some(100 * MS), enquire_link_ns: None, ..Options::default() };
     let mut session = bound_client(&options);
     feed(&mut session, &pdu(70, CommandStatus::ROK, Pdu::EnquireLink), 90 * MS);
     sent(&mut session);
     session.handle_timeout(100 * MS);
-    let [(CommandId::UNBIND, 0, number)] = sent(&mut session)[..] else {
-        panic!()
-    };
+    let [(CommandId::UNBIND, 0, number)] = sent(&mut session)[..] else { panic!() };
     let resp = pdu(number, CommandStatus::ROK, Pdu::UnbindResp);
-    assert_eq!(
-        feed(&mut session, &resp, 110 * MS),
-        ["unbind_resp", "closed Inactivity"]
-    );
+    assert_eq!(feed(&mut session, &resp, 110 * MS), ["unbind_resp", "closed Inactivity"]);
 }
 
 #[test]
 fn an_unbound_session_ends_in_time() {
     for mut session in [
-        Session::<u64>::server(
-            &Options {
-                session_init_ns: 5 * MS,
-                ..Options::default()
-            },
-            0,
-        ),
-        Session::client(
-            &Options {
-                session_init_ns: 5 * MS,
-                ..Options::default()
-            },
-            BindMode::Receiver,
-            &BIND,
-            0,
-        )
-        .unwrap(),
+        Session::<u64>::server(&Options { session_init_ns: 5 * MS, ..Options::default() }, 0),
+        Session::client(&Options { session_init_ns: 5 * MS, ..Options::default() }, BindMode::Receiver, &BIND, 0)
+            .unwrap(),
     ] {
         assert_eq!(session.poll_timeout(), Some(5 * MS));
         session.handle_timeout(5 * MS);
@@ -217,9 +141,6 @@ fn an_unbound_session_ends_in_time() {
 
 #[test]
 fn the_words_for_ends_and_errors_are_plain() {
-    assert_eq!(
-        CloseReason::Framing(FramingError::TooShort(2)).to_string(),
-        "command_length 2 is less than a header"
-    );
+    assert_eq!(CloseReason::Framing(FramingError::TooShort(2)).to_string(), "command_length 2 is less than a header");
     assert_eq!(SendError::WindowFull.to_string(), "the window is full");
 }

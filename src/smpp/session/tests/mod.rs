@@ -26,16 +26,8 @@ const BIND: Bind<'static> = Bind {
 
 fn message(text: &[u8]) -> ShortMessage<'_> {
     ShortMessage {
-        source: Address {
-            ton: 5,
-            npi: 0,
-            digits: b"Stentor",
-        },
-        destination: Address {
-            ton: 1,
-            npi: 1,
-            digits: b"491701234567",
-        },
+        source: Address { ton: 5, npi: 0, digits: b"Stentor" },
+        destination: Address { ton: 1, npi: 1, digits: b"491701234567" },
         short_message: text,
         ..ShortMessage::default()
     }
@@ -48,14 +40,7 @@ fn pdu(sequence: u32, status: CommandStatus, pdu: Pdu<'_>) -> Vec<u8> {
 }
 
 fn submit_resp(sequence: u32, id: &[u8]) -> Vec<u8> {
-    pdu(
-        sequence,
-        CommandStatus::ROK,
-        Pdu::SubmitSmResp(MessageResp {
-            message_id: id,
-            tlvs: Tlvs::EMPTY,
-        }),
-    )
+    pdu(sequence, CommandStatus::ROK, Pdu::SubmitSmResp(MessageResp { message_id: id, tlvs: Tlvs::EMPTY }))
 }
 
 /// Feeds octets and gives the text of every event, for whole comparisons.
@@ -71,16 +56,8 @@ fn feed(session: &mut Session<u64>, mut input: &[u8], now_ns: u64) -> Vec<String
 fn short(event: &Event<'_, u64>) -> String {
     let answer = |name: &str, answer: &Answer<'_, u64>| {
         let id = String::from_utf8_lossy(answer.message_id);
-        let marks = [
-            &*id,
-            if answer.late { "late" } else { "" },
-            if answer.nacked { "nacked" } else { "" },
-        ];
-        let marks: String = marks
-            .iter()
-            .filter(|mark| !mark.is_empty())
-            .map(|mark| format!(" {mark}"))
-            .collect();
+        let marks = [&*id, if answer.late { "late" } else { "" }, if answer.nacked { "nacked" } else { "" }];
+        let marks: String = marks.iter().filter(|mark| !mark.is_empty()).map(|mark| format!(" {mark}")).collect();
         format!("{name} {} {:X}{marks}", answer.token, answer.status.0)
     };
     match event {
@@ -90,15 +67,8 @@ fn short(event: &Event<'_, u64>) -> String {
         Event::SubmitResp(found) => answer("submit_resp", found),
         Event::DeliverResp(found) => answer("deliver_resp", found),
         Event::DataResp(found) => answer("data_resp", found),
-        Event::QueryResp {
-            answer: found,
-            found: state,
-        } => {
-            format!(
-                "{} state {:?}",
-                answer("query_resp", found),
-                state.map(|state| state.message_state)
-            )
+        Event::QueryResp { answer: found, found: state } => {
+            format!("{} state {:?}", answer("query_resp", found), state.map(|state| state.message_state))
         }
         Event::ResponseTimeout { token, fate, .. } => format!("timeout {token} {fate:?}"),
         Event::Submit { sequence, message, .. } => {
@@ -141,11 +111,7 @@ fn sent(session: &mut Session<u64>) -> Vec<(CommandId, u32, u32)> {
 fn bound_client(options: &Options) -> Session<u64> {
     let mut session = Session::client(options, BindMode::Transceiver, &BIND, 0).unwrap();
     assert_eq!(sent(&mut session), [(CommandId::BIND_TRANSCEIVER, 0, 1)]);
-    let resp = pdu(
-        1,
-        CommandStatus::ROK,
-        Pdu::BindResp(BindMode::Transceiver, BindResp::default()),
-    );
+    let resp = pdu(1, CommandStatus::ROK, Pdu::BindResp(BindMode::Transceiver, BindResp::default()));
     assert_eq!(feed(&mut session, &resp, 0), ["bound Transceiver"]);
     session
 }

@@ -37,11 +37,7 @@ struct ClientEnd {
 impl ClientEnd {
     fn turn(&mut self, octets: usize) -> Vec<u8> {
         while self.session.bound().is_some() && self.submitted < self.messages {
-            if self
-                .session
-                .submit(self.submitted, &message(&self.submitted.to_be_bytes()), 0)
-                .is_err()
-            {
+            if self.session.submit(self.submitted, &message(&self.submitted.to_be_bytes()), 0).is_err() {
                 break;
             }
             self.submitted += 1;
@@ -61,8 +57,7 @@ impl ClientEnd {
                     self.answered.push(answer.token);
                 }
                 Event::Deliver { sequence, message, .. } => {
-                    self.received
-                        .push(u64::from_be_bytes(message.short_message.try_into().unwrap()));
+                    self.received.push(u64::from_be_bytes(message.short_message.try_into().unwrap()));
                     self.session.answer_deliver(sequence, CommandStatus::ROK).unwrap();
                 }
                 Event::Closed { reason } => self.ended = Some(reason),
@@ -89,15 +84,10 @@ impl ServerEnd {
         }
         for (sequence, number) in self.owed.drain(..if answer { self.owed.len() } else { 0 }) {
             let id = format!("{number:016x}");
-            self.session
-                .answer_submit(sequence, CommandStatus::ROK, id.as_bytes())
-                .unwrap();
+            self.session.answer_submit(sequence, CommandStatus::ROK, id.as_bytes()).unwrap();
         }
         while self.delivered < self.messages
-            && self
-                .session
-                .deliver(self.delivered, &message(&self.delivered.to_be_bytes()), 0)
-                .is_ok()
+            && self.session.deliver(self.delivered, &message(&self.delivered.to_be_bytes()), 0).is_ok()
         {
             self.delivered += 1;
         }
@@ -108,14 +98,9 @@ impl ServerEnd {
         while let Some(event) = self.session.poll_event(&mut input, 0) {
             match event {
                 Event::BindRequest { .. } => self.session.answer_bind(CommandStatus::ROK, b"smsc", 0).unwrap(),
-                Event::Submit {
-                    sequence,
-                    message,
-                    quirks,
-                } => {
+                Event::Submit { sequence, message, quirks } => {
                     assert_eq!(quirks, Quirks::NONE);
-                    self.owed
-                        .push((sequence, u64::from_be_bytes(message.short_message.try_into().unwrap())));
+                    self.owed.push((sequence, u64::from_be_bytes(message.short_message.try_into().unwrap())));
                 }
                 Event::DeliverResp(answer) => self.confirmed.push(answer.token),
                 Event::UnbindRequested => {}

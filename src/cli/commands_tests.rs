@@ -1,0 +1,134 @@
+//! `send` and `status` as whole commands, against a server that answers by a script.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread::{self, JoinHandle};
+
+use clap::Parser;
+
+use super::exit::{Exit, Failure};
+use super::{Command, Typed, send, status};
+
+/// Gives one answer a connection, in order; hands back the request lines and bodies.
+fn script(answers: &'static [(u16, &'static str)]) -> (String, JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("listener");
+    let url = format!("http://{}", listener.local_addr().expect("address"));
+    let serving = thread::spawn(move || {
+        answers
+            .iter()
+            .map(|(status, body)| {
+                let (mut stream, _) = listener.accept().expect("connection");
+                let mut request = String::new();
+                while !is_whole(&request) {
+                    let mut chunk = [0; 4096];
+                    let read = stream.read(&mut chunk).expect("request");
+                    request.push_str(&String::from_utf8_lossy(&chunk[..read]));
+                }
+                let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                stream.write_all(head.as_bytes()).expect("answered");
+                let (head, body) = request.split_once("\r\n\r\n").expect("head");
+                format!("{} {body}", head.split(" HTTP/1.1").next().expect("request line")).trim_end().to_owned()
+            })
+            .collect()
+    });
+    (url, serving)
+}
+
+fn is_whole(request: &str) -> bool {
+    let Some((head, body)) = request.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    length.is_none_or(|length| body.len() >= length.parse().expect("length"))
+}
+
+struct Ran {
+    exit: Exit,
+    out: String,
+    asked: Vec<String>,
+}
+
+fn ran(words: &str, answers: &'static [(u16, &'static str)]) -> Ran {
+    let (url, serving) = script(answers);
+    let words = format!("stentor {words} --url {url}");
+    let typed = Typed::try_parse_from(words.split_whitespace()).expect("arguments");
+    let mut out = Vec::new();
+    let ended = match typed.command {
+        Command::Send(typed) => send::run(typed, &mut out),
+        Command::Status(typed) => status::run(typed, &mut out),
+        Command::Dev(_) | Command::Serve(_) | Command::Check(_) => panic!("speaks to no server"),
+    };
+    let exit = ended.unwrap_or_else(|Failure { exit, what }| {
+        writeln!(out, "{}", what.replace(&url, "URL")).expect("memory");
+        exit
+    });
+    let out = String::from_utf8(out).expect("text").replace(&url, "URL");
+    Ran { exit, out, asked: serving.join().expect("the script was played to its end") }
+}
+
+#[test]
+fn a_message_is_sent_and_its_id_printed() {
+    let Ran { exit, out, asked } = ran("send --to +491 --body Hi --key k", &[(202, r#"{"results":[{"id":"a-1"}]}"#)]);
+    assert_eq!((exit, out.as_str()), (Exit::DONE, "a-1\n"));
+    assert_eq!(asked, [r#"POST /v1/messages {"body":"Hi","key":"k","to":"+491"}"#]);
+}
+
+#[test]
+fn each_change_of_state_is_told_until_the_end() {
+    let told = &[
+        (202, r#"{"id":"a"}"#),
+        (200, r#"{"id":"a","state":"queued"}"#),
+        (200, r#"{"id":"a","state":"queued"}"#),
+        (200, r#"{"id":"a","state":"submitted"}"#),
+        (200, r#"{"id":"a","state":"delivered"}"#),
+    ];
+    let Ran { exit, out, asked } = ran("send --to +491 --body Hi --wait", told);
+    assert_eq!((exit, out.as_str()), (Exit::DONE, "a\na  queued\na  submitted\na  delivered\n"));
+    assert_eq!(asked[4], "GET /v1/messages/a");
+}
+
+#[test]
+fn what_did_not_arrive_is_a_failure() {
+    let told = &[(202, r#"{"id":"a"}"#), (200, r#"{"id":"a","state":"undelivered"}"#)];
+    let Ran { exit, out, .. } = ran("send --to +491 --body Hi --wait --json", told);
+    assert_eq!((exit, out.as_str()), (Exit::FAILED, "[{\"id\":\"a\",\"state\":\"undelivered\"}]\n"));
+}
+
+#[test]
+fn one_refused_among_several_fails_and_the_others_are_told() {
+    let told = &[(202, r#"{"results":[{"id":"a"},{"error":{"code":"invalid_recipient","detail":"short"}}]}"#)];
+    let Ran { exit, out, .. } = ran("send --to +491 --to 1 --body Hi", told);
+    assert_eq!((exit, out.as_str()), (Exit::FAILED, "a\n"));
+}
+
+#[test]
+fn a_refusal_says_code_detail_and_page() {
+    let told = &[(422, r#"{"code":"invalid_recipient","detail":"short","doc_url":"/docs/errors/invalid_recipient"}"#)];
+    let Ran { exit, out, .. } = ran("send --to 1 --body Hi", told);
+    let text = "invalid_recipient (HTTP 422): short\n  see URL/docs/errors/invalid_recipient\n";
+    assert_eq!((exit, out.as_str()), (Exit::FAILED, text));
+}
+
+#[test]
+fn status_of_the_daemon_is_three_questions() {
+    let told =
+        &[(503, r#"{"ready":false,"reasons":["draining"]}"#), (200, r#"{"depth":3}"#), (200, r#"{"carriers":[]}"#)];
+    let Ran { exit, out, asked } = ran("status", told);
+    assert_eq!(exit, Exit::UNAVAILABLE);
+    assert!(out.starts_with("URL is not ready: draining\n\nqueues: 3 ready, - scheduled"), "{out}");
+    assert_eq!(asked, ["GET /readyz", "GET /v1/queues", "GET /v1/carriers"]);
+    let Ran { out, .. } = ran("status --json", told);
+    assert_eq!(out, "{\"carriers\":[],\"queues\":{\"depth\":3},\"ready\":false,\"reasons\":[\"draining\"]}\n");
+}
+
+#[test]
+fn status_of_messages_is_one_question_each() {
+    let told = &[(200, r#"{"id":"a","state":"queued"}"#), (404, r#"{"code":"message_not_found","detail":"no"}"#)];
+    let Ran { exit, out, asked } = ran("status a b", told);
+    assert_eq!((exit, out.as_str()), (Exit::FAILED, "a  queued\nmessage_not_found (HTTP 404): no\n"));
+    assert_eq!(asked, ["GET /v1/messages/a", "GET /v1/messages/b"]);
+}
+
+#[test]
+fn who_does_not_answer_json_is_no_stentor() {
+    let Ran { exit, out, .. } = ran("status", &[(200, "<html>")]);
+    assert_eq!((exit, out.as_str()), (Exit::FAILED, "HTTP 200, not an answer of Stentor's: <html>\n"));
+}

@@ -1,0 +1,141 @@
+//! Parked receipts: what carriers said of ids that nobody knew yet. Found again by the id of the response that comes later,
+//! in whatever form that carrier writes it there.
+//!
+//! Invariants:
+//! 1. At most one receipt is parked under one id; a final one is not replaced.
+//! 2. Every alias leads to a parked receipt that has it as a candidate.
+
+use crate::model::{Map, Wall, map};
+use crate::smpp::receipt::ReceiptState;
+use crate::smpp::receipt_id::{Dialect, IdForm, id_key};
+use crate::store::record::InboundRecord;
+
+use super::receipts::final_kind;
+
+/// Commit and place in it: where a parked receipt is on disk.
+pub(super) type Parked = (u64, u32);
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Orphan {
+    pub at: Parked,
+    pub record: InboundRecord,
+}
+
+#[derive(Debug)]
+pub(super) struct Orphans {
+    /// By the key of the id as the receipt has it.
+    parked: Map<u64, Orphan>,
+    /// Other keys under which the response's id may stand.
+    aliases: Map<u64, u64>,
+}
+
+impl Orphans {
+    pub(super) fn new(hash_seed: u64) -> Self {
+        Self { parked: map(hash_seed), aliases: map(hash_seed) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.parked.len()
+    }
+
+    /// Whether a receipt of that id is parked already that says more than this one.
+    pub(super) fn outranks(&self, record: &InboundRecord) -> bool {
+        self.parked.get(&key_of(record)).is_some_and(|known| is_final(&known.record))
+    }
+
+    /// Parks; gives the place of one that it replaces.
+    pub(super) fn insert(&mut self, orphan: Orphan) -> Option<Parked> {
+        let key = key_of(&orphan.record);
+        for alias in aliases_of(&orphan.record) {
+            self.aliases.insert(alias, key);
+        }
+        self.parked.insert(key, orphan).map(|older| older.at)
+    }
+
+    /// The receipt of the message that was taken under an id with this key. A converted id may be another message's, so
+    /// it counts only with the recipient.
+    pub(super) fn take(&mut self, key: u64, recipient: u64) -> Option<Orphan> {
+        if let Some(orphan) = self.remove(key) {
+            return Some(orphan);
+        }
+        let alias = *self.aliases.get(&key)?;
+        self.parked.get(&alias).filter(|orphan| orphan.record.from == recipient)?;
+        self.remove(alias)
+    }
+
+    /// Forgets what came in before `horizon`; the places, in order.
+    pub(super) fn expire(&mut self, horizon: Wall) -> Vec<Parked> {
+        let old = |(_, orphan): &(&u64, &Orphan)| Wall(orphan.record.wall) < horizon;
+        let keys: Vec<u64> = self.parked.iter().filter(old).map(|(key, _)| *key).collect();
+        let mut places: Vec<_> = keys.into_iter().filter_map(|key| self.remove(key)).map(|orphan| orphan.at).collect();
+        places.sort_unstable();
+        places
+    }
+
+    fn remove(&mut self, key: u64) -> Option<Orphan> {
+        let orphan = self.parked.remove(&key)?;
+        for alias in aliases_of(&orphan.record) {
+            if self.aliases.get(&alias) == Some(&key) {
+                self.aliases.remove(&alias);
+            }
+        }
+        Some(orphan)
+    }
+}
+
+fn key_of(record: &InboundRecord) -> u64 {
+    id_key(u64::from(record.group), &record.id)
+}
+
+fn aliases_of(record: &InboundRecord) -> impl Iterator<Item = u64> {
+    let candidates = Dialect::default().candidates(u64::from(record.group), &record.id);
+    candidates.into_iter().filter(|candidate| candidate.form != IdForm::Same).map(|candidate| candidate.key)
+}
+
+fn is_final(record: &InboundRecord) -> bool {
+    record.state.and_then(ReceiptState::from_code).and_then(final_kind).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn orphan(commit: u64, id: &str, from: u64, state: u8) -> Orphan {
+        let record = InboundRecord {
+            wall: commit,
+            group: 1,
+            from,
+            id: id.into(),
+            state: Some(state),
+            ..InboundRecord::default()
+        };
+        Orphan { at: (commit, 0), record }
+    }
+
+    const DELIVERED: u8 = 2;
+    const ENROUTE: u8 = 1;
+
+    #[test]
+    fn is_found_by_the_response_in_another_form_if_the_recipient_fits() {
+        let mut orphans = Orphans::new(1);
+        assert_eq!(orphans.insert(orphan(1, "255", 77, DELIVERED)), None);
+        let key = id_key(1, b"FF");
+        assert!(orphans.take(key, 78).is_none());
+        assert_eq!(orphans.take(key, 77).map(|orphan| orphan.at), Some((1, 0)));
+        assert!(orphans.take(key, 77).is_none() && orphans.aliases.is_empty());
+        orphans.insert(orphan(2, "255", 77, DELIVERED));
+        assert_eq!(orphans.take(id_key(1, b"0255"), 0).map(|orphan| orphan.at), Some((2, 0)));
+    }
+
+    #[test]
+    fn a_final_one_stays_and_an_intermediate_one_goes() {
+        let mut orphans = Orphans::new(1);
+        orphans.insert(orphan(1, "9", 77, ENROUTE));
+        let last = orphan(2, "9", 77, DELIVERED);
+        assert!(!orphans.outranks(&last.record));
+        assert_eq!(orphans.insert(last), Some((1, 0)));
+        assert!(orphans.outranks(&orphan(3, "9", 77, ENROUTE).record));
+        assert_eq!((orphans.expire(Wall(2)), orphans.expire(Wall(3)), orphans.len()), (vec![], vec![(2, 0)], 0));
+    }
+}
