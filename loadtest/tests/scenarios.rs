@@ -1,14 +1,28 @@
 //! End to end with real processes: the scenarios at a small size. Each prints its table and fails by its exit code.
-//! `STENTOR_E2E_MESSAGES` scales them; the `stentor` binary must stand beside `loadtest` (`cargo build --bins`).
+//! `STENTOR_E2E_MESSAGES` scales them. The `stentor` binary is built first: cargo builds only a package's own for its tests.
 
 mod stage;
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Once;
 
 use stage::messages;
 
+fn build() {
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--package", "stentor", "--bin", "stentor"]);
+        if !cfg!(debug_assertions) {
+            cargo.arg("--release");
+        }
+        assert!(cargo.status().expect("cargo starts").success(), "stentor does not build");
+    });
+}
+
 fn play(arguments: &[&str]) {
+    build();
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/bench.toml");
     let output = Command::new(env!("CARGO_BIN_EXE_loadtest"))
         .arg("run")

@@ -160,11 +160,15 @@ impl Link {
         }
     }
 
-    /// The session shall end in good order, for this reason.
+    /// The session shall end in good order, for this reason; also one that may not submit at present, because the other
+    /// half of its pair is gone: its window would be wrong when that is back.
     pub(super) fn lose(&mut self, bind: BindId, why: SessionLoss) {
-        let Some(leg) = self.leg(bind).filter(|leg| !leg.give_up && leg.ready) else { return };
+        let Some(leg) = self.leg(bind).filter(|leg| !leg.give_up && leg.state == LegState::Bound) else { return };
+        let news = leg.ready;
         leg.give_up = true;
-        self.effects.push_back(LinkEffect::Alarm(Alarm::SessionLost { bind, why }));
+        if news {
+            self.effects.push_back(LinkEffect::Alarm(Alarm::SessionLost { bind, why }));
+        }
     }
 
     fn handle_closed(&mut self, bind: BindId, reason: CloseReason, now: Now) {

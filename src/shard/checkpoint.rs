@@ -17,6 +17,8 @@ use super::event::{Effect, Maintenance};
 #[derive(Debug)]
 pub(super) struct Folding {
     folded_to: u64,
+    /// The batch that makes this true, until it is durable, and what is true until then.
+    settling: Option<(CommitSeq, u64)>,
     events: usize,
     under_way: bool,
     wanted: bool,
@@ -24,12 +26,17 @@ pub(super) struct Folding {
 
 impl Folding {
     pub(super) const fn new(folded_to: u64) -> Self {
-        Self { folded_to, events: 0, under_way: false, wanted: false }
+        Self { folded_to, settling: None, events: 0, under_way: false, wanted: false }
     }
 
-    /// Every event up to this commit is in a state record.
-    pub(super) const fn folded_to(&self) -> u64 {
-        self.folded_to
+    /// Every event up to this commit is in a durable state record.
+    pub(super) fn durable_to(&self) -> u64 {
+        self.settling.map_or(self.folded_to, |(_, before)| before)
+    }
+
+    /// Everything up to that batch is durable.
+    pub(super) fn handle_committed(&mut self, upto: CommitSeq) {
+        self.settling.take_if(|(seq, _)| *seq <= upto);
     }
 
     pub(super) const fn replayed(&mut self, events: usize) {
@@ -118,6 +125,8 @@ impl Shard {
     /// The events are folded: the checkpoint goes into this turn's batch, what lies behind it may go.
     pub(super) fn folded(&mut self, snapshot: Box<CheckpointRecord>, ops: Vec<Op>) {
         self.folding.under_way = false;
+        let before = self.folding.durable_to();
+        self.folding.settling = Some((self.gathering.seq(), before));
         self.folding.folded_to = snapshot.commit;
         self.first_segment = snapshot.first_segment;
         for (space, to) in droppable(&snapshot) {

@@ -45,8 +45,8 @@ impl Shard {
         self.reads.push_back((CommitSeq(0), request));
     }
 
-    const fn events_from(&self) -> u64 {
-        self.folding.folded_to() + 1
+    fn events_from(&self) -> u64 {
+        self.folding.durable_to() + 1
     }
 
     pub(super) fn lookup(&mut self, reply: ReplyTo, tenant: TenantId, ids: Vec<MessageId>) {

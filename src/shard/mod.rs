@@ -233,6 +233,7 @@ impl Shard {
         self.now = now;
         debug_assert!(upto > self.durable, "commits come back once and in order");
         self.durable = upto;
+        self.folding.handle_committed(upto);
         if self.in_flight.is_some_and(|seq| seq <= upto) {
             self.in_flight = None;
             self.measures.commit_us.record(now.mono.since(self.commit_began) / 1_000);

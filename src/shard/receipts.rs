@@ -19,6 +19,9 @@ use super::orphans::{Orphan, Orphans};
 use super::receipt_epoch::ReceiptEpoch;
 use super::{Options, Shard};
 
+/// Ids of answered receipts that are remembered behind the open epoch at least.
+const ANSWERED_MIN: usize = 1_024;
+
 /// Everything a shard knows of receipts.
 #[derive(Debug)]
 pub(super) struct Receipts {
@@ -55,7 +58,7 @@ impl Receipts {
     pub(super) fn new(options: &Options) -> Self {
         Self {
             epoch: ReceiptEpoch::default(),
-            answered: Answered::new(options.receipts_max),
+            answered: Answered::new((options.receipts_max / 4).max(ANSWERED_MIN)),
             orphans: Orphans::new(options.hash_seed),
             dialects: BTreeMap::new(),
             runs: VecDeque::new(),

@@ -40,11 +40,6 @@ pub struct Options {
 }
 
 #[derive(Deserialize)]
-struct Results {
-    results: Vec<Accepted>,
-}
-
-#[derive(Deserialize)]
 struct Accepted {
     id: Option<String>,
 }
@@ -130,9 +125,9 @@ fn offer(ground: &Ground, count: u64) -> Result<Vec<String>, String> {
             body.len()
         );
         let response = connection.exchange(head.as_bytes(), body.as_bytes()).map_err(|error| error.to_string())?;
-        let results: Results = serde_json::from_slice(response.body)
+        let results: Vec<Accepted> = serde_json::from_slice(response.body)
             .map_err(|error| format!("{}: {error}: {}", response.status, String::from_utf8_lossy(response.body)))?;
-        ids.extend(results.results.into_iter().filter_map(|accepted| accepted.id));
+        ids.extend(results.into_iter().filter_map(|accepted| accepted.id));
     }
     Ok(ids)
 }

@@ -229,10 +229,10 @@ function noteSent(result, to) {
   if (!result.id) return showRefusal(result.error ?? { detail: "a message was refused" });
   at("sent-none").hidden = true;
   const item = element("li");
-  const id = element("code", "", `${to}  ${result.id}`);
-  id.title = result.id;
   const state = element("span", "state", "…");
-  item.append(id, state);
+  const page = element("a", "", result.id);
+  page.href = `/v1/messages/${encodeURIComponent(result.id)}`;
+  item.append(element("span", "", to), state, page);
   at("sent").prepend(item);
   sent.set(result.id, { item, state });
   while (sent.size > SENT_MAX) {
