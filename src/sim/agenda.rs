@@ -20,6 +20,12 @@ pub struct Agenda<T> {
     entries: BTreeMap<(u64, u64), T>,
 }
 
+impl<T> Default for Agenda<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> Agenda<T> {
     /// Nothing is going to happen; it is time 0.
     pub const fn new() -> Self {
@@ -43,7 +49,7 @@ impl<T> Agenda<T> {
     }
 
     /// Moves the time on to the next thing.
-    pub fn next(&mut self) -> Option<T> {
+    pub fn pop(&mut self) -> Option<T> {
         let ((at_ns, _), what) = self.entries.pop_first()?;
         self.now_ns = at_ns;
         Some(what)
@@ -97,10 +103,10 @@ mod tests {
         agenda.at(5, 'b');
         agenda.at(5, 'c');
         agenda.at(1, 'a');
-        let order: Vec<_> = std::iter::from_fn(|| agenda.next()).collect();
+        let order: Vec<_> = std::iter::from_fn(|| agenda.pop()).collect();
         assert_eq!((order, agenda.now_ns()), (vec!['a', 'b', 'c'], 5));
         agenda.at(2, 'd');
-        assert_eq!((agenda.next(), agenda.now_ns()), (Some('d'), 5), "the past is now");
+        assert_eq!((agenda.pop(), agenda.now_ns()), (Some('d'), 5), "the past is now");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! Knows what it took and what it told; what it should have been sent is the oracle's business.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::model::Mono;
 use crate::smpp::pdu::{Address, EsmClass, ShortMessage};
@@ -105,7 +106,7 @@ impl Carriers {
         if !net.carrier_reads(id) {
             return;
         }
-        if !self.seats.contains_key(&id) {
+        if let Entry::Vacant(vacant) = self.seats.entry(id) {
             let Some(carrier) = net.get(id).map(|conn| conn.carrier) else { return };
             let options = SessionOptions {
                 window: 20,
@@ -114,7 +115,7 @@ impl Carriers {
                 ..SessionOptions::default()
             };
             let session = Session::server(&options, stage.now_ns());
-            self.seats.insert(id, Seat { carrier, session, unanswered: 0, wake_at: None });
+            vacant.insert(Seat { carrier, session, unanswered: 0, wake_at: None });
         }
         self.run(id, octets, plan, net, stage);
     }

@@ -113,7 +113,7 @@ impl World {
     pub fn run(&mut self) -> Option<Violation> {
         let (mut instant, mut times) = (0, 0);
         while !self.over {
-            let Some(what) = self.stage.agenda.next() else { break };
+            let Some(what) = self.stage.agenda.pop() else { break };
             let now_ns = self.stage.now_ns();
             times = if now_ns == instant { times + 1 } else { 0 };
             instant = now_ns;
