@@ -124,8 +124,8 @@ fn what_never_left_is_not_in_doubt() {
     world.write(FIRST, 60);
     world.accepts = None;
     world.disconnect(FIRST, Disconnect::Broken);
-    let lost = Answer::NotWritten(NotWritten::ConnectionLost);
-    assert_eq!(world.outcomes(), [Answer::Unanswered(Unanswered::ConnectionLost), lost, lost]);
+    // They went back in front of their followers, and then the link had no bind left.
+    assert_eq!(world.outcomes(), [Answer::Unanswered(Unanswered::ConnectionLost), DOWN, DOWN]);
 }
 
 #[test]
