@@ -1,10 +1,9 @@
-//! The program. The commands are in `stentor::cli`.
+//! The program; the commands are in `stentor::cli`.
+//!
+//! The allocator is the C library's. Where 1,000,000 messages went through `config/bench.toml` to delivery, four runs
+//! each in turn, mimalloc cost 4.9 µs of CPU a message against 4.7, and 334 MiB of memory at the peak against 218.
 
 use std::process::ExitCode;
-
-/// TODO-measure
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     stentor::cli::run()
