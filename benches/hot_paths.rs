@@ -1,8 +1,7 @@
 //! What the hot paths cost on one core, in nanoseconds per message: no disk, no socket, no second thread.
 //!
 //! `cargo bench` measures: rounds of each subject for a third of a second, median and best round. `cargo test` runs each
-//! subject once, so that none rots, and so that the `stentor` binary is built, which the tests of `loadtest` start.
-//! These figures compare one build with another; what the whole daemon does, `loadtest` says.
+//! subject once, so that none rots. These figures compare one build with another; what the whole daemon does, `loadtest` says.
 
 use std::hint::black_box;
 use std::sync::Arc;

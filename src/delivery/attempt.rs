@@ -95,6 +95,13 @@ pub struct Progress {
     pub since: Wall,
 }
 
+impl Progress {
+    /// Every part had its final receipt.
+    pub fn is_all_settled(&self) -> bool {
+        self.settled.len() >= u32::from(self.parts)
+    }
+}
+
 /// An entry of the ledger: nobody knows whether the carrier has this message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InDoubt {
@@ -206,7 +213,8 @@ impl Attempts {
             since: at,
         });
         if progress.carrier != carrier || progress.reference != reference {
-            *progress = Progress { carrier, reference, accepted: PartSet::default(), ..*progress };
+            let none = PartSet::default();
+            *progress = Progress { carrier, reference, accepted: none, delivered: none, settled: none, ..*progress };
         }
         progress.parts = parts;
         progress.accepted.insert(part)

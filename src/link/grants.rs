@@ -9,7 +9,7 @@
 //! an OTP that was prepared and not sent when the daemon dies may never be sent again.
 //!
 //! An idle link also leaves a few *standing* places for urgent classes with every shard, so that an OTP pays one commit
-//! and no round trip. A standing place is an ordinary grant beyond what was demanded; the shard keeps it until it has
+//! and no round trip. A standing place is a grant beyond what was demanded, and says so; the shard keeps it until it has
 //! a use for it. It is recalled by a grant of no messages: the shard then gives back what it has not used by the
 //! `unused` of a batch, which may be empty. Standing places hold no slot: they are recalled when the link gets busy,
 //! and those used in that moment wait, most urgent, for the next slot.
@@ -113,9 +113,11 @@ impl Grants {
         let at = class.index();
         let missing = submitted.saturating_add(unused).saturating_sub(account.out[at]);
         account.waiting[at] = if unused > 0 { 0 } else { account.waiting[at].saturating_sub(submitted) };
+        // Demanded places are used and given back first.
         let demanded = account.out[at] - account.standing[at];
         let standing_used = submitted.saturating_sub(demanded).min(account.standing[at]);
-        let returned = unused.min(account.standing[at] - standing_used);
+        let demanded_left = demanded.saturating_sub(submitted);
+        let returned = unused.saturating_sub(demanded_left).min(account.standing[at] - standing_used);
         if returned > 0 && !account.recalling {
             account.unwanted_until = now.after_ms(UNWANTED_MS);
         }
@@ -201,7 +203,7 @@ impl Grants {
             if messages > 0 {
                 places -= messages;
                 self.accounts[at].out[class.index()] += messages;
-                self.tell(at, class, messages, out);
+                self.tell(at, class, messages, false, out);
             }
         }
         places
@@ -242,7 +244,7 @@ impl Grants {
                 if missing > 0 {
                     account.out[class.index()] += missing;
                     account.standing[class.index()] += missing;
-                    self.tell(at, class, missing, out);
+                    self.tell(at, class, missing, true, out);
                 }
             }
         }
@@ -258,17 +260,17 @@ impl Grants {
             account.recalling = true;
             for class in URGENT {
                 if self.accounts[at].standing[class.index()] > 0 {
-                    self.tell(at, class, 0, out);
+                    self.tell(at, class, 0, false, out);
                 }
             }
         }
     }
 
-    fn tell(&self, at: usize, class: Class, messages: u32, out: &mut Vec<(ShardId, Grant)>) {
+    fn tell(&self, at: usize, class: Class, messages: u32, standing: bool, out: &mut Vec<(ShardId, Grant)>) {
         let shard = ShardId(u8::try_from(at).unwrap_or(u8::MAX));
-        let grant = Grant { link: self.link, class, messages };
+        let grant = Grant { link: self.link, class, messages, standing };
         match out.last_mut() {
-            Some((to, last)) if *to == shard && last.class == class && messages > 0 && last.messages > 0 => {
+            Some((to, last)) if *to == shard && Grant { messages, ..*last } == grant && messages > 0 && last.messages > 0 => {
                 last.messages += messages;
             }
             Some(_) | None => out.push((shard, grant)),

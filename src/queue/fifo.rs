@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::model::Segment;
+use crate::model::{Address, Segment};
 
 use super::runs::SlotRuns;
 
@@ -54,6 +54,8 @@ pub struct Fifo {
     previous: u64,
     waiting: u64,
     reading: bool,
+    /// The last message, while any waits and it is known.
+    last: Option<Address>,
 }
 
 impl Fifo {
@@ -97,6 +99,16 @@ impl Fifo {
             self.in_window += messages;
             self.window.extend(chunks);
         }
+    }
+
+    /// Whether everything in it is older than that message.
+    pub fn ends_before(&self, address: Address) -> bool {
+        self.last.map_or(self.waiting == 0, |last| last < address)
+    }
+
+    /// That message will be appended in this turn.
+    pub const fn expect(&mut self, address: Address) {
+        self.last = Some(address);
     }
 
     /// From where to read, when the window runs low and more is on disk, where everything up to and with commit
@@ -149,6 +161,9 @@ impl Fifo {
         };
         self.in_window -= 1;
         self.waiting = self.waiting.saturating_sub(1);
+        if self.waiting == 0 {
+            self.last = None;
+        }
         Some(Taken { segment, slot })
     }
 

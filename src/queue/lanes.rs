@@ -1,21 +1,53 @@
-//! All fifos of a shard. A lane has two: what comes back (retries, scheduled messages whose time has come) goes before
-//! what is fresh, for it is older.
+//! All fifos of a shard. A lane has several: what was given back unsent goes before what has become due, and that before
+//! what is fresh.
+//!
+//! Invariants:
+//! 1. What was given back unsent is taken in the order of admission, however often it is given back: a message that is
+//!    older than the last one of a fifo goes into a fifo before it.
+//! 2. Nothing is taken from a lane while something given back waits on disk only.
 
 use std::collections::BTreeMap;
 
-use crate::model::{Class, Lane, RouteId};
+use crate::model::{Address, Class, Lane, RouteId};
 
 use super::fifo::{Chunk, Fifo, Position, Taken};
 
-/// Which of a lane's two fifos. The order is the order of taking; the discriminants go to disk.
+/// Which of a lane's fifos. The order is the order of taking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
 pub enum FifoKind {
-    /// Ready again, or ready at last.
-    Returned = 0,
+    /// Given back unsent; 0 before 1, up to [`FifoKind::RETURNED_LAST`].
+    Returned(u8),
+    /// Its time has come: scheduled, retried, no longer in doubt.
+    Due,
     /// Ready since admission.
-    Fresh = 1,
+    Fresh,
 }
+
+impl FifoKind {
+    /// The fifo of what is given back for the first time.
+    pub const RETURNED_LAST: u8 = 7;
+
+    /// As kept on disk.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Returned(at) => at,
+            Self::Due => Self::RETURNED_LAST + 1,
+            Self::Fresh => Self::RETURNED_LAST + 2,
+        }
+    }
+
+    /// As read back from disk.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0..=Self::RETURNED_LAST => Some(Self::Returned(code)),
+            8 => Some(Self::Due),
+            9 => Some(Self::Fresh),
+            10.. => None,
+        }
+    }
+}
+
+const _: () = assert!(FifoKind::Fresh.code() == 9);
 
 /// A fifo's identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,12 +100,21 @@ impl Lanes {
         self.fifos.values().map(Fifo::waiting).sum()
     }
 
-    /// Takes the next message of a class from the lanes of `routes`: what comes back first, then the oldest fresh one
-    /// that is in memory.
+    /// Where a message that is given back unsent belongs; it is then appended there.
+    pub fn returned(&mut self, lane: Lane, address: Address) -> FifoName {
+        let names = (0..=FifoKind::RETURNED_LAST).rev().map(|at| FifoName { lane, kind: FifoKind::Returned(at) });
+        let first = FifoName { lane, kind: FifoKind::Returned(0) };
+        let name = names.into_iter().find(|name| self.fifo(*name).ends_before(address)).unwrap_or(first);
+        self.fifo(name).expect(address);
+        name
+    }
+
+    /// Takes the next message of a class from the lanes of `routes`: what comes back first, then the oldest that is in
+    /// memory.
     pub fn take(&mut self, class: Class, routes: &[RouteId]) -> Option<(FifoName, Taken)> {
         let name = self
             .of_class(class)
-            .filter(|(name, fifo)| fifo.in_window() > 0 && routes.contains(&name.lane.route))
+            .filter(|(name, fifo)| fifo.in_window() > 0 && routes.contains(&name.lane.route) && !self.is_held_up(name))
             .min_by_key(|(name, fifo)| (name.kind, fifo.peek().map(|(segment, slot)| segment.address(slot))))
             .map(|(name, _)| *name)?;
         let taken = self.fifo(name).take()?;
@@ -85,9 +126,16 @@ impl Lanes {
         self.fifos.iter_mut().find_map(|(name, fifo)| fifo.wants_read(durable).map(|from| (*name, from)))
     }
 
+    /// Something that was given back goes before it, and is not in memory.
+    fn is_held_up(&self, name: &FifoName) -> bool {
+        let first = FifoName { lane: name.lane, kind: FifoKind::Returned(0) };
+        let mut before = self.fifos.range(first..*name).filter(|(name, _)| matches!(name.kind, FifoKind::Returned(_)));
+        before.any(|(_, fifo)| fifo.in_window() == 0 && fifo.waiting() > 0)
+    }
+
     fn of_class(&self, class: Class) -> impl Iterator<Item = (&FifoName, &Fifo)> {
         let edge = |route, kind| FifoName { lane: Lane { class, route: RouteId(route) }, kind };
-        self.fifos.range(edge(0, FifoKind::Returned)..=edge(u16::MAX, FifoKind::Fresh))
+        self.fifos.range(edge(0, FifoKind::Returned(0))..=edge(u16::MAX, FifoKind::Fresh))
     }
 }
 
@@ -112,7 +160,7 @@ mod tests {
         append(&mut lanes, FifoKind::Fresh, 2, 1);
         append(&mut lanes, FifoKind::Fresh, 1, 2);
         append(&mut lanes, FifoKind::Fresh, 9, 3);
-        append(&mut lanes, FifoKind::Returned, 1, 4);
+        append(&mut lanes, FifoKind::Due, 1, 4);
         let routes = [RouteId(1), RouteId(2)];
         assert_eq!(lanes.waiting(Class::Otp, &routes), 3);
         assert_eq!(lanes.waiting(Class::Marketing, &routes), 0);
@@ -120,5 +168,52 @@ mod tests {
             std::iter::from_fn(|| lanes.take(Class::Otp, &routes)).map(|(_, t)| t.segment.number).collect();
         assert_eq!(order, vec![4, 1, 2]);
         assert_eq!(lanes.waiting_total(), 1);
+    }
+
+    fn give_back(lanes: &mut Lanes, commit: u64, segment: u64) {
+        let name = lanes.returned(Lane { class: Class::Otp, route: RouteId(1) }, Address::new(segment, 0));
+        let segment = Arc::new(Segment { number: segment, ..Segment::default() });
+        lanes.append(name, commit, 1, vec![Chunk { commit, segment, runs: SlotRuns::one(0) }]);
+    }
+
+    fn take_all(lanes: &mut Lanes, messages: usize) -> Vec<u64> {
+        let take = || lanes.take(Class::Otp, &[RouteId(1)]).map(|(_, taken)| taken.segment.number);
+        std::iter::from_fn(take).take(messages).collect()
+    }
+
+    #[test]
+    fn what_is_given_back_again_and_again_keeps_its_place() {
+        let mut lanes = Lanes::default();
+        append(&mut lanes, FifoKind::Fresh, 1, 9);
+        for (commit, segment) in [(11, 1), (12, 2), (13, 3)] {
+            give_back(&mut lanes, commit, segment);
+        }
+        assert_eq!(take_all(&mut lanes, 2), [1, 2]);
+        give_back(&mut lanes, 14, 1);
+        give_back(&mut lanes, 15, 2);
+        assert_eq!(take_all(&mut lanes, 1), [1]);
+        give_back(&mut lanes, 16, 1);
+        assert_eq!(take_all(&mut lanes, 9), [1, 2, 3, 9]);
+    }
+
+    #[test]
+    fn nothing_overtakes_what_was_given_back_and_is_on_disk() {
+        let mut lanes = Lanes::default();
+        append(&mut lanes, FifoKind::Fresh, 1, 1);
+        append(&mut lanes, FifoKind::Fresh, 2, 2);
+        let lane = Lane { class: Class::Otp, route: RouteId(1) };
+        let name = lanes.returned(lane, Address::new(1, 5));
+        lanes.append(name, 3, 1, Vec::new());
+        assert_eq!(take_all(&mut lanes, 9), [] as [u64; 0]);
+        assert!(lanes.take(Class::Otp, &[RouteId(2)]).is_some(), "another lane goes on");
+        assert_eq!(lanes.wants_read(3), Some((name, Position { commit: 1, index: 0 })));
+    }
+
+    #[test]
+    fn codes_read_back() {
+        for code in 0..=9 {
+            assert_eq!(FifoKind::from_code(code).map(FifoKind::code), Some(code));
+        }
+        assert_eq!(FifoKind::from_code(10), None);
     }
 }

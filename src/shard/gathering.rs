@@ -110,9 +110,14 @@ impl Gathering {
         self.push_ready(FifoName { lane, kind: FifoKind::Fresh }, address, None);
     }
 
-    /// A message is ready again, or at last.
-    pub(super) fn returned(&mut self, lane: Lane, address: Address, segment: Option<Arc<Segment>>) {
-        self.push_ready(FifoName { lane, kind: FifoKind::Returned }, address, segment);
+    /// A message is ready at last, or ready to be tried again.
+    pub(super) fn due(&mut self, lane: Lane, address: Address) {
+        self.push_ready(FifoName { lane, kind: FifoKind::Due }, address, None);
+    }
+
+    /// A message is ready again, for it was not sent.
+    pub(super) fn returned(&mut self, name: FifoName, address: Address, segment: Option<Arc<Segment>>) {
+        self.push_ready(name, address, segment);
     }
 
     fn push_ready(&mut self, name: FifoName, address: Address, at_hand: Option<Arc<Segment>>) {

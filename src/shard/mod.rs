@@ -266,7 +266,7 @@ impl Shard {
             match entry.reason {
                 InsertReason::Scheduled | InsertReason::Retry => {
                     self.gathering.event(entry.address, EventKind::Due, 0);
-                    self.gathering.returned(entry.lane, entry.address, None);
+                    self.gathering.due(entry.lane, entry.address);
                 }
                 InsertReason::DoubtWait => self.resend(entry.address),
             }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::delivery::{Disposition, DoubtPolicy, EventKind, InDoubt, OpenAttempt, Refused, attempt::Verdict};
+use crate::delivery::{Disposition, DoubtPolicy, EventKind, InDoubt, OpenAttempt, Progress, Refused, attempt::Verdict};
 use crate::model::{Address, DeadLetterReason, Head, Segment, Wall};
 use crate::queue::{DueEntry, InsertReason};
 use crate::traffic::{Answer, NotWritten, Outcome, OutcomeBatch, Unanswered};
 
 use super::Shard;
+use super::receipts::Awaited;
 
 impl Shard {
     pub(super) fn outcomes(&mut self, batch: &OutcomeBatch) {
@@ -20,8 +21,9 @@ impl Shard {
         let address = outcome.address;
         let Some(open) = self.attempts.get(address).filter(|open| open.attempt == outcome.attempt) else { return };
         let wants_receipt = head_of(open, address).is_some_and(|head| head.receipt);
-        let (recipient, tenant, class) = (open.recipient, open.tenant, open.lane.class);
         let (carrier, reference) = (open.carrier, open.reference);
+        let (group, class) = (batch.group, open.lane.class);
+        let awaited = Awaited { group, recipient: open.recipient, tenant: open.tenant, class, reference };
         let accepted = matches!(outcome.answer, Answer::Accepted(_));
         if accepted && outcome.parts > 1 {
             let (part, parts) = (outcome.part, outcome.parts);
@@ -36,13 +38,13 @@ impl Shard {
             && wants_receipt
         {
             let id = id.of(&batch.arena);
-            self.await_receipt(batch.group, id, outcome, recipient, tenant, class);
+            self.await_receipt(awaited, id, outcome);
         }
     }
 
     fn resolved(&mut self, address: Address, open: OpenAttempt, outcome: &Outcome, wants_receipt: bool) {
         if self.is_closed(address) {
-            return;
+            return self.resolved_closed(address, &open);
         }
         match open.verdict {
             Verdict::Accepted => {
@@ -61,6 +63,16 @@ impl Shard {
         }
     }
 
+    /// The last outcome of a message that is final already.
+    fn resolved_closed(&mut self, address: Address, open: &OpenAttempt) {
+        if matches!(open.verdict, Verdict::Unanswered(_)) {
+            self.attempts.restore_once_in_doubt(open.recipient, address, self.now.wall);
+        }
+        if self.attempts.progress.get(&address).is_some_and(Progress::is_all_settled) {
+            self.attempts.progress.remove(&address);
+        }
+    }
+
     /// A receipt of one part has ended the message while others were still under way.
     pub(super) fn is_closed(&self, address: Address) -> bool {
         self.attempts.progress.get(&address).is_some_and(|progress| progress.closed)
@@ -71,7 +83,8 @@ impl Shard {
         if open.attempt > 1 {
             self.tried.insert(address, open.attempt - 1);
         }
-        self.gathering.returned(open.lane, address, open.segment);
+        let name = self.lanes.returned(open.lane, address);
+        self.gathering.returned(name, address, open.segment);
     }
 
     fn refused(&mut self, address: Address, open: &OpenAttempt, status: u32) {
@@ -124,7 +137,7 @@ impl Shard {
         let Some(doubt) = self.attempts.doubts.remove(&address) else { return };
         self.tried.insert(address, doubt.attempt);
         self.gathering.event(address, EventKind::Resent, 0);
-        self.gathering.returned(doubt.lane, address, None);
+        self.gathering.due(doubt.lane, address);
     }
 
     /// From acceptance, or the time asked for, until the part that was answered last was written. 0 for an attempt that

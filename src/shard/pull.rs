@@ -24,6 +24,8 @@ pub(super) struct LinkSlot {
     told: [u32; Class::COUNT],
     /// Places that it granted and that are not used yet, by class.
     grants: [u32; Class::COUNT],
+    /// The same of places that nobody demanded: they are kept for what cannot wait.
+    standing: [u32; Class::COUNT],
     /// Messages handed over whose batch has not left this shard yet, by class. The link still counts them as waiting.
     leaving: [u32; Class::COUNT],
 }
@@ -32,16 +34,16 @@ impl Shard {
     pub(super) fn adopt(&mut self, catalog: Arc<Catalog>) {
         let before = std::mem::take(&mut self.links);
         for (id, routes) in catalog.links_of(self.options.shard) {
-            let (told, grants, leaving) = before
+            let (told, grants, standing, leaving) = before
                 .iter()
                 .find(|slot| slot.id == id)
-                .map_or_else(Default::default, |slot| (slot.told, slot.grants, slot.leaving));
-            self.links.push(LinkSlot { id, routes, told, grants, leaving });
+                .map_or_else(Default::default, |slot| (slot.told, slot.grants, slot.standing, slot.leaving));
+            self.links.push(LinkSlot { id, routes, told, grants, standing, leaving });
         }
         let kept: Vec<LinkId> = self.links.iter().map(|slot| slot.id).collect();
         for gone in before.iter().filter(|slot| !kept.contains(&slot.id)) {
             for class in Class::ALL {
-                self.give_back(gone.id, class, gone.grants[class.index()]);
+                self.give_back(gone.id, class, gone.grants[class.index()] + gone.standing[class.index()]);
             }
         }
         self.catalog = catalog;
@@ -53,9 +55,10 @@ impl Shard {
         match slot {
             // A grant of nothing recalls what is left of earlier ones.
             Some(slot) if grant.messages == 0 => {
-                let unused = std::mem::take(&mut slot.grants[class]);
+                let unused = std::mem::take(&mut slot.grants[class]) + std::mem::take(&mut slot.standing[class]);
                 self.give_back(grant.link, grant.class, unused);
             }
+            Some(slot) if !self.draining && grant.standing => slot.standing[class] += grant.messages,
             Some(slot) if !self.draining => slot.grants[class] += grant.messages,
             Some(_) | None => self.give_back(grant.link, grant.class, grant.messages),
         }
@@ -71,9 +74,9 @@ impl Shard {
     pub(super) fn return_grants(&mut self) {
         for at in 0..self.links.len() {
             let slot = &mut self.links[at];
-            let (id, grants) = (slot.id, std::mem::take(&mut slot.grants));
+            let (id, grants, standing) = (slot.id, std::mem::take(&mut slot.grants), std::mem::take(&mut slot.standing));
             for class in Class::ALL {
-                self.give_back(id, class, grants[class.index()]);
+                self.give_back(id, class, grants[class.index()] + standing[class.index()]);
             }
         }
     }
@@ -123,7 +126,7 @@ impl Shard {
     fn use_grants(&mut self, at: usize) {
         for class in Class::ALL {
             let slot = &self.links[at];
-            let granted = slot.grants[class.index()];
+            let granted = slot.grants[class.index()] + slot.standing[class.index()];
             if granted == 0 {
                 continue;
             }
@@ -137,7 +140,9 @@ impl Shard {
             }
             let used = submits.len() as u32;
             let slot = &mut self.links[at];
-            slot.grants[class.index()] -= used;
+            let demanded = used.min(slot.grants[class.index()]);
+            slot.grants[class.index()] -= demanded;
+            slot.standing[class.index()] -= used - demanded;
             slot.leaving[class.index()] += used;
             if used > 0 {
                 self.counters.attempts += u64::from(used);
@@ -148,13 +153,10 @@ impl Shard {
         }
     }
 
-    /// Places that nothing waits for go back, but for a few that an idle link keeps here for what cannot wait: those it
-    /// gave although it believes that nothing waits.
+    /// Places that were demanded and that nothing waits for any more go back.
     fn return_idle_grants(&mut self, at: usize, class: Class) {
         let slot = &mut self.links[at];
-        let demanded = slot.told[class.index()] > slot.leaving[class.index()];
-        let standing = matches!(class, Class::Emergency | Class::Otp) && !demanded;
-        if !standing && self.lanes.waiting(class, &slot.routes) == 0 {
+        if self.lanes.waiting(class, &slot.routes) == 0 {
             let (id, unused) = (slot.id, std::mem::take(&mut slot.grants[class.index()]));
             self.give_back(id, class, unused);
         }
@@ -236,7 +238,7 @@ impl Shard {
             let index = class.index();
             let ready = self.lanes.waiting(class, &slot.routes).min(u64::from(u32::MAX)) as u32;
             waiting[index] = ready.saturating_add(slot.leaving[index]);
-            let (told, placed) = (slot.told[index], slot.grants[index] + slot.leaving[index]);
+            let (told, placed) = (slot.told[index], slot.grants[index] + slot.standing[index] + slot.leaving[index]);
             news |= ready > 0 && (waiting[index] / 2 > told || (waiting[index] > told && told <= placed));
         }
         if news {

@@ -110,7 +110,18 @@ mod tests {
     use super::*;
 
     fn note(key: u64) -> ReceiptNote {
-        ReceiptNote { key, address: key, recipient: 0, since: 0, tenant: 0, class: 0, part: 1, parts: 1, flags: 0 }
+        ReceiptNote {
+            key,
+            address: key,
+            recipient: 0,
+            since: 0,
+            tenant: 0,
+            class: 0,
+            part: 1,
+            parts: 1,
+            flags: 0,
+            reference: 0,
+        }
     }
 
     #[test]

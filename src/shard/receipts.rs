@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::delivery::{EventKind, Progress};
+use crate::delivery::EventKind;
 use crate::model::{Address, CarrierId, Class, GroupId, Msisdn, TenantId, Wall};
 use crate::smpp::receipt::ReceiptState;
 use crate::smpp::receipt_id::{Dialect, IdForm, id_key};
@@ -10,7 +10,7 @@ use crate::store::backend::{RunFamily, RunId};
 use crate::store::record::{InboundRecord, ReceiptNote, encode};
 use crate::store::{CommitSeq, ReadRequest, run};
 use crate::traffic::{
-    IfUnknown, Outcome, PartSet, ReceiptBatch, ReceiptIn, ReceiptToken, ToLink, Verdict, VerdictBatch,
+    IfUnknown, Outcome, ReceiptBatch, ReceiptIn, ReceiptToken, ToLink, Verdict, VerdictBatch,
 };
 
 use super::answered::Answered;
@@ -114,20 +114,23 @@ impl Receipts {
     }
 }
 
+/// Whose receipt is awaited.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Awaited {
+    pub group: GroupId,
+    pub recipient: Msisdn,
+    pub tenant: TenantId,
+    pub class: Class,
+    pub reference: u16,
+}
+
 impl Shard {
     /// A part was taken under this id: its receipt is waited for, or was parked before.
-    pub(super) fn await_receipt(
-        &mut self,
-        group: GroupId,
-        id: &[u8],
-        outcome: &Outcome,
-        recipient: Msisdn,
-        tenant: TenantId,
-        class: Class,
-    ) {
+    pub(super) fn await_receipt(&mut self, of: Awaited, id: &[u8], outcome: &Outcome) {
         if id.is_empty() {
             return;
         }
+        let Awaited { group, recipient, tenant, class, reference } = of;
         let note = ReceiptNote {
             key: id_key(u64::from(group.0), id),
             address: outcome.address.packed(),
@@ -138,6 +141,7 @@ impl Shard {
             part: outcome.part,
             parts: outcome.parts,
             flags: 0,
+            reference,
         };
         self.receipts.epoch.insert(note);
         self.gathering.batch().receipts.entries.push(note);
@@ -327,21 +331,16 @@ impl Shard {
         }
     }
 
-    /// A message is delivered when all its parts are, and failed when one is.
+    /// A message is delivered when all parts of one attempt are, and failed when one is. A receipt of an attempt that
+    /// was given up for another one counts no more.
     fn part_receipt(&mut self, address: Address, note: ReceiptNote, kind: EventKind, state: ReceiptState, error: u32) {
-        let fresh = Progress {
-            carrier: CarrierId::default(),
-            reference: 0,
-            parts: note.parts,
-            accepted: PartSet::default(),
-            delivered: PartSet::default(),
-            settled: PartSet::default(),
-            closed: false,
-            since: self.now.wall,
+        let progress = self.attempts.progress.get_mut(&address).filter(|known| known.reference == note.reference);
+        let Some(progress) = progress else {
+            self.counters.receipts_late += 1;
+            return self.gathering.event(address, EventKind::Late, state as u32);
         };
-        let progress = self.attempts.progress.entry(address).or_insert(fresh);
         progress.settled.insert(note.part);
-        let all_settled = progress.settled.len() >= u32::from(note.parts);
+        let all_settled = progress.is_all_settled();
         if progress.closed {
             self.counters.receipts_late += 1;
             self.gathering.event(address, EventKind::Late, state as u32);
@@ -355,7 +354,7 @@ impl Shard {
         } else {
             self.finish(address, kind, error);
         }
-        if all_settled {
+        if all_settled && self.attempts.get(address).is_none() {
             self.attempts.progress.remove(&address);
         }
     }

@@ -174,7 +174,10 @@ impl Shard {
             | EventKind::Expired
             | EventKind::Rejected
             | EventKind::Dead => {
-                self.attempts.remove(address);
+                // Final by a receipt of one part, while nobody knows of the others.
+                if let Some(open) = self.attempts.remove(address) {
+                    self.attempts.restore_once_in_doubt(open.recipient, address, at);
+                }
                 self.attempts.doubts.remove(&address);
                 self.tried.remove(&address);
                 if let Some(progress) = self.attempts.progress.get_mut(&address) {
@@ -186,11 +189,7 @@ impl Shard {
 }
 
 fn fifo_name((class, route, kind): FifoCode) -> Option<FifoName> {
-    let kind = match kind {
-        0 => FifoKind::Returned,
-        1 => FifoKind::Fresh,
-        2.. => return None,
-    };
+    let kind = FifoKind::from_code(kind)?;
     Some(FifoName { lane: Lane { class: Class::from_index(class)?, route: RouteId(route) }, kind })
 }
 

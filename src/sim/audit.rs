@@ -124,9 +124,6 @@ impl Oracle {
             let held_up = truth.timeline.iter().any(|entry| {
                 matches!(entry.kind, EventKind::Due | EventKind::Refused | EventKind::InDoubt | EventKind::Cancelled)
             });
-            // Given back unsent more than once, it stands behind others that were given back with it the first time.
-            let returned = truth.timeline.iter().filter(|entry| entry.kind == EventKind::Returned).count();
-            let held_up = held_up || returned > 1;
             let shared = usize::from(truth.intent.head.route.0) > plan.carriers.len();
             if let (Some(id), Some(first), false, false) = (truth.id, self.wire.first_of(number), held_up, shared) {
                 lanes.entry(self.lane_of(number)).or_default().push((id.address(), first, number));

@@ -123,5 +123,5 @@ fn keys_record(keys: &[(KeyPrint, Address, Wall)]) -> KeysRecord {
 
 /// A fifo's name as records hold it.
 pub const fn fifo_code(name: FifoName) -> FifoCode {
-    (name.lane.class as u8, name.lane.route.0, name.kind as u8)
+    (name.lane.class as u8, name.lane.route.0, name.kind.code())
 }

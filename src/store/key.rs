@@ -61,7 +61,7 @@ impl Key {
             Self::Ready(name, commit) => {
                 let mut key = vec![name.lane.class as u8];
                 key.extend_from_slice(&name.lane.route.0.to_be_bytes());
-                key.push(name.kind as u8);
+                key.push(name.kind.code());
                 key.extend_from_slice(&commit.to_be_bytes());
                 key
             }
@@ -84,11 +84,7 @@ impl Key {
         let (&class, rest) = bytes.split_first()?;
         let (route, rest) = rest.split_first_chunk::<2>()?;
         let (&kind, commit) = rest.split_first()?;
-        let kind = match kind {
-            0 => FifoKind::Returned,
-            1 => FifoKind::Fresh,
-            2.. => return None,
-        };
+        let kind = FifoKind::from_code(kind)?;
         let lane = Lane { class: Class::from_index(class)?, route: RouteId(u16::from_be_bytes(*route)) };
         Some((FifoName { lane, kind }, Self::number(commit)?))
     }
@@ -107,7 +103,7 @@ mod tests {
     fn golden_bytes() {
         let lane = Lane { class: Class::Marketing, route: RouteId(0x0102) };
         let name = FifoName { lane, kind: FifoKind::Fresh };
-        assert_eq!(Key::Ready(name, 5).bytes(), [3, 1, 2, 1, 0, 0, 0, 0, 0, 0, 0, 5]);
+        assert_eq!(Key::Ready(name, 5).bytes(), [3, 1, 2, 9, 0, 0, 0, 0, 0, 0, 0, 5]);
         assert_eq!(Key::ready(&Key::Ready(name, 5).bytes()), Some((name, 5)));
         assert_eq!(Key::Due(1, 2).bytes(), [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2]);
         assert_eq!(Key::due(&Key::Due(7, 9).bytes()), Some((7, 9)));

@@ -153,6 +153,8 @@ pub struct ReceiptNote {
     pub parts: u8,
     /// Bit 0: a notice is due when it is final.
     pub flags: u8,
+    /// The reference that the parts of its attempt share.
+    pub reference: u16,
 }
 
 /// `dup`: fingerprints, in the order in which they were claimed: key, content, packed address, when (ms).

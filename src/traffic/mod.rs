@@ -44,7 +44,8 @@ pub struct Demand {
     pub waiting: [u32; Class::COUNT],
 }
 
-/// Places for messages of one class. The shard uses them at once or gives them back in its next [`SubmitBatch`].
+/// Places for messages of one class. The shard uses them at once or gives them back in its next [`SubmitBatch`], but for
+/// standing ones, which it keeps. No messages: the shard gives back whatever it has of that class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// Who grants.
@@ -53,6 +54,8 @@ pub struct Grant {
     pub class: Class,
     /// How many messages.
     pub messages: u32,
+    /// Nobody demanded them: for what may come and cannot wait.
+    pub standing: bool,
 }
 
 /// Messages of one class handed over under a grant.
