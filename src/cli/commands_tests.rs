@@ -1,4 +1,4 @@
-//! `send` and `status` as whole commands, against a server that answers by a script.
+//! `send`, `status` and `in-doubt` as whole commands, against a server that answers by a script.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use clap::Parser;
 
 use super::exit::{Exit, Failure};
-use super::{Command, Typed, send, status};
+use super::{Command, Typed, in_doubt, send, status};
 
 /// Gives one answer a connection, in order; hands back the request lines and bodies.
 fn script(answers: &'static [(u16, &'static str)]) -> (String, JoinHandle<Vec<String>>) {
@@ -54,7 +54,8 @@ fn ran(words: &str, answers: &'static [(u16, &'static str)]) -> Ran {
     let ended = match typed.command {
         Command::Send(typed) => send::run(typed, &mut out),
         Command::Status(typed) => status::run(typed, &mut out),
-        Command::Dev(_) | Command::Serve(_) | Command::Check(_) => panic!("speaks to no server"),
+        Command::InDoubt(typed) => in_doubt::run(&typed, &mut out),
+        Command::Dev(_) | Command::Serve(_) | Command::Check(_) | Command::Reload(_) => panic!("speaks to no server"),
     };
     let exit = ended.unwrap_or_else(|Failure { exit, what }| {
         writeln!(out, "{}", what.replace(&url, "URL")).expect("memory");
@@ -125,6 +126,33 @@ fn status_of_messages_is_one_question_each() {
     let Ran { exit, out, asked } = ran("status a b", told);
     assert_eq!((exit, out.as_str()), (Exit::FAILED, "a  queued\nmessage_not_found (HTTP 404): no\n"));
     assert_eq!(asked, ["GET /v1/messages/a", "GET /v1/messages/b"]);
+}
+
+#[test]
+fn the_ledger_is_read_page_by_page() {
+    let told = &[(200, r#"{"in_doubt":[{"id":"a"}],"next":"01"}"#), (200, r#"{"in_doubt":[{"id":"b"}],"next":null}"#)];
+    let Ran { exit, out, asked } = ran("in-doubt --carrier north --json", told);
+    assert_eq!((exit, out.as_str()), (Exit::DONE, "[{\"id\":\"a\"},{\"id\":\"b\"}]\n"));
+    let first = "GET /v1/in-doubt?limit=1000&carrier=north";
+    assert_eq!(asked, [first.to_owned(), format!("{first}&cursor=01")]);
+}
+
+#[test]
+fn a_decision_names_its_messages_or_a_filter() {
+    let told = &[(
+        200,
+        r#"{"resolved":1,"results":[{"id":"a","result":"sent"},{"id":"b","error":{"detail":"not any more"}}],"more":false}"#,
+    )];
+    let Ran { exit, out, asked } = ran("in-doubt a b --resolve sent", told);
+    assert_eq!((exit, out.as_str()), (Exit::FAILED, "a sent\nb not decided: not any more\n"));
+    assert_eq!(asked, [r#"POST /v1/in-doubt/resolve {"action":"sent","ids":["a","b"]}"#]);
+    let told = &[
+        (200, r#"{"resolved":1,"results":[{"id":"a","result":"resent"}],"more":true}"#),
+        (200, r#"{"resolved":0,"results":[],"more":false}"#),
+    ];
+    let Ran { exit, out, asked } = ran("in-doubt --resolve resend --class otp", told);
+    assert_eq!((exit, out.as_str()), (Exit::DONE, "a resent\n"));
+    assert_eq!(asked, [r#"POST /v1/in-doubt/resolve {"action":"resend","filter":{"class":"otp"}}"#; 2]);
 }
 
 #[test]

@@ -8,16 +8,33 @@ use tracing_subscriber::fmt;
 
 use crate::config::{Log, LogFormat, LogLevel};
 
+/// What is told, while the process runs.
+pub(super) struct Level(Box<dyn Fn(EnvFilter)>);
+
+impl Level {
+    /// From now on.
+    pub(super) fn set(&self, level: LogLevel) {
+        (self.0)(filter(level));
+    }
+}
+
 /// Starts it; a second call in one process changes nothing.
-pub(super) fn start(log: &Log) {
+pub(super) fn start(log: &Log) -> Level {
     let builder = fmt().with_env_filter(filter(log.level)).with_writer(io::stderr);
     let terminal = io::stderr().is_terminal();
-    // Only a second subscriber makes it fail, and then the first one stays.
-    let _ = if is_json(log.format, terminal) {
-        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+    // Only a second subscriber makes either fail, and then the first one stays.
+    if is_json(log.format, terminal) {
+        let builder = builder.json().flatten_event(true).with_current_span(false).with_span_list(false);
+        let builder = builder.with_filter_reloading();
+        let handle = builder.reload_handle();
+        let _ = builder.try_init();
+        Level(Box::new(move |filter| drop(handle.reload(filter))))
     } else {
-        builder.with_ansi(terminal).with_target(false).try_init()
-    };
+        let builder = builder.with_ansi(terminal).with_target(false).with_filter_reloading();
+        let handle = builder.reload_handle();
+        let _ = builder.try_init();
+        Level(Box::new(move |filter| drop(handle.reload(filter))))
+    }
 }
 
 fn is_json(format: LogFormat, terminal: bool) -> bool {

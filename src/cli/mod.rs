@@ -9,8 +9,10 @@ mod check;
 mod client;
 mod dev;
 mod exit;
+mod in_doubt;
 mod log;
 mod problem;
+mod reload;
 mod send;
 mod serve;
 mod shown;
@@ -46,6 +48,10 @@ enum Command {
     Send(send::Typed),
     /// Show how a running daemon is, or what became of messages
     Status(status::Typed),
+    /// Show what is in doubt, or decide over it
+    InDoubt(in_doubt::Typed),
+    /// Tell the running daemon to read its configuration again
+    Reload(reload::Typed),
 }
 
 /// Reads the process's arguments, runs the command, and says how the process ends.
@@ -65,6 +71,8 @@ pub fn run() -> ExitCode {
         Command::Check(typed) => check::run(&typed, &mut out),
         Command::Send(typed) => send::run(typed, &mut out),
         Command::Status(typed) => status::run(typed, &mut out),
+        Command::InDoubt(typed) => in_doubt::run(&typed, &mut out),
+        Command::Reload(typed) => reload::run(&typed, &mut out),
     };
     let exit = ended.unwrap_or_else(|failure| {
         if !failure.what.is_empty() {

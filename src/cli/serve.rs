@@ -10,7 +10,7 @@ use clap::Args;
 use super::exit::{Ended, Exit, Failure};
 use super::log;
 use crate::config::Config;
-use crate::runtime::daemon::Daemon;
+use crate::runtime::daemon::{Daemon, Reload};
 
 /// What was typed.
 #[derive(Debug, Args)]
@@ -23,12 +23,17 @@ pub(super) struct Typed {
 /// Prints the addresses in one line once the daemon is ready, and returns when it has stopped.
 pub(super) fn run(typed: &Typed) -> Ended {
     let config = Config::load(&typed.config).map_err(|problems| Failure::new(Exit::CONFIG, problems))?;
-    log::start(&config.log);
+    let level = log::start(&config.log);
     let tls = config.http.tls.is_some();
     let daemon = Daemon::start(config, None).map_err(|error| Failure::new(Exit(error.exit_code()), error))?;
     // A service without a stdout still serves.
     let _ = writeln!(io::stdout(), "{}", ready_line(daemon.addresses(), tls));
-    Ok(Exit(daemon.join()))
+    let file = typed.config.clone();
+    let reload = Reload {
+        load: Box::new(move || Config::load(&file)),
+        applied: Box::new(move |config| level.set(config.log.level)),
+    };
+    Ok(Exit(daemon.join(Some(&reload))))
 }
 
 fn ready_line(addresses: &[SocketAddr], tls: bool) -> String {

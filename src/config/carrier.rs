@@ -71,6 +71,8 @@ pub struct Carrier {
     pub registered_delivery: u8,
     /// Send the message's expiry as validity_period.
     pub validity: bool,
+    /// Give each part a user_message_reference, which its receipt carries back.
+    pub user_message_reference: bool,
     /// Added to every submit; a message's own TLV of the same tag wins.
     pub tlvs: Vec<Tlv>,
     /// How it writes ids.
@@ -200,6 +202,7 @@ impl Carrier {
             service_type: gather.smpp_text(&raw.service_type, 5),
             registered_delivery: or(&raw.registered_delivery, Int(1)).get(),
             validity: or(&raw.validity, true),
+            user_message_reference: or(&raw.user_message_reference, false),
             tlvs: tlvs(raw, gather),
             dialect: Dialect::meant(&raw.dialect),
             errors: errors(raw, gather),

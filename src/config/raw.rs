@@ -58,6 +58,7 @@ raw! {
         id: Typed<Int<0, 1023>>,
         shards: Typed<Auto<Int<1, 256>>>,
         cores: Typed<Auto<Int<1, 256>>>,
+        drain_timeout: Typed<Millis>,
     }
 
     /// `[http]`
@@ -161,6 +162,7 @@ raw! {
         service_type: Typed<String>,
         registered_delivery: Typed<Int<0, 31>>,
         validity: Typed<bool>,
+        user_message_reference: Typed<bool>,
         tlvs: Typed<Vec<Spanned<RawTlv>>>,
         dialect: RawDialect,
         errors: BTreeMap<String, Spanned<ErrorClass>>,

@@ -28,6 +28,9 @@ pub struct Node {
     /// Executors; `None`: one for each core that the process may use.
     #[serde(serialize_with = "shown::auto")]
     pub cores: Option<u16>,
+    /// What carriers may take to answer when the process is told to end; the rest is in doubt.
+    #[serde(rename = "drain_timeout", serialize_with = "shown::duration")]
+    pub drain_timeout_ms: u64,
 }
 
 impl Node {
@@ -37,6 +40,7 @@ impl Node {
             id: or(&raw.id, Int(0)).get(),
             shards: number(or(&raw.shards, Auto::Auto)),
             cores: number(or(&raw.cores, Auto::Auto)),
+            drain_timeout_ms: gather.millis(&raw.drain_timeout, 9 * SECOND, SECOND..=5 * MINUTE),
         }
     }
 }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use crate::model::{Address, CarrierId, Lane, Map, Msisdn, Segment, TenantId, Wall, map};
 use crate::traffic::{Answer, NotWritten, Outcome, PartSet, Unanswered};
 
+use super::doubt::{InDoubt, part_reference};
+
 /// A recorded attempt without its outcome yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenAttempt {
@@ -34,6 +36,8 @@ pub struct OpenAttempt {
     pub resumed: u8,
     /// What is known of it so far.
     pub verdict: Verdict,
+    /// The bind on which its last unanswered part went, by number.
+    pub lost_on: Option<u16>,
 }
 
 /// The gravest outcome among the parts so far, in this order.
@@ -102,32 +106,11 @@ impl Progress {
     }
 }
 
-/// An entry of the ledger: nobody knows whether the carrier has this message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InDoubt {
-    /// Which attempt.
-    pub attempt: u8,
-    /// Where it was sent.
-    pub carrier: CarrierId,
-    /// Where it returns to if it is sent again.
-    pub lane: Lane,
-    /// To whom.
-    pub recipient: Msisdn,
-    /// Whose.
-    pub tenant: TenantId,
-    /// Parts, as counted at ingest.
-    pub parts: u8,
-    /// Since when.
-    pub since: Wall,
-    /// Why.
-    pub reason: Unanswered,
-}
-
 /// Everything of a shard that is under way at links.
 #[derive(Clone, Debug)]
 pub struct Attempts {
     open: Map<Address, OpenAttempt>,
-    /// By address, so that the ledger has one order.
+    /// By address, so that the ledger has one order. With those that somebody vouched for.
     pub doubts: BTreeMap<Address, InDoubt>,
     /// Messages of several parts.
     pub progress: BTreeMap<Address, Progress>,
@@ -182,6 +165,9 @@ impl Attempts {
             return None;
         }
         open.outcomes = open.outcomes.saturating_add(1);
+        if matches!(outcome.answer, Answer::Unanswered(_)) {
+            open.lost_on = Some(outcome.bind);
+        }
         let verdict = Verdict::of(outcome.answer);
         if verdict.gravity() > open.verdict.gravity() {
             open.verdict = verdict;
@@ -241,6 +227,28 @@ impl Attempts {
         (!waits).then_some((sole, *doubt))
     }
 
+    /// The part that a receipt from `recipient` with this reference is about: (message, entry, part).
+    pub fn referenced_doubt(&self, recipient: Msisdn, reference: u16) -> Option<(Address, InDoubt, u8)> {
+        let (first, last) = (Address::from_packed(0), Address::from_packed(u64::MAX));
+        let ever = self.once_in_doubt.range((recipient, first)..=(recipient, last)).map(|((_, address), _)| *address);
+        ever.filter_map(|address| Some((address, *self.doubts.get(&address)?))).find_map(|(address, doubt)| {
+            let parts = self.progress.get(&address).map_or(doubt.parts, |progress| progress.parts).max(1);
+            let tries = (1..=doubt.attempt).rev().flat_map(|attempt| (1..=parts).map(move |part| (attempt, part)));
+            let part = tries.map(|(attempt, part)| (part, part_reference(address, attempt, part)));
+            part.filter(|(_, known)| *known == reference).map(|(part, _)| (address, doubt, part)).next()
+        })
+    }
+
+    /// Entries of the ledger: what nobody vouched for.
+    pub fn ledger(&self) -> impl Iterator<Item = (&Address, &InDoubt)> {
+        self.doubts.iter().filter(|(_, doubt)| !doubt.vouched)
+    }
+
+    /// The entry of the ledger at that address.
+    pub fn in_ledger(&self, address: Address) -> Option<InDoubt> {
+        self.doubts.get(&address).filter(|doubt| !doubt.vouched).copied()
+    }
+
     /// Messages that were in doubt of late, with their recipients and since when.
     pub fn once_in_doubt(&self) -> impl Iterator<Item = (Msisdn, Address, Wall)> {
         self.once_in_doubt.iter().map(|((recipient, address), since)| (*recipient, *address, *since))
@@ -254,11 +262,13 @@ impl Attempts {
     /// Forgets those of before `horizon`: their receipts will not come any more.
     pub fn forget_once_in_doubt(&mut self, horizon: Wall) {
         self.once_in_doubt.retain(|_, since| *since >= horizon);
+        self.doubts.retain(|_, doubt| !doubt.vouched || doubt.since >= horizon);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::delivery::Lost;
     use crate::model::{Class, RouteId};
 
     use super::*;
@@ -277,6 +287,7 @@ mod tests {
             outcomes: 0,
             resumed: 0,
             verdict: Verdict::Accepted,
+            lost_on: None,
         }
     }
 
@@ -288,8 +299,15 @@ mod tests {
         let mut last = None;
         for (index, &answer) in answers.iter().enumerate() {
             assert!(last.is_none(), "settled before its last part");
-            let outcome =
-                Outcome { address, attempt: 1, part: index as u8 + 1, parts, answer, written_at: Default::default() };
+            let outcome = Outcome {
+                address,
+                attempt: 1,
+                part: index as u8 + 1,
+                parts,
+                answer,
+                bind: 0,
+                written_at: Default::default(),
+            };
             last = attempts.settle(&outcome).map(|open| open.verdict);
         }
         last
@@ -317,25 +335,51 @@ mod tests {
             part: 1,
             parts: 1,
             answer,
+            bind: 0,
             written_at: Default::default(),
         };
         assert!(attempts.settle(&old).is_none());
         assert_eq!(attempts.open_count(), 1);
     }
 
+    fn doubt_of(parts: u8) -> InDoubt {
+        InDoubt {
+            attempt: 1,
+            reference: 7,
+            carrier: CarrierId(1),
+            lane: attempt().lane,
+            recipient: Msisdn::default(),
+            tenant: TenantId(0),
+            parts,
+            sent_at: Wall(4),
+            since: Wall(5),
+            lost: Lost { reason: Unanswered::Crashed, bind: None, held: false },
+            resend_at: InDoubt::HELD,
+            vouched: false,
+        }
+    }
+
+    #[test]
+    fn a_part_is_found_by_the_reference_that_it_was_given() {
+        let recipient = Msisdn::default();
+        let (first, second) = (Address::new(1, 1), Address::new(1, 2));
+        let mut attempts = Attempts::new(1);
+        attempts.doubt(first, InDoubt { attempt: 2, ..doubt_of(3) }, true);
+        attempts.doubt(second, doubt_of(1), true);
+        let found = |attempts: &Attempts, of| {
+            attempts.referenced_doubt(recipient, of).map(|(address, _, part)| (address, part))
+        };
+        assert_eq!(found(&attempts, part_reference(first, 1, 3)), Some((first, 3)), "an older attempt's");
+        assert_eq!(found(&attempts, part_reference(second, 1, 1)), Some((second, 1)));
+        assert_eq!(found(&attempts, part_reference(second, 2, 1)), None, "an attempt that never was");
+        attempts.doubts.remove(&second);
+        assert_eq!(found(&attempts, part_reference(second, 1, 1)), None, "settled");
+    }
+
     #[test]
     fn a_receipt_without_a_name_is_for_the_only_one_it_can_be_for() {
         let recipient = Msisdn::default();
-        let doubt = |parts| InDoubt {
-            attempt: 1,
-            carrier: CarrierId(1),
-            lane: attempt().lane,
-            recipient,
-            tenant: TenantId(0),
-            parts,
-            since: Wall(5),
-            reason: Unanswered::Crashed,
-        };
+        let doubt = doubt_of;
         let (first, second) = (Address::new(1, 1), Address::new(1, 2));
         let mut attempts = Attempts::new(1);
         attempts.doubt(first, doubt(1), true);

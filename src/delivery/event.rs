@@ -31,9 +31,9 @@ pub enum EventKind {
     Returned = 5,
     /// The carrier refused it for now. Detail: command status.
     Refused = 6,
-    /// Parts went without an answer. Detail: [`crate::traffic::Unanswered`].
+    /// Parts went without an answer. Detail: [`super::Lost`].
     InDoubt = 7,
-    /// In doubt no more: ready again by policy or by hand. Detail 0.
+    /// In doubt no more: ready again by policy or by hand. Detail: [`super::Resolution`].
     Resent = 8,
     /// A receipt says that one of several parts was delivered. Detail: part.
     PartDelivered = 9,
@@ -51,13 +51,15 @@ pub enum EventKind {
     Rejected = 15,
     /// Final. Detail 0.
     Cancelled = 16,
-    /// Final. Detail: [`crate::model::DeadLetterReason`].
+    /// Final. Detail: [`crate::model::DeadLetterReason`], and by which [`super::Resolution`] << 8 if it was in doubt.
     Dead = 17,
+    /// In doubt no more: the carrier has it. Detail: [`super::Resolution`].
+    Resolved = 18,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Due,
         Self::Attempt,
         Self::PartAccepted,
@@ -75,6 +77,7 @@ impl EventKind {
         Self::Rejected,
         Self::Cancelled,
         Self::Dead,
+        Self::Resolved,
     ];
 
     /// As read back from disk.
@@ -102,6 +105,7 @@ impl EventKind {
             Self::Rejected => "rejected",
             Self::Cancelled => "cancelled",
             Self::Dead => "dead",
+            Self::Resolved => "resolved",
         }
     }
 
@@ -118,7 +122,8 @@ impl EventKind {
             | Self::Resent
             | Self::PartDelivered
             | Self::Intermediate
-            | Self::Late => false,
+            | Self::Late
+            | Self::Resolved => false,
             Self::Delivered | Self::Undelivered | Self::Expired | Self::Rejected | Self::Cancelled | Self::Dead => true,
         }
     }

@@ -2,11 +2,13 @@
 //! records nor links; decides and returns values.
 
 pub mod attempt;
+pub mod doubt;
 pub mod event;
 pub mod policy;
 pub mod view;
 
-pub use attempt::{Attempts, InDoubt, OpenAttempt, Progress};
+pub use attempt::{Attempts, OpenAttempt, Progress};
+pub use doubt::{DoubtFilter, InDoubt, Lost, LostBind, Resolution};
 pub use event::{Event, EventKind};
 pub use policy::{Backoff, Disposition, DoubtPolicy, Refused, RetryPolicy};
 pub use view::{MessageView, TimelineEntry, view};

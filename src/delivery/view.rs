@@ -91,6 +91,10 @@ fn apply(view: &mut MessageView, event: &Event) {
             view.error = Some(event.detail);
         }
         EventKind::InDoubt => view.state = MessageState::InDoubt,
+        EventKind::Resolved => {
+            view.state = MessageState::Submitted;
+            view.submitted_at = Some(event.at);
+        }
         EventKind::PartDelivered => view.parts_delivered += 1,
         EventKind::Intermediate | EventKind::Late => {}
         EventKind::Delivered => {
@@ -140,6 +144,7 @@ mod tests {
         assert_eq!(state(&[(E::Attempt, 1)]), (S::Sending, 1));
         assert_eq!(state(&[(E::Attempt, 1), (E::Returned, 1)]), (S::Queued, 0));
         assert_eq!(state(&[(E::Attempt, 1), (E::InDoubt, 1), (E::Resent, 0), (E::Attempt, 2)]), (S::Sending, 2));
+        assert_eq!(state(&[(E::Attempt, 1), (E::InDoubt, 1), (E::Resolved, 1)]), (S::Submitted, 1));
         assert_eq!(state(&[(E::Attempt, 1), (E::Refused, 8)]), (S::Scheduled, 1));
         assert_eq!(state(&[(E::Attempt, 1), (E::Submitted, 1), (E::Delivered, 0)]), (S::Delivered, 1));
     }

@@ -247,6 +247,8 @@ impl Api {
             What::Cancel => self.cancel(&asked, tenant).await,
             What::Lookup => self.lookup(asked, tenant).await,
             What::Records => self.records(&asked, tenant).await,
+            What::InDoubt => self.in_doubt(&asked, &settings.tenants).await,
+            What::Resolve => self.resolve(asked, &settings.tenants).await,
             What::Queues => {
                 no_query(&asked)?;
                 Ok(written(JSON, |out| self.board.write_queues(&self.catalog(), executor::now().wall, out)))
@@ -283,9 +285,15 @@ impl Api {
                 let media = "text/plain; version=0.0.4; charset=utf-8";
                 Ok(typed(media, (self.metrics)().into()))
             }
-            What::Submit | What::Show | What::Cancel | What::Lookup | What::Records | What::Queues | What::Carriers => {
-                Err(Problem::new(Code::Internal, "a call without its caller"))
-            }
+            What::Submit
+            | What::Show
+            | What::Cancel
+            | What::Lookup
+            | What::Records
+            | What::InDoubt
+            | What::Resolve
+            | What::Queues
+            | What::Carriers => Err(Problem::new(Code::Internal, "a call without its caller")),
         }
     }
 

@@ -23,7 +23,7 @@ use crate::{
         net::Listener,
         watchdog::Heartbeat,
     },
-    shard::{Ask, Cancelled, Claimed, FoundMessage, LineResult, Lookup, Reply},
+    shard::{Ask, Cancelled, Claimed, FoundMessage, LineResult, Lookup, Reply, Resolved},
 };
 
 const SHARDS: ShardMap = ShardMap::new(3, 1);
@@ -69,6 +69,12 @@ impl Shards {
                 let next = found.get(limit).map(|found| found.id.address());
                 found.truncate(limit);
                 (reply, Reply::Records { found, next })
+            }
+            Ask::Doubts { reply, .. } => (reply, Reply::Doubts { found: Vec::new(), next: None }),
+            Ask::Resolve { reply, ids, .. } => {
+                let known = |id: &MessageId| self.kept.iter().any(|(_, found)| found.id == *id);
+                let resolved = |id| if known(id) { Resolved::NotInDoubt } else { Resolved::Unknown };
+                (reply, Reply::Resolved(ids.iter().map(resolved).collect()))
             }
         }
     }

@@ -128,6 +128,18 @@ impl Tenants {
         Self { tenants, keys, open }
     }
 
+    /// The tenants of a reloaded configuration: what one of them brought in already still counts.
+    pub fn renewed(&self, specs: Vec<TenantSpec>) -> Self {
+        let limits: Vec<_> = specs.iter().map(|spec| (spec.id, spec.rate, spec.quota)).collect();
+        let mut renewed = Self::new(specs);
+        for (tenant, (id, rate, quota)) in renewed.tenants.iter_mut().zip(limits) {
+            if let Some(before) = self.tenants.iter().find(|before| before.id == id) {
+                tenant.meter = before.meter.renewed(rate, quota);
+            }
+        }
+        renewed
+    }
+
     /// Who calls from `peer` with this `Authorization`.
     ///
     /// # Errors
@@ -145,6 +157,16 @@ impl Tenants {
         let missing = || Problem::new(Code::Unauthorized, "`Authorization: Bearer KEY` is needed");
         let key = bearer(authorization.ok_or_else(missing)?).ok_or_else(missing)?;
         self.find(key).ok_or_else(|| Problem::new(Code::Unauthorized, "no tenant has this key"))
+    }
+
+    /// The tenant of that name; the nameless one has none.
+    pub fn id_of(&self, name: &str) -> Option<TenantId> {
+        self.tenants.iter().find(|tenant| tenant.name == name && !name.is_empty()).map(|tenant| tenant.id)
+    }
+
+    /// A tenant's name; empty for the nameless one, and for one that is no more.
+    pub fn name_of(&self, id: TenantId) -> &str {
+        self.tenants.iter().find(|tenant| tenant.id == id).map_or("", |tenant| &tenant.name)
     }
 
     fn find(&self, key: &[u8]) -> Option<Caller<'_>> {

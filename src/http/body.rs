@@ -144,7 +144,7 @@ impl RequestBody {
             return Err(BodyError::UnsupportedEncoding);
         }
         let Whole { bytes, room } = self.collect().await?;
-        let limits = *self.watch.sweeper().limits();
+        let limits = self.watch.sweeper().limits();
         match self.encoding {
             Encoding::Identity | Encoding::Unsupported => Ok(Whole { bytes, room }),
             Encoding::Gzip => decode(MultiGzDecoder::new(&bytes[..]), room, bytes.len(), limits).await,

@@ -12,6 +12,8 @@ pub enum What {
     Cancel,
     Lookup,
     Records,
+    InDoubt,
+    Resolve,
     Queues,
     Carriers,
     OpenApi,
@@ -121,6 +123,51 @@ const RECORDS_PARAMETERS: &[Parameter] = &[
     },
 ];
 
+const IN_DOUBT_PARAMETERS: &[Parameter] = &[
+    Parameter {
+        place: "query",
+        name: "tenant",
+        schema: r#"{"type":"string"}"#,
+        doc: "Only messages of the tenant of this name.",
+    },
+    Parameter {
+        place: "query",
+        name: "carrier",
+        schema: r#"{"type":"string"}"#,
+        doc: "Only attempts at the carrier of this name.",
+    },
+    Parameter {
+        place: "query",
+        name: "class",
+        schema: r#"{"type":"string","enum":["emergency","otp","transactional","marketing"]}"#,
+        doc: "Only messages of this class.",
+    },
+    Parameter {
+        place: "query",
+        name: "reason",
+        schema: r#"{"type":"string","enum":["connection_lost","response_timeout","stopped","crashed"]}"#,
+        doc: "Only attempts that are in doubt for this reason.",
+    },
+    Parameter {
+        place: "query",
+        name: "since",
+        schema: r#"{"type":"string","format":"date-time"}"#,
+        doc: "Only attempts that are in doubt since then or later.",
+    },
+    Parameter {
+        place: "query",
+        name: "cursor",
+        schema: r#"{"type":"string"}"#,
+        doc: "From where an earlier page ended: its `next`.",
+    },
+    Parameter {
+        place: "query",
+        name: "limit",
+        schema: r#"{"type":"integer","minimum":1,"maximum":1000,"default":100}"#,
+        doc: "Entries at most.",
+    },
+];
+
 const fn answer(status: u16, schema: &'static str, doc: &'static str) -> AnswerDoc {
     AnswerDoc { status, media: JSON, schema, doc }
 }
@@ -196,6 +243,27 @@ pub const CALLS: &[Call] = &[
             AnswerDoc { media: "text/csv", ..answer(200, "", "The same as a table; the cursor in its last column.") },
         ],
         problems: &[401, 403, 422, 500, 503],
+        ..BARE
+    },
+    Call {
+        path: "/v1/in-doubt",
+        what: What::InDoubt,
+        scope: Scope::Admin,
+        summary: "The ledger of messages of which nobody knows whether a carrier has them; of every tenant.",
+        parameters: IN_DOUBT_PARAMETERS,
+        answers: &[answer(200, "InDoubtPage", "Entries in the order of shards and admission.")],
+        problems: &[401, 403, 422, 500, 503],
+        ..BARE
+    },
+    Call {
+        method: "POST",
+        path: "/v1/in-doubt/resolve",
+        what: What::Resolve,
+        scope: Scope::Admin,
+        summary: "Decide over messages in doubt: send again, drop, or mark as sent. Answered once that is on stable storage.",
+        bodies: &[(JSON, "ResolveRequest")],
+        answers: &[answer(200, "ResolveAnswer", "One result for each message, in order.")],
+        problems: &[400, 401, 403, 404, 408, 409, 410, 413, 415, 422, 500, 503],
         ..BARE
     },
     Call {

@@ -8,7 +8,7 @@ use super::{
     problem::{Code, Flaw, Problem},
 };
 use crate::{
-    delivery::{EventKind, TimelineEntry},
+    delivery::{EventKind, Lost, Resolution, TimelineEntry},
     model::{CarrierId, DeadLetterReason, MessageId},
     shard::{Catalog, FoundMessage, Lookup},
     smpp::{receipt::ReceiptState, status::CommandStatus},
@@ -117,7 +117,10 @@ fn write_entry_of_timeline(entry: &TimelineEntry, catalog: &Catalog, out: &mut V
     let mut item = Object::begin(out);
     item.time("at", entry.at).text("event", entry.kind.name());
     match entry.kind {
-        EventKind::Due | EventKind::Resent | EventKind::Cancelled => {}
+        EventKind::Due | EventKind::Cancelled => {}
+        EventKind::Resent | EventKind::Resolved => {
+            item.text_unless_empty("by", resolution(detail));
+        }
         EventKind::Attempt => {
             item.text("carrier", carrier_name(catalog, CarrierId((detail >> 8) as u16)))
                 .number("attempt", detail & 0xFF);
@@ -135,7 +138,11 @@ fn write_entry_of_timeline(entry: &TimelineEntry, catalog: &Catalog, out: &mut V
             item.text("error", &error_text(detail));
         }
         EventKind::InDoubt => {
-            item.text("reason", unanswered(detail));
+            let lost = Lost::unpack(detail);
+            item.text("reason", lost.reason.name());
+            if let Some(bind) = lost.bind {
+                item.number("core", bind.core).number("bind", bind.number);
+            }
         }
         EventKind::PartDelivered => {
             item.number("part", detail);
@@ -150,8 +157,9 @@ fn write_entry_of_timeline(entry: &TimelineEntry, catalog: &Catalog, out: &mut V
             }
         }
         EventKind::Dead => {
-            let reason = u8::try_from(detail).ok().and_then(DeadLetterReason::from_index);
+            let reason = DeadLetterReason::from_index(detail as u8);
             item.text("reason", reason.map_or("", DeadLetterReason::code));
+            item.text_unless_empty("by", resolution(detail >> 8));
         }
     }
     item.end();
@@ -169,15 +177,9 @@ const fn not_written(detail: u32) -> &'static str {
     }
 }
 
-/// [`crate::traffic::Unanswered`] as it stands on disk.
-const fn unanswered(detail: u32) -> &'static str {
-    match detail {
-        1 => "connection_lost",
-        2 => "response_timeout",
-        3 => "stopped",
-        4 => "crashed",
-        _ => "",
-    }
+/// How a message left the ledger, as it stands on disk; empty if it never was there.
+fn resolution(detail: u32) -> &'static str {
+    Resolution::from_index(detail as u8).map_or("", Resolution::name)
 }
 
 #[cfg(test)]
@@ -186,7 +188,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::{
-        delivery::MessageView,
+        delivery::{LostBind, MessageView},
         model::{Address, Class, Content, GroupId, Head, MessageState, Msisdn, NodeId, SenderId, ShardId, Wall},
         shard::CatalogCarrier,
         traffic::{NotWritten, Unanswered},
@@ -280,12 +282,18 @@ pub(super) mod tests {
             let name = entry(EventKind::Returned, reason as u32)["reason"].as_str().expect("reason").replace('_', "");
             assert_eq!(name, format!("{reason:?}").to_lowercase());
         }
-        for reason in
-            [Unanswered::ConnectionLost, Unanswered::ResponseTimeout, Unanswered::Stopped, Unanswered::Crashed]
-        {
+        for reason in Unanswered::ALL {
             let name = entry(EventKind::InDoubt, reason as u32)["reason"].as_str().expect("reason").replace('_', "");
             assert_eq!(name, format!("{reason:?}").to_lowercase());
         }
+        let lost = Lost { reason: Unanswered::Stopped, bind: Some(LostBind { core: 1, number: 2 }), held: true };
+        assert_eq!(entry(EventKind::InDoubt, lost.pack()), json!({"reason": "stopped", "core": 1, "bind": 2}));
+        assert_eq!(entry(EventKind::Resolved, 1), json!({"by": "late_answer"}));
+        assert_eq!(
+            (entry(EventKind::Resent, 0), entry(EventKind::Resent, 6)),
+            (json!({}), json!({"by": "hand_resend"}))
+        );
+        assert_eq!(entry(EventKind::Dead, 0x502), json!({"reason": "in_doubt_dropped", "by": "policy_drop"}));
         for kind in EventKind::ALL {
             entry(kind, u32::MAX);
         }

@@ -57,6 +57,12 @@ impl Meter {
         Self { rate, quota, ..Self::default() }
     }
 
+    /// The same under other limits: what was counted still counts.
+    pub fn renewed(&self, rate: Option<u32>, quota: Option<Quota>) -> Self {
+        let copy = |count: &AtomicU64| AtomicU64::new(count.load(Relaxed));
+        Self { rate, quota, slots: self.slots.each_ref().map(copy), period: copy(&self.period), used: copy(&self.used) }
+    }
+
     /// How many messages may come in at `now`.
     pub fn room(&self, now: Now) -> Room {
         let by_rate = self.rate.map(|rate| Room {

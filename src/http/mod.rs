@@ -12,6 +12,7 @@ pub mod board;
 pub mod body;
 pub mod calls;
 pub mod door;
+mod in_doubt;
 pub mod ingest;
 mod inquiry;
 pub mod items;

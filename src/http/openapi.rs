@@ -9,6 +9,7 @@ use super::{
     typed::FIELDS,
 };
 use crate::model::{Class, Encoding, MessageState};
+use crate::traffic::Unanswered;
 
 /// Pages of codes that end messages, not requests: see [`crate::model::DeadLetterReason`].
 const REASONS: [(&str, &str); 4] = [
@@ -150,6 +151,13 @@ fn schemas() -> Value {
                 "id": {"type": "string"}, "error": reference("LineError")}}]}}}},
         "RecordOrCursor": {"anyOf": [record(), {"type": "object", "required": ["cursor"], "properties": {
             "cursor": {"type": "string"}}}]},
+        "InDoubtPage": in_doubt_page(),
+        "ResolveRequest": resolve_request(),
+        "ResolveAnswer": {"type": "object", "required": ["resolved", "results", "more"], "properties": {
+            "resolved": count, "more": {"type": "boolean"}, "results": {"type": "array", "items": {"type": "object",
+                "required": ["id"], "properties": {"id": {"type": "string"},
+                    "result": {"type": "string", "enum": ["resent", "dropped", "sent"]},
+                    "error": reference("LineError")}}}}},
         "Queues": queues(),
         "Carriers": carriers(),
         "Ready": {"type": "object", "required": ["ready", "reasons"], "properties": {
@@ -217,7 +225,7 @@ fn message_status() -> Value {
     let encodings = [Encoding::Auto, Encoding::Gsm7, Encoding::Ucs2, Encoding::Binary].map(Encoding::name);
     let entry = json!({"type": "object", "required": ["at", "event"], "properties": {
         "at": time, "event": text, "carrier": text, "attempt": count, "part": count, "parts": count, "reason": text,
-        "error": text, "receipt": text}});
+        "error": text, "receipt": text, "core": count, "bind": count, "by": text}});
     let mut properties = common();
     properties.insert("encoding".to_owned(), json!({"type": "string", "enum": encodings}));
     properties.insert("parts_delivered".to_owned(), count);
@@ -225,6 +233,35 @@ fn message_status() -> Value {
     properties.insert("expires_at".to_owned(), time);
     properties.insert("timeline".to_owned(), json!({"type": "array", "items": entry}));
     json!({"type": "object", "required": ["id", "state", "final", "to", "class", "timeline"], "properties": properties})
+}
+
+fn in_doubt_page() -> Value {
+    let text = json!({ "type": "string" });
+    let count = json!({ "type": "integer", "minimum": 0 });
+    let time = json!({ "type": "string", "format": "date-time" });
+    let entry = json!({"type": "object", "required": ["id", "to", "class", "reason", "since", "attempt", "policy"],
+        "properties": {
+            "id": {"type": "string", "format": "uuid"}, "tenant": text, "to": text, "from": text,
+            "class": {"type": "string", "enum": Class::ALL.map(Class::name)}, "route": text, "carrier": text,
+            "core": count, "bind": count, "reason": {"type": "string", "enum": Unanswered::ALL.map(Unanswered::name)},
+            "attempt": count, "attempted_at": time, "since": time, "parts": count, "parts_open": count,
+            "policy": {"type": "string", "enum": ["resend", "hold", "drop"]}, "resend_at": time, "ref": text}});
+    json!({"type": "object", "required": ["in_doubt", "next"], "properties": {
+        "in_doubt": {"type": "array", "items": entry}, "next": {"type": ["string", "null"]}}})
+}
+
+fn resolve_request() -> Value {
+    let text = json!({ "type": "string" });
+    let filter = json!({"type": "object", "additionalProperties": false, "properties": {
+        "tenant": text, "carrier": text, "class": text, "reason": text,
+        "since": {"type": "string", "format": "date-time"}}});
+    let most = super::in_doubt::PAGE_MAX;
+    json!({"type": "object", "required": ["action"], "additionalProperties": false,
+        "anyOf": [{"required": ["ids"]}, {"required": ["filter"]}],
+        "properties": {
+            "action": {"type": "string", "enum": ["resend", "drop", "sent"]},
+            "ids": {"type": "array", "minItems": 1, "maxItems": most, "items": text}, "filter": filter,
+            "limit": {"type": "integer", "minimum": 1, "maximum": most, "default": most}}})
 }
 
 fn queues() -> Value {

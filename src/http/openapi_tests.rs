@@ -2,6 +2,7 @@ use super::*;
 use crate::{
     http::{
         board::{LinkStatus, ShardStatus, StatusBoard},
+        in_doubt,
         lookup::{
             self,
             tests::{catalog, delivered},
@@ -80,6 +81,8 @@ fn what_is_written_is_what_is_documented() {
     board.put_shard(ShardId(0), ShardStatus::default());
     let link = LinkId { carrier: CarrierId(4), core: 0 };
     board.put_link(LinkStatus { link, refused: vec![(8, 1)], held_by: "paused".to_owned(), ..LinkStatus::default() });
+    let (doubts, tenants) = ([in_doubt::tests::found(1)], in_doubt::tests::tenants());
+    checked("InDoubtPage", |out| in_doubt::write_page(&doubts, None, &catalog(), &tenants, out));
     checked("Queues", |out| board.write_queues(&catalog(), Wall(0), out));
     checked("Carriers", |out| board.write_carriers(&catalog(), out));
     checked("Ready", |out| assert!(!board.write_ready(out)));

@@ -85,6 +85,11 @@ impl Server {
         self.sweeper.open()
     }
 
+    /// Other limits from now on.
+    pub fn set_limits(&self, limits: Limits) {
+        self.sweeper.set_limits(limits);
+    }
+
     /// What happened since the start.
     pub fn counters(&self) -> Counters {
         self.sweeper.counters()
@@ -201,7 +206,7 @@ async fn serve<H: Handler>(socket: Socket, tls: Option<TlsAcceptor>, handler: Rc
         }
     });
     let transport = Transport::new(stream, Rc::clone(watch));
-    let mut connection = parser(watch.sweeper().limits()).serve_connection(transport, service);
+    let mut connection = parser(&watch.sweeper().limits()).serve_connection(transport, service);
     let mut told = false;
     let ended = future::poll_fn(|context| {
         watch.listen(context.waker());

@@ -82,7 +82,7 @@ pub struct Counters {
 /// All connections of one core.
 #[derive(Debug)]
 pub struct Sweeper {
-    limits: Limits,
+    limits: Cell<Limits>,
     tick_ms: Cell<u64>,
     draining: Cell<bool>,
     watches: RefCell<Vec<Rc<Watch>>>,
@@ -94,7 +94,7 @@ impl Sweeper {
     /// A sweeper without connections.
     pub fn new(limits: Limits) -> Rc<Self> {
         Rc::new(Self {
-            limits,
+            limits: Cell::new(limits),
             tick_ms: Cell::new(0),
             draining: Cell::new(false),
             watches: RefCell::default(),
@@ -104,14 +104,19 @@ impl Sweeper {
     }
 
     /// The limits that it enforces.
-    pub fn limits(&self) -> &Limits {
-        &self.limits
+    pub fn limits(&self) -> Limits {
+        self.limits.get()
+    }
+
+    /// Other limits from now on, also for connections that are open.
+    pub fn set_limits(&self, limits: Limits) {
+        self.limits.set(limits);
     }
 
     /// Watches one more connection; None when `connections_max` are open. Ends by [`Self::release`].
     pub fn watch(self: &Rc<Self>) -> Option<Rc<Watch>> {
         let mut watches = self.watches.borrow_mut();
-        if watches.len() >= self.limits.connections_max {
+        if watches.len() >= self.limits.get().connections_max {
             return None;
         }
         let watch = Rc::new(Watch {
@@ -160,7 +165,7 @@ impl Sweeper {
     pub fn sweep(&self, now_ms: u64) {
         self.tick_ms.set(now_ms);
         for watch in &*self.watches.borrow() {
-            if let Some(overdue) = watch.judge(now_ms, &self.limits) {
+            if let Some(overdue) = watch.judge(now_ms, &self.limits.get()) {
                 self.condemn(watch, overdue);
             }
         }
@@ -213,7 +218,7 @@ impl Room {
     pub fn grow(&mut self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.bytes);
         let held = self.sweeper.bodies_bytes.get().saturating_add(more);
-        let fits = held <= self.sweeper.limits.bodies_bytes_max;
+        let fits = held <= self.sweeper.limits.get().bodies_bytes_max;
         if fits {
             self.sweeper.bodies_bytes.set(held);
             self.bytes += more;

@@ -13,7 +13,7 @@ use super::Link;
 use super::breaker::{Breaker, BreakerTurn};
 use super::event::{Alarm, BindId, LinkEffect, SessionLoss};
 use super::held::Held;
-use super::leg::PartToken;
+use super::leg::{Missed, PartToken};
 use super::prepared::Index;
 
 /// How a submit ended that has no response.
@@ -30,7 +30,7 @@ impl Link {
     pub(super) fn handle_answer(&mut self, bind: BindId, response: &Response<'_, PartToken>, now: Now) {
         if response.late {
             self.counters.late_responses += 1;
-            return;
+            return self.handle_late(bind, response);
         }
         let class = match (self.options.class_of(response.status), response.nacked) {
             (None, true) => Some(ErrorClass::OurBug),
@@ -41,6 +41,26 @@ impl Link {
             Some(ErrorClass::Throttle) => self.handle_throttled(bind, response, now),
             Some(class) => self.handle_refused(bind, response, class, now),
         }
+    }
+
+    /// The answer to a part that was given up. What it says is told; it consumes nothing and holds nothing back.
+    fn handle_late(&mut self, bind: BindId, response: &Response<'_, PartToken>) {
+        let (accepted, status) = (self.options.class_of(response.status).is_none(), response.status.0);
+        let Some(leg) = self.leg(bind) else { return };
+        let Some(at) = leg.missed.iter().position(|missed| missed.token == response.token) else { return };
+        let Missed { token, shard, address, attempt, parts } = leg.missed.swap_remove(at);
+        let id = response.message_id.get(..CARRIER_ID_BYTES_MAX).unwrap_or(response.message_id);
+        let id = if accepted && !response.nacked { id } else { &[] };
+        if !id.is_empty() {
+            self.ids.insert(id_key(self.id_seed(), id), shard);
+        }
+        let answer = match accepted && !response.nacked {
+            true => Answer::Accepted(Span::default()),
+            false => Answer::Refused(status),
+        };
+        let (part, written_at) = (token.part, Mono(response.queued_at_ns));
+        let outcome = Outcome { address, attempt, part, parts, answer, bind: bind.0, written_at };
+        self.outbox.push_outcome(shard, outcome, id);
     }
 
     fn handle_accepted(&mut self, response: &Response<'_, PartToken>) {
@@ -135,6 +155,14 @@ impl Link {
             End::Unanswered(why) => (Answer::Unanswered(why), held.sent_at),
         };
         held.parts.handle_settled(matches!(end, End::Unanswered(_)));
+        if end == End::Unanswered(Unanswered::ResponseTimeout) {
+            let (shard, parts) = (held.shard, held.total());
+            let (address, attempt) = (held.submit.address, held.submit.attempt);
+            let missed = Missed { token, shard, address, attempt, parts };
+            if let Some(leg) = self.leg(bind) {
+                leg.missed.push(missed);
+            }
+        }
         self.conclude(index, part, answer, written_at, &[]);
         self.finish(index);
     }
@@ -187,6 +215,7 @@ impl Link {
 
     /// The one way out: tells the shard what became of one part.
     fn conclude(&mut self, index: Index, part: u8, answer: Answer, written_at: Mono, id: &[u8]) {
+        let bind = self.prepared.bind_of(index);
         let Some(held) = self.prepared.get_mut(index) else { return };
         match answer {
             Answer::Accepted(_) | Answer::Refused(_) => {}
@@ -195,7 +224,7 @@ impl Link {
             Answer::Unencodable => self.counters.unencodable += 1,
         }
         let (address, attempt, parts) = (held.submit.address, held.submit.attempt, held.total());
-        let outcome = Outcome { address, attempt, part, parts, answer, written_at };
+        let outcome = Outcome { address, attempt, part, parts, answer, bind, written_at };
         self.outbox.push_outcome(held.shard, outcome, id);
     }
 

@@ -31,6 +31,8 @@ pub struct Wanted<'a> {
     pub content: &'a Content<'a>,
     /// Shared by its parts.
     pub reference: u16,
+    /// To be carried back by the part's receipt.
+    pub user_reference: Option<u16>,
     /// What [`plan`] decided.
     pub plan: Plan,
     /// Where an earlier part ended; the beginning is always right, only slower.
@@ -71,7 +73,7 @@ impl Composer {
         segments.skip_to(wanted.number);
         let part = segments.next_into(&mut self.user_data).filter(|part| part.number == wanted.number);
         let part = part.ok_or(Unencodable)?;
-        self.write_tlvs(&part, content, options).ok_or(Unencodable)?;
+        self.write_tlvs(&part, wanted.user_reference, content, options).ok_or(Unencodable)?;
         let has_validity = options.validity && self.write_validity(head.expires_at, wanted.now);
         let digits = head.to.write_digits(&mut self.digits).as_bytes();
         let message = ShortMessage {
@@ -90,16 +92,28 @@ impl Composer {
     }
 
     /// None if a value is longer than a parameter can be.
-    fn write_tlvs(&mut self, part: &Part, content: &Content<'_>, options: &Options) -> Option<()> {
+    fn write_tlvs(
+        &mut self,
+        part: &Part,
+        user_reference: Option<u16>,
+        content: &Content<'_>,
+        options: &Options,
+    ) -> Option<()> {
         self.tlvs.clear();
         let mut writer = TlvWriter::new(&mut self.tlvs);
+        let own = Tlvs::new(content.tlvs);
+        let is_free = own.find(TlvTag::USER_MESSAGE_REFERENCE).is_none();
+        if let Some(reference) = user_reference.filter(|_| is_free) {
+            writer.u16(TlvTag::USER_MESSAGE_REFERENCE, reference);
+        }
         if let Some(sar) = part.sar {
             writer.u16(TlvTag::SAR_MSG_REF_NUM, sar.reference);
             writer.u8(TlvTag::SAR_TOTAL_SEGMENTS, sar.total);
             writer.u8(TlvTag::SAR_SEGMENT_SEQNUM, sar.number);
         }
-        let own = Tlvs::new(content.tlvs);
-        for tlv in Tlvs::new(&options.tlvs).iter().flatten().filter(|tlv| own.find(tlv.tag).is_none()) {
+        let ours = |tag| tag == TlvTag::USER_MESSAGE_REFERENCE && user_reference.is_some();
+        let added = |tag| own.find(tag).is_none() && !ours(tag);
+        for tlv in Tlvs::new(&options.tlvs).iter().flatten().filter(|tlv| added(tlv.tag)) {
             writer.octets(tlv.tag, tlv.value).ok()?;
         }
         if part.in_payload {

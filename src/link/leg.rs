@@ -4,7 +4,7 @@
 
 use crate::limit::SlidingLimit;
 use crate::limit::sliding::GUARD_NS;
-use crate::model::{Mono, Prng};
+use crate::model::{Address, Mono, Prng, ShardId};
 use crate::smpp::session::Session;
 
 use super::event::Disconnect;
@@ -18,6 +18,21 @@ pub struct PartToken {
     pub index: Index,
     /// Its part.
     pub part: u8,
+}
+
+/// A part whose answer did not come in time, while its session may still bring it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// Our word for it. Its index may be another message's by now.
+    pub token: PartToken,
+    /// Whose.
+    pub shard: ShardId,
+    /// The message.
+    pub address: Address,
+    /// Its attempt.
+    pub attempt: u8,
+    /// Parts of the message at this carrier.
+    pub parts: u8,
 }
 
 /// What a connection waits for.
@@ -90,6 +105,8 @@ pub struct Leg {
     pub inquiries: u32,
     /// The owner was asked not to read.
     pub read_paused: bool,
+    /// Parts of its session that were given up: at most a window, for the session ends with the first.
+    pub missed: Vec<Missed>,
     /// The session shall be given up when this turn's events are through.
     pub give_up: bool,
     failures: u32,
@@ -114,6 +131,7 @@ impl Leg {
             refused: None,
             inquiries: 0,
             read_paused: false,
+            missed: Vec::new(),
             give_up: false,
             failures: 0,
             bound_at: None,
@@ -144,6 +162,7 @@ impl Leg {
         (self.writing, self.unreported, self.give_up) = (false, 0, false);
         (self.taken, self.queued) = (Flight::default(), Flight::default());
         (self.read_paused, self.inquiries) = (false, 0);
+        self.missed.clear();
     }
 
     /// The carrier took the bind.

@@ -124,6 +124,8 @@ pub struct Options {
     pub transliterate: bool,
     /// Send the message's expiry as validity_period.
     pub validity: bool,
+    /// Give each part a user_message_reference, which receipts carry back.
+    pub part_references: bool,
     /// Sent when a message wants a receipt; 0 otherwise.
     pub registered_delivery: u8,
     /// Optional parameters for every submit, as octets; a message's own of the same tag wins.
@@ -169,6 +171,7 @@ impl Options {
             encoding: CarrierEncoding::Auto,
             transliterate: false,
             validity: true,
+            part_references: false,
             registered_delivery: 1,
             tlvs: Vec::new(),
             dialect: Dialect::default(),

@@ -92,6 +92,15 @@ impl Prepared {
         prepared
     }
 
+    /// The bind at which a message stands; 0 if any may take it.
+    pub fn bind_of(&self, index: Index) -> u16 {
+        let entry = self.entries.get(index as usize).and_then(Option::as_ref);
+        match entry.map(|entry| entry.place) {
+            Some(Place::Own(bind) | Place::Begun(bind) | Place::Flying(bind)) => bind,
+            Some(Place::Shared) | None => 0,
+        }
+    }
+
     /// There may be more connections than before.
     pub fn extend_binds(&mut self, binds: u16) {
         let wanted = usize::from(binds).max(self.benches.len());

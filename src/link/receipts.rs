@@ -71,6 +71,7 @@ impl Link {
             id: Span::default(),
             state: None,
             error: 0,
+            reference: self.options.part_references.then(|| delivered.tlvs.user_message_reference()).flatten(),
             at: now.wall,
             text: Span::default(),
         };

@@ -3,6 +3,7 @@
 //! Tokens and window slots are taken here, when a PDU is written, and nowhere else. A turn asks the limits once, sends,
 //! and takes at the end what it used: time stands still within a turn.
 
+use crate::delivery::doubt::part_reference;
 use crate::model::{Mono, Now};
 use crate::smpp::session::{SendError, Session};
 use crate::smpp::split::Position;
@@ -182,7 +183,11 @@ impl Link {
         };
         let position = if held.parts.is_behind(number) { Position::default() } else { held.position };
         let reference = held.submit.reference;
-        let wanted = Wanted { head, content: &content, reference, plan: planned, position, number, now: now.wall };
+        let (address, attempt) = (held.submit.address, held.submit.attempt);
+        let user_reference = self.options.part_references.then(|| part_reference(address, attempt, number));
+        let content = &content;
+        let wanted =
+            Wanted { head, content, reference, user_reference, plan: planned, position, number, now: now.wall };
         let Ok((message, position)) = self.composer.compose(&wanted, &self.options) else {
             return self.give_up_unencodable(index);
         };

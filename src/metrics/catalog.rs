@@ -120,9 +120,12 @@ metrics! {
          for growth";
     Open = "stentor_attempts_open", Gauge, ["shard"],
         "Attempts without an outcome. Healthy: at most windows and prepared places of all links";
-    Doubts = "stentor_in_doubt_messages", Gauge, ["shard"],
+    Doubts = "stentor_in_doubt_messages", Gauge, ["carrier", "class", "reason"],
         "Messages of which nobody knows whether the carrier has them. Healthy: 0; wake someone if it stays, for hold \
-         waits for you";
+         waits for you (GET /v1/in-doubt)";
+    DoubtsResolved = "stentor_in_doubt_resolved_total", Counter, ["by"],
+        "Messages that left the ledger of what is in doubt, by what settled them. Healthy: 0 but after a crash or a lost \
+         link; many late_answer mean that the carrier's response_timeout is too short";
     Keys = "stentor_idempotency_keys", Gauge, ["shard"],
         "Keys remembered. Healthy: well under limits.keys; at its limit keyed messages are refused with \
          key_window_full";

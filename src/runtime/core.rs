@@ -17,10 +17,10 @@ use std::{
 use crate::{
     egress::{Connection, Dial, LinkOwner},
     http::Door,
-    link::{BindId, Disconnect, Link, LinkEffect, LinkEvent},
+    link::{self, BindId, Disconnect, Link, LinkEffect, LinkEvent},
     mesh::{Full, Inbox, Sender},
     model::{LinkId, Mono, ReplyTo, ShardId},
-    shard::{Ask, Catalog, Effect, Reply, Shard, ShardEvent},
+    shard::{self, Ask, Catalog, Effect, Reply, Shard, ShardEvent},
     traffic::{ToLink, ToShard},
 };
 
@@ -210,6 +210,39 @@ impl Core {
         let now = executor::now();
         for slot in &mut self.state.borrow_mut().links {
             slot.link.stop_now(now);
+        }
+        self.turn();
+    }
+
+    /// A reload: links that are here get their options, new ones are seated. None is ever taken away.
+    pub fn reconfigure_links(self: &Rc<Self>, links: Vec<(link::Options, Dial)>, seed: impl Fn(LinkId) -> u64) {
+        let now = executor::now();
+        for (options, dial) in links {
+            let (id, dial) = (options.link, Rc::new(dial));
+            let mut state = self.state.borrow_mut();
+            match state.link(id) {
+                Some(slot) => {
+                    slot.dial = dial;
+                    slot.link.handle(LinkEvent::Reconfigure(Box::new(options)), now);
+                }
+                None => {
+                    let link = Link::new(options, seed(id), now);
+                    state.links.push(LinkSlot { id, link, dial, connections: Vec::new() });
+                }
+            }
+        }
+        self.turn();
+    }
+
+    /// A reload: shards that are here get the catalog and their options.
+    pub fn reconfigure_shards(self: &Rc<Self>, catalog: &Arc<Catalog>, options: Vec<shard::Options>) {
+        self.state.borrow_mut().local.push_back(ToCore::Catalog(Arc::clone(catalog)));
+        self.turn();
+        let now = executor::now();
+        for options in options {
+            if let Some(slot) = self.state.borrow_mut().shard(options.shard) {
+                slot.shard.handle(ShardEvent::Reconfigure(Box::new(options)), now);
+            }
         }
         self.turn();
     }

@@ -1,6 +1,9 @@
 //! The process as a whole: `Recover` (directory, stores, shards), `Serve` (executors, links, doors), `Drain` and `Stop`
 //! (see `ending`). Reads as the order in which things must happen.
 
+#[path = "daemon_reload.rs"]
+mod reload;
+
 use std::{
     cell::RefCell,
     fmt, io,
@@ -42,12 +45,18 @@ use super::{
     tls, translate, watchdog,
 };
 
+pub use reload::Reload;
+use reload::{Command, carry_out};
+
 /// Items in a core's mailbox; each is a batch. What finds it full waits at its sender.
 const MAILBOX: usize = 8_192;
 /// Shards of a new directory where the configuration leaves it open, at most.
 const SHARDS_AUTO_MAX: usize = 16;
 /// A carrier with a rate is silent for so long after the directory was locked: the old process is proven dead then.
 const SILENCE_NS: u64 = 1_000_000_000;
+
+/// How often a core looks whether it is told something.
+const COMMANDS: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// Pages added to the API, asked before a 404 is given: method, path, query, body.
 pub type Extra = Arc<dyn Fn(&hyper::Method, &str, &str, &[u8]) -> Option<hyper::Response<bytes::Bytes>> + Send + Sync>;
@@ -96,20 +105,26 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 /// A running daemon.
-#[derive(Debug)]
 pub struct Daemon {
     addresses: Vec<SocketAddr>,
     signals: ThreadInbox<Signal>,
     cores: Vec<CoreHandle>,
     threads: Vec<Threads>,
     config: Config,
-    _directory: DataDirectory,
+    shared: Arc<Shared>,
+    tenants: Arc<http::auth::Tenants>,
+    directory: DataDirectory,
 }
 
-#[derive(Debug)]
 struct CoreHandle {
     running: Running,
-    commands: mpsc::Sender<()>,
+    commands: mpsc::Sender<Command>,
+}
+
+impl fmt::Debug for Daemon {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Daemon").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
 }
 
 /// A shard's store, opened, with what was found in it.
@@ -156,7 +171,8 @@ impl Daemon {
             Shared::new(config.clone(), clock, map, control, catalog, silent_until, senders, hash_seed, extra)?;
         let (cores, addresses) = start_cores(&shared, inboxes, seats)?;
         shared.board.set_unready(Vec::new());
-        Ok(Self { addresses, signals, cores, threads, config, _directory: directory })
+        let tenants = Arc::clone(&shared.tenants);
+        Ok(Self { addresses, signals, cores, threads, config, shared, tenants, directory })
     }
 
     /// Where HTTP listens.
@@ -169,8 +185,9 @@ impl Daemon {
         &self.config
     }
 
-    /// Serves until SIGTERM or SIGINT, then ends in good order. Gives the process's exit code.
-    pub fn join(mut self) -> u8 {
+    /// Serves until SIGTERM or SIGINT, then ends in good order. SIGHUP reads the configuration again, if `reload` can.
+    /// Gives the process's exit code.
+    pub fn join(mut self, reload: Option<&Reload>) -> u8 {
         watchdog::tell_ready("serving");
         let mut signals = Vec::new();
         'serving: loop {
@@ -180,14 +197,17 @@ impl Daemon {
             for signal in signals.drain(..) {
                 match signal {
                     Signal::Terminate | Signal::Interrupt => break 'serving,
-                    Signal::Hangup => tracing::warn!("reload is not in this version; restart to apply a configuration"),
+                    Signal::Hangup => match reload {
+                        Some(reload) => self.reload(reload),
+                        None => tracing::warn!("there is no configuration file to reload"),
+                    },
                 }
             }
         }
         watchdog::tell_stopping("draining");
         tracing::info!("draining");
         for core in &self.cores {
-            let _ = core.commands.send(());
+            let _ = core.commands.send(Command::End);
         }
         let mut code = 0;
         for core in self.cores.drain(..) {
@@ -246,7 +266,7 @@ impl Shared {
         let tenants = Arc::new(http::auth::Tenants::new(translate::tenants(&config, &control)));
         let board = Arc::new(StatusBoard::new(map.shards()));
         let steps = Steps::new(senders.len());
-        let snapshots = Arc::new(feed::Snapshots::new(senders.len()));
+        let snapshots = Arc::new(feed::Snapshots::new(senders.len(), Arc::clone(&catalog)));
         Ok(Arc::new(Self {
             config,
             clock,
@@ -400,7 +420,11 @@ struct CoreGiven {
     listen: Vec<SocketAddr>,
 }
 
-async fn core_main(given: CoreGiven, ready: mpsc::SyncSender<io::Result<Vec<SocketAddr>>>, told: mpsc::Receiver<()>) {
+async fn core_main(
+    given: CoreGiven,
+    ready: mpsc::SyncSender<io::Result<Vec<SocketAddr>>>,
+    told: mpsc::Receiver<Command>,
+) {
     let CoreGiven { shared, number, inbox, seats, links, listen } = given;
     let listeners: io::Result<Vec<Listener>> = listen.iter().map(|address| Listener::bind(*address)).collect();
     let listeners = match listeners {
@@ -422,13 +446,13 @@ async fn core_main(given: CoreGiven, ready: mpsc::SyncSender<io::Result<Vec<Sock
         shared.map,
         door,
         Arc::clone(&shared.board),
-        feed::renderer(Arc::clone(&shared.board), Arc::clone(&shared.snapshots), Arc::clone(&shared.catalog)),
+        feed::renderer(Arc::clone(&shared.board), Arc::clone(&shared.snapshots)),
         shared.extra.clone(),
     );
     options.observe = Some(exposition::observer(&metrics));
     let api = Rc::new(http::Api::new(options));
     let limits = translate::http_limits(&shared.config);
-    let server = Rc::new(Server::start(listeners, shared.tls.clone(), api, limits));
+    let server = Rc::new(Server::start(listeners, shared.tls.clone(), Rc::clone(&api), limits));
     let _ = ready.send(Ok(bound));
     executor::spawn(
         OnPanic::Abort,
@@ -444,11 +468,16 @@ async fn core_main(given: CoreGiven, ready: mpsc::SyncSender<io::Result<Vec<Sock
     );
     executor::spawn(OnPanic::Abort, "ending", {
         let (core, steps, own) = (Rc::clone(&core), shared.steps.clone(), shared.senders[usize::from(number)].clone());
+        let drain_ns = shared.config.node.drain_timeout_ms * 1_000_000;
         async move {
-            while told.try_recv() == Err(mpsc::TryRecvError::Empty) {
-                executor::sleep(std::time::Duration::from_millis(50)).await;
+            loop {
+                match told.try_recv() {
+                    Ok(Command::End) | Err(mpsc::TryRecvError::Disconnected) => break,
+                    Ok(command) => carry_out(command, &core, &api, &server),
+                    Err(mpsc::TryRecvError::Empty) => executor::sleep(COMMANDS).await,
+                }
             }
-            ending::end(core, server, own, steps).await;
+            ending::end(core, server, own, steps, drain_ns).await;
         }
     });
     core.run(inbox).await;

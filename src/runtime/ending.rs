@@ -19,8 +19,6 @@ use super::{
 
 /// For requests in hand when the end begins.
 const DOORS: Duration = Duration::from_secs(2);
-/// From the beginning of the end until links give up waiting for answers, ns.
-const ANSWERS_NS: u64 = 9_000_000_000;
 /// Between two looks, only while ending.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -45,9 +43,10 @@ impl Steps {
     }
 }
 
-/// Ends one core. What the carrier has not answered by 9 s is in doubt; everything else is settled or back in its queue.
-pub async fn end(core: Rc<Core>, server: Rc<Server>, own: Sender<ToCore>, steps: Steps) {
-    let give_up = executor::now().mono.after_ns(ANSWERS_NS);
+/// Ends one core. What the carrier has not answered `drain_ns` after the beginning is in doubt; everything else is settled
+/// or back in its queue.
+pub async fn end(core: Rc<Core>, server: Rc<Server>, own: Sender<ToCore>, steps: Steps, drain_ns: u64) {
+    let give_up = executor::now().mono.after_ns(drain_ns);
     let cut = server.drain(DOORS).await;
     if cut > 0 {
         tracing::warn!(cut, "requests cut off at the end");

@@ -15,12 +15,14 @@ use prometheus_client::{
 };
 
 use crate::{
+    delivery::Resolution,
     http::{self, StatusBoard, sweeper},
     link::{self, LinkState, leg::LegState},
     metrics::{Distribution, Family, Kind, Metric, Metrics, Snapshot, Value},
     model::{Class, ShardId},
     shard::{self, Catalog},
     smpp::status::CommandStatus,
+    traffic::Unanswered,
 };
 
 use super::feed::CoreSnapshot;
@@ -39,6 +41,7 @@ pub fn render(cores: &[CoreSnapshot], board: &StatusBoard, catalog: &Catalog) ->
     for core in cores {
         for (id, status) in &core.shards {
             shard(&mut snapshot, *id, status, now_ms);
+            ledger(&mut snapshot, status, catalog);
         }
         for (_, name, status, counters) in &core.links {
             link(&mut snapshot, name, status, counters);
@@ -87,7 +90,6 @@ fn shard(snapshot: &mut Snapshot, id: ShardId, status: &shard::Status, now_ms: u
     let gauges = [
         (Metric::Scheduled, status.scheduled),
         (Metric::Open, status.open),
-        (Metric::Doubts, status.doubts),
         (Metric::Keys, status.keys),
         (Metric::ReceiptsWaiting, status.receipts_waiting),
         (Metric::Orphans, status.orphans),
@@ -98,6 +100,21 @@ fn shard(snapshot: &mut Snapshot, id: ShardId, status: &shard::Status, now_ms: u
     snapshot.distribution(Metric::CommitSeconds, &[], &measures.commit_us);
     snapshot.distribution(Metric::CommitMessages, &[], &measures.commit_messages);
     snapshot.distribution(Metric::AcceptToSubmit, &[], &measures.accept_to_submit_us);
+}
+
+/// Every carrier has every series, so that one whose doubts are settled reads 0.
+fn ledger(snapshot: &mut Snapshot, status: &shard::Status, catalog: &Catalog) {
+    for carrier in &catalog.carriers {
+        for class in Class::ALL {
+            for reason in Unanswered::ALL {
+                let entries = status.ledger.get(&(carrier.id, class, reason)).copied().unwrap_or_default();
+                snapshot.gauge(Metric::Doubts, &[&carrier.name, class.name(), reason.name()], entries as f64);
+            }
+        }
+    }
+    for how in Resolution::ALL {
+        snapshot.count(Metric::DoubtsResolved, &[how.name()], status.counters.resolved[how.index()]);
+    }
 }
 
 /// States of a link, as labels.

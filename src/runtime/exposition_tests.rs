@@ -3,7 +3,10 @@
 use std::{io::Write, process};
 
 use super::*;
-use crate::model::{CarrierId, LinkId, Wall};
+use crate::{
+    model::{CarrierId, GroupId, LinkId, Wall},
+    shard::CatalogCarrier,
+};
 
 fn shard_status() -> shard::Status {
     let mut status =
@@ -12,6 +15,8 @@ fn shard_status() -> shard::Status {
     status.counters.refused[0] = 4;
     status.counters.finals = [31, 32, 33, 34, 35, 36];
     status.counters.in_doubt = 2;
+    status.counters.resolved[Resolution::LateAnswer.index()] = 5;
+    status.ledger.insert((CarrierId(1), Class::Otp, Unanswered::Crashed), 3);
     for us in [900, 1_000, 250_000] {
         status.measures.accept_to_submit_us.record(us);
     }
@@ -56,7 +61,8 @@ fn cores() -> Vec<CoreSnapshot> {
 fn text() -> String {
     let board = StatusBoard::new(2);
     board.set_unready(Vec::new());
-    render(&cores(), &board, &Catalog { version: 3, ..Catalog::default() })
+    let carrier = CatalogCarrier { id: CarrierId(1), name: "north".to_owned(), group: GroupId(0), home: None };
+    render(&cores(), &board, &Catalog { version: 3, carriers: vec![carrier], ..Catalog::default() })
 }
 
 #[test]
@@ -73,6 +79,9 @@ fn cores_are_added_up_under_their_names() {
     has("stentor_messages_final_total{state=\"delivered\"} 62");
     has("stentor_messages_final_total{state=\"dead\"} 72");
     has("stentor_in_doubt_total 4");
+    has("stentor_in_doubt_messages{carrier=\"north\",class=\"otp\",reason=\"crashed\"} 6.0");
+    has("stentor_in_doubt_messages{carrier=\"north\",class=\"otp\",reason=\"stopped\"} 0.0");
+    has("stentor_in_doubt_resolved_total{by=\"late_answer\"} 10");
     has("stentor_queue_depth_messages{class=\"otp\",shard=\"1\"} 7.0");
     has("stentor_scheduled_messages{shard=\"0\"} 3.0");
     has("stentor_link_state{carrier=\"no\\\"rth\",state=\"breaker_open\"} 2.0");

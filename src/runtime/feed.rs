@@ -36,29 +36,43 @@ pub struct CoreSnapshot {
 
 /// What all cores last wrote down, by core.
 #[derive(Debug)]
-pub struct Snapshots(Vec<Mutex<CoreSnapshot>>);
+pub struct Snapshots {
+    cores: Vec<Mutex<CoreSnapshot>>,
+    /// The names that they are told with.
+    catalog: Mutex<Arc<Catalog>>,
+}
 
 impl Snapshots {
     /// Empty ones for so many cores.
-    pub fn new(cores: usize) -> Self {
-        Self((0..cores).map(|_| Mutex::default()).collect())
+    pub fn new(cores: usize, catalog: Arc<Catalog>) -> Self {
+        Self { cores: (0..cores).map(|_| Mutex::default()).collect(), catalog: Mutex::new(catalog) }
+    }
+
+    /// The catalog of now.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Another catalog from now on.
+    pub fn publish(&self, catalog: Arc<Catalog>) {
+        *self.catalog.lock().unwrap_or_else(PoisonError::into_inner) = catalog;
     }
 
     /// Copies of all, by core.
     pub fn all(&self) -> Vec<CoreSnapshot> {
-        self.0.iter().map(|one| one.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+        self.cores.iter().map(|one| one.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
     }
 
     fn put(&self, core: u8, snapshot: CoreSnapshot) {
-        if let Some(place) = self.0.get(usize::from(core)) {
+        if let Some(place) = self.cores.get(usize::from(core)) {
             *place.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
         }
     }
 }
 
 /// What `GET /metrics` answers.
-pub fn renderer(board: Arc<StatusBoard>, snapshots: Arc<Snapshots>, catalog: Arc<Catalog>) -> Rc<dyn Fn() -> String> {
-    Rc::new(move || exposition::render(&snapshots.all(), &board, &catalog))
+pub fn renderer(board: Arc<StatusBoard>, snapshots: Arc<Snapshots>) -> Rc<dyn Fn() -> String> {
+    Rc::new(move || exposition::render(&snapshots.all(), &board, &snapshots.catalog()))
 }
 
 /// Writes until the core ends.

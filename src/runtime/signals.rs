@@ -54,6 +54,17 @@ pub fn listen(blocked: Blocked, to: Sender<Signal>) -> io::Result<thread::JoinHa
     })
 }
 
+/// Sends a daemon the signal by which it reads its configuration again.
+///
+/// # Errors
+/// What `kill` answered: no such process, or not ours to tell.
+pub fn ask_to_reload(process: i32) -> io::Result<()> {
+    // SAFETY: a signal to another process; nothing of this one's memory is involved.
+    #[allow(unsafe_code)] // libc has no safe face for kill
+    let code = unsafe { libc::kill(process, libc::SIGHUP) };
+    if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// None only if the kernel refuses to wait, which it does not for a valid set.
 fn wait() -> Option<Signal> {
     let set = awaited();

@@ -251,12 +251,20 @@ pub fn http_options(
     metrics: Rc<dyn Fn() -> String>,
     extra: Option<Extra>,
 ) -> http::Options {
+    let settings = http_settings(config, tenants);
+    http::Options { settings, shards, hash_seed, door, catalog, board, metrics, observe: None, extra }
+}
+
+/// What a reload may change of an API.
+///
+/// # Panics
+/// As [`http_options`].
+pub fn http_settings(config: &Config, tenants: Arc<Tenants>) -> http::Settings {
     let numbering = match numbering(config) {
         Ok(numbering) => numbering,
         Err(why) => panic!("{why}: a configuration that was not checked"),
     };
-    let settings = http::Settings { tenants, defaults: defaults(config), numbering, limits: request_limits(config) };
-    http::Options { settings, shards, hash_seed, door, catalog, board, metrics, observe: None, extra }
+    http::Settings { tenants, defaults: defaults(config), numbering, limits: request_limits(config) }
 }
 
 fn defaults(config: &Config) -> line::Defaults {

@@ -126,6 +126,7 @@ pub(super) fn options(carrier: &config::Carrier, link: LinkId, group: GroupId, m
         },
         transliterate: carrier.transliterate,
         validity: carrier.validity,
+        part_references: carrier.user_message_reference,
         registered_delivery: carrier.registered_delivery,
         tlvs: tlvs(&carrier.tlvs),
         dialect: dialect(carrier.dialect),

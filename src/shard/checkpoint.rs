@@ -6,7 +6,7 @@ use crate::queue::{FifoName, Position};
 use crate::store::backend::{Op, Space};
 use crate::store::batch::fifo_code;
 use crate::store::key::Key;
-use crate::store::record::{AttemptNote, CheckpointRecord, FifoNote, ProgressNote};
+use crate::store::record::{AttemptNote, CheckpointRecord, DoubtNote, FifoNote, ProgressNote};
 use crate::store::{CommitSeq, ReadRequest, WriteBatch};
 use crate::traffic::PartSet;
 
@@ -93,6 +93,8 @@ impl Shard {
         let first_kept = crate::model::Address::new(self.first_segment, 0);
         self.cancelled.retain(|address| *address >= first_kept);
         let head = self.scheduled.head();
+        self.outbox.mark(seq.0, self.now.wall, self.options.retention_ms);
+        let (outbox_from, outbox_marks) = self.outbox.notes();
         CheckpointRecord {
             commit: seq.0,
             next_segment: self.next_segment,
@@ -100,7 +102,12 @@ impl Shard {
             fifos: self.lanes.iter().map(|(name, fifo)| fifo_note(*name, fifo)).collect(),
             due_head: (head.tick.0, head.commit, head.index),
             due_waiting: self.scheduled.waiting(),
-            open: self.attempts.sorted().into_iter().map(|(address, open)| attempt_note(address, open)).collect(),
+            open: self
+                .attempts
+                .sorted()
+                .into_iter()
+                .map(|(address, open)| (attempt_note(address, open), open.at.0))
+                .collect(),
             doubts: self.attempts.doubts.iter().map(|(address, doubt)| doubt_note(*address, doubt)).collect(),
             progress: self
                 .attempts
@@ -119,6 +126,8 @@ impl Shard {
                 .once_in_doubt()
                 .map(|(recipient, address, since)| (recipient.number(), address.packed(), since.0))
                 .collect(),
+            outbox_from,
+            outbox_marks,
         }
     }
 
@@ -144,7 +153,7 @@ impl Shard {
 }
 
 /// Up to which key each space may be freed once the checkpoint is durable.
-fn droppable(snapshot: &CheckpointRecord) -> [(Space, Vec<u8>); 6] {
+fn droppable(snapshot: &CheckpointRecord) -> [(Space, Vec<u8>); 7] {
     let (tick, commit, _) = snapshot.due_head;
     [
         (Space::Event, Key::Turn(snapshot.commit + 1).bytes()),
@@ -153,6 +162,7 @@ fn droppable(snapshot: &CheckpointRecord) -> [(Space, Vec<u8>); 6] {
         (Space::Receipt, Key::Receipts(snapshot.receipts_from).bytes()),
         (Space::Dedup, Key::Keys(snapshot.keys_from).bytes()),
         (Space::Due, Key::Due(tick, commit).bytes()),
+        (Space::Outbox, Key::Outbox(snapshot.outbox_from, 0).bytes()),
     ]
 }
 
@@ -183,19 +193,26 @@ fn attempt_note(address: crate::model::Address, open: &crate::delivery::OpenAtte
     }
 }
 
-fn doubt_note(address: crate::model::Address, doubt: &crate::delivery::InDoubt) -> (AttemptNote, u64, u8) {
-    let note = AttemptNote {
+fn doubt_note(address: crate::model::Address, doubt: &crate::delivery::InDoubt) -> DoubtNote {
+    let attempt = AttemptNote {
         address: address.packed(),
         recipient: doubt.recipient.number(),
         tenant: doubt.tenant.0,
         carrier: doubt.carrier.0,
-        reference: 0,
+        reference: doubt.reference,
         route: doubt.lane.route.0,
         class: doubt.lane.class as u8,
         attempt: doubt.attempt,
         parts: doubt.parts,
     };
-    (note, doubt.since.0, doubt.reason as u8)
+    DoubtNote {
+        attempt,
+        sent_at: doubt.sent_at.0,
+        since: doubt.since.0,
+        lost: doubt.lost.pack(),
+        resend_at: doubt.resend_at.0,
+        vouched: doubt.vouched,
+    }
 }
 
 fn progress_note(address: crate::model::Address, progress: &crate::delivery::Progress) -> ProgressNote {

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::delivery::MessageView;
+use crate::delivery::{DoubtFilter, DoubtPolicy, InDoubt, MessageView};
 use crate::model::{Address, Frame, Head, KeyPrint, LinkId, MessageId, Refusal, ReplyTo, TenantId};
 use crate::store::backend::{RunId, Space};
 use crate::traffic::{ToLink, ToShard};
 
+use super::Options;
 use super::catalog::Catalog;
 
 /// To a shard. Every one is handled at once; what follows from it waits for the commit.
@@ -18,6 +19,8 @@ pub enum ShardEvent {
     Traffic(ToShard),
     /// The catalog changed.
     Catalog(Arc<Catalog>),
+    /// The configuration was reloaded. What is laid out at the start only is left as it is.
+    Reconfigure(Box<Options>),
     /// No new messages from now on, and nothing more is handed to links.
     Drain,
 }
@@ -35,6 +38,21 @@ pub enum Ask {
     Cancel { reply: ReplyTo, tenant: TenantId, id: MessageId },
     /// Messages in the order of admission, from a place on.
     Records { reply: ReplyTo, tenant: TenantId, from: Address, limit: usize },
+    /// The ledger of what is in doubt, of every tenant, from a place on.
+    Doubts { reply: ReplyTo, filter: DoubtFilter, from: Address, limit: usize },
+    /// Somebody decides over messages in doubt, whosever they are.
+    Resolve { reply: ReplyTo, ids: Vec<MessageId>, action: DoubtAction },
+}
+
+/// What a hand may do with a message in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DoubtAction {
+    /// Send it again, now.
+    Resend,
+    /// Give it up.
+    Drop,
+    /// The carrier has it: wait for its receipt.
+    Sent,
 }
 
 /// A shard's answer to a door.
@@ -50,6 +68,10 @@ pub enum Reply {
     Cancelled(Cancelled),
     /// A page of messages, and where the next begins; `None` at the end.
     Records { found: Vec<FoundMessage>, next: Option<Address> },
+    /// A page of the ledger, and where the next begins; `None` at the end.
+    Doubts { found: Vec<FoundDoubt>, next: Option<Address> },
+    /// One for each id, in order.
+    Resolved(Vec<Resolved>),
     /// The store could not answer: damage, told to the operator as well.
     Unreadable,
 }
@@ -98,6 +120,32 @@ pub struct FoundMessage {
     pub content: Vec<u8>,
     /// What became of it.
     pub view: MessageView,
+}
+
+/// An entry of the ledger as the API shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoundDoubt {
+    /// Its message.
+    pub message: FoundMessage,
+    /// The entry.
+    pub doubt: InDoubt,
+    /// Parts that the carrier is not known to have.
+    pub parts_open: u32,
+    /// What its class does with it.
+    pub policy: DoubtPolicy,
+}
+
+/// What became of a hand's decision over one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolved {
+    /// It is done.
+    Done,
+    /// The message is not in doubt, or not any more.
+    NotInDoubt,
+    /// Nothing under this id.
+    Unknown,
+    /// Its history is past retention.
+    Gone,
 }
 
 /// Whether a message could be cancelled.

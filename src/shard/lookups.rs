@@ -7,13 +7,16 @@ use crate::model::{Address, MessageId, MessageState, ReplyTo, TenantId};
 use crate::store::{CommitSeq, ReadRequest, StoreError, StoredMessage};
 
 use super::Shard;
-use super::event::{Cancelled, Effect, FoundMessage, Lookup, Reply};
+use super::event::{Cancelled, DoubtAction, Effect, FoundMessage, Lookup, Reply, Resolved};
+use super::ledger::Listed;
 
 #[derive(Debug)]
 enum Pending {
     Lookup { reply: ReplyTo, tenant: TenantId, ids: Vec<MessageId> },
     Cancel { reply: ReplyTo, tenant: TenantId, id: MessageId },
     Records { reply: ReplyTo, tenant: TenantId },
+    Doubts { reply: ReplyTo, listed: Vec<Listed>, next: Option<Address> },
+    Resolve { reply: ReplyTo, ids: Vec<MessageId>, action: DoubtAction },
 }
 
 /// Questions under way.
@@ -84,7 +87,42 @@ impl Shard {
                 let cancelled = self.cancel_found(tenant, id, stored);
                 self.reply(reply, Reply::Cancelled(cancelled));
             }
+            Some(Pending::Doubts { reply, listed, next }) => {
+                let found = self.shown_doubts(&listed, messages);
+                self.reply(reply, Reply::Doubts { found, next });
+            }
+            Some(Pending::Resolve { reply, ids, action }) => {
+                let resolved = ids.into_iter().zip(messages).map(|(id, stored)| self.resolve_found(id, stored, action));
+                let resolved = resolved.collect();
+                self.reply(reply, Reply::Resolved(resolved));
+            }
             Some(Pending::Records { .. }) | None => {}
+        }
+    }
+
+    pub(super) fn read_for_doubts(
+        &mut self,
+        reply: ReplyTo,
+        listed: Vec<Listed>,
+        next: Option<Address>,
+        addresses: Vec<Address>,
+    ) {
+        let token = self.lookups.insert(Pending::Doubts { reply, listed, next });
+        self.read(ReadRequest::Messages { token, addresses, events_from: self.events_from() });
+    }
+
+    pub(super) fn resolve(&mut self, reply: ReplyTo, ids: Vec<MessageId>, action: DoubtAction) {
+        let addresses = ids.iter().map(|id| id.address()).collect();
+        let token = self.lookups.insert(Pending::Resolve { reply, ids, action });
+        self.read(ReadRequest::Messages { token, addresses, events_from: self.events_from() });
+    }
+
+    fn resolve_found(&mut self, id: MessageId, stored: Option<StoredMessage>, action: DoubtAction) -> Resolved {
+        let tenant = stored.as_ref().map_or(TenantId(0), |stored| stored.head.tenant);
+        match self.shown(tenant, id, stored) {
+            Lookup::Found(found) => self.resolve_by_hand(found.id.address(), action),
+            Lookup::Unknown => Resolved::Unknown,
+            Lookup::Gone => Resolved::Gone,
         }
     }
 
@@ -107,7 +145,7 @@ impl Shard {
         made == id && stored.head.tenant == tenant
     }
 
-    fn message(&self, id: MessageId, stored: StoredMessage) -> FoundMessage {
+    pub(super) fn message(&self, id: MessageId, stored: StoredMessage) -> FoundMessage {
         let view = view(&stored.head, &stored.events, self.now.wall);
         FoundMessage { id, head: stored.head, content: stored.content, view }
     }
@@ -153,8 +191,13 @@ impl Shard {
             | ReadRequest::Fold { .. }
             | ReadRequest::Probe { .. } => None,
         };
-        if let Some(Pending::Lookup { reply, .. } | Pending::Cancel { reply, .. } | Pending::Records { reply, .. }) =
-            told
+        if let Some(
+            Pending::Lookup { reply, .. }
+            | Pending::Cancel { reply, .. }
+            | Pending::Records { reply, .. }
+            | Pending::Doubts { reply, .. }
+            | Pending::Resolve { reply, .. },
+        ) = told
         {
             self.reply(reply, Reply::Unreadable);
         }

@@ -15,9 +15,11 @@ mod checkpoint;
 pub mod control;
 pub mod event;
 mod gathering;
+mod ledger;
 mod lookups;
 pub mod options;
 mod orphans;
+mod outbox;
 mod outcomes;
 mod pull;
 mod receipt_epoch;
@@ -31,19 +33,23 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::admission::KeyWindow;
-use crate::delivery::{Attempts, EventKind};
+use crate::delivery::{Attempts, EventKind, InDoubt, Resolution};
 use crate::metrics::Distribution;
-use crate::model::{Address, Class, Frame, Lane, LinkId, Mono, Now, Prng, Refusal, ReplyTo, Wall};
+use crate::model::{Address, CarrierId, Class, Frame, Lane, LinkId, Mono, Now, Prng, Refusal, ReplyTo, Wall};
 use crate::queue::{InsertReason, Lanes, ScheduledQueue};
 use crate::store::{CommitSeq, Found, ReadRequest, Recovery, WriteBatch};
-use crate::traffic::{ToLink, ToShard};
+use crate::traffic::{ToLink, ToShard, Unanswered};
 
 pub use catalog::{Catalog, CatalogCarrier};
-pub use event::{Ask, Cancelled, Claimed, Effect, FoundMessage, LineResult, Lookup, Maintenance, Reply, ShardEvent};
+pub use event::{
+    Ask, Cancelled, Claimed, DoubtAction, Effect, FoundDoubt, FoundMessage, LineResult, Lookup, Maintenance, Reply,
+    Resolved, ShardEvent,
+};
 pub use options::Options;
 
 use gathering::Gathering;
 use lookups::Lookups;
+use outbox::Outbox;
 use pull::LinkSlot;
 use receipts::Receipts;
 
@@ -67,6 +73,7 @@ pub struct Shard {
     key_commits: VecDeque<(u64, Wall)>,
     receipts: Receipts,
     lookups: Lookups,
+    outbox: Outbox,
 
     /// Frames that did not fit into the batch being gathered.
     waiting_frames: VecDeque<Frame>,
@@ -104,6 +111,8 @@ pub struct Counters {
     pub finals: [u64; 6],
     /// Attempts that went in doubt.
     pub in_doubt: u64,
+    /// Messages that left the ledger, by [`Resolution::index`].
+    pub resolved: [u64; Resolution::ALL.len()],
     /// Attempts refused and tried again.
     pub retried: u64,
     /// Receipts matched.
@@ -160,6 +169,8 @@ pub struct Status {
     pub open: u64,
     /// Ledger entries.
     pub doubts: u64,
+    /// The same by carrier, class and reason.
+    pub ledger: BTreeMap<(CarrierId, Class, Unanswered), u64>,
     /// Fingerprints in the window.
     pub keys: u64,
     /// Receipts waited for.
@@ -191,6 +202,7 @@ impl Shard {
             key_commits: VecDeque::new(),
             receipts: Receipts::new(&options),
             lookups: Lookups::default(),
+            outbox: Outbox::default(),
             waiting_frames: VecDeque::new(),
             gathering: Gathering::new(found.last.next()),
             next_segment: found.checkpoint.next_segment.max(1),
@@ -220,7 +232,11 @@ impl Shard {
             ShardEvent::Traffic(ToShard::Grant(grant)) => self.granted(grant),
             ShardEvent::Traffic(ToShard::Outcomes(batch)) => self.outcomes(&batch),
             ShardEvent::Traffic(ToShard::Receipts(batch)) => self.receipts(&batch),
-            ShardEvent::Catalog(catalog) => self.adopt(catalog),
+            ShardEvent::Catalog(catalog) => {
+                self.adopt(catalog);
+                self.settle_ledger_by_parked();
+            }
+            ShardEvent::Reconfigure(options) => self.reconfigure(*options),
             ShardEvent::Drain => {
                 self.draining = true;
                 self.return_grants();
@@ -268,7 +284,7 @@ impl Shard {
                     self.gathering.event(entry.address, EventKind::Due, 0);
                     self.gathering.due(entry.lane, entry.address);
                 }
-                InsertReason::DoubtWait => self.resend(entry.address),
+                InsertReason::DoubtWait => self.doubt_wait_over(entry.address),
             }
         }
     }
@@ -354,11 +370,16 @@ impl Shard {
             waiting[lane.class.index()] += depth;
         }
         let oldest = self.lanes().filter_map(|(_, _, oldest)| oldest).min();
+        let mut ledger = BTreeMap::new();
+        for (_, doubt) in self.attempts.ledger() {
+            *ledger.entry((doubt.carrier, doubt.lane.class, doubt.lost.reason)).or_default() += 1;
+        }
         Status {
             waiting,
             scheduled: self.scheduled.waiting(),
             open: self.attempts.open_count() as u64,
-            doubts: self.attempts.doubts.len() as u64,
+            doubts: ledger.values().sum(),
+            ledger,
             keys: self.keys.len() as u64,
             receipts_waiting: self.receipts.waiting() as u64,
             orphans: self.receipts.orphans() as u64,
@@ -384,8 +405,15 @@ impl Shard {
     }
 
     /// The ledger: every attempt that nobody answered, in the order of addresses.
-    pub fn doubts(&self) -> impl Iterator<Item = (&Address, &crate::delivery::InDoubt)> {
-        self.attempts.doubts.iter()
+    pub fn doubts(&self) -> impl Iterator<Item = (&Address, &InDoubt)> {
+        self.attempts.ledger()
+    }
+
+    /// Other options from now on; what was laid out for the old ones at the start stays as it is.
+    fn reconfigure(&mut self, options: Options) {
+        let Options { queue_messages_max, in_doubt_wait_ms, doubt, retry, retention_ms, .. } = options;
+        self.options = Options { queue_messages_max, in_doubt_wait_ms, doubt, retry, retention_ms, ..self.options };
+        self.reconcile_ledger();
     }
 
     fn effect(&mut self, effect: Effect) {

@@ -4,6 +4,9 @@
 //! Invariants:
 //! 1. At most one receipt is parked under one id; a final one is not replaced.
 //! 2. Every alias leads to a parked receipt that has it as a candidate.
+//! 3. `by_recipient` holds exactly the parked receipts.
+
+use std::collections::BTreeSet;
 
 use crate::model::{Map, Wall, map};
 use crate::smpp::receipt::ReceiptState;
@@ -28,11 +31,13 @@ pub(super) struct Orphans {
     parked: Map<u64, Orphan>,
     /// Other keys under which the response's id may stand.
     aliases: Map<u64, u64>,
+    /// Number that it came from, key.
+    by_recipient: BTreeSet<(u64, u64)>,
 }
 
 impl Orphans {
     pub(super) fn new(hash_seed: u64) -> Self {
-        Self { parked: map(hash_seed), aliases: map(hash_seed) }
+        Self { parked: map(hash_seed), aliases: map(hash_seed), by_recipient: BTreeSet::new() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -50,6 +55,11 @@ impl Orphans {
         for alias in aliases_of(&orphan.record) {
             self.aliases.insert(alias, key);
         }
+        let older = self.parked.get(&key).map(|older| (older.record.from, key));
+        if let Some(older) = older {
+            self.by_recipient.remove(&older);
+        }
+        self.by_recipient.insert((orphan.record.from, key));
         self.parked.insert(key, orphan).map(|older| older.at)
     }
 
@@ -64,6 +74,14 @@ impl Orphans {
         self.remove(alias)
     }
 
+    /// Those from that number by that group since `since`, with their keys.
+    pub(super) fn of(&self, from: u64, group: u16, since: Wall) -> Vec<(u64, InboundRecord)> {
+        let keys = self.by_recipient.range((from, 0)..=(from, u64::MAX)).map(|(_, key)| *key);
+        let found = keys.filter_map(|key| self.parked.get(&key).map(|orphan| (key, &orphan.record)));
+        let wanted = found.filter(|(_, record)| record.group == group && Wall(record.wall) >= since);
+        wanted.map(|(key, record)| (key, record.clone())).collect()
+    }
+
     /// Forgets what came in before `horizon`; the places, in order.
     pub(super) fn expire(&mut self, horizon: Wall) -> Vec<Parked> {
         let old = |(_, orphan): &(&u64, &Orphan)| Wall(orphan.record.wall) < horizon;
@@ -73,8 +91,9 @@ impl Orphans {
         places
     }
 
-    fn remove(&mut self, key: u64) -> Option<Orphan> {
+    pub(super) fn remove(&mut self, key: u64) -> Option<Orphan> {
         let orphan = self.parked.remove(&key)?;
+        self.by_recipient.remove(&(orphan.record.from, key));
         for alias in aliases_of(&orphan.record) {
             if self.aliases.get(&alias) == Some(&key) {
                 self.aliases.remove(&alias);
@@ -126,6 +145,27 @@ mod tests {
         assert!(orphans.take(key, 77).is_none() && orphans.aliases.is_empty());
         orphans.insert(orphan(2, "255", 77, DELIVERED));
         assert_eq!(orphans.take(id_key(1, b"0255"), 0).map(|orphan| orphan.at), Some((2, 0)));
+    }
+
+    #[test]
+    fn is_found_by_its_recipient() {
+        let mut orphans = Orphans::new(1);
+        for (commit, id, from) in [(1, "1", 77), (2, "2", 77), (3, "3", 78), (4, "2", 77)] {
+            orphans.insert(orphan(commit, id, from, ENROUTE));
+        }
+        let found = |orphans: &Orphans, group, since| {
+            let mut walls: Vec<_> = orphans.of(77, group, Wall(since)).iter().map(|(_, record)| record.wall).collect();
+            walls.sort_unstable();
+            walls
+        };
+        assert_eq!(
+            (found(&orphans, 1, 0), found(&orphans, 1, 2), found(&orphans, 2, 0)),
+            (vec![1, 4], vec![4], vec![])
+        );
+        let key = orphans.of(77, 1, Wall(2))[0].0;
+        assert!(orphans.remove(key).is_some());
+        orphans.expire(Wall(9));
+        assert!(orphans.by_recipient.is_empty() && orphans.parked.is_empty());
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::delivery::{Disposition, DoubtPolicy, EventKind, InDoubt, OpenAttempt, Progress, Refused, attempt::Verdict};
-use crate::model::{Address, DeadLetterReason, Head, Segment, Wall};
+use crate::delivery::{Disposition, EventKind, InDoubt, OpenAttempt, Progress, Refused, attempt::Verdict};
+use crate::model::{Address, DeadLetterReason, Head, Lane, Segment, Wall};
 use crate::queue::{DueEntry, InsertReason};
-use crate::traffic::{Answer, NotWritten, Outcome, OutcomeBatch, Unanswered};
+use crate::traffic::{Answer, NotWritten, Outcome, OutcomeBatch};
 
 use super::Shard;
 use super::receipts::Awaited;
@@ -19,7 +19,9 @@ impl Shard {
 
     fn outcome(&mut self, batch: &OutcomeBatch, outcome: &Outcome) {
         let address = outcome.address;
-        let Some(open) = self.attempts.get(address).filter(|open| open.attempt == outcome.attempt) else { return };
+        let Some(open) = self.attempts.get(address).filter(|open| open.attempt == outcome.attempt) else {
+            return self.late_outcome(batch, outcome);
+        };
         let wants_receipt = head_of(open, address).is_some_and(|head| head.receipt);
         let (carrier, reference) = (open.carrier, open.reference);
         let (group, class) = (batch.group, open.lane.class);
@@ -32,7 +34,7 @@ impl Shard {
             }
         }
         if let Some(open) = self.attempts.settle(outcome) {
-            self.resolved(address, open, outcome, wants_receipt);
+            self.resolved(address, open, outcome, wants_receipt, batch.link.core);
         }
         if let Answer::Accepted(id) = outcome.answer
             && wants_receipt
@@ -42,7 +44,7 @@ impl Shard {
         }
     }
 
-    fn resolved(&mut self, address: Address, open: OpenAttempt, outcome: &Outcome, wants_receipt: bool) {
+    fn resolved(&mut self, address: Address, open: OpenAttempt, outcome: &Outcome, wants_receipt: bool, core: u8) {
         if self.is_closed(address) {
             return self.resolved_closed(address, &open);
         }
@@ -59,7 +61,7 @@ impl Shard {
             Verdict::NotWritten(reason) => self.give_back_attempt(address, open, reason),
             Verdict::Refused(status) => self.refused(address, &open, status),
             Verdict::Unencodable => self.die(address, DeadLetterReason::Unencodable),
-            Verdict::Unanswered(reason) => self.doubt(address, &open, reason),
+            Verdict::Unanswered(reason) => self.doubt(address, &open, reason, Some(core)),
         }
     }
 
@@ -90,12 +92,23 @@ impl Shard {
     fn refused(&mut self, address: Address, open: &OpenAttempt, status: u32) {
         let expires_at = head_of(open, address).map_or(Wall(u64::MAX), |head| head.expires_at);
         let refused = Refused { carrier: open.carrier, status, attempt: open.attempt };
+        self.after_refusal(address, open.lane, refused, expires_at);
+    }
+
+    /// A message in doubt was refused after all. When it expires is not at hand; whoever takes it next looks.
+    pub(super) fn refused_late(&mut self, address: Address, doubt: &InDoubt, status: u32) {
+        let refused = Refused { carrier: doubt.carrier, status, attempt: doubt.attempt };
+        self.after_refusal(address, doubt.lane, refused, Wall(u64::MAX));
+    }
+
+    fn after_refusal(&mut self, address: Address, lane: Lane, refused: Refused, expires_at: Wall) {
+        let Refused { status, attempt, .. } = refused;
         match self.options.retry.after_refusal(refused, self.now.wall, expires_at, &mut self.chance) {
             Disposition::RetryAt(at) => {
                 self.counters.retried += 1;
                 self.gathering.event(address, EventKind::Refused, status);
-                self.tried.insert(address, open.attempt);
-                let entry = DueEntry { address, lane: open.lane, reason: InsertReason::Retry };
+                self.tried.insert(address, attempt);
+                let entry = DueEntry { address, lane, reason: InsertReason::Retry };
                 self.gathering.put_off(self.scheduled.tick_for(at), entry);
             }
             Disposition::Rejected => self.finish(address, EventKind::Rejected, status),
@@ -104,40 +117,6 @@ impl Shard {
                 self.die(address, reason);
             }
         }
-    }
-
-    pub(super) fn doubt(&mut self, address: Address, open: &OpenAttempt, reason: Unanswered) {
-        self.counters.in_doubt += 1;
-        self.gathering.event(address, EventKind::InDoubt, reason as u32);
-        let policy = self.options.doubt[open.lane.class.index()];
-        let doubt = InDoubt {
-            attempt: open.attempt,
-            carrier: open.carrier,
-            lane: open.lane,
-            recipient: open.recipient,
-            tenant: open.tenant,
-            parts: open.parts,
-            since: self.now.wall,
-            reason,
-        };
-        self.attempts.doubt(address, doubt, policy != DoubtPolicy::Drop);
-        match policy {
-            DoubtPolicy::Hold => {}
-            DoubtPolicy::Drop => self.die(address, DeadLetterReason::InDoubtDropped),
-            DoubtPolicy::Resend => {
-                let at = self.now.wall.after_ms(self.options.in_doubt_wait_ms);
-                let entry = DueEntry { address, lane: open.lane, reason: InsertReason::DoubtWait };
-                self.gathering.put_off(self.scheduled.tick_for(at), entry);
-            }
-        }
-    }
-
-    /// The wait of a message in doubt is over: unless a receipt settled it, it is ready again.
-    pub(super) fn resend(&mut self, address: Address) {
-        let Some(doubt) = self.attempts.doubts.remove(&address) else { return };
-        self.tried.insert(address, doubt.attempt);
-        self.gathering.event(address, EventKind::Resent, 0);
-        self.gathering.due(doubt.lane, address);
     }
 
     /// From acceptance, or the time asked for, until the part that was answered last was written. 0 for an attempt that

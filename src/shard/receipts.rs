@@ -7,11 +7,9 @@ use crate::model::{Address, CarrierId, Class, GroupId, Msisdn, TenantId, Wall};
 use crate::smpp::receipt::ReceiptState;
 use crate::smpp::receipt_id::{Dialect, IdForm, id_key};
 use crate::store::backend::{RunFamily, RunId};
-use crate::store::record::{InboundRecord, ReceiptNote, encode};
+use crate::store::record::{InboundRecord, OutboxRecord, ReceiptNote, encode};
 use crate::store::{CommitSeq, ReadRequest, run};
-use crate::traffic::{
-    IfUnknown, Outcome, ReceiptBatch, ReceiptIn, ReceiptToken, ToLink, Verdict, VerdictBatch,
-};
+use crate::traffic::{IfUnknown, Outcome, ReceiptBatch, ReceiptIn, ReceiptToken, ToLink, Verdict, VerdictBatch};
 
 use super::answered::Answered;
 use super::event::{Effect, Maintenance};
@@ -76,6 +74,11 @@ impl Receipts {
 
     pub(super) fn orphans(&self) -> usize {
         self.orphans.len()
+    }
+
+    /// Receipts parked since `since` that came from `recipient` by that group, with their keys.
+    pub(super) fn parked_for(&self, recipient: Msisdn, group: GroupId, since: Wall) -> Vec<(u64, InboundRecord)> {
+        self.orphans.of(recipient.number(), group.0, since)
     }
 
     pub(super) fn committed(&mut self, seq: CommitSeq, entries: usize) {
@@ -188,7 +191,7 @@ impl Shard {
         let id = receipt.id.of(&batch.arena);
         let Some(state) = receipt.state else {
             let record = inbound_record(batch, receipt);
-            self.gathering.batch().inbound.push(record);
+            self.gathering.batch().outbox.push(OutboxRecord::Handset(record));
             return Some(Verdict::Kept);
         };
         let seed = u64::from(batch.group.0);
@@ -269,14 +272,8 @@ impl Shard {
         if receipt.if_unknown == IfUnknown::Tell {
             return Verdict::Unknown;
         }
-        let doubt = Msisdn::from_number(receipt.recipient).and_then(|recipient| self.attempts.sole_doubt(recipient));
-        match (doubt, receipt.state) {
-            (Some((address, doubt)), Some(state))
-                if self.carrier_group(doubt.carrier) == Some(GroupId(record.group)) =>
-            {
-                self.settle_doubt(address, state, receipt.error);
-            }
-            (Some(_) | None, _) => self.park(record),
+        if !self.settle_by_receipt(&record) {
+            self.park(record);
         }
         Verdict::Kept
     }
@@ -293,21 +290,35 @@ impl Shard {
         }
     }
 
-    fn carrier_group(&self, carrier: CarrierId) -> Option<GroupId> {
+    pub(super) fn carrier_group(&self, carrier: CarrierId) -> Option<GroupId> {
         self.catalog.carriers.iter().find(|known| known.id == carrier).map(|known| known.group)
     }
 
-    /// A receipt for a recipient of whom exactly one message is in doubt: the carrier had it after all.
-    fn settle_doubt(&mut self, address: Address, state: ReceiptState, error: u32) {
-        self.counters.receipts += 1;
-        if let Some(kind) = final_kind(state) {
-            self.finish(address, kind, error);
-        } else {
-            self.gathering.event(address, EventKind::Intermediate, state as u32);
+    /// A parked receipt was used after all.
+    pub(super) fn unpark(&mut self, key: u64) {
+        if let Some(orphan) = self.receipts.orphans.remove(key) {
+            self.gathering.batch().orphans_gone.push(orphan.at);
         }
     }
 
-    fn apply_receipt(&mut self, note: ReceiptNote, answered: bool, state: ReceiptState, error: u32) {
+    /// A part waits for its receipt from now on, under an id that was not known when it was taken.
+    pub(super) fn await_late(&mut self, note: ReceiptNote) {
+        self.receipts.epoch.insert(note);
+        self.gathering.batch().receipts.entries.push(note);
+        self.seal_if_full();
+    }
+
+    /// A receipt that bears no id, and whose part is known all the same.
+    pub(super) fn receipt_without_id(&mut self, note: ReceiptNote, state: ReceiptState, error: u32) {
+        self.counters.receipts += 1;
+        let address = Address::from_packed(note.address);
+        match final_kind(state) {
+            None => self.gathering.event(address, EventKind::Intermediate, state as u32),
+            Some(kind) => self.final_receipt(address, note, kind, state, error),
+        }
+    }
+
+    pub(super) fn apply_receipt(&mut self, note: ReceiptNote, answered: bool, state: ReceiptState, error: u32) {
         let address = Address::from_packed(note.address);
         self.counters.receipts += 1;
         let Some(kind) = final_kind(state) else {
@@ -324,6 +335,10 @@ impl Shard {
             self.receipts.answered.insert(note.key, note.recipient);
         }
         self.gathering.batch().receipts.answered.push(note.key);
+        self.final_receipt(address, note, kind, state, error);
+    }
+
+    fn final_receipt(&mut self, address: Address, note: ReceiptNote, kind: EventKind, state: ReceiptState, error: u32) {
         if note.parts <= 1 {
             self.finish(address, kind, error);
         } else {
@@ -411,6 +426,7 @@ fn inbound_record(batch: &ReceiptBatch, receipt: &ReceiptIn) -> InboundRecord {
         id: receipt.id.of(&batch.arena).to_vec(),
         state: receipt.state.map(|state| state as u8),
         error: receipt.error,
+        reference: receipt.reference,
         text: receipt.text.of(&batch.arena).to_vec(),
     }
 }

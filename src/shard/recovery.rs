@@ -1,13 +1,15 @@
 //! A start: the checkpoint, then every turn after it, applied as it was decided. What was open is in doubt now.
 
-use crate::delivery::{EventKind, InDoubt, OpenAttempt, Progress, attempt::Verdict};
+use crate::delivery::{EventKind, InDoubt, Lost, OpenAttempt, Progress, Resolution, attempt::Verdict};
 use crate::model::{Address, CarrierId, Class, KeyPrint, Lane, Msisdn, RouteId, TenantId, Wall};
 use crate::queue::{DuePosition, Fifo, FifoKind, FifoName, Position, ScheduledQueue, Tick};
 use crate::store::Recovery;
-use crate::store::record::{AttemptNote, CheckpointRecord, FifoCode, ProgressNote, TurnRecord};
+use crate::store::record::{AttemptNote, CheckpointRecord, DoubtNote, FifoCode, ProgressNote, TurnRecord};
 use crate::traffic::{PartSet, Unanswered};
 
 use super::Shard;
+use super::ledger::in_doubt;
+use super::outbox::Outbox;
 
 impl Shard {
     pub(super) fn replay(&mut self, found: Recovery) {
@@ -36,8 +38,9 @@ impl Shard {
             self.attempts.sorted().into_iter().map(|(address, open)| (address, open.clone())).collect();
         for (address, open) in left_open {
             self.attempts.remove(address);
-            self.doubt(address, &open, Unanswered::Crashed);
+            self.doubt(address, &open, Unanswered::Crashed, None);
         }
+        self.reconcile_ledger();
     }
 
     fn restore(&mut self, checkpoint: &CheckpointRecord) {
@@ -50,14 +53,15 @@ impl Shard {
         let (tick, commit, index) = checkpoint.due_head;
         let head = DuePosition { tick: Tick(tick), commit, index };
         self.scheduled = ScheduledQueue::recovered(head, checkpoint.due_waiting);
-        for note in &checkpoint.open {
-            self.restore_attempt(note, Wall(0));
+        for (note, at) in &checkpoint.open {
+            self.restore_attempt(note, Wall(*at));
         }
-        for (note, since, reason) in &checkpoint.doubts {
-            if let Some((address, doubt)) = in_doubt(note, Wall(*since), *reason) {
-                self.attempts.doubts.insert(address, doubt);
+        for note in &checkpoint.doubts {
+            if let Some(doubt) = restored_doubt(note) {
+                self.attempts.doubts.insert(Address::from_packed(note.attempt.address), doubt);
             }
         }
+        self.outbox = Outbox::restore(checkpoint);
         for &(recipient, packed, since) in &checkpoint.once_in_doubt {
             if let Some(recipient) = Msisdn::from_number(recipient) {
                 self.attempts.restore_once_in_doubt(recipient, Address::from_packed(packed), Wall(since));
@@ -124,6 +128,7 @@ impl Shard {
             outcomes: 0,
             resumed: 0,
             verdict: Verdict::Accepted,
+            lost_on: None,
         };
         self.attempts.insert(address, open);
     }
@@ -133,9 +138,9 @@ impl Shard {
             EventKind::Due | EventKind::Attempt | EventKind::Intermediate | EventKind::Late => {}
             EventKind::PartAccepted => {
                 let (part, parts) = (detail as u8, (detail >> 8) as u8);
-                if let Some((carrier, reference)) =
-                    self.attempts.get(address).map(|open| (open.carrier, open.reference))
-                {
+                let open = self.attempts.get(address).map(|open| (open.carrier, open.reference));
+                let doubt = || self.attempts.doubts.get(&address).map(|doubt| (doubt.carrier, doubt.reference));
+                if let Some((carrier, reference)) = open.or_else(doubt) {
                     self.attempts.part_accepted(address, carrier, reference, part, parts, at);
                 }
             }
@@ -152,15 +157,23 @@ impl Shard {
                 }
             }
             EventKind::Refused => {
-                if let Some(open) = self.attempts.remove(address) {
-                    self.tried.insert(address, open.attempt);
+                let open = self.attempts.remove(address).map(|open| open.attempt);
+                let doubt = self.attempts.doubts.remove(&address).map(|doubt| doubt.attempt);
+                if let Some(attempt) = open.or(doubt) {
+                    self.tried.insert(address, attempt);
                 }
             }
             EventKind::InDoubt => {
                 if let Some(open) = self.attempts.remove(address) {
-                    self.attempts.doubt(address, doubt_of(&open, at, detail as u8), true);
+                    self.attempts.doubt(address, in_doubt(&open, Lost::unpack(detail), at), true);
                 }
             }
+            EventKind::Resolved if Resolution::from_index(detail as u8) == Some(Resolution::HandSent) => {
+                if let Some(doubt) = self.attempts.doubts.get_mut(&address) {
+                    doubt.vouched = true;
+                }
+            }
+            EventKind::Resolved => drop(self.attempts.doubts.remove(&address)),
             EventKind::Resent => {
                 if let Some(doubt) = self.attempts.doubts.remove(&address) {
                     self.tried.insert(address, doubt.attempt);
@@ -193,40 +206,22 @@ fn fifo_name((class, route, kind): FifoCode) -> Option<FifoName> {
     Some(FifoName { lane: Lane { class: Class::from_index(class)?, route: RouteId(route) }, kind })
 }
 
-const fn unanswered(reason: u8) -> Unanswered {
-    match reason {
-        1 => Unanswered::ConnectionLost,
-        2 => Unanswered::ResponseTimeout,
-        3 => Unanswered::Stopped,
-        0 | 4.. => Unanswered::Crashed,
-    }
-}
-
-fn doubt_of(open: &OpenAttempt, since: Wall, reason: u8) -> InDoubt {
-    InDoubt {
-        attempt: open.attempt,
-        carrier: open.carrier,
-        lane: open.lane,
-        recipient: open.recipient,
-        tenant: open.tenant,
-        parts: open.parts,
-        since,
-        reason: unanswered(reason),
-    }
-}
-
-fn in_doubt(note: &AttemptNote, since: Wall, reason: u8) -> Option<(Address, InDoubt)> {
-    let doubt = InDoubt {
-        attempt: note.attempt,
-        carrier: CarrierId(note.carrier),
-        lane: Lane { class: Class::from_index(note.class)?, route: RouteId(note.route) },
-        recipient: Msisdn::from_number(note.recipient)?,
-        tenant: TenantId(note.tenant),
-        parts: note.parts,
-        since,
-        reason: unanswered(reason),
-    };
-    Some((Address::from_packed(note.address), doubt))
+fn restored_doubt(note: &DoubtNote) -> Option<InDoubt> {
+    let DoubtNote { attempt, sent_at, since, lost, resend_at, vouched } = *note;
+    Some(InDoubt {
+        attempt: attempt.attempt,
+        reference: attempt.reference,
+        carrier: CarrierId(attempt.carrier),
+        lane: Lane { class: Class::from_index(attempt.class)?, route: RouteId(attempt.route) },
+        recipient: Msisdn::from_number(attempt.recipient)?,
+        tenant: TenantId(attempt.tenant),
+        parts: attempt.parts,
+        sent_at: Wall(sent_at),
+        since: Wall(since),
+        lost: Lost::unpack(lost),
+        resend_at: Wall(resend_at),
+        vouched,
+    })
 }
 
 fn progress(note: &ProgressNote) -> Progress {

@@ -15,6 +15,8 @@ impl Shard {
             Ask::Lookup { reply, tenant, ids } => self.lookup(reply, tenant, ids),
             Ask::Cancel { reply, tenant, id } => self.cancel(reply, tenant, id),
             Ask::Records { reply, tenant, from, limit } => self.records(reply, tenant, from, limit),
+            Ask::Doubts { reply, filter, from, limit } => self.list_doubts(reply, &filter, from, limit),
+            Ask::Resolve { reply, ids, action } => self.resolve(reply, ids, action),
         }
     }
 

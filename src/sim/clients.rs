@@ -260,7 +260,12 @@ impl Clients {
                 }
             }
             Reply::Records { found, next } => self.page(to, found, next, plan, stage),
-            Reply::Found(_) | Reply::Cancelled(_) | Reply::Claimed(_) | Reply::Unreadable => {}
+            Reply::Found(_)
+            | Reply::Cancelled(_)
+            | Reply::Claimed(_)
+            | Reply::Doubts { .. }
+            | Reply::Resolved(_)
+            | Reply::Unreadable => {}
         }
     }
 

@@ -199,6 +199,11 @@ impl<'a> Tlvs<'a> {
         value.get(..end).filter(|id| !id.is_empty())
     }
 
+    /// user_message_reference; `None` if absent or of another length.
+    pub fn user_message_reference(self) -> Option<u16> {
+        self.number(TlvTag::USER_MESSAGE_REFERENCE).and_then(|number| u16::try_from(number).ok())
+    }
+
     /// message_payload.
     pub fn message_payload(self) -> Option<&'a [u8]> {
         self.find(TlvTag::MESSAGE_PAYLOAD)

@@ -8,7 +8,8 @@ use crate::queue::{DueEntry, FifoName, SlotRuns, Tick};
 use super::backend::Op;
 use super::key::Key;
 use super::record::{
-    CheckpointRecord, DueRecord, FifoCode, InboundRecord, KeysRecord, ReadyRecord, ReceiptsRecord, TurnRecord, encode,
+    CheckpointRecord, DueRecord, FifoCode, InboundRecord, KeysRecord, OutboxRecord, ReadyRecord, ReceiptsRecord,
+    TurnRecord, encode,
 };
 use super::segment;
 
@@ -44,8 +45,8 @@ pub struct WriteBatch {
     pub orphans: Vec<InboundRecord>,
     /// Orphans that were matched or grew too old: commit and place.
     pub orphans_gone: Vec<(u64, u32)>,
-    /// Messages from handsets.
-    pub inbound: Vec<InboundRecord>,
+    /// Messages from handsets, and notices.
+    pub outbox: Vec<OutboxRecord>,
     /// Registrations of runs.
     pub extra: Vec<Op>,
     /// A new checkpoint with the folded states that belong to it.
@@ -67,7 +68,7 @@ impl WriteBatch {
             && self.keys.is_empty()
             && self.orphans.is_empty()
             && self.orphans_gone.is_empty()
-            && self.inbound.is_empty()
+            && self.outbox.is_empty()
             && self.extra.is_empty()
             && self.checkpoint.is_none()
     }
@@ -100,8 +101,8 @@ impl WriteBatch {
         for (index, orphan) in self.orphans.iter().enumerate() {
             put(Key::Orphan(commit, index as u32), encode(orphan));
         }
-        for (index, inbound) in self.inbound.iter().enumerate() {
-            put(Key::Inbound(commit, index as u32), encode(inbound));
+        for (index, record) in self.outbox.iter().enumerate() {
+            put(Key::Outbox(commit, index as u32), encode(record));
         }
         let checkpoint = self.checkpoint.map(|(record, folded)| {
             put(Key::Checkpoint, encode(&*record));

@@ -137,6 +137,18 @@ fn store_paths(path: &Path, shards: u16) -> impl Iterator<Item = PathBuf> {
     (0..shards).map(|shard| shard_path(path, shard)).chain([path.join(CONTROL)])
 }
 
+/// The process that uses the directory; `None`: none does, or it does not say who it is.
+pub fn holder(path: &Path) -> Option<i32> {
+    let mut lock = File::open(path.join(LOCK_FILE)).ok()?;
+    match lock.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => {}
+        Ok(()) | Err(TryLockError::Error(_)) => return None,
+    }
+    let mut holder = String::new();
+    lock.read_to_string(&mut holder).ok()?;
+    holder.trim().parse().ok().filter(|process| *process > 0)
+}
+
 fn take_lock(path: &Path) -> Result<File, Refusal> {
     let lock_path = path.join(LOCK_FILE);
     let refusal = io_refusal(&lock_path, "lock");

@@ -80,7 +80,8 @@ fn count(state: &mut StateRecord) {
         let kinds = || events.iter().filter_map(|&(_, kind, ..)| EventKind::from_index(kind));
         let is_final = kinds().any(EventKind::is_final);
         settled += u32::from(is_final);
-        sent += u32::from(is_final || kinds().any(|kind| kind == EventKind::Submitted));
+        let is_taken = |kind| matches!(kind, EventKind::Submitted | EventKind::Resolved);
+        sent += u32::from(is_final || kinds().any(is_taken));
     }
     state.settled = settled;
     state.unsent = state.messages.saturating_sub(sent);

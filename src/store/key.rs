@@ -28,8 +28,8 @@ pub enum Key {
     Keys(u64),
     /// `orphan`: a receipt that nobody could use, by commit and place in it. Lives for 72 h.
     Orphan(u64, u32),
-    /// `outbox`: a message from a handset, by commit and place in it.
-    Inbound(u64, u32),
+    /// `outbox`: a notice or a message from a handset, by commit and place in it. Lives for retention.
+    Outbox(u64, u32),
     /// `meta`: the checkpoint.
     Checkpoint,
     /// `meta`: the control shard's book of names.
@@ -48,7 +48,7 @@ impl Key {
             Self::Receipts(_) => Space::Receipt,
             Self::Keys(_) => Space::Dedup,
             Self::Orphan(..) => Space::Orphan,
-            Self::Inbound(..) => Space::Outbox,
+            Self::Outbox(..) => Space::Outbox,
             Self::Checkpoint | Self::Names => Space::Meta,
         }
     }
@@ -66,7 +66,7 @@ impl Key {
                 key
             }
             Self::Due(tick, commit) => [tick.to_be_bytes(), commit.to_be_bytes()].concat(),
-            Self::Orphan(commit, index) | Self::Inbound(commit, index) => {
+            Self::Orphan(commit, index) | Self::Outbox(commit, index) => {
                 [&commit.to_be_bytes()[..], &index.to_be_bytes()[..]].concat()
             }
             Self::Checkpoint => b"checkpoint".to_vec(),

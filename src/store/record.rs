@@ -161,7 +161,41 @@ pub struct ReceiptNote {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct KeysRecord(pub Vec<(u128, u64, u64, u64)>);
 
-/// `orphan` and `outbox`: a receipt that nobody could use yet, or a message from a handset.
+/// `outbox`: what is to be told to webhooks, which nobody sends yet.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum OutboxRecord {
+    /// A message from a handset.
+    Handset(InboundRecord),
+    /// What became of a message.
+    Notice(NoticeRecord),
+}
+
+/// A notice that is due whether or not somebody asked for notices: a message was given up that may have arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct NoticeRecord {
+    /// When, ms.
+    pub wall: u64,
+    /// Packed address.
+    pub address: u64,
+    /// Owner.
+    pub tenant: u32,
+    /// Recipient.
+    pub recipient: u64,
+    /// Class.
+    pub class: u8,
+    /// Carrier of the last attempt.
+    pub carrier: u16,
+    /// Number of that attempt.
+    pub attempt: u8,
+    /// The event that ended it, as in `ev`.
+    pub kind: u8,
+    /// That event's detail.
+    pub detail: u32,
+    /// How the attempt was lost: the detail of its event `in_doubt`.
+    pub lost: u32,
+}
+
+/// `orphan`, and in `outbox`: a receipt that nobody could use yet, or a message from a handset.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct InboundRecord {
     /// When it came in, ms.
@@ -176,6 +210,8 @@ pub struct InboundRecord {
     pub state: Option<u8>,
     /// Error code.
     pub error: u32,
+    /// The reference of our part, if the receipt carries one back.
+    pub reference: Option<u16>,
     /// The whole short message.
     pub text: Vec<u8>,
 }
@@ -212,10 +248,10 @@ pub struct CheckpointRecord {
     pub due_head: (u64, u64, u32),
     /// Delay queue: entries waiting.
     pub due_waiting: u64,
-    /// Attempts without an outcome.
-    pub open: Vec<AttemptNote>,
-    /// The ledger: attempt, since (ms), reason.
-    pub doubts: Vec<(AttemptNote, u64, u8)>,
+    /// Attempts without an outcome, and when each was recorded (ms).
+    pub open: Vec<(AttemptNote, u64)>,
+    /// The ledger, and what somebody vouched for.
+    pub doubts: Vec<DoubtNote>,
     /// Messages of several parts under way.
     pub progress: Vec<ProgressNote>,
     /// Messages cancelled while queued, not yet passed over.
@@ -232,6 +268,27 @@ pub struct CheckpointRecord {
     pub next_run: u64,
     /// Messages that were in doubt of late, settled or not: recipient, packed address, since (ms).
     pub once_in_doubt: Vec<(u64, u64, u64)>,
+    /// First commit whose `outbox` records are within retention.
+    pub outbox_from: u64,
+    /// Commits up to which `outbox` is older than a time (ms): ascending.
+    pub outbox_marks: Vec<(u64, u64)>,
+}
+
+/// An entry of the ledger in a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct DoubtNote {
+    /// Which attempt.
+    pub attempt: AttemptNote,
+    /// When it was recorded, ms.
+    pub sent_at: u64,
+    /// Since when it is in doubt, ms.
+    pub since: u64,
+    /// How it was lost: the detail of its event `in_doubt`.
+    pub lost: u32,
+    /// When its policy sends it again, ms.
+    pub resend_at: u64,
+    /// Somebody says that the carrier has it.
+    pub vouched: bool,
 }
 
 /// A fifo in a checkpoint.
@@ -293,9 +350,12 @@ pub struct NamesRecord {
 mod tests {
     use super::*;
 
+    fn hex(bytes: Vec<u8>) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     #[test]
     fn golden_bytes_of_version_1() {
-        let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let ready = ReadyRecord(vec![(5, vec![(0, 2)])]);
         assert_eq!(hex(encode(&ready)), "010100000000000000050000000000000001000000000000000000".to_owned() + "0200");
         let due = DueRecord(vec![(1, 2, 3, 4)]);
@@ -303,6 +363,48 @@ mod tests {
         let keys = KeysRecord(vec![(2, 3, 4, 5)]);
         let expected = "01010000000000000002000000000000000000000000000000".to_owned();
         assert_eq!(hex(encode(&keys)), expected + "030000000000000004000000000000000500000000000000");
+    }
+
+    #[test]
+    fn golden_bytes_of_the_outbox() {
+        let notice = NoticeRecord {
+            wall: 1,
+            address: 2,
+            tenant: 3,
+            recipient: 4,
+            class: 5,
+            carrier: 6,
+            attempt: 7,
+            kind: 17,
+            detail: 0x502,
+            lost: 9,
+        };
+        let expected = "0101000000010000000000000002000000000000000300000004000000000000000506000711020500000\
+                        9000000";
+        assert_eq!(hex(encode(&OutboxRecord::Notice(notice))), expected);
+        let inbound = InboundRecord { wall: 1, id: vec![0x41], reference: Some(2), ..InboundRecord::default() };
+        let expected = "0100000000010000000000000000000000000000000000010000000000000041000000000001\
+                        02000000000000000000";
+        assert_eq!(hex(encode(&OutboxRecord::Handset(inbound))), expected);
+    }
+
+    #[test]
+    fn golden_bytes_of_the_ledger() {
+        let attempt = AttemptNote {
+            address: 1,
+            recipient: 2,
+            tenant: 3,
+            carrier: 4,
+            reference: 5,
+            route: 6,
+            class: 7,
+            attempt: 8,
+            parts: 9,
+        };
+        let note = DoubtNote { attempt, sent_at: 10, since: 11, lost: 12, resend_at: 13, vouched: true };
+        let expected = "0101000000000000000200000000000000030000000400050006000708090a000000000000000b000000000000\
+                        000c0000000d0000000000000001";
+        assert_eq!(hex(encode(&note)), expected);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! Invariants that both sides keep:
 //! 1. A link never holds more messages of a shard than it granted.
 //! 2. A shard hands a message over only after its attempt is durable.
-//! 3. Each part that was handed over gets exactly one [`Outcome`] from the link, however the attempt ends.
+//! 3. Each part that was handed over gets exactly one [`Outcome`] from the link, however the attempt ends; after
+//!    [`Unanswered::ResponseTimeout`] the carrier's late answer may follow as a second one.
 //! 4. A link answers a receipt to the carrier only after a shard said [`Verdict::Kept`], which it says only once that
 //!    is durable.
 
@@ -168,6 +169,8 @@ pub struct Outcome {
     pub parts: u8,
     /// What the carrier did.
     pub answer: Answer,
+    /// The bind that it was written on, by number; means nothing if it never was.
+    pub bind: u16,
     /// When the submit was written (accept→submit latency); 0 if never.
     pub written_at: Mono,
 }
@@ -204,7 +207,7 @@ pub enum NotWritten {
 }
 
 /// Why nobody knows whether the carrier has a part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Unanswered {
     /// The connection went.
@@ -215,6 +218,37 @@ pub enum Unanswered {
     Stopped = 3,
     /// The daemon crashed; found at the next start.
     Crashed = 4,
+}
+
+impl Unanswered {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::ConnectionLost, Self::ResponseTimeout, Self::Stopped, Self::Crashed];
+
+    /// The name in the API and in metric labels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ConnectionLost => "connection_lost",
+            Self::ResponseTimeout => "response_timeout",
+            Self::Stopped => "stopped",
+            Self::Crashed => "crashed",
+        }
+    }
+
+    /// As read back from disk.
+    pub const fn from_index(index: u8) -> Option<Self> {
+        match index {
+            1 => Some(Self::ConnectionLost),
+            2 => Some(Self::ResponseTimeout),
+            3 => Some(Self::Stopped),
+            4 => Some(Self::Crashed),
+            0 | 5.. => None,
+        }
+    }
+
+    /// The reason of that exact name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
 }
 
 /// Receipts for one shard, gathered over one turn of a link.
@@ -249,6 +283,8 @@ pub struct ReceiptIn {
     pub state: Option<ReceiptState>,
     /// Error code as the carrier wrote it, as far as it is a number; 0 otherwise.
     pub error: u32,
+    /// The reference of our part, if the receipt carries one back.
+    pub reference: Option<u16>,
     /// When it came in.
     pub at: Wall,
     /// The whole short message, for parking and for the inbox.

@@ -64,7 +64,7 @@ pub(super) fn run(typed: &Typed) -> Ended {
     let address = daemon.addresses().first().copied().unwrap_or(listen);
     // Somebody who closed stdout still has the sandbox.
     let _ = greet(&mut io::stdout(), address, typed);
-    Ok(Exit(daemon.join()))
+    Ok(Exit(daemon.join(None)))
 }
 
 /// The journal belongs to the sandbox whose daemon holds the lock, so a second one must not come so far as to write

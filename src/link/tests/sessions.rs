@@ -143,6 +143,7 @@ fn a_session_that_loses_an_answer_is_bound_anew() {
     assert!(world.alarms.contains(&Alarm::SessionLost { bind: FIRST, why: SessionLoss::ResponseTimeout }));
     world.answer(&world.got[0].clone(), OK, b"1");
     assert_eq!((world.told.len(), world.link.counters().late_responses), (2, 1));
+    assert_eq!((world.late.len(), world.late[0].id.as_slice()), (1, b"1".as_slice()), "the shard is told all the same");
     world.answer(&world.got[1].clone(), OK, b"2");
     assert_eq!(world.told.len(), 3, "the other answer was waited for");
     world.advance_ms(2_000);

@@ -13,7 +13,8 @@ use crate::smpp::session::{Event, Options as SessionOptions, Session};
 use crate::smpp::status::CommandStatus;
 use crate::store::content::encode;
 use crate::traffic::{
-    Answer, Demand, Outcome, ReceiptIn, ReceiptToken, Span, Submit, SubmitBatch, ToLink, ToShard, Verdict, VerdictBatch,
+    Answer, Demand, Outcome, ReceiptIn, ReceiptToken, Span, Submit, SubmitBatch, ToLink, ToShard, Unanswered, Verdict,
+    VerdictBatch,
 };
 
 pub(super) const START: Now = Now { mono: Mono(1_000_000_000_000), wall: Wall(1_700_000_000_000) };
@@ -79,6 +80,9 @@ pub(super) struct World {
     pub shards: Vec<ShardModel>,
     pub got: Vec<Got>,
     pub told: Vec<Told>,
+    /// Answers that came after their part was told as unanswered.
+    pub late: Vec<Told>,
+    missed: BTreeSet<(Address, u8)>,
     pub receipts: Vec<ReceiptTold>,
     pub delivered: Vec<(BindId, u64, CommandStatus)>,
     pub alarms: Vec<Alarm>,
@@ -120,6 +124,8 @@ impl World {
             shards,
             got: Vec::new(),
             told: Vec::new(),
+            late: Vec::new(),
+            missed: BTreeSet::new(),
             receipts: Vec::new(),
             delivered: Vec::new(),
             alarms: Vec::new(),
@@ -391,6 +397,17 @@ impl World {
 
     fn conclude(&mut self, shard: ShardId, outcome: &Outcome, arena: &[u8]) {
         let Outcome { address, part, parts, answer, written_at, .. } = *outcome;
+        let id = if let Answer::Accepted(span) = answer { span.of(arena).to_vec() } else { Vec::new() };
+        let told = Told { address, part, parts, answer, id, written_at };
+        let open = &self.shards[usize::from(shard.0)].open;
+        let is_told = open.get(&address).is_none_or(|answered| answered.contains(&part));
+        if is_told && self.missed.remove(&(address, part)) {
+            self.late.push(told);
+            return;
+        }
+        if answer == Answer::Unanswered(Unanswered::ResponseTimeout) {
+            self.missed.insert((address, part));
+        }
         let open = &mut self.shards[usize::from(shard.0)].open;
         let answered = open.get_mut(&address).unwrap_or_else(|| panic!("{address} is not open"));
         assert!((1..=parts).contains(&part), "part {part} of {parts}");
@@ -398,8 +415,7 @@ impl World {
         if answered.len() == usize::from(parts) {
             open.remove(&address);
         }
-        let id = if let Answer::Accepted(span) = answer { span.of(arena).to_vec() } else { Vec::new() };
-        self.told.push(Told { address, part, parts, answer, id, written_at });
+        self.told.push(told);
     }
 
     /// A shard's word on a receipt.

@@ -1,0 +1,201 @@
+//! `stentor in-doubt`: the ledger of messages of which nobody knows whether a carrier has them, and a decision over them.
+//! Knows the two calls and how their answers are laid out; the words are the server's.
+
+use std::io::Write;
+
+use clap::{Args, ValueEnum};
+use serde_json::{Map, Value, json};
+
+use super::client::{self, Client};
+use super::exit::{Ended, Exit, Failure};
+use super::problem::{Problem, unreachable};
+use super::shown::{scalar, table};
+
+/// What was typed.
+#[derive(Debug, Args)]
+pub(super) struct Typed {
+    /// Messages to decide over; none: what the filters below leave
+    #[arg(value_name = "ID", requires = "resolve")]
+    ids: Vec<String>,
+    /// Decide in place of showing: send again, give up, or say that the carrier has it
+    #[arg(long, value_name = "ACTION")]
+    resolve: Option<Action>,
+    /// Only messages of this tenant
+    #[arg(long, value_name = "NAME", conflicts_with = "ids")]
+    tenant: Option<String>,
+    /// Only attempts at this carrier
+    #[arg(long, value_name = "NAME", conflicts_with = "ids")]
+    carrier: Option<String>,
+    /// Only messages of this class
+    #[arg(long, value_name = "CLASS", conflicts_with = "ids")]
+    class: Option<String>,
+    /// Only attempts in doubt for this reason: connection_lost, response_timeout, stopped, crashed
+    #[arg(long, value_name = "REASON", conflicts_with = "ids")]
+    reason: Option<String>,
+    /// Only attempts in doubt since this time (RFC 3339) or later
+    #[arg(long, value_name = "TIME", conflicts_with = "ids")]
+    since: Option<String>,
+    /// Print one JSON document: a list of entries, or of results
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: client::Server,
+}
+
+/// What is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Action {
+    /// Send it again, at the price of a second copy
+    Resend,
+    /// Give it up, at the price of none
+    Drop,
+    /// The carrier has it
+    Sent,
+}
+
+/// Shows the ledger, or decides. Exit code 1 if a message could not be decided over.
+pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
+    let client = typed.server.clone().client()?;
+    let filter = filter(typed)?;
+    match typed.resolve {
+        None => show(&client, &filter, typed.json, out),
+        Some(action) => decide(&client, action, &typed.ids, &filter, typed.json, out),
+    }
+}
+
+/// Filters as members; they go into a query as they are, so what a query would read otherwise is refused.
+fn filter(typed: &Typed) -> Result<Map<String, Value>, Failure> {
+    let mut filter = Map::new();
+    let typed = [
+        ("tenant", &typed.tenant),
+        ("carrier", &typed.carrier),
+        ("class", &typed.class),
+        ("reason", &typed.reason),
+        ("since", &typed.since),
+    ];
+    for (name, value) in typed {
+        let Some(value) = value else { continue };
+        if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_:.".contains(&byte)) {
+            return Err(Failure::usage(format!("{value:?} is no {name}; write times in UTC, with Z")));
+        }
+        filter.insert(name.to_owned(), value.as_str().into());
+    }
+    Ok(filter)
+}
+
+fn show(client: &Client, filter: &Map<String, Value>, json: bool, out: &mut dyn Write) -> Ended {
+    let mut entries = Vec::new();
+    let mut cursor = None;
+    loop {
+        let mut query = vec!["limit=1000".to_owned()];
+        query.extend(filter.iter().map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default())));
+        query.extend(cursor.map(|cursor: String| format!("cursor={cursor}")));
+        let answer = client.get(&format!("/v1/in-doubt?{}", query.join("&")));
+        let page = read(client, answer)?;
+        entries.extend(page.get("in_doubt").and_then(Value::as_array).into_iter().flatten().cloned());
+        cursor = page.get("next").and_then(Value::as_str).map(str::to_owned);
+        if cursor.is_none() {
+            break;
+        }
+    }
+    match json {
+        true => writeln!(out, "{}", Value::Array(entries))?,
+        false => write!(out, "{}", shown(&entries))?,
+    }
+    Ok(Exit::DONE)
+}
+
+fn shown(entries: &[Value]) -> String {
+    if entries.is_empty() {
+        return "nothing is in doubt\n".to_owned();
+    }
+    let cells = ["id", "to", "class", "carrier", "reason", "since", "attempt", "policy", "resend_at"];
+    let rows: Vec<_> = entries.iter().map(|entry| cells.map(|cell| scalar(entry.get(cell))).to_vec()).collect();
+    table(&["ID", "TO", "CLASS", "CARRIER", "REASON", "SINCE", "ATTEMPT", "POLICY", "SENT AGAIN AT"], &rows)
+}
+
+fn decide(
+    client: &Client,
+    action: Action,
+    ids: &[String],
+    filter: &Map<String, Value>,
+    json: bool,
+    out: &mut dyn Write,
+) -> Ended {
+    let action = action.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+    let mut results: Vec<Value> = Vec::new();
+    let mut exit = Exit::DONE;
+    let mut chunks: Vec<Value> = ids.chunks(1_000).map(|ids| json!({"action": action, "ids": ids})).collect();
+    if ids.is_empty() {
+        chunks.push(json!({"action": action, "filter": filter}));
+    }
+    for chunk in chunks {
+        loop {
+            let answer = read(client, client.post("/v1/in-doubt/resolve", chunk.to_string().as_bytes()))?;
+            let page = answer.get("results").and_then(Value::as_array).cloned().unwrap_or_default();
+            let done = page.iter().filter(|result| result.get("result").is_some()).count();
+            if done < page.len() {
+                exit = Exit::FAILED;
+            }
+            results.extend(page);
+            // More of a filter's messages: only while that gets anywhere.
+            if answer.get("more").and_then(Value::as_bool) != Some(true) || done == 0 {
+                break;
+            }
+        }
+    }
+    if json {
+        writeln!(out, "{}", Value::Array(results))?;
+        return Ok(exit);
+    }
+    for result in &results {
+        let error = result.get("error").map(|error| format!("not decided: {}", scalar(error.get("detail"))));
+        writeln!(out, "{} {}", scalar(result.get("id")), error.unwrap_or_else(|| scalar(result.get("result"))))?;
+    }
+    Ok(exit)
+}
+
+fn read(client: &Client, answer: Result<client::Answer, client::ClientError>) -> Result<Value, Failure> {
+    let answer = answer.map_err(|error| unreachable(client, &error))?;
+    if answer.status != 200 {
+        return Err(Problem::read(&answer).failure(client));
+    }
+    serde_json::from_slice(&answer.body)
+        .map_err(|error| Failure::new(Exit::FAILED, format!("{}: the answer is no JSON: {error}", client.url)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ledger_is_laid_out() {
+        assert_eq!(shown(&[]), "nothing is in doubt\n");
+        let entry = json!({"id": "x", "to": "+49", "class": "otp", "carrier": "north", "reason": "crashed",
+                           "since": "t", "attempt": 1, "policy": "hold"});
+        let text = shown(&[entry]);
+        let lines: Vec<&str> = text.lines().collect();
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(lines[1]), ["x", "+49", "otp", "north", "crashed", "t", "1", "hold", "-"]);
+    }
+
+    #[test]
+    fn filters_stay_within_their_place() {
+        let server = client::Server { url: "http://127.0.0.1:1".to_owned(), api_key: None };
+        let typed = |carrier: &str| Typed {
+            ids: Vec::new(),
+            resolve: None,
+            tenant: None,
+            carrier: Some(carrier.to_owned()),
+            class: None,
+            reason: None,
+            since: None,
+            json: false,
+            server: server.clone(),
+        };
+        assert_eq!(filter(&typed("north")).map(Value::Object), Ok(json!({"carrier": "north"})));
+        for wrong in ["", "a&limit=1", "a b", "ä"] {
+            assert_eq!(filter(&typed(wrong)).map_err(|failure| failure.exit), Err(Exit::USAGE), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The ledger's words: an attempt of which nobody knows whether the carrier has it, where it was lost, and how it left the
+//! ledger. Both go to disk as details of events.
+
+use crate::model::{Address, CarrierId, Class, Lane, Msisdn, TenantId, Wall};
+use crate::traffic::Unanswered;
+
+/// An entry of the ledger: nobody knows whether the carrier has this message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InDoubt {
+    /// Which attempt.
+    pub attempt: u8,
+    /// The reference that its parts share.
+    pub reference: u16,
+    /// Where it was sent.
+    pub carrier: CarrierId,
+    /// Where it returns to if it is sent again.
+    pub lane: Lane,
+    /// To whom.
+    pub recipient: Msisdn,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Parts, as counted at ingest.
+    pub parts: u8,
+    /// When the attempt was recorded.
+    pub sent_at: Wall,
+    /// Since when it is in doubt.
+    pub since: Wall,
+    /// Why, and on which bind.
+    pub lost: Lost,
+    /// When its class's policy sends it again; an entry of the delay queue that fires earlier belongs to an older doubt.
+    pub resend_at: Wall,
+    /// Somebody says that the carrier has it: in the ledger no more, and kept for the receipt whose id nobody knows.
+    pub vouched: bool,
+}
+
+impl InDoubt {
+    /// Nobody decides by the clock: [`Self::resend_at`] of what is held.
+    pub const HELD: Wall = Wall(u64::MAX);
+}
+
+/// A bind of a link, as people count them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostBind {
+    /// The core of its link.
+    pub core: u8,
+    /// Its number there.
+    pub number: u16,
+}
+
+/// How an attempt was lost: the detail of [`super::EventKind::InDoubt`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Why there is no answer.
+    pub reason: Unanswered,
+    /// On which bind the last unanswered part went; after a crash nobody knows.
+    pub bind: Option<LostBind>,
+    /// Its class's policy was `hold`.
+    pub held: bool,
+}
+
+impl Lost {
+    /// Bits 0–2 reason, 3 held, 4–15 bind + 1 (0: not known), 16–23 core.
+    pub fn pack(self) -> u32 {
+        let bind = self.bind.filter(|bind| bind.number < 0xFFF);
+        let place = bind.map_or(0, |bind| u32::from(bind.core) << 16 | (u32::from(bind.number) + 1) << 4);
+        place | u32::from(self.held) << 3 | self.reason as u32
+    }
+
+    /// Back from [`Self::pack`]; an unknown reason is a crash.
+    pub const fn unpack(detail: u32) -> Self {
+        let number = (detail >> 4 & 0xFFF) as u16;
+        let bind = match number {
+            0 => None,
+            number => Some(LostBind { core: (detail >> 16) as u8, number: number - 1 }),
+        };
+        let reason = match Unanswered::from_index((detail & 7) as u8) {
+            Some(reason) => reason,
+            None => Unanswered::Crashed,
+        };
+        Self { reason, bind, held: detail & 8 != 0 }
+    }
+}
+
+/// How a message left the ledger. Discriminants go to disk: never reuse one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Resolution {
+    /// The carrier answered after all.
+    LateAnswer = 1,
+    /// By a receipt whose id nobody knew, of which it was the only one that it could be about.
+    Receipt = 2,
+    /// By a receipt that carried the reference of one of its parts.
+    Reference = 3,
+    /// Its class's policy sent it again.
+    PolicyResend = 4,
+    /// Its class's policy gave it up.
+    PolicyDrop = 5,
+    /// Somebody wanted it sent again.
+    HandResend = 6,
+    /// Somebody gave it up.
+    HandDrop = 7,
+    /// Somebody says that the carrier has it.
+    HandSent = 8,
+}
+
+impl Resolution {
+    /// Every way, in the order of its number less one.
+    pub const ALL: [Self; 8] = [
+        Self::LateAnswer,
+        Self::Receipt,
+        Self::Reference,
+        Self::PolicyResend,
+        Self::PolicyDrop,
+        Self::HandResend,
+        Self::HandDrop,
+        Self::HandSent,
+    ];
+
+    /// The name in timelines and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LateAnswer => "late_answer",
+            Self::Receipt => "receipt",
+            Self::Reference => "reference",
+            Self::PolicyResend => "policy_resend",
+            Self::PolicyDrop => "policy_drop",
+            Self::HandResend => "hand_resend",
+            Self::HandDrop => "hand_drop",
+            Self::HandSent => "hand_sent",
+        }
+    }
+
+    /// Place in [`Self::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize - 1
+    }
+
+    /// As read back from disk.
+    pub fn from_index(index: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|how| *how as u8 == index)
+    }
+}
+
+/// Which entries of the ledger are meant; nothing set: all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DoubtFilter {
+    /// Of this tenant.
+    pub tenant: Option<TenantId>,
+    /// At this carrier.
+    pub carrier: Option<CarrierId>,
+    /// Of this class.
+    pub class: Option<Class>,
+    /// For this reason.
+    pub reason: Option<Unanswered>,
+    /// In doubt not before.
+    pub since: Option<Wall>,
+}
+
+impl DoubtFilter {
+    /// Whether an entry is meant.
+    pub fn takes(&self, doubt: &InDoubt) -> bool {
+        self.tenant.is_none_or(|tenant| tenant == doubt.tenant)
+            && self.carrier.is_none_or(|carrier| carrier == doubt.carrier)
+            && self.class.is_none_or(|class| class == doubt.lane.class)
+            && self.reason.is_none_or(|reason| reason == doubt.lost.reason)
+            && self.since.is_none_or(|since| since <= doubt.since)
+    }
+}
+
+/// The 16 bits that a carrier is given with a part, as `user_message_reference`, and may carry back in its receipt. A
+/// function of the part, so that nothing need be remembered of it.
+pub const fn part_reference(address: Address, attempt: u8, part: u8) -> u16 {
+    let mixed = crate::model::prng::mix(address.packed() ^ (attempt as u64) << 56 ^ (part as u64) << 48);
+    (mixed >> 48) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_lost_survives_the_disk() {
+        for reason in Unanswered::ALL {
+            for bind in [None, Some(LostBind { core: 0, number: 0 }), Some(LostBind { core: 255, number: 4_094 })] {
+                for held in [false, true] {
+                    let lost = Lost { reason, bind, held };
+                    assert_eq!(Lost::unpack(lost.pack()), lost);
+                }
+            }
+        }
+        let far = Lost { reason: Unanswered::Stopped, bind: Some(LostBind { core: 1, number: 4_095 }), held: false };
+        assert_eq!(Lost::unpack(far.pack()).bind, None);
+        assert_eq!(Lost::unpack(0).reason, Unanswered::Crashed);
+    }
+
+    #[test]
+    fn golden_references_of_parts() {
+        let reference = |slot, attempt, part| part_reference(Address::new(1, slot), attempt, part);
+        let golden = [reference(0, 1, 1), reference(0, 1, 2), reference(0, 2, 1), reference(1, 1, 1)];
+        assert_eq!(golden, [37_580, 62_425, 57_825, 38_454]);
+    }
+
+    #[test]
+    fn ways_have_their_numbers() {
+        for (at, how) in Resolution::ALL.into_iter().enumerate() {
+            assert_eq!((how.index(), Resolution::from_index(how as u8)), (at, Some(how)));
+        }
+        assert_eq!(Resolution::from_index(0), None);
+    }
+}

@@ -1,0 +1,192 @@
+//! A reload: the configuration is read again, whole. All of it is applied or nothing, and what changes is told; what only a
+//! restart can do is refused by name.
+//!
+//! Order, so that no message meets half of it: new names are committed to the control store; every core learns of its links;
+//! when all have, every core learns of routes, shards' options and the door's settings.
+
+use std::sync::{Arc, mpsc};
+
+use crate::{
+    config::{self, Config, Problems},
+    egress::Dial,
+    http::{Api, Server, Tenants},
+    link,
+    model::{LinkId, ShardId},
+    shard::{self, Catalog, control::Control},
+};
+
+use super::{
+    super::{core::Core, executor, translate},
+    Daemon, StartError, open_control,
+};
+
+/// What a reload needs of whoever started the daemon.
+pub struct Reload {
+    /// Reads the configuration again.
+    pub load: Box<dyn Fn() -> Result<Config, Problems>>,
+    /// Is told of a configuration that has been applied.
+    pub applied: Box<dyn Fn(&Config)>,
+}
+
+impl std::fmt::Debug for Reload {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Reload").finish_non_exhaustive()
+    }
+}
+
+/// What a core is told while it serves. Each but the end is answered by one word.
+pub(super) enum Command {
+    /// Drain and end.
+    End,
+    /// Its links from now on.
+    Links(Vec<(link::Options, Dial)>, mpsc::Sender<()>),
+    /// Everything else.
+    Apply(Box<Applied>, mpsc::Sender<()>),
+}
+
+/// What one core gets of a configuration, apart from its links.
+pub(super) struct Applied {
+    config: Arc<Config>,
+    tenants: Arc<Tenants>,
+    catalog: Arc<Catalog>,
+    shards: Vec<shard::Options>,
+}
+
+impl Daemon {
+    /// Reads the configuration again and applies it; tells the log what came of it.
+    pub(super) fn reload(&mut self, reload: &Reload) {
+        match self.try_reload(reload) {
+            Ok(changes) if changes.is_empty() => tracing::info!("reloaded: nothing has changed"),
+            Ok(changes) => {
+                for change in &changes {
+                    tracing::info!("reloaded: {change}");
+                }
+                (reload.applied)(&self.config);
+            }
+            Err(refusals) => {
+                for refusal in refusals {
+                    tracing::error!("reload refused, nothing was changed: {refusal}");
+                }
+            }
+        }
+    }
+
+    fn try_reload(&mut self, reload: &Reload) -> Result<Vec<config::Change>, Vec<String>> {
+        let lines = |problems: Problems| -> Vec<String> { problems.to_string().lines().map(str::to_owned).collect() };
+        let new = (reload.load)().map_err(lines)?;
+        translate::check(&new, "configuration").map_err(lines)?;
+        let changes = config::diff(&self.config, &new);
+        let refusals = refusals(&self.config, &new, &changes);
+        if !refusals.is_empty() {
+            return Err(refusals);
+        }
+        if changes.is_empty() {
+            return Ok(changes);
+        }
+        let shared = Arc::clone(&self.shared);
+        let one = |error: StartError| vec![error.to_string()];
+        let control = open_control(&self.directory, &new, usize::from(shared.map.shards()) + 1).map_err(one)?;
+        let old = shared.snapshots.catalog();
+        let published = translate::catalog(&new, &control, shared.map);
+        let moved = moved(&old, &published);
+        if !moved.is_empty() {
+            return Err(moved);
+        }
+        let catalog = Arc::new(Catalog { version: published.version.max(old.version + 1), ..published });
+        let silent_until = shared.clock.mono().after_ns(super::SILENCE_NS);
+        let links: Result<Vec<_>, String> = (0..self.cores.len())
+            .map(|core| translate::links(&new, &control, core as u8, silent_until, shared.map))
+            .collect();
+        let links = links.map_err(|what| vec![what])?;
+        self.tell_links(links);
+        self.tell_rest(new, &control, &catalog);
+        shared.snapshots.publish(catalog);
+        Ok(changes)
+    }
+
+    /// Returns when every core has its links.
+    fn tell_links(&self, links: Vec<Vec<(link::Options, Dial)>>) {
+        let (done, told) = mpsc::channel();
+        for (core, links) in self.cores.iter().zip(links) {
+            let _ = core.commands.send(Command::Links(links, done.clone()));
+        }
+        drop(done);
+        told.iter().take(self.cores.len()).for_each(drop);
+    }
+
+    fn tell_rest(&mut self, new: Config, control: &Control, catalog: &Arc<Catalog>) {
+        let (shared, config) = (Arc::clone(&self.shared), Arc::new(new));
+        let specs = translate::tenants(&config, control);
+        self.tenants = Arc::new(self.tenants.renewed(specs));
+        let (done, told) = mpsc::channel();
+        for (number, core) in self.cores.iter().enumerate() {
+            let own = (0..shared.map.shards()).map(ShardId);
+            let own = own.filter(|shard| usize::from(shared.map.core_of(*shard).0) == number);
+            let options = |shard| translate::shard_options(&config, control, shard, shared.map.shards());
+            let applied = Applied {
+                config: Arc::clone(&config),
+                tenants: Arc::clone(&self.tenants),
+                catalog: Arc::clone(catalog),
+                shards: own.map(options).collect(),
+            };
+            let _ = core.commands.send(Command::Apply(Box::new(applied), done.clone()));
+        }
+        drop(done);
+        told.iter().take(self.cores.len()).for_each(drop);
+        self.config = Arc::unwrap_or_clone(config);
+    }
+}
+
+/// What of a new configuration needs a restart.
+fn refusals(old: &Config, new: &Config, changes: &[config::Change]) -> Vec<String> {
+    let mut refusals: Vec<String> =
+        changes.iter().filter(|change| change.needs_restart).map(ToString::to_string).collect();
+    for carrier in &old.carriers {
+        match new.carriers.iter().find(|other| other.name == carrier.name) {
+            None => refusals.push(format!("carrier.{}: taking a carrier away needs a restart", carrier.name)),
+            Some(other) if other.group != carrier.group => {
+                let (name, from, to) = (&carrier.name, &carrier.group, &other.group);
+                refusals.push(format!("carrier.{name}.group: {from:?} → {to:?} (needs a restart)"));
+            }
+            Some(_) => {}
+        }
+    }
+    refusals
+}
+
+/// Carriers whose links would have to go to other cores: their windows and limits would be held twice for a while.
+fn moved(old: &Catalog, new: &Catalog) -> Vec<String> {
+    let home = |catalog: &Catalog, id| catalog.carriers.iter().find(|known| known.id == id).map(|known| known.home);
+    let moves = |carrier: &&shard::CatalogCarrier| home(old, carrier.id).is_some_and(|before| before != carrier.home);
+    let moving = new.carriers.iter().filter(moves);
+    moving
+        .map(|carrier| {
+            format!(
+                "carrier.{}: with these `rate` and `binds` its sessions move to other cores; needs a restart",
+                carrier.name
+            )
+        })
+        .collect()
+}
+
+/// One core does what it was told. To be called on its executor.
+pub(super) fn carry_out(command: Command, core: &std::rc::Rc<Core>, api: &Api, server: &Server) {
+    let done = match command {
+        Command::End => return,
+        Command::Links(links, done) => {
+            let seed = |id: LinkId| executor::now().wall.0 ^ u64::from(id.carrier.0) << 32;
+            core.reconfigure_links(links, seed);
+            done
+        }
+        Command::Apply(applied, done) => {
+            let Applied { config, tenants, catalog, shards } = *applied;
+            core.reconfigure_shards(&catalog, shards);
+            api.set_catalog(catalog);
+            api.set_settings(translate::http_settings(&config, tenants));
+            server.set_limits(translate::http_limits(&config));
+            done
+        }
+    };
+    // The daemon does not wait any more if it is ending.
+    let _ = done.send(());
+}

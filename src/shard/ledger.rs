@@ -1,0 +1,308 @@
+//! The ledger of what is in doubt: how an entry comes, what settles it, and what a hand may do with it.
+//!
+//! Invariants:
+//! 1. An entry leaves by exactly one [`Resolution`], which stands in the message's timeline.
+//! 2. What its class gives up, and what a hand gives up, leaves a notice in the same batch.
+//! 3. An entry of a class that sends again has an entry in the delay queue at [`InDoubt::resend_at`]; one that fires
+//!    earlier belongs to an older doubt of the message and does nothing.
+
+use crate::delivery::{DoubtFilter, DoubtPolicy, EventKind, InDoubt, Lost, LostBind, OpenAttempt, Resolution};
+use crate::model::{Address, DeadLetterReason, GroupId, MessageId, Msisdn, ReplyTo, Wall};
+use crate::queue::{DueEntry, InsertReason};
+use crate::smpp::receipt::ReceiptState;
+use crate::smpp::receipt_id::id_key;
+use crate::store::StoredMessage;
+use crate::store::record::{InboundRecord, NoticeRecord, OutboxRecord, ReceiptNote};
+use crate::traffic::{Answer, Outcome, OutcomeBatch, Unanswered};
+
+use super::Shard;
+use super::event::{DoubtAction, FoundDoubt, Reply, Resolved};
+
+/// A message that a page of the ledger shows, until the store has told what it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listed {
+    pub address: Address,
+    pub attempt: u8,
+}
+
+impl Shard {
+    /// The attempt went without an answer. `core`: of the link; `None` if the attempt was found at a start.
+    pub(super) fn doubt(&mut self, address: Address, open: &OpenAttempt, reason: Unanswered, core: Option<u8>) {
+        self.counters.in_doubt += 1;
+        let held = self.policy_of(open) == DoubtPolicy::Hold;
+        let bind = core.zip(open.lost_on).map(|(core, number)| LostBind { core, number });
+        let lost = Lost { reason, bind, held };
+        self.gathering.event(address, EventKind::InDoubt, lost.pack());
+        self.attempts.doubt(address, in_doubt(open, lost, self.now.wall), true);
+        if !self.settle_by_parked(address) {
+            self.apply_policy(address);
+        }
+    }
+
+    fn policy_of(&self, open: &OpenAttempt) -> DoubtPolicy {
+        self.options.doubt[open.lane.class.index()]
+    }
+
+    /// What the class of an entry wants, from now on.
+    fn apply_policy(&mut self, address: Address) {
+        let Some(doubt) = self.attempts.in_ledger(address) else { return };
+        let resend_at = match self.options.doubt[doubt.lane.class.index()] {
+            DoubtPolicy::Drop => return self.give_up_doubt(address, Resolution::PolicyDrop),
+            DoubtPolicy::Hold => InDoubt::HELD,
+            DoubtPolicy::Resend => {
+                let at = self.now.wall.after_ms(self.options.in_doubt_wait_ms);
+                let entry = DueEntry { address, lane: doubt.lane, reason: InsertReason::DoubtWait };
+                self.gathering.put_off(self.scheduled.tick_for(at), entry);
+                at
+            }
+        };
+        if let Some(doubt) = self.attempts.doubts.get_mut(&address) {
+            doubt.resend_at = resend_at;
+        }
+    }
+
+    /// Entries that stand otherwise than their class's policy wants: it was changed, or a start has found them.
+    pub(super) fn reconcile_ledger(&mut self) {
+        let astray = |doubt: &InDoubt| match self.options.doubt[doubt.lane.class.index()] {
+            DoubtPolicy::Drop => true,
+            DoubtPolicy::Hold => doubt.resend_at != InDoubt::HELD,
+            // What a start replayed says nothing of when it is due, nor whether that was under another policy.
+            DoubtPolicy::Resend => doubt.resend_at == InDoubt::HELD || doubt.resend_at == Wall(0),
+        };
+        let astray: Vec<Address> =
+            self.attempts.ledger().filter(|(_, doubt)| astray(doubt)).map(|(address, _)| *address).collect();
+        for address in astray {
+            self.apply_policy(address);
+        }
+    }
+
+    /// The wait of a message in doubt is over: unless something settled it, it is ready again.
+    pub(super) fn doubt_wait_over(&mut self, address: Address) {
+        if self.attempts.in_ledger(address).is_some_and(|doubt| doubt.resend_at <= self.now.wall) {
+            self.resend(address, Resolution::PolicyResend);
+        }
+    }
+
+    fn resend(&mut self, address: Address, how: Resolution) {
+        let Some(doubt) = self.attempts.in_ledger(address) else { return };
+        self.attempts.doubts.remove(&address);
+        self.counters.resolved[how.index()] += 1;
+        self.tried.insert(address, doubt.attempt);
+        self.gathering.event(address, EventKind::Resent, how as u32);
+        self.gathering.due(doubt.lane, address);
+    }
+
+    fn give_up_doubt(&mut self, address: Address, how: Resolution) {
+        let Some(doubt) = self.attempts.in_ledger(address) else { return };
+        self.counters.resolved[how.index()] += 1;
+        let detail = (how as u32) << 8 | DeadLetterReason::InDoubtDropped as u32;
+        let notice = NoticeRecord {
+            wall: self.now.wall.0,
+            address: address.packed(),
+            tenant: doubt.tenant.0,
+            recipient: doubt.recipient.number(),
+            class: doubt.lane.class as u8,
+            carrier: doubt.carrier.0,
+            attempt: doubt.attempt,
+            kind: EventKind::Dead as u8,
+            detail,
+            lost: doubt.lost.pack(),
+        };
+        self.gathering.batch().outbox.push(OutboxRecord::Notice(notice));
+        self.finish(address, EventKind::Dead, detail);
+    }
+
+    /// The carrier has a part of it. With all its parts the message leaves the ledger.
+    fn taken_after_all(&mut self, address: Address, doubt: &InDoubt, (part, parts): (u8, u8), how: Resolution) {
+        if parts > 1 {
+            let (carrier, reference, now) = (doubt.carrier, doubt.reference, self.now.wall);
+            if self.attempts.part_accepted(address, carrier, reference, part, parts, now) {
+                self.gathering.event(address, EventKind::PartAccepted, u32::from(parts) << 8 | u32::from(part));
+            }
+            let accepted = self.attempts.progress.get(&address).map_or(0, |progress| progress.accepted.len());
+            if accepted < u32::from(parts) {
+                return;
+            }
+        }
+        if !doubt.vouched {
+            self.attempts.doubts.remove(&address);
+            self.resolved_as(address, how);
+        }
+    }
+
+    fn resolved_as(&mut self, address: Address, how: Resolution) {
+        self.counters.resolved[how.index()] += 1;
+        self.counters.submitted += 1;
+        self.gathering.event(address, EventKind::Resolved, how as u32);
+    }
+
+    /// An outcome of an attempt that is not open any more: the carrier's answer came after it was given up.
+    pub(super) fn late_outcome(&mut self, batch: &OutcomeBatch, outcome: &Outcome) {
+        let address = outcome.address;
+        let doubt = self.attempts.doubts.get(&address).filter(|doubt| doubt.attempt == outcome.attempt).copied();
+        let Some(doubt) = doubt.filter(|doubt| doubt.carrier == batch.link.carrier) else { return };
+        match outcome.answer {
+            Answer::Accepted(id) => {
+                let id = id.of(&batch.arena);
+                let of = (outcome.part, outcome.parts);
+                self.taken_after_all(address, &doubt, of, Resolution::LateAnswer);
+                if !id.is_empty() {
+                    self.await_late(doubt_note(address, &doubt, of, batch.group, id));
+                }
+            }
+            // Of several parts others may have been taken: only a refused whole is surely not there.
+            Answer::Refused(status) if outcome.parts <= 1 && !doubt.vouched => {
+                self.counters.resolved[Resolution::LateAnswer.index()] += 1;
+                self.attempts.doubts.remove(&address);
+                self.refused_late(address, &doubt, status);
+            }
+            Answer::Refused(_) | Answer::NotWritten(_) | Answer::Unanswered(_) | Answer::Unencodable => {}
+        }
+    }
+
+    /// A receipt whose id nobody knows: whether it settled an entry of the ledger.
+    pub(super) fn settle_by_receipt(&mut self, record: &InboundRecord) -> bool {
+        let recipient = Msisdn::from_number(record.from);
+        let state = record.state.and_then(ReceiptState::from_code);
+        let (Some(recipient), Some(state)) = (recipient, state) else { return false };
+        let by_reference = record.reference.and_then(|reference| {
+            let (address, doubt, part) = self.attempts.referenced_doubt(recipient, reference)?;
+            Some((address, doubt, part, Resolution::Reference))
+        });
+        let sole = || {
+            let (address, doubt) = self.attempts.sole_doubt(recipient)?;
+            Some((address, doubt, 1, Resolution::Receipt))
+        };
+        let Some((address, doubt, part, how)) = by_reference.or_else(sole) else { return false };
+        let group = GroupId(record.group);
+        if self.carrier_group(doubt.carrier) != Some(group) {
+            return false;
+        }
+        let parts = self.attempts.progress.get(&address).map_or(doubt.parts, |progress| progress.parts).max(1);
+        self.taken_after_all(address, &doubt, (part, parts), how);
+        let note = doubt_note(address, &doubt, (part, parts), group, &record.id);
+        if record.id.is_empty() {
+            self.receipt_without_id(note, state, record.error);
+        } else {
+            // Its id is known from now on.
+            self.await_late(note);
+            self.apply_receipt(note, false, state, record.error);
+        }
+        true
+    }
+
+    /// Receipts for the recipient came before its attempt was given up, and were parked: whether they settled it.
+    fn settle_by_parked(&mut self, address: Address) -> bool {
+        let Some(doubt) = self.attempts.in_ledger(address) else { return true };
+        let Some(group) = self.carrier_group(doubt.carrier) else { return false };
+        let parked = self.receipts.parked_for(doubt.recipient, group, doubt.sent_at);
+        let (sole, several) = (self.attempts.sole_doubt(doubt.recipient), parked.len() > 1);
+        for (key, record) in parked {
+            let named = record.reference.and_then(|reference| {
+                self.attempts.referenced_doubt(doubt.recipient, reference).filter(|(at, ..)| *at == address)
+            });
+            let is_sole = !several && sole.is_some_and(|(at, _)| at == address);
+            if (named.is_some() || is_sole) && self.settle_by_receipt(&record) {
+                self.unpark(key);
+            }
+        }
+        self.attempts.in_ledger(address).is_none()
+    }
+
+    /// Carriers and their groups are known: what a start found in doubt may be settled by what was parked before.
+    pub(super) fn settle_ledger_by_parked(&mut self) {
+        if self.receipts.orphans() == 0 {
+            return;
+        }
+        let entries: Vec<Address> = self.attempts.ledger().map(|(address, _)| *address).collect();
+        for address in entries {
+            self.settle_by_parked(address);
+        }
+    }
+
+    /// A page of the ledger, from an address on.
+    pub(super) fn list_doubts(&mut self, reply: ReplyTo, filter: &DoubtFilter, from: Address, limit: usize) {
+        let mut entries = self.attempts.ledger().filter(|(address, doubt)| **address >= from && filter.takes(doubt));
+        let listed: Vec<Listed> = entries
+            .by_ref()
+            .take(limit)
+            .map(|(address, doubt)| Listed { address: *address, attempt: doubt.attempt })
+            .collect();
+        let next = entries.next().map(|(address, _)| *address);
+        drop(entries);
+        if listed.is_empty() {
+            return self.reply(reply, Reply::Doubts { found: Vec::new(), next: None });
+        }
+        let addresses = listed.iter().map(|entry| entry.address).collect();
+        self.read_for_doubts(reply, listed, next, addresses);
+    }
+
+    /// What the store told of a page; what left the ledger meanwhile is left out.
+    pub(super) fn shown_doubts(&self, listed: &[Listed], messages: Vec<Option<StoredMessage>>) -> Vec<FoundDoubt> {
+        let shown = |(entry, stored): (&Listed, Option<StoredMessage>)| {
+            let stored = stored?;
+            let doubt = self.attempts.in_ledger(entry.address).filter(|doubt| doubt.attempt == entry.attempt)?;
+            let progress = self.attempts.progress.get(&entry.address);
+            let (parts, taken) = progress.map_or((doubt.parts, 0), |known| (known.parts, known.accepted.len()));
+            let parts_open = u32::from(parts.max(1)).saturating_sub(taken);
+            let (node, shard) = (self.options.node, self.options.shard);
+            let id = MessageId::new(stored.head.accepted_at, node, shard, stored.address);
+            let policy = self.options.doubt[doubt.lane.class.index()];
+            Some(FoundDoubt { message: self.message(id, stored), doubt, parts_open, policy })
+        };
+        listed.iter().zip(messages).filter_map(shown).collect()
+    }
+
+    /// A hand decides over one message; all 128 bits of its id have been compared.
+    pub(super) fn resolve_by_hand(&mut self, address: Address, action: DoubtAction) -> Resolved {
+        if self.attempts.in_ledger(address).is_none() {
+            return Resolved::NotInDoubt;
+        }
+        match action {
+            DoubtAction::Resend => self.resend(address, Resolution::HandResend),
+            DoubtAction::Drop => self.give_up_doubt(address, Resolution::HandDrop),
+            DoubtAction::Sent => {
+                if let Some(doubt) = self.attempts.doubts.get_mut(&address) {
+                    doubt.vouched = true;
+                }
+                self.resolved_as(address, Resolution::HandSent);
+            }
+        }
+        Resolved::Done
+    }
+}
+
+/// The entry that an open attempt becomes.
+pub(super) fn in_doubt(open: &OpenAttempt, lost: Lost, since: Wall) -> InDoubt {
+    InDoubt {
+        attempt: open.attempt,
+        reference: open.reference,
+        carrier: open.carrier,
+        lane: open.lane,
+        recipient: open.recipient,
+        tenant: open.tenant,
+        parts: open.parts,
+        sent_at: open.at,
+        since,
+        lost,
+        resend_at: if lost.held { InDoubt::HELD } else { Wall(0) },
+        vouched: false,
+    }
+}
+
+/// The part of an entry that waits for its receipt under an id which is known only now.
+fn doubt_note(address: Address, doubt: &InDoubt, of: (u8, u8), group: GroupId, id: &[u8]) -> ReceiptNote {
+    let (part, parts) = of;
+    ReceiptNote {
+        key: id_key(u64::from(group.0), id),
+        address: address.packed(),
+        recipient: doubt.recipient.number(),
+        since: (doubt.since.0 / 1_000) as u32,
+        tenant: doubt.tenant.0,
+        class: doubt.lane.class as u8,
+        part,
+        parts,
+        flags: 0,
+        reference: doubt.reference,
+    }
+}
