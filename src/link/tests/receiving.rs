@@ -209,3 +209,19 @@ fn slow_shards_stop_the_reading() {
     }
     assert!(world.reads_paused.is_empty());
 }
+
+#[test]
+fn a_part_gets_a_reference_which_its_receipt_carries_back_where_that_is_wanted() {
+    use crate::delivery::doubt::part_reference;
+    for wanted in [false, true] {
+        let mut world = World::bound(|options| options.part_references = wanted);
+        sent_from(&mut world, 0, b"1");
+        let (address, got) = (world.told[0].address, world.got[0].clone());
+        let expected = wanted.then(|| part_reference(address, 1, 1));
+        assert_eq!(Tlvs::new(&got.tlvs).user_message_reference(), expected);
+        let mut tlvs = Vec::new();
+        TlvWriter::new(&mut tlvs).u16(TlvTag::USER_MESSAGE_REFERENCE, 513);
+        deliver(&mut world, 1, "4915112345001", 4, &text("9"), &tlvs);
+        assert_eq!(world.receipts[0].receipt.reference, wanted.then_some(513), "it is not believed otherwise");
+    }
+}

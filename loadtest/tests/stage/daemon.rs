@@ -1,0 +1,165 @@
+//! A real `stentor serve` in a directory of its own: started, asked over HTTP, signalled, started again.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Once;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// How long anything may take before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(120);
+const TICK: Duration = Duration::from_millis(20);
+
+/// A daemon, running or not, and the directory that stays.
+pub struct Daemon {
+    directory: tempfile::TempDir,
+    http: SocketAddr,
+    child: Option<Child>,
+    starts: u32,
+}
+
+impl Daemon {
+    /// One that is not started yet. `config` is the text below `[node]` and `[http]`.
+    pub fn new(node: &str, config: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let http = listener.local_addr().expect("address");
+        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("directory");
+        let daemon = Self { directory, http, child: None, starts: 0 };
+        daemon.configure(node, config);
+        daemon
+    }
+
+    /// Writes another configuration.
+    pub fn configure(&self, node: &str, config: &str) {
+        let data = self.directory.path().join("data");
+        let head = format!("[node]\ndata_dir = {data:?}\n{node}\n[http]\nlisten = \"{}\"\n", self.http);
+        std::fs::write(self.file(), head + config).expect("written");
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.directory.path().join("stentor.toml")
+    }
+
+    /// Starts it and waits until it is ready.
+    pub fn start(&mut self) {
+        self.starts += 1;
+        let log = std::fs::File::create(self.log_file()).expect("log");
+        let out = log.try_clone().expect("log");
+        let child = Command::new(stentor())
+            .args(["serve", "--config"])
+            .arg(self.file())
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(log)
+            .spawn()
+            .expect("stentor starts");
+        self.child = Some(child);
+        self.until("it is ready", || matches!(self.try_call("GET", "/readyz", &[], ""), Some((200, _))));
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.directory.path().join(format!("log-{}", self.starts))
+    }
+
+    /// What it has logged since its last start.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Waits until `is_so`; fails with the log if that never comes.
+    pub fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < PATIENCE, "waiting until {what}\n{}", self.log());
+            std::thread::sleep(TICK);
+        }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("it runs");
+        kill_process(Pid::from_child(child), signal).expect("signal");
+    }
+
+    /// Signals it and waits for its end: how it ended, and after how long.
+    pub fn end(&mut self, signal: Signal) -> (ExitStatus, Duration) {
+        let begun = Instant::now();
+        self.signal(signal);
+        let status = self.child.take().expect("it runs").wait().expect("its end");
+        (status, begun.elapsed())
+    }
+
+    /// A command of the same binary: its exit code and output.
+    pub fn command(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let url = format!("http://{}", self.http);
+        let output = Command::new(stentor()).args(arguments).env("STENTOR_URL", url).output().expect("it runs");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Status and document.
+    pub fn call(&self, method: &str, path: &str, headers: &[&str], body: &str) -> (u16, Value) {
+        self.try_call(method, path, headers, body).unwrap_or_else(|| panic!("{path}: no answer\n{}", self.log()))
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.call("POST", path, &["Content-Type: application/json"], &body.to_string())
+    }
+
+    pub fn get(&self, path: &str) -> Value {
+        let (status, document) = self.call("GET", path, &[], "");
+        assert_eq!(status, 200, "{path}: {document}");
+        document
+    }
+
+    /// Sends a whole request and goes away without reading the answer.
+    pub fn cut_off(&self, path: &str, headers: &[&str], body: &str) {
+        let mut stream = TcpStream::connect(self.http).expect("connect");
+        stream.write_all(request("POST", path, headers, body).as_bytes()).expect("write");
+    }
+
+    fn try_call(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Option<(u16, Value)> {
+        let mut stream = TcpStream::connect(self.http).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.write_all(request(method, path, headers, body).as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let status = answer.get(9..12)?.parse().ok()?;
+        let (_, body) = answer.split_once("\r\n\r\n")?;
+        Some((status, serde_json::from_str(body).unwrap_or(Value::String(body.to_owned()))))
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn request(method: &str, path: &str, headers: &[&str], body: &str) -> String {
+    let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+    let length = body.len();
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+/// The binary, built once: cargo builds only a package's own for its tests.
+fn stentor() -> PathBuf {
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--package", "stentor", "--bin", "stentor"]);
+        if !cfg!(debug_assertions) {
+            cargo.arg("--release");
+        }
+        assert!(cargo.status().expect("cargo starts").success(), "stentor does not build");
+    });
+    Path::new(env!("CARGO_BIN_EXE_loadtest")).with_file_name("stentor")
+}
