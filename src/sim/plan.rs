@@ -38,6 +38,14 @@ pub struct Plan {
     pub cuts: u32,
     /// Times at which a connection goes silent for a while.
     pub freezes: u32,
+    /// Times at which the process stands still while the world goes on.
+    pub stalls: u32,
+    /// Times at which a disk stands still.
+    pub disk_stalls: u32,
+    /// Operations of disks that fail.
+    pub disk_faults: u32,
+    /// When all is over, time passes until retention has.
+    pub ages: bool,
     /// How long the process is gone after a crash or a stop.
     pub downtime: Latency,
     /// The shards' settings, but for identity and hasher seed.
@@ -56,6 +64,10 @@ pub struct Plan {
     pub reply_lost_ppm: u32,
     /// Messages with a key, in a million.
     pub keyed_ppm: u32,
+    /// Requests, all of whose messages have keys, that are sent three times at once, in a million.
+    pub copied_ppm: u32,
+    /// Requests with a key of their own, in a million.
+    pub claimed_ppm: u32,
     /// A seed of each kind is left out of some worlds, so that rare ones are not always buried under the others.
     pub classes: Vec<Class>,
 }
@@ -92,6 +104,12 @@ pub struct CarrierPlan {
     pub unreachable_ppm: u32,
     /// Binds refused, in a million.
     pub bind_refused_ppm: u32,
+    /// Answers that come when our patience has ended, in a million.
+    pub answer_late_ppm: u32,
+    /// Submits answered twice, in a million.
+    pub answer_twice_ppm: u32,
+    /// Answers under a number that no submit has, in a million; half of them instead of the right one.
+    pub answer_astray_ppm: u32,
     /// How it takes long messages.
     pub splitting: Splitting,
     /// When we give an answer up, ms.
@@ -118,6 +136,10 @@ impl Plan {
             wall_jumps: some(prng, 2),
             cuts: some(prng, 6),
             freezes: some(prng, 2),
+            stalls: some(prng, 2),
+            disk_stalls: some(prng, 2),
+            disk_faults: some(prng, 2),
+            ages: prng.chance(150_000),
             downtime: latency(prng, 10 * MS, 2 * SECOND, 20 * SECOND),
             shard: shard_options(prng),
             disk: DiskPlan {
@@ -131,7 +153,9 @@ impl Plan {
             socket: Latency { slow_ppm: if stormy { 20_000 } else { 0 }, ..latency(prng, 0, 0, 1_500 * MS) },
             door: latency(prng, 10 * US, 2 * MS, 200 * MS),
             reply_lost_ppm: some(prng, 80_000),
-            keyed_ppm: prng.between(0, 800_000) as u32,
+            keyed_ppm: prng.between(0, 1_000_000) as u32,
+            copied_ppm: some(prng, 300_000),
+            claimed_ppm: some(prng, 300_000),
             classes: classes(prng),
         }
     }
@@ -155,10 +179,18 @@ impl CarrierPlan {
             behaviour: behaviour(prng, stormy),
             unreachable_ppm: if stormy { prng.between(0, 300_000) as u32 } else { 0 },
             bind_refused_ppm: if stormy { prng.between(0, 100_000) as u32 } else { 0 },
+            answer_late_ppm: sometimes(prng, stormy, 60_000),
+            answer_twice_ppm: sometimes(prng, stormy, 100_000),
+            answer_astray_ppm: sometimes(prng, stormy, 60_000),
             splitting: *pick(prng, &[Splitting::Udh8, Splitting::Udh16, Splitting::Sar, Splitting::Payload]),
             response_timeout_ms: prng.between(500, 8_000),
         }
     }
+}
+
+/// Each fault is absent from half of the stormy worlds.
+fn sometimes(prng: &mut Prng, stormy: bool, most: u64) -> u32 {
+    if stormy && prng.chance(500_000) { prng.between(0, most) as u32 } else { 0 }
 }
 
 fn behaviour(prng: &mut Prng, stormy: bool) -> Behaviour {
@@ -175,8 +207,7 @@ fn behaviour(prng: &mut Prng, stormy: bool) -> Behaviour {
     if !stormy {
         return dialect;
     }
-    // Each fault is absent from half of the worlds.
-    let mut sometimes = |most: u64| if prng.chance(500_000) { prng.between(0, most) as u32 } else { 0 };
+    let mut sometimes = |most: u64| sometimes(prng, stormy, most);
     Behaviour {
         throttled_ppm: sometimes(150_000),
         transient_ppm: sometimes(150_000),
