@@ -218,6 +218,7 @@ impl Clients {
 
     fn ask(&self, shard: ShardId, ticket: u64, question: Question, ask: Ask, plan: &Plan, stage: &mut Stage) {
         let delay = plan.door.draw(&mut stage.chance);
+        stage.asks_under_way += 1;
         stage.agenda.after(delay, Happening::Asked(shard, ticket, question, Box::new(ask)));
     }
 
@@ -341,7 +342,8 @@ impl Clients {
     /// When the next client acts, so that all have acted by the end of the chaos.
     pub fn next_act_ns(&self, plan: &Plan, stage: &mut Stage) -> u64 {
         let acts = u64::from(plan.messages / 2).max(1);
-        stage.chance.between(MS, 2 * plan.chaos_ns / acts)
+        let span_ns = if plan.burst { plan.chaos_ns / 10 } else { plan.chaos_ns };
+        stage.chance.between(MS, 2 * span_ns / acts)
     }
 }
 

@@ -19,6 +19,9 @@ use super::sabotage;
 use super::stage::{Stage, note};
 use super::tally::Count;
 
+/// Errands in whose time a run is written, at most.
+const RUN_ERRANDS: u64 = 40;
+
 /// Work for the reader thread.
 #[derive(Debug)]
 pub enum Errand {
@@ -260,8 +263,10 @@ impl Disk {
             Errand::Maintain(Maintenance::WriteRun { run, entries }) => self.begin_run(run, &entries, stage),
             Errand::Maintain(work) => UnderWay::Maintain(work),
         };
+        // A run is long.
+        let times = if matches!(work, UnderWay::Run(_)) { stage.chance.between(1, RUN_ERRANDS) } else { 1 };
         self.under_way = Some(work);
-        let delay = self.plan.errand.draw(&mut stage.chance);
+        let delay = times * self.plan.errand.draw(&mut stage.chance);
         stage.agenda.after(delay, Happening::Inside(self.life, Inside::ErrandDone(self.at)));
     }
 

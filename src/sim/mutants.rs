@@ -1,8 +1,6 @@
 //! Deliberate bugs, built into the simulated world around the real code: each must be caught by the oracle, or the oracle
 //! proves nothing. A switch of the simulator alone; the daemon has none.
 
-use super::oracle::Invariant;
-
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
@@ -75,12 +73,4 @@ impl Mutant {
         Self::IgnorePolicy,
         Self::RegressState,
     ];
-
-    /// The promises that it breaks. Another one broken would be an accident.
-    pub const fn breaks(self) -> &'static [Invariant] {
-        use Invariant::*;
-        match self {
-            _ => &[NothingLost],
-        }
-    }
 }

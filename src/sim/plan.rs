@@ -26,6 +26,8 @@ pub struct Plan {
     pub messages: u32,
     /// Recipients that they are sent to.
     pub recipients: u32,
+    /// Everybody comes at once, in the first tenth of the time.
+    pub burst: bool,
     /// How long faults happen.
     pub chaos_ns: u64,
     /// Crashes of the process at most.
@@ -130,6 +132,7 @@ impl Plan {
             carriers,
             messages: prng.between(10, 120) as u32,
             recipients: prng.between(2, 20) as u32,
+            burst: prng.chance(300_000),
             chaos_ns: prng.between(5, 60) * SECOND,
             crashes_max: prng.between(0, 4) as u32,
             stops_max: u32::from(prng.chance(300_000)),

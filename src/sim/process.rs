@@ -432,6 +432,11 @@ impl Process {
             && self.links.iter().all(|host| host.link.is_drained())
     }
 
+    /// Whether it was asked to end.
+    pub fn is_ending(&self) -> bool {
+        self.stretch != Stretch::Serving
+    }
+
     /// Whether a drain has come to its end.
     pub fn has_ended(&self) -> bool {
         let sealed =

@@ -278,11 +278,6 @@ impl Carriers {
             stage.tally.add(Count::AnswersLate);
             after_ns += faults.response_timeout_ms * MS + stage.chance.below(SECOND);
         }
-        if stage.fault(faults.answer_twice_ppm) {
-            stage.tally.add(Count::AnswersTwice);
-            let again = DueAnswer { counts: false, ..due };
-            add(self, again, after_ns + stage.chance.below(2 * SECOND), stage);
-        }
         if stage.fault(faults.answer_astray_ppm) {
             stage.tally.add(Count::AnswersAstray);
             let astray = DueAnswer { sequence: due.sequence + ASTRAY, counts: false, ..due };
@@ -290,6 +285,11 @@ impl Carriers {
             if stage.chance.chance(500_000) {
                 return;
             }
+        }
+        if stage.fault(faults.answer_twice_ppm) {
+            stage.tally.add(Count::AnswersTwice);
+            let again = DueAnswer { counts: false, ..due };
+            add(self, again, after_ns + stage.chance.below(2 * SECOND), stage);
         }
         add(self, due, after_ns, stage);
     }

@@ -39,6 +39,8 @@ pub struct Stage {
     pub oracle: Oracle,
     /// How often what happened.
     pub tally: Tally,
+    /// Questions of doors that have not reached the process.
+    pub asks_under_way: u32,
     /// Replies that have left their shard and have not reached their door.
     pub replies_under_way: u32,
     /// No more faults.
@@ -60,6 +62,7 @@ impl Stage {
             trace,
             oracle,
             tally: Tally::default(),
+            asks_under_way: 0,
             replies_under_way: 0,
             calm: false,
             mutant,

@@ -170,7 +170,7 @@ impl World {
         }
         if let Some((phase, until_ns)) = self.aim
             && self.process.is_some()
-            && (self.stage.now_ns() > until_ns || self.phases().has(phase))
+            && (self.stage.now_ns() > until_ns || self.phases().has(phase) && self.stage.chance.chance(300_000))
         {
             self.kill();
         }
@@ -204,6 +204,7 @@ impl World {
                 }
             }
             Happening::Asked(shard, ticket, question, ask) => {
+                stage.asks_under_way -= 1;
                 if let Some(process) = self.process.as_mut() {
                     stage.oracle.asked(ticket, question);
                     process.ask(shard, ShardEvent::Ask(*ask), plan, stage);
@@ -423,6 +424,11 @@ impl World {
         let unrest = match self.process.as_mut() {
             None => Some("the process is down".to_owned()),
             Some(_) if !self.clients.are_done() => Some("clients are not done".to_owned()),
+            Some(_) if self.stage.now_ns() < self.stalled_until_ns => Some("the process stands still".to_owned()),
+            Some(_) if self.stage.asks_under_way + self.stage.replies_under_way > 0 => {
+                Some("doors are not done".to_owned())
+            }
+            Some(process) if process.is_ending() => Some("the process is ending".to_owned()),
             Some(_) if self.carriers.receipts_open() > 0 => Some("receipts are not answered".to_owned()),
             Some(_) if self.stage.oracle.unanswered().is_some() && self.ending == Ending::Rest => {
                 Some(format!("ticket {:?} is not answered", self.stage.oracle.unanswered()))
