@@ -143,7 +143,10 @@ impl Plan {
             disk_stalls: some(prng, 2),
             disk_faults: some(prng, 2),
             ages: prng.chance(150_000),
-            downtime: latency(prng, 10 * MS, 2 * SECOND, 20 * SECOND),
+            downtime: {
+                let usual_ns = if prng.chance(300_000) { 50 * MS } else { 2 * SECOND };
+                latency(prng, 10 * MS, usual_ns, 20 * SECOND)
+            },
             shard: shard_options(prng),
             disk: DiskPlan {
                 commit: latency(prng, 100 * US, 8 * MS, 700 * MS),
@@ -171,7 +174,8 @@ impl Plan {
 
 impl CarrierPlan {
     fn draw(prng: &mut Prng, cores: u8, stormy: bool) -> Self {
-        let rate = prng.chance(500_000).then(|| prng.between(3, 60) as u32);
+        let most = if prng.chance(400_000) { 8 } else { 60 };
+        let rate = prng.chance(500_000).then(|| prng.between(3, most) as u32);
         let everywhere = rate.is_none() && prng.chance(300_000);
         Self {
             rate,

@@ -372,6 +372,11 @@ impl Carriers {
 
     /// We answered a receipt.
     fn answered(&mut self, number: u64, status: CommandStatus, stage: &mut Stage) {
+        let Some(receipt) = self.receipts.get(&number) else { return };
+        if status != CommandStatus::ROK {
+            note!(stage, "receipt {:?} {:?} refused {status:?}", receipt.id, receipt.fate);
+            return stage.agenda.after(RETRY_NS, Happening::ReceiptDue(receipt.carrier, number));
+        }
         let Some(receipt) = self.receipts.remove(&number) else { return };
         stage.tally.add(Count::Receipts);
         note!(stage, "receipt {:?} {:?} answered {status:?}", receipt.id, receipt.fate);

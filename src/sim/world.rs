@@ -301,7 +301,8 @@ impl World {
     }
 
     fn stall(&mut self) {
-        if !self.stage.calm && self.process.is_some() {
+        let stands = self.stage.now_ns() < self.stalled_until_ns;
+        if !self.stage.calm && self.process.is_some() && !stands {
             let ns = self.stage.chance.below(STALL_NS);
             note!(self.stage, "the process stands still for {ns}");
             self.stage.tally.add(Count::Stalls);

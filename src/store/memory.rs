@@ -498,7 +498,7 @@ mod tests {
     fn a_torn_batch_counts_for_nothing_unless_a_bug_takes_its_front() {
         let long = "v".repeat(900);
         for (blocks, torn_counts, left) in
-            [(1, false, vec![]), (u64::MAX, false, vec![1, 2]), (0, true, vec![]), (0b11, true, vec![1])]
+            [(1, false, vec![]), (u64::MAX, false, vec![1, 2]), (0, true, vec![]), (1, true, vec![1])]
         {
             let mut store = MemoryStore::new(Drops::AtOnce);
             store.commit_begin(vec![put(1, &long), put(2, &long)]).unwrap();
