@@ -347,6 +347,11 @@ impl Shard {
             && self.waiting_frames.is_empty()
     }
 
+    /// Something is decided that no batch holds yet.
+    pub fn has_gathered(&self) -> bool {
+        !self.gathering.is_empty()
+    }
+
     /// How it stands.
     pub fn status(&self) -> Status {
         let mut waiting = [0; Class::COUNT];

@@ -30,6 +30,14 @@ pub(super) struct LinkSlot {
     leaving: [u32; Class::COUNT],
 }
 
+impl LinkSlot {
+    /// Messages that were to be handed over stay here after all.
+    pub(super) fn recalled(&mut self, class: Class, messages: u32) {
+        let leaving = &mut self.leaving[class.index()];
+        *leaving = leaving.saturating_sub(messages);
+    }
+}
+
 impl Shard {
     pub(super) fn adopt(&mut self, catalog: Arc<Catalog>) {
         let before = std::mem::take(&mut self.links);

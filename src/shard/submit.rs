@@ -42,7 +42,11 @@ impl Shard {
         self.lanes.waiting_total() + self.scheduled.waiting()
     }
 
+    /// What was taken before is said first: a client that tries again must not hear "too late" of a message that was sent.
     fn admit(&mut self, head: &Head, print: Option<KeyPrint>, content: &[u8], queued: u64) -> LineResult {
+        if let Some(seen) = print.and_then(|print| self.keys.look(print, self.now.wall)) {
+            return self.repeated(seen);
+        }
         let refusal = if self.draining {
             Some(Refusal::Draining)
         } else if queued >= self.options.queue_messages_max {
@@ -59,12 +63,7 @@ impl Shard {
             let address = self.gathering.next_address(content.len(), self.next_segment);
             match self.keys.claim(print, address, self.now.wall) {
                 Seen::New => self.gathering.batch().keys.push((print, address, self.now.wall)),
-                Seen::Same(first, at) => {
-                    self.counters.duplicates += 1;
-                    return LineResult::Duplicate(MessageId::new(at, self.options.node, self.options.shard, first));
-                }
-                Seen::Other => return self.refuse(Refusal::KeyReused),
-                Seen::Full => return self.refuse(Refusal::KeyWindowFull),
+                seen @ (Seen::Same(..) | Seen::Other | Seen::Full) => return self.repeated(seen),
             }
         }
         let head = Head { accepted_at: self.now.wall, ..*head };
@@ -72,6 +71,17 @@ impl Shard {
         self.place(&head, address);
         self.counters.accepted[head.class.index()] += 1;
         LineResult::Accepted(MessageId::new(self.now.wall, self.options.node, self.options.shard, address))
+    }
+
+    fn repeated(&mut self, seen: Seen) -> LineResult {
+        match seen {
+            Seen::Same(first, at) => {
+                self.counters.duplicates += 1;
+                LineResult::Duplicate(MessageId::new(at, self.options.node, self.options.shard, first))
+            }
+            Seen::Other => self.refuse(Refusal::KeyReused),
+            Seen::New | Seen::Full => self.refuse(Refusal::KeyWindowFull),
+        }
     }
 
     fn refuse(&mut self, refusal: Refusal) -> LineResult {

@@ -1,1 +1,271 @@
-mod nothing {}
+//! The shard over a store in memory, step by step: what it does while a batch is decided and not durable. Each test is a
+//! finding of the simulator, which needs whole worlds to come by such a moment.
+
+use std::collections::VecDeque;
+
+use crate::model::{
+    CarrierId, Encoding, GroupId, Head, KeyPrint, Line, MessageId, MessageState, Msisdn, RouteId, TenantId,
+};
+use crate::routing::{Condition, Route, RouteTable, Way};
+use crate::smpp::receipt::ReceiptState;
+use crate::store::memory::{Drops, MemoryReader, MemoryStore};
+use crate::store::{Answerer, Backend};
+use crate::traffic::{
+    Answer, Grant, IfUnknown, NotWritten, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, ReceiptToken, Span,
+};
+
+use super::*;
+
+const LINK: LinkId = LinkId { carrier: CarrierId(1), core: 0 };
+const CONTENT: &[u8] = b"content";
+
+struct Bench {
+    shard: Shard,
+    store: MemoryStore,
+    answerer: Answerer<MemoryReader>,
+    batch: Option<WriteBatch>,
+    reads: VecDeque<ReadRequest>,
+    replies: Vec<Reply>,
+    /// What left for the link: addresses of messages, and places given back.
+    left: Vec<Address>,
+    unused: u32,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let store = MemoryStore::new(Drops::AtOnce);
+        let answerer = Answerer::new(store.reader());
+        let shard = Shard::recover(Options::default(), 1, Recovery::default(), now());
+        let (batch, reads, replies, left) = (None, VecDeque::new(), Vec::new(), Vec::new());
+        let mut bench = Self { shard, store, answerer, batch, reads, replies, left, unused: 0 };
+        let way = Way { carrier: CarrierId(1), weight: 1 };
+        let route = Route { id: RouteId(1), name: "r".into(), when: Condition::default(), ways: vec![way] };
+        let carrier = CatalogCarrier { id: CarrierId(1), name: "c".into(), group: GroupId(1), home: Some(0) };
+        bench.handle(ShardEvent::Catalog(Arc::new(Catalog {
+            version: 1,
+            routes: RouteTable { routes: vec![route] },
+            carriers: vec![carrier],
+            shard_cores: vec![0],
+        })));
+        bench
+    }
+
+    fn handle(&mut self, event: ShardEvent) {
+        self.shard.handle(event, now());
+        self.turn();
+    }
+
+    /// Everything that can go without the disk.
+    fn turn(&mut self) {
+        self.shard.checkpoint_if_idle();
+        self.batch = self.shard.poll_commit().or(self.batch.take());
+        self.reads.extend(std::iter::from_fn(|| self.shard.poll_read()));
+        while let Some(effect) = self.shard.poll_effect() {
+            match effect {
+                Effect::Reply(_, reply) => self.replies.push(reply),
+                Effect::Link(_, ToLink::Submits(batch)) => {
+                    self.left.extend(batch.submits.iter().map(|submit| submit.address));
+                    self.unused += batch.unused;
+                }
+                Effect::Link(..) | Effect::Maintain(_) => {}
+                Effect::Alarm(what) => panic!("{what}"),
+            }
+        }
+    }
+
+    /// The batch under way becomes durable.
+    fn sync(&mut self) {
+        let batch = self.batch.take().expect("a batch is under way");
+        let seq = batch.seq;
+        self.store.commit(batch.into_ops()).expect("the store keeps it");
+        self.shard.handle_committed(seq, now());
+        self.turn();
+    }
+
+    /// Every question of the reader thread is answered.
+    fn read(&mut self) {
+        while let Some(request) = self.reads.pop_front() {
+            let found = self.answerer.answer(request);
+            self.shard.handle_read(found, now());
+            self.turn();
+        }
+    }
+
+    fn settle(&mut self) {
+        while self.batch.is_some() || !self.reads.is_empty() {
+            self.read();
+            if self.batch.is_some() {
+                self.sync();
+            }
+        }
+    }
+
+    fn submit(&mut self, key: Option<u128>) {
+        let head = Head {
+            to: Msisdn::from_number(491_511_000_000).unwrap_or_default(),
+            tenant: TenantId(0),
+            class: Class::Otp,
+            encoding: Encoding::Auto,
+            receipt: true,
+            flash: false,
+            parts: 1,
+            route: RouteId(1),
+            accepted_at: Wall(0),
+            send_at: Wall(0),
+            expires_at: now().wall.after_ms(60_000),
+            content_at: 0,
+            content_len: CONTENT.len() as u32,
+        };
+        let keys = key.map(|key| Line { index: 0, print: KeyPrint { key, content: 5 } }).into_iter().collect();
+        let frame = Frame { reply: ReplyTo::default(), heads: vec![head], keys, arena: CONTENT.to_vec() };
+        self.handle(ShardEvent::Ask(Ask::Submit(frame)));
+    }
+
+    /// A message that is durable.
+    fn accepted(&mut self) -> MessageId {
+        self.submit(None);
+        self.settle();
+        match self.replies.pop() {
+            Some(Reply::Submitted(lines)) if matches!(lines[..], [LineResult::Accepted(_)]) => match lines[0] {
+                LineResult::Accepted(id) => id,
+                LineResult::Duplicate(_) | LineResult::Refused(_) => unreachable!("matched above"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn grant(&mut self, messages: u32) {
+        let grant = Grant { link: LINK, class: Class::Otp, messages, standing: true };
+        self.handle(ShardEvent::Traffic(ToShard::Grant(grant)));
+    }
+
+    fn outcome(&mut self, address: Address, answer: Answer) {
+        let outcome = Outcome { address, attempt: 1, part: 1, parts: 1, answer, written_at: Mono(0) };
+        let (group, arena) = (GroupId(1), b"77".to_vec());
+        let batch = OutcomeBatch { link: LINK, group, outcomes: vec![outcome], arena };
+        self.handle(ShardEvent::Traffic(ToShard::Outcomes(batch)));
+    }
+
+    fn delivered(&mut self) {
+        let receipt = ReceiptIn {
+            token: ReceiptToken(1),
+            if_unknown: IfUnknown::Park,
+            recipient: 491_511_000_000,
+            id: Span { at: 0, len: 2 },
+            state: Some(ReceiptState::Delivered),
+            error: 0,
+            at: now().wall,
+            text: Span::default(),
+        };
+        let batch = ReceiptBatch { link: LINK, group: GroupId(1), receipts: vec![receipt], arena: b"77".to_vec() };
+        self.handle(ShardEvent::Traffic(ToShard::Receipts(batch)));
+    }
+
+    fn cancel(&mut self, id: MessageId) {
+        self.handle(ShardEvent::Ask(Ask::Cancel { reply: ReplyTo::default(), tenant: TenantId(0), id }));
+    }
+
+    fn look_up(&mut self, id: MessageId) {
+        self.handle(ShardEvent::Ask(Ask::Lookup { reply: ReplyTo::default(), tenant: TenantId(0), ids: vec![id] }));
+    }
+}
+
+fn now() -> Now {
+    Now { mono: Mono(1_000_000_000), wall: Wall(1_795_238_512_000) }
+}
+
+/// F18: between a checkpoint's writing and its being durable its events are in neither place that a reader looks at.
+#[test]
+fn history_is_seen_while_its_checkpoint_is_not_durable() {
+    let mut bench = Bench::new();
+    let id = bench.accepted();
+    bench.grant(1);
+    bench.settle();
+    bench.outcome(id.address(), Answer::Accepted(Span { at: 0, len: 2 }));
+    bench.delivered();
+    bench.settle();
+    bench.shard.want_checkpoint(now());
+    bench.turn();
+    bench.read();
+    assert!(bench.batch.as_ref().is_some_and(|batch| batch.checkpoint.is_some()), "a checkpoint is under way");
+    bench.look_up(id);
+    bench.read();
+    bench.settle();
+    match &bench.replies[..] {
+        [Reply::Found(found)] => match &found[..] {
+            [Lookup::Found(found)] => assert_eq!(found.view.state, MessageState::Delivered),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_message_is_not_cancelled_in_a_batch_that_is_not_durable_and_again() {
+    let mut bench = Bench::new();
+    let id = bench.accepted();
+    bench.submit(None);
+    assert!(bench.batch.is_some(), "the disk is busy");
+    bench.cancel(id);
+    bench.settle();
+    // The link takes its place in the list: nothing in memory names the message any more.
+    bench.grant(1);
+    bench.cancel(id);
+    bench.settle();
+    let cancelled: Vec<_> = bench.replies.iter().filter(|reply| matches!(reply, Reply::Cancelled(_))).collect();
+    assert_eq!(cancelled, [&Reply::Cancelled(Cancelled::Done), &Reply::Cancelled(Cancelled::TooLate)]);
+    assert!(!bench.left.contains(&id.address()));
+}
+
+#[test]
+fn a_cancel_waits_for_the_batch_in_which_the_message_may_have_ended() {
+    let mut bench = Bench::new();
+    let id = bench.accepted();
+    bench.cancel(id);
+    bench.read();
+    assert!(bench.batch.is_some(), "cancelled, and not durable");
+    bench.grant(1);
+    bench.cancel(id);
+    assert!(bench.reads.is_empty(), "the store does not know of the first one yet");
+    bench.settle();
+    assert_eq!(bench.replies, [Reply::Cancelled(Cancelled::Done), Reply::Cancelled(Cancelled::TooLate)]);
+}
+
+#[test]
+fn what_was_taken_before_is_said_before_any_refusal() {
+    let mut bench = Bench::new();
+    bench.submit(Some(9));
+    bench.settle();
+    bench.handle(ShardEvent::Drain);
+    bench.submit(Some(9));
+    bench.submit(Some(10));
+    bench.settle();
+    let lines: Vec<_> = bench
+        .replies
+        .iter()
+        .map(|reply| match reply {
+            Reply::Submitted(lines) => lines[0],
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let [LineResult::Accepted(id), again, new] = lines[..] else { panic!("{lines:?}") };
+    assert_eq!((again, new), (LineResult::Duplicate(id), LineResult::Refused(Refusal::Draining)));
+}
+
+/// Seed 64337: the disk was slow, the link went down and up again meanwhile, and a follower overtook what came back.
+#[test]
+fn followers_of_what_comes_back_do_not_overtake_it() {
+    let mut bench = Bench::new();
+    let (first, second) = (bench.accepted(), bench.accepted());
+    bench.grant(1);
+    bench.settle();
+    assert_eq!(bench.left, [first.address()]);
+    bench.grant(1);
+    assert!(bench.batch.is_some(), "the second one's attempt is recorded, and not durable");
+    bench.outcome(first.address(), Answer::NotWritten(NotWritten::LinkDown));
+    bench.settle();
+    assert_eq!((&bench.left[1..], bench.unused), (&[][..], 1), "its place goes back");
+    bench.grant(2);
+    bench.settle();
+    assert_eq!(bench.left[1..], [first.address(), second.address()]);
+}

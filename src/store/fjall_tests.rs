@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::store::backend::{
     Backend, Fill, KEY_BYTES_MAX, Maintainer, Op, Reader, RunFamily, RunId, Space, StoreError, Visit,
 };
-use crate::store::memory::{DroppedRanges, Drops, MemoryStore};
+use crate::store::memory::{DroppedRanges, Drops, MemoryStore, Remains};
 use crate::store::{fjall_ranges, run, scanner};
 
 use super::{FjallOptions, FjallStore};
@@ -465,7 +465,8 @@ impl Pair {
             Step::Checkpoint => self.maintain(|maintainer| maintainer.checkpoint()),
             Step::Reopen => {
                 self.disk = None;
-                self.memory = self.memory.crash(0, DroppedRanges::ComeBack).unwrap();
+                let remains = Remains { dropped: DroppedRanges::ComeBack, ..Remains::default() };
+                self.memory = self.memory.crash(&remains).unwrap();
             }
         }
     }

@@ -12,6 +12,7 @@ pub mod fold;
 pub mod high_water;
 pub mod key;
 pub mod memory;
+mod memory_tail;
 pub mod reader;
 pub mod record;
 pub mod recovery;
