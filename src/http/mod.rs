@@ -33,7 +33,7 @@ pub mod typed;
 
 pub use api::{Api, Extra, Options, Seen, Settings};
 pub use auth::{TenantSpec, Tenants};
-pub use board::{LaneStatus, LinkStatus, ShardStatus, StatusBoard};
+pub use board::{DiskStatus, LaneStatus, LinkStatus, ShardStatus, StatusBoard};
 pub use door::Door;
 pub use limits::Limits;
 pub use server::{Handler, Server};

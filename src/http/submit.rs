@@ -95,6 +95,10 @@ impl Api {
                 Err(Problem::new(Code::KeyReused, "this Idempotency-Key came with another body before"))
             }
             Reply::Claimed(Claimed::Full) => Err(Problem::new(Code::KeyWindowFull, Code::KeyWindowFull.title())),
+            Reply::Claimed(Claimed::Refused(refusal)) => {
+                let code = Code::from(refusal);
+                Err(Problem::new(code, code.title()))
+            }
             other => Err(unexpected(&other)),
         }
     }

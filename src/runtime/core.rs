@@ -47,6 +47,8 @@ pub enum ToCore {
     Shard(ShardId, ToShard),
     /// The catalog changed.
     Catalog(Arc<Catalog>),
+    /// The disk reached its floor of free space, or has room again.
+    DiskFull(bool),
     /// The daemon ends: shards and links drain.
     Drain,
     /// Checkpoints, as the last thing before the end.
@@ -306,6 +308,9 @@ impl State {
                     for slot in &mut self.shards {
                         slot.shard.handle(ShardEvent::Catalog(Arc::clone(&catalog)), now);
                     }
+                }
+                ToCore::DiskFull(is_full) => {
+                    self.shards.iter_mut().for_each(|slot| slot.shard.handle(ShardEvent::DiskFull(is_full), now));
                 }
                 ToCore::Drain => {
                     self.draining = true;

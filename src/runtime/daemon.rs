@@ -32,6 +32,7 @@ use crate::{
 use super::{
     clock::Clock,
     core::{Core, LinkSeat, ToCore},
+    disk,
     ending::{self, Steps},
     executor::{self, Executor, ExecutorError, OnPanic, Running},
     exposition, feed,
@@ -103,6 +104,7 @@ pub struct Daemon {
     cores: Vec<CoreHandle>,
     threads: Vec<Threads>,
     config: Config,
+    _disk: disk::Watching,
     _directory: DataDirectory,
 }
 
@@ -134,6 +136,8 @@ impl Daemon {
         let directory = open_directory(&config, shards)?;
         let silent_until = clock.mono().after_ns(SILENCE_NS);
         let shards = directory.format().shards.clamp(1, 255) as u8;
+        let disk = disk::Guard::start(directory.path(), config.limits.disk_floor_bytes, shards)
+            .map_err(|error| StartError::System(directory.path().display().to_string(), error))?;
         let map = ShardMap::new(shards, cores as u8);
         let control = open_control(&directory, &config, usize::from(shards) + 1)?;
         let catalog = Arc::new(translate::catalog(&config, &control, map));
@@ -154,9 +158,12 @@ impl Daemon {
         let hash_seed = crate::model::prng::mix(directory.format().created);
         let shared =
             Shared::new(config.clone(), clock, map, control, catalog, silent_until, senders, hash_seed, extra)?;
+        let disk = disk
+            .watch(Arc::clone(&shared.board), shared.senders.clone())
+            .map_err(|error| StartError::System("disk thread".into(), error))?;
         let (cores, addresses) = start_cores(&shared, inboxes, seats)?;
         shared.board.set_unready(Vec::new());
-        Ok(Self { addresses, signals, cores, threads, config, _directory: directory })
+        Ok(Self { addresses, signals, cores, threads, config, _disk: disk, _directory: directory })
     }
 
     /// Where HTTP listens.
@@ -467,6 +474,7 @@ fn open_door(shared: &Arc<Shared>, number: u8) -> Rc<Door> {
                 | ToCore::Link(..)
                 | ToCore::Shard(..)
                 | ToCore::Catalog(_)
+                | ToCore::DiskFull(_)
                 | ToCore::Drain
                 | ToCore::Seal
                 | ToCore::End => unreachable!("it was pushed as a question"),

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod core;
 pub mod daemon;
+pub mod disk;
 pub mod ending;
 pub mod executor;
 pub mod exposition;

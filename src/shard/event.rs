@@ -18,6 +18,8 @@ pub enum ShardEvent {
     Traffic(ToShard),
     /// The catalog changed.
     Catalog(Arc<Catalog>),
+    /// The disk has reached its floor of free space, or has room again. What was admitted goes on either way.
+    DiskFull(bool),
     /// No new messages from now on, and nothing more is handed to links.
     Drain,
 }
@@ -74,6 +76,8 @@ pub enum Claimed {
     Reused,
     /// The window is full.
     Full,
+    /// Nothing new is remembered now.
+    Refused(Refusal),
 }
 
 /// What was found under an id.

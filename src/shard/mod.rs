@@ -81,6 +81,8 @@ pub struct Shard {
     reads: VecDeque<(CommitSeq, ReadRequest)>,
     folding: checkpoint::Folding,
     draining: bool,
+    /// The disk is at its floor of free space.
+    disk_full: bool,
     counters: Counters,
     measures: Measures,
     /// When the batch under way was handed out.
@@ -203,6 +205,7 @@ impl Shard {
             reads: VecDeque::new(),
             folding: checkpoint::Folding::new(found.checkpoint.commit),
             draining: false,
+            disk_full: false,
             counters: Counters::default(),
             measures: Measures::default(),
             commit_began: now.mono,
@@ -221,6 +224,7 @@ impl Shard {
             ShardEvent::Traffic(ToShard::Outcomes(batch)) => self.outcomes(&batch),
             ShardEvent::Traffic(ToShard::Receipts(batch)) => self.receipts(&batch),
             ShardEvent::Catalog(catalog) => self.adopt(catalog),
+            ShardEvent::DiskFull(is_full) => self.disk_full = is_full,
             ShardEvent::Drain => {
                 self.draining = true;
                 self.return_grants();

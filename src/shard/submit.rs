@@ -49,6 +49,8 @@ impl Shard {
         }
         let refusal = if self.draining {
             Some(Refusal::Draining)
+        } else if self.disk_full {
+            Some(Refusal::DiskFull)
         } else if queued >= self.options.queue_messages_max {
             Some(Refusal::QueueFull)
         } else if head.expires_at <= self.now.wall || head.expires_at <= head.send_at {
@@ -102,6 +104,9 @@ impl Shard {
     }
 
     fn claim(&mut self, reply: ReplyTo, print: KeyPrint) {
+        if self.disk_full {
+            return self.reply(reply, Reply::Claimed(Claimed::Refused(Refusal::DiskFull)));
+        }
         let claimed = match self.keys.claim(print, Address::default(), self.now.wall) {
             Seen::New => {
                 self.gathering.batch().keys.push((print, Address::default(), self.now.wall));
@@ -112,5 +117,49 @@ impl Shard {
             Seen::Full => Claimed::Full,
         };
         self.reply(reply, Reply::Claimed(claimed));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Class, Now};
+    use crate::shard::{Effect, Options, ShardEvent};
+    use crate::store::Recovery;
+
+    /// What the shard answers to one question, its batch committed.
+    fn answer(shard: &mut Shard, ask: Ask) -> Reply {
+        shard.handle(ShardEvent::Ask(ask), Now::default());
+        if let Some(batch) = shard.poll_commit() {
+            shard.handle_committed(batch.seq, Now::default());
+        }
+        match shard.poll_effect() {
+            Some(Effect::Reply(_, reply)) => reply,
+            other => panic!("no reply: {other:?}"),
+        }
+    }
+
+    fn submit(shard: &mut Shard) -> LineResult {
+        let head = Head { class: Class::Otp, expires_at: crate::model::Wall(9), ..Head::default() };
+        match answer(shard, Ask::Submit(Frame { heads: vec![head], ..Frame::default() })) {
+            Reply::Submitted(results) => results[0],
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_full_disk_refuses_what_is_new_until_there_is_room() {
+        let mut shard = Shard::recover(Options::default(), 1, Recovery::default(), Now::default());
+        let full = Refusal::DiskFull;
+        assert!(matches!(submit(&mut shard), LineResult::Accepted(_)));
+        shard.handle(ShardEvent::DiskFull(true), Now::default());
+        assert_eq!(submit(&mut shard), LineResult::Refused(full));
+        let claim = || Ask::Claim { reply: ReplyTo::default(), print: KeyPrint { key: 1, content: 2 } };
+        assert_eq!(answer(&mut shard, claim()), Reply::Claimed(Claimed::Refused(full)));
+        let at = Counters::REFUSALS.iter().position(|known| *known == full).expect("counted");
+        assert_eq!(shard.status().counters.refused[at], 1);
+        shard.handle(ShardEvent::DiskFull(false), Now::default());
+        assert!(matches!(submit(&mut shard), LineResult::Accepted(_)));
+        assert_eq!(answer(&mut shard, claim()), Reply::Claimed(Claimed::Ours));
     }
 }

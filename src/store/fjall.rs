@@ -282,8 +282,10 @@ impl Shared {
         Ok(())
     }
 
-    /// Seals what keeps a sealed journal alive; does nothing while there is none.
+    /// Seals what keeps a sealed journal alive; does nothing while there is none. Fails when the worker has failed, which
+    /// nobody would hear of while nothing is committed; what it is asked to persist was synced with its batch already.
     fn checkpoint(&self) -> Result<(), StoreError> {
+        self.db.persist(PersistMode::Buffer).map_err(failed)?;
         if self.db.journal_count() <= 1 {
             return Ok(());
         }
@@ -353,7 +355,10 @@ fn walk(entries: Iter, limit: usize, visit: Visit<'_>) -> Result<usize, StoreErr
 }
 
 fn failed(error: fjall::Error) -> StoreError {
-    StoreError::Failed(error.to_string())
+    StoreError::Failed(match error {
+        fjall::Error::Poisoned => "a write before, or one in the background, failed; the log says which".to_owned(),
+        error => error.to_string(),
+    })
 }
 
 fn unreadable(error: fjall::Error) -> StoreError {
