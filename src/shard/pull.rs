@@ -74,7 +74,8 @@ impl Shard {
     pub(super) fn return_grants(&mut self) {
         for at in 0..self.links.len() {
             let slot = &mut self.links[at];
-            let (id, grants, standing) = (slot.id, std::mem::take(&mut slot.grants), std::mem::take(&mut slot.standing));
+            let (id, grants, standing) =
+                (slot.id, std::mem::take(&mut slot.grants), std::mem::take(&mut slot.standing));
             for class in Class::ALL {
                 self.give_back(id, class, grants[class.index()] + standing[class.index()]);
             }

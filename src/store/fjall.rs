@@ -14,7 +14,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -87,6 +87,7 @@ pub struct FjallMaintainer {
 }
 
 struct Shared {
+    path: PathBuf,
     options: FjallOptions,
     db: Database,
     spaces: [Keyspace; SPACES],
@@ -123,10 +124,16 @@ impl FjallStore {
         let spaces: [Keyspace; SPACES] =
             spaces.try_into().map_err(|_| StoreError::Misuse("the number of spaces is not itself".to_owned()))?;
         let written = std::array::from_fn(|at| AtomicU64::new(fjall_ranges::highest_seqno(&spaces[at]).unwrap_or(0)));
-        let shared = Arc::new(Shared { options, db, spaces, written, runs: RwLock::default() });
+        let shared = Arc::new(Shared { path: shard.to_owned(), options, db, spaces, written, runs: RwLock::default() });
+        shared.sync_key_spaces()?;
         shared.put_marker(Space::Meta).map_err(failed)?;
         let runs_deleted = shared.recover_runs()?;
         Ok((FjallStore { shared }, Opened { journals, runs_deleted }))
+    }
+
+    /// Journals, the active one among them.
+    pub fn journal_count(&self) -> usize {
+        self.shared.db.journal_count()
     }
 
     /// Bytes in journals, active and sealed, as far as they were allocated.
@@ -254,6 +261,7 @@ impl Maintainer for FjallMaintainer {
         let keyspace = self.shared.db.keyspace(&name, run_options).map_err(failed)?;
         match fjall_ranges::ingest(&keyspace, fill) {
             Ok(()) => {
+                self.shared.sync_key_spaces()?;
                 self.shared.write_runs().insert(run, keyspace);
                 Ok(())
             }
@@ -277,6 +285,16 @@ impl Maintainer for FjallMaintainer {
 impl Shared {
     fn space(&self, space: Space) -> &Keyspace {
         &self.spaces[space as usize]
+    }
+
+    /// fjall syncs what it makes inside the directory of a new key space, and not the directory that names it. Without this
+    /// a power cut takes the whole key space, and fjall opens without a word.
+    fn sync_key_spaces(&self) -> Result<(), StoreError> {
+        if self.options.has(Mutant::SkipDirectorySync) {
+            return Ok(());
+        }
+        fjall_ranges::sync_key_spaces(&self.path)
+            .map_err(|error| StoreError::Failed(format!("cannot sync {}: {error}", self.path.display())))
     }
 
     /// A poisoned lock means that the maintainer panicked while it changed the list; the process is about to abort.

@@ -31,8 +31,9 @@ pub struct Started {
 /// what somebody was told is kept is not there.
 pub fn start(shard: &Path, options: FjallOptions) -> Result<Started, StoreError> {
     let (store, opened) = FjallStore::open(shard, options)?;
-    let (mark, before) = HighWaterFile::open(shard)
-        .map_err(|error| StoreError::Failed(format!("cannot open the high-water mark of {}: {error}", shard.display())))?;
+    let (mark, before) = HighWaterFile::open(shard).map_err(|error| {
+        StoreError::Failed(format!("cannot open the high-water mark of {}: {error}", shard.display()))
+    })?;
     let found = recover(&store.reader())?;
     match before {
         Some(before) if before.commit > found.last.0 => Err(StoreError::Damaged(format!(

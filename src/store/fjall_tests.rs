@@ -373,6 +373,11 @@ fn a_creation_that_a_crash_cut_short_is_begun_again_unless_something_was_kept() 
     fs::write(root.path().join("lock"), []).unwrap();
     fs::write(root.path().join("0.jnl"), [0; 4096]).unwrap();
     assert_holds(root.path(), 0, "half created");
+    // A crash image: the name of the version file was there, its octets were not.
+    let named = tempfile::tempdir().unwrap();
+    fs::write(named.path().join("version"), []).unwrap();
+    fs::write(named.path().join("0.jnl"), []).unwrap();
+    assert_holds(named.path(), 0, "created but for a version");
     let image = Image::of(1);
     fs::remove_file(image.root.path().join("version")).unwrap();
     assert!(matches!(FjallStore::open(image.root.path(), OPTIONS), Err(StoreError::Damaged(_))));
