@@ -24,8 +24,9 @@ use crate::{
         Backend, Op, Reader, Recovery, StoreError,
         directory::{self, DataDirectory, FORMAT_VERSION, Format, HighWaterFile},
         fjall::{FjallOptions, FjallStore},
+        fjall_start::{self, Started},
         key::Key,
-        record, recover,
+        record,
     },
 };
 
@@ -112,13 +113,6 @@ pub struct Daemon {
 struct CoreHandle {
     running: Running,
     commands: mpsc::Sender<()>,
-}
-
-/// A shard's store, opened, with what was found in it.
-struct Opened {
-    store: FjallStore,
-    mark: HighWaterFile,
-    found: Recovery,
 }
 
 impl Daemon {
@@ -311,28 +305,18 @@ fn open_control(directory: &DataDirectory, config: &Config, stores: usize) -> Re
 }
 
 /// Opens all shards at once: each start is a journal to replay.
-fn open_shards(directory: &DataDirectory, shards: u8) -> Result<Vec<Opened>, StartError> {
+fn open_shards(directory: &DataDirectory, shards: u8) -> Result<Vec<Started>, StartError> {
     let options = FjallOptions::shared_by(usize::from(shards) + 1);
     let opening: Vec<_> = (0..shards)
         .map(|shard| {
             let path = directory.shard(u16::from(shard));
-            thread::spawn(move || -> Result<Opened, StartError> {
-                let (store, opened) = FjallStore::open(&path, options).map_err(StartError::Store)?;
+            thread::spawn(move || -> Result<Started, StartError> {
+                let started = fjall_start::start(&path, options).map_err(StartError::Store)?;
+                let opened = &started.opened;
                 if opened.journals.torn.is_some() || !opened.runs_deleted.is_empty() {
                     tracing::warn!(shard, ?opened, "the last stop was not clean; the store is whole");
                 }
-                let (mark, before) = HighWaterFile::open(&path)
-                    .map_err(|error| StartError::System(path.display().to_string(), error))?;
-                let found = recover(&store.reader()).map_err(StartError::Store)?;
-                if let Some(before) = before.filter(|before| before.commit > found.last.0) {
-                    let what = format!(
-                        "shard {shard}: commit {} was acknowledged, but the log ends at {}: acknowledged messages are \
-                         missing; keep the directory and restore a backup",
-                        before.commit, found.last.0
-                    );
-                    return Err(StartError::Store(StoreError::Damaged(what)));
-                }
-                Ok(Opened { store, mark, found })
+                Ok(started)
             })
         })
         .collect();

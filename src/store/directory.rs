@@ -83,7 +83,7 @@ impl DataDirectory {
     /// # Errors
     /// See [`Refusal`]. Nothing was changed, except that an empty directory may have got its lock file and store directories.
     pub fn open(path: &Path, wanted: Format) -> Result<DataDirectory, Refusal> {
-        fs::create_dir_all(path).map_err(io_refusal(path, "create"))?;
+        create(path).map_err(io_refusal(path, "create"))?;
         let lock = take_lock(path)?;
         let found = read_format(path)?;
         let format = match found {
@@ -135,6 +135,14 @@ fn shard_path(path: &Path, shard: u16) -> PathBuf {
 
 fn store_paths(path: &Path, shards: u16) -> impl Iterator<Item = PathBuf> {
     (0..shards).map(|shard| shard_path(path, shard)).chain([path.join(CONTROL)])
+}
+
+/// Makes the directory and those above it that are missing, each named durably.
+fn create(path: &Path) -> io::Result<()> {
+    let path = std::path::absolute(path)?;
+    let missing: Vec<&Path> = path.ancestors().take_while(|above| !above.exists()).collect();
+    fs::create_dir_all(&path)?;
+    missing.into_iter().filter_map(Path::parent).try_for_each(sync_directory)
 }
 
 fn take_lock(path: &Path) -> Result<File, Refusal> {
@@ -206,8 +214,7 @@ fn make(path: &Path, format: Format) -> Result<Format, Refusal> {
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&draft, path.join(FORMAT_FILE))?;
-        sync_directory(path)?;
-        path.canonicalize()?.parent().map_or(Ok(()), sync_directory)
+        sync_directory(path)
     };
     write().map_err(io_refusal(path, "format"))?;
     Ok(format)

@@ -17,7 +17,7 @@ use crate::store::{fjall_ranges, run, scanner};
 
 use super::{FjallOptions, FjallStore};
 
-const OPTIONS: FjallOptions = FjallOptions { cache_bytes: 8 << 20, open_files_max: 64 };
+const OPTIONS: FjallOptions = FjallOptions { cache_bytes: 8 << 20, open_files_max: 64, mutant: None };
 const RUN_A: RunId = (RunFamily::Receipt, 1);
 const RUN_B: RunId = (RunFamily::Receipt, 2);
 
@@ -373,6 +373,11 @@ fn a_creation_that_a_crash_cut_short_is_begun_again_unless_something_was_kept() 
     fs::write(root.path().join("lock"), []).unwrap();
     fs::write(root.path().join("0.jnl"), [0; 4096]).unwrap();
     assert_holds(root.path(), 0, "half created");
+    // A crash image: the name of the version file was there, its octets were not.
+    let named = tempfile::tempdir().unwrap();
+    fs::write(named.path().join("version"), []).unwrap();
+    fs::write(named.path().join("0.jnl"), []).unwrap();
+    assert_holds(named.path(), 0, "created but for a version");
     let image = Image::of(1);
     fs::remove_file(image.root.path().join("version")).unwrap();
     assert!(matches!(FjallStore::open(image.root.path(), OPTIONS), Err(StoreError::Damaged(_))));
