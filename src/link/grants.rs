@@ -270,7 +270,9 @@ impl Grants {
         let shard = ShardId(u8::try_from(at).unwrap_or(u8::MAX));
         let grant = Grant { link: self.link, class, messages, standing };
         match out.last_mut() {
-            Some((to, last)) if *to == shard && Grant { messages, ..*last } == grant && messages > 0 && last.messages > 0 => {
+            Some((to, last))
+                if *to == shard && Grant { messages, ..*last } == grant && messages > 0 && last.messages > 0 =>
+            {
                 last.messages += messages;
             }
             Some(_) | None => out.push((shard, grant)),

@@ -11,9 +11,12 @@ use crate::{
         Answerer, Backend, CommitSeq, Found, ReadRequest, StoreError, WriteBatch,
         backend::{Maintainer, RunId},
         directory::HighWaterFile,
-        fjall::FjallStore,
+        fjall::{FjallReader, FjallStore},
+        fjall_backup::StoreSnapshot,
     },
 };
+
+use super::backup;
 
 /// Exit code after a failed write or sync (sysexits: input/output error).
 pub const EXIT_IO: i32 = 74;
@@ -43,6 +46,8 @@ pub enum Errand {
     Read(ReadRequest),
     /// Maintenance.
     Maintain(Maintenance),
+    /// A snapshot for a backup.
+    BackUp(backup::Order),
 }
 
 /// The mailboxes of a shard's two threads.
@@ -74,7 +79,7 @@ where
         .spawn(move || write(shard, store, mark, commit_inbox, &answer))?;
     let reading = thread::Builder::new()
         .name(format!("read-{}", shard.0))
-        .spawn(move || read(shard, Answerer::new(reader), maintainer, errand_inbox, &answer_reads))?;
+        .spawn(move || read(shard, reader, maintainer, errand_inbox, &answer_reads))?;
     Ok((Storage { commits, errands }, [writing, reading]))
 }
 
@@ -110,13 +115,14 @@ fn write(
     }
 }
 
-fn read<R: crate::store::Reader, M: Maintainer>(
+fn read<M: Maintainer>(
     shard: ShardId,
-    mut answerer: Answerer<R>,
+    reader: FjallReader,
     mut maintainer: M,
     mut inbox: ThreadInbox<Errand>,
     answer: &impl Fn(Stored),
 ) {
+    let mut answerer = Answerer::new(reader.clone());
     let mut errands = Vec::new();
     loop {
         match inbox.drain_for(&mut errands, 64, MAINTENANCE) {
@@ -128,6 +134,11 @@ fn read<R: crate::store::Reader, M: Maintainer>(
             let done = match errand {
                 Errand::Read(request) => {
                     answer(Stored::Found(answerer.answer(request)));
+                    Ok(())
+                }
+                Errand::BackUp(backup::Order(answer)) => {
+                    // Nobody waits for it any more if it cannot be sent.
+                    let _ = answer.send((shard, StoreSnapshot::open(&reader)));
                     Ok(())
                 }
                 Errand::Maintain(Maintenance::DropRange { space, from, to }) => {

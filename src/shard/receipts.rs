@@ -9,9 +9,7 @@ use crate::smpp::receipt_id::{Dialect, IdForm, id_key};
 use crate::store::backend::{RunFamily, RunId};
 use crate::store::record::{InboundRecord, ReceiptNote, encode};
 use crate::store::{CommitSeq, ReadRequest, run};
-use crate::traffic::{
-    IfUnknown, Outcome, ReceiptBatch, ReceiptIn, ReceiptToken, ToLink, Verdict, VerdictBatch,
-};
+use crate::traffic::{IfUnknown, Outcome, ReceiptBatch, ReceiptIn, ReceiptToken, ToLink, Verdict, VerdictBatch};
 
 use super::answered::Answered;
 use super::event::{Effect, Maintenance};

@@ -2,10 +2,12 @@
 //! `docs/STORAGE.md` describes every key and record.
 
 pub mod backend;
+pub mod backup;
 pub mod batch;
 pub mod content;
 pub mod directory;
 pub mod fjall;
+pub mod fjall_backup;
 mod fjall_journals;
 mod fjall_ranges;
 pub mod fold;
@@ -15,6 +17,7 @@ pub mod memory;
 pub mod reader;
 pub mod record;
 pub mod recovery;
+pub mod restored;
 pub mod run;
 pub mod scanner;
 pub mod segment;
