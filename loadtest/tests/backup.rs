@@ -145,11 +145,11 @@ fn what_was_acknowledged_before_the_mark_is_there_and_nothing_is_sent_again_sile
     let (_, queues) = daemon.call("GET", "/v1/queues", "");
     assert!(held + queues["in_doubt"].as_u64().expect("a number") >= in_doubt.len() as u64, "{told} {queues}");
 
-    // Decided: one class is sent, the other given up.
+    // Decided: the class of which the old process sent some after the mark is sent, the other given up.
     let resolve = |what: Value| daemon.call("POST", "/v1/restored/resolve", &what.to_string());
-    let (status, resent) = resolve(json!({"action": "resend", "class": "transactional"}));
+    let (status, resent) = resolve(json!({"action": "resend", "class": "otp"}));
     assert_eq!(status, 200, "{resent}");
-    let (status, dropped) = resolve(json!({"action": "drop", "class": "otp"}));
+    let (status, dropped) = resolve(json!({"action": "drop", "class": "transactional"}));
     assert_eq!(status, 200, "{dropped}");
     let doubtful: Vec<&String> = in_doubt.into_iter().collect();
     until("the decision to be carried out", || {
@@ -161,7 +161,7 @@ fn what_was_acknowledged_before_the_mark_is_there_and_nothing_is_sent_again_sile
         let events: Vec<&str> =
             message["timeline"].as_array().expect("a timeline").iter().filter_map(|at| at["event"].as_str()).collect();
         assert!(events.contains(&"in_doubt"), "{message}");
-        let expected = if message["class"] == "otp" { "dead" } else { "delivered" };
+        let expected = if message["class"] == "otp" { "delivered" } else { "dead" };
         assert_eq!(message["state"], expected, "{message}");
         repeated += u64::from(expected == "delivered");
     }

@@ -3,9 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::model::{
-    CarrierId, Frame, GroupId, Head, Lane, LinkId, MessageId, Mono, Msisdn, Now, RouteId, ShardId, TenantId,
-};
+use crate::model::{CarrierId, Frame, GroupId, Head, LinkId, MessageId, Mono, Msisdn, Now, RouteId, TenantId};
 use crate::routing::{Condition, Route, RouteTable, Way};
 use crate::shard::{Catalog, CatalogCarrier, Effect, LineResult, Lookup, Maintenance, Options, ShardEvent};
 use crate::store::backend::Maintainer;

@@ -20,7 +20,7 @@
 //! 2. Stores follow each other as in the manifest, control last; a table is in one piece; `meta` is the last of its store.
 //! 3. Keys of a table strictly ascend.
 //!
-//! To change it: a new version number, the old one still read, golden data of both (`loadtest/golden`).
+//! To change it: a new version number, the old one still read, golden octets of both.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -302,12 +302,13 @@ impl<R: Read> BackupReader<R> {
             Manifest { stentor: String::new(), node: 0, shards: 0, created: 0, mark: 0, commits: Vec::new() };
         let mut reader =
             Self { input, manifest, at: 0, number: 0, entries: 0, last: None, done: Vec::new(), is_through: false };
-        let mut start = [0; 12];
-        reader.fill(&mut start)?;
-        if start[..8] != *MAGIC {
+        let (mut magic, mut version) = ([0; MAGIC.len()], [0; 4]);
+        reader.fill(&mut magic)?;
+        if magic != *MAGIC {
             return Err(Broken::NotABackup);
         }
-        let version = u32::from_le_bytes([start[8], start[9], start[10], start[11]]);
+        reader.fill(&mut version)?;
+        let version = u32::from_le_bytes(version);
         if version != VERSION {
             return Err(Broken::Version(version));
         }

@@ -84,9 +84,10 @@ impl StoreSnapshot {
             for guard in entries {
                 let (key, value) = guard.into_inner().map_err(|error| WriteError::Store(unreadable(error)))?;
                 let is_marker = key.len() < super::backend::KEY_BYTES_MIN;
-                if !is_marker && !(table == Table::Space(Space::Ready) && is_taken(&key)) {
-                    out.entry(&key, &value).map_err(WriteError::Out)?;
+                if is_marker || (table == Table::Space(Space::Ready) && is_taken(&key)) {
+                    continue;
                 }
+                out.entry(&key, &value).map_err(WriteError::Out)?;
             }
         }
         Ok(())

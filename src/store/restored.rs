@@ -70,6 +70,9 @@ impl Survey {
     }
 }
 
+/// Key and value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
 /// How one shard is restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -122,7 +125,7 @@ impl Plan {
     ///
     /// # Errors
     /// [`DecodeError`] for a record that a start would not understand.
-    pub fn rewrite(&self, table: Table, key: &[u8], value: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, DecodeError> {
+    pub fn rewrite(&self, table: Table, key: &[u8], value: &[u8]) -> Result<Option<Entry>, DecodeError> {
         let mut key = key.to_vec();
         let value = match table {
             Table::Space(Space::Ready) => {
@@ -139,7 +142,7 @@ impl Plan {
     }
 
     /// What is to be written into `meta` beside the entries that are there; `has_checkpoint`: one of them was it.
-    pub fn records(&self, has_checkpoint: bool) -> Vec<(Vec<u8>, Vec<u8>)> {
+    pub fn records(&self, has_checkpoint: bool) -> Vec<Entry> {
         let mut records = vec![(Key::Restored.bytes(), encode(&self.record))];
         if !has_checkpoint {
             records.push((Key::Checkpoint.bytes(), encode(&self.checkpoint(CheckpointRecord::default()))));

@@ -49,7 +49,7 @@ impl Daemon {
         }
         let mut daemon = Self { child: command.spawn().expect("stentor serve starts"), http };
         let begun = Instant::now();
-        while !daemon.try_call("GET", "/readyz", "").is_some_and(|(status, _)| status == 200) {
+        while daemon.try_call("GET", "/readyz", "").is_none_or(|(status, _)| status != 200) {
             assert!(daemon.child.try_wait().expect("a child").is_none(), "it ended at its start");
             assert!(begun.elapsed() < Duration::from_secs(60), "not ready");
             thread::sleep(Duration::from_millis(50));
