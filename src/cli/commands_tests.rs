@@ -1,4 +1,4 @@
-//! `send` and `status` as whole commands, against a server that answers by a script.
+//! `send`, `status` and `backup` as whole commands, against a server that answers by a script.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use clap::Parser;
 
 use super::exit::{Exit, Failure};
-use super::{Command, Typed, send, status};
+use super::{Command, Typed, backup, send, status};
 
 /// Gives one answer a connection, in order; hands back the request lines and bodies.
 fn script(answers: &'static [(u16, &'static str)]) -> (String, JoinHandle<Vec<String>>) {
@@ -54,7 +54,8 @@ fn ran(words: &str, answers: &'static [(u16, &'static str)]) -> Ran {
     let ended = match typed.command {
         Command::Send(typed) => send::run(typed, &mut out),
         Command::Status(typed) => status::run(typed, &mut out),
-        Command::Dev(_) | Command::Serve(_) | Command::Check(_) => panic!("speaks to no server"),
+        Command::Backup(typed) => backup::run(typed, &mut out),
+        Command::Dev(_) | Command::Serve(_) | Command::Check(_) | Command::Restore(_) => panic!("speaks to no server"),
     };
     let exit = ended.unwrap_or_else(|Failure { exit, what }| {
         writeln!(out, "{}", what.replace(&url, "URL")).expect("memory");
@@ -125,6 +126,19 @@ fn status_of_messages_is_one_question_each() {
     let Ran { exit, out, asked } = ran("status a b", told);
     assert_eq!((exit, out.as_str()), (Exit::FAILED, "a  queued\nmessage_not_found (HTTP 404): no\n"));
     assert_eq!(asked, ["GET /v1/messages/a", "GET /v1/messages/b"]);
+}
+
+#[test]
+fn a_backup_that_is_refused_or_none_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("b");
+    let backup = |told| ran(&format!("backup {}", file.display()), told);
+    let Ran { exit, out, asked } = backup(&[(409, r#"{"code":"backup_under_way","detail":"one","retryable":true}"#)]);
+    assert_eq!((exit, out.as_str()), (Exit::UNAVAILABLE, "backup_under_way (HTTP 409): one\n"));
+    assert_eq!(asked, ["GET /v1/backup"]);
+    let Ran { exit, out, .. } = backup(&[(200, "hello, I am no backup")]);
+    assert_eq!((exit, out.as_str()), (Exit::DATA, "what the daemon sent: this is no backup of Stentor\n"));
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
 }
 
 #[test]

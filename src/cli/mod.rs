@@ -1,16 +1,19 @@
 //! The commands. What was typed is a clap struct of each command (`Typed`), what is meant is what its `run` works with.
 //!
 //! Knows how a person or a script speaks to Stentor: arguments, output, exit codes ([`Exit`]). Refuses to know how
-//! anything is done: `serve` and `dev` start the daemon, the others speak HTTP like any client.
+//! anything is done: `serve` and `dev` start the daemon, `restore` fills a directory, the others speak HTTP like any client.
 //!
 //! Results go to stdout, everything else to stderr; with `--json`, stdout holds exactly one JSON document.
 
+mod backup;
 mod check;
 mod client;
 mod dev;
+mod download;
 mod exit;
 mod log;
 mod problem;
+mod restore;
 mod send;
 mod serve;
 mod shown;
@@ -46,6 +49,10 @@ enum Command {
     Send(send::Typed),
     /// Show how a running daemon is, or what became of messages
     Status(status::Typed),
+    /// Back a running daemon up into one file
+    Backup(backup::Typed),
+    /// Make a data directory from a backup, or check one
+    Restore(restore::Typed),
 }
 
 /// Reads the process's arguments, runs the command, and says how the process ends.
@@ -65,6 +72,8 @@ pub fn run() -> ExitCode {
         Command::Check(typed) => check::run(&typed, &mut out),
         Command::Send(typed) => send::run(typed, &mut out),
         Command::Status(typed) => status::run(typed, &mut out),
+        Command::Backup(typed) => backup::run(typed, &mut out),
+        Command::Restore(typed) => restore::run(&typed, &mut out),
     };
     let exit = ended.unwrap_or_else(|failure| {
         if !failure.what.is_empty() {

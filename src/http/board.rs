@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     model::{CarrierId, Class, Lane, LinkId, RouteId, ShardId, Wall},
-    shard::Catalog,
+    shard::{Catalog, RestoredStatus},
     smpp::status::CommandStatus,
 };
 
@@ -38,6 +38,8 @@ pub struct ShardStatus {
     pub in_doubt: u64,
     /// Messages that the carrier took and whose receipt is missing.
     pub awaiting_receipt: u64,
+    /// How it stands with the backup that it was restored from, if it was.
+    pub restored: Option<RestoredStatus>,
 }
 
 /// One link.

@@ -176,6 +176,7 @@ const fn unanswered(detail: u32) -> &'static str {
         2 => "response_timeout",
         3 => "stopped",
         4 => "crashed",
+        5 => "restored",
         _ => "",
     }
 }
@@ -280,9 +281,13 @@ pub(super) mod tests {
             let name = entry(EventKind::Returned, reason as u32)["reason"].as_str().expect("reason").replace('_', "");
             assert_eq!(name, format!("{reason:?}").to_lowercase());
         }
-        for reason in
-            [Unanswered::ConnectionLost, Unanswered::ResponseTimeout, Unanswered::Stopped, Unanswered::Crashed]
-        {
+        for reason in [
+            Unanswered::ConnectionLost,
+            Unanswered::ResponseTimeout,
+            Unanswered::Stopped,
+            Unanswered::Crashed,
+            Unanswered::Restored,
+        ] {
             let name = entry(EventKind::InDoubt, reason as u32)["reason"].as_str().expect("reason").replace('_', "");
             assert_eq!(name, format!("{reason:?}").to_lowercase());
         }

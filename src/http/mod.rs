@@ -3,10 +3,11 @@
 //!
 //! Pure, and tested as such: `items` and `typed` (a body → messages as typed), `line` (as typed → as meant), `ingest`
 //! (messages → frames, results → an answer), `keys`, `problem`, `lookup`, `records`, `board`, `openapi`. Async: [`Api`],
-//! which routes, with `submit` and `inquiry`, and [`Door`], which asks shards. Knows no disk and no carrier.
+//! which routes, with `submit`, `inquiry`, `backup` and `restored`, and [`Door`], which asks shards. Knows no disk and no carrier.
 
 pub mod api;
 pub mod auth;
+pub mod backup;
 mod base64;
 pub mod board;
 pub mod body;
@@ -24,6 +25,7 @@ pub mod meter;
 pub mod openapi;
 pub mod problem;
 pub mod records;
+mod restored;
 pub mod rfc3339;
 pub mod server;
 mod submit;

@@ -116,6 +116,7 @@ codes! {
     MessageGone = "message_gone", 410, No, "The message's history is past its retention";
     MethodNotAllowed = "method_not_allowed", 405, No, "The path does not take this method";
     TooLateToCancel = "too_late_to_cancel", 409, No, "The message is under way or final";
+    BackupUnderWay = "backup_under_way", 409, Yes, "A backup is being made already";
     Unreadable = "unreadable", 500, Yes, "The store could not be read";
     Internal = "internal", 500, Yes, "The server made a mistake";
 }

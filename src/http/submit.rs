@@ -130,9 +130,12 @@ impl Api {
 pub(super) fn unexpected(reply: &Reply) -> Problem {
     match reply {
         Reply::Unreadable => Problem::new(Code::Unreadable, "the store is damaged there; the operator was told"),
-        Reply::Submitted(_) | Reply::Claimed(_) | Reply::Found(_) | Reply::Cancelled(_) | Reply::Records { .. } => {
-            Problem::new(Code::Internal, "a shard answered another question")
-        }
+        Reply::Submitted(_)
+        | Reply::Claimed(_)
+        | Reply::Found(_)
+        | Reply::Cancelled(_)
+        | Reply::Records { .. }
+        | Reply::Released(_) => Problem::new(Code::Internal, "a shard answered another question"),
     }
 }
 

@@ -31,6 +31,7 @@ use crate::{
 };
 
 use super::{
+    backup,
     clock::Clock,
     core::{Core, LinkSeat, ToCore},
     disk,
@@ -149,9 +150,8 @@ impl Daemon {
         }
         let (signal_sender, signals) = mesh::thread_mailbox(16);
         signals::listen(blocked, signal_sender).map_err(|error| StartError::System("signal thread".into(), error))?;
-        let hash_seed = crate::model::prng::mix(directory.format().created);
-        let shared =
-            Shared::new(config.clone(), clock, map, control, catalog, silent_until, senders, hash_seed, extra)?;
+        let format = directory.format();
+        let shared = Shared::new(config.clone(), clock, map, control, catalog, silent_until, senders, format, extra)?;
         let disk = disk
             .watch(Arc::clone(&shared.board), shared.senders.clone())
             .map_err(|error| StartError::System("disk thread".into(), error))?;
@@ -225,6 +225,7 @@ struct Shared {
     /// Of the installation, for ever: fingerprints are made with it.
     hash_seed: u64,
     extra: Option<Extra>,
+    backup: http::backup::StartBackup,
 }
 
 impl Shared {
@@ -237,7 +238,7 @@ impl Shared {
         catalog: Arc<Catalog>,
         silent_until: Mono,
         senders: Vec<Sender<ToCore>>,
-        hash_seed: u64,
+        format: Format,
         extra: Option<Extra>,
     ) -> Result<Arc<Self>, StartError> {
         let tls = match &config.http.tls {
@@ -248,6 +249,12 @@ impl Shared {
         let board = Arc::new(StatusBoard::new(map.shards()));
         let steps = Steps::new(senders.len());
         let snapshots = Arc::new(feed::Snapshots::new(senders.len()));
+        let backup = backup::starter(backup::Source {
+            format,
+            cores: senders.clone(),
+            shard_cores: catalog.shard_cores.clone(),
+            names: record::encode(control.book()),
+        });
         Ok(Arc::new(Self {
             config,
             clock,
@@ -261,8 +268,9 @@ impl Shared {
             steps,
             tls,
             tenants,
-            hash_seed,
+            hash_seed: crate::model::prng::mix(format.created),
             extra,
+            backup,
         }))
     }
 }
@@ -417,6 +425,7 @@ async fn core_main(given: CoreGiven, ready: mpsc::SyncSender<io::Result<Vec<Sock
         shared.extra.clone(),
     );
     options.observe = Some(exposition::observer(&metrics));
+    options.backup = Some(Arc::clone(&shared.backup));
     let api = Rc::new(http::Api::new(options));
     let limits = translate::http_limits(&shared.config);
     let server = Rc::new(Server::start(listeners, shared.tls.clone(), api, limits));
@@ -457,6 +466,7 @@ fn open_door(shared: &Arc<Shared>, number: u8) -> Rc<Door> {
                 | ToCore::Stored(..)
                 | ToCore::Link(..)
                 | ToCore::Shard(..)
+                | ToCore::BackUp(..)
                 | ToCore::Catalog(_)
                 | ToCore::DiskFull(_)
                 | ToCore::Drain

@@ -20,9 +20,12 @@ use crate::{
         Answerer, Backend, CommitSeq, Found, ReadRequest, StoreError, WriteBatch,
         backend::{Maintainer, RunId},
         directory::HighWaterFile,
-        fjall::FjallStore,
+        fjall::{FjallReader, FjallStore},
+        fjall_backup::StoreSnapshot,
     },
 };
+
+use super::backup;
 
 /// Exit code after a failed write or sync (sysexits: input/output error).
 pub const EXIT_IO: i32 = 74;
@@ -52,6 +55,8 @@ pub enum Errand {
     Read(ReadRequest),
     /// Maintenance.
     Maintain(Maintenance),
+    /// A snapshot for a backup.
+    BackUp(backup::Order),
 }
 
 /// The mailboxes of a shard's two threads.
@@ -84,7 +89,7 @@ where
     })?;
     let reading = thread::Builder::new().name(format!("read-{}", shard.0)).spawn(move || {
         let _end = EndOnPanic(shard);
-        read(shard, Answerer::new(reader), maintainer, errand_inbox, &answer_reads);
+        read(shard, reader, maintainer, errand_inbox, &answer_reads);
     })?;
     Ok((Storage { commits, errands }, [writing, reading]))
 }
@@ -119,13 +124,14 @@ fn unmarked(error: &io::Error) -> StoreError {
     StoreError::Failed(format!("high-water mark: {error}"))
 }
 
-fn read<R: crate::store::Reader, M: Maintainer>(
+fn read<M: Maintainer>(
     shard: ShardId,
-    mut answerer: Answerer<R>,
+    reader: FjallReader,
     mut maintainer: M,
     mut inbox: ThreadInbox<Errand>,
     answer: &impl Fn(Stored),
 ) {
+    let mut answerer = Answerer::new(reader.clone());
     let mut errands = Vec::new();
     let mut maintained = Instant::now();
     loop {
@@ -140,6 +146,11 @@ fn read<R: crate::store::Reader, M: Maintainer>(
             let done = match errand {
                 Errand::Read(request) => {
                     answer(Stored::Found(answerer.answer(request)));
+                    Ok(())
+                }
+                Errand::BackUp(backup::Order(answer)) => {
+                    // Nobody waits for it any more if it cannot be sent.
+                    let _ = answer.send((shard, StoreSnapshot::open(&reader)));
                     Ok(())
                 }
                 Errand::Maintain(Maintenance::DropRange { space, from, to }) => {

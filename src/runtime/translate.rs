@@ -256,7 +256,7 @@ pub fn http_options(
         Err(why) => panic!("{why}: a configuration that was not checked"),
     };
     let settings = http::Settings { tenants, defaults: defaults(config), numbering, limits: request_limits(config) };
-    http::Options { settings, shards, hash_seed, door, catalog, board, metrics, observe: None, extra }
+    http::Options { settings, shards, hash_seed, door, catalog, board, metrics, backup: None, observe: None, extra }
 }
 
 fn defaults(config: &Config) -> line::Defaults {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::delivery::MessageView;
-use crate::model::{Address, Frame, Head, KeyPrint, LinkId, MessageId, Refusal, ReplyTo, TenantId};
+use crate::delivery::{DoubtPolicy, MessageView};
+use crate::model::{Address, Class, Frame, Head, KeyPrint, LinkId, MessageId, Refusal, ReplyTo, TenantId};
 use crate::store::backend::{RunId, Space};
 use crate::traffic::{ToLink, ToShard};
 
@@ -37,6 +37,8 @@ pub enum Ask {
     Cancel { reply: ReplyTo, tenant: TenantId, id: MessageId },
     /// Messages in the order of admission, from a place on.
     Records { reply: ReplyTo, tenant: TenantId, from: Address, limit: usize },
+    /// What becomes of what was unsent in the backup that this shard was restored from; of one class, or of all.
+    Release { reply: ReplyTo, class: Option<Class>, policy: DoubtPolicy },
 }
 
 /// A shard's answer to a door.
@@ -52,6 +54,8 @@ pub enum Reply {
     Cancelled(Cancelled),
     /// A page of messages, and where the next begins; `None` at the end.
     Records { found: Vec<FoundMessage>, next: Option<Address> },
+    /// So many messages of a restored backup have another fate now.
+    Released(u64),
     /// The store could not answer: damage, told to the operator as well.
     Unreadable,
 }

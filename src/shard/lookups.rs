@@ -115,7 +115,8 @@ impl Shard {
     }
 
     fn message(&self, id: MessageId, stored: StoredMessage) -> FoundMessage {
-        let view = view(&stored.head, &stored.events, self.now.wall);
+        let mut view = view(&stored.head, &stored.events, self.now.wall);
+        self.show_restored(stored.address, stored.head.class, &mut view);
         FoundMessage { id, head: stored.head, content: stored.content, view }
     }
 

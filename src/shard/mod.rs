@@ -23,6 +23,7 @@ mod pull;
 mod receipt_epoch;
 mod receipts;
 mod recovery;
+mod restored;
 mod submit;
 #[cfg(test)]
 mod tests;
@@ -34,13 +35,15 @@ use crate::admission::KeyWindow;
 use crate::delivery::{Attempts, EventKind};
 use crate::metrics::Distribution;
 use crate::model::{Address, Class, Frame, Lane, LinkId, Mono, Now, Prng, Refusal, ReplyTo, Wall};
-use crate::queue::{InsertReason, Lanes, ScheduledQueue};
+use crate::queue::{FifoKind, FifoName, InsertReason, Lanes, ScheduledQueue};
+use crate::store::record::RestoredRecord;
 use crate::store::{CommitSeq, Found, ReadRequest, Recovery, WriteBatch};
 use crate::traffic::{ToLink, ToShard};
 
 pub use catalog::{Catalog, CatalogCarrier};
 pub use event::{Ask, Cancelled, Claimed, Effect, FoundMessage, LineResult, Lookup, Maintenance, Reply, ShardEvent};
 pub use options::Options;
+pub use restored::RestoredStatus;
 
 use gathering::Gathering;
 use lookups::Lookups;
@@ -62,6 +65,8 @@ pub struct Shard {
     /// Attempts already consumed by messages that wait to be tried again.
     tried: BTreeMap<Address, u8>,
     cancelled: BTreeSet<Address>,
+    /// That it was restored from a backup, if it was.
+    restored: Option<RestoredRecord>,
     keys: KeyWindow,
     /// Commits that recorded fingerprints, oldest first.
     key_commits: VecDeque<(u64, Wall)>,
@@ -189,6 +194,7 @@ impl Shard {
             attempts: Attempts::new(options.hash_seed),
             tried: BTreeMap::new(),
             cancelled: BTreeSet::new(),
+            restored: None,
             keys: KeyWindow::new(options.keys_max, options.key_window_ms),
             key_commits: VecDeque::new(),
             receipts: Receipts::new(&options),
@@ -270,8 +276,11 @@ impl Shard {
             match entry.reason {
                 InsertReason::Scheduled | InsertReason::Retry => {
                     self.gathering.event(entry.address, EventKind::Due, 0);
-                    self.gathering.due(entry.lane, entry.address);
+                    let due = self.scheduled.head().tick.wall();
+                    let kind = self.restored_due(&entry, due).unwrap_or(FifoKind::Due);
+                    self.gathering.due(FifoName { lane: entry.lane, kind }, entry.address);
                 }
+                InsertReason::DoubtWait if self.is_held_doubt(entry.address) => {}
                 InsertReason::DoubtWait => self.resend(entry.address),
             }
         }
@@ -380,7 +389,8 @@ impl Shard {
     /// Lanes that hold ready messages: how many, and when the oldest that is in memory was accepted.
     pub fn lanes(&self) -> impl Iterator<Item = (Lane, u64, Option<Wall>)> {
         let mut lanes: BTreeMap<Lane, (u64, Option<Wall>)> = BTreeMap::new();
-        for (name, fifo) in self.lanes.iter().filter(|(_, fifo)| fifo.waiting() > 0) {
+        let not_held = self.lanes.iter().filter(|(name, _)| !self.lanes.is_held(name));
+        for (name, fifo) in not_held.filter(|(_, fifo)| fifo.waiting() > 0) {
             let oldest = fifo.peek().and_then(|(segment, slot)| segment.head(slot)).map(|head| head.accepted_at);
             let (depth, known) = lanes.entry(name.lane).or_default();
             *depth += fifo.waiting();

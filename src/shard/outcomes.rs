@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::delivery::{Disposition, DoubtPolicy, EventKind, InDoubt, OpenAttempt, Progress, Refused, attempt::Verdict};
 use crate::model::{Address, Class, DeadLetterReason, Head, LinkId, Msisdn, Segment, Wall};
-use crate::queue::{DueEntry, InsertReason};
+use crate::queue::{DueEntry, FifoKind, FifoName, InsertReason};
 use crate::traffic::{Answer, NotWritten, Outcome, OutcomeBatch, ToLink, Unanswered};
 
 use super::Shard;
@@ -156,7 +156,7 @@ impl Shard {
     pub(super) fn doubt(&mut self, address: Address, open: &OpenAttempt, reason: Unanswered) {
         self.counters.in_doubt += 1;
         self.gathering.event(address, EventKind::InDoubt, reason as u32);
-        let policy = self.options.doubt[open.lane.class.index()];
+        let policy = self.doubt_policy(open.lane.class, reason);
         let doubt = InDoubt {
             attempt: open.attempt,
             carrier: open.carrier,
@@ -184,7 +184,7 @@ impl Shard {
         let Some(doubt) = self.attempts.doubts.remove(&address) else { return };
         self.tried.insert(address, doubt.attempt);
         self.gathering.event(address, EventKind::Resent, 0);
-        self.gathering.due(doubt.lane, address);
+        self.gathering.due(FifoName { lane: doubt.lane, kind: FifoKind::Due }, address);
     }
 
     /// From acceptance, or the time asked for, until the part that was answered last was written. 0 for an attempt that

@@ -32,12 +32,7 @@ impl Shard {
             }
             self.key_commits.push_back((*commit, newest));
         }
-        let left_open: Vec<_> =
-            self.attempts.sorted().into_iter().map(|(address, open)| (address, open.clone())).collect();
-        for (address, open) in left_open {
-            self.attempts.remove(address);
-            self.doubt(address, &open, Unanswered::Crashed);
-        }
+        self.replay_restored(found.restored, found.last.0);
     }
 
     fn restore(&mut self, checkpoint: &CheckpointRecord) {
@@ -159,6 +154,8 @@ impl Shard {
             EventKind::InDoubt => {
                 if let Some(open) = self.attempts.remove(address) {
                     self.attempts.doubt(address, doubt_of(&open, at, detail as u8), true);
+                } else if let Some(doubt) = self.attempts.doubts.get_mut(&address) {
+                    doubt.reason = unanswered(detail as u8);
                 }
             }
             EventKind::Resent => {
@@ -198,7 +195,8 @@ const fn unanswered(reason: u8) -> Unanswered {
         1 => Unanswered::ConnectionLost,
         2 => Unanswered::ResponseTimeout,
         3 => Unanswered::Stopped,
-        0 | 4.. => Unanswered::Crashed,
+        5 => Unanswered::Restored,
+        0 | 4 | 6.. => Unanswered::Crashed,
     }
 }
 

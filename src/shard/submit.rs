@@ -15,6 +15,7 @@ impl Shard {
             Ask::Lookup { reply, tenant, ids } => self.lookup(reply, tenant, ids),
             Ask::Cancel { reply, tenant, id } => self.cancel(reply, tenant, id),
             Ask::Records { reply, tenant, from, limit } => self.records(reply, tenant, from, limit),
+            Ask::Release { reply, class, policy } => self.release(reply, class, policy),
         }
     }
 

@@ -294,7 +294,7 @@ impl Clients {
                 }
             }
             Reply::Records { found, next } => self.page(to, found, next, plan, stage),
-            Reply::Found(_) | Reply::Cancelled(_) | Reply::Claimed(_) | Reply::Unreadable => {}
+            Reply::Found(_) | Reply::Cancelled(_) | Reply::Claimed(_) | Reply::Released(_) | Reply::Unreadable => {}
         }
     }
 

@@ -314,6 +314,10 @@ impl Oracle {
             }
             (Claimed::Reused, _) => tally.add(super::tally::Count::ClaimsReused),
             (Claimed::Full, _) => {}
+            // No disk of this world is ever short of room.
+            (Claimed::Refused(refusal), _) => {
+                self.break_at(Invariant::Keys, format!("request key {key:x} is refused: {refusal:?}"));
+            }
         }
     }
 

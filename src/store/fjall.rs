@@ -20,7 +20,9 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use fjall::config::{BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry};
-use fjall::{CompressionType, Database, Iter, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable};
+use fjall::{
+    CompressionType, Database, Iter, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable, Snapshot,
+};
 
 use super::backend::{Backend, Fill, Maintainer, Op, Reader, RunFamily, RunId, Space, StoreError, Visit};
 use super::fjall_journals::{self, Journals};
@@ -136,6 +138,11 @@ impl FjallStore {
         self.shared.db.journal_count()
     }
 
+    /// A key space to be filled beside the journal, while the store is new.
+    pub(super) fn keyspace(&self, space: Space) -> &Keyspace {
+        self.shared.space(space)
+    }
+
     /// Bytes in journals, active and sealed, as far as they were allocated.
     pub fn journal_bytes(&self) -> u64 {
         self.shared.db.journal_disk_space().unwrap_or(0)
@@ -181,6 +188,14 @@ impl Backend for FjallStore {
 
     fn disk_bytes(&self) -> u64 {
         self.shared.db.disk_space().unwrap_or(0)
+    }
+}
+
+impl FjallReader {
+    /// What a backup is read by: a snapshot, and the spaces (by number) and runs to be read with it.
+    pub(super) fn view(&self) -> (Snapshot, &[Keyspace], Vec<(RunId, Keyspace)>) {
+        let runs = self.shared.read_runs().iter().map(|(run, keyspace)| (*run, keyspace.clone())).collect();
+        (self.shared.db.snapshot(), &self.shared.spaces, runs)
     }
 }
 

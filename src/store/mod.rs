@@ -2,10 +2,12 @@
 //! `docs/STORAGE.md` describes every key and record.
 
 pub mod backend;
+pub mod backup;
 pub mod batch;
 pub mod content;
 pub mod directory;
 pub mod fjall;
+pub mod fjall_backup;
 mod fjall_journals;
 pub mod fjall_mutants;
 mod fjall_ranges;
@@ -18,6 +20,7 @@ mod memory_tail;
 pub mod reader;
 pub mod record;
 pub mod recovery;
+pub mod restored;
 pub mod run;
 pub mod scanner;
 pub mod segment;

@@ -289,6 +289,25 @@ pub struct NamesRecord {
     pub paused: Vec<u16>,
 }
 
+/// `meta`: that a shard was restored from a backup, and what is to become of what was unsent then.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct RestoredRecord {
+    /// How many restores lie behind this shard, this one included.
+    pub generation: u8,
+    /// The last commit in the backup.
+    pub commit: u64,
+    /// When the backup was begun, ms: everything acknowledged before is in it.
+    pub mark: u64,
+    /// When it was restored, ms.
+    pub at: u64,
+    /// Segments from this number on are of this shard's own; those below were there at the mark.
+    pub below: u64,
+    /// What becomes of what was unsent at the mark, by class: 0 held, 1 sent, 2 given up.
+    pub unsent: [u8; 4],
+    /// Segment numbers that were never used, by every restore: first one, and the first that is used again.
+    pub gaps: Vec<(u64, u64)>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -215,6 +215,8 @@ pub enum Unanswered {
     Stopped = 3,
     /// The daemon crashed; found at the next start.
     Crashed = 4,
+    /// Unsent, or without an answer, in the backup that this shard was restored from: what happened after is not known.
+    Restored = 5,
 }
 
 /// Receipts for one shard, gathered over one turn of a link.
