@@ -2,8 +2,8 @@
 //! what is fresh. What a restored backup held unsent stands in fifos of its own, which may be held as a whole.
 //!
 //! Invariants:
-//! 1. What was given back unsent is taken in the order of admission, however often it is given back: a message that is
-//!    older than the last one of a fifo goes into a fifo before it.
+//! 1. What was given back unsent is taken in the order of admission, in whatever order it comes back: a message that is
+//!    older than the last one of a fifo goes into another fifo, and of the first ones of these fifos the oldest is taken.
 //! 2. Nothing is taken from a lane while something given back waits on disk only.
 //! 3. Nothing of a class that is held leaves its [`FifoKind::Held`] fifos, is counted as waiting, or is read ahead.
 
@@ -13,13 +13,13 @@ use crate::model::{Address, Class, Lane, RouteId};
 
 use super::fifo::{Chunk, Fifo, Position, Taken};
 
-/// Which of a lane's fifos. The order is the order of taking.
+/// Which of a lane's fifos.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FifoKind {
     /// Unsent when the backup was made from which this shard was restored, by its code on disk: see
     /// [`FifoKind::restored`].
     Held(u8),
-    /// Given back unsent; 0 before 1, up to [`FifoKind::RETURNED_LAST`].
+    /// Given back unsent; each holds older messages before newer ones, up to [`FifoKind::RETURNED_LAST`].
     Returned(u8),
     /// Its time has come: scheduled, retried, no longer in doubt.
     Due,
@@ -41,6 +41,17 @@ impl FifoKind {
     }
 
     const HELD_FIRST: u8 = 16;
+
+    /// Taken first: what a restore held, then what comes back, then what has become due.
+    const fn rank(self) -> u16 {
+        match self {
+            Self::Held(code) if code % 16 <= Self::RETURNED_LAST => (code & 0xF0) as u16,
+            Self::Held(code) => code as u16,
+            Self::Returned(_) => 256,
+            Self::Due => 257,
+            Self::Fresh => 258,
+        }
+    }
 
     /// As kept on disk.
     pub const fn code(self) -> u8 {
@@ -167,7 +178,7 @@ impl Lanes {
             .of_class(class)
             .filter(|(name, fifo)| fifo.in_window() > 0 && routes.contains(&name.lane.route))
             .filter(|(name, _)| !self.is_held(name) && !self.is_held_up(name))
-            .min_by_key(|(name, fifo)| (name.kind, fifo.peek().map(|(segment, slot)| segment.address(slot))))
+            .min_by_key(|(name, fifo)| (name.kind.rank(), fifo.peek().map(|(segment, slot)| segment.address(slot))))
             .map(|(name, _)| *name)?;
         let taken = self.fifo(name).take()?;
         Some((name, taken))
@@ -181,14 +192,14 @@ impl Lanes {
         wanting.find_map(|(name, fifo)| fifo.wants_read(durable).map(|from| (*name, from)))
     }
 
-    /// Something that was given back goes before it, and is not in memory.
+    /// Something that was given back may go before it, and is not in memory.
     fn is_held_up(&self, name: &FifoName) -> bool {
-        let first = FifoName { lane: name.lane, kind: FifoKind::Returned(0) };
-        if *name <= first {
+        if matches!(name.kind, FifoKind::Held(_)) {
             return false;
         }
-        let mut before = self.fifos.range(first..*name).filter(|(name, _)| matches!(name.kind, FifoKind::Returned(_)));
-        before.any(|(_, fifo)| fifo.in_window() == 0 && fifo.waiting() > 0)
+        let kinds = FifoKind::Returned(0)..=FifoKind::Returned(FifoKind::RETURNED_LAST);
+        let [first, last] = [*kinds.start(), *kinds.end()].map(|kind| FifoName { lane: name.lane, kind });
+        self.fifos.range(first..=last).any(|(_, fifo)| fifo.in_window() == 0 && fifo.waiting() > 0)
     }
 
     fn of_class(&self, class: Class) -> impl Iterator<Item = (&FifoName, &Fifo)> {
@@ -252,6 +263,17 @@ mod tests {
         assert_eq!(take_all(&mut lanes, 1), [1]);
         give_back(&mut lanes, 16, 1);
         assert_eq!(take_all(&mut lanes, 9), [1, 2, 3, 9]);
+    }
+
+    /// Seed 196: a link that drains gives back by class and bind, not by age.
+    #[test]
+    fn what_is_given_back_in_any_order_is_taken_by_age() {
+        let mut lanes = Lanes::default();
+        append(&mut lanes, FifoKind::Fresh, 1, 9);
+        for (commit, segment) in (11..).zip([3, 4, 8, 5, 6, 7, 1, 2]) {
+            give_back(&mut lanes, commit, segment);
+        }
+        assert_eq!(take_all(&mut lanes, 9), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
     }
 
     #[test]

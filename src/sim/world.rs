@@ -162,11 +162,9 @@ impl World {
 
     /// Ends a process whose disk has failed, and one that stands where it is to be hit.
     fn look_after_process(&mut self) {
-        if self.process.as_ref().is_some_and(Process::has_failed) {
-            if let Some(process) = self.process.take() {
-                note!(self.stage, "life {} ends by its disk", process.life);
-                self.bury(process);
-            }
+        if let Some(process) = self.process.take_if(|process| process.has_failed()) {
+            note!(self.stage, "life {} ends by its disk", process.life);
+            self.bury(process);
         }
         if let Some((phase, until_ns)) = self.aim
             && self.process.is_some()
