@@ -3,11 +3,15 @@
 
 use std::fmt;
 
-use bincode::config::{Configuration, Fixint, LittleEndian};
+use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use bincode::{Decode, Encode};
 
+/// More than any record holds: a length that says more is refused before memory is reserved for it.
+const RECORD_BYTES_MAX: usize = 1 << 30;
+
 /// bincode's settings for all records: little endian, fixed-size integers.
-pub const BINCODE: Configuration<LittleEndian, Fixint> = bincode::config::standard().with_fixed_int_encoding();
+pub const BINCODE: Configuration<LittleEndian, Fixint, Limit<RECORD_BYTES_MAX>> =
+    bincode::config::standard().with_fixed_int_encoding().with_limit();
 
 const VERSION: u8 = 1;
 
@@ -322,6 +326,17 @@ mod tests {
         let keys = KeysRecord(vec![(2, 3, 4, 5)]);
         let expected = "01010000000000000002000000000000000000000000000000".to_owned();
         assert_eq!(hex(encode(&keys)), expected + "030000000000000004000000000000000500000000000000");
+    }
+
+    /// Found by fuzzing (`store_record`): memory was reserved for whatever length stood there.
+    #[test]
+    fn a_length_beyond_reason_is_refused() {
+        for length in [u64::MAX, 1 << 40] {
+            let bytes = [&[VERSION][..], &length.to_le_bytes()].concat();
+            assert!(decode::<ReadyRecord>(&bytes).is_err());
+            assert!(decode::<KeysRecord>(&bytes).is_err());
+            assert!(decode::<DueRecord>(&bytes).is_err());
+        }
     }
 
     #[test]
