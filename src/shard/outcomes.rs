@@ -33,7 +33,8 @@ impl Shard {
             | Answer::Unanswered(_)
             | Answer::Unencodable => false,
         };
-        let whose = |outcome: &Outcome| self.attempts.get(outcome.address).map(|open| (open.recipient, open.lane.class));
+        let whose =
+            |outcome: &Outcome| self.attempts.get(outcome.address).map(|open| (open.recipient, open.lane.class));
         batch.outcomes.iter().filter(comes_back).filter_map(whose).collect()
     }
 

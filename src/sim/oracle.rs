@@ -218,7 +218,9 @@ impl Oracle {
             }
             (Question::Cancel(message), Reply::Cancelled(cancelled)) => self.told_cancelled(message, *cancelled, tally),
             (Question::Records, Reply::Records { .. }) => {}
-            (Question::Claim(key, content), Reply::Claimed(claimed)) => self.told_claimed(key, content, *claimed, tally),
+            (Question::Claim(key, content), Reply::Claimed(claimed)) => {
+                self.told_claimed(key, content, *claimed, tally)
+            }
             (question, reply) => {
                 self.break_at(Invariant::Answers, format!("{question:?} is answered by {reply:?}"));
             }

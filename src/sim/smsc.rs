@@ -231,7 +231,14 @@ impl Carriers {
         }
         if answer.reply != Reply::Silence {
             let after_ns = answer.reply_after_us * US;
-            self.put_down(id, DueAnswer { sequence, reply: answer.reply, counts: true }, after_ns, carrier, plan, stage);
+            self.put_down(
+                id,
+                DueAnswer { sequence, reply: answer.reply, counts: true },
+                after_ns,
+                carrier,
+                plan,
+                stage,
+            );
         }
         for receipt in answer.receipts() {
             self.next += 1;
@@ -258,15 +265,7 @@ impl Carriers {
     }
 
     /// An answer is going to be given: in time, or late, or twice, or under a number that nobody used.
-    fn put_down(
-        &mut self,
-        id: ConnId,
-        due: DueAnswer,
-        after_ns: u64,
-        carrier: usize,
-        plan: &Plan,
-        stage: &mut Stage,
-    ) {
+    fn put_down(&mut self, id: ConnId, due: DueAnswer, after_ns: u64, carrier: usize, plan: &Plan, stage: &mut Stage) {
         let faults = &plan.carriers[carrier];
         let mut after_ns = after_ns;
         let add = |carriers: &mut Self, due: DueAnswer, after_ns: u64, stage: &mut Stage| {
