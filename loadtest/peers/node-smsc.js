@@ -1,7 +1,8 @@
 // An SMSC by node-smpp, another codec than Stentor's: answers binds, decodes what it is sent, sends receipts.
 // One JSON line per event, on stdout and in the journal: {"id","to","from","text"|"hex","coding","esm","ref","total","part"}
-// for a submit before its response leaves, {"acknowledged":id} for a receipt that was taken. Receipts that the journal
-// does not show as taken are sent again after a restart, as a carrier's store would.
+// for a submit before its response leaves, {"acknowledged":id} for a receipt that was taken. A receipt stays owed until it
+// is taken: refused, it comes again after a second; on a session that ended, or before a restart, on the next bind. While
+// a living session has it, no other sends it.
 // Usage: node node-smsc.js --port N --journal FILE [--key PEM --cert PEM]
 const fs = require('fs');
 const smpp = require('smpp');
@@ -11,7 +12,9 @@ const { parseArgs } = require('util');
 const string = { type: 'string' };
 const { values: options } = parseArgs({ options: { port: string, journal: string, key: string, cert: string } });
 const journal = fs.openSync(options.journal, 'a+');
+const RETRY_MS = 1000;
 const owed = new Map();
+const inFlight = new Map(); // id of a receipt → the session that has it
 for (const line of fs.readFileSync(options.journal, 'utf8').split('\n').filter((line) => line.endsWith('}'))) {
   const event = JSON.parse(line);
   if (event.acknowledged) owed.delete(event.acknowledged);
@@ -25,15 +28,18 @@ function write(event) {
 }
 
 function sendReceipt(session, event) {
+  if (!owed.has(event.id) || inFlight.has(event.id)) return;
   const receipt = {
     source_addr: event.to, source_addr_ton: 1, source_addr_npi: 1, destination_addr: event.from, esm_class: 4,
     short_message: `id:${event.id} sub:001 dlvrd:001 submit date:2601010000 done date:2601010001 stat:DELIVRD err:000 text:`,
   };
-  session.deliver_sm(receipt, (answer) => {
-    if (answer.command_status !== 0) return;
+  const sent = session.deliver_sm(receipt, (answer) => {
+    inFlight.delete(event.id);
+    if (answer.command_status !== 0) return setTimeout(sendReceipt, RETRY_MS, session, event);
     owed.delete(event.id);
     write({ acknowledged: event.id });
   });
+  if (sent) inFlight.set(event.id, session);
 }
 
 function place(udh) {
@@ -69,5 +75,8 @@ const server = smpp.createServer(tls, (session) => {
   session.on('enquire_link', (pdu) => session.send(pdu.response()));
   session.on('unbind', (pdu) => { session.send(pdu.response()); session.close(); });
   session.on('error', () => session.close());
+  session.on('close', () => {
+    for (const [id, holder] of inFlight) if (holder === session) inFlight.delete(id);
+  });
 });
 server.listen(Number(options.port), '127.0.0.1', () => console.error(`listening on ${server.address().port}`));

@@ -176,6 +176,22 @@ pub fn get(address: SocketAddr, path: &str, timeout: Duration) -> Result<(u16, V
     connection.exchange(head.as_bytes(), b"").map(|response| (response.status, response.body.to_vec()))
 }
 
+/// One `POST` on a connection of its own: status and body.
+pub fn post(
+    address: SocketAddr,
+    path: &str,
+    media: &str,
+    body: &str,
+    timeout: Duration,
+) -> Result<(u16, Vec<u8>), Failure> {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: {media}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut connection = Connection::connect(address, timeout)?;
+    connection.exchange(head.as_bytes(), body.as_bytes()).map(|response| (response.status, response.body.to_vec()))
+}
+
 fn parse_head(head: &[u8]) -> Option<Head> {
     let head = std::str::from_utf8(head).ok()?;
     let mut lines = head.split("\r\n");

@@ -1,6 +1,7 @@
 //! Load, carriers and faults for Stentor: a generator, an SMSC simulator and the scenarios that join them.
 
 mod http;
+mod images;
 mod mark;
 mod run;
 mod send;
@@ -13,6 +14,11 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(version, about)]
 enum Command {
+    /// Cut the power of a real store in thousands of places and open what is left
+    Images(Box<images::Options>),
+    /// The process under `images`: a shard and its store, driven hard
+    #[command(hide = true)]
+    Drive(Box<images::DriveOptions>),
     /// Play a scenario with a real Stentor between generator and simulator
     #[command(subcommand)]
     Run(Box<run::Scenario>),
@@ -24,6 +30,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
+        Command::Images(options) => images::run(&options),
+        Command::Drive(options) => images::drive(&options),
         Command::Run(scenario) => run::run(&scenario),
         Command::Send(options) => send::run(&options),
         Command::Smsc(options) => smsc::run(&options),

@@ -60,15 +60,21 @@ impl KeyWindow {
 
     /// Asks for a key and, if it is new, records it under `address`.
     pub fn claim(&mut self, print: KeyPrint, address: Address, now: Wall) -> Seen {
-        self.expire(now);
-        if let Some(entry) = self.find(halves(print.key)) {
-            return if entry.content == print.content { Seen::Same(entry.address, entry.at) } else { Seen::Other };
+        if let Some(seen) = self.look(print, now) {
+            return seen;
         }
         if self.ring.len() >= self.keys_max {
             return Seen::Full;
         }
         self.restore(print, address, now);
         Seen::New
+    }
+
+    /// What is known of a key, without recording it.
+    pub fn look(&mut self, print: KeyPrint, now: Wall) -> Option<Seen> {
+        self.expire(now);
+        let entry = self.find(halves(print.key))?;
+        Some(if entry.content == print.content { Seen::Same(entry.address, entry.at) } else { Seen::Other })
     }
 
     /// Puts back what a commit recorded at `at`; in the order of commits.

@@ -10,6 +10,8 @@ use clap::Args;
 
 use super::exit::Failure;
 
+pub(super) use super::download::Download;
+
 /// Which server to ask, as typed.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Server {
@@ -32,7 +34,7 @@ impl Server {
 /// For one address to take the connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the whole exchange.
-const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Octets of one answer, head included.
 const ANSWER_OCTETS_MAX: usize = 64 << 20;
 
@@ -69,7 +71,7 @@ impl Url {
         Ok(Self { host: host.to_owned(), port, path: path.trim_end_matches('/').to_owned() })
     }
 
-    fn connect(&self) -> io::Result<TcpStream> {
+    pub(super) fn connect(&self) -> io::Result<TcpStream> {
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
         let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
         for address in (host, self.port).to_socket_addrs()? {
@@ -153,7 +155,7 @@ impl Client {
         self.exchange(&head, document)
     }
 
-    fn head(&self, method: &str, path: &str) -> String {
+    pub(super) fn head(&self, method: &str, path: &str) -> String {
         let Url { host, port, path: base } = &self.url;
         let mut head = format!("{method} {base}{path} HTTP/1.1\r\nhost: {host}:{port}\r\nconnection: close\r\n");
         head.push_str("accept: application/json\r\nuser-agent: stentor\r\n");
@@ -200,7 +202,7 @@ fn read_all(stream: &mut TcpStream, deadline: Instant) -> io::Result<Vec<u8>> {
 }
 
 /// Reads all that the server sent until it closed; interim answers (1xx) are passed over.
-fn read_answer(octets: &[u8]) -> Result<Answer, ClientError> {
+pub(super) fn read_answer(octets: &[u8]) -> Result<Answer, ClientError> {
     let strange = ClientError::Strange("the answer is not HTTP/1.1");
     let Some(at) = octets.windows(4).position(|window| window == b"\r\n\r\n") else {
         return Err(if octets.is_empty() {

@@ -1,4 +1,4 @@
-//! `send`, `status` and `in-doubt` as whole commands, against a server that answers by a script.
+//! `send`, `status`, `in-doubt` and `backup` as whole commands, against a server that answers by a script.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use clap::Parser;
 
 use super::exit::{Exit, Failure};
-use super::{Command, Typed, in_doubt, send, status};
+use super::{Command, Typed, backup, in_doubt, send, status};
 
 /// Gives one answer a connection, in order; hands back the request lines and bodies.
 fn script(answers: &'static [(u16, &'static str)]) -> (String, JoinHandle<Vec<String>>) {
@@ -55,7 +55,10 @@ fn ran(words: &str, answers: &'static [(u16, &'static str)]) -> Ran {
         Command::Send(typed) => send::run(typed, &mut out),
         Command::Status(typed) => status::run(typed, &mut out),
         Command::InDoubt(typed) => in_doubt::run(&typed, &mut out),
-        Command::Dev(_) | Command::Serve(_) | Command::Check(_) | Command::Reload(_) => panic!("speaks to no server"),
+        Command::Backup(typed) => backup::run(typed, &mut out),
+        Command::Dev(_) | Command::Serve(_) | Command::Check(_) | Command::Reload(_) | Command::Restore(_) => {
+            panic!("speaks to no server")
+        }
     };
     let exit = ended.unwrap_or_else(|Failure { exit, what }| {
         writeln!(out, "{}", what.replace(&url, "URL")).expect("memory");
@@ -153,6 +156,19 @@ fn a_decision_names_its_messages_or_a_filter() {
     let Ran { exit, out, asked } = ran("in-doubt --resolve resend --class otp", told);
     assert_eq!((exit, out.as_str()), (Exit::DONE, "a resent\n"));
     assert_eq!(asked, [r#"POST /v1/in-doubt/resolve {"action":"resend","filter":{"class":"otp"}}"#; 2]);
+}
+
+#[test]
+fn a_backup_that_is_refused_or_none_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("b");
+    let backup = |told| ran(&format!("backup {}", file.display()), told);
+    let Ran { exit, out, asked } = backup(&[(409, r#"{"code":"backup_under_way","detail":"one","retryable":true}"#)]);
+    assert_eq!((exit, out.as_str()), (Exit::UNAVAILABLE, "backup_under_way (HTTP 409): one\n"));
+    assert_eq!(asked, ["GET /v1/backup"]);
+    let Ran { exit, out, .. } = backup(&[(200, "hello, I am no backup")]);
+    assert_eq!((exit, out.as_str()), (Exit::DATA, "what the daemon sent: this is no backup of Stentor\n"));
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
 }
 
 #[test]

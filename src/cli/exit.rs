@@ -10,9 +10,10 @@ Exit codes:
   0   done
   1   failed: refused, not found, or a message that did not arrive
   2   the command line is wrong
+  65  the backup is damaged, cut off, or none
   69  the server cannot be reached, or is not ready, or asks to try again later
   71  the operating system refused something that the daemon needs
-  74  the store on disk cannot be opened, or failed
+  74  a file or the store on disk cannot be opened, read or written
   78  the configuration is wrong, or this machine cannot run the daemon";
 
 /// An exit code.
@@ -26,8 +27,12 @@ impl Exit {
     pub const FAILED: Self = Self(1);
     /// The command line is wrong; clap's own code for it.
     pub const USAGE: Self = Self(2);
+    /// `EX_DATAERR` of sysexits.h: a backup that is not whole.
+    pub const DATA: Self = Self(65);
     /// `EX_UNAVAILABLE` of sysexits.h: try again later.
     pub const UNAVAILABLE: Self = Self(69);
+    /// `EX_IOERR` of sysexits.h.
+    pub const IO: Self = Self(74);
     /// `EX_CONFIG` of sysexits.h: somebody has to change the configuration or the host.
     pub const CONFIG: Self = Self(78);
 }

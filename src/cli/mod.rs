@@ -1,18 +1,21 @@
 //! The commands. What was typed is a clap struct of each command (`Typed`), what is meant is what its `run` works with.
 //!
 //! Knows how a person or a script speaks to Stentor: arguments, output, exit codes ([`Exit`]). Refuses to know how
-//! anything is done: `serve` and `dev` start the daemon, the others speak HTTP like any client.
+//! anything is done: `serve` and `dev` start the daemon, `restore` fills a directory, the others speak HTTP like any client.
 //!
 //! Results go to stdout, everything else to stderr; with `--json`, stdout holds exactly one JSON document.
 
+mod backup;
 mod check;
 mod client;
 mod dev;
+mod download;
 mod exit;
 mod in_doubt;
 mod log;
 mod problem;
 mod reload;
+mod restore;
 mod send;
 mod serve;
 mod shown;
@@ -52,6 +55,10 @@ enum Command {
     InDoubt(in_doubt::Typed),
     /// Tell the running daemon to read its configuration again
     Reload(reload::Typed),
+    /// Back a running daemon up into one file
+    Backup(backup::Typed),
+    /// Make a data directory from a backup, or check one
+    Restore(restore::Typed),
 }
 
 /// Reads the process's arguments, runs the command, and says how the process ends.
@@ -73,6 +80,8 @@ pub fn run() -> ExitCode {
         Command::Status(typed) => status::run(typed, &mut out),
         Command::InDoubt(typed) => in_doubt::run(&typed, &mut out),
         Command::Reload(typed) => reload::run(&typed, &mut out),
+        Command::Backup(typed) => backup::run(typed, &mut out),
+        Command::Restore(typed) => restore::run(&typed, &mut out),
     };
     let exit = ended.unwrap_or_else(|failure| {
         if !failure.what.is_empty() {

@@ -11,7 +11,7 @@ fn the_arguments_are_consistent() {
 
 #[test]
 fn arguments_are_read_or_refused() {
-    let table: [(&str, bool); 22] = [
+    let table: [(&str, bool); 30] = [
         ("dev", true),
         ("dev --listen 127.0.0.1:9000 --data ./x --fresh", true),
         ("dev --listen localhost", false),
@@ -32,6 +32,14 @@ fn arguments_are_read_or_refused() {
         ("status", true),
         ("status a b --json --url http://h:1 --api-key k", true),
         ("status --wait", false),
+        ("backup b", true),
+        ("backup b --json --url http://h:1", true),
+        ("backup", false),
+        ("restore b --to d", true),
+        ("restore b --to d --unsent resend --json", true),
+        ("restore b --check", true),
+        ("restore b", false),
+        ("restore b --check --to d", false),
         ("", false),
         ("explode", false),
     ];

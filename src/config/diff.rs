@@ -32,7 +32,7 @@ impl fmt::Display for Change {
 }
 
 /// Keys and tables that are read once: identity and place on disk, threads, sockets, what memory is laid out for.
-const AT_START: [&str; 8] = [
+const AT_START: [&str; 9] = [
     "node",
     "http.listen",
     "http.tls",
@@ -40,6 +40,7 @@ const AT_START: [&str; 8] = [
     "limits.keys",
     "limits.key_window",
     "limits.memory",
+    "limits.disk_floor",
     "log.format",
 ];
 

@@ -111,6 +111,7 @@ raw! {
         keys: Typed<Count>,
         key_window: Typed<Millis>,
         memory: Typed<Bytes>,
+        disk_floor: Typed<Bytes>,
     }
 
     /// `[retry]`: one policy per error class that is retried.

@@ -180,6 +180,10 @@ pub struct Limits {
     /// Memory for caches and bodies in flight.
     #[serde(rename = "memory", serialize_with = "shown::size")]
     pub memory_bytes: u64,
+    /// Free octets of the file system with the data, under which new messages are refused as `disk_full`; `None`: derived
+    /// from the number of shards and the size of the file system.
+    #[serde(rename = "disk_floor", serialize_with = "shown::size_if_any")]
+    pub disk_floor_bytes: Option<u64>,
 }
 
 /// The shortest time for which a key may be remembered: a client that retries the next morning must be safe.
@@ -193,6 +197,7 @@ impl Limits {
             keys_max: or(&raw.keys, Int(20_000_000)).get(),
             key_window_ms: gather.millis(&raw.key_window, KEY_WINDOW_MIN, KEY_WINDOW_MIN..=30 * DAY),
             memory_bytes: gather.bytes(&raw.memory, 512 * MIB, 64 * MIB..=1024 * GIB),
+            disk_floor_bytes: raw.disk_floor.is_some().then(|| gather.bytes(&raw.disk_floor, GIB, MIB..=1024 * GIB)),
         };
         if let Some(typed) = &raw.queue_per_shard
             && typed.get_ref().get::<u64>() > limits.queue_messages_max

@@ -18,6 +18,13 @@ pub(super) fn size<S: Serializer>(octets: &u64, to: S) -> Result<S::Ok, S::Error
     to.collect_str(&Bytes(*octets))
 }
 
+pub(super) fn size_if_any<S: Serializer>(octets: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
+    match octets {
+        Some(octets) => size(octets, to),
+        None => to.serialize_none(),
+    }
+}
+
 pub(super) fn auto<S: Serializer>(number: &Option<u16>, to: S) -> Result<S::Ok, S::Error> {
     match number {
         Some(number) => to.serialize_u16(*number),

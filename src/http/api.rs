@@ -18,6 +18,7 @@ use hyper::{
 
 use super::{
     auth::{Caller, Scope, Tenants},
+    backup::StartBackup,
     board::StatusBoard,
     body::{RequestBody, ResponseBody},
     calls::{CALLS, Call, What},
@@ -27,6 +28,7 @@ use super::{
     line::Defaults,
     openapi,
     problem::{Code, Problem},
+    restored,
     server::Handler,
 };
 use crate::{
@@ -75,6 +77,8 @@ pub struct Options {
     pub board: Arc<StatusBoard>,
     /// What `GET /metrics` answers.
     pub metrics: Rc<dyn Fn() -> String>,
+    /// Makes backups.
+    pub backup: Option<StartBackup>,
     /// Is told of each answer.
     pub observe: Option<Observe>,
     /// Pages beside the API.
@@ -112,6 +116,7 @@ pub struct Api {
     catalog: RefCell<Arc<Catalog>>,
     board: Arc<StatusBoard>,
     metrics: Rc<dyn Fn() -> String>,
+    pub(super) backup: Option<StartBackup>,
     observe: Option<Observe>,
     extra: Option<Extra>,
     router: matchit::Router<Vec<&'static Call>>,
@@ -163,6 +168,7 @@ impl Api {
             catalog: RefCell::new(options.catalog),
             board: options.board,
             metrics: options.metrics,
+            backup: options.backup,
             observe: options.observe,
             extra: options.extra,
             router,
@@ -257,6 +263,12 @@ impl Api {
                 no_query(&asked)?;
                 Ok(written(JSON, |out| self.board.write_carriers(&self.catalog(), out)))
             }
+            What::Backup => self.back_up(&asked).await,
+            What::Restored => {
+                no_query(&asked)?;
+                Ok(written(JSON, |out| restored::write(&self.board, out)))
+            }
+            What::Release => self.release(asked).await,
             What::OpenApi | What::ErrorPage | What::Alive | What::Ready | What::Metrics => self.open_call(what, &asked),
         }
     }
@@ -293,7 +305,10 @@ impl Api {
             | What::InDoubt
             | What::Resolve
             | What::Queues
-            | What::Carriers => Err(Problem::new(Code::Internal, "a call without its caller")),
+            | What::Carriers
+            | What::Backup
+            | What::Restored
+            | What::Release => Err(Problem::new(Code::Internal, "a call without its caller")),
         }
     }
 

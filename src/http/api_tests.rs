@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -13,7 +16,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     delivery::MessageView,
-    http::{Limits, Server, TenantSpec},
+    http::{Limits, Server, TenantSpec, backup::Pipe},
     mesh::{CoreId, mailbox},
     model::{Address, KeyPrint, MessageId, MessageState, NodeId, Refusal, ReplyTo, RouteId, TenantId, Wall},
     routing::{Condition, Route, RouteTable},
@@ -76,6 +79,7 @@ impl Shards {
                 let resolved = |id| if known(id) { Resolved::NotInDoubt } else { Resolved::Unknown };
                 (reply, Reply::Resolved(ids.iter().map(resolved).collect()))
             }
+            Ask::Release { reply, .. } => (reply, Reply::Released(2)),
         }
     }
 
@@ -134,11 +138,27 @@ fn api(tenants: Vec<TenantSpec>, full: bool) -> Rc<Api> {
         catalog: Arc::new(Catalog { routes: RouteTable { routes: vec![route] }, ..Catalog::default() }),
         board: Arc::new(StatusBoard::new(3)),
         metrics: Rc::new(|| "# metrics\n".to_owned()),
+        backup: Some(backups()),
         observe: None,
         extra: Some(Arc::new(|_, path, query, body| {
             (path == "/inbox").then(|| Response::new(format!("{query} {}", body.len()).into()))
         })),
     }))
+}
+
+/// A backup, then one that cannot begin, then one under way.
+fn backups() -> StartBackup {
+    let calls = AtomicUsize::new(0);
+    Arc::new(move || {
+        let call = calls.fetch_add(1, Ordering::Relaxed);
+        let pipe = Arc::new(Pipe::default());
+        if call == 0 {
+            pipe.put("begin, ".into()).expect("room");
+            pipe.put("end".into()).expect("room");
+        }
+        pipe.end(if call == 0 { Ok(()) } else { Err("the disk".to_owned()) });
+        (call < 2).then_some(pipe)
+    })
 }
 
 /// Serves while `client` runs.
@@ -293,6 +313,27 @@ fn requests_are_refused_by_name() {
             assert_eq!((heard.code(), heard.header("allow")), (is(405, "method_not_allowed"), Some(allow)), "{path}");
         }
         assert_eq!(client.get("/v1/records").body.lines().count(), 1, "nothing was kept of all that");
+    });
+}
+
+#[test]
+fn a_backup_is_given_to_one_at_a_time() {
+    serve(Vec::new(), false, |client| {
+        let heard = client.get("/v1/backup");
+        assert_eq!((heard.status, heard.header("content-type")), (200, Some("application/octet-stream")));
+        assert_eq!(heard.body, "begin, end");
+        assert_eq!(client.get("/v1/backup").code(), is(500, "unreadable"));
+        assert_eq!(client.get("/v1/backup").code(), is(409, "backup_under_way"));
+    });
+}
+
+#[test]
+fn what_was_restored_is_decided_for_all_shards() {
+    serve(Vec::new(), false, |client| {
+        assert_eq!(client.get("/v1/restored").json(), json!({"restored": false}));
+        let heard = client.post("/v1/restored/resolve", r#"{"action":"resend","class":"otp"}"#);
+        assert_eq!((heard.status, heard.json()), (200, json!({"action": "resend", "class": "otp", "messages": 6})));
+        assert_eq!(client.post("/v1/restored/resolve", r#"{"action":"x"}"#).code(), is(422, "invalid_parameter"));
     });
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     model::{CarrierId, Class, Lane, LinkId, RouteId, ShardId, Wall},
-    shard::Catalog,
+    shard::{Catalog, RestoredStatus},
     smpp::status::CommandStatus,
 };
 
@@ -38,6 +38,8 @@ pub struct ShardStatus {
     pub in_doubt: u64,
     /// Messages that the carrier took and whose receipt is missing.
     pub awaiting_receipt: u64,
+    /// How it stands with the backup that it was restored from, if it was.
+    pub restored: Option<RestoredStatus>,
 }
 
 /// One link.
@@ -69,12 +71,35 @@ pub struct LinkStatus {
     pub held_by: String,
 }
 
+/// The disk that holds the data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskStatus {
+    /// Bytes that may still be written.
+    pub free_bytes: u64,
+    /// Under so many, new messages are refused.
+    pub floor_bytes: u64,
+    /// They are refused now.
+    pub is_full: bool,
+    /// What was set aside has been let go: even the floor is nearly used up.
+    pub ballast_gone: bool,
+}
+
+impl DiskStatus {
+    fn reason(&self) -> Option<String> {
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let text =
+            || format!("disk_full: {:.1} MiB free, floor {:.1} MiB", mib(self.free_bytes), mib(self.floor_bytes));
+        self.is_full.then(text)
+    }
+}
+
 /// See the head of this file. One for the process.
 #[derive(Debug)]
 pub struct StatusBoard {
     shards: Vec<Mutex<ShardStatus>>,
     links: Mutex<BTreeMap<LinkId, LinkStatus>>,
     unready: Mutex<Vec<String>>,
+    disk: Mutex<DiskStatus>,
 }
 
 impl StatusBoard {
@@ -84,6 +109,7 @@ impl StatusBoard {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             links: Mutex::default(),
             unready: Mutex::new(vec!["starting".to_owned()]),
+            disk: Mutex::default(),
         }
     }
 
@@ -104,14 +130,26 @@ impl StatusBoard {
         lock(&self.links).remove(&link);
     }
 
-    /// Why no messages can be taken now; none: ready.
+    /// The disk as it was found last.
+    pub fn put_disk(&self, status: DiskStatus) {
+        *lock(&self.disk) = status;
+    }
+
+    /// The disk as it was found last.
+    pub fn disk(&self) -> DiskStatus {
+        *lock(&self.disk)
+    }
+
+    /// Why no messages can be taken now, as far as the process is concerned; none: ready, if the disk is.
     pub fn set_unready(&self, reasons: Vec<String>) {
         *lock(&self.unready) = reasons;
     }
 
     /// Why no messages can be taken now; none: ready.
     pub fn unready(&self) -> Vec<String> {
-        lock(&self.unready).clone()
+        let mut reasons = lock(&self.unready).clone();
+        reasons.extend(self.disk().reason());
+        reasons
     }
 
     /// Every shard, by number.
@@ -294,6 +332,11 @@ mod tests {
         let ready = |board: &StatusBoard| written(|out| assert_eq!(board.write_ready(out), board.unready().is_empty()));
         assert_eq!(ready(&board), json!({"ready": false, "reasons": ["starting"]}));
         board.set_unready(Vec::new());
+        assert_eq!(ready(&board), json!({"ready": true, "reasons": []}));
+        let full = DiskStatus { free_bytes: 3 << 19, floor_bytes: 8 << 20, is_full: true, ballast_gone: false };
+        board.put_disk(full);
+        assert_eq!(ready(&board), json!({"ready": false, "reasons": ["disk_full: 1.5 MiB free, floor 8.0 MiB"]}));
+        board.put_disk(DiskStatus { free_bytes: 9 << 20, is_full: false, ..full });
         assert_eq!(ready(&board), json!({"ready": true, "reasons": []}));
     }
 }

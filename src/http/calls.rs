@@ -16,6 +16,9 @@ pub enum What {
     Resolve,
     Queues,
     Carriers,
+    Backup,
+    Restored,
+    Release,
     OpenApi,
     ErrorPage,
     Alive,
@@ -282,6 +285,38 @@ pub const CALLS: &[Call] = &[
         summary: "How carriers stand.",
         answers: &[answer(200, "Carriers", "A view at most a second old.")],
         problems: &[401, 403],
+        ..BARE
+    },
+    Call {
+        path: "/v1/backup",
+        what: What::Backup,
+        scope: Scope::Admin,
+        summary: "A backup of everything that was acknowledged before this call; `stentor restore` reads it.",
+        answers: &[AnswerDoc {
+            media: "application/octet-stream",
+            ..answer(200, "", "It is whole only if the answer is: check it with `stentor restore --check`.")
+        }],
+        problems: &[401, 403, 409, 500],
+        ..BARE
+    },
+    Call {
+        path: "/v1/restored",
+        what: What::Restored,
+        scope: Scope::Admin,
+        summary: "What was unsent in the backup that this installation was restored from.",
+        answers: &[answer(200, "Restored", "A view at most a second old.")],
+        problems: &[401, 403],
+        ..BARE
+    },
+    Call {
+        method: "POST",
+        path: "/v1/restored/resolve",
+        what: What::Release,
+        scope: Scope::Admin,
+        summary: "Decide what becomes of what was unsent in the backup: sent, given up, or held.",
+        bodies: &[(JSON, "Release")],
+        answers: &[answer(200, "Released", "Durable; so many messages have another fate now.")],
+        problems: &[400, 401, 403, 408, 413, 415, 422, 500, 503],
         ..BARE
     },
     Call {

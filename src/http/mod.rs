@@ -3,10 +3,11 @@
 //!
 //! Pure, and tested as such: `items` and `typed` (a body → messages as typed), `line` (as typed → as meant), `ingest`
 //! (messages → frames, results → an answer), `keys`, `problem`, `lookup`, `records`, `board`, `openapi`. Async: [`Api`],
-//! which routes, with `submit` and `inquiry`, and [`Door`], which asks shards. Knows no disk and no carrier.
+//! which routes, with `submit`, `inquiry`, `backup` and `restored`, and [`Door`], which asks shards. Knows no disk and no carrier.
 
 pub mod api;
 pub mod auth;
+pub mod backup;
 mod base64;
 pub mod board;
 pub mod body;
@@ -25,6 +26,7 @@ pub mod meter;
 pub mod openapi;
 pub mod problem;
 pub mod records;
+mod restored;
 pub mod rfc3339;
 pub mod server;
 mod submit;
@@ -34,7 +36,7 @@ pub mod typed;
 
 pub use api::{Api, Extra, Options, Seen, Settings};
 pub use auth::{TenantSpec, Tenants};
-pub use board::{LaneStatus, LinkStatus, ShardStatus, StatusBoard};
+pub use board::{DiskStatus, LaneStatus, LinkStatus, ShardStatus, StatusBoard};
 pub use door::Door;
 pub use limits::Limits;
 pub use server::{Handler, Server};

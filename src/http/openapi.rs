@@ -160,6 +160,11 @@ fn schemas() -> Value {
                     "error": reference("LineError")}}}}},
         "Queues": queues(),
         "Carriers": carriers(),
+        "Restored": restored(),
+        "Release": {"type": "object", "required": ["action"], "additionalProperties": false, "properties": {
+            "action": {"type": "string", "enum": ["resend", "drop", "hold"]}, "class": class()}},
+        "Released": {"type": "object", "required": ["action", "messages"], "properties": {
+            "action": {"type": "string"}, "class": class(), "messages": count}},
         "Ready": {"type": "object", "required": ["ready", "reasons"], "properties": {
             "ready": {"type": "boolean"}, "reasons": {"type": "array", "items": {"type": "string"}}}},
     })
@@ -272,6 +277,19 @@ fn queues() -> Value {
         "depth": count, "scheduled": count, "in_flight": count, "in_doubt": count, "awaiting_receipt": count,
         "lanes": {"type": "array", "items": {"type": "object", "properties": {
             "class": text, "route": text, "depth": count, "oldest_age_ms": maybe, "drain_s": maybe}}}}})
+}
+
+fn class() -> Value {
+    json!({"type": "string", "enum": Class::ALL.map(Class::name)})
+}
+
+fn restored() -> Value {
+    let time = json!({ "type": "string", "format": "date-time" });
+    let entry = json!({"type": "object", "required": ["class", "unsent", "messages"], "properties": {
+        "class": class(), "unsent": {"type": "string", "enum": ["resend", "drop", "hold"]},
+        "messages": {"type": "integer", "minimum": 0}}});
+    json!({"type": "object", "required": ["restored"], "properties": {
+        "restored": {"type": "boolean"}, "mark": time, "at": time, "classes": {"type": "array", "items": entry}}})
 }
 
 fn carriers() -> Value {

@@ -117,6 +117,7 @@ codes! {
     MethodNotAllowed = "method_not_allowed", 405, No, "The path does not take this method";
     TooLateToCancel = "too_late_to_cancel", 409, No, "The message is under way or final";
     NotInDoubt = "not_in_doubt", 409, No, "The message is not in doubt";
+    BackupUnderWay = "backup_under_way", 409, Yes, "A backup is being made already";
     Unreadable = "unreadable", 500, Yes, "The store could not be read";
     Internal = "internal", 500, Yes, "The server made a mistake";
 }

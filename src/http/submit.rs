@@ -95,6 +95,10 @@ impl Api {
                 Err(Problem::new(Code::KeyReused, "this Idempotency-Key came with another body before"))
             }
             Reply::Claimed(Claimed::Full) => Err(Problem::new(Code::KeyWindowFull, Code::KeyWindowFull.title())),
+            Reply::Claimed(Claimed::Refused(refusal)) => {
+                let code = Code::from(refusal);
+                Err(Problem::new(code, code.title()))
+            }
             other => Err(unexpected(&other)),
         }
     }
@@ -132,7 +136,8 @@ pub(super) fn unexpected(reply: &Reply) -> Problem {
         | Reply::Cancelled(_)
         | Reply::Records { .. }
         | Reply::Doubts { .. }
-        | Reply::Resolved(_) => Problem::new(Code::Internal, "a shard answered another question"),
+        | Reply::Resolved(_)
+        | Reply::Released(_) => Problem::new(Code::Internal, "a shard answered another question"),
     }
 }
 

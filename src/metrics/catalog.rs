@@ -144,6 +144,18 @@ metrics! {
     Orphans = "stentor_receipts_parked", Gauge, ["shard"],
         "Parked receipts. Healthy: few and falling";
 
+    DiskFree = "stentor_disk_free_bytes", Gauge, [],
+        "Bytes that may still be written to the file system with the data. Healthy: well above the floor; wake someone \
+         when it nears it";
+    DiskFloor = "stentor_disk_floor_bytes", Gauge, [],
+        "Free space under which new messages are refused with disk_full. Healthy: does not change";
+    DiskFull = "stentor_disk_full", Gauge, [],
+        "1 while new messages are refused for want of room. Healthy: 0; wake someone for 1: free space, what was \
+         acknowledged goes on";
+    DiskBallastGone = "stentor_disk_ballast_gone", Gauge, [],
+        "1 when what was set aside has been let go. Healthy: 0; wake someone at once for 1: when this is used up, \
+         writing fails and the process ends";
+
     CommitSeconds = "stentor_commit_seconds", SECONDS, [],
         "From handing a batch to the disk until it is durable. Healthy: p99 under 20 ms; wake someone above 1 s: the \
          disk fails or starves";

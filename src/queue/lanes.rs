@@ -1,10 +1,11 @@
 //! All fifos of a shard. A lane has several: what was given back unsent goes before what has become due, and that before
-//! what is fresh.
+//! what is fresh. What a restored backup held unsent stands in fifos of its own, which may be held as a whole.
 //!
 //! Invariants:
-//! 1. What was given back unsent is taken in the order of admission, however often it is given back: a message that is
-//!    older than the last one of a fifo goes into a fifo before it.
+//! 1. What was given back unsent is taken in the order of admission, in whatever order it comes back: a message that is
+//!    older than the last one of a fifo goes into another fifo, and of the first ones of these fifos the oldest is taken.
 //! 2. Nothing is taken from a lane while something given back waits on disk only.
+//! 3. Nothing of a class that is held leaves its [`FifoKind::Held`] fifos, is counted as waiting, or is read ahead.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +13,13 @@ use crate::model::{Address, Class, Lane, RouteId};
 
 use super::fifo::{Chunk, Fifo, Position, Taken};
 
-/// Which of a lane's fifos. The order is the order of taking.
+/// Which of a lane's fifos.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FifoKind {
-    /// Given back unsent; 0 before 1, up to [`FifoKind::RETURNED_LAST`].
+    /// Unsent when the backup was made from which this shard was restored, by its code on disk: see
+    /// [`FifoKind::restored`].
+    Held(u8),
+    /// Given back unsent; each holds older messages before newer ones, up to [`FifoKind::RETURNED_LAST`].
     Returned(u8),
     /// Its time has come: scheduled, retried, no longer in doubt.
     Due,
@@ -27,9 +31,32 @@ impl FifoKind {
     /// The fifo of what is given back for the first time.
     pub const RETURNED_LAST: u8 = 7;
 
+    /// How often a shard can be restored from a backup of a restored one: each time takes a set of codes.
+    pub const RESTORES_MAX: u8 = 15;
+
+    /// What a code becomes by the `generation`-th restore, from 1. Each set of codes sorts before the earlier ones, so that a
+    /// list of keys keeps its order when they are rewritten; what is held already stays as it is.
+    pub const fn restored(code: u8, generation: u8) -> u8 {
+        if code < Self::HELD_FIRST { u8::MAX - 16 * generation + 1 + code } else { code }
+    }
+
+    const HELD_FIRST: u8 = 16;
+
+    /// Taken first: what a restore held, then what comes back, then what has become due.
+    const fn rank(self) -> u16 {
+        match self {
+            Self::Held(code) if code % 16 <= Self::RETURNED_LAST => (code & 0xF0) as u16,
+            Self::Held(code) => code as u16,
+            Self::Returned(_) => 256,
+            Self::Due => 257,
+            Self::Fresh => 258,
+        }
+    }
+
     /// As kept on disk.
     pub const fn code(self) -> u8 {
         match self {
+            Self::Held(code) => code,
             Self::Returned(at) => at,
             Self::Due => Self::RETURNED_LAST + 1,
             Self::Fresh => Self::RETURNED_LAST + 2,
@@ -42,7 +69,14 @@ impl FifoKind {
             0..=Self::RETURNED_LAST => Some(Self::Returned(code)),
             8 => Some(Self::Due),
             9 => Some(Self::Fresh),
-            10.. => None,
+            10..Self::HELD_FIRST => None,
+            Self::HELD_FIRST.. => {
+                if code % 16 <= 9 {
+                    Some(Self::Held(code))
+                } else {
+                    None
+                }
+            }
         }
     }
 }
@@ -62,6 +96,8 @@ pub struct FifoName {
 #[derive(Clone, Debug, Default)]
 pub struct Lanes {
     fifos: BTreeMap<FifoName, Fifo>,
+    /// By class: whether what was restored unsent is held.
+    held: [bool; Class::COUNT],
 }
 
 impl Lanes {
@@ -80,6 +116,31 @@ impl Lanes {
         self.fifos.iter_mut()
     }
 
+    /// Holds or releases what a class had unsent when it was restored.
+    pub const fn hold(&mut self, class: Class, held: bool) {
+        self.held[class.index()] = held;
+    }
+
+    /// Whether nothing may be taken from that fifo until somebody decides.
+    pub const fn is_held(&self, name: &FifoName) -> bool {
+        matches!(name.kind, FifoKind::Held(_)) && self.held[name.lane.class.index()]
+    }
+
+    /// Messages of a class that were restored unsent and not taken since.
+    pub fn restored_waiting(&self, class: Class) -> u64 {
+        let restored = self.of_class(class).filter(|(name, _)| matches!(name.kind, FifoKind::Held(_)));
+        restored.map(|(_, fifo)| fifo.waiting()).sum()
+    }
+
+    /// Takes the next message of a class that was restored unsent, whatever its route; none if none is in memory.
+    pub fn take_restored(&mut self, class: Class) -> Option<(FifoName, Taken)> {
+        let is_there =
+            |(name, fifo): &(&FifoName, &Fifo)| matches!(name.kind, FifoKind::Held(_)) && fifo.in_window() > 0;
+        let name = self.of_class(class).find(is_there).map(|(name, _)| *name)?;
+        let taken = self.fifo(name).take()?;
+        Some((name, taken))
+    }
+
     /// Puts a fifo back as a checkpoint left it.
     pub fn restore(&mut self, name: FifoName, fifo: Fifo) {
         self.fifos.insert(name, fifo);
@@ -92,7 +153,8 @@ impl Lanes {
 
     /// Messages of a class that wait on any of `routes`.
     pub fn waiting(&self, class: Class, routes: &[RouteId]) -> u64 {
-        self.of_class(class).filter(|(name, _)| routes.contains(&name.lane.route)).map(|(_, fifo)| fifo.waiting()).sum()
+        let own = self.of_class(class).filter(|(name, _)| routes.contains(&name.lane.route) && !self.is_held(name));
+        own.map(|(_, fifo)| fifo.waiting()).sum()
     }
 
     /// Messages that wait in all lanes.
@@ -114,8 +176,9 @@ impl Lanes {
     pub fn take(&mut self, class: Class, routes: &[RouteId]) -> Option<(FifoName, Taken)> {
         let name = self
             .of_class(class)
-            .filter(|(name, fifo)| fifo.in_window() > 0 && routes.contains(&name.lane.route) && !self.is_held_up(name))
-            .min_by_key(|(name, fifo)| (name.kind, fifo.peek().map(|(segment, slot)| segment.address(slot))))
+            .filter(|(name, fifo)| fifo.in_window() > 0 && routes.contains(&name.lane.route))
+            .filter(|(name, _)| !self.is_held(name) && !self.is_held_up(name))
+            .min_by_key(|(name, fifo)| (name.kind.rank(), fifo.peek().map(|(segment, slot)| segment.address(slot))))
             .map(|(name, _)| *name)?;
         let taken = self.fifo(name).take()?;
         Some((name, taken))
@@ -123,19 +186,25 @@ impl Lanes {
 
     /// The next read that a fifo needs, when everything up to and with commit `durable` is on disk.
     pub fn wants_read(&mut self, durable: u64) -> Option<(FifoName, Position)> {
-        self.fifos.iter_mut().find_map(|(name, fifo)| fifo.wants_read(durable).map(|from| (*name, from)))
+        let held = self.held;
+        let is_held = |name: &FifoName| matches!(name.kind, FifoKind::Held(_)) && held[name.lane.class.index()];
+        let mut wanting = self.fifos.iter_mut().filter(|(name, _)| !is_held(name));
+        wanting.find_map(|(name, fifo)| fifo.wants_read(durable).map(|from| (*name, from)))
     }
 
-    /// Something that was given back goes before it, and is not in memory.
+    /// Something that was given back may go before it, and is not in memory.
     fn is_held_up(&self, name: &FifoName) -> bool {
-        let first = FifoName { lane: name.lane, kind: FifoKind::Returned(0) };
-        let mut before = self.fifos.range(first..*name).filter(|(name, _)| matches!(name.kind, FifoKind::Returned(_)));
-        before.any(|(_, fifo)| fifo.in_window() == 0 && fifo.waiting() > 0)
+        if matches!(name.kind, FifoKind::Held(_)) {
+            return false;
+        }
+        let kinds = FifoKind::Returned(0)..=FifoKind::Returned(FifoKind::RETURNED_LAST);
+        let [first, last] = [*kinds.start(), *kinds.end()].map(|kind| FifoName { lane: name.lane, kind });
+        self.fifos.range(first..=last).any(|(_, fifo)| fifo.in_window() == 0 && fifo.waiting() > 0)
     }
 
     fn of_class(&self, class: Class) -> impl Iterator<Item = (&FifoName, &Fifo)> {
         let edge = |route, kind| FifoName { lane: Lane { class, route: RouteId(route) }, kind };
-        self.fifos.range(edge(0, FifoKind::Returned(0))..=edge(u16::MAX, FifoKind::Fresh))
+        self.fifos.range(edge(0, FifoKind::Held(0))..=edge(u16::MAX, FifoKind::Fresh))
     }
 }
 
@@ -196,6 +265,17 @@ mod tests {
         assert_eq!(take_all(&mut lanes, 9), [1, 2, 3, 9]);
     }
 
+    /// Seed 196: a link that drains gives back by class and bind, not by age.
+    #[test]
+    fn what_is_given_back_in_any_order_is_taken_by_age() {
+        let mut lanes = Lanes::default();
+        append(&mut lanes, FifoKind::Fresh, 1, 9);
+        for (commit, segment) in (11..).zip([3, 4, 8, 5, 6, 7, 1, 2]) {
+            give_back(&mut lanes, commit, segment);
+        }
+        assert_eq!(take_all(&mut lanes, 9), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    }
+
     #[test]
     fn nothing_overtakes_what_was_given_back_and_is_on_disk() {
         let mut lanes = Lanes::default();
@@ -214,6 +294,47 @@ mod tests {
         for code in 0..=9 {
             assert_eq!(FifoKind::from_code(code).map(FifoKind::code), Some(code));
         }
-        assert_eq!(FifoKind::from_code(10), None);
+        assert_eq!([10, 15, 26, 31, 255].map(FifoKind::from_code), [None; 5]);
+    }
+
+    #[test]
+    fn each_restore_has_codes_of_its_own_in_an_order_that_stays() {
+        let all: Vec<u8> = (0..=9).collect();
+        assert_eq!((FifoKind::restored(9, 1), FifoKind::restored(0, FifoKind::RESTORES_MAX)), (249, 16));
+        let mut codes = all.clone();
+        for generation in 1..=FifoKind::RESTORES_MAX {
+            let restored: Vec<u8> = codes.iter().map(|code| FifoKind::restored(*code, generation)).collect();
+            assert!(restored.is_sorted_by(|a, b| a < b), "{generation}: {restored:?}");
+            assert!(restored.iter().all(|code| FifoKind::from_code(*code) == Some(FifoKind::Held(*code))));
+            codes = [all.clone(), restored].concat();
+        }
+    }
+
+    #[test]
+    fn what_is_held_lets_everything_else_pass_until_it_is_released() {
+        let mut lanes = Lanes::default();
+        let routes = [RouteId(1)];
+        append(&mut lanes, FifoKind::Held(249), 1, 1);
+        append(&mut lanes, FifoKind::Fresh, 1, 2);
+        lanes.hold(Class::Otp, true);
+        assert_eq!((lanes.waiting(Class::Otp, &routes), lanes.restored_waiting(Class::Otp)), (1, 1));
+        assert_eq!(lanes.take(Class::Otp, &routes).map(|(_, taken)| taken.segment.number), Some(2));
+        assert!(lanes.take(Class::Otp, &routes).is_none());
+        assert_eq!(lanes.waiting_total(), 1, "it still counts against the limit of the queue");
+        append(&mut lanes, FifoKind::Fresh, 1, 3);
+        lanes.hold(Class::Otp, false);
+        assert_eq!(take_all(&mut lanes, 9), [1, 3]);
+    }
+
+    #[test]
+    fn what_is_held_is_not_read_ahead() {
+        let mut lanes = Lanes::default();
+        let lane = Lane { class: Class::Otp, route: RouteId(1) };
+        let name = FifoName { lane, kind: FifoKind::Held(249) };
+        lanes.restore(name, Fifo::recovered(Position { commit: 1, index: 0 }, 5, 7));
+        lanes.hold(Class::Otp, true);
+        assert_eq!(lanes.wants_read(9), None);
+        lanes.hold(Class::Otp, false);
+        assert_eq!(lanes.wants_read(9), Some((name, Position { commit: 1, index: 0 })));
     }
 }

@@ -25,7 +25,7 @@ use crate::{
 };
 
 use super::{
-    executor,
+    backup, executor,
     storage::{Errand, Storage, Stored},
 };
 
@@ -45,8 +45,12 @@ pub enum ToCore {
     Link(LinkId, ToLink),
     /// A link speaks to one of its shards.
     Shard(ShardId, ToShard),
+    /// A backup wants a snapshot of a shard's store.
+    BackUp(ShardId, backup::Order),
     /// The catalog changed.
     Catalog(Arc<Catalog>),
+    /// The disk reached its floor of free space, or has room again.
+    DiskFull(bool),
     /// The daemon ends: shards and links drain.
     Drain,
     /// Checkpoints, as the last thing before the end.
@@ -334,11 +338,19 @@ impl State {
                     Some(slot) => slot.link.handle(LinkEvent::Traffic(traffic), now),
                     None => tracing::error!(core = core.id, ?id, "traffic for a link that does not live here"),
                 },
+                ToCore::BackUp(id, order) => {
+                    if let Some(slot) = self.shard(id) {
+                        slot.errands.push_back(Errand::BackUp(order));
+                    }
+                }
                 ToCore::Catalog(catalog) => {
                     self.shard_cores.clone_from(&catalog.shard_cores);
                     for slot in &mut self.shards {
                         slot.shard.handle(ShardEvent::Catalog(Arc::clone(&catalog)), now);
                     }
+                }
+                ToCore::DiskFull(is_full) => {
+                    self.shards.iter_mut().for_each(|slot| slot.shard.handle(ShardEvent::DiskFull(is_full), now));
                 }
                 ToCore::Drain => {
                     self.draining = true;

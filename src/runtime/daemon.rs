@@ -27,14 +27,17 @@ use crate::{
         Backend, Op, Reader, Recovery, StoreError,
         directory::{self, DataDirectory, FORMAT_VERSION, Format, HighWaterFile},
         fjall::{FjallOptions, FjallStore},
+        fjall_start::{self, Started},
         key::Key,
-        record, recover,
+        record,
     },
 };
 
 use super::{
+    backup,
     clock::Clock,
     core::{Core, LinkSeat, ToCore},
+    disk,
     ending::{self, Steps},
     executor::{self, Executor, ExecutorError, OnPanic, Running},
     exposition, feed,
@@ -113,6 +116,7 @@ pub struct Daemon {
     config: Config,
     shared: Arc<Shared>,
     tenants: Arc<http::auth::Tenants>,
+    _disk: disk::Watching,
     directory: DataDirectory,
 }
 
@@ -125,13 +129,6 @@ impl fmt::Debug for Daemon {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Daemon").field("addresses", &self.addresses).finish_non_exhaustive()
     }
-}
-
-/// A shard's store, opened, with what was found in it.
-struct Opened {
-    store: FjallStore,
-    mark: HighWaterFile,
-    found: Recovery,
 }
 
 impl Daemon {
@@ -149,6 +146,8 @@ impl Daemon {
         let directory = open_directory(&config, shards)?;
         let silent_until = clock.mono().after_ns(SILENCE_NS);
         let shards = directory.format().shards.clamp(1, 255) as u8;
+        let disk = disk::Guard::start(directory.path(), config.limits.disk_floor_bytes, shards)
+            .map_err(|error| StartError::System(directory.path().display().to_string(), error))?;
         let map = ShardMap::new(shards, cores as u8);
         let control = open_control(&directory, &config, usize::from(shards) + 1)?;
         let catalog = Arc::new(translate::catalog(&config, &control, map));
@@ -166,13 +165,15 @@ impl Daemon {
         }
         let (signal_sender, signals) = mesh::thread_mailbox(16);
         signals::listen(blocked, signal_sender).map_err(|error| StartError::System("signal thread".into(), error))?;
-        let hash_seed = crate::model::prng::mix(directory.format().created);
-        let shared =
-            Shared::new(config.clone(), clock, map, control, catalog, silent_until, senders, hash_seed, extra)?;
+        let format = directory.format();
+        let shared = Shared::new(config.clone(), clock, map, control, catalog, silent_until, senders, format, extra)?;
+        let disk = disk
+            .watch(Arc::clone(&shared.board), shared.senders.clone())
+            .map_err(|error| StartError::System("disk thread".into(), error))?;
         let (cores, addresses) = start_cores(&shared, inboxes, seats)?;
         shared.board.set_unready(Vec::new());
         let tenants = Arc::clone(&shared.tenants);
-        Ok(Self { addresses, signals, cores, threads, config, shared, tenants, directory })
+        Ok(Self { addresses, signals, cores, threads, config, shared, tenants, _disk: disk, directory })
     }
 
     /// Where HTTP listens.
@@ -244,6 +245,7 @@ struct Shared {
     /// Of the installation, for ever: fingerprints are made with it.
     hash_seed: u64,
     extra: Option<Extra>,
+    backup: http::backup::StartBackup,
 }
 
 impl Shared {
@@ -256,7 +258,7 @@ impl Shared {
         catalog: Arc<Catalog>,
         silent_until: Mono,
         senders: Vec<Sender<ToCore>>,
-        hash_seed: u64,
+        format: Format,
         extra: Option<Extra>,
     ) -> Result<Arc<Self>, StartError> {
         let tls = match &config.http.tls {
@@ -267,6 +269,12 @@ impl Shared {
         let board = Arc::new(StatusBoard::new(map.shards()));
         let steps = Steps::new(senders.len());
         let snapshots = Arc::new(feed::Snapshots::new(senders.len(), Arc::clone(&catalog)));
+        let backup = backup::starter(backup::Source {
+            format,
+            cores: senders.clone(),
+            shard_cores: catalog.shard_cores.clone(),
+            names: record::encode(control.book()),
+        });
         Ok(Arc::new(Self {
             config,
             clock,
@@ -280,8 +288,9 @@ impl Shared {
             steps,
             tls,
             tenants,
-            hash_seed,
+            hash_seed: crate::model::prng::mix(format.created),
             extra,
+            backup,
         }))
     }
 }
@@ -324,28 +333,18 @@ fn open_control(directory: &DataDirectory, config: &Config, stores: usize) -> Re
 }
 
 /// Opens all shards at once: each start is a journal to replay.
-fn open_shards(directory: &DataDirectory, shards: u8) -> Result<Vec<Opened>, StartError> {
+fn open_shards(directory: &DataDirectory, shards: u8) -> Result<Vec<Started>, StartError> {
     let options = FjallOptions::shared_by(usize::from(shards) + 1);
     let opening: Vec<_> = (0..shards)
         .map(|shard| {
             let path = directory.shard(u16::from(shard));
-            thread::spawn(move || -> Result<Opened, StartError> {
-                let (store, opened) = FjallStore::open(&path, options).map_err(StartError::Store)?;
+            thread::spawn(move || -> Result<Started, StartError> {
+                let started = fjall_start::start(&path, options).map_err(StartError::Store)?;
+                let opened = &started.opened;
                 if opened.journals.torn.is_some() || !opened.runs_deleted.is_empty() {
                     tracing::warn!(shard, ?opened, "the last stop was not clean; the store is whole");
                 }
-                let (mark, before) = HighWaterFile::open(&path)
-                    .map_err(|error| StartError::System(path.display().to_string(), error))?;
-                let found = recover(&store.reader()).map_err(StartError::Store)?;
-                if let Some(before) = before.filter(|before| before.commit > found.last.0) {
-                    let what = format!(
-                        "shard {shard}: commit {} was acknowledged, but the log ends at {}: acknowledged messages are \
-                         missing; keep the directory and restore a backup",
-                        before.commit, found.last.0
-                    );
-                    return Err(StartError::Store(StoreError::Damaged(what)));
-                }
-                Ok(Opened { store, mark, found })
+                Ok(started)
             })
         })
         .collect();
@@ -450,6 +449,7 @@ async fn core_main(
         shared.extra.clone(),
     );
     options.observe = Some(exposition::observer(&metrics));
+    options.backup = Some(Arc::clone(&shared.backup));
     let api = Rc::new(http::Api::new(options));
     let limits = translate::http_limits(&shared.config);
     let server = Rc::new(Server::start(listeners, shared.tls.clone(), Rc::clone(&api), limits));
@@ -495,7 +495,9 @@ fn open_door(shared: &Arc<Shared>, number: u8) -> Rc<Door> {
                 | ToCore::Stored(..)
                 | ToCore::Link(..)
                 | ToCore::Shard(..)
+                | ToCore::BackUp(..)
                 | ToCore::Catalog(_)
+                | ToCore::DiskFull(_)
                 | ToCore::Drain
                 | ToCore::Seal
                 | ToCore::End => unreachable!("it was pushed as a question"),

@@ -37,6 +37,11 @@ pub fn render(cores: &[CoreSnapshot], board: &StatusBoard, catalog: &Catalog) ->
     snapshot.gauge(Metric::Ready, &[], ready);
     snapshot.gauge(Metric::Build, &[env!("CARGO_PKG_VERSION")], 1.0);
     snapshot.gauge(Metric::CatalogVersion, &[], catalog.version as f64);
+    let disk = board.disk();
+    snapshot.gauge(Metric::DiskFree, &[], disk.free_bytes as f64);
+    snapshot.gauge(Metric::DiskFloor, &[], disk.floor_bytes as f64);
+    snapshot.gauge(Metric::DiskFull, &[], f64::from(u8::from(disk.is_full)));
+    snapshot.gauge(Metric::DiskBallastGone, &[], f64::from(u8::from(disk.ballast_gone)));
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     for core in cores {
         for (id, status) in &core.shards {

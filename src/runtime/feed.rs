@@ -114,6 +114,7 @@ fn shard_status(shard: &shard::Shard) -> ShardStatus {
         in_flight: status.open,
         in_doubt: status.doubts,
         awaiting_receipt: status.receipts_waiting,
+        restored: shard.restored(),
     }
 }
 

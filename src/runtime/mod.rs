@@ -1,8 +1,10 @@
 //! Executors, placement, storage and reader threads, clock, phases of life. Wires the rooms; decides nothing of theirs.
 
+pub mod backup;
 pub mod clock;
 pub mod core;
 pub mod daemon;
+pub mod disk;
 pub mod ending;
 pub mod executor;
 pub mod exposition;

@@ -1,7 +1,16 @@
 //! The two threads beside each shard: one commits and syncs, one reads and maintains. Neither decides anything; each gets
-//! its work by mailbox and answers to the shard's core. A failed write or sync ends the process: the log is the truth.
+//! its work by mailbox and answers to the shard's core.
+//!
+//! A failed write or sync ends the process, whoever was at it: the batch, the high-water mark, the maintenance, fjall's own
+//! worker (whose failure poisons the store, which the next commit sees, and the next maintenance if nothing is committed).
+//! Nothing is tried again in place, for the kernel forgets a failed sync; the log is the truth, and the next start reads it.
 
-use std::{io, process, thread, time::Duration};
+use std::{
+    io, process,
+    sync::Once,
+    thread,
+    time::{Duration, Instant},
+};
 
 use crate::{
     mesh::{self, Sender, waker::ThreadInbox},
@@ -11,9 +20,12 @@ use crate::{
         Answerer, Backend, CommitSeq, Found, ReadRequest, StoreError, WriteBatch,
         backend::{Maintainer, RunId},
         directory::HighWaterFile,
-        fjall::FjallStore,
+        fjall::{FjallReader, FjallStore},
+        fjall_backup::StoreSnapshot,
     },
 };
+
+use super::backup;
 
 /// Exit code after a failed write or sync (sysexits: input/output error).
 pub const EXIT_IO: i32 = 74;
@@ -22,7 +34,7 @@ pub const EXIT_IO: i32 = 74;
 const COMMITS_MAX: usize = 4;
 /// Questions and maintenance under way to one reader thread.
 const READS_MAX: usize = 4_096;
-/// How often the maintainer looks after journals when nothing else happens.
+/// How often the maintainer looks after journals, and the high-water mark is set.
 const MAINTENANCE: Duration = Duration::from_secs(1);
 
 /// What the threads of a shard answer.
@@ -43,6 +55,8 @@ pub enum Errand {
     Read(ReadRequest),
     /// Maintenance.
     Maintain(Maintenance),
+    /// A snapshot for a backup.
+    BackUp(backup::Order),
 }
 
 /// The mailboxes of a shard's two threads.
@@ -69,12 +83,14 @@ where
     let (errands, errand_inbox) = mesh::thread_mailbox(READS_MAX);
     let (reader, maintainer) = (store.reader(), store.maintainer());
     let answer_reads = answer.clone();
-    let writing = thread::Builder::new()
-        .name(format!("store-{}", shard.0))
-        .spawn(move || write(shard, store, mark, commit_inbox, &answer))?;
-    let reading = thread::Builder::new()
-        .name(format!("read-{}", shard.0))
-        .spawn(move || read(shard, Answerer::new(reader), maintainer, errand_inbox, &answer_reads))?;
+    let writing = thread::Builder::new().name(format!("store-{}", shard.0)).spawn(move || {
+        let _end = EndOnPanic(shard);
+        write(shard, store, mark, commit_inbox, &answer);
+    })?;
+    let reading = thread::Builder::new().name(format!("read-{}", shard.0)).spawn(move || {
+        let _end = EndOnPanic(shard);
+        read(shard, reader, maintainer, errand_inbox, &answer_reads);
+    })?;
     Ok((Storage { commits, errands }, [writing, reading]))
 }
 
@@ -86,48 +102,55 @@ fn write(
     answer: &impl Fn(Stored),
 ) {
     let mut batches = Vec::new();
-    let mut marked = std::time::Instant::now();
+    let mut marked = Instant::now();
     let mut last = CommitSeq(0);
     while inbox.drain(&mut batches, 1) > 0 {
         for batch in batches.drain(..) {
             last = batch.seq;
-            if let Err(error) = store.commit(batch.into_ops()) {
-                give_up(shard, &error);
-            }
+            store.commit(batch.into_ops()).unwrap_or_else(|error| give_up(shard, &error));
             answer(Stored::Committed(last));
         }
         if marked.elapsed() >= MAINTENANCE {
-            marked = std::time::Instant::now();
-            if let Err(error) = mark.write(last.0) {
-                tracing::warn!(shard = shard.0, %error, "the high-water mark was not written");
-            }
+            marked = Instant::now();
+            mark.write(last.0).unwrap_or_else(|error| give_up(shard, &unmarked(&error)));
         }
     }
-    if last > CommitSeq(0)
-        && let Err(error) = mark.seal(last.0)
-    {
-        tracing::warn!(shard = shard.0, %error, "the high-water mark was not sealed");
+    if last > CommitSeq(0) {
+        mark.seal(last.0).unwrap_or_else(|error| give_up(shard, &unmarked(&error)));
     }
 }
 
-fn read<R: crate::store::Reader, M: Maintainer>(
+fn unmarked(error: &io::Error) -> StoreError {
+    StoreError::Failed(format!("high-water mark: {error}"))
+}
+
+fn read<M: Maintainer>(
     shard: ShardId,
-    mut answerer: Answerer<R>,
+    reader: FjallReader,
     mut maintainer: M,
     mut inbox: ThreadInbox<Errand>,
     answer: &impl Fn(Stored),
 ) {
+    let mut answerer = Answerer::new(reader.clone());
     let mut errands = Vec::new();
+    let mut maintained = Instant::now();
     loop {
-        match inbox.drain_for(&mut errands, 64, MAINTENANCE) {
-            Some(0) => return,
-            Some(_) => {}
-            None => errands.push(Errand::Maintain(Maintenance::Checkpoint)),
+        if inbox.drain_for(&mut errands, 64, MAINTENANCE.saturating_sub(maintained.elapsed())) == Some(0) {
+            return;
+        }
+        if maintained.elapsed() >= MAINTENANCE {
+            maintained = Instant::now();
+            errands.push(Errand::Maintain(Maintenance::Checkpoint));
         }
         for errand in errands.drain(..) {
             let done = match errand {
                 Errand::Read(request) => {
                     answer(Stored::Found(answerer.answer(request)));
+                    Ok(())
+                }
+                Errand::BackUp(backup::Order(answer)) => {
+                    // Nobody waits for it any more if it cannot be sent.
+                    let _ = answer.send((shard, StoreSnapshot::open(&reader)));
                     Ok(())
                 }
                 Errand::Maintain(Maintenance::DropRange { space, from, to }) => {
@@ -141,16 +164,31 @@ fn read<R: crate::store::Reader, M: Maintainer>(
                     written.inspect(|()| answer(Stored::RunWritten(run)))
                 }
             };
-            if let Err(error) = done {
-                give_up(shard, &error);
-            }
+            done.unwrap_or_else(|error| give_up(shard, &error));
         }
     }
 }
 
-/// One clear line and the end: nothing may be acknowledged any more.
+/// One clear line and the end: nothing may be acknowledged any more. When several threads fail at once, as they do on one
+/// disk, the first speaks for all.
 fn give_up(shard: ShardId, error: &StoreError) -> ! {
-    tracing::error!(shard = shard.0, %error, "storage failed; stopping, the next start recovers from the log");
-    eprintln!("stentor: shard {}: {error}", shard.0);
-    process::exit(EXIT_IO);
+    static ENDING: Once = Once::new();
+    ENDING.call_once(|| {
+        tracing::error!(shard = shard.0, %error, "storage failed; stopping, the next start recovers from the log");
+        eprintln!("stentor: shard {}: {error}", shard.0);
+        process::exit(EXIT_IO);
+    });
+    unreachable!("the first to fail has ended the process")
+}
+
+/// A panic would end its thread alone, and the shard would wait for ever.
+struct EndOnPanic(ShardId);
+
+impl Drop for EndOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            tracing::error!(shard = self.0.0, "panic beside a shard: aborting, a restart recovers from the log");
+            process::abort();
+        }
+    }
 }

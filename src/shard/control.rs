@@ -42,6 +42,11 @@ impl Control {
         Some(self.book.clone())
     }
 
+    /// The book, as it is committed.
+    pub const fn book(&self) -> &NamesRecord {
+        &self.book
+    }
+
     /// Version of the book: grows with each change.
     pub const fn version(&self) -> u64 {
         self.book.version

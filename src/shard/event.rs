@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::delivery::{DoubtFilter, DoubtPolicy, InDoubt, MessageView};
-use crate::model::{Address, Frame, Head, KeyPrint, LinkId, MessageId, Refusal, ReplyTo, TenantId};
+use crate::model::{Address, Class, Frame, Head, KeyPrint, LinkId, MessageId, Refusal, ReplyTo, TenantId};
 use crate::store::backend::{RunId, Space};
 use crate::traffic::{ToLink, ToShard};
 
@@ -21,6 +21,8 @@ pub enum ShardEvent {
     Catalog(Arc<Catalog>),
     /// The configuration was reloaded. What is laid out at the start only is left as it is.
     Reconfigure(Box<Options>),
+    /// The disk has reached its floor of free space, or has room again. What was admitted goes on either way.
+    DiskFull(bool),
     /// No new messages from now on, and nothing more is handed to links.
     Drain,
 }
@@ -42,6 +44,8 @@ pub enum Ask {
     Doubts { reply: ReplyTo, filter: DoubtFilter, from: Address, limit: usize },
     /// Somebody decides over messages in doubt, whosever they are.
     Resolve { reply: ReplyTo, ids: Vec<MessageId>, action: DoubtAction },
+    /// What becomes of what was unsent in the backup that this shard was restored from; of one class, or of all.
+    Release { reply: ReplyTo, class: Option<Class>, policy: DoubtPolicy },
 }
 
 /// What a hand may do with a message in doubt.
@@ -72,6 +76,8 @@ pub enum Reply {
     Doubts { found: Vec<FoundDoubt>, next: Option<Address> },
     /// One for each id, in order.
     Resolved(Vec<Resolved>),
+    /// So many messages of a restored backup have another fate now.
+    Released(u64),
     /// The store could not answer: damage, told to the operator as well.
     Unreadable,
 }
@@ -96,6 +102,8 @@ pub enum Claimed {
     Reused,
     /// The window is full.
     Full,
+    /// Nothing new is remembered now.
+    Refused(Refusal),
 }
 
 /// What was found under an id.

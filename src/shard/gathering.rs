@@ -111,8 +111,8 @@ impl Gathering {
     }
 
     /// A message is ready at last, or ready to be tried again.
-    pub(super) fn due(&mut self, lane: Lane, address: Address) {
-        self.push_ready(FifoName { lane, kind: FifoKind::Due }, address, None);
+    pub(super) fn due(&mut self, name: FifoName, address: Address) {
+        self.push_ready(name, address, None);
     }
 
     /// A message is ready again, for it was not sent.

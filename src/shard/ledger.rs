@@ -8,7 +8,7 @@
 
 use crate::delivery::{DoubtFilter, DoubtPolicy, EventKind, InDoubt, Lost, LostBind, OpenAttempt, Resolution};
 use crate::model::{Address, DeadLetterReason, GroupId, MessageId, Msisdn, ReplyTo, Wall};
-use crate::queue::{DueEntry, InsertReason};
+use crate::queue::{DueEntry, FifoKind, FifoName, InsertReason};
 use crate::smpp::receipt::ReceiptState;
 use crate::smpp::receipt_id::id_key;
 use crate::store::StoredMessage;
@@ -29,7 +29,7 @@ impl Shard {
     /// The attempt went without an answer. `core`: of the link; `None` if the attempt was found at a start.
     pub(super) fn doubt(&mut self, address: Address, open: &OpenAttempt, reason: Unanswered, core: Option<u8>) {
         self.counters.in_doubt += 1;
-        let held = self.policy_of(open) == DoubtPolicy::Hold;
+        let held = self.doubt_policy(open.lane.class, reason) == DoubtPolicy::Hold;
         let bind = core.zip(open.lost_on).map(|(core, number)| LostBind { core, number });
         let lost = Lost { reason, bind, held };
         self.gathering.event(address, EventKind::InDoubt, lost.pack());
@@ -39,14 +39,10 @@ impl Shard {
         }
     }
 
-    fn policy_of(&self, open: &OpenAttempt) -> DoubtPolicy {
-        self.options.doubt[open.lane.class.index()]
-    }
-
     /// What the class of an entry wants, from now on.
-    fn apply_policy(&mut self, address: Address) {
+    pub(super) fn apply_policy(&mut self, address: Address) {
         let Some(doubt) = self.attempts.in_ledger(address) else { return };
-        let resend_at = match self.options.doubt[doubt.lane.class.index()] {
+        let resend_at = match self.doubt_policy(doubt.lane.class, doubt.lost.reason) {
             DoubtPolicy::Drop => return self.give_up_doubt(address, Resolution::PolicyDrop),
             DoubtPolicy::Hold => InDoubt::HELD,
             DoubtPolicy::Resend => {
@@ -63,7 +59,7 @@ impl Shard {
 
     /// Entries that stand otherwise than their class's policy wants: it was changed, or a start has found them.
     pub(super) fn reconcile_ledger(&mut self) {
-        let astray = |doubt: &InDoubt| match self.options.doubt[doubt.lane.class.index()] {
+        let astray = |doubt: &InDoubt| match self.doubt_policy(doubt.lane.class, doubt.lost.reason) {
             DoubtPolicy::Drop => true,
             DoubtPolicy::Hold => doubt.resend_at != InDoubt::HELD,
             // What a start replayed says nothing of when it is due, nor whether that was under another policy.
@@ -83,16 +79,16 @@ impl Shard {
         }
     }
 
-    fn resend(&mut self, address: Address, how: Resolution) {
+    pub(super) fn resend(&mut self, address: Address, how: Resolution) {
         let Some(doubt) = self.attempts.in_ledger(address) else { return };
         self.attempts.doubts.remove(&address);
         self.counters.resolved[how.index()] += 1;
         self.tried.insert(address, doubt.attempt);
         self.gathering.event(address, EventKind::Resent, how as u32);
-        self.gathering.due(doubt.lane, address);
+        self.gathering.due(FifoName { lane: doubt.lane, kind: FifoKind::Due }, address);
     }
 
-    fn give_up_doubt(&mut self, address: Address, how: Resolution) {
+    pub(super) fn give_up_doubt(&mut self, address: Address, how: Resolution) {
         let Some(doubt) = self.attempts.in_ledger(address) else { return };
         self.counters.resolved[how.index()] += 1;
         let detail = (how as u32) << 8 | DeadLetterReason::InDoubtDropped as u32;
@@ -247,7 +243,7 @@ impl Shard {
             let parts_open = u32::from(parts.max(1)).saturating_sub(taken);
             let (node, shard) = (self.options.node, self.options.shard);
             let id = MessageId::new(stored.head.accepted_at, node, shard, stored.address);
-            let policy = self.options.doubt[doubt.lane.class.index()];
+            let policy = self.doubt_policy(doubt.lane.class, doubt.lost.reason);
             Some(FoundDoubt { message: self.message(id, stored), doubt, parts_open, policy })
         };
         listed.iter().zip(messages).filter_map(shown).collect()

@@ -48,6 +48,12 @@ impl Shard {
         self.reads.push_back((CommitSeq(0), request));
     }
 
+    /// Up to where something is decided: who asks the store behind it misses nothing. A message may have ended, or have
+    /// been cancelled, in a batch that is not durable yet.
+    fn decided(&self) -> CommitSeq {
+        if self.gathering.is_empty() { self.in_flight.unwrap_or(self.durable) } else { self.gathering.seq() }
+    }
+
     fn events_from(&self) -> u64 {
         self.folding.durable_to() + 1
     }
@@ -67,7 +73,8 @@ impl Shard {
         }
         let token = self.lookups.insert(Pending::Cancel { reply, tenant, id });
         self.lookups.cancelling.insert(address, token);
-        self.read(ReadRequest::Messages { token, addresses: vec![address], events_from: self.events_from() });
+        let request = ReadRequest::Messages { token, addresses: vec![address], events_from: self.events_from() };
+        self.reads.push_back((self.decided(), request));
     }
 
     pub(super) fn records(&mut self, reply: ReplyTo, tenant: TenantId, from: Address, limit: usize) {
@@ -146,7 +153,8 @@ impl Shard {
     }
 
     pub(super) fn message(&self, id: MessageId, stored: StoredMessage) -> FoundMessage {
-        let view = view(&stored.head, &stored.events, self.now.wall);
+        let mut view = view(&stored.head, &stored.events, self.now.wall);
+        self.show_restored(stored.address, stored.head.class, &mut view);
         FoundMessage { id, head: stored.head, content: stored.content, view }
     }
 

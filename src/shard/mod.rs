@@ -16,6 +16,8 @@ pub mod control;
 pub mod event;
 mod gathering;
 mod ledger;
+#[cfg(test)]
+mod ledger_tests;
 mod lookups;
 pub mod options;
 mod orphans;
@@ -25,6 +27,7 @@ mod pull;
 mod receipt_epoch;
 mod receipts;
 mod recovery;
+mod restored;
 mod submit;
 #[cfg(test)]
 mod tests;
@@ -36,7 +39,8 @@ use crate::admission::KeyWindow;
 use crate::delivery::{Attempts, EventKind, InDoubt, Resolution};
 use crate::metrics::Distribution;
 use crate::model::{Address, CarrierId, Class, Frame, Lane, LinkId, Mono, Now, Prng, Refusal, ReplyTo, Wall};
-use crate::queue::{InsertReason, Lanes, ScheduledQueue};
+use crate::queue::{FifoKind, FifoName, InsertReason, Lanes, ScheduledQueue};
+use crate::store::record::RestoredRecord;
 use crate::store::{CommitSeq, Found, ReadRequest, Recovery, WriteBatch};
 use crate::traffic::{ToLink, ToShard, Unanswered};
 
@@ -46,6 +50,7 @@ pub use event::{
     Resolved, ShardEvent,
 };
 pub use options::Options;
+pub use restored::RestoredStatus;
 
 use gathering::Gathering;
 use lookups::Lookups;
@@ -68,6 +73,8 @@ pub struct Shard {
     /// Attempts already consumed by messages that wait to be tried again.
     tried: BTreeMap<Address, u8>,
     cancelled: BTreeSet<Address>,
+    /// That it was restored from a backup, if it was.
+    restored: Option<RestoredRecord>,
     keys: KeyWindow,
     /// Commits that recorded fingerprints, oldest first.
     key_commits: VecDeque<(u64, Wall)>,
@@ -88,6 +95,8 @@ pub struct Shard {
     reads: VecDeque<(CommitSeq, ReadRequest)>,
     folding: checkpoint::Folding,
     draining: bool,
+    /// The disk is at its floor of free space.
+    disk_full: bool,
     counters: Counters,
     measures: Measures,
     /// When the batch under way was handed out.
@@ -198,6 +207,7 @@ impl Shard {
             attempts: Attempts::new(options.hash_seed),
             tried: BTreeMap::new(),
             cancelled: BTreeSet::new(),
+            restored: None,
             keys: KeyWindow::new(options.keys_max, options.key_window_ms),
             key_commits: VecDeque::new(),
             receipts: Receipts::new(&options),
@@ -215,6 +225,7 @@ impl Shard {
             reads: VecDeque::new(),
             folding: checkpoint::Folding::new(found.checkpoint.commit),
             draining: false,
+            disk_full: false,
             counters: Counters::default(),
             measures: Measures::default(),
             commit_began: now.mono,
@@ -237,6 +248,7 @@ impl Shard {
                 self.settle_ledger_by_parked();
             }
             ShardEvent::Reconfigure(options) => self.reconfigure(*options),
+            ShardEvent::DiskFull(is_full) => self.disk_full = is_full,
             ShardEvent::Drain => {
                 self.draining = true;
                 self.return_grants();
@@ -282,7 +294,9 @@ impl Shard {
             match entry.reason {
                 InsertReason::Scheduled | InsertReason::Retry => {
                     self.gathering.event(entry.address, EventKind::Due, 0);
-                    self.gathering.due(entry.lane, entry.address);
+                    let due = self.scheduled.head().tick.wall();
+                    let kind = self.restored_due(&entry, due).unwrap_or(FifoKind::Due);
+                    self.gathering.due(FifoName { lane: entry.lane, kind }, entry.address);
                 }
                 InsertReason::DoubtWait => self.doubt_wait_over(entry.address),
             }
@@ -363,6 +377,11 @@ impl Shard {
             && self.waiting_frames.is_empty()
     }
 
+    /// Something is decided that no batch holds yet.
+    pub fn has_gathered(&self) -> bool {
+        !self.gathering.is_empty()
+    }
+
     /// How it stands.
     pub fn status(&self) -> Status {
         let mut waiting = [0; Class::COUNT];
@@ -392,7 +411,8 @@ impl Shard {
     /// Lanes that hold ready messages: how many, and when the oldest that is in memory was accepted.
     pub fn lanes(&self) -> impl Iterator<Item = (Lane, u64, Option<Wall>)> {
         let mut lanes: BTreeMap<Lane, (u64, Option<Wall>)> = BTreeMap::new();
-        for (name, fifo) in self.lanes.iter().filter(|(_, fifo)| fifo.waiting() > 0) {
+        let not_held = self.lanes.iter().filter(|(name, _)| !self.lanes.is_held(name));
+        for (name, fifo) in not_held.filter(|(_, fifo)| fifo.waiting() > 0) {
             let oldest = fifo.peek().and_then(|(segment, slot)| segment.head(slot)).map(|head| head.accepted_at);
             let (depth, known) = lanes.entry(name.lane).or_default();
             *depth += fifo.waiting();

@@ -1,20 +1,41 @@
 //! What carriers said to attempts, and what follows.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::delivery::{Disposition, EventKind, InDoubt, OpenAttempt, Progress, Refused, attempt::Verdict};
-use crate::model::{Address, DeadLetterReason, Head, Lane, Segment, Wall};
+use crate::model::{Address, Class, DeadLetterReason, Head, Lane, LinkId, Msisdn, Segment, Wall};
 use crate::queue::{DueEntry, InsertReason};
-use crate::traffic::{Answer, NotWritten, Outcome, OutcomeBatch};
+use crate::traffic::{Answer, NotWritten, Outcome, OutcomeBatch, ToLink};
 
 use super::Shard;
+use super::event::Effect;
 use super::receipts::Awaited;
 
 impl Shard {
     pub(super) fn outcomes(&mut self, batch: &OutcomeBatch) {
+        let given_back = self.given_back(batch);
         for outcome in &batch.outcomes {
             self.outcome(batch, outcome);
         }
+        if !given_back.is_empty() {
+            self.recall_followers(batch.link, &given_back);
+        }
+    }
+
+    /// Whose messages a link gives back as they were.
+    fn given_back(&self, batch: &OutcomeBatch) -> BTreeSet<(Msisdn, Class)> {
+        let comes_back = |outcome: &&Outcome| match outcome.answer {
+            Answer::NotWritten(NotWritten::LinkDown | NotWritten::Drained | NotWritten::ConnectionLost) => true,
+            Answer::NotWritten(NotWritten::Expired | NotWritten::SiblingRefused)
+            | Answer::Accepted(_)
+            | Answer::Refused(_)
+            | Answer::Unanswered(_)
+            | Answer::Unencodable => false,
+        };
+        let whose =
+            |outcome: &Outcome| self.attempts.get(outcome.address).map(|open| (open.recipient, open.lane.class));
+        batch.outcomes.iter().filter(comes_back).filter_map(whose).collect()
     }
 
     fn outcome(&mut self, batch: &OutcomeBatch, outcome: &Outcome) {
@@ -87,6 +108,33 @@ impl Shard {
         }
         let name = self.lanes.returned(open.lane, address);
         self.gathering.returned(name, address, open.segment);
+    }
+
+    /// Followers of what came back that have not left for that link yet come back as well, or they would overtake it.
+    fn recall_followers(&mut self, link: LinkId, of: &BTreeSet<(Msisdn, Class)>) {
+        let mut recalled = Vec::new();
+        for (_, effect) in &mut self.effects {
+            let Effect::Link(to, ToLink::Submits(batch)) = effect else { continue };
+            if *to != link {
+                continue;
+            }
+            let (class, before) = (batch.class, batch.submits.len());
+            batch.submits.retain(|submit| {
+                let stays = !of.contains(&(submit.head.to, submit.head.class));
+                recalled.extend((!stays).then_some(submit.address));
+                stays
+            });
+            let gone = (before - batch.submits.len()) as u32;
+            batch.unused += gone;
+            if let Some(slot) = self.links.iter_mut().find(|slot| slot.id == link) {
+                slot.recalled(class, gone);
+            }
+        }
+        for address in recalled {
+            if let Some(open) = self.attempts.remove(address) {
+                self.give_back_attempt(address, open, NotWritten::LinkDown);
+            }
+        }
     }
 
     fn refused(&mut self, address: Address, open: &OpenAttempt, status: u32) {

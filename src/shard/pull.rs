@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::delivery::{EventKind, OpenAttempt, attempt::Verdict};
 use crate::model::limits::OPEN_ATTEMPTS_MAX;
 use crate::model::{Class, Head, LinkId, RouteId};
-use crate::queue::{Chunk, DueEntry, FifoName, Taken, Tick};
+use crate::queue::{Chunk, DueEntry, FifoKind, FifoName, Taken, Tick};
 use crate::store::batch::fifo_code;
 use crate::store::record::AttemptNote;
 use crate::traffic::{Demand, Grant, Submit, SubmitBatch, ToLink};
@@ -28,6 +28,14 @@ pub(super) struct LinkSlot {
     standing: [u32; Class::COUNT],
     /// Messages handed over whose batch has not left this shard yet, by class. The link still counts them as waiting.
     leaving: [u32; Class::COUNT],
+}
+
+impl LinkSlot {
+    /// Messages that were to be handed over stay here after all.
+    pub(super) fn recalled(&mut self, class: Class, messages: u32) {
+        let leaving = &mut self.leaving[class.index()];
+        *leaving = leaving.saturating_sub(messages);
+    }
 }
 
 impl Shard {
@@ -87,6 +95,7 @@ impl Shard {
         self.gathering.close_segment();
         self.place_ready();
         self.place_due();
+        self.drop_restored();
         for at in 0..self.links.len() {
             self.use_grants(at);
             self.demand(at);
@@ -170,6 +179,9 @@ impl Shard {
         self.lookups.taken(address);
         if self.cancelled.remove(&address) || self.is_closed(address) {
             return None;
+        }
+        if matches!(name.kind, FifoKind::Held(_)) {
+            self.begin_restored(address);
         }
         if head.expires_at <= self.now.wall {
             self.finish(address, EventKind::Expired, 0);

@@ -5,7 +5,7 @@ use crate::model::{Address, CarrierId, Class, KeyPrint, Lane, Msisdn, RouteId, T
 use crate::queue::{DuePosition, Fifo, FifoKind, FifoName, Position, ScheduledQueue, Tick};
 use crate::store::Recovery;
 use crate::store::record::{AttemptNote, CheckpointRecord, DoubtNote, FifoCode, ProgressNote, TurnRecord};
-use crate::traffic::{PartSet, Unanswered};
+use crate::traffic::PartSet;
 
 use super::Shard;
 use super::ledger::in_doubt;
@@ -34,13 +34,7 @@ impl Shard {
             }
             self.key_commits.push_back((*commit, newest));
         }
-        let left_open: Vec<_> =
-            self.attempts.sorted().into_iter().map(|(address, open)| (address, open.clone())).collect();
-        for (address, open) in left_open {
-            self.attempts.remove(address);
-            self.doubt(address, &open, Unanswered::Crashed, None);
-        }
-        self.reconcile_ledger();
+        self.replay_restored(found.restored, found.last.0);
     }
 
     fn restore(&mut self, checkpoint: &CheckpointRecord) {
@@ -166,6 +160,9 @@ impl Shard {
             EventKind::InDoubt => {
                 if let Some(open) = self.attempts.remove(address) {
                     self.attempts.doubt(address, in_doubt(&open, Lost::unpack(detail), at), true);
+                } else if let Some(doubt) = self.attempts.doubts.get_mut(&address) {
+                    // It was in doubt already when the backup was made that this shard was restored from.
+                    doubt.lost = Lost::unpack(detail);
                 }
             }
             EventKind::Resolved if Resolution::from_index(detail as u8) == Some(Resolution::HandSent) => {

@@ -17,6 +17,7 @@ impl Shard {
             Ask::Records { reply, tenant, from, limit } => self.records(reply, tenant, from, limit),
             Ask::Doubts { reply, filter, from, limit } => self.list_doubts(reply, &filter, from, limit),
             Ask::Resolve { reply, ids, action } => self.resolve(reply, ids, action),
+            Ask::Release { reply, class, policy } => self.release(reply, class, policy),
         }
     }
 
@@ -44,9 +45,15 @@ impl Shard {
         self.lanes.waiting_total() + self.scheduled.waiting()
     }
 
+    /// What was taken before is said first: a client that tries again must not hear "too late" of a message that was sent.
     fn admit(&mut self, head: &Head, print: Option<KeyPrint>, content: &[u8], queued: u64) -> LineResult {
+        if let Some(seen) = print.and_then(|print| self.keys.look(print, self.now.wall)) {
+            return self.repeated(seen);
+        }
         let refusal = if self.draining {
             Some(Refusal::Draining)
+        } else if self.disk_full {
+            Some(Refusal::DiskFull)
         } else if queued >= self.options.queue_messages_max {
             Some(Refusal::QueueFull)
         } else if head.expires_at <= self.now.wall || head.expires_at <= head.send_at {
@@ -61,12 +68,7 @@ impl Shard {
             let address = self.gathering.next_address(content.len(), self.next_segment);
             match self.keys.claim(print, address, self.now.wall) {
                 Seen::New => self.gathering.batch().keys.push((print, address, self.now.wall)),
-                Seen::Same(first, at) => {
-                    self.counters.duplicates += 1;
-                    return LineResult::Duplicate(MessageId::new(at, self.options.node, self.options.shard, first));
-                }
-                Seen::Other => return self.refuse(Refusal::KeyReused),
-                Seen::Full => return self.refuse(Refusal::KeyWindowFull),
+                seen @ (Seen::Same(..) | Seen::Other | Seen::Full) => return self.repeated(seen),
             }
         }
         let head = Head { accepted_at: self.now.wall, ..*head };
@@ -74,6 +76,17 @@ impl Shard {
         self.place(&head, address);
         self.counters.accepted[head.class.index()] += 1;
         LineResult::Accepted(MessageId::new(self.now.wall, self.options.node, self.options.shard, address))
+    }
+
+    fn repeated(&mut self, seen: Seen) -> LineResult {
+        match seen {
+            Seen::Same(first, at) => {
+                self.counters.duplicates += 1;
+                LineResult::Duplicate(MessageId::new(at, self.options.node, self.options.shard, first))
+            }
+            Seen::Other => self.refuse(Refusal::KeyReused),
+            Seen::New | Seen::Full => self.refuse(Refusal::KeyWindowFull),
+        }
     }
 
     fn refuse(&mut self, refusal: Refusal) -> LineResult {
@@ -94,6 +107,9 @@ impl Shard {
     }
 
     fn claim(&mut self, reply: ReplyTo, print: KeyPrint) {
+        if self.disk_full {
+            return self.reply(reply, Reply::Claimed(Claimed::Refused(Refusal::DiskFull)));
+        }
         let claimed = match self.keys.claim(print, Address::default(), self.now.wall) {
             Seen::New => {
                 self.gathering.batch().keys.push((print, Address::default(), self.now.wall));
@@ -104,5 +120,49 @@ impl Shard {
             Seen::Full => Claimed::Full,
         };
         self.reply(reply, Reply::Claimed(claimed));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Class, Now};
+    use crate::shard::{Effect, Options, ShardEvent};
+    use crate::store::Recovery;
+
+    /// What the shard answers to one question, its batch committed.
+    fn answer(shard: &mut Shard, ask: Ask) -> Reply {
+        shard.handle(ShardEvent::Ask(ask), Now::default());
+        if let Some(batch) = shard.poll_commit() {
+            shard.handle_committed(batch.seq, Now::default());
+        }
+        match shard.poll_effect() {
+            Some(Effect::Reply(_, reply)) => reply,
+            other => panic!("no reply: {other:?}"),
+        }
+    }
+
+    fn submit(shard: &mut Shard) -> LineResult {
+        let head = Head { class: Class::Otp, expires_at: crate::model::Wall(9), ..Head::default() };
+        match answer(shard, Ask::Submit(Frame { heads: vec![head], ..Frame::default() })) {
+            Reply::Submitted(results) => results[0],
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_full_disk_refuses_what_is_new_until_there_is_room() {
+        let mut shard = Shard::recover(Options::default(), 1, Recovery::default(), Now::default());
+        let full = Refusal::DiskFull;
+        assert!(matches!(submit(&mut shard), LineResult::Accepted(_)));
+        shard.handle(ShardEvent::DiskFull(true), Now::default());
+        assert_eq!(submit(&mut shard), LineResult::Refused(full));
+        let claim = || Ask::Claim { reply: ReplyTo::default(), print: KeyPrint { key: 1, content: 2 } };
+        assert_eq!(answer(&mut shard, claim()), Reply::Claimed(Claimed::Refused(full)));
+        let at = Counters::REFUSALS.iter().position(|known| *known == full).expect("counted");
+        assert_eq!(shard.status().counters.refused[at], 1);
+        shard.handle(ShardEvent::DiskFull(false), Now::default());
+        assert!(matches!(submit(&mut shard), LineResult::Accepted(_)));
+        assert_eq!(answer(&mut shard, claim()), Reply::Claimed(Claimed::Ours));
     }
 }

@@ -24,6 +24,8 @@ use super::tally::Count;
 const PATIENCE_NS: u64 = 5 * SECOND;
 /// How often it tries.
 const TRIES_MAX: u32 = 8;
+/// Copies of a request that are under way at once.
+const COPIES: usize = 3;
 /// Records in a page.
 const PAGE: usize = 50;
 /// The first recipient's number.
@@ -56,6 +58,7 @@ pub struct Clients {
     /// Messages whose ids reached their client.
     known: Vec<u32>,
     keys: VecDeque<u128>,
+    claims: Vec<u128>,
     reading: Option<Reading>,
 }
 
@@ -69,6 +72,7 @@ impl Clients {
             requests: BTreeMap::new(),
             known: Vec::new(),
             keys: VecDeque::new(),
+            claims: Vec::new(),
             reading: None,
         }
     }
@@ -102,7 +106,34 @@ impl Clients {
             frames.entry(shard).or_default().push(message);
         }
         for (shard, messages) in frames {
-            self.send(Request { shard, messages, tries: 1 }, plan, stage);
+            if stage.fault(plan.claimed_ppm) {
+                self.claim(shard, &messages, plan, stage);
+            }
+            let keyed = messages.iter().all(|message| is_keyed(*message, stage));
+            let copied = keyed && stage.fault(plan.copied_ppm);
+            if copied {
+                stage.tally.add(Count::RequestsCopied);
+            }
+            for _ in 0..if copied { COPIES } else { 1 } {
+                self.send(Request { shard, messages: messages.clone(), tries: 1 }, plan, stage);
+            }
+        }
+    }
+
+    /// A key for a whole request, now and then one that was used before.
+    fn claim(&mut self, shard: ShardId, messages: &[u32], plan: &Plan, stage: &mut Stage) {
+        let fresh = u128::from(shard.0) << 64 | u128::from(stage.chance.next_u64());
+        let used = self.claims.iter().rev().find(|key| **key >> 64 == fresh >> 64).copied();
+        let key = used.filter(|_| stage.chance.chance(300_000)).unwrap_or(fresh);
+        self.claims.push(key);
+        let content = messages.iter().fold(11, |hash, message| mix(hash ^ u64::from(*message)));
+        let print = KeyPrint { key: key | 1 << 127, content };
+        let copies = if stage.chance.chance(300_000) { COPIES } else { 1 };
+        for _ in 0..copies {
+            let reply = self.ticket();
+            stage.tally.add(Count::Claims);
+            let ask = Ask::Claim { reply, print };
+            self.ask(shard, reply.ticket, Question::Claim(print.key, content), ask, plan, stage);
         }
     }
 
@@ -187,16 +218,19 @@ impl Clients {
 
     fn ask(&self, shard: ShardId, ticket: u64, question: Question, ask: Ask, plan: &Plan, stage: &mut Stage) {
         let delay = plan.door.draw(&mut stage.chance);
+        stage.asks_under_way += 1;
         stage.agenda.after(delay, Happening::Asked(shard, ticket, question, Box::new(ask)));
     }
 
     fn cancel(&mut self, plan: &Plan, stage: &mut Stage) {
         let message = *pick(&mut stage.chance, &self.known);
         let Some(id) = stage.oracle.id_of(message) else { return };
-        let reply = self.ticket();
-        note!(stage, "ticket {}: cancel {message}", reply.ticket);
-        let ask = Ask::Cancel { reply, tenant: TenantId(0), id };
-        self.ask(id.shard(), reply.ticket, Question::Cancel(message), ask, plan, stage);
+        for _ in 0..stage.chance.between(1, COPIES as u64) {
+            let reply = self.ticket();
+            note!(stage, "ticket {}: cancel {message}", reply.ticket);
+            let ask = Ask::Cancel { reply, tenant: TenantId(0), id };
+            self.ask(id.shard(), reply.ticket, Question::Cancel(message), ask, plan, stage);
+        }
     }
 
     fn look_up(&mut self, plan: &Plan, stage: &mut Stage) {
@@ -265,6 +299,7 @@ impl Clients {
             | Reply::Claimed(_)
             | Reply::Doubts { .. }
             | Reply::Resolved(_)
+            | Reply::Released(_)
             | Reply::Unreadable => {}
         }
     }
@@ -303,8 +338,7 @@ impl Clients {
     /// A client has waited long enough: with keys it is safe to try again.
     pub fn impatient(&mut self, ticket: u64, plan: &Plan, stage: &mut Stage) {
         let Some(request) = self.requests.remove(&ticket) else { return };
-        let keyed = |message: &u32| stage.oracle.intent(*message).is_some_and(|intent| intent.key.is_some());
-        let messages: Vec<_> = request.messages.iter().copied().filter(keyed).collect();
+        let messages: Vec<_> = request.messages.iter().copied().filter(|message| is_keyed(*message, stage)).collect();
         if request.tries < TRIES_MAX && !messages.is_empty() {
             stage.tally.add(Count::RequestsRetried);
             self.send(Request { shard: request.shard, messages, tries: request.tries + 1 }, plan, stage);
@@ -314,8 +348,13 @@ impl Clients {
     /// When the next client acts, so that all have acted by the end of the chaos.
     pub fn next_act_ns(&self, plan: &Plan, stage: &mut Stage) -> u64 {
         let acts = u64::from(plan.messages / 2).max(1);
-        stage.chance.between(MS, 2 * plan.chaos_ns / acts)
+        let span_ns = if plan.burst { plan.chaos_ns / 10 } else { plan.chaos_ns };
+        stage.chance.between(MS, 2 * span_ns / acts)
     }
+}
+
+fn is_keyed(message: u32, stage: &Stage) -> bool {
+    stage.oracle.intent(message).is_some_and(|intent| intent.key.is_some())
 }
 
 /// As the door counts them: an 8-bit reference, 153 septets or 67 UCS-2 characters a part.

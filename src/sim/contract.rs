@@ -88,7 +88,7 @@ fn link_options(
         bind: plan.kind,
         binds: plan.binds,
         window: if exceeds(Mutant::ExceedWindow) { plan.window * 2 } else { plan.window },
-        rate_parts_per_s: plan.rate.map(|rate| if exceeds(Mutant::ExceedRate) { rate + rate / 2 + 1 } else { rate }),
+        rate_parts_per_s: plan.rate.map(|rate| if exceeds(Mutant::DoubleRate) { rate * 2 } else { rate }),
         text: CarrierText { splitting: plan.splitting, ..CarrierText::default() },
         connect_timeout_ms: 3_000,
         response_timeout_ms: plan.response_timeout_ms,

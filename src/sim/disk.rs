@@ -1,20 +1,26 @@
 //! A shard's storage in virtual time: one batch under way to the platter, one errand at the reader thread. Knows when
-//! things are durable and when they are told; refuses to know what they mean.
+//! things are written, durable and told, and what fails; refuses to know what they mean.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::shard::Maintenance;
-use crate::store::backend::{Backend, Maintainer, Op, RunId, Space, StoreError};
-use crate::store::memory::{DroppedRanges, MemoryMaintainer, MemoryReader, MemoryStore};
-use crate::store::{Answerer, CommitSeq, Found, ReadRequest, Recovery, WriteBatch, recover};
+use crate::store::backend::{Backend, Maintainer, Op, RunId, RunSink, Space, StoreError};
+use crate::store::memory::{DroppedRanges, LooseRuns, MemoryMaintainer, MemoryReader, MemoryStore, Remains};
+use crate::store::{Answerer, CommitSeq, Found, ReadRequest, Recovery, WriteBatch, run};
 
 use super::agenda::InOrder;
+use super::faulty::{Faults, Operation};
 use super::happening::{Happening, Inside};
 use super::mutants::Mutant;
 use super::oracle::Invariant;
-use super::plan::DiskPlan;
+use super::phase::{Phase, Phases};
+use super::plan::{DiskPlan, pick};
+use super::sabotage;
 use super::stage::{Stage, note};
 use super::tally::Count;
+
+/// Errands in whose time a run is written, at most.
+const RUN_ERRANDS: u64 = 40;
 
 /// Work for the reader thread.
 #[derive(Debug)]
@@ -25,11 +31,23 @@ pub enum Errand {
     Maintain(Maintenance),
 }
 
-/// What the reader thread comes back with.
+/// What the reader thread is at.
 #[derive(Debug)]
-enum Done {
-    Found(Box<Found>),
+enum UnderWay {
+    Answer(Box<Found>),
+    Fails,
     Maintain(Maintenance),
+    /// A run is being written, or is called written too early.
+    Run(RunId),
+}
+
+/// What stays of a disk between two lives of the process.
+#[derive(Debug)]
+pub struct Platter {
+    /// What it holds.
+    pub store: MemoryStore,
+    /// What is wrong with it.
+    pub faults: Faults,
 }
 
 /// The storage of one shard in one life of the process.
@@ -39,50 +57,60 @@ pub struct Disk {
     life: u32,
     plan: DiskPlan,
     store: MemoryStore,
+    /// What fails.
+    pub faults: Faults,
     answerer: Answerer<MemoryReader>,
     maintainer: MemoryMaintainer,
     errands: VecDeque<Errand>,
-    under_way: Option<Done>,
+    under_way: Option<UnderWay>,
     answers: InOrder,
     /// Answers that the shard has not heard yet.
     telling: u32,
+    /// The batch under way holds a checkpoint.
+    checkpoint: bool,
+    /// Durable batches that the shard has not heard of.
+    untold: u32,
+    /// Runs that are written and whose registration is not durable.
+    loose_runs: BTreeSet<RunId>,
+    /// Registrations in the batch under way.
+    registering: Vec<RunId>,
+    stalled_until_ns: u64,
     batches: u64,
+    has_failed: bool,
 }
 
 impl Disk {
     /// The storage of shard number `at`.
-    pub fn new(at: usize, life: u32, plan: DiskPlan, store: MemoryStore) -> Self {
+    pub fn new(at: usize, life: u32, plan: DiskPlan, Platter { store, faults }: Platter) -> Self {
         let (answerer, maintainer) = (Answerer::new(store.reader()), store.maintainer());
         Self {
             at,
             life,
             plan,
             store,
+            faults,
             answerer,
             maintainer,
             errands: VecDeque::new(),
             under_way: None,
             answers: InOrder::default(),
             telling: 0,
+            checkpoint: false,
+            untold: 0,
+            loose_runs: BTreeSet::new(),
+            registering: Vec::new(),
+            stalled_until_ns: 0,
             batches: 0,
+            has_failed: false,
         }
     }
 
     /// What a start reads.
     ///
     /// # Errors
-    /// Those of [`recover`].
+    /// Those of [`crate::store::recover`].
     pub fn recover(&self, stage: &Stage) -> Result<Recovery, StoreError> {
-        let mut found = recover(&self.store.reader())?;
-        if stage.is_mutant(Mutant::ForgetKeys) {
-            found.keys.clear();
-        }
-        if stage.is_mutant(Mutant::LoseReady) {
-            for fifo in found.checkpoint.fifos.iter_mut().filter(|fifo| fifo.waiting > 0) {
-                (fifo.commit, fifo.index, fifo.waiting) = (fifo.newest, u32::MAX, 0);
-            }
-        }
-        Ok(found)
+        sabotage::recover(&self.store.reader(), stage.mutant)
     }
 
     /// Nothing is under way.
@@ -90,16 +118,55 @@ impl Disk {
         self.under_way.is_none() && self.errands.is_empty() && self.store.begun() == 0 && self.telling == 0
     }
 
+    /// A write, a sync or a read has failed: the process ends.
+    pub const fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    /// Octets of everything that is kept.
+    pub fn octets(&self) -> u64 {
+        self.store.disk_bytes()
+    }
+
+    /// Where its work stands.
+    pub fn note_phases(&self, phases: &mut Phases) {
+        let written = self.store.begun() > 0;
+        phases.note(Phase::Fresh, self.batches == 0);
+        phases.note(Phase::Written, written);
+        phases.note(Phase::Checkpoint, written && self.checkpoint);
+        phases.note(Phase::Untold, self.untold > 0);
+        phases.note(Phase::RunLoose, !self.loose_runs.is_empty());
+        match &self.under_way {
+            Some(UnderWay::Answer(found)) => phases.note(Phase::Folding, matches!(**found, Found::Folded { .. })),
+            Some(UnderWay::Run(_)) => phases.note(Phase::RunWriting, true),
+            Some(UnderWay::Maintain(work)) => {
+                phases.note(Phase::Dropping, matches!(work, Maintenance::DropRange { .. } | Maintenance::DeleteRun(_)));
+            }
+            Some(UnderWay::Fails) | None => {}
+        }
+    }
+
     /// The shard has heard an answer.
     pub const fn handle_told(&mut self) {
         self.telling -= 1;
+    }
+
+    /// The shard has heard of a durable batch.
+    pub const fn handle_committed(&mut self) {
+        self.untold -= 1;
+    }
+
+    /// Nothing becomes durable before then.
+    pub fn stall(&mut self, until_ns: u64) {
+        self.stalled_until_ns = self.stalled_until_ns.max(until_ns);
     }
 
     /// A batch is handed to the storage thread.
     pub fn commit(&mut self, batch: WriteBatch, stage: &mut Stage) {
         let seq = batch.seq;
         self.batches += 1;
-        if batch.checkpoint.is_some() {
+        self.checkpoint = batch.checkpoint.is_some();
+        if self.checkpoint {
             stage.tally.add(Count::Checkpoints);
         }
         let mut ops = batch.into_ops();
@@ -110,17 +177,40 @@ impl Disk {
             let (Op::Put { key, .. } | Op::Delete { key, .. }) = op;
             stage.trace.octets(key);
         }
+        let registration = |op: &Op| match op {
+            Op::Put { space: Space::Meta, key, .. } => run::parse_registration_key(key),
+            Op::Put { .. } | Op::Delete { .. } => None,
+        };
+        self.registering = ops.iter().filter_map(registration).collect();
         let written = self.store.commit_begin(ops);
         self.expect(written, stage);
-        let delay = self.plan.commit.draw(&mut stage.chance);
+        if self.faults.strikes(Operation::Write, stage.now_ns()) {
+            return self.fail(Operation::Write, stage);
+        }
+        let stalled_ns = self.stalled_until_ns.saturating_sub(stage.now_ns());
+        if stalled_ns > 0 {
+            stage.tally.add(Count::CommitsStalled);
+        }
+        let delay = stalled_ns + self.plan.commit.draw(&mut stage.chance);
         note!(stage, "shard {} commits {} in {delay}", self.at, seq.0);
         stage.agenda.after(delay, Happening::Inside(self.life, Inside::Durable(self.at, seq)));
     }
 
     /// The batch has become durable; its shard learns of it in a while.
     pub fn handle_durable(&mut self, seq: CommitSeq, stage: &mut Stage) {
+        if self.faults.strikes(Operation::Sync, stage.now_ns()) {
+            stage.tally.add(Count::SyncsFailed);
+            if !stage.is_mutant(Mutant::IgnoreFailedSync) {
+                return self.fail(Operation::Sync, stage);
+            }
+            self.store.lose_begun();
+        }
         let synced = self.store.commit_sync();
         self.expect(synced, stage);
+        for run in self.registering.drain(..) {
+            self.loose_runs.remove(&run);
+        }
+        self.untold += 1;
         let delay = self.plan.told.draw(&mut stage.chance);
         stage.agenda.after(delay, Happening::Inside(self.life, Inside::Committed(self.at, seq)));
     }
@@ -133,69 +223,135 @@ impl Disk {
 
     /// The reader thread is done with what it was at.
     pub fn handle_done(&mut self, stage: &mut Stage) {
-        let told = match self.under_way.take() {
-            Some(Done::Found(found)) => Some(Inside::Read(self.at, found)),
-            Some(Done::Maintain(work)) => self.maintain(work, stage).map(|run| Inside::RunWritten(self.at, run)),
-            None => None,
-        };
-        if let Some(told) = told {
-            let arrival = stage.now_ns() + self.plan.told.draw(&mut stage.chance);
-            self.telling += 1;
-            stage.agenda.at(self.answers.arrival(arrival), Happening::Inside(self.life, told));
+        match self.under_way.take() {
+            Some(UnderWay::Answer(mut found)) => {
+                sabotage::answer(&mut found, stage.mutant);
+                self.tell(Inside::Read(self.at, found), stage);
+            }
+            Some(UnderWay::Fails) => return self.fail(Operation::Read, stage),
+            Some(UnderWay::Maintain(work)) => self.maintain(work, stage),
+            Some(UnderWay::Run(run)) => {
+                let written = self.maintainer.finish_run();
+                self.expect(written, stage);
+                if !stage.is_mutant(Mutant::RegisterEarly) {
+                    self.loose_runs.insert(run);
+                    self.tell(Inside::RunWritten(self.at, run), stage);
+                }
+            }
+            None => {}
         }
         self.start(stage);
     }
 
+    fn tell(&mut self, what: Inside, stage: &mut Stage) {
+        let arrival = stage.now_ns() + self.plan.told.draw(&mut stage.chance);
+        self.telling += 1;
+        stage.agenda.at(self.answers.arrival(arrival), Happening::Inside(self.life, what));
+    }
+
     fn start(&mut self, stage: &mut Stage) {
-        if self.under_way.is_some() {
+        if self.under_way.is_some() || self.has_failed {
             return;
         }
         let Some(errand) = self.errands.pop_front() else { return };
-        self.under_way = Some(match errand {
-            Errand::Read(request) => Done::Found(Box::new(self.answerer.answer(request))),
-            Errand::Maintain(work) => Done::Maintain(work),
-        });
-        let delay = self.plan.errand.draw(&mut stage.chance);
+        let work = match errand {
+            Errand::Read(_) if self.faults.strikes(Operation::Read, stage.now_ns()) => UnderWay::Fails,
+            Errand::Read(request) => UnderWay::Answer(Box::new(self.answerer.answer(request))),
+            Errand::Maintain(_) if self.faults.strikes(Operation::Upkeep, stage.now_ns()) => {
+                return self.fail(Operation::Upkeep, stage);
+            }
+            Errand::Maintain(Maintenance::WriteRun { run, entries }) => self.begin_run(run, &entries, stage),
+            Errand::Maintain(work) => UnderWay::Maintain(work),
+        };
+        // A run is long.
+        let times = if matches!(work, UnderWay::Run(_)) { stage.chance.between(1, RUN_ERRANDS) } else { 1 };
+        self.under_way = Some(work);
+        let delay = times * self.plan.errand.draw(&mut stage.chance);
         stage.agenda.after(delay, Happening::Inside(self.life, Inside::ErrandDone(self.at)));
     }
 
-    fn maintain(&mut self, work: Maintenance, stage: &mut Stage) -> Option<RunId> {
-        let (done, run) = match work {
-            Maintenance::DropRange { space, from, to } => (self.maintainer.drop_range(space, &from, &to), None),
-            Maintenance::DeleteRun(run) => (self.maintainer.delete_run(run), None),
-            Maintenance::Checkpoint => (self.maintainer.checkpoint(), None),
-            Maintenance::WriteRun { run, entries } => {
-                stage.tally.add(Count::RunsWritten);
-                let mut fill = |sink: &mut dyn crate::store::backend::RunSink| {
-                    entries.iter().try_for_each(|(key, value)| sink.put(key, value))
-                };
-                (self.maintainer.write_run(run, &mut fill), Some(run))
-            }
-        };
-        self.expect(done, stage);
-        run
+    fn begin_run(&mut self, run: RunId, entries: &[(Vec<u8>, Vec<u8>)], stage: &mut Stage) -> UnderWay {
+        stage.tally.add(Count::RunsWritten);
+        let mut fill = |sink: &mut dyn RunSink| entries.iter().try_for_each(|(key, value)| sink.put(key, value));
+        let begun = self.maintainer.begin_run(run, &mut fill);
+        self.expect(begun, stage);
+        if stage.is_mutant(Mutant::RegisterEarly) {
+            self.tell(Inside::RunWritten(self.at, run), stage);
+        }
+        UnderWay::Run(run)
     }
 
-    /// The process is gone: of the batch under way all is there or nothing, as chance will have it.
-    pub fn crash(self, stage: &mut Stage) -> MemoryStore {
-        let begun = self.store.begun();
-        let survivors = if begun > 0 && stage.chance.chance(500_000) { 1 } else { 0 };
-        if begun > 0 {
-            stage.tally.add(if survivors > 0 { Count::BatchesSurvived } else { Count::BatchesLost });
-        }
-        let come_back = stage.chance.chance(500_000);
-        if come_back {
-            stage.tally.add(Count::RangesCameBack);
-        }
-        let dropped = if come_back { DroppedRanges::ComeBack } else { DroppedRanges::StayDropped };
-        note!(stage, "shard {} keeps {survivors} of {begun}, dropped ranges come back: {come_back}", self.at);
-        match self.store.crash(survivors, dropped) {
-            Ok(store) => store,
-            Err(error) => {
-                self.expect(Err(error), stage);
-                MemoryStore::new(self.plan.drops)
+    fn maintain(&mut self, work: Maintenance, stage: &mut Stage) {
+        let done = match work {
+            Maintenance::DropRange { space, from, to } => {
+                stage.tally.add(Count::RangesDropped);
+                self.maintainer.drop_range(space, &from, &to)
+            }
+            Maintenance::DeleteRun(run) => {
+                stage.tally.add(Count::RunsDeleted);
+                self.maintainer.delete_run(run)
+            }
+            // What was dropped reaches the platter at some checkpoint, not at the next.
+            Maintenance::Checkpoint if stage.chance.chance(500_000) => self.maintainer.checkpoint(),
+            Maintenance::Checkpoint | Maintenance::WriteRun { .. } => Ok(()),
+        };
+        self.expect(done, stage);
+    }
+
+    /// An operation fails: the process ends.
+    fn fail(&mut self, operation: Operation, stage: &mut Stage) {
+        stage.tally.add(match operation {
+            Operation::Write => Count::WritesFailed,
+            Operation::Sync => Count::EndsBySync,
+            Operation::Read => Count::ReadsFailed,
+            Operation::Upkeep => Count::UpkeepFailed,
+            Operation::Open => Count::OpensFailed,
+        });
+        note!(stage, "disk {} fails: {operation:?}", self.at);
+        self.has_failed = true;
+    }
+
+    /// The process is gone: of the batch under way all is there, or nothing, or some blocks, as chance will have it.
+    pub fn crash(self, stage: &mut Stage) -> Platter {
+        let remains = self.remains(stage);
+        note!(stage, "shard {} keeps {remains:?}", self.at);
+        let store = self.store.crash(&remains).unwrap_or_else(|error| {
+            self.expect(Err(error), stage);
+            MemoryStore::new(self.plan.drops)
+        });
+        Platter { store, faults: self.faults }
+    }
+
+    fn remains(&self, stage: &mut Stage) -> Remains {
+        let mut remains = Remains { torn_counts: stage.is_mutant(Mutant::AcceptTorn), ..Remains::default() };
+        if self.store.begun() > 0 {
+            match stage.chance.below(3) {
+                0 => {
+                    stage.tally.add(Count::BatchesSurvived);
+                    remains.batches = 1;
+                }
+                1 => stage.tally.add(Count::BatchesLost),
+                _ => {
+                    stage.tally.add(Count::BatchesTorn);
+                    remains.blocks = stage.chance.next_u64();
+                }
             }
         }
+        if stage.chance.chance(500_000) {
+            if self.store.dropped_lately() > 0 {
+                stage.tally.add(Count::RangesCameBack);
+            }
+            remains.dropped = DroppedRanges::ComeBack;
+        }
+        remains.loose_runs = *pick(&mut stage.chance, &[LooseRuns::Whole, LooseRuns::Half, LooseRuns::Lost]);
+        if !self.loose_runs.is_empty() || matches!(self.under_way, Some(UnderWay::Run(_))) {
+            stage.tally.add(match remains.loose_runs {
+                LooseRuns::Whole => Count::RunsUnregistered,
+                LooseRuns::Half => Count::RunsHalf,
+                LooseRuns::Lost => Count::RunsLost,
+            });
+        }
+        remains
     }
 
     fn expect(&self, done: Result<(), StoreError>, stage: &mut Stage) {

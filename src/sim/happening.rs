@@ -36,8 +36,14 @@ pub enum Happening {
     Replied(ReplyTo, Box<Reply>),
     /// A client's patience with one request ends.
     PatienceEnds(u64),
-    /// Somebody pulls the plug.
+    /// Somebody pulls the plug, now or when the process stands where it is wanted.
     Crash,
+    /// The process stands still.
+    Stall,
+    /// A disk stands still.
+    DiskStalls,
+    /// An operation of a disk is going to fail.
+    DiskFails,
     /// Somebody asks the process to end.
     Stop,
     /// The process starts.

@@ -4,10 +4,12 @@
 //!
 //! - [`simulator::run`] is the face: a seed in, a report or the first broken promise out.
 //! - [`plan`] is what a seed decides, [`world`] lets it happen, [`stage`] is what everybody shares.
-//! - [`process`] wires the real shards and links as the daemon does, over [`disk`] and [`network`].
+//! - [`process`] wires the real shards and links as the daemon does, over [`disk`] and [`network`]; [`faulty`] is what of a
+//!   disk fails, [`phase`] where in its turn a process dies.
 //! - [`smsc`] plays the carriers around [`carrier`], which `dev` and the load test use too; [`clients`] plays the clients.
-//! - [`oracle`], [`wire`] and [`audit`] hold what must be true; [`mutants`] are bugs that they must find.
-//! - [`trace`] proves that equal seeds are equal runs; [`tally`] that every fault fired.
+//! - [`oracle`], [`wire`] and [`audit`] hold what must be true; [`mutants`] are bugs that they must find, with
+//!   [`sabotage`] as their hands.
+//! - [`trace`] proves that equal seeds are equal runs; [`tally`] that every fault fired, and every place was hit.
 
 pub mod agenda;
 pub mod audit;
@@ -15,13 +17,16 @@ pub mod carrier;
 pub mod clients;
 pub mod contract;
 pub mod disk;
+pub mod faulty;
 pub mod happening;
 pub mod mutants;
 pub mod network;
 pub mod oracle;
 pub mod part;
+pub mod phase;
 pub mod plan;
 pub mod process;
+pub mod sabotage;
 pub mod simulator;
 pub mod smsc;
 pub mod stage;

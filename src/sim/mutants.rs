@@ -1,5 +1,5 @@
 //! Deliberate bugs, built into the simulated world around the real code: each must be caught by the oracle, or the oracle
-//! proves nothing.
+//! proves nothing. A switch of the simulator alone; the daemon has none.
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,42 +8,69 @@ pub enum Mutant {
     AcknowledgeEarly,
     /// The disk says yes and keeps nothing of one batch.
     LoseBatch,
-    /// A receipt is answered to the carrier and never given to its shard.
-    ForgetReceipt,
+    /// A failed sync is tried again, and counts.
+    IgnoreFailedSync,
+    /// A start takes the readable front of a torn batch for a batch.
+    AcceptTorn,
+    /// A run is registered while it is being written.
+    RegisterEarly,
+    /// A start replays what its checkpoint holds already, where dropped ranges came back.
+    ReplayDropped,
+    /// A start forgets how far lists were read.
+    LoseCursor,
+    /// A start forgets what waits in lists.
+    LoseReady,
+    /// A start forgets the fingerprints of keys.
+    ForgetKeys,
+    /// A start forgets what was cancelled.
+    ForgetCancel,
+    /// Two shards start over each other's stores.
+    SwapShards,
     /// An answer of a carrier never reaches its shard.
     DropOutcomes,
-    /// The link believes in a larger window than the contract says.
+    /// A receipt is answered to the carrier and never given to its shard.
+    ForgetReceipt,
+    /// A receipt is taken for another message's.
+    MatchWrongId,
+    /// The link answers receipts before their shard has kept them.
+    AnswerReceiptsEarly,
+    /// The link believes in a window twice as large as the contract says.
     ExceedWindow,
-    /// The link believes in a higher rate than the contract says.
-    ExceedRate,
+    /// The link's bucket is twice as large as the contract says.
+    DoubleRate,
     /// The link does not stay silent for a second after a start.
     SkipSilence,
     /// A batch of messages is handed to the link twice.
     SubmitTwice,
-    /// A start forgets the fingerprints of keys.
-    ForgetKeys,
     /// A class whose policy is to give up what is in doubt sends it again.
     IgnorePolicy,
-    /// A start forgets the second half of the turns behind the checkpoint's fifos.
-    LoseReady,
-    /// The link answers receipts before their shard has kept them.
-    AnswerReceiptsEarly,
+    /// A receipt after the end takes the end back.
+    RegressState,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 21] = [
         Self::AcknowledgeEarly,
         Self::LoseBatch,
-        Self::ForgetReceipt,
+        Self::IgnoreFailedSync,
+        Self::AcceptTorn,
+        Self::RegisterEarly,
+        Self::ReplayDropped,
+        Self::LoseCursor,
+        Self::LoseReady,
+        Self::ForgetKeys,
+        Self::ForgetCancel,
+        Self::SwapShards,
         Self::DropOutcomes,
+        Self::ForgetReceipt,
+        Self::MatchWrongId,
+        Self::AnswerReceiptsEarly,
         Self::ExceedWindow,
-        Self::ExceedRate,
+        Self::DoubleRate,
         Self::SkipSilence,
         Self::SubmitTwice,
-        Self::ForgetKeys,
         Self::IgnorePolicy,
-        Self::LoseReady,
-        Self::AnswerReceiptsEarly,
+        Self::RegressState,
     ];
 }

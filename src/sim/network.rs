@@ -89,6 +89,11 @@ impl Network {
         self.conns.iter().filter(|(_, conn)| stands(conn)).map(|(id, _)| *id).collect()
     }
 
+    /// Octets wait for a socket to take them.
+    pub fn is_pending(&self) -> bool {
+        self.conns.values().any(|conn| conn.link_open && !conn.pending.is_empty())
+    }
+
     /// The link hands octets to its socket.
     pub fn write(&mut self, id: ConnId, octets: &[u8], plan: &Plan, stage: &mut Stage) {
         let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.link_open) else { return };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::delivery::{EventKind, TimelineEntry};
 use crate::model::{Address, Class, Head, MessageId, MessageState, Refusal, ReplyTo, RouteId, ShardId, Wall};
-use crate::shard::{Cancelled, FoundMessage, LineResult, Lookup, Reply};
+use crate::shard::{Cancelled, Claimed, FoundMessage, LineResult, Lookup, Reply};
 use crate::traffic::Submit;
 
 use super::carrier::{Fate, IssuedId};
@@ -107,6 +107,8 @@ pub enum Question {
     Lookup(Vec<u32>),
     /// Not this one.
     Cancel(u32),
+    /// This key is a request's, with that body.
+    Claim(u128, u64),
     /// A page.
     Records,
 }
@@ -123,6 +125,10 @@ pub struct Oracle {
     ids: BTreeMap<MessageId, u32>,
     keys: BTreeMap<u128, BTreeSet<u64>>,
     key_ids: BTreeMap<u128, u32>,
+    /// Keys of requests, with the body for which each was told to be new.
+    claims: BTreeMap<u128, u64>,
+    /// So much time has passed that what is settled may be gone.
+    pub aged: bool,
     pub(super) handed: BTreeMap<(ShardId, Address), u32>,
     pub(super) issued: BTreeMap<(usize, IssuedId), u32>,
     /// Final receipts that we answered.
@@ -205,16 +211,26 @@ impl Oracle {
                 for (message, lookup) in messages.into_iter().zip(found) {
                     match lookup {
                         Lookup::Found(found) => self.judge_found(message, found),
+                        Lookup::Gone if self.may_be_gone(message) => {}
                         Lookup::Unknown | Lookup::Gone => self.lost(message, &format!("{lookup:?}")),
                     }
                 }
             }
             (Question::Cancel(message), Reply::Cancelled(cancelled)) => self.told_cancelled(message, *cancelled, tally),
             (Question::Records, Reply::Records { .. }) => {}
+            (Question::Claim(key, content), Reply::Claimed(claimed)) => {
+                self.told_claimed(key, content, *claimed, tally)
+            }
             (question, reply) => {
                 self.break_at(Invariant::Answers, format!("{question:?} is answered by {reply:?}"));
             }
         }
+    }
+
+    /// Whether retention may have taken a message: it is settled, or nobody can have its receipt any more.
+    pub(super) fn may_be_gone(&self, message: u32) -> bool {
+        let state = self.truths[message as usize].state;
+        self.aged && (state.is_final() || state == MessageState::Submitted)
     }
 
     fn lost(&mut self, message: u32, how: &str) {
@@ -282,8 +298,28 @@ impl Oracle {
         if !sound {
             self.break_at(Invariant::Keys, format!("message {message} is refused: {refusal:?}"));
         }
-        if self.truths[message as usize].id.is_some() && refusal == Refusal::KeyReused {
-            self.break_at(Invariant::Keys, format!("message {message} was taken, and its key is now another's"));
+        if self.truths[message as usize].id.is_some() {
+            self.break_at(Invariant::Keys, format!("message {message} was taken, and is now refused: {refusal:?}"));
+        }
+    }
+
+    fn told_claimed(&mut self, key: u128, content: u64, claimed: Claimed, tally: &mut Tally) {
+        let owner = self.claims.get(&key).copied();
+        match (claimed, owner) {
+            (Claimed::Ours, None) => drop(self.claims.insert(key, content)),
+            (Claimed::Ours, Some(owner)) if owner != content => {
+                self.break_at(Invariant::Keys, format!("request key {key:x} is two requests'"));
+            }
+            (Claimed::Ours, Some(_)) => {}
+            (Claimed::Reused | Claimed::Full, Some(owner)) if owner == content => {
+                self.break_at(Invariant::Keys, format!("request key {key:x} was ours and is now {claimed:?}"));
+            }
+            (Claimed::Reused, _) => tally.add(super::tally::Count::ClaimsReused),
+            (Claimed::Full, _) => {}
+            // No disk of this world is ever short of room.
+            (Claimed::Refused(refusal), _) => {
+                self.break_at(Invariant::Keys, format!("request key {key:x} is refused: {refusal:?}"));
+            }
         }
     }
 

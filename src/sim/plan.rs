@@ -26,6 +26,8 @@ pub struct Plan {
     pub messages: u32,
     /// Recipients that they are sent to.
     pub recipients: u32,
+    /// Everybody comes at once, in the first tenth of the time.
+    pub burst: bool,
     /// How long faults happen.
     pub chaos_ns: u64,
     /// Crashes of the process at most.
@@ -38,6 +40,14 @@ pub struct Plan {
     pub cuts: u32,
     /// Times at which a connection goes silent for a while.
     pub freezes: u32,
+    /// Times at which the process stands still while the world goes on.
+    pub stalls: u32,
+    /// Times at which a disk stands still.
+    pub disk_stalls: u32,
+    /// Operations of disks that fail.
+    pub disk_faults: u32,
+    /// When all is over, time passes until retention has.
+    pub ages: bool,
     /// How long the process is gone after a crash or a stop.
     pub downtime: Latency,
     /// The shards' settings, but for identity and hasher seed.
@@ -56,6 +66,10 @@ pub struct Plan {
     pub reply_lost_ppm: u32,
     /// Messages with a key, in a million.
     pub keyed_ppm: u32,
+    /// Requests, all of whose messages have keys, that are sent three times at once, in a million.
+    pub copied_ppm: u32,
+    /// Requests with a key of their own, in a million.
+    pub claimed_ppm: u32,
     /// A seed of each kind is left out of some worlds, so that rare ones are not always buried under the others.
     pub classes: Vec<Class>,
 }
@@ -92,6 +106,12 @@ pub struct CarrierPlan {
     pub unreachable_ppm: u32,
     /// Binds refused, in a million.
     pub bind_refused_ppm: u32,
+    /// Answers that come when our patience has ended, in a million.
+    pub answer_late_ppm: u32,
+    /// Submits answered twice, in a million.
+    pub answer_twice_ppm: u32,
+    /// Answers under a number that no submit has, in a million; half of them instead of the right one.
+    pub answer_astray_ppm: u32,
     /// How it takes long messages.
     pub splitting: Splitting,
     /// When we give an answer up, ms.
@@ -112,13 +132,21 @@ impl Plan {
             carriers,
             messages: prng.between(10, 120) as u32,
             recipients: prng.between(2, 20) as u32,
+            burst: prng.chance(300_000),
             chaos_ns: prng.between(5, 60) * SECOND,
             crashes_max: prng.between(0, 4) as u32,
             stops_max: u32::from(prng.chance(300_000)),
             wall_jumps: some(prng, 2),
             cuts: some(prng, 6),
             freezes: some(prng, 2),
-            downtime: latency(prng, 10 * MS, 2 * SECOND, 20 * SECOND),
+            stalls: some(prng, 2),
+            disk_stalls: some(prng, 2),
+            disk_faults: some(prng, 2),
+            ages: prng.chance(150_000),
+            downtime: {
+                let usual_ns = if prng.chance(300_000) { 50 * MS } else { 2 * SECOND };
+                latency(prng, 10 * MS, usual_ns, 20 * SECOND)
+            },
             shard: shard_options(prng),
             disk: DiskPlan {
                 commit: latency(prng, 100 * US, 8 * MS, 700 * MS),
@@ -131,7 +159,9 @@ impl Plan {
             socket: Latency { slow_ppm: if stormy { 20_000 } else { 0 }, ..latency(prng, 0, 0, 1_500 * MS) },
             door: latency(prng, 10 * US, 2 * MS, 200 * MS),
             reply_lost_ppm: some(prng, 80_000),
-            keyed_ppm: prng.between(0, 800_000) as u32,
+            keyed_ppm: prng.between(0, 1_000_000) as u32,
+            copied_ppm: some(prng, 300_000),
+            claimed_ppm: some(prng, 300_000),
             classes: classes(prng),
         }
     }
@@ -144,7 +174,8 @@ impl Plan {
 
 impl CarrierPlan {
     fn draw(prng: &mut Prng, cores: u8, stormy: bool) -> Self {
-        let rate = prng.chance(500_000).then(|| prng.between(3, 60) as u32);
+        let most = if prng.chance(400_000) { 8 } else { 60 };
+        let rate = prng.chance(500_000).then(|| prng.between(3, most) as u32);
         let everywhere = rate.is_none() && prng.chance(300_000);
         Self {
             rate,
@@ -155,10 +186,18 @@ impl CarrierPlan {
             behaviour: behaviour(prng, stormy),
             unreachable_ppm: if stormy { prng.between(0, 300_000) as u32 } else { 0 },
             bind_refused_ppm: if stormy { prng.between(0, 100_000) as u32 } else { 0 },
+            answer_late_ppm: sometimes(prng, stormy, 60_000),
+            answer_twice_ppm: sometimes(prng, stormy, 100_000),
+            answer_astray_ppm: sometimes(prng, stormy, 60_000),
             splitting: *pick(prng, &[Splitting::Udh8, Splitting::Udh16, Splitting::Sar, Splitting::Payload]),
             response_timeout_ms: prng.between(500, 8_000),
         }
     }
+}
+
+/// Each fault is absent from half of the stormy worlds.
+fn sometimes(prng: &mut Prng, stormy: bool, most: u64) -> u32 {
+    if stormy && prng.chance(500_000) { prng.between(0, most) as u32 } else { 0 }
 }
 
 fn behaviour(prng: &mut Prng, stormy: bool) -> Behaviour {
@@ -175,8 +214,7 @@ fn behaviour(prng: &mut Prng, stormy: bool) -> Behaviour {
     if !stormy {
         return dialect;
     }
-    // Each fault is absent from half of the worlds.
-    let mut sometimes = |most: u64| if prng.chance(500_000) { prng.between(0, most) as u32 } else { 0 };
+    let mut sometimes = |most: u64| sometimes(prng, stormy, most);
     Behaviour {
         throttled_ppm: sometimes(150_000),
         transient_ppm: sometimes(150_000),

@@ -10,17 +10,18 @@ use crate::mesh::ShardMap;
 use crate::model::{Lane, LinkId, Mono, ShardId};
 use crate::shard::{Effect, Shard, ShardEvent};
 use crate::store::CommitSeq;
-use crate::store::memory::MemoryStore;
 use crate::traffic::{ReceiptBatch, ToLink, ToShard, Verdict, VerdictBatch};
 
 use super::agenda::{InOrder, SECOND};
 use super::contract;
-use super::disk::{Disk, Errand};
+use super::disk::{Disk, Errand, Platter};
 use super::happening::{ConnId, Happening, Inside};
 use super::mutants::Mutant;
 use super::network::{Incoming, Network};
 use super::oracle::Invariant;
+use super::phase::{Phase, Phases};
 use super::plan::Plan;
+use super::sabotage;
 use super::stage::{Stage, note};
 use super::tally::Count;
 
@@ -48,7 +49,7 @@ struct LinkHost {
 
 /// Where a process is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum Stretch {
     Serving,
     Draining,
     Sealing,
@@ -64,18 +65,20 @@ pub struct Process {
     /// Mail is in order between any two: to a shard, to a link.
     mail: BTreeMap<(usize, usize, bool), InOrder>,
     mail_under_way: u32,
-    phase: Phase,
+    stretch: Stretch,
     batches_told: u64,
+    /// The receipt that a mutant gives to another message.
+    last_id: Vec<u8>,
 }
 
 impl Process {
     /// Starts over what the disks hold.
-    pub fn start(life: u32, stores: Vec<MemoryStore>, plan: &Plan, hash_seed: u64, stage: &mut Stage) -> Self {
+    pub fn start(life: u32, platters: Vec<Platter>, plan: &Plan, hash_seed: u64, stage: &mut Stage) -> Self {
         let (now, map) = (stage.now(), ShardMap::new(plan.shards, plan.cores));
         let catalog = Arc::new(contract::catalog(plan));
         let mut shards = Vec::new();
-        for (at, store) in stores.into_iter().enumerate() {
-            let disk = Disk::new(at, life, plan.disk, store);
+        for (at, platter) in platters.into_iter().enumerate() {
+            let disk = Disk::new(at, life, plan.disk, platter);
             let found = disk.recover(stage).unwrap_or_else(|error| {
                 stage.oracle.break_at(Invariant::StoreSound, format!("recovery of shard {at}: {error}"));
                 Default::default()
@@ -103,8 +106,16 @@ impl Process {
                 }
             })
             .collect();
-        let mail = BTreeMap::new();
-        Self { life, shards, links, mail, mail_under_way: 0, phase: Phase::Serving, batches_told: 0 }
+        Self {
+            life,
+            shards,
+            links,
+            mail: BTreeMap::new(),
+            mail_under_way: 0,
+            stretch: Stretch::Serving,
+            batches_told: 0,
+            last_id: Vec::new(),
+        }
     }
 
     /// The first turn of everybody.
@@ -181,6 +192,7 @@ impl Process {
     }
 
     fn committed(&mut self, at: usize, seq: CommitSeq, plan: &Plan, stage: &mut Stage) {
+        self.shards[at].disk.handle_committed();
         if !stage.is_mutant(Mutant::AcknowledgeEarly) {
             self.shards[at].shard.handle_committed(seq, stage.now());
             self.turn_shard(at, plan, stage);
@@ -212,6 +224,7 @@ impl Process {
                     stage.told(ShardId(at as u8), to, &reply);
                     note!(stage, "shard {at} replies {to:?}");
                     let delay = plan.door.draw(&mut stage.chance);
+                    stage.replies_under_way += 1;
                     stage.agenda.after(delay, Happening::Replied(to, Box::new(reply)));
                 }
                 Effect::Link(link, traffic) => self.mail_to_link(at, link, traffic, plan, stage),
@@ -295,11 +308,14 @@ impl Process {
         self.post((from, at, true), Inside::ToLink(at, traffic), plan, stage);
     }
 
-    fn mail_to_shard(&mut self, from: usize, at: usize, traffic: ToShard, plan: &Plan, stage: &mut Stage) {
+    fn mail_to_shard(&mut self, from: usize, at: usize, mut traffic: ToShard, plan: &Plan, stage: &mut Stage) {
         note!(stage, "link {from} to shard {at}: {}", summary_to_shard(&traffic));
-        match &traffic {
+        match &mut traffic {
             ToShard::Receipts(batch) => {
                 self.batches_told += 1;
+                if stage.is_mutant(Mutant::MatchWrongId) {
+                    sabotage::exchange_ids(batch, &mut self.last_id);
+                }
                 let forgets = stage.is_mutant(Mutant::ForgetReceipt) && self.batches_told % 8 == 5;
                 if forgets || stage.is_mutant(Mutant::AnswerReceiptsEarly) {
                     let kept = Inside::ToLink(from, ToLink::Verdicts(all_kept(ShardId(at as u8), batch)));
@@ -372,11 +388,11 @@ impl Process {
 
     /// Asks the process to end.
     pub fn drain(&mut self, plan: &Plan, net: &mut Network, stage: &mut Stage) {
-        if self.phase != Phase::Serving {
+        if self.stretch != Stretch::Serving {
             return;
         }
         note!(stage, "life {} drains", self.life);
-        self.phase = Phase::Draining;
+        self.stretch = Stretch::Draining;
         for at in 0..self.shards.len() {
             self.shards[at].shard.handle(ShardEvent::Drain, stage.now());
             self.turn_shard(at, plan, stage);
@@ -389,7 +405,7 @@ impl Process {
     }
 
     fn drain_over(&mut self, plan: &Plan, net: &mut Network, stage: &mut Stage) {
-        if self.phase != Phase::Draining {
+        if self.stretch != Stretch::Draining {
             return;
         }
         stage.tally.add(Count::StopsForced);
@@ -400,9 +416,9 @@ impl Process {
     }
 
     fn go_on(&mut self, plan: &Plan, stage: &mut Stage) {
-        if self.phase == Phase::Draining && self.is_drained() {
+        if self.stretch == Stretch::Draining && self.is_drained() {
             note!(stage, "life {} seals", self.life);
-            self.phase = Phase::Sealing;
+            self.stretch = Stretch::Sealing;
             for at in 0..self.shards.len() {
                 self.shards[at].shard.want_checkpoint(stage.now());
                 self.turn_shard(at, plan, stage);
@@ -416,18 +432,46 @@ impl Process {
             && self.links.iter().all(|host| host.link.is_drained())
     }
 
+    /// Whether it was asked to end.
+    pub fn is_ending(&self) -> bool {
+        self.stretch != Stretch::Serving
+    }
+
     /// Whether a drain has come to its end.
     pub fn has_ended(&self) -> bool {
         let sealed =
             |host: &ShardHost| host.shard.is_quiet() && !host.shard.checkpoint_pending() && host.disk.is_idle();
-        self.phase == Phase::Sealing && self.mail_under_way == 0 && self.shards.iter().all(sealed)
+        self.stretch == Stretch::Sealing && self.mail_under_way == 0 && self.shards.iter().all(sealed)
     }
 
     /// The process is gone; what its disks hold.
-    pub fn crash(self, plan: &Plan, net: &mut Network, stage: &mut Stage) -> Vec<MemoryStore> {
+    pub fn crash(self, plan: &Plan, net: &mut Network, stage: &mut Stage) -> Vec<Platter> {
         net.abandon(self.life, plan, stage);
         stage.oracle.wire.handle_crash();
         self.shards.into_iter().map(|host| host.disk.crash(stage)).collect()
+    }
+
+    /// A disk has failed: the process ends, as it does when a commit fails.
+    pub fn has_failed(&self) -> bool {
+        self.shards.iter().any(|host| host.disk.has_failed())
+    }
+
+    /// The disk of one of its shards.
+    pub fn disk(&mut self, shard: usize) -> Option<&mut Disk> {
+        self.shards.get_mut(shard).map(|host| &mut host.disk)
+    }
+
+    /// Where it stands in its turn.
+    pub fn phases(&self) -> Phases {
+        let mut phases = Phases::default();
+        for host in &self.shards {
+            host.disk.note_phases(&mut phases);
+            phases.note(Phase::Gathered, host.shard.has_gathered());
+        }
+        phases.note(Phase::Mail, self.mail_under_way > 0);
+        phases.note(Phase::Draining, self.stretch == Stretch::Draining);
+        phases.note(Phase::Sealing, self.stretch == Stretch::Sealing);
+        phases
     }
 
     /// What a start found in doubt that was under way when the process ended.

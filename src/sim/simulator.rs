@@ -52,11 +52,16 @@ impl fmt::Display for Failure {
         }
         let Violation { invariant, what } = &self.violation;
         writeln!(out, "seed {} after {:.3} s: {invariant:?} is broken: {what}", self.seed, self.at_ns as f64 / 1e9)?;
-        write!(out, "again: STENTOR_SIM_SEED={} cargo test --release --lib sim_seeds -- --nocapture", self.seed)
+        write!(out, "again: {}", command(self.seed))
     }
 }
 
 impl std::error::Error for Failure {}
+
+/// The command that shows a world again.
+pub fn command(seed: u64) -> String {
+    format!("STENTOR_SIM_SEED={seed} cargo test --lib sim_seeds -- --nocapture")
+}
 
 /// Runs the world of one seed to its end.
 ///

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use crate::model::Mono;
-use crate::smpp::pdu::{Address, EsmClass, ShortMessage};
+use crate::smpp::encode::encode;
+use crate::smpp::pdu::{Address, EsmClass, MessageResp, Pdu, ShortMessage};
 use crate::smpp::session::{Event, Options as SessionOptions, SendError, Session};
 use crate::smpp::status::CommandStatus;
 use crate::smpp::tlv::Tlvs;
@@ -22,6 +23,9 @@ use super::tally::Count;
 /// When a receipt that found no way is tried again.
 const RETRY_NS: u64 = 200 * MS;
 
+/// Added to a sequence number: no session of ours comes so far.
+const ASTRAY: u32 = 1_000_000;
+
 #[derive(Debug)]
 struct Seat {
     carrier: usize,
@@ -32,10 +36,12 @@ struct Seat {
 }
 
 /// An answer that is due.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct DueAnswer {
     sequence: u32,
     reply: Reply,
+    /// It answers a submit, for the first time.
+    counts: bool,
 }
 
 /// A receipt until it is answered.
@@ -156,7 +162,7 @@ impl Carriers {
                 Event::Submit { sequence, message, .. } => {
                     seat.unanswered += 1;
                     stage.oracle.wire.check_window(seat.carrier, seat.unanswered, plan.carriers[seat.carrier].window);
-                    self.submitted(id, seat.carrier, sequence, &message, stage);
+                    self.submitted(id, seat.carrier, sequence, &message, plan, stage);
                 }
                 Event::DeliverResp(answer) => self.answered(answer.token, answer.status, stage),
                 Event::ResponseTimeout { token, .. } | Event::Unresolved { token, .. } => {
@@ -193,7 +199,15 @@ impl Carriers {
     }
 
     /// A part came in: the fake carrier decides.
-    fn submitted(&mut self, id: ConnId, carrier: usize, sequence: u32, message: &ShortMessage<'_>, stage: &mut Stage) {
+    fn submitted(
+        &mut self,
+        id: ConnId,
+        carrier: usize,
+        sequence: u32,
+        message: &ShortMessage<'_>,
+        plan: &Plan,
+        stage: &mut Stage,
+    ) {
         let seen = SubmitSeen {
             recipient: message.destination.digits,
             registered_delivery: message.registered_delivery,
@@ -216,9 +230,15 @@ impl Carriers {
             stage.oracle.taken(carrier, &part, issued);
         }
         if answer.reply != Reply::Silence {
-            self.next += 1;
-            self.answers.insert(self.next, DueAnswer { sequence, reply: answer.reply });
-            stage.agenda.after(answer.reply_after_us * US, Happening::CarrierAnswers(id, self.next));
+            let after_ns = answer.reply_after_us * US;
+            self.put_down(
+                id,
+                DueAnswer { sequence, reply: answer.reply, counts: true },
+                after_ns,
+                carrier,
+                plan,
+                stage,
+            );
         }
         for receipt in answer.receipts() {
             self.next += 1;
@@ -244,11 +264,40 @@ impl Carriers {
         }
     }
 
+    /// An answer is going to be given: in time, or late, or twice, or under a number that nobody used.
+    fn put_down(&mut self, id: ConnId, due: DueAnswer, after_ns: u64, carrier: usize, plan: &Plan, stage: &mut Stage) {
+        let faults = &plan.carriers[carrier];
+        let mut after_ns = after_ns;
+        let add = |carriers: &mut Self, due: DueAnswer, after_ns: u64, stage: &mut Stage| {
+            carriers.next += 1;
+            carriers.answers.insert(carriers.next, due);
+            stage.agenda.after(after_ns, Happening::CarrierAnswers(id, carriers.next));
+        };
+        if stage.fault(faults.answer_late_ppm) {
+            stage.tally.add(Count::AnswersLate);
+            after_ns += faults.response_timeout_ms * MS + stage.chance.below(SECOND);
+        }
+        if stage.fault(faults.answer_astray_ppm) {
+            stage.tally.add(Count::AnswersAstray);
+            let astray = DueAnswer { sequence: due.sequence + ASTRAY, counts: false, ..due };
+            add(self, astray, after_ns, stage);
+            if stage.chance.chance(500_000) {
+                return;
+            }
+        }
+        if stage.fault(faults.answer_twice_ppm) {
+            stage.tally.add(Count::AnswersTwice);
+            let again = DueAnswer { counts: false, ..due };
+            add(self, again, after_ns + stage.chance.below(2 * SECOND), stage);
+        }
+        add(self, due, after_ns, stage);
+    }
+
     /// An answer is due.
     pub fn answer(&mut self, id: ConnId, number: u64, plan: &Plan, net: &mut Network, stage: &mut Stage) {
         let Some(due) = self.answers.remove(&number) else { return };
         let Some(seat) = self.seats.get_mut(&id) else { return };
-        seat.unanswered = seat.unanswered.saturating_sub(1);
+        seat.unanswered = seat.unanswered.saturating_sub(u32::from(due.counts));
         let behaviour = self.fakes[seat.carrier].behaviour();
         let mut text = Vec::new();
         let status = match due.reply {
@@ -264,9 +313,21 @@ impl Carriers {
                 return self.run(id, &[], plan, net, stage);
             }
         };
-        // A session that is ending takes no answer any more; then it is lost.
-        let _ = seat.session.answer_submit(due.sequence, status, &text);
-        flush(id, seat, plan, net, stage);
+        if due.counts {
+            // A session that is ending takes no answer any more; then it is lost.
+            let _ = seat.session.answer_submit(due.sequence, status, &text);
+            return flush(id, seat, plan, net, stage);
+        }
+        let mut octets = Vec::new();
+        let answer = Pdu::SubmitSmResp(MessageResp { message_id: &text, ..MessageResp::default() });
+        if seat.session.bound().is_some() && encode(&mut octets, due.sequence, status, &answer).is_ok() {
+            net.send_down(id, &octets, plan, stage);
+        }
+    }
+
+    /// A carrier has parts that it has not answered.
+    pub fn are_asked(&self) -> bool {
+        self.seats.values().any(|seat| seat.unanswered > 0)
     }
 
     /// A receipt is due.
@@ -310,6 +371,11 @@ impl Carriers {
 
     /// We answered a receipt.
     fn answered(&mut self, number: u64, status: CommandStatus, stage: &mut Stage) {
+        let Some(receipt) = self.receipts.get(&number) else { return };
+        if status != CommandStatus::ROK {
+            note!(stage, "receipt {:?} {:?} refused {status:?}", receipt.id, receipt.fate);
+            return stage.agenda.after(RETRY_NS, Happening::ReceiptDue(receipt.carrier, number));
+        }
         let Some(receipt) = self.receipts.remove(&number) else { return };
         stage.tally.add(Count::Receipts);
         note!(stage, "receipt {:?} {:?} answered {status:?}", receipt.id, receipt.fate);

@@ -39,6 +39,10 @@ pub struct Stage {
     pub oracle: Oracle,
     /// How often what happened.
     pub tally: Tally,
+    /// Questions of doors that have not reached the process.
+    pub asks_under_way: u32,
+    /// Replies that have left their shard and have not reached their door.
+    pub replies_under_way: u32,
     /// No more faults.
     pub calm: bool,
     /// The bug that is built in.
@@ -58,6 +62,8 @@ impl Stage {
             trace,
             oracle,
             tally: Tally::default(),
+            asks_under_way: 0,
+            replies_under_way: 0,
             calm: false,
             mutant,
             wall_shift_ms: 0,
@@ -91,13 +97,21 @@ impl Stage {
         self.mono_shift_ns = SECOND + self.chance.below(1_000 * SECOND);
     }
 
-    /// The wall clock is set, forwards or backwards.
-    pub const fn jump_wall(&mut self) {
+    /// The wall clock is set, forwards (true) or backwards.
+    pub const fn jump_wall(&mut self) -> bool {
         if self.wall().0 > self.wall_max.0 {
             self.wall_max = self.wall();
         }
         let by = self.chance.between(1, WALL_JUMP_MAX_MS) as i64;
-        self.wall_shift_ms += if self.chance.chance(500_000) { by } else { -by };
+        let forward = self.chance.chance(500_000);
+        self.wall_shift_ms += if forward { by } else { -by };
+        forward
+    }
+
+    /// So much time passes that retention does, for everybody alike.
+    pub const fn age(&mut self, ms: u64) {
+        self.wall_shift_ms += ms as i64;
+        self.mono_shift_ns += ms * MS;
     }
 
     /// A shard lets a reply out.

@@ -1,4 +1,9 @@
-//! How often each thing happened in a run or in many: a fault that never fired proves nothing.
+//! How often each thing happened in a run or in many: a fault that never fired proves nothing, and no more does a crash
+//! that never hit some place in the turn.
+
+use std::fmt;
+
+use super::phase::{Phase, Phases};
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,6 +19,12 @@ pub enum Count {
     Refused,
     /// Keys used with another content.
     KeysReused,
+    /// Requests of which three copies were sent at once.
+    RequestsCopied,
+    /// Keys of requests claimed.
+    Claims,
+    /// Keys of requests claimed again with another body.
+    ClaimsReused,
     /// Replies that did not reach their client.
     RepliesLost,
     /// Requests sent again.
@@ -26,20 +37,52 @@ pub enum Count {
     Crashes,
     /// Crashes that a batch under way survived.
     BatchesSurvived,
-    /// Crashes that a batch under way did not survive.
+    /// Crashes that nothing of a batch under way survived.
     BatchesLost,
-    /// Crashes after which dropped ranges came back.
+    /// Crashes that some blocks of a batch under way survived.
+    BatchesTorn,
+    /// Crashes after which dropped ranges or runs came back.
     RangesCameBack,
+    /// Crashes that a run survived which nobody had registered.
+    RunsUnregistered,
+    /// Crashes that half of such a run survived.
+    RunsHalf,
+    /// Crashes that took the directory entry of such a run.
+    RunsLost,
+    /// Writes of a batch that failed, and the process with them.
+    WritesFailed,
+    /// Syncs that failed.
+    SyncsFailed,
+    /// Ends of a process by a failed sync.
+    EndsBySync,
+    /// Reads that failed, and the process with them.
+    ReadsFailed,
+    /// Drops, runs and checkpoints that failed, and the process with them.
+    UpkeepFailed,
+    /// Starts that could not read what is there.
+    OpensFailed,
+    /// Faults of a disk that stayed until it was mended.
+    FaultsForEver,
+    /// Batches that waited for a disk that stood still.
+    CommitsStalled,
+    /// Times at which the process stood still while the world went on.
+    Stalls,
     /// Clean stops.
     Stops,
     /// Clean stops that ended by force.
     StopsForced,
-    /// Jumps of the wall clock.
-    WallJumps,
+    /// Jumps of the wall clock forwards.
+    WallForward,
+    /// Jumps of the wall clock backwards.
+    WallBackward,
     /// Checkpoints written.
     Checkpoints,
+    /// Ranges dropped.
+    RangesDropped,
     /// Sealed receipt epochs.
     RunsWritten,
+    /// Sealed receipt epochs that were deleted.
+    RunsDeleted,
     /// Parts that a carrier took.
     Taken,
     /// Parts refused as too fast.
@@ -48,6 +91,12 @@ pub enum Count {
     PartsRefused,
     /// Submits without any answer.
     Silences,
+    /// Answers after our patience had ended.
+    AnswersLate,
+    /// Submits answered twice.
+    AnswersTwice,
+    /// Answers to a submit that was never sent.
+    AnswersAstray,
     /// Connections closed by a carrier instead of an answer.
     CarrierClosed,
     /// Connections cut by the network.
@@ -78,22 +127,26 @@ pub enum Count {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally {
     counts: [u64; Count::ALL.len()],
+    crashes: [u64; Phase::ALL.len()],
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { counts: [0; Count::ALL.len()] }
+        Self { counts: [0; Count::ALL.len()], crashes: [0; Phase::ALL.len()] }
     }
 }
 
 impl Count {
     /// Everything that is counted.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 56] = [
         Self::Messages,
         Self::Accepted,
         Self::Duplicates,
         Self::Refused,
         Self::KeysReused,
+        Self::RequestsCopied,
+        Self::Claims,
+        Self::ClaimsReused,
         Self::RepliesLost,
         Self::RequestsRetried,
         Self::Cancelled,
@@ -101,16 +154,35 @@ impl Count {
         Self::Crashes,
         Self::BatchesSurvived,
         Self::BatchesLost,
+        Self::BatchesTorn,
         Self::RangesCameBack,
+        Self::RunsUnregistered,
+        Self::RunsHalf,
+        Self::RunsLost,
+        Self::WritesFailed,
+        Self::SyncsFailed,
+        Self::EndsBySync,
+        Self::ReadsFailed,
+        Self::UpkeepFailed,
+        Self::OpensFailed,
+        Self::FaultsForEver,
+        Self::CommitsStalled,
+        Self::Stalls,
         Self::Stops,
         Self::StopsForced,
-        Self::WallJumps,
+        Self::WallForward,
+        Self::WallBackward,
         Self::Checkpoints,
+        Self::RangesDropped,
         Self::RunsWritten,
+        Self::RunsDeleted,
         Self::Taken,
         Self::Throttled,
         Self::PartsRefused,
         Self::Silences,
+        Self::AnswersLate,
+        Self::AnswersTwice,
+        Self::AnswersAstray,
         Self::CarrierClosed,
         Self::Cuts,
         Self::Freezes,
@@ -142,15 +214,41 @@ impl Tally {
         self.counts[what as usize]
     }
 
+    /// A process died in these places of its turn.
+    pub fn add_crash(&mut self, phases: Phases) {
+        for phase in phases.iter() {
+            self.crashes[phase as usize] += 1;
+        }
+    }
+
+    /// How many processes died there.
+    pub const fn crashes_in(&self, phase: Phase) -> u64 {
+        self.crashes[phase as usize]
+    }
+
     /// Adds another run's.
     pub fn merge(&mut self, other: &Self) {
-        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
-            *mine += theirs;
-        }
+        let mine = self.counts.iter_mut().chain(&mut self.crashes);
+        mine.zip(other.counts.iter().chain(&other.crashes)).for_each(|(mine, theirs)| *mine += theirs);
     }
 
     /// What never happened.
     pub fn missing(&self) -> Vec<Count> {
         Count::ALL.into_iter().filter(|what| self.of(*what) == 0).collect()
+    }
+
+    /// Where no process ever died.
+    pub fn unhurt(&self) -> Vec<Phase> {
+        Phase::ALL.into_iter().filter(|phase| self.crashes_in(*phase) == 0).collect()
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for what in Count::ALL {
+            writeln!(out, "{:>12} {what:?}", self.of(what))?;
+        }
+        writeln!(out, "crashes by place in the turn:")?;
+        Phase::ALL.into_iter().try_for_each(|phase| writeln!(out, "{:>12} {phase:?}", self.crashes_in(phase)))
     }
 }

@@ -1,33 +1,125 @@
+//! The suite of the second world. Its size is said from outside:
+//!
+//! - `STENTOR_SIM_SEEDS` how many worlds (1,000), `STENTOR_SIM_FROM` from which seed on (1);
+//! - `STENTOR_SIM_SEED` one world, with its trace, of which `STENTOR_SIM_LINES` lines are shown (2,000);
+//! - `STENTOR_SIM_MUTANT_SEEDS` in how many worlds each mutant must be caught (600).
+//!
+//! Worlds know nothing of each other, so they run on every core.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
 use super::*;
 
-/// Seeds that a test run takes, and from which: `STENTOR_SIM_SEEDS` and `STENTOR_SIM_FROM`; `STENTOR_SIM_SEED` runs one
-/// and shows its trace.
-fn wanted(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+/// From so many worlds on every fault must have fired, and every place in the turn must have been hit.
+const FULL: u64 = 1_000;
+/// Failures that are told in full.
+const TOLD: usize = 20;
+
+fn asked_for(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+/// Calls `each` with `from..from + times` on every core; what it gives, in the order of the numbers.
+fn on_every_core<T: Send>(from: u64, times: u64, each: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let next = AtomicU64::new(from);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= from + times {
+                return done;
+            }
+            done.push((number, each(number)));
+        }
+    };
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let mut done: Vec<_> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("a worker panics only with its world")).collect()
+    });
+    done.sort_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, done)| done).collect()
+}
+
+/// The world of a seed; a panic of the code under test is told as what it is.
+fn world(seed: u64, options: &SimOptions) -> Result<Report, String> {
+    match catch_unwind(AssertUnwindSafe(|| run(seed, options))) {
+        Ok(Ok(report)) => Ok(report),
+        Ok(Err(failure)) => Err(failure.to_string()),
+        Err(_) => Err(format!("seed {seed} panics; again: {}", simulator::command(seed))),
+    }
 }
 
 #[test]
 fn sim_seeds() {
-    if let Some(seed) = std::env::var("STENTOR_SIM_SEED").ok().and_then(|text| text.parse().ok()) {
-        match run(seed, &SimOptions { lines_max: wanted("STENTOR_SIM_LINES", 2_000) as usize, ..SimOptions::default() })
-        {
+    if let Some(seed) = asked_for("STENTOR_SIM_SEED") {
+        let lines_max = asked_for("STENTOR_SIM_LINES").unwrap_or(2_000) as usize;
+        match run(seed, &SimOptions { lines_max, ..SimOptions::default() }) {
             Ok(report) => println!("{report:#?}"),
             Err(failure) => panic!("{failure}"),
         }
         return;
     }
-    let (from, seeds) = (wanted("STENTOR_SIM_FROM", 1), wanted("STENTOR_SIM_SEEDS", 50));
+    let (from, seeds) =
+        (asked_for("STENTOR_SIM_FROM").unwrap_or(1), asked_for("STENTOR_SIM_SEEDS").unwrap_or(FULL).max(1));
+    let results = on_every_core(from, seeds, |seed| world(seed, &SimOptions::default()).map(|report| report.tally));
     let mut tally = Tally::default();
     let mut failures = Vec::new();
-    for seed in from..from + seeds {
-        match run(seed, &SimOptions::default()) {
-            Ok(report) => tally.merge(&report.tally),
+    for result in results {
+        match result {
+            Ok(one) => tally.merge(&one),
             Err(failure) => failures.push(failure),
         }
     }
-    println!("{tally:?}");
-    for failure in &failures {
-        println!("{failure}\n");
-    }
+    println!("{tally}");
+    failures.iter().take(TOLD).for_each(|failure| println!("{failure}\n"));
     assert!(failures.is_empty(), "{} of {seeds} seeds failed", failures.len());
+    println!("{seeds} seeds from {from} on are clean");
+    if seeds >= FULL {
+        let (missing, unhurt) = (tally.missing(), tally.unhurt());
+        assert!(missing.is_empty(), "never happened, so nothing is proved of it: {missing:?}");
+        assert!(unhurt.is_empty(), "no process died there, so nothing is proved of it: {unhurt:?}");
+    }
+}
+
+#[test]
+fn sim_same_seed_same_run() {
+    let runs = on_every_core(1, 40, |seed| {
+        let mark = |hash_seed| {
+            let report = run(seed, &SimOptions { hash_seed, ..SimOptions::default() });
+            report.map(|report| (report.mark, report.virtual_ns, report.tally)).map_err(|failure| failure.to_string())
+        };
+        let first = mark(0);
+        assert_eq!(first, mark(0), "seed {seed} twice");
+        assert_eq!(first, mark(0x5EED_5EED), "seed {seed} under another hasher seed");
+        first.map(|(mark, ..)| mark).expect("a clean run")
+    });
+    assert!(runs.iter().enumerate().all(|(at, mark)| !runs[..at].contains(mark)), "other seeds are other runs");
+}
+
+#[test]
+fn sim_mutants_are_caught() {
+    let seeds = asked_for("STENTOR_SIM_MUTANT_SEEDS").unwrap_or(600);
+    let caught = on_every_core(0, Mutant::ALL.len() as u64, |at| {
+        let mutant = Some(Mutant::ALL[at as usize]);
+        (1..=seeds).find_map(|seed| {
+            let options = SimOptions { mutant, ..SimOptions::default() };
+            let by = match catch_unwind(AssertUnwindSafe(|| run(seed, &options))) {
+                Ok(Ok(_)) => return None,
+                Ok(Err(failure)) => format!("{:?}", failure.violation.invariant),
+                Err(_) => "an assertion of the code".to_owned(),
+            };
+            Some((seed, by))
+        })
+    });
+    for (mutant, caught) in Mutant::ALL.iter().zip(&caught) {
+        match caught {
+            Some((seed, by)) => println!("{mutant:?} is caught by {by} in seed {seed}"),
+            None => println!("{mutant:?} is not caught"),
+        }
+    }
+    let free: Vec<_> = Mutant::ALL.iter().zip(&caught).filter(|(_, caught)| caught.is_none()).collect();
+    assert!(free.is_empty(), "not caught in {seeds} seeds: {free:?}");
 }

@@ -3,13 +3,18 @@
 
 use crate::model::Prng;
 use crate::shard::ShardEvent;
+use crate::store::fold::RECEIPT_PATIENCE_MS;
 use crate::store::memory::MemoryStore;
 
 use super::agenda::SECOND;
 use super::clients::Clients;
-use super::happening::Happening;
+use super::disk::Platter;
+use super::faulty::{Fault, Faults, Operation};
+use super::happening::{Happening, Inside};
+use super::mutants::Mutant;
 use super::network::Network;
 use super::oracle::{Invariant, Oracle, Violation};
+use super::phase::{Phase, Phases};
 use super::plan::{Plan, pick};
 use super::process::Process;
 use super::simulator::SimOptions;
@@ -21,6 +26,10 @@ use super::wire::Complaint;
 
 /// How long everything may take to come to rest once faults have ended.
 const REST_NS: u64 = 3_600 * SECOND;
+/// How long a crash waits for the place at which it is aimed.
+const AIM_NS: u64 = 10 * SECOND;
+/// A process or a disk stands still so long at most.
+const STALL_NS: u64 = 20 * SECOND;
 /// Things that may happen at one instant.
 const SAME_INSTANT_MAX: u32 = 50_000;
 
@@ -46,11 +55,15 @@ pub struct World {
     hash_seed: u64,
     process: Option<Process>,
     life: u32,
-    disks: Vec<MemoryStore>,
+    disks: Vec<Platter>,
     net: Network,
     carriers: Carriers,
     clients: Clients,
     crashes_left: u32,
+    /// Where the process is to be hit, and until when that is waited for.
+    aim: Option<(Phase, u64)>,
+    /// Until then the process stands still.
+    stalled_until_ns: u64,
     stops_left: u32,
     ended_cleanly: bool,
     calm_since: u64,
@@ -68,10 +81,13 @@ impl World {
         let trace = Trace::new(options.lines_max);
         let mut stage = Stage::new(chance, trace, Oracle::new(rates), options.mutant);
         note!(stage, "{plan:?}");
-        let disks = (0..plan.shards).map(|_| MemoryStore::new(plan.disk.drops)).collect();
+        let platter = |_| Platter { store: MemoryStore::new(plan.disk.drops), faults: Faults::default() };
+        let disks = (0..plan.shards).map(platter).collect();
         let mut world = Self {
             clients: Clients::new(&plan),
             crashes_left: plan.crashes_max,
+            aim: None,
+            stalled_until_ns: 0,
             stops_left: plan.stops_max,
             plan,
             stage,
@@ -102,6 +118,9 @@ impl World {
         };
         some(plan.crashes_max, || Happening::Crash);
         some(plan.stops_max, || Happening::Stop);
+        some(plan.stalls, || Happening::Stall);
+        some(plan.disk_stalls, || Happening::DiskStalls);
+        some(plan.disk_faults, || Happening::DiskFails);
         some(plan.wall_jumps, || Happening::WallJumps);
         some(plan.cuts, || Happening::Cut);
         some(plan.freezes, || Happening::Freeze);
@@ -121,6 +140,7 @@ impl World {
                 self.stage.oracle.break_at(Invariant::NoSpin, format!("again and again: {what:?}"));
             }
             self.happen(what);
+            self.look_after_process();
             self.hear_complaints();
             if self.stage.oracle.broken.is_some() {
                 break;
@@ -140,7 +160,25 @@ impl World {
         }
     }
 
+    /// Ends a process whose disk has failed, and one that stands where it is to be hit.
+    fn look_after_process(&mut self) {
+        if let Some(process) = self.process.take_if(|process| process.has_failed()) {
+            note!(self.stage, "life {} ends by its disk", process.life);
+            self.bury(process);
+        }
+        if let Some((phase, until_ns)) = self.aim
+            && self.process.is_some()
+            && (self.stage.now_ns() > until_ns || self.phases().has(phase) && self.stage.chance.chance(300_000))
+        {
+            self.kill();
+        }
+    }
+
     fn happen(&mut self, what: Happening) {
+        let stands_still = self.stage.now_ns() < self.stalled_until_ns && self.process.is_some();
+        if stands_still && is_for_process(&what) {
+            return self.stage.agenda.at(self.stalled_until_ns, what);
+        }
         let (plan, net, stage) = (&self.plan, &mut self.net, &mut self.stage);
         match what {
             Happening::Inside(life, inside) => {
@@ -164,14 +202,21 @@ impl World {
                 }
             }
             Happening::Asked(shard, ticket, question, ask) => {
+                stage.asks_under_way -= 1;
                 if let Some(process) = self.process.as_mut() {
                     stage.oracle.asked(ticket, question);
                     process.ask(shard, ShardEvent::Ask(*ask), plan, stage);
                 }
             }
-            Happening::Replied(to, reply) => self.clients.replied(to, *reply, plan, stage),
+            Happening::Replied(to, reply) => {
+                stage.replies_under_way -= 1;
+                self.clients.replied(to, *reply, plan, stage);
+            }
             Happening::PatienceEnds(ticket) => self.clients.impatient(ticket, plan, stage),
             Happening::Crash => self.crash(),
+            Happening::Stall => self.stall(),
+            Happening::DiskStalls => self.stall_disk(),
+            Happening::DiskFails => self.break_disk(),
             Happening::Stop => self.stop(),
             Happening::Start => self.start(),
             Happening::WallJumps => self.jump_wall(),
@@ -186,8 +231,17 @@ impl World {
         if self.process.is_some() {
             return;
         }
+        let now_ns = self.stage.now_ns();
+        if self.disks.iter_mut().any(|disk| disk.faults.strikes(Operation::Open, now_ns)) {
+            self.stage.tally.add(Count::OpensFailed);
+            let downtime = self.plan.downtime.draw(&mut self.stage.chance);
+            return self.stage.agenda.after(downtime, Happening::Start);
+        }
         self.life += 1;
         self.stage.shift_mono();
+        if self.stage.is_mutant(Mutant::SwapShards) && self.life > 1 && self.disks.len() > 1 {
+            self.disks.swap(0, 1);
+        }
         let disks = std::mem::take(&mut self.disks);
         let mut process = Process::start(self.life, disks, &self.plan, self.hash_seed, &mut self.stage);
         if std::mem::take(&mut self.ended_cleanly)
@@ -204,14 +258,91 @@ impl World {
         if self.stage.calm || self.crashes_left == 0 {
             return;
         }
+        let aimed = self.stage.chance.chance(600_000);
+        let phase = *pick(&mut self.stage.chance, &Phase::ALL);
+        if !aimed || phase == Phase::Fresh {
+            self.kill();
+        }
+        if !aimed {
+            return;
+        }
+        self.aim = Some((phase, self.stage.now_ns() + AIM_NS));
+        if matches!(phase, Phase::Draining | Phase::Sealing)
+            && let Some(process) = self.process.as_mut()
+        {
+            process.drain(&self.plan, &mut self.net, &mut self.stage);
+        }
+    }
+
+    fn kill(&mut self) {
+        self.aim = None;
+        if self.crashes_left == 0 {
+            return;
+        }
+        let phases = self.phases();
         let Some(process) = self.process.take() else { return };
         self.crashes_left -= 1;
         self.stage.tally.add(Count::Crashes);
-        note!(self.stage, "life {} is killed", process.life);
+        self.stage.tally.add_crash(phases);
+        note!(self.stage, "life {} is killed: {:?}", process.life, phases.iter().collect::<Vec<_>>());
         self.bury(process);
     }
 
+    /// Where the process stands.
+    fn phases(&self) -> Phases {
+        let mut phases = self.process.as_ref().map(Process::phases).unwrap_or_default();
+        phases.note(Phase::Replying, self.stage.replies_under_way > 0);
+        phases.note(Phase::Unsent, self.net.is_pending());
+        phases.note(Phase::Unanswered, self.carriers.are_asked());
+        phases.note(Phase::Idle, phases.is_empty());
+        phases
+    }
+
+    fn stall(&mut self) {
+        let stands = self.stage.now_ns() < self.stalled_until_ns;
+        if !self.stage.calm && self.process.is_some() && !stands {
+            let ns = self.stage.chance.below(STALL_NS);
+            note!(self.stage, "the process stands still for {ns}");
+            self.stage.tally.add(Count::Stalls);
+            self.stalled_until_ns = self.stage.now_ns() + ns;
+        }
+    }
+
+    fn stall_disk(&mut self) {
+        let shard = self.stage.chance.below(u64::from(self.plan.shards)) as usize;
+        let until_ns = self.stage.now_ns() + self.stage.chance.below(STALL_NS);
+        if let Some(disk) = self.process.as_mut().and_then(|process| process.disk(shard)) {
+            disk.stall(until_ns);
+        }
+    }
+
+    fn break_disk(&mut self) {
+        if self.stage.calm {
+            return;
+        }
+        let stage = &mut self.stage;
+        let shard = stage.chance.below(u64::from(self.plan.shards)) as usize;
+        let for_ever = stage.chance.chance(300_000);
+        let fault = Fault {
+            operation: *pick(&mut stage.chance, &Operation::ALL),
+            after: stage.chance.below(6) as u32,
+            until_ns: for_ever.then(|| stage.now_ns() + stage.chance.below(2 * STALL_NS)),
+        };
+        note!(stage, "disk {shard}: {fault:?}");
+        if for_ever {
+            stage.tally.add(Count::FaultsForEver);
+        }
+        let faults = match self.process.as_mut() {
+            Some(process) => process.disk(shard).map(|disk| &mut disk.faults),
+            None => self.disks.get_mut(shard).map(|platter| &mut platter.faults),
+        };
+        if let Some(faults) = faults {
+            faults.push(fault);
+        }
+    }
+
     fn bury(&mut self, process: Process) {
+        self.stalled_until_ns = 0;
         self.disks = process.crash(&self.plan, &mut self.net, &mut self.stage);
         self.stage.oracle.forget_questions();
         let downtime = self.plan.downtime.draw(&mut self.stage.chance);
@@ -247,8 +378,8 @@ impl World {
         if self.stage.calm {
             return;
         }
-        self.stage.jump_wall();
-        self.stage.tally.add(Count::WallJumps);
+        let forward = self.stage.jump_wall();
+        self.stage.tally.add(if forward { Count::WallForward } else { Count::WallBackward });
         note!(self.stage, "the wall clock jumps to {:?}", self.stage.wall());
         if let Some(process) = self.process.as_mut() {
             process.wake_all(&self.plan, &mut self.net, &mut self.stage);
@@ -277,6 +408,13 @@ impl World {
         self.stage.calm = true;
         self.calm_since = self.stage.now_ns();
         self.carriers.calm_down();
+        self.aim = None;
+        for at in 0..usize::from(self.plan.shards) {
+            match self.process.as_mut() {
+                Some(process) => process.disk(at).into_iter().for_each(|disk| disk.faults.clear()),
+                None => self.disks[at].faults.clear(),
+            }
+        }
         self.stage.agenda.after(SECOND, Happening::Look);
     }
 
@@ -285,6 +423,11 @@ impl World {
         let unrest = match self.process.as_mut() {
             None => Some("the process is down".to_owned()),
             Some(_) if !self.clients.are_done() => Some("clients are not done".to_owned()),
+            Some(_) if self.stage.now_ns() < self.stalled_until_ns => Some("the process stands still".to_owned()),
+            Some(_) if self.stage.asks_under_way + self.stage.replies_under_way > 0 => {
+                Some("doors are not done".to_owned())
+            }
+            Some(process) if process.is_ending() => Some("the process is ending".to_owned()),
             Some(_) if self.carriers.receipts_open() > 0 => Some("receipts are not answered".to_owned()),
             Some(_) if self.stage.oracle.unanswered().is_some() && self.ending == Ending::Rest => {
                 Some(format!("ticket {:?} is not answered", self.stage.oracle.unanswered()))
@@ -324,8 +467,28 @@ impl World {
             self.over = true;
             return;
         }
+        if self.plan.ages {
+            self.age();
+        }
         self.ending = Ending::Stopping;
         self.stops_left = 1;
         self.stage.agenda.after(0, Happening::Stop);
+    }
+
+    /// Nothing happens until retention has passed, and the patience with receipts.
+    fn age(&mut self) {
+        note!(self.stage, "time passes");
+        let ms = RECEIPT_PATIENCE_MS + 2 * self.plan.shard.retention_ms.max(self.plan.shard.orphan_ms);
+        self.stage.age(ms);
+        self.stage.oracle.aged = true;
+    }
+}
+
+/// What nobody sees who stands still. The disk goes on.
+const fn is_for_process(what: &Happening) -> bool {
+    match what {
+        Happening::Inside(_, inside) => !matches!(inside, Inside::Durable(..) | Inside::ErrandDone(_)),
+        Happening::Asked(..) => true,
+        _ => false,
     }
 }

@@ -70,6 +70,8 @@ pub enum Refusal {
     Unreadable { path: PathBuf, why: String },
     /// It holds something, but no format file: somebody else's directory, or one that lost its format file.
     Foreign { path: PathBuf, found: PathBuf },
+    /// Nothing can be restored into it, for it holds something.
+    NotEmpty { path: PathBuf, found: PathBuf },
     /// A store that belongs to it is not there.
     Missing { path: PathBuf },
     /// The operating system says no.
@@ -83,7 +85,7 @@ impl DataDirectory {
     /// # Errors
     /// See [`Refusal`]. Nothing was changed, except that an empty directory may have got its lock file and store directories.
     pub fn open(path: &Path, wanted: Format) -> Result<DataDirectory, Refusal> {
-        fs::create_dir_all(path).map_err(io_refusal(path, "create"))?;
+        create(path).map_err(io_refusal(path, "create"))?;
         let lock = take_lock(path)?;
         let found = read_format(path)?;
         let format = match found {
@@ -129,6 +131,54 @@ impl DataDirectory {
     }
 }
 
+/// A data directory that is being made from a backup. Without its format file, which is written last, it is none.
+#[derive(Debug)]
+pub struct Restoring {
+    path: PathBuf,
+    format: Format,
+    _lock: File,
+}
+
+impl Restoring {
+    /// Makes the directory with empty stores, and locks it.
+    ///
+    /// # Errors
+    /// See [`Refusal`]; what holds anything is refused and not touched.
+    pub fn begin(path: &Path, format: Format) -> Result<Restoring, Refusal> {
+        create(path).map_err(io_refusal(path, "create"))?;
+        let refusal = io_refusal(path, "list");
+        for entry in fs::read_dir(path).map_err(&refusal)? {
+            let found = entry.map_err(&refusal)?.path();
+            if found.file_name().is_none_or(|name| name != "lost+found") {
+                return Err(Refusal::NotEmpty { path: path.to_owned(), found });
+            }
+        }
+        let lock = take_lock(path)?;
+        for store in store_paths(path, format.shards) {
+            fs::create_dir(&store).map_err(io_refusal(&store, "create"))?;
+        }
+        Ok(Restoring { path: path.to_owned(), format, _lock: lock })
+    }
+
+    /// Where the store of a shard is.
+    pub fn shard(&self, shard: u16) -> PathBuf {
+        shard_path(&self.path, shard)
+    }
+
+    /// Where the store of control is.
+    pub fn control(&self) -> PathBuf {
+        self.path.join(CONTROL)
+    }
+
+    /// Everything is in the stores and durable: from now on it is a data directory.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn finish(self) -> Result<(), Refusal> {
+        seal_format(&self.path, self.format).map_err(io_refusal(&self.path, "format"))
+    }
+}
+
 fn shard_path(path: &Path, shard: u16) -> PathBuf {
     path.join(format!("{SHARD_PREFIX}{shard:02}"))
 }
@@ -147,6 +197,14 @@ pub fn holder(path: &Path) -> Option<i32> {
     let mut holder = String::new();
     lock.read_to_string(&mut holder).ok()?;
     holder.trim().parse().ok().filter(|process| *process > 0)
+}
+
+/// Makes the directory and those above it that are missing, each named durably.
+fn create(path: &Path) -> io::Result<()> {
+    let path = std::path::absolute(path)?;
+    let missing: Vec<&Path> = path.ancestors().take_while(|above| !above.exists()).collect();
+    fs::create_dir_all(&path)?;
+    missing.into_iter().filter_map(Path::parent).try_for_each(sync_directory)
 }
 
 fn take_lock(path: &Path) -> Result<File, Refusal> {
@@ -207,22 +265,26 @@ fn check_format(path: &Path, found: Format, wanted: Format) -> Result<Format, Re
 /// format file whose stores are empty, and the next start makes it again.
 fn make(path: &Path, format: Format) -> Result<Format, Refusal> {
     refuse_foreign(path)?;
-    let draft = path.join(FORMAT_DRAFT);
     let write = || -> io::Result<()> {
         for store in store_paths(path, format.shards) {
             fs::create_dir_all(store)?;
         }
-        sync_directory(path)?;
-        let text = toml::to_string(&format).map_err(io::Error::other)?;
-        let mut file = File::create(&draft)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&draft, path.join(FORMAT_FILE))?;
-        sync_directory(path)?;
-        path.canonicalize()?.parent().map_or(Ok(()), sync_directory)
+        seal_format(path, format)
     };
     write().map_err(io_refusal(path, "format"))?;
     Ok(format)
+}
+
+/// Makes the stores' directories durable, then the format file, then the directory itself.
+fn seal_format(path: &Path, format: Format) -> io::Result<()> {
+    let draft = path.join(FORMAT_DRAFT);
+    sync_directory(path)?;
+    let text = toml::to_string(&format).map_err(io::Error::other)?;
+    let mut file = File::create(&draft)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&draft, path.join(FORMAT_FILE))?;
+    sync_directory(path)
 }
 
 fn refuse_foreign(path: &Path) -> Result<(), Refusal> {
@@ -281,6 +343,12 @@ impl fmt::Display for Refusal {
             Refusal::Foreign { path, found } => write!(
                 f,
                 "{} has no {FORMAT_FILE}, but is not empty either: it holds {}",
+                path.display(),
+                found.display()
+            ),
+            Refusal::NotEmpty { path, found } => write!(
+                f,
+                "{} is not empty, it holds {}: a backup is restored into a new directory",
                 path.display(),
                 found.display()
             ),

@@ -14,16 +14,19 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use fjall::config::{BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry};
-use fjall::{CompressionType, Database, Iter, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable};
+use fjall::{
+    CompressionType, Database, Iter, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable, Snapshot,
+};
 
 use super::backend::{Backend, Fill, Maintainer, Op, Reader, RunFamily, RunId, Space, StoreError, Visit};
 use super::fjall_journals::{self, Journals};
+use super::fjall_mutants::{self, Mutant};
 use super::fjall_ranges;
 use super::run;
 
@@ -43,6 +46,8 @@ pub struct FjallOptions {
     pub cache_bytes: u64,
     /// How many table files are kept open.
     pub open_files_max: usize,
+    /// A deliberate bug, for those who prove that it would be noticed.
+    pub mutant: Option<Mutant>,
 }
 
 impl FjallOptions {
@@ -50,7 +55,11 @@ impl FjallOptions {
     /// files (no less than 32 each), so that sockets have the rest of the usual 1,024.
     pub fn shared_by(stores: usize) -> FjallOptions {
         let stores = stores.max(1);
-        FjallOptions { cache_bytes: ((64 << 20) / stores as u64).max(4 << 20), open_files_max: (512 / stores).max(32) }
+        FjallOptions {
+            cache_bytes: ((64 << 20) / stores as u64).max(4 << 20),
+            open_files_max: (512 / stores).max(32),
+            mutant: None,
+        }
     }
 }
 
@@ -80,6 +89,8 @@ pub struct FjallMaintainer {
 }
 
 struct Shared {
+    path: PathBuf,
+    options: FjallOptions,
     db: Database,
     spaces: [Keyspace; SPACES],
     /// By number of the space: the sequence number of its last write, 0 for none.
@@ -95,7 +106,8 @@ impl FjallStore {
     /// As [`fjall_journals::prepare`], and [`StoreError::Damaged`] when fjall cannot read its files or a registered run is
     /// missing.
     pub fn open(shard: &Path, options: FjallOptions) -> Result<(FjallStore, Opened), StoreError> {
-        let journals = fjall_journals::prepare(shard)?;
+        let journals =
+            if options.has(Mutant::SkipScanner) { Journals::default() } else { fjall_journals::prepare(shard)? };
         let unreadable = |error: fjall::Error| StoreError::Damaged(format!("{}: {error}", shard.display()));
         let db = Database::builder(shard)
             .cache_size(options.cache_bytes)
@@ -114,10 +126,21 @@ impl FjallStore {
         let spaces: [Keyspace; SPACES] =
             spaces.try_into().map_err(|_| StoreError::Misuse("the number of spaces is not itself".to_owned()))?;
         let written = std::array::from_fn(|at| AtomicU64::new(fjall_ranges::highest_seqno(&spaces[at]).unwrap_or(0)));
-        let shared = Arc::new(Shared { db, spaces, written, runs: RwLock::default() });
+        let shared = Arc::new(Shared { path: shard.to_owned(), options, db, spaces, written, runs: RwLock::default() });
+        shared.sync_key_spaces()?;
         shared.put_marker(Space::Meta).map_err(failed)?;
         let runs_deleted = shared.recover_runs()?;
         Ok((FjallStore { shared }, Opened { journals, runs_deleted }))
+    }
+
+    /// Journals, the active one among them.
+    pub fn journal_count(&self) -> usize {
+        self.shared.db.journal_count()
+    }
+
+    /// A key space to be filled beside the journal, while the store is new.
+    pub(super) fn keyspace(&self, space: Space) -> &Keyspace {
+        self.shared.space(space)
     }
 
     /// Bytes in journals, active and sealed, as far as they were allocated.
@@ -135,9 +158,13 @@ impl Backend for FjallStore {
             return Ok(());
         }
         ops.iter().try_for_each(Op::check)?;
+        if self.shared.options.has(Mutant::DropEarly) {
+            fjall_mutants::drop_early(&ops, self.shared.space(Space::Event))?;
+        }
+        let synced =
+            if self.shared.options.has(Mutant::SkipSync) { PersistMode::Buffer } else { PersistMode::SyncData };
         let mut is_touched = [false; SPACES];
-        let mut batch =
-            OwnedWriteBatch::with_capacity(self.shared.db.clone(), ops.len()).durability(Some(PersistMode::SyncData));
+        let mut batch = OwnedWriteBatch::with_capacity(self.shared.db.clone(), ops.len()).durability(Some(synced));
         for op in ops {
             let (Op::Put { space, .. } | Op::Delete { space, .. }) = op;
             is_touched[space as usize] = true;
@@ -161,6 +188,14 @@ impl Backend for FjallStore {
 
     fn disk_bytes(&self) -> u64 {
         self.shared.db.disk_space().unwrap_or(0)
+    }
+}
+
+impl FjallReader {
+    /// What a backup is read by: a snapshot, and the spaces (by number) and runs to be read with it.
+    pub(super) fn view(&self) -> (Snapshot, &[Keyspace], Vec<(RunId, Keyspace)>) {
+        let runs = self.shared.read_runs().iter().map(|(run, keyspace)| (*run, keyspace.clone())).collect();
+        (self.shared.db.snapshot(), &self.shared.spaces, runs)
     }
 }
 
@@ -233,9 +268,15 @@ impl Maintainer for FjallMaintainer {
         if self.shared.db.keyspace_exists(&name) {
             return Err(StoreError::Misuse(format!("{name} is there already")));
         }
+        if self.shared.options.has(Mutant::RegisterEarly) {
+            let mut batch = self.shared.db.batch().durability(Some(PersistMode::SyncData));
+            batch.insert(self.shared.space(Space::Meta), run::registration_key(run), []);
+            batch.commit().map_err(failed)?;
+        }
         let keyspace = self.shared.db.keyspace(&name, run_options).map_err(failed)?;
         match fjall_ranges::ingest(&keyspace, fill) {
             Ok(()) => {
+                self.shared.sync_key_spaces()?;
                 self.shared.write_runs().insert(run, keyspace);
                 Ok(())
             }
@@ -261,6 +302,16 @@ impl Shared {
         &self.spaces[space as usize]
     }
 
+    /// fjall syncs what it makes inside the directory of a new key space, and not the directory that names it. Without this
+    /// a power cut takes the whole key space, and fjall opens without a word.
+    fn sync_key_spaces(&self) -> Result<(), StoreError> {
+        if self.options.has(Mutant::SkipDirectorySync) {
+            return Ok(());
+        }
+        fjall_ranges::sync_key_spaces(&self.path)
+            .map_err(|error| StoreError::Failed(format!("cannot sync {}: {error}", self.path.display())))
+    }
+
     /// A poisoned lock means that the maintainer panicked while it changed the list; the process is about to abort.
     fn read_runs(&self) -> RwLockReadGuard<'_, BTreeMap<RunId, Keyspace>> {
         self.runs.read().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -282,8 +333,10 @@ impl Shared {
         Ok(())
     }
 
-    /// Seals what keeps a sealed journal alive; does nothing while there is none.
+    /// Seals what keeps a sealed journal alive; does nothing while there is none. Fails when the worker has failed, which
+    /// nobody would hear of while nothing is committed; what it is asked to persist was synced with its batch already.
     fn checkpoint(&self) -> Result<(), StoreError> {
+        self.db.persist(PersistMode::Buffer).map_err(failed)?;
         if self.db.journal_count() <= 1 {
             return Ok(());
         }
@@ -353,7 +406,10 @@ fn walk(entries: Iter, limit: usize, visit: Visit<'_>) -> Result<usize, StoreErr
 }
 
 fn failed(error: fjall::Error) -> StoreError {
-    StoreError::Failed(error.to_string())
+    StoreError::Failed(match error {
+        fjall::Error::Poisoned => "a write before, or one in the background, failed; the log says which".to_owned(),
+        error => error.to_string(),
+    })
 }
 
 fn unreadable(error: fjall::Error) -> StoreError {

@@ -14,6 +14,8 @@ use super::backend::StoreError;
 use super::scanner::{self, Scan, Verdict};
 
 const READ_BYTES: usize = 1 << 20;
+/// fjall's own: there once a database is complete.
+const VERSION_FILE: &str = "version";
 
 /// What was found, for the log.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -49,7 +51,7 @@ pub struct TornTail {
 /// [`StoreError::Failed`] when a file cannot be read, copied or cut.
 pub fn prepare(shard: &Path) -> Result<Journals, StoreError> {
     let journals = list(shard)?;
-    if !shard.join("version").is_file() {
+    if !has_version(shard)? {
         return abandon_unfinished(shard, &journals);
     }
     let mut found = Journals { count: journals.len(), ..Journals::default() };
@@ -107,11 +109,22 @@ fn check_order(path: &Path, before: Option<u64>, scan: &Scan) -> Result<(), Stor
     }
 }
 
+/// Whether fjall's version file is there and was written: a crash may leave its name without its octets.
+fn has_version(shard: &Path) -> Result<bool, StoreError> {
+    let path = shard.join(VERSION_FILE);
+    match fs::read(&path) {
+        Ok(bytes) => Ok(bytes.iter().any(|byte| *byte != 0)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed("read", &path, &error)),
+    }
+}
+
 /// fjall writes its version file last when it creates a database, and cannot go on where a crash left it.
-/// Before that file exists nothing was committed, so what is there may go; if something was, it is damage.
+/// Before that file is written nothing was committed, so what is there may go; if something was, it is damage.
 fn abandon_unfinished(shard: &Path, journals: &[(u64, PathBuf)]) -> Result<Journals, StoreError> {
-    let lost =
-        |what: &str| StoreError::Damaged(format!("{}: the file \"version\" is missing, but {what}", shard.display()));
+    let lost = |what: &str| {
+        StoreError::Damaged(format!("{}: the file \"{VERSION_FILE}\" is missing or empty, but {what}", shard.display()))
+    };
     let has_tables = match fs::read_dir(shard.join("keyspaces")) {
         Ok(mut entries) => entries.next().is_some(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
@@ -128,7 +141,11 @@ fn abandon_unfinished(shard: &Path, journals: &[(u64, PathBuf)]) -> Result<Journ
     for (_, path) in journals {
         fs::remove_file(path).map_err(|error| failed("remove", path, &error))?;
     }
-    Ok(Journals::default())
+    let version = shard.join(VERSION_FILE);
+    match fs::remove_file(&version) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &version, &error)),
+        Ok(()) | Err(_) => Ok(Journals::default()),
+    }
 }
 
 /// The file without the zeroes at its end, of which a journal allocated ahead has up to 64 MiB.

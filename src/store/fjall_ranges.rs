@@ -11,6 +11,10 @@
 //! - A table written by ingestion bypasses the journal and is synced before it is listed; the listing is one small file
 //!   renamed into place, so an interrupted ingestion leaves an empty key space, not half a run.
 
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
 use fjall::{AbstractTree, Database, Keyspace};
 
 use super::backend::{Fill, StoreError};
@@ -26,6 +30,14 @@ const SEQNOS_SKIPPED: u64 = 1 << 20;
 /// older than what it replaces, and vanish: the next opening panics, or deletes the run.
 pub(super) fn skip_seqnos(db: &Database) {
     db.supervisor.seqno.fetch_max(db.seqno() + SEQNOS_SKIPPED);
+}
+
+/// Makes the names of all key spaces durable.
+///
+/// # Errors
+/// What the operating system says.
+pub(super) fn sync_key_spaces(shard: &Path) -> io::Result<()> {
+    File::open(shard.join("keyspaces"))?.sync_all()
 }
 
 /// Frees what lies wholly in `from <= key < to`.

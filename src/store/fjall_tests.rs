@@ -12,12 +12,12 @@ use tempfile::TempDir;
 use crate::store::backend::{
     Backend, Fill, KEY_BYTES_MAX, Maintainer, Op, Reader, RunFamily, RunId, Space, StoreError, Visit,
 };
-use crate::store::memory::{DroppedRanges, Drops, MemoryStore};
+use crate::store::memory::{DroppedRanges, Drops, MemoryStore, Remains};
 use crate::store::{fjall_ranges, run, scanner};
 
 use super::{FjallOptions, FjallStore};
 
-const OPTIONS: FjallOptions = FjallOptions { cache_bytes: 8 << 20, open_files_max: 64 };
+const OPTIONS: FjallOptions = FjallOptions { cache_bytes: 8 << 20, open_files_max: 64, mutant: None };
 const RUN_A: RunId = (RunFamily::Receipt, 1);
 const RUN_B: RunId = (RunFamily::Receipt, 2);
 
@@ -373,6 +373,11 @@ fn a_creation_that_a_crash_cut_short_is_begun_again_unless_something_was_kept() 
     fs::write(root.path().join("lock"), []).unwrap();
     fs::write(root.path().join("0.jnl"), [0; 4096]).unwrap();
     assert_holds(root.path(), 0, "half created");
+    // A crash image: the name of the version file was there, its octets were not.
+    let named = tempfile::tempdir().unwrap();
+    fs::write(named.path().join("version"), []).unwrap();
+    fs::write(named.path().join("0.jnl"), []).unwrap();
+    assert_holds(named.path(), 0, "created but for a version");
     let image = Image::of(1);
     fs::remove_file(image.root.path().join("version")).unwrap();
     assert!(matches!(FjallStore::open(image.root.path(), OPTIONS), Err(StoreError::Damaged(_))));
@@ -465,7 +470,8 @@ impl Pair {
             Step::Checkpoint => self.maintain(|maintainer| maintainer.checkpoint()),
             Step::Reopen => {
                 self.disk = None;
-                self.memory = self.memory.crash(0, DroppedRanges::ComeBack).unwrap();
+                let remains = Remains { dropped: DroppedRanges::ComeBack, ..Remains::default() };
+                self.memory = self.memory.crash(&remains).unwrap();
             }
         }
     }

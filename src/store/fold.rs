@@ -92,6 +92,7 @@ fn count(state: &mut StateRecord) {
 /// # Errors
 /// Those of the store, and [`StoreError::Damaged`] for an unreadable record.
 pub fn retire<R: Reader>(reader: &R, first: u64, retention_ms: u64, now: Wall) -> Result<u64, StoreError> {
+    let gaps = super::recovery::restored(reader)?.map(|restored| restored.gaps).unwrap_or_default();
     let mut keep = first;
     let mut failure = None;
     let bounds = (Key::State(first).bytes(), Key::State(u64::MAX).bytes());
@@ -106,8 +107,10 @@ pub fn retire<R: Reader>(reader: &R, first: u64, retention_ms: u64, now: Wall) -
         let age = now.since(Wall(state.newest));
         let settled = state.settled >= state.messages && age > retention_ms;
         let silent = state.unsent == 0 && age > retention_ms.saturating_add(RECEIPT_PATIENCE_MS);
+        // A restore leaves numbers out; any other segment that is missing here stops it.
+        let next = gaps.iter().find(|(unused, _)| *unused == keep).map_or(keep, |(_, used_again)| *used_again);
         match Key::number(key) {
-            Some(number) if number == keep && (settled || silent) => {
+            Some(number) if number == next && (settled || silent) => {
                 keep = number + 1;
                 ControlFlow::Continue(())
             }

@@ -34,6 +34,8 @@ pub enum Key {
     Checkpoint,
     /// `meta`: the control shard's book of names.
     Names,
+    /// `meta`: that the shard was restored from a backup. Lives for ever.
+    Restored,
 }
 
 impl Key {
@@ -49,7 +51,7 @@ impl Key {
             Self::Keys(_) => Space::Dedup,
             Self::Orphan(..) => Space::Orphan,
             Self::Outbox(..) => Space::Outbox,
-            Self::Checkpoint | Self::Names => Space::Meta,
+            Self::Checkpoint | Self::Names | Self::Restored => Space::Meta,
         }
     }
 
@@ -71,6 +73,7 @@ impl Key {
             }
             Self::Checkpoint => b"checkpoint".to_vec(),
             Self::Names => b"names".to_vec(),
+            Self::Restored => b"restored".to_vec(),
         }
     }
 
@@ -109,6 +112,7 @@ mod tests {
         assert_eq!(Key::due(&Key::Due(7, 9).bytes()), Some((7, 9)));
         assert_eq!(Key::Segment(258).bytes(), [0, 0, 0, 0, 0, 0, 1, 2]);
         assert_eq!(Key::Checkpoint.bytes(), b"checkpoint");
+        assert_eq!(Key::Restored.bytes(), b"restored");
     }
 
     #[test]

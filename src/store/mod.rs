@@ -2,19 +2,25 @@
 //! `docs/STORAGE.md` describes every key and record.
 
 pub mod backend;
+pub mod backup;
 pub mod batch;
 pub mod content;
 pub mod directory;
 pub mod fjall;
+pub mod fjall_backup;
 mod fjall_journals;
+pub mod fjall_mutants;
 mod fjall_ranges;
+pub mod fjall_start;
 pub mod fold;
 pub mod high_water;
 pub mod key;
 pub mod memory;
+mod memory_tail;
 pub mod reader;
 pub mod record;
 pub mod recovery;
+pub mod restored;
 pub mod run;
 pub mod scanner;
 pub mod segment;

@@ -3,11 +3,15 @@
 
 use std::fmt;
 
-use bincode::config::{Configuration, Fixint, LittleEndian};
+use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use bincode::{Decode, Encode};
 
+/// More than any record holds: a length that says more is refused before memory is reserved for it.
+const RECORD_BYTES_MAX: usize = 1 << 30;
+
 /// bincode's settings for all records: little endian, fixed-size integers.
-pub const BINCODE: Configuration<LittleEndian, Fixint> = bincode::config::standard().with_fixed_int_encoding();
+pub const BINCODE: Configuration<LittleEndian, Fixint, Limit<RECORD_BYTES_MAX>> =
+    bincode::config::standard().with_fixed_int_encoding().with_limit();
 
 const VERSION: u8 = 1;
 
@@ -346,6 +350,25 @@ pub struct NamesRecord {
     pub paused: Vec<u16>,
 }
 
+/// `meta`: that a shard was restored from a backup, and what is to become of what was unsent then.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct RestoredRecord {
+    /// How many restores lie behind this shard, this one included.
+    pub generation: u8,
+    /// The last commit in the backup.
+    pub commit: u64,
+    /// When the backup was begun, ms: everything acknowledged before is in it.
+    pub mark: u64,
+    /// When it was restored, ms.
+    pub at: u64,
+    /// Segments from this number on are of this shard's own; those below were there at the mark.
+    pub below: u64,
+    /// What becomes of what was unsent at the mark, by class: 0 held, 1 sent, 2 given up.
+    pub unsent: [u8; 4],
+    /// Segment numbers that were never used, by every restore: first one, and the first that is used again.
+    pub gaps: Vec<(u64, u64)>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -363,6 +386,17 @@ mod tests {
         let keys = KeysRecord(vec![(2, 3, 4, 5)]);
         let expected = "01010000000000000002000000000000000000000000000000".to_owned();
         assert_eq!(hex(encode(&keys)), expected + "030000000000000004000000000000000500000000000000");
+    }
+
+    /// Found by fuzzing (`store_record`): memory was reserved for whatever length stood there.
+    #[test]
+    fn a_length_beyond_reason_is_refused() {
+        for length in [u64::MAX, 1 << 40] {
+            let bytes = [&[VERSION][..], &length.to_le_bytes()].concat();
+            assert!(decode::<ReadyRecord>(&bytes).is_err());
+            assert!(decode::<KeysRecord>(&bytes).is_err());
+            assert!(decode::<DueRecord>(&bytes).is_err());
+        }
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use super::backend::{Reader, RunFamily, Space, StoreError};
 use super::batch::CommitSeq;
 use super::key::Key;
-use super::record::{CheckpointRecord, DecodeError, InboundRecord, KeysRecord, ReceiptsRecord, TurnRecord, decode};
+use super::record::{
+    CheckpointRecord, DecodeError, InboundRecord, KeysRecord, ReceiptsRecord, RestoredRecord, TurnRecord, decode,
+};
 use super::run;
 
 /// Everything that a shard needs to go on.
@@ -25,6 +27,8 @@ pub struct Recovery {
     pub runs: Vec<(u64, u64)>,
     /// The last durable commit.
     pub last: CommitSeq,
+    /// That it was restored from a backup, if it was.
+    pub restored: Option<RestoredRecord>,
 }
 
 /// Reads everything of a shard that its start needs.
@@ -41,7 +45,19 @@ pub fn recover<R: Reader>(reader: &R) -> Result<Recovery, StoreError> {
     let receipts = records(reader, Space::Receipt, checkpoint.receipts_from)?;
     let keys = records(reader, Space::Dedup, checkpoint.keys_from)?;
     let last = CommitSeq(turns.last().map_or(checkpoint.commit, |(commit, _)| *commit));
-    Ok(Recovery { orphans: orphans(reader)?, runs: runs(reader)?, checkpoint, turns, receipts, keys, last })
+    let restored = restored(reader)?;
+    Ok(Recovery { orphans: orphans(reader)?, runs: runs(reader)?, checkpoint, turns, receipts, keys, last, restored })
+}
+
+/// Whether a shard was restored from a backup.
+///
+/// # Errors
+/// Those of the store, and [`StoreError::Damaged`] for an unreadable record.
+pub fn restored<R: Reader>(reader: &R) -> Result<Option<RestoredRecord>, StoreError> {
+    let key = Key::Restored;
+    let found = reader.get(key.space(), &key.bytes())?;
+    let record = found.map(|bytes| decode(&bytes)).transpose();
+    record.map_err(|error| StoreError::Damaged(format!("restored: {error}")))
 }
 
 fn records<R: Reader, T: bincode::Decode<()>>(

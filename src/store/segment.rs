@@ -32,6 +32,11 @@ struct HeadV1 {
     parts: u8,
 }
 
+/// Octets of a [`HeadV1`], whose integers are of fixed size.
+const HEAD_BYTES: usize = 3 * 4 + 4 * 8 + 2 + 4;
+/// lz4 makes at most this many octets of one (a run's length grows by 255 with each octet).
+const LZ4_RATIO_MAX: u64 = 255;
+
 const FLAG_RECEIPT: u8 = 1;
 const FLAG_FLASH: u8 = 2;
 
@@ -119,6 +124,12 @@ pub fn decode(bytes: &[u8]) -> Result<Segment, DecodeError> {
     }
     let _key_id = fields.u32();
     let (number, count, heads_len, raw_len) = (fields.u64(), fields.u32(), fields.u32(), fields.u32());
+    // Before anything is reserved for them: a checksum says that these were written, not that they are sane.
+    if u64::from(raw_len) > LZ4_RATIO_MAX * block.len() as u64
+        || u64::from(count) * HEAD_BYTES as u64 != u64::from(heads_len)
+    {
+        return Err(damaged("lengths"));
+    }
     let raw = lz4_flex::block::decompress(block, raw_len as usize).map_err(|error| damaged(&error.to_string()))?;
     let (mut heads_raw, arena) = raw.split_at_checked(heads_len as usize).ok_or_else(|| damaged("lengths"))?;
     let mut heads = Vec::with_capacity(count as usize);
@@ -196,6 +207,19 @@ mod tests {
             hex,
             concat!("0101000000000500000000000000", "000000000000000003000000", "fc4fde78b5bc5e60", "30616263")
         );
+    }
+
+    /// Found by fuzzing (`store_segment`): 1.6 billion heads in 29 octets, and memory reserved for them.
+    #[test]
+    fn a_right_checksum_does_not_make_lengths_true() {
+        let whole = encode(&sample());
+        for (at, lie) in [(14, u32::MAX), (14, 4), (18, u32::MAX), (18, 151), (22, u32::MAX)] {
+            let mut broken = whole.clone();
+            broken[at..at + 4].copy_from_slice(&lie.to_le_bytes());
+            let sum = checksum(&broken[..FIELDS_BYTES], &broken[HEADER_BYTES..]);
+            broken[FIELDS_BYTES..HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
+            assert!(matches!(decode(&broken), Err(DecodeError(what)) if what == "segment: lengths"), "{lie} at {at}");
+        }
     }
 
     #[test]

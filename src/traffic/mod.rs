@@ -218,11 +218,14 @@ pub enum Unanswered {
     Stopped = 3,
     /// The daemon crashed; found at the next start.
     Crashed = 4,
+    /// Unsent, or without an answer, in the backup that this shard was restored from: what happened after is not known.
+    Restored = 5,
 }
 
 impl Unanswered {
     /// Every reason.
-    pub const ALL: [Self; 4] = [Self::ConnectionLost, Self::ResponseTimeout, Self::Stopped, Self::Crashed];
+    pub const ALL: [Self; 5] =
+        [Self::ConnectionLost, Self::ResponseTimeout, Self::Stopped, Self::Crashed, Self::Restored];
 
     /// The name in the API and in metric labels.
     pub const fn name(self) -> &'static str {
@@ -231,6 +234,7 @@ impl Unanswered {
             Self::ResponseTimeout => "response_timeout",
             Self::Stopped => "stopped",
             Self::Crashed => "crashed",
+            Self::Restored => "restored",
         }
     }
 
@@ -241,7 +245,8 @@ impl Unanswered {
             2 => Some(Self::ResponseTimeout),
             3 => Some(Self::Stopped),
             4 => Some(Self::Crashed),
-            0 | 5.. => None,
+            5 => Some(Self::Restored),
+            0 | 6.. => None,
         }
     }
 

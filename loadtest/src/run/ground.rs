@@ -67,6 +67,10 @@ pub struct Ground {
     smpp: SocketAddr,
     /// Given to Stentor as `STENTOR__…`: key path without prefix, value.
     environment: Vec<(String, String)>,
+    /// Given to Stentor as they are.
+    variables: Vec<(String, String)>,
+    /// A program and its first arguments that start Stentor in their place; empty: nobody.
+    wrapper: Vec<String>,
     started: u32,
 }
 
@@ -103,6 +107,8 @@ impl Ground {
             http: free_port()?,
             smpp: free_port()?,
             environment: Vec::new(),
+            variables: Vec::new(),
+            wrapper: Vec::new(),
             started: 0,
         };
         Ok(ground)
@@ -111,6 +117,21 @@ impl Ground {
     /// Gives Stentor another key of its configuration, as in `("CARRIER__BENCH__RATE", "5000")`.
     pub fn set(&mut self, key: &str, value: &str) {
         self.environment.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// Gives Stentor an environment variable that is none of its configuration.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Has Stentor started by another program, which must become it in the end (`exec`).
+    pub fn set_wrapper(&mut self, words: &[&str]) {
+        self.wrapper = words.iter().map(|word| (*word).to_owned()).collect();
+    }
+
+    /// Where Stentor keeps its data.
+    pub fn data(&self) -> PathBuf {
+        self.path().join("data")
     }
 
     /// Gives the carrier another key of its configuration.
@@ -128,15 +149,23 @@ impl Ground {
             Some(binary) => binary.clone(),
             None => beside_this_program("stentor")?,
         };
-        let mut command = Command::new(binary);
+        let mut command = match self.wrapper.split_first() {
+            None => Command::new(binary),
+            Some((program, words)) => {
+                let mut command = Command::new(program);
+                command.args(words).arg(binary);
+                command
+            }
+        };
         command.arg("serve").arg("--config").arg(&self.options.config);
-        command.env("STENTOR__NODE__DATA_DIR", self.directory.path().join("data"));
+        command.env("STENTOR__NODE__DATA_DIR", self.data());
         command.env("STENTOR__HTTP__LISTEN", self.http.to_string());
         let port = format!("STENTOR__CARRIER__{}__PORT", self.carrier_variable());
         command.env(port, self.smpp.port().to_string());
         for (key, value) in &self.environment {
             command.env(format!("STENTOR__{key}"), value);
         }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         self.started += 1;
         let begun = Instant::now();
         let mut process = Process::start(&format!("stentor-{}", self.started), self.path(), &mut command)?;
@@ -255,6 +284,11 @@ impl Smsc {
     /// The first `limit` serials below `upto` that never came.
     pub fn missing(&self, upto: u64, limit: usize) -> Result<Vec<u64>, String> {
         self.ask(&format!("/missing?upto={upto}&limit={limit}"))
+    }
+
+    /// The first `limit` serials that came more than once.
+    pub fn repeated(&self, limit: usize) -> Result<Vec<u64>, String> {
+        self.ask(&format!("/repeated?limit={limit}"))
     }
 
     fn ask<T: serde::de::DeserializeOwned>(&self, target: &str) -> Result<T, String> {

@@ -1,7 +1,7 @@
 //! Messages whose texts must come out on the other side as they went in: one kind for each way a text can travel.
 //! Knows the public message format and what a foreign SMSC writes down of it; sends nothing itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -54,6 +54,8 @@ pub fn line(number: u64) -> String {
 #[derive(Clone, Debug, Default, Deserialize)]
 struct Event {
     #[serde(default)]
+    id: String,
+    #[serde(default)]
     acknowledged: Option<String>,
     #[serde(default)]
     to: String,
@@ -74,6 +76,10 @@ struct Event {
 pub struct Received {
     /// By recipient and part reference: the parts.
     sets: BTreeMap<(String, u32), BTreeMap<u32, Event>>,
+    /// How often each place of each recipient's message was filled.
+    places: BTreeMap<(String, u32), u64>,
+    /// Ids that it gave out and whose receipt was not taken yet.
+    unsettled: BTreeSet<String>,
     pub parts: u64,
     pub acknowledged: u64,
 }
@@ -83,14 +89,28 @@ impl Received {
     pub fn read(journal: &str) -> Self {
         let mut received = Self::default();
         for event in journal.lines().filter_map(|line| serde_json::from_str::<Event>(line).ok()) {
-            if event.acknowledged.is_some() {
+            if let Some(id) = &event.acknowledged {
                 received.acknowledged += 1;
+                received.unsettled.remove(id);
             } else {
                 received.parts += 1;
+                received.unsettled.insert(event.id.clone());
+                *received.places.entry((event.to.clone(), event.part)).or_default() += 1;
                 received.sets.entry((event.to.clone(), event.reference)).or_default().insert(event.part, event);
             }
         }
         received
+    }
+
+    /// Parts whose receipt was not taken.
+    pub fn owed(&self) -> u64 {
+        self.unsettled.len() as u64
+    }
+
+    /// Recipients (each has one message) of whom some part came more than once.
+    pub fn count_twice(&self) -> u64 {
+        let twice = self.places.iter().filter(|(_, times)| **times > 1).map(|((to, _), _)| to);
+        twice.collect::<BTreeSet<_>>().len() as u64
     }
 
     /// Of the messages `0..count`, how many arrived whole and unchanged.
@@ -136,7 +156,8 @@ mod tests {
 
     fn event(number: u64, part: u32, total: u32, field: &str, value: &str) -> String {
         let to = recipient(number);
-        let event = serde_json::json!({ "id": "x", "to": to, "ref": 7, "total": total, "part": part, field: value });
+        let id = format!("{number}-{part}-{value}");
+        let event = serde_json::json!({ "id": id, "to": to, "ref": 7, "total": total, "part": part, field: value });
         format!("{event}\n")
     }
 
@@ -148,9 +169,11 @@ mod tests {
         let mut journal = event(2, 2, 2, "text", tail) + &event(2, 1, 2, "text", head);
         journal += &event(4, 1, 1, "hex", &hex(&data));
         journal += &event(0, 1, 1, "text", "something else");
-        journal += "{\"acknowledged\":\"x\"}\n{\"id\":\"cut";
+        journal += &event(0, 1, 1, "text", "and once more");
+        journal += "{\"acknowledged\":\"0-1-something else\"}\n{\"id\":\"cut";
         let received = Received::read(&journal);
-        assert_eq!((received.count_equal(5), received.parts, received.acknowledged), (2, 4, 1));
+        assert_eq!((received.count_equal(5), received.parts, received.acknowledged), (2, 5, 1));
+        assert_eq!((received.owed(), received.count_twice()), (4, 1));
         assert!(received.has(2) && received.has(4) && !received.has(0) && !received.has(1));
     }
 

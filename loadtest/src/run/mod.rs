@@ -2,6 +2,7 @@
 //! a temporary directory, measures, and fails when what it claims is not so.
 
 mod backlog;
+mod fault;
 mod ground;
 mod letters;
 mod million;
@@ -24,6 +25,8 @@ pub enum Scenario {
     Restart(restart::Options),
     /// Messages pile up while the carrier is down; kill -9; the carrier returns
     Backlog(backlog::Options),
+    /// One fault again and again under load: kill -9, power cut, failing or full disk, and more
+    Fault(fault::Options),
     /// A foreign SMSC (node-smpp) instead of the simulator
     Peer(peer::Options),
     /// A carrier with every bad habit at once
@@ -38,6 +41,7 @@ pub fn run(scenario: &Scenario) -> Result<(), String> {
         Scenario::Million(options) => (million::play(options)?, &options.ground),
         Scenario::Restart(options) => (restart::play(options)?, &options.ground),
         Scenario::Backlog(options) => (backlog::play(options)?, &options.ground),
+        Scenario::Fault(options) => (fault::play(options)?, &options.ground),
         Scenario::Peer(options) => (peer::play(options)?, &options.ground),
         Scenario::Rough(options) => (rough::play(options)?, &options.ground),
         Scenario::Peak(options) => (peak::play(options)?, &options.ground),

@@ -13,11 +13,16 @@ use serde::Deserialize;
 use super::ground::{Ground, GroundOptions};
 use super::letters::{self, Received};
 use super::process::Process;
+use super::prometheus::IN_DOUBT;
 use super::verdict::Verdict;
 use crate::http::Connection;
 
 const LINES_PER_REQUEST: u64 = 100;
+/// As many as one lookup may ask for.
+const IDS_PER_LOOKUP: usize = 1_000;
 const TICK: Duration = Duration::from_millis(200);
+/// The middle is watched closely: small rounds are over soon.
+const MIDDLE_TICK: Duration = Duration::from_millis(10);
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Sizes.
@@ -45,8 +50,15 @@ struct Accepted {
 }
 
 #[derive(Deserialize)]
+struct Found {
+    messages: Vec<State>,
+}
+
+#[derive(Deserialize)]
 struct State {
-    state: String,
+    id: String,
+    /// Absent when the id is unknown.
+    state: Option<String>,
 }
 
 /// Plays the scenario.
@@ -63,53 +75,67 @@ pub fn play(options: &Options) -> Result<Verdict, String> {
         Process::start(&format!("node-smsc-{number}"), ground.path(), &mut command)
     };
     let mut smsc = start(&ground, 1)?;
-    wait_until("the SMSC listens", || Ok(smsc.output().contains("listening")))?;
+    wait_until("the SMSC listens", TICK, || Ok(smsc.output().contains("listening")))?;
     let (mut stentor, _) = ground.start_stentor()?;
     let ids = offer(&ground, options.count)?;
     if options.kill {
-        wait_until("the middle", || Ok(read(&journal).parts >= options.count / 2))?;
+        wait_until("the middle", MIDDLE_TICK, || Ok(read(&journal).parts >= options.count / 2))?;
         smsc.signal(Signal::KILL);
         smsc.wait(TIMEOUT)?;
         smsc = start(&ground, 2)?;
     }
-    let mut delivered = 0;
+    let mut waiting = ids.clone();
     // Whoever stays undelivered is named by the claims below.
-    let ended = wait_until("delivery", || {
+    let ended = wait_until("delivery and its receipts", TICK, || {
         smsc.check_alive()?;
         stentor.check_alive()?;
-        delivered = count_delivered(&ground, &ids)?;
-        Ok(delivered == options.count)
+        drop_delivered(&ground, &mut waiting)?;
+        Ok(waiting.is_empty() && read(&journal).owed() == 0)
     });
     if let Err(error) = ended {
         eprintln!("{error}");
     }
-    let received = read(&journal);
-    let equal = received.count_equal(options.count);
+    let in_doubt = ground.metrics().sum(IN_DOUBT).unwrap_or(0.0) as u64;
+    Ok(judge(options, &ids, &waiting, &read(&journal), in_doubt))
+}
 
+fn judge(options: &Options, ids: &[String], undelivered: &[String], received: &Received, in_doubt: u64) -> Verdict {
+    let count = options.count;
+    let (equal, twice) = (received.count_equal(count), received.count_twice());
+    let delivered = (ids.len() - undelivered.len()) as u64;
     let mut verdict = Verdict::new("peer");
     verdict.figure("accepted", ids.len());
     verdict.figure("parts received", received.parts);
     verdict.figure("receipts taken", received.acknowledged);
-    verdict.claim("every message was accepted", ids.len() as u64 == options.count);
-    verdict.claim(format!("all {} texts arrived unchanged: {equal}", options.count), equal == options.count);
-    verdict.claim(format!("all {} are delivered: {delivered}", options.count), delivered == options.count);
-    if !options.kill {
-        verdict.claim("every receipt was taken once", received.acknowledged == received.parts);
+    verdict.figure("messages received twice", twice);
+    verdict.figure("in doubt", in_doubt);
+    if let Some(id) = undelivered.first() {
+        verdict.figure("not delivered, for example", id);
     }
-    Ok(verdict)
+    verdict.claim("every message was accepted", ids.len() as u64 == count);
+    verdict.claim(format!("all {count} texts arrived unchanged: {equal}"), equal == count);
+    verdict.claim(format!("all {count} are delivered: {delivered}"), delivered == count);
+    verdict.claim("every receipt was taken", received.owed() == 0);
+    if options.kill {
+        verdict.claim("no more came twice than was in doubt", twice <= in_doubt);
+    } else {
+        verdict.claim("every receipt was taken once", received.acknowledged == received.parts);
+        verdict.claim("no message came twice, none was in doubt", twice == 0 && in_doubt == 0);
+    }
+    verdict
 }
 
 fn read(journal: &Path) -> Received {
     Received::read(&fs::read_to_string(journal).unwrap_or_default())
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> Result<bool, String>) -> Result<(), String> {
+fn wait_until(what: &str, tick: Duration, mut is_so: impl FnMut() -> Result<bool, String>) -> Result<(), String> {
     let begun = Instant::now();
     while !is_so()? {
         if begun.elapsed() > 2 * TIMEOUT {
             return Err(format!("waiting in vain: {what}"));
         }
-        thread::sleep(TICK);
+        thread::sleep(tick);
     }
     Ok(())
 }
@@ -132,16 +158,25 @@ fn offer(ground: &Ground, count: u64) -> Result<Vec<String>, String> {
     Ok(ids)
 }
 
-fn count_delivered(ground: &Ground, ids: &[String]) -> Result<u64, String> {
+/// Asks how those that wait stand, and forgets the delivered ones.
+fn drop_delivered(ground: &Ground, waiting: &mut Vec<String>) -> Result<(), String> {
     let mut connection = Connection::connect(ground.http(), TIMEOUT).map_err(|error| error.to_string())?;
-    let mut delivered = 0;
-    for id in ids {
-        let head = format!("GET /v1/messages/{id} HTTP/1.1\r\nHost: {}\r\n\r\n", ground.http());
-        let response = connection.exchange(head.as_bytes(), b"").map_err(|error| error.to_string())?;
-        let state: State = serde_json::from_slice(response.body).map_err(|error| format!("{id}: {error}"))?;
-        delivered += u64::from(state.state == "delivered");
+    let mut still = Vec::new();
+    for ids in waiting.chunks(IDS_PER_LOOKUP) {
+        let body = serde_json::json!({ "ids": ids }).to_string();
+        let head = format!(
+            "POST /v1/messages/lookup HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            ground.http(),
+            body.len()
+        );
+        let response = connection.exchange(head.as_bytes(), body.as_bytes()).map_err(|error| error.to_string())?;
+        let found: Found = serde_json::from_slice(response.body)
+            .map_err(|error| format!("{}: {error}: {}", response.status, String::from_utf8_lossy(response.body)))?;
+        let open = found.messages.into_iter().filter(|message| message.state.as_deref() != Some("delivered"));
+        still.extend(open.map(|message| message.id));
     }
-    Ok(delivered)
+    *waiting = still;
+    Ok(())
 }
 
 /// A certificate for 127.0.0.1: the SMSC's arguments; Stentor is told to trust it.

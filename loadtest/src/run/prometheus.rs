@@ -4,6 +4,10 @@
 pub const ACCEPTED: &str = "stentor_messages_accepted_total";
 /// Attempts that became in doubt since the start (counter).
 pub const IN_DOUBT: &str = "stentor_in_doubt_total";
+/// Messages in doubt, by shard (gauge).
+pub const DOUBTS: &str = "stentor_in_doubt_messages";
+/// Whether the daemon holds its ballast (gauge).
+pub const BALLAST_GONE: &str = "stentor_disk_ballast_gone";
 /// From the acknowledgement to the first byte at the wire, in seconds (histogram).
 pub const ACCEPT_TO_SUBMIT: &str = "stentor_accept_to_submit_seconds";
 
@@ -30,6 +34,11 @@ impl Metrics {
         let mut values = self.0.iter().filter(|sample| sample.name == name).map(|sample| sample.value).peekable();
         values.peek()?;
         Some(values.sum())
+    }
+
+    /// How many series there are of that name.
+    pub fn count(&self, name: &str) -> usize {
+        self.0.iter().filter(|sample| sample.name == name).count()
     }
 
     /// The upper bound of the bucket in which this quantile (0 to 1) of a histogram lies, over all labels.

@@ -151,7 +151,7 @@ fn request(method: &str, path: &str, headers: &[&str], body: &str) -> String {
 }
 
 /// The binary, built once: cargo builds only a package's own for its tests.
-fn stentor() -> PathBuf {
+pub fn stentor() -> PathBuf {
     static BUILT: Once = Once::new();
     BUILT.call_once(|| {
         let mut cargo = Command::new(env!("CARGO"));

@@ -1,6 +1,7 @@
 //! What the end-to-end tests stand on: processes that end with their test, a plain SMPP client and an HTTP sink.
 #![allow(dead_code)] // each test file uses its part
 
+pub mod bench_daemon;
 pub mod daemon;
 pub mod process;
 pub mod sink;

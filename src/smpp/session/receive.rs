@@ -69,6 +69,10 @@ impl<T: Copy> Core<T> {
             Role::Client => self.listening().is_some(),
             Role::Server => self.listening().is_some_and(BindMode::can_submit),
         };
+        if self.role == role && matches!(self.phase, Phase::Closing { .. } | Phase::Closed) {
+            // A refusal might be taken for the last word; without one the peer tries again on the next session.
+            return Event::Refused { header, status: CommandStatus::RINVBNDSTS };
+        }
         if self.role != role || !carried {
             return self.refuse(header, CommandStatus::RINVBNDSTS);
         }

@@ -1,0 +1,45 @@
+//! A request's body, as object, array or lines: cut, typed, judged. What is taken can be kept and read back.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use stentor::admission::numbering::Numbering;
+use stentor::http::auth::Tenant;
+use stentor::http::items::{Form, Items};
+use stentor::http::keys::said;
+use stentor::http::line::{Defaults, Rules, Scratch, judge};
+use stentor::http::lookup::read_ids;
+use stentor::http::typed::Typed;
+use stentor::model::Wall;
+use stentor::store::content;
+
+const LINE_BYTES_MAX: usize = 4_096;
+
+static NUMBERING: LazyLock<Numbering> = LazyLock::new(|| Numbering::new(Some("DE")).expect("a country"));
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let Some((form, body)) = data.split_first() else { return };
+    let _ = read_ids(body);
+    let form = if form & 1 == 0 { Form::Json } else { Form::Lines };
+    let Ok(mut items) = Items::new(body, form, LINE_BYTES_MAX) else { return };
+    let tenant = Tenant::default();
+    let rules = Rules {
+        now: Wall(1_782_907_200_000),
+        tenant: &tenant,
+        defaults: &Defaults::default(),
+        numbering: &NUMBERING,
+    };
+    let (mut typed, mut scratch, mut count) = (Typed::default(), Scratch::default(), 0);
+    while let Ok(Some(octets)) = items.next(&mut typed) {
+        count += 1;
+        assert!(octets <= body.len() && count <= body.len(), "more was read than there is");
+        let mut print = Vec::new();
+        said(&typed, &mut print);
+        if let Ok(meant) = judge(&typed, &rules, &mut scratch) {
+            assert!(typed.flaw.is_none() && meant.head.parts > 0 && meant.head.expires_at >= meant.head.send_at);
+            let mut arena = Vec::new();
+            content::encode(&meant.content, &mut arena);
+            assert_eq!(content::decode(&arena).ok(), Some(meant.content));
+        }
+    }
+});

@@ -1,0 +1,33 @@
+//! Every record and key of the store from any octets: read or refused; what is read is written as it was.
+#![no_main]
+
+use stentor::store::key::Key;
+use stentor::store::record::{
+    CheckpointRecord, DueRecord, InboundRecord, KeysRecord, NamesRecord, ReadyRecord, ReceiptsRecord, StateRecord,
+    TurnRecord, decode, encode,
+};
+use stentor::store::run;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let Some((kind, octets)) = data.split_first() else { return };
+    let _ = (Key::number(octets), Key::ready(octets), Key::due(octets), run::parse_registration_key(octets));
+    if let Some(id) = std::str::from_utf8(octets).ok().and_then(run::parse_name) {
+        assert_eq!(run::parse_name(&run::name(id)), Some(id));
+    }
+    macro_rules! read {
+        ($($number:literal $record:ident)*) => {
+            match kind % 9 {
+                $($number => {
+                    if let Ok(record) = decode::<$record>(octets) {
+                        assert_eq!(decode::<$record>(&encode(&record)).ok(), Some(record));
+                    }
+                })*
+                _ => {}
+            }
+        };
+    }
+    read! {
+        0 CheckpointRecord 1 DueRecord 2 InboundRecord 3 KeysRecord 4 NamesRecord 5 ReadyRecord 6 ReceiptsRecord
+        7 StateRecord 8 TurnRecord
+    }
+});

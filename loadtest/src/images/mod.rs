@@ -1,0 +1,310 @@
+//! `loadtest images`: what a power cut may leave of a real data directory, thousands of times, each opened by the shipped
+//! recovery. A driver works on a directory while the shim notes every change to its files; from the notes come the
+//! images; what the driver had been told is kept must be in each.
+//!
+//! Knows: how many images of which phase, and what the report says. Refuses to know: how each step is done.
+
+mod disk;
+mod drive;
+mod judge;
+mod marks;
+mod phase;
+mod shim;
+mod trace;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Instant;
+
+use stentor::model::{Prng, prng};
+use stentor::store::fjall_mutants::Mutant;
+use tempfile::TempDir;
+
+pub use drive::{Options as DriveOptions, run as drive};
+
+use disk::{Cut, Disk, Fate};
+use judge::Expected;
+use marks::Mark;
+use phase::Phase;
+use shim::Shim;
+use trace::{Change, Trace};
+
+/// Of how many images one is opened a second time.
+const TWICE: u64 = 8;
+/// An image behind so many octets of the trace is dear: three of four are taken from before.
+const CHEAP_OCTETS: usize = 8 << 20;
+/// Failures that are told in full.
+const TOLD_MAX: usize = 20;
+
+/// What was typed.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// How many images
+    #[arg(long, default_value_t = 2_000)]
+    images: u64,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Fill a journal until it is rotated; without it some phases have no image
+    #[arg(long)]
+    flood: bool,
+    /// Fail if a phase has no image
+    #[arg(long)]
+    every_phase: bool,
+    /// Only the image of that number
+    #[arg(long, value_name = "N")]
+    only: Option<u64>,
+    /// Instead: with each deliberate bug of the store in turn, which must be caught
+    #[arg(long)]
+    mutants: bool,
+    /// Threads
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
+    /// Where images are made, memory by default: nothing here waits for a disk
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Leave the directory, with the images that failed
+    #[arg(long)]
+    keep: bool,
+}
+
+/// One image to be made.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    number: u64,
+    /// The crash comes right before that change.
+    at: usize,
+    phase: Phase,
+    cut: Cut,
+}
+
+/// An image that was not opened rightly.
+#[derive(Clone, Debug)]
+struct Failure {
+    plan: Plan,
+    why: String,
+}
+
+/// Plays it, prints the report, fails if an image was not opened rightly.
+pub fn run(options: &Options) -> Result<(), String> {
+    let directory = directory(options)?;
+    let result =
+        if options.mutants { run_mutants(options, directory.path()) } else { run_images(options, directory.path()) };
+    if options.keep {
+        println!("kept: {}", directory.keep().display());
+    }
+    result
+}
+
+fn directory(options: &Options) -> Result<TempDir, String> {
+    let memory = Path::new("/dev/shm");
+    let parent =
+        options.dir.clone().unwrap_or_else(|| if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() });
+    tempfile::Builder::new().prefix("stentor-images-").tempdir_in(parent).map_err(|error| error.to_string())
+}
+
+fn run_images(options: &Options, directory: &Path) -> Result<(), String> {
+    let began = Instant::now();
+    let trace = record(options, directory, None, options.flood)?;
+    println!(
+        "{} changes to {} files, traced in {:.1} s",
+        trace.changes.len(),
+        trace.paths.len(),
+        began.elapsed().as_secs_f64()
+    );
+    let plans = plans(options, &trace, false);
+    let failures = play(options, directory, &trace, &plans, None)?;
+    report(&plans, &failures);
+    println!("{} images in {:.1} s", plans.len(), began.elapsed().as_secs_f64());
+    let empty: Vec<&str> = Phase::ALL
+        .into_iter()
+        .filter(|phase| !plans.iter().any(|plan| plan.phase == *phase))
+        .map(Phase::name)
+        .collect();
+    if options.every_phase && !empty.is_empty() {
+        return Err(format!("no crash fell into: {}", empty.join(", ")));
+    }
+    if failures.is_empty() { Ok(()) } else { Err(format!("{} images were not opened rightly", failures.len())) }
+}
+
+/// Each bug must be caught by at least one image. The images are of the phases where the bug can show.
+fn run_mutants(options: &Options, directory: &Path) -> Result<(), String> {
+    if !cfg!(debug_assertions) {
+        return Err("deliberate bugs exist only in a build with debug assertions".to_owned());
+    }
+    let mut missed = Vec::new();
+    for (number, mutant) in Mutant::ALL.into_iter().enumerate() {
+        let place = directory.join(format!("{number}"));
+        fs::create_dir(&place).map_err(|error| error.to_string())?;
+        let (driven, opened, flood, phases): (_, _, _, &[Phase]) = match mutant {
+            Mutant::SkipSync => (Some(number), None, false, &[Phase::BatchSynced]),
+            Mutant::SkipDirectorySync => (Some(number), None, false, &[Phase::BatchSynced, Phase::Run]),
+            Mutant::RegisterEarly => (Some(number), None, false, &[Phase::Run]),
+            // While the journal still holds what was dropped, it comes back: only the first checkpoint after can show it.
+            Mutant::DropEarly => (Some(number), None, true, &[Phase::Checkpoint, Phase::Flush]),
+            // This one is in the recovery, not in what is driven.
+            Mutant::SkipScanner => (None, Some(mutant), false, &[Phase::BatchBegun, Phase::BatchWritten]),
+        };
+        let trace = record(options, &place, driven, flood)?;
+        let mut plans = plans(options, &trace, flood);
+        plans.retain(|plan| phases.contains(&plan.phase));
+        if mutant == Mutant::SkipScanner {
+            // What is cut at an end fjall sees by itself; holes it does not.
+            plans.iter_mut().for_each(|plan| plan.cut.data = [Fate::Scattered, Fate::Zeroed][plan.number as usize % 2]);
+        }
+        let failures = play(options, &place, &trace, &plans, opened)?;
+        let first = failures.first().map_or("not caught", |failure| failure.why.as_str());
+        println!("{mutant:?}: caught by {} of {} images: {first}", failures.len(), plans.len());
+        if failures.is_empty() {
+            missed.push(mutant);
+        }
+        fs::remove_dir_all(&place).map_err(|error| error.to_string())?;
+    }
+    if missed.is_empty() { Ok(()) } else { Err(format!("not caught: {missed:?}")) }
+}
+
+/// Lets the driver work in a process of its own and reads what the shim saw.
+fn record(options: &Options, directory: &Path, mutant: Option<usize>, flood: bool) -> Result<Trace, String> {
+    let (root, file) = (directory.join("root"), directory.join("trace"));
+    fs::create_dir(&root).map_err(|error| error.to_string())?;
+    let shim = Shim::build(directory)?;
+    let mut command = Command::new(std::env::current_exe().map_err(|error| error.to_string())?);
+    command.arg("drive").arg("--root").arg(&root).args(["--seed", &options.seed.to_string()]);
+    if flood {
+        command.arg("--flood");
+    }
+    if let Some(mutant) = mutant {
+        command.args(["--mutant", &mutant.to_string()]);
+    }
+    shim.trace(&mut command, &root, &file);
+    let status = command.status().map_err(|error| error.to_string())?;
+    if !status.success() {
+        return Err(format!("the driver ended with {status}"));
+    }
+    let trace = Trace::read(&file)?;
+    check_complete(&trace, directory, &root)?;
+    fs::remove_dir_all(&root).map_err(|error| error.to_string())?;
+    Ok(trace)
+}
+
+/// The trace replayed whole must be the directory as it is: else the shim has not seen everything.
+fn check_complete(trace: &Trace, directory: &Path, root: &Path) -> Result<(), String> {
+    let copy = directory.join("copy");
+    let mut disk = Disk::new(trace);
+    disk.forward(trace.changes.len());
+    disk.image(&copy, Cut::NOTHING_LOST, &mut Prng::new(0)).map_err(|error| error.to_string())?;
+    let difference = disk::difference(root, &copy).map_err(|error| error.to_string())?;
+    fs::remove_dir_all(&copy).map_err(|error| error.to_string())?;
+    difference.map_or(Ok(()), |what| Err(format!("the shim has missed something: {what}")))
+}
+
+/// The same number of images for each phase, in the order of the trace; if `is_late`, only between the removal of the last
+/// journal and the end of the first checkpoint after it.
+fn plans(options: &Options, trace: &Trace, is_late: bool) -> Vec<Plan> {
+    let mut by_phase: BTreeMap<Phase, Vec<usize>> = BTreeMap::new();
+    let (from, to) = if is_late { late(trace) } else { (0, usize::MAX) };
+    for (at, phase) in phase::phases(trace).into_iter().enumerate().take(to).skip(from) {
+        by_phase.entry(phase).or_default().push(at);
+    }
+    let cheap_to = cheap_to(trace);
+    let mut plans = Vec::new();
+    let phases = by_phase.len().max(1) as u64;
+    for (index, (phase, places)) in by_phase.into_iter().enumerate() {
+        let cheap = places.partition_point(|at| *at < cheap_to) as u64;
+        for round in 0..options.images.div_ceil(phases) {
+            let number = round * phases + index as u64;
+            let mut chance = Prng::new(prng::mix(options.seed ^ number << 20));
+            let among = if cheap > 0 && chance.chance(750_000) { cheap } else { places.len() as u64 };
+            let at = places[chance.below(among) as usize];
+            let cut = Cut::draw(&mut chance);
+            plans.push(Plan { number, at, phase, cut });
+        }
+    }
+    plans.retain(|plan| plan.number < options.images && options.only.is_none_or(|only| only == plan.number));
+    plans.sort_by_key(|plan| (plan.at, plan.number));
+    plans
+}
+
+fn late(trace: &Trace) -> (usize, usize) {
+    let is_end_of_journal = |change: &Change| matches!(change, Change::Removed { name, .. } if name.ends_with(".jnl"));
+    let is_checkpoint = |change: &Change| matches!(change, Change::Marked(Mark::Batch { is_checkpoint: true, .. }));
+    let is_kept = |change: &Change| matches!(change, Change::Marked(Mark::Kept(_)));
+    let changes = &trace.changes;
+    let from = changes.iter().rposition(is_end_of_journal).unwrap_or(0);
+    let checkpoint = changes[from..].iter().position(is_checkpoint).map_or(changes.len(), |at| from + at);
+    let to = changes[checkpoint..].iter().position(is_kept).map_or(changes.len(), |at| checkpoint + at);
+    (from, to + 1)
+}
+
+fn cheap_to(trace: &Trace) -> usize {
+    let mut octets = 0;
+    let written = trace.changes.iter().position(|change| {
+        if let Change::Written { octets: range, .. } = change {
+            octets += range.len();
+        }
+        octets > CHEAP_OCTETS
+    });
+    written.unwrap_or(trace.changes.len() + 1)
+}
+
+fn play(
+    options: &Options,
+    directory: &Path,
+    trace: &Trace,
+    plans: &[Plan],
+    mutant: Option<Mutant>,
+) -> Result<Vec<Failure>, String> {
+    let share = plans.len().div_ceil(options.jobs.max(1)).max(1);
+    thread::scope(|scope| {
+        let workers: Vec<_> = plans
+            .chunks(share)
+            .map(|plans| scope.spawn(move || play_share(options, directory, trace, plans, mutant)))
+            .collect();
+        let mut failures = Vec::new();
+        for worker in workers {
+            failures.extend(worker.join().map_err(|_| "a worker panicked".to_owned())??);
+        }
+        Ok(failures)
+    })
+}
+
+fn play_share(
+    options: &Options,
+    directory: &Path,
+    trace: &Trace,
+    plans: &[Plan],
+    mutant: Option<Mutant>,
+) -> Result<Vec<Failure>, String> {
+    let (mut disk, mut expected, mut failures) = (Disk::new(trace), Expected::default(), Vec::new());
+    for plan in plans {
+        disk.forward(plan.at);
+        expected.forward(trace, plan.at);
+        let image = directory.join(format!("image-{}", plan.number));
+        let mut chance = Prng::new(prng::mix(options.seed ^ plan.number << 20 ^ 1));
+        disk.image(&image, plan.cut, &mut chance).map_err(|error| format!("{}: {error}", image.display()))?;
+        let twice = plan.number.is_multiple_of(TWICE);
+        if let Err(why) = judge::judge(&image, expected.clone(), mutant, twice) {
+            failures.push(Failure { plan: *plan, why });
+            if options.keep {
+                continue;
+            }
+        }
+        // A start that hangs may still write here.
+        let _ = fs::remove_dir_all(&image);
+    }
+    Ok(failures)
+}
+
+fn report(plans: &[Plan], failures: &[Failure]) {
+    println!("{:<36}{:>8}{:>8}", "the crash fell into", "images", "wrong");
+    for phase in Phase::ALL {
+        let images = plans.iter().filter(|plan| plan.phase == phase).count();
+        let wrong = failures.iter().filter(|failure| failure.plan.phase == phase).count();
+        println!("{:<36}{images:>8}{wrong:>8}", phase.name());
+    }
+    for Failure { plan, why } in failures.iter().take(TOLD_MAX) {
+        println!("image {} ({}, before change {}, {:?}): {why}", plan.number, plan.phase.name(), plan.at, plan.cut,);
+    }
+}

@@ -1,0 +1,79 @@
+//! A memory cgroup of its own, so that the kernel's OOM killer takes the process in it and nobody else. Version 1 or 2,
+//! whichever the machine has memory under. Removed with its owner.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+const TICK: Duration = Duration::from_millis(20);
+/// How much under what is used the limit is set at each try, bytes.
+const SQUEEZE: u64 = 4 << 20;
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Cgroup {
+    path: PathBuf,
+    is_v2: bool,
+}
+
+impl Cgroup {
+    /// Where memory cgroups are made here, if they are.
+    pub fn place() -> Option<(&'static Path, bool)> {
+        let v1 = Path::new("/sys/fs/cgroup/memory");
+        if v1.join("memory.limit_in_bytes").exists() || v1.join("memory.usage_in_bytes").exists() {
+            return Some((v1, false));
+        }
+        let v2 = Path::new("/sys/fs/cgroup");
+        let controllers = fs::read_to_string(v2.join("cgroup.subtree_control")).unwrap_or_default();
+        controllers.split_whitespace().any(|name| name == "memory").then_some((v2, true))
+    }
+
+    /// An empty one without a limit.
+    pub fn make() -> Result<Self, String> {
+        let (place, is_v2) = Self::place().ok_or("no memory cgroups here")?;
+        let path = place.join(format!("stentor-fault-{}", std::process::id()));
+        fs::create_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Self { path, is_v2 })
+    }
+
+    /// The file into which a process writes its number to enter.
+    pub fn entrance(&self) -> PathBuf {
+        self.path.join("cgroup.procs")
+    }
+
+    /// Lowers the limit under what is used until `is_ended`: the kernel first takes back what it can, then kills.
+    pub fn squeeze(&self, mut is_ended: impl FnMut() -> bool) -> Result<(), String> {
+        while !is_ended() {
+            let used: u64 = self.read(if self.is_v2 { "memory.current" } else { "memory.usage_in_bytes" })?;
+            // Refused while the kernel finds nothing to take back; what the process takes next is then too much.
+            let _ = self.limit(&used.saturating_sub(SQUEEZE).max(SQUEEZE).to_string());
+            thread::sleep(TICK);
+        }
+        Ok(())
+    }
+
+    /// Takes the limit away.
+    pub fn relax(&self) -> Result<(), String> {
+        self.limit(if self.is_v2 { "max" } else { "-1" })
+    }
+
+    fn limit(&self, text: &str) -> Result<(), String> {
+        let file = self.path.join(if self.is_v2 { "memory.max" } else { "memory.limit_in_bytes" });
+        fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))
+    }
+
+    fn read(&self, name: &str) -> Result<u64, String> {
+        let file = self.path.join(name);
+        let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        text.trim().parse().map_err(|error| format!("{}: {error}", file.display()))
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir(&self.path) {
+            eprintln!("loadtest: {}: {error}", self.path.display());
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The disk fills up, is used up nearly whole by somebody else, and is freed again, all under load.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::super::prometheus::BALLAST_GONE;
+use super::{PATIENCE, TICK, World};
+use crate::http;
+
+/// What somebody else leaves above the floor, so that the load itself goes under it, bytes.
+const HEADROOM: u64 = 16 << 20;
+/// How long the disk stays full while messages must still leave.
+const HOLD: Duration = Duration::from_secs(2);
+/// A message of a recipient whom the generator does not know.
+const PROBE: &str = r#"{"to":"+4915199999999","body":"probe"}"#;
+
+impl World {
+    pub(super) fn fill_disk(&mut self) -> Result<(), String> {
+        let floor = self.options.floor << 20;
+        self.disk()?.fill_up(floor + HEADROOM)?;
+        self.await_answer("disk_full under load", 503)?;
+        let (_, body) = self.probe()?;
+        self.books.claim("refused as disk_full", code(&body) == "disk_full");
+        let (_, reasons) = http::get(self.ground.http(), "/readyz", PATIENCE).map_err(|error| error.to_string())?;
+        let says_why = String::from_utf8_lossy(&reasons).contains("disk_full");
+        self.books.claim("/readyz says why", says_why);
+        self.must_send("while the disk is full")?;
+
+        self.disk()?.fill_up(floor / 8)?;
+        let begun = Instant::now();
+        while self.ground.metrics().sum(BALLAST_GONE) != Some(1.0) {
+            self.stentor.check_alive()?;
+            if begun.elapsed() > self.ground.stall() {
+                return Err("the ballast stays, though the disk is nearly used up".to_owned());
+            }
+            thread::sleep(TICK);
+        }
+        self.must_send("on the ballast")?;
+
+        self.disk()?.free_up()?;
+        let begun = Instant::now();
+        self.await_answer("room", 202)?;
+        let resumed_s = begun.elapsed().as_secs_f64();
+        let within = format!("taken again {} s after there is room", self.options.resume_max);
+        self.books.claim(&within, resumed_s <= self.options.resume_max);
+        self.books.ready_s_max = self.books.ready_s_max.max(resumed_s);
+        self.stentor.check_alive()
+    }
+
+    fn disk(&self) -> Result<&super::Disk, String> {
+        self.disk.as_ref().ok_or_else(|| "no disk".to_owned())
+    }
+
+    /// Submits and receipts go on.
+    fn must_send(&mut self, when: &str) -> Result<(), String> {
+        let before = self.smsc.stats(None)?;
+        thread::sleep(HOLD);
+        self.stentor.check_alive()?;
+        let after = self.smsc.stats(None)?;
+        self.books.claim(&format!("messages leave {when}"), after.submits.taken > before.submits.taken);
+        let receipts = after.receipts.acknowledged > before.receipts.acknowledged;
+        self.books.claim(&format!("receipts are taken {when}"), receipts);
+        Ok(())
+    }
+
+    fn await_answer(&mut self, what: &str, wanted: u16) -> Result<(), String> {
+        let begun = Instant::now();
+        loop {
+            let (status, body) = self.probe()?;
+            if status == wanted {
+                return Ok(());
+            }
+            if begun.elapsed() > self.ground.stall() {
+                return Err(format!("waiting for {what}: {status} {}", String::from_utf8_lossy(&body)));
+            }
+            thread::sleep(TICK);
+        }
+    }
+
+    fn probe(&mut self) -> Result<(u16, Vec<u8>), String> {
+        self.stentor.check_alive()?;
+        http::post(self.ground.http(), "/v1/messages", "application/json", PROBE, PATIENCE)
+            .map_err(|error| format!("probe: {error}"))
+    }
+}
+
+fn code(problem: &[u8]) -> String {
+    let problem: serde_json::Value = serde_json::from_slice(problem).unwrap_or_default();
+    problem["code"].as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,95 @@
+//! A real `stentor` over `config/bench.toml`: started on a directory, asked over HTTP, killed with its test; and its other
+//! commands.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Output};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::daemon::stentor;
+
+/// Runs a command of it to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    Command::new(stentor()).args(arguments).output().expect("stentor runs")
+}
+
+/// A running daemon over `config/bench.toml`.
+pub struct Daemon {
+    child: Child,
+    pub http: SocketAddr,
+}
+
+impl Daemon {
+    /// Starts it on `data` with `carrier` behind it, and waits until it is ready. `settings` are further keys.
+    pub fn start(data: &Path, carrier: SocketAddr, settings: &[(&str, &str)]) -> Self {
+        let http = free_port();
+        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/bench.toml");
+        let mut command = Command::new(stentor());
+        command.arg("serve").arg("--config").arg(config);
+        command.env("STENTOR__NODE__DATA_DIR", data).env("STENTOR__HTTP__LISTEN", http.to_string());
+        command.env("STENTOR__CARRIER__BENCH__PORT", carrier.port().to_string());
+        for (key, value) in settings {
+            command.env(format!("STENTOR__{key}"), value);
+        }
+        let mut daemon = Self { child: command.spawn().expect("stentor serve starts"), http };
+        let begun = Instant::now();
+        while daemon.try_call("GET", "/readyz", "").is_none_or(|(status, _)| status != 200) {
+            assert!(daemon.child.try_wait().expect("a child").is_none(), "it ended at its start");
+            assert!(begun.elapsed() < Duration::from_secs(60), "not ready");
+            thread::sleep(Duration::from_millis(50));
+        }
+        daemon
+    }
+
+    /// Its address as a URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.http)
+    }
+
+    /// Asks; the answer's status and body.
+    pub fn call(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        self.try_call(method, path, body).expect("an answer")
+    }
+
+    /// As [`Self::call`]; none while nobody listens, or when it dies meanwhile.
+    pub fn try_call(&self, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
+        call(self.http, method, path, body)
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().expect("a signal");
+        self.child.wait().expect("an end");
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Already gone after `kill`.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One exchange; none if there was no whole answer.
+pub fn call(to: SocketAddr, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
+    let mut stream = TcpStream::connect(to).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
+    let media = if body.starts_with('{') && body.contains('\n') { "application/x-ndjson" } else { "application/json" };
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {media}\r\n");
+    write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, serde_json::from_str(body).ok()?))
+}
+
+fn free_port() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    listener.local_addr().expect("its address")
+}

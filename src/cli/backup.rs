@@ -1,0 +1,203 @@
+//! `stentor backup`: everything that a running daemon holds, into one file. Knows the file and who looks at the screen; what
+//! is in it the daemon says, and whether it is whole the same reader says that a restore asks.
+//!
+//! The file has its name only when it is whole and durable; until then it is called `<name>.part`.
+
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::client;
+use super::exit::{Ended, Exit, Failure};
+use super::problem::{Problem, unreachable};
+use super::shown;
+use crate::http::rfc3339;
+use crate::model::Wall;
+use crate::store::fjall_backup::{self, Checked, RestoreError};
+
+/// What was typed.
+#[derive(Debug, Args)]
+pub(super) struct Typed {
+    /// Where to; must not be there yet
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Print one JSON document: what is in it, and its mark
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: client::Server,
+}
+
+/// Writes it. Exit code 65 if what came is not whole, 74 if it cannot be written.
+pub(super) fn run(typed: Typed, out: &mut dyn Write) -> Ended {
+    let client = typed.server.client()?;
+    if typed.file.exists() {
+        return Err(Failure::new(Exit::FAILED, format!("{} is there already", typed.file.display())));
+    }
+    let download = client.download("/v1/backup").map_err(|error| unreachable(&client, &error))?;
+    let body = match download {
+        client::Download::Body(body) => body,
+        client::Download::Refused(answer) => return Err(Problem::read(&answer).failure(&client)),
+    };
+    let draft = draft(&typed.file);
+    let checked = take(body, &draft, &typed.file).inspect_err(|_| {
+        // What is not whole is of no use to anybody.
+        let _ = fs::remove_file(&draft);
+    })?;
+    let document = document(&typed.file, &checked);
+    if typed.json {
+        writeln!(out, "{document}")?;
+    } else {
+        writeln!(out, "{}: {}", typed.file.display(), told(&checked))?;
+    }
+    Ok(Exit::DONE)
+}
+
+fn draft(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".part");
+    PathBuf::from(name)
+}
+
+/// Everything that comes goes to the draft and is checked on its way; then the draft becomes the file.
+fn take(body: impl Read, draft: &Path, file: &Path) -> Result<Checked, Failure> {
+    let io = |what: &Path, error: &io::Error| Failure::new(Exit::IO, format!("{}: {error}", what.display()));
+    let mut written = File::create(draft).map_err(|error| io(draft, &error))?;
+    let bar = progress(None);
+    let mut failure = None;
+    let tee = Tee { body, written: &mut written, bar: &bar, failure: &mut failure };
+    let checked = fjall_backup::check(io::BufReader::with_capacity(1 << 20, tee));
+    bar.finish_and_clear();
+    if let Some(error) = failure {
+        return Err(io(draft, &error));
+    }
+    let checked = checked.map_err(|error| broken("what the daemon sent", &error))?;
+    let keep = || -> io::Result<()> {
+        written.sync_all()?;
+        fs::rename(draft, file)?;
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder)?.sync_all()
+    };
+    keep().map_err(|error| io(file, &error))?;
+    Ok(checked)
+}
+
+struct Tee<'a, R> {
+    body: R,
+    written: &'a mut File,
+    bar: &'a ProgressBar,
+    /// Why the draft could not be written.
+    failure: &'a mut Option<io::Error>,
+}
+
+impl<R: Read> Read for Tee<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.body.read(into)?;
+        let octets = into.get(..read).unwrap_or_default();
+        if let Err(error) = self.written.write_all(octets) {
+            *self.failure = Some(error);
+            return Err(io::Error::other("the draft cannot be written"));
+        }
+        self.bar.inc(read as u64);
+        Ok(read)
+    }
+}
+
+/// Octets, for a person who looks; `total` if it is known.
+pub(super) fn progress(total: Option<u64>) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+    let template = match total {
+        None => "{spinner} {bytes} ({bytes_per_sec})",
+        Some(_) => "{wide_bar} {bytes} of {total_bytes} ({bytes_per_sec})",
+    };
+    // A template of ours that does not parse would be seen by the first person who looks.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    let bar = bar.with_finish(ProgressFinish::AndClear);
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
+}
+
+/// A backup that is not whole, or is not understood.
+pub(super) fn broken(what: &str, error: &RestoreError) -> Failure {
+    let exit = match error {
+        RestoreError::Broken(_) | RestoreError::Record(..) => Exit::DATA,
+        RestoreError::Exhausted(..) | RestoreError::Place(_) => Exit::CONFIG,
+        RestoreError::Store(_) | RestoreError::Io(_) => Exit::IO,
+    };
+    Failure::new(exit, format!("{what}: {error}"))
+}
+
+/// For people: how much it is and of when.
+pub(super) fn told(checked: &Checked) -> String {
+    let manifest = &checked.manifest;
+    format!(
+        "whole, {} octets, {} entries, node {}, {} shards, of {}",
+        checked.octets,
+        checked.entries,
+        manifest.node,
+        manifest.shards,
+        moment(manifest.mark),
+    )
+}
+
+fn moment(ms: u64) -> String {
+    let mut text = Vec::new();
+    rfc3339::push(&mut text, Wall(ms));
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// For scripts.
+pub(super) fn document(file: &Path, checked: &Checked) -> Value {
+    let manifest = &checked.manifest;
+    json!({
+        "file": shown::plain(&file.display().to_string()),
+        "octets": checked.octets,
+        "entries": checked.entries,
+        "stentor": manifest.stentor,
+        "node": manifest.node,
+        "shards": manifest.shards,
+        "mark": moment(manifest.mark),
+        "commits": manifest.commits,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::store::backup::{BackupWriter, Manifest};
+
+    use super::*;
+
+    fn backup() -> Vec<u8> {
+        let manifest =
+            Manifest { stentor: "0".to_owned(), node: 1, shards: 1, created: 5, mark: 1_000, commits: vec![3] };
+        let mut octets = Vec::new();
+        BackupWriter::begin(&mut octets, &manifest).and_then(BackupWriter::finish).expect("written");
+        octets
+    }
+
+    #[test]
+    fn a_whole_one_gets_its_name_and_a_broken_one_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, part) = (folder.path().join("b"), draft(&folder.path().join("b")));
+        let checked = take(&backup()[..], &part, &file).expect("whole");
+        assert_eq!(fs::read(&file).expect("it is there"), backup());
+        assert_eq!((part.exists(), checked.octets), (false, backup().len() as u64));
+        let document = document(&file, &checked);
+        assert_eq!((&document["mark"], &document["shards"]), (&json!("1970-01-01T00:00:01.000Z"), &json!(1)));
+        let other = folder.path().join("c");
+        let cut = take(&backup()[..backup().len() - 1], &draft(&other), &other).expect_err("cut off");
+        assert_eq!((cut.exit, other.exists()), (Exit::DATA, false));
+        let nowhere = folder.path().join("none/d");
+        assert_eq!(take(&backup()[..], &draft(&nowhere), &nowhere).expect_err("no folder").exit, Exit::IO);
+    }
+}

@@ -1,0 +1,376 @@
+//! A shard over a real store, backed up at some commit and restored elsewhere, while the original goes on.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::model::{CarrierId, Frame, GroupId, Head, LinkId, MessageId, Mono, Msisdn, Now, RouteId, TenantId};
+use crate::routing::{Condition, Route, RouteTable, Way};
+use crate::shard::{Catalog, CatalogCarrier, Effect, LineResult, Lookup, Maintenance, Options, ShardEvent};
+use crate::store::backend::Maintainer;
+use crate::store::backup::{BackupWriter, CONTROL, Manifest, Table};
+use crate::store::fjall::{FjallOptions, FjallReader, FjallStore};
+use crate::store::fjall_backup::{self, StoreSnapshot};
+use crate::store::{Answerer, Backend, Space, recover};
+use crate::traffic::{Answer, Grant, Outcome, OutcomeBatch, Span, Submit, ToLink, ToShard};
+
+use super::*;
+
+const ROUTE: RouteId = RouteId(1);
+const LINK: LinkId = LinkId { carrier: CarrierId(1), core: 0 };
+/// 2023-11-14.
+const BEGIN_MS: u64 = 1_700_000_000_000;
+const HOUR_MS: u64 = 3_600_000;
+
+/// A shard, its store, and everything that it said.
+struct World {
+    shard: Shard,
+    store: FjallStore,
+    answerer: Answerer<FjallReader>,
+    at_ms: u64,
+    replies: Vec<Reply>,
+    submits: Vec<Submit>,
+}
+
+impl World {
+    fn open(path: &Path, at_ms: u64) -> Self {
+        let (store, _) = FjallStore::open(path, FjallOptions::shared_by(4)).expect("a store");
+        let found = recover(&store.reader()).expect("understood");
+        let options = Options { in_doubt_wait_ms: 1_000, ..Options::default() };
+        let mut shard = Shard::recover(options, 1, found, now(at_ms));
+        shard.handle(ShardEvent::Catalog(Arc::new(catalog())), now(at_ms));
+        let answerer = Answerer::new(store.reader());
+        let mut world = Self { shard, store, answerer, at_ms, replies: Vec::new(), submits: Vec::new() };
+        world.turn();
+        world
+    }
+
+    /// Until nothing moves.
+    fn turn(&mut self) {
+        let now = now(self.at_ms);
+        loop {
+            let mut moved = false;
+            self.shard.handle_timeout(now);
+            self.shard.checkpoint_if_idle();
+            while let Some(batch) = self.shard.poll_commit() {
+                let seq = batch.seq;
+                self.store.commit(batch.into_ops()).expect("committed");
+                self.shard.handle_committed(seq, now);
+                moved = true;
+            }
+            while let Some(request) = self.shard.poll_read() {
+                self.shard.handle_read(self.answerer.answer(request), now);
+                moved = true;
+            }
+            while let Some(effect) = self.shard.poll_effect() {
+                moved = true;
+                match effect {
+                    Effect::Reply(_, reply) => self.replies.push(reply),
+                    Effect::Link(_, ToLink::Submits(batch)) => self.submits.extend(batch.submits),
+                    Effect::Link(_, ToLink::Demand(_) | ToLink::Verdicts(_)) => {}
+                    Effect::Maintain(Maintenance::DropRange { space, from, to }) => {
+                        self.store.maintainer().drop_range(space, &from, &to).expect("dropped");
+                    }
+                    Effect::Maintain(_) => {}
+                    Effect::Alarm(what) => panic!("{what}"),
+                }
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    fn handle(&mut self, event: ShardEvent) {
+        self.shard.handle(event, now(self.at_ms));
+        self.turn();
+    }
+
+    fn ask(&mut self, ask: crate::shard::Ask) -> Reply {
+        self.handle(ShardEvent::Ask(ask));
+        self.replies.pop().expect("an answer")
+    }
+
+    fn send(&mut self, class: Class, to: u64, send_at_ms: u64) -> MessageId {
+        let head = Head {
+            to: Msisdn::from_number(to).expect("a number"),
+            class,
+            receipt: true,
+            parts: 1,
+            route: ROUTE,
+            send_at: Wall(send_at_ms),
+            expires_at: Wall(BEGIN_MS + 100 * HOUR_MS),
+            content_len: 2,
+            ..Head::default()
+        };
+        let frame = Frame { heads: vec![head], arena: b"hi".to_vec(), ..Frame::default() };
+        match self.ask(crate::shard::Ask::Submit(frame)) {
+            Reply::Submitted(results) => match results[..] {
+                [LineResult::Accepted(id)] => id,
+                _ => panic!("{results:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn grant(&mut self, class: Class, messages: u32) -> Vec<Address> {
+        self.submits.clear();
+        let grant = Grant { link: LINK, class, messages, standing: false };
+        self.handle(ShardEvent::Traffic(ToShard::Grant(grant)));
+        self.submits.iter().map(|submit| submit.address).collect()
+    }
+
+    fn accept(&mut self, address: Address, attempt: u8) {
+        let mut arena = Vec::new();
+        let answer = Answer::Accepted(Span::append(&mut arena, address.to_string().as_bytes()));
+        let outcome = Outcome { address, attempt, part: 1, parts: 1, answer, bind: 0, written_at: Mono(0) };
+        let batch = OutcomeBatch { link: LINK, group: GroupId(1), outcomes: vec![outcome], arena };
+        self.handle(ShardEvent::Traffic(ToShard::Outcomes(batch)));
+    }
+
+    fn look(&mut self, id: MessageId) -> (MessageState, Vec<EventKind>) {
+        let reply = ReplyTo::default();
+        match self.ask(crate::shard::Ask::Lookup { reply, tenant: TenantId(0), ids: vec![id] }) {
+            Reply::Found(found) => match &found[..] {
+                [Lookup::Found(found)] => {
+                    (found.view.state, found.view.timeline.iter().map(|entry| entry.kind).collect())
+                }
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn state(&mut self, id: MessageId) -> MessageState {
+        self.look(id).0
+    }
+
+    fn release(&mut self, class: Option<Class>, policy: DoubtPolicy) -> u64 {
+        match self.ask(crate::shard::Ask::Release { reply: ReplyTo::default(), class, policy }) {
+            Reply::Released(messages) => messages,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn backup(&self) -> Vec<u8> {
+        let snapshot = StoreSnapshot::open(&self.store.reader()).expect("a snapshot");
+        let manifest = Manifest {
+            stentor: "0".to_owned(),
+            node: 0,
+            shards: 1,
+            created: 1,
+            mark: self.at_ms,
+            commits: vec![snapshot.commit().0],
+        };
+        let mut octets = Vec::new();
+        let mut out = BackupWriter::begin(&mut octets, &manifest).expect("begun");
+        snapshot.write(0, &mut out).expect("written");
+        out.table(CONTROL, Table::Space(Space::Meta)).expect("control");
+        out.finish().expect("finished");
+        octets
+    }
+}
+
+fn now(at_ms: u64) -> Now {
+    Now { mono: Mono((at_ms - BEGIN_MS) * 1_000_000), wall: Wall(at_ms) }
+}
+
+fn catalog() -> Catalog {
+    let carrier = CatalogCarrier { id: LINK.carrier, name: "one".to_owned(), group: GroupId(1), home: Some(0) };
+    let ways = vec![Way { carrier: LINK.carrier, weight: 1 }];
+    let route = Route { id: ROUTE, name: "all".to_owned(), when: Condition::default(), ways };
+    Catalog { version: 1, routes: RouteTable { routes: vec![route] }, carriers: vec![carrier], shard_cores: vec![0] }
+}
+
+fn restore(backup: &[u8], to: &Path, at_ms: u64, unsent: DoubtPolicy) -> World {
+    let checked = fjall_backup::check(backup).expect("whole");
+    fjall_backup::restore(&checked, backup, to, at_ms, unsent).expect("restored");
+    World::open(&to.join("shard-00"), at_ms)
+}
+
+/// What a backup may find: in every place one message.
+struct Placed {
+    world: World,
+    ready: MessageId,
+    open: MessageId,
+    submitted: MessageId,
+    soon: MessageId,
+    late: MessageId,
+    otp: MessageId,
+}
+
+fn placed(path: &Path, with_checkpoint: bool) -> Placed {
+    let mut world = World::open(path, BEGIN_MS);
+    let class = Class::Transactional;
+    let submitted = world.send(class, 491_511_111_111, 0);
+    let taken = world.grant(class, 1);
+    world.accept(taken[0], 1);
+    let open = world.send(class, 491_511_111_112, 0);
+    assert_eq!(world.grant(class, 1), [open.address()]);
+    let ready = world.send(class, 491_511_111_113, 0);
+    if with_checkpoint {
+        world.shard.want_checkpoint(now(world.at_ms));
+        world.turn();
+    }
+    let soon = world.send(class, 491_511_111_114, BEGIN_MS + HOUR_MS);
+    let late = world.send(class, 491_511_111_115, BEGIN_MS + 9 * HOUR_MS);
+    let otp = world.send(Class::Otp, 491_511_111_116, 0);
+    Placed { world, ready, open, submitted, soon, late, otp }
+}
+
+#[test]
+fn what_was_unsent_is_in_doubt_until_it_is_released() {
+    for with_checkpoint in [false, true] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let Placed { mut world, ready, open, submitted, soon, late, otp } = placed(&at("old"), with_checkpoint);
+        let backup = world.backup();
+        let after = world.send(Class::Transactional, 491_511_111_119, 0);
+
+        let restored_ms = BEGIN_MS + 2 * HOUR_MS;
+        let mut world = restore(&backup, &at("new"), restored_ms, DoubtPolicy::Hold);
+        assert_eq!(world.state(submitted), MessageState::Submitted);
+        for (id, what) in [(ready, "ready"), (open, "open"), (soon, "come due meanwhile"), (otp, "otp")] {
+            assert_eq!(world.state(id), MessageState::InDoubt, "{what}, {with_checkpoint}");
+        }
+        assert_eq!(world.state(late), MessageState::Scheduled, "it cannot have been sent");
+        let status = world.shard.restored().expect("it was");
+        assert_eq!((status.mark, status.at), (Wall(BEGIN_MS), Wall(restored_ms)));
+        assert_eq!(status.waiting, [0, 1, 2, 0], "{status:?}");
+        assert_eq!(
+            world.shard.doubts().map(|(at, doubt)| (*at, doubt.lost.reason)).collect::<Vec<_>>(),
+            [(open.address(), Unanswered::Restored)]
+        );
+
+        let fresh = world.send(Class::Transactional, 491_511_111_120, 0);
+        assert!(fresh.address() > after.address(), "no number is used twice");
+        assert_eq!(world.grant(Class::Transactional, 9), [fresh.address()], "what is new passes what is held");
+        assert!(world.grant(Class::Otp, 9).is_empty());
+        world.accept(fresh.address(), 1);
+
+        // A restart changes nothing.
+        drop(world);
+        let mut world = World::open(&at("new").join("shard-00"), restored_ms + 5);
+        assert_eq!([ready, open, soon, otp].map(|id| world.state(id)), [MessageState::InDoubt; 4]);
+
+        assert_eq!(world.release(Some(Class::Transactional), DoubtPolicy::Resend), 3);
+        world.at_ms += 1_000;
+        world.turn();
+        let mut sent = world.grant(Class::Transactional, 9);
+        sent.sort();
+        assert_eq!(sent, [open.address(), ready.address(), soon.address()]);
+        let (_, timeline) = world.look(ready);
+        assert_eq!(timeline, [EventKind::InDoubt, EventKind::Resent, EventKind::Attempt]);
+        assert_eq!(world.state(otp), MessageState::InDoubt, "not that class");
+        drop(world);
+        let mut world = World::open(&at("new").join("shard-00"), restored_ms + HOUR_MS);
+        assert_eq!(world.release(Some(Class::Otp), DoubtPolicy::Drop), 1);
+        assert_eq!(world.look(otp), (MessageState::Dead, vec![EventKind::InDoubt, EventKind::Dead]));
+        world.at_ms = BEGIN_MS + 9 * HOUR_MS;
+        world.turn();
+        assert!(world.grant(Class::Transactional, 9).contains(&late.address()), "its time came after the restore");
+    }
+}
+
+#[test]
+fn a_restore_may_say_at_once_what_becomes_of_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let Placed { world, ready, open, otp, .. } = placed(&at("old"), true);
+    let backup = world.backup();
+    let mut world = restore(&backup, &at("resend"), BEGIN_MS + 1, DoubtPolicy::Resend);
+    assert_eq!(world.state(ready), MessageState::Queued);
+    assert_eq!(world.grant(Class::Transactional, 9), [ready.address()]);
+    assert_eq!(world.state(open), MessageState::InDoubt, "as its class says: after the wait");
+    let mut world = restore(&backup, &at("drop"), BEGIN_MS + 1, DoubtPolicy::Drop);
+    assert_eq!([ready, open, otp].map(|id| world.state(id)), [MessageState::Dead; 3]);
+}
+
+#[test]
+fn a_restored_one_is_restored_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let Placed { world, ready, .. } = placed(&at("old"), true);
+    let mut world = restore(&world.backup(), &at("once"), BEGIN_MS + HOUR_MS, DoubtPolicy::Hold);
+    let second = world.send(Class::Transactional, 491_511_111_120, 0);
+    let mut world = restore(&world.backup(), &at("twice"), BEGIN_MS + 2 * HOUR_MS, DoubtPolicy::Hold);
+    assert_eq!([ready, second].map(|id| world.state(id)), [MessageState::InDoubt; 2]);
+    let third = world.send(Class::Transactional, 491_511_111_121, 0);
+    assert!(third.address() > second.address());
+    assert!(world.release(None, DoubtPolicy::Resend) >= 3);
+    let sent = world.grant(Class::Transactional, 9);
+    assert!([ready, second, third].iter().all(|id| sent.contains(&id.address())), "{sent:?}");
+}
+
+#[test]
+fn retention_passes_over_the_numbers_that_a_restore_left_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let Placed { world, submitted, .. } = placed(&at("old"), true);
+    let mut world = restore(&world.backup(), &at("new"), BEGIN_MS + HOUR_MS, DoubtPolicy::Drop);
+    let fresh = world.send(Class::Otp, 491_511_111_120, 0);
+    let taken = world.grant(Class::Otp, 9);
+    world.accept(taken[0], 1);
+    // What was scheduled has expired.
+    world.at_ms = BEGIN_MS + 200 * HOUR_MS;
+    world.turn();
+    assert!(world.grant(Class::Transactional, 9).is_empty());
+    // Long after everything was settled or past the patience for its receipt.
+    world.at_ms = BEGIN_MS + 1_000 * HOUR_MS;
+    for _ in 0..2 {
+        world.turn();
+        world.shard.want_checkpoint(now(world.at_ms));
+        world.turn();
+    }
+    let gone = world.shard.first_segment;
+    assert!(gone > submitted.address().segment() && gone > fresh.address().segment(), "{gone}");
+}
+
+#[test]
+fn a_backup_reads_one_moment_while_the_store_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let Placed { mut world, ready, .. } = placed(&at("old"), false);
+    let snapshot = StoreSnapshot::open(&world.store.reader()).expect("a snapshot");
+    let commit = snapshot.commit();
+    let later = world.send(Class::Transactional, 491_511_111_119, 0);
+    world.grant(Class::Transactional, 9);
+    // Folds the events and drops their ranges.
+    world.shard.want_checkpoint(now(world.at_ms));
+    world.turn();
+    world.turn();
+    let manifest = Manifest {
+        stentor: "0".to_owned(),
+        node: 0,
+        shards: 1,
+        created: 1,
+        mark: world.at_ms,
+        commits: vec![commit.0],
+    };
+    let mut octets = Vec::new();
+    let mut out = BackupWriter::begin(&mut octets, &manifest).expect("begun");
+    snapshot.write(0, &mut out).expect("written");
+    out.table(CONTROL, Table::Space(Space::Meta)).expect("control");
+    out.finish().expect("finished");
+    let mut world = restore(&octets, &at("new"), BEGIN_MS + 1, DoubtPolicy::Hold);
+    assert_eq!(world.state(ready), MessageState::InDoubt);
+    let reply = ReplyTo::default();
+    let found = world.ask(crate::shard::Ask::Lookup { reply, tenant: TenantId(0), ids: vec![later] });
+    assert_eq!(found, Reply::Found(vec![Lookup::Unknown]));
+}
+
+#[test]
+fn only_an_empty_place_is_restored_into() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let Placed { world, .. } = placed(&at("old"), true);
+    let backup = world.backup();
+    let checked = fjall_backup::check(&backup[..]).expect("whole");
+    let again = |to: &Path| fjall_backup::restore(&checked, &backup[..], to, BEGIN_MS, DoubtPolicy::Hold);
+    again(&at("new")).expect("restored");
+    let refused = again(&at("new")).expect_err("refused").to_string();
+    assert!(refused.contains("is not empty, it holds"), "{refused}");
+    let broken = &backup[..backup.len() - 9];
+    let refused = fjall_backup::restore(&checked, broken, &at("other"), BEGIN_MS, DoubtPolicy::Hold);
+    assert!(refused.expect_err("refused").to_string().contains("cut off"));
+    assert!(!at("other").join("stentor.format").exists(), "half a directory is none");
+}

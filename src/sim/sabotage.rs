@@ -1,0 +1,84 @@
+//! The hands of those mutants that alter what passes between the real code and its world: what a start reads, what the
+//! reader thread answers, what a link tells. Without a mutant everything passes untouched.
+
+use std::ops::ControlFlow;
+
+use crate::delivery::EventKind;
+use crate::store::key::Key;
+use crate::store::record::{TurnRecord, decode};
+use crate::store::{Found, Reader, Recovery, Space, StoreError};
+use crate::traffic::{ReceiptBatch, Span};
+
+use super::mutants::Mutant;
+
+/// What a start reads.
+///
+/// # Errors
+/// Those of [`crate::store::recover`].
+pub fn recover<R: Reader>(reader: &R, mutant: Option<Mutant>) -> Result<Recovery, StoreError> {
+    let mut found = crate::store::recover(reader)?;
+    match mutant {
+        Some(Mutant::ForgetKeys) => found.keys.clear(),
+        Some(Mutant::LoseReady) => {
+            for fifo in found.checkpoint.fifos.iter_mut().filter(|fifo| fifo.waiting > 0) {
+                (fifo.commit, fifo.index, fifo.waiting) = (fifo.newest, u32::MAX, 0);
+            }
+        }
+        Some(Mutant::LoseCursor) => found.turns.iter_mut().for_each(|(_, turn)| turn.taken.clear()),
+        Some(Mutant::ForgetCancel) => {
+            found.checkpoint.cancelled.clear();
+            for (_, turn) in &mut found.turns {
+                turn.events.retain(|(_, kind, _)| *kind != EventKind::Cancelled as u8);
+            }
+        }
+        Some(Mutant::ReplayDropped) => {
+            let mut turns = turns_below(reader, found.checkpoint.commit)?;
+            turns.append(&mut found.turns);
+            found.turns = turns;
+        }
+        Some(_) | None => {}
+    }
+    Ok(found)
+}
+
+/// Turns that the checkpoint holds already, as far as they are still there.
+fn turns_below<R: Reader>(reader: &R, checkpoint: u64) -> Result<Vec<(u64, TurnRecord)>, StoreError> {
+    let mut turns = Vec::new();
+    let (from, to) = (Key::Turn(0).bytes(), Key::Turn(checkpoint + 1).bytes());
+    reader.range(Space::Event, &from, &to, usize::MAX, &mut |key, value| {
+        turns.extend(Key::number(key).zip(decode(value).ok()));
+        ControlFlow::Continue(())
+    })?;
+    Ok(turns)
+}
+
+/// What the reader thread answers.
+pub fn answer(found: &mut Found, mutant: Option<Mutant>) {
+    if mutant != Some(Mutant::RegressState) {
+        return;
+    }
+    let messages: Vec<_> = match found {
+        Found::Messages { messages, .. } => messages.iter_mut().flatten().collect(),
+        Found::Scan { messages, .. } => messages.iter_mut().collect(),
+        Found::Ready { .. } | Found::Due { .. } | Found::Folded { .. } | Found::Probe { .. } | Found::Failed { .. } => {
+            Vec::new()
+        }
+    };
+    // What came after the end counts as the end.
+    for message in messages {
+        if message.events.last().is_some_and(|event| event.kind == EventKind::Late) {
+            message.events.retain(|event| !event.kind.is_final());
+        }
+    }
+}
+
+/// Receipts of one batch are about the message of the batch before.
+pub fn exchange_ids(batch: &mut ReceiptBatch, last: &mut Vec<u8>) {
+    for receipt in &mut batch.receipts {
+        let own = receipt.id.of(&batch.arena).to_vec();
+        if !last.is_empty() {
+            receipt.id = Span::append(&mut batch.arena, last);
+        }
+        *last = own;
+    }
+}
