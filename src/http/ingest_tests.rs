@@ -270,6 +270,7 @@ fn any_line() -> impl Strategy<Value = Vec<u8>> {
         r#"{"to":"+4915112345678","data":"AAE=","udh":"BgUEC4Qj8A=="}"#,
         r#"{"to":"+4915112345678","body":"\u00e9\ud83d\ude00","tags":["vip"],"expires_in":"1d"}"#,
         "[1]",
+        "\u{c}",
         "{",
         "null",
         "",

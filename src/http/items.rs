@@ -133,7 +133,8 @@ impl<'b> Items<'b> {
             let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
             let line = &rest[..end];
             rest = rest.get(end + 1..).unwrap_or_default();
-            if !line.trim_ascii().is_empty() {
+            // JSON's own blanks, as in a body that is UTF-8: a form feed is no blank.
+            if !line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')) {
                 self.rest = Rest::Octets(rest);
                 match std::str::from_utf8(line) {
                     Ok(line) => self.read(line, typed),
