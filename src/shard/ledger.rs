@@ -143,7 +143,7 @@ impl Shard {
                 let of = (outcome.part, outcome.parts);
                 self.taken_after_all(address, &doubt, of, Resolution::LateAnswer);
                 if !id.is_empty() {
-                    self.await_late(doubt_note(address, &doubt, of, batch.group, id));
+                    self.await_part(doubt_note(address, &doubt, of, batch.group, id));
                 }
             }
             // Of several parts others may have been taken: only a refused whole is surely not there.

@@ -146,6 +146,11 @@ impl Shard {
             flags: 0,
             reference,
         };
+        self.await_part(note);
+    }
+
+    /// A part waits for its receipt, unless that was parked before.
+    pub(super) fn await_part(&mut self, note: ReceiptNote) {
         self.receipts.epoch.insert(note);
         self.gathering.batch().receipts.entries.push(note);
         if let Some(orphan) = self.receipts.orphans.take(note.key, note.recipient) {
@@ -301,7 +306,7 @@ impl Shard {
         }
     }
 
-    /// A part waits for its receipt from now on, under an id that was not known when it was taken.
+    /// A part waits under an id that its receipt, which is at hand, has made known.
     pub(super) fn await_late(&mut self, note: ReceiptNote) {
         self.receipts.epoch.insert(note);
         self.gathering.batch().receipts.entries.push(note);
