@@ -96,8 +96,8 @@ impl Link {
     /// The id to be asked for, and whose it is as far as the table knows.
     fn shard_by_id<'a>(&self, receipt: &Receipt<'a>) -> (&'a [u8], Option<ShardId>) {
         let find = |id: &[u8]| {
-            let candidates = self.options.dialect.candidates(self.id_seed(), id);
-            candidates.into_iter().find_map(|candidate| self.ids.find(candidate.key))
+            let mut candidates = self.options.dialect.candidates(self.id_seed(), id);
+            candidates.find_map(|candidate| self.ids.find(candidate.key))
         };
         let cut = |id: &'a [u8]| id.get(..CARRIER_ID_BYTES_MAX).unwrap_or(id);
         let ids = [receipt.id, receipt.other_id].into_iter().flatten().map(cut);

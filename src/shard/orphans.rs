@@ -109,7 +109,7 @@ fn key_of(record: &InboundRecord) -> u64 {
 
 fn aliases_of(record: &InboundRecord) -> impl Iterator<Item = u64> {
     let candidates = Dialect::default().candidates(u64::from(record.group), &record.id);
-    candidates.into_iter().filter(|candidate| candidate.form != IdForm::Same).map(|candidate| candidate.key)
+    candidates.filter(|candidate| candidate.form != IdForm::Same).map(|candidate| candidate.key)
 }
 
 fn is_final(record: &InboundRecord) -> bool {

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::delivery::EventKind;
 use crate::model::{Address, CarrierId, Class, GroupId, Msisdn, TenantId, Wall};
 use crate::smpp::receipt::ReceiptState;
-use crate::smpp::receipt_id::{Dialect, IdForm, id_key};
+use crate::smpp::receipt_id::{Candidate, Dialect, IdForm, id_key};
 use crate::store::backend::{RunFamily, RunId};
 use crate::store::record::{InboundRecord, OutboxRecord, ReceiptNote, encode};
-use crate::store::{CommitSeq, ReadRequest, run};
+use crate::store::{CommitSeq, ReadRequest, ReceiptKeys, run};
 use crate::traffic::{IfUnknown, Outcome, ReceiptBatch, ReceiptIn, ReceiptToken, ToLink, Verdict, VerdictBatch};
 
 use super::answered::Answered;
@@ -42,13 +42,18 @@ struct Sealing {
     entries: usize,
 }
 
-/// A receipt whose id the open epoch does not hold, while the runs are asked.
+/// Receipts of one batch whose ids the open epoch does not hold, while the runs are asked.
 #[derive(Debug)]
 struct Probe {
     link: crate::model::LinkId,
     group: GroupId,
+    sought: Vec<Sought>,
+}
+
+#[derive(Debug)]
+struct Sought {
     receipt: ReceiptIn,
-    forms: Vec<(IdForm, u64)>,
+    forms: Vec<Candidate>,
     record: InboundRecord,
 }
 
@@ -117,6 +122,25 @@ impl Receipts {
     }
 }
 
+/// Verdicts for one link.
+struct Told {
+    kept: Vec<(ReceiptToken, Verdict)>,
+    unknown: Vec<(ReceiptToken, Verdict)>,
+}
+
+impl Told {
+    fn with_capacity(receipts: usize) -> Self {
+        Self { kept: Vec::with_capacity(receipts), unknown: Vec::new() }
+    }
+
+    fn add(&mut self, token: ReceiptToken, verdict: Verdict) {
+        match verdict {
+            Verdict::Kept => self.kept.push((token, verdict)),
+            Verdict::Unknown => self.unknown.push((token, verdict)),
+        }
+    }
+}
+
 /// Whose receipt is awaited.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Awaited {
@@ -163,60 +187,60 @@ impl Shard {
     }
 
     pub(super) fn receipts(&mut self, batch: &ReceiptBatch) {
-        let mut kept = Vec::with_capacity(batch.receipts.len());
-        let mut unknown = Vec::new();
+        let mut told = Told::with_capacity(batch.receipts.len());
+        let mut sought = Vec::new();
         for receipt in &batch.receipts {
             match self.receipt(batch, receipt) {
-                Some(Verdict::Kept) => kept.push((receipt.token, Verdict::Kept)),
-                Some(Verdict::Unknown) => unknown.push((receipt.token, Verdict::Unknown)),
-                None => {}
+                Ok(verdict) => told.add(receipt.token, verdict),
+                Err(asked) => sought.push(asked),
             }
         }
-        self.verdicts(batch.link, kept, unknown);
+        self.verdicts(batch.link, told);
+        if !sought.is_empty() {
+            self.probe(Probe { link: batch.link, group: batch.group, sought });
+        }
     }
 
-    fn verdicts(
-        &mut self,
-        link: crate::model::LinkId,
-        kept: Vec<(ReceiptToken, Verdict)>,
-        unknown: Vec<(ReceiptToken, Verdict)>,
-    ) {
+    fn probe(&mut self, probe: Probe) {
+        let keys_of = |sought: &Sought| ReceiptKeys {
+            keys: sought.forms.iter().map(|candidate| (candidate.key, candidate.form == IdForm::Same)).collect(),
+            recipient: sought.receipt.recipient,
+        };
+        let (token, receipts) = (self.receipts.next_probe, probe.sought.iter().map(keys_of).collect());
+        self.receipts.next_probe += 1;
+        self.receipts.probes.insert(token, probe);
+        self.reads.push_back((CommitSeq(0), ReadRequest::Probe { token, receipts }));
+    }
+
+    fn verdicts(&mut self, link: crate::model::LinkId, told: Told) {
         let shard = self.options.shard;
-        if !kept.is_empty() {
-            self.tell_link(link, ToLink::Verdicts(VerdictBatch { shard, verdicts: kept }));
+        if !told.kept.is_empty() {
+            self.tell_link(link, ToLink::Verdicts(VerdictBatch { shard, verdicts: told.kept }));
         }
-        if !unknown.is_empty() {
-            let traffic = ToLink::Verdicts(VerdictBatch { shard, verdicts: unknown });
+        if !told.unknown.is_empty() {
+            let traffic = ToLink::Verdicts(VerdictBatch { shard, verdicts: told.unknown });
             self.prompt.push_back(Effect::Link(link, traffic));
         }
     }
 
-    /// `None` while the runs are asked.
-    fn receipt(&mut self, batch: &ReceiptBatch, receipt: &ReceiptIn) -> Option<Verdict> {
+    /// What became of it, or how the runs are to be asked.
+    fn receipt(&mut self, batch: &ReceiptBatch, receipt: &ReceiptIn) -> Result<Verdict, Sought> {
         let id = receipt.id.of(&batch.arena);
         let Some(state) = receipt.state else {
             let record = inbound_record(batch, receipt);
             self.gathering.batch().outbox.push(OutboxRecord::Handset(record));
-            return Some(Verdict::Kept);
+            return Ok(Verdict::Kept);
         };
-        let seed = u64::from(batch.group.0);
         let dialect = self.receipts.dialects.entry(batch.group).or_default();
-        let candidates = dialect.candidates(seed, id);
-        let forms: Vec<_> = candidates.as_slice().iter().map(|candidate| (candidate.form, candidate.key)).collect();
-        if self.apply_if_awaited(batch.group, receipt, &forms, state) {
-            return Some(Verdict::Kept);
+        let candidates = dialect.candidates(u64::from(batch.group.0), id);
+        if self.apply_if_awaited(batch.group, receipt, candidates.clone(), state) {
+            return Ok(Verdict::Kept);
         }
         let record = inbound_record(batch, receipt);
-        if self.receipts.runs.is_empty() || forms.is_empty() {
-            return Some(self.unknown_receipt(receipt, record));
+        if self.receipts.runs.is_empty() || id.is_empty() {
+            return Ok(self.unknown_receipt(receipt, record));
         }
-        let keys = forms.iter().map(|(_, key)| *key).collect();
-        let token = self.receipts.next_probe;
-        self.receipts.next_probe += 1;
-        let probe = Probe { link: batch.link, group: batch.group, receipt: *receipt, forms, record };
-        self.receipts.probes.insert(token, probe);
-        self.reads.push_back((CommitSeq(0), ReadRequest::Probe { token, keys }));
-        None
+        Err(Sought { receipt: *receipt, forms: candidates.collect(), record })
     }
 
     /// Applies a receipt whose id the open epoch holds, or that came before.
@@ -224,20 +248,19 @@ impl Shard {
         &mut self,
         group: GroupId,
         receipt: &ReceiptIn,
-        forms: &[(IdForm, u64)],
+        mut forms: impl Iterator<Item = Candidate> + Clone,
         state: ReceiptState,
     ) -> bool {
         let epoch = &self.receipts.epoch;
-        let found = forms.iter().find_map(|(form, key)| {
-            let (note, answered) = epoch.find(*key)?;
-            (*form == IdForm::Same || note.recipient == receipt.recipient).then_some((*form, note, answered))
+        let found = forms.clone().find_map(|Candidate { form, key }| {
+            let (note, answered) = epoch.find(key)?;
+            (form == IdForm::Same || note.recipient == receipt.recipient).then_some((form, note, answered))
         });
         let Some((form, note, answered)) = found else {
-            let known = |(form, key): &(IdForm, u64)| {
-                let of = self.receipts.answered.recipient_of(*key);
-                of.is_some_and(|recipient| *form == IdForm::Same || recipient == receipt.recipient)
-            };
-            let again = forms.iter().any(known);
+            let again = forms.any(|Candidate { form, key }| {
+                let of = self.receipts.answered.recipient_of(key);
+                of.is_some_and(|recipient| form == IdForm::Same || recipient == receipt.recipient)
+            });
             self.counters.receipts_late += u64::from(again);
             return again;
         };
@@ -246,31 +269,34 @@ impl Shard {
         true
     }
 
-    /// The runs have answered. The response may have come meanwhile.
-    pub(super) fn probed(&mut self, token: u64, notes: &[Option<ReceiptNote>]) {
-        let Some(probe) = self.receipts.probes.remove(&token) else { return };
-        if let Some(state) = probe.receipt.state
-            && self.apply_if_awaited(probe.group, &probe.receipt, &probe.forms, state)
-        {
-            return self.verdicts(probe.link, vec![(probe.receipt.token, Verdict::Kept)], Vec::new());
+    /// The runs have answered. Responses may have come meanwhile.
+    pub(super) fn probed(&mut self, token: u64, notes: &[Option<(usize, ReceiptNote)>]) {
+        let Some(Probe { link, group, sought }) = self.receipts.probes.remove(&token) else { return };
+        let mut told = Told::with_capacity(sought.len());
+        for (Sought { receipt, forms, record }, note) in sought.into_iter().zip(notes) {
+            told.add(receipt.token, self.found_receipt(group, &receipt, &forms, record, *note));
         }
-        let recipient = probe.receipt.recipient;
-        let found = probe.forms.iter().zip(notes).find_map(|((form, _), note)| {
-            note.filter(|note| *form == IdForm::Same || note.recipient == recipient).map(|note| (*form, note))
-        });
-        let verdict = match (found, probe.receipt.state) {
-            (Some((form, note)), Some(state)) => {
-                self.receipts.dialects.entry(probe.group).or_default().observe(form);
-                self.apply_receipt(note, false, state, probe.receipt.error);
-                Verdict::Kept
-            }
-            (Some(_), None) | (None, _) => self.unknown_receipt(&probe.receipt, probe.record),
-        };
-        let verdict = (probe.receipt.token, verdict);
-        match verdict.1 {
-            Verdict::Kept => self.verdicts(probe.link, vec![verdict], Vec::new()),
-            Verdict::Unknown => self.verdicts(probe.link, Vec::new(), vec![verdict]),
+        self.verdicts(link, told);
+    }
+
+    fn found_receipt(
+        &mut self,
+        group: GroupId,
+        receipt: &ReceiptIn,
+        forms: &[Candidate],
+        record: InboundRecord,
+        found: Option<(usize, ReceiptNote)>,
+    ) -> Verdict {
+        let Some(state) = receipt.state else { return Verdict::Unknown };
+        if self.apply_if_awaited(group, receipt, forms.iter().copied(), state) {
+            return Verdict::Kept;
         }
+        let Some((at, note)) = found else { return self.unknown_receipt(receipt, record) };
+        if let Some(candidate) = forms.get(at) {
+            self.receipts.dialects.entry(group).or_default().observe(candidate.form);
+        }
+        self.apply_receipt(note, false, state, receipt.error);
+        Verdict::Kept
     }
 
     fn unknown_receipt(&mut self, receipt: &ReceiptIn, record: InboundRecord) -> Verdict {
@@ -379,17 +405,21 @@ impl Shard {
         }
     }
 
-    /// Seals the older half of a full epoch.
+    /// Seals the older half of a full epoch; where all of it is answered, there is nothing to be kept.
     fn seal_if_full(&mut self) {
         let receipts = &mut self.receipts;
         if receipts.sealing.is_some() || receipts.epoch.len() < receipts.receipts_max {
             return;
         }
         let entries = receipts.epoch.len() / 2;
+        let notes = receipts.epoch.oldest_unanswered(entries);
+        if notes.is_empty() {
+            let Receipts { epoch, answered, .. } = receipts;
+            return epoch.forget(entries, |note| answered.insert(note.key, note.recipient));
+        }
         let run = receipts.next_run;
         receipts.next_run += 1;
         receipts.sealing = Some(Sealing { run, entries });
-        let notes = receipts.epoch.oldest_unanswered(entries);
         let entries = notes.iter().map(|note| (note.key.to_be_bytes().to_vec(), encode(note))).collect();
         self.effect(Effect::Maintain(Maintenance::WriteRun { run: (RunFamily::Receipt, run), entries }));
     }

@@ -51,7 +51,10 @@ pub fn id_key(seed: u64, id: &[u8]) -> u64 {
 /// Writes the canonical form into `space`, or returns the id itself where nothing is to change or it is too long.
 fn canonical<'a>(id: &'a [u8], space: &'a mut [u8; ID_MAX]) -> &'a [u8] {
     let id = bare(id);
-    let shape = Shape::of(id);
+    folded(id, Shape::of(id), space)
+}
+
+fn folded<'a>(id: &'a [u8], shape: Shape, space: &'a mut [u8; ID_MAX]) -> &'a [u8] {
     if !shape.folds() || !shape.has_upper {
         return id;
     }
@@ -125,7 +128,7 @@ impl IdForm {
     /// The form that leads from a receipt's id to a response's id, if one does. For those who hold both raw ids.
     pub fn between(receipt: &[u8], response: &[u8]) -> Option<Self> {
         let key = id_key(0, response);
-        Candidates::of(0, receipt, Self::ALL).into_iter().find(|candidate| candidate.key == key).map(|found| found.form)
+        Candidates::of(0, receipt, Self::ALL).find(|candidate| candidate.key == key).map(|found| found.form)
     }
 }
 
@@ -138,50 +141,54 @@ pub struct Candidate {
     pub key: u64,
 }
 
-/// The keys to look for, likeliest first, no key twice. One to three.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Candidates {
-    found: [Candidate; 3],
-    len: u8,
+/// The keys to look for, likeliest first, no key twice; one to three. Each is worked out when it is asked for, since the
+/// first one is nearly always the one.
+#[derive(Debug, Clone)]
+pub struct Candidates<'a> {
+    seed: u64,
+    id: &'a [u8],
+    shape: Shape,
+    order: std::array::IntoIter<IdForm, 3>,
+    given: [u64; 3],
+    len: usize,
 }
 
-impl Candidates {
-    fn of(seed: u64, id: &[u8], order: [IdForm; 3]) -> Self {
+impl<'a> Candidates<'a> {
+    fn of(seed: u64, id: &'a [u8], order: [IdForm; 3]) -> Self {
         let id = bare(id);
-        let shape = Shape::of(id);
-        let mut found = Self { found: [Candidate { form: IdForm::Same, key: 0 }; 3], len: 0 };
-        let mut space = [0; DECIMAL_MAX];
-        for form in order {
-            let key = match form {
-                IdForm::Same => Some(id_key(seed, id)),
-                IdForm::DecimalToHex if shape.decimal => {
-                    convert::<10, 16>(id, &mut space).map(|hexadecimal| id_hash(seed, hexadecimal))
-                }
-                IdForm::HexToDecimal => convert::<16, 10>(id, &mut space).map(|decimal| id_hash(seed, decimal)),
-                IdForm::DecimalToHex => None,
-            };
-            if let Some(key) = key.filter(|&key| found.as_slice().iter().all(|earlier| earlier.key != key))
-                && let Some(place) = found.found.get_mut(usize::from(found.len))
-            {
-                *place = Candidate { form, key };
-                found.len += 1;
+        Self { seed, id, shape: Shape::of(id), order: order.into_iter(), given: [0; 3], len: 0 }
+    }
+
+    fn key(&self, form: IdForm) -> Option<u64> {
+        match form {
+            IdForm::Same => Some(id_hash(self.seed, folded(self.id, self.shape, &mut [0; ID_MAX]))),
+            IdForm::DecimalToHex if self.shape.decimal => {
+                convert::<10, 16>(self.id, &mut [0; DECIMAL_MAX]).map(|hexadecimal| id_hash(self.seed, hexadecimal))
+            }
+            IdForm::DecimalToHex => None,
+            IdForm::HexToDecimal => {
+                convert::<16, 10>(self.id, &mut [0; DECIMAL_MAX]).map(|decimal| id_hash(self.seed, decimal))
             }
         }
-        found
-    }
-
-    /// In order.
-    pub fn as_slice(&self) -> &[Candidate] {
-        self.found.get(..usize::from(self.len)).unwrap_or_default()
     }
 }
 
-impl IntoIterator for Candidates {
+impl Iterator for Candidates<'_> {
     type Item = Candidate;
-    type IntoIter = std::iter::Take<std::array::IntoIter<Candidate, 3>>;
 
-    fn into_iter(self) -> Self::IntoIter {
-        self.found.into_iter().take(usize::from(self.len))
+    fn next(&mut self) -> Option<Candidate> {
+        loop {
+            let form = self.order.next()?;
+            let Some(key) = self.key(form) else { continue };
+            if self.given.iter().take(self.len).any(|earlier| *earlier == key) {
+                continue;
+            }
+            if let Some(place) = self.given.get_mut(self.len) {
+                *place = key;
+                self.len += 1;
+            }
+            return Some(Candidate { form, key });
+        }
     }
 }
 
@@ -260,7 +267,7 @@ impl Dialect {
     }
 
     /// Every key under which the message of this receipt may be kept, the likeliest first.
-    pub fn candidates(&self, seed: u64, id: &[u8]) -> Candidates {
+    pub fn candidates<'a>(&self, seed: u64, id: &'a [u8]) -> Candidates<'a> {
         let mut order = IdForm::ALL;
         order.sort_by_key(|&form| std::cmp::Reverse(self.count(form)));
         Candidates::of(seed, id, order)

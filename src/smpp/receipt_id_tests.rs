@@ -80,7 +80,7 @@ fn a_receipt_finds_its_message_in_every_dialect() {
 #[test]
 fn no_key_is_tried_twice_and_the_learned_form_comes_first() {
     let forms = |dialect: &Dialect, id: &str| -> Vec<IdForm> {
-        dialect.candidates(1, id.as_bytes()).into_iter().map(|candidate| candidate.form).collect()
+        dialect.candidates(1, id.as_bytes()).map(|candidate| candidate.form).collect()
     };
     let mut dialect = Dialect::default();
     assert_eq!(forms(&dialect, "1234"), [IdForm::Same, IdForm::DecimalToHex, IdForm::HexToDecimal]);
@@ -140,7 +140,7 @@ proptest! {
 
     #[test]
     fn no_id_is_too_odd(id in prop::collection::vec(any::<u8>(), 0..200), seed in any::<u64>()) {
-        let candidates = Dialect::default().candidates(seed, &id);
-        prop_assert!(candidates.into_iter().any(|candidate| candidate.key == id_key(seed, &id)));
+        let mut candidates = Dialect::default().candidates(seed, &id);
+        prop_assert!(candidates.any(|candidate| candidate.key == id_key(seed, &id)));
     }
 }

@@ -227,16 +227,10 @@ impl Reader for FjallReader {
     }
 
     fn probe(&self, family: RunFamily, key: &[u8]) -> Result<Option<(u64, Bytes)>, StoreError> {
-        let newest_first: Vec<(u64, Keyspace)> = {
-            let runs = self.shared.read_runs();
-            runs.range((family, 0)..=(family, u64::MAX))
-                .rev()
-                .map(|((_, number), run)| (*number, run.clone()))
-                .collect()
-        };
-        for (number, run) in newest_first {
+        let runs = self.shared.read_runs();
+        for ((_, number), run) in runs.range((family, 0)..=(family, u64::MAX)).rev() {
             if let Some(value) = run.get(key).map_err(unreadable)? {
-                return Ok(Some((number, Bytes::copy_from_slice(&value))));
+                return Ok(Some((*number, Bytes::copy_from_slice(&value))));
             }
         }
         Ok(None)

@@ -31,7 +31,16 @@ pub enum ReadRequest {
     /// Fold the events of `from..=snapshot.commit`, and see what retention may drop.
     Fold { from: u64, snapshot: Box<CheckpointRecord>, retention_ms: u64, now: Wall },
     /// Look receipts' keys up in the sealed runs.
-    Probe { token: u64, keys: Vec<u64> },
+    Probe { token: u64, receipts: Vec<ReceiptKeys> },
+}
+
+/// Under which keys the part of a receipt may stand in the runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiptKeys {
+    /// Likeliest first: key, and whether it alone proves the match. Else the recipient must be the part's.
+    pub keys: Vec<(u64, bool)>,
+    /// The number that it came from.
+    pub recipient: u64,
 }
 
 /// A message as stored.
@@ -60,8 +69,8 @@ pub enum Found {
     Scan { token: u64, messages: Vec<StoredMessage>, next: Option<Address> },
     /// Folded states with the checkpoint that makes them count.
     Folded { snapshot: Box<CheckpointRecord>, ops: Vec<Op> },
-    /// For each key: the run's entry.
-    Probe { token: u64, notes: Vec<Option<ReceiptNote>> },
+    /// For each receipt: which of its keys led to a part, and the part.
+    Probe { token: u64, notes: Vec<Option<(usize, ReceiptNote)>> },
     /// It could not be answered.
     Failed { request: Box<ReadRequest>, error: StoreError },
 }
@@ -94,7 +103,7 @@ impl<R: Reader> Answerer<R> {
             ReadRequest::Messages { token, addresses, events_from } => self.messages(*token, addresses, *events_from),
             ReadRequest::Scan { token, from, limit, events_from } => self.scan(*token, *from, *limit, *events_from),
             ReadRequest::Fold { from, snapshot, retention_ms, now } => self.fold(*from, snapshot, *retention_ms, *now),
-            ReadRequest::Probe { token, keys } => self.probe(*token, keys),
+            ReadRequest::Probe { token, receipts } => self.probe(*token, receipts),
         };
         result.unwrap_or_else(|error| Found::Failed { request: Box::new(request), error })
     }
@@ -260,16 +269,20 @@ impl<R: Reader> Answerer<R> {
         Ok(Found::Folded { snapshot, ops })
     }
 
-    fn probe(&self, token: u64, keys: &[u64]) -> Result<Found, StoreError> {
-        let mut notes = Vec::with_capacity(keys.len());
-        for key in keys {
-            let found = self.reader.probe(RunFamily::Receipt, &key.to_be_bytes())?;
-            notes.push(match found {
-                None => None,
-                Some((_, bytes)) => Some(decode(&bytes).map_err(|error| damaged("run win", error))?),
-            });
+    fn probe(&self, token: u64, receipts: &[ReceiptKeys]) -> Result<Found, StoreError> {
+        let notes: Result<Vec<_>, _> = receipts.iter().map(|receipt| self.awaited(receipt)).collect();
+        notes.map(|notes| Found::Probe { token, notes })
+    }
+
+    fn awaited(&self, receipt: &ReceiptKeys) -> Result<Option<(usize, ReceiptNote)>, StoreError> {
+        for (at, (key, is_proof)) in receipt.keys.iter().enumerate() {
+            let Some((_, bytes)) = self.reader.probe(RunFamily::Receipt, &key.to_be_bytes())? else { continue };
+            let note: ReceiptNote = decode(&bytes).map_err(|error| damaged("run win", error))?;
+            if *is_proof || note.recipient == receipt.recipient {
+                return Ok(Some((at, note)));
+            }
         }
-        Ok(Found::Probe { token, notes })
+        Ok(None)
     }
 }
 

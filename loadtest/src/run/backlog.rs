@@ -22,6 +22,9 @@ pub struct Options {
     /// Seconds from the start after the kill until it is ready
     #[arg(long, default_value_t = 1.0)]
     ready_max: f64,
+    /// Send each request with an `Idempotency-Key`: its messages' keys are in memory for the length of the window
+    #[arg(long)]
+    keyed: bool,
 }
 
 /// Plays the scenario.
@@ -29,7 +32,8 @@ pub fn play(options: &Options) -> Result<Verdict, String> {
     let mut ground = Ground::prepare(&options.ground)?;
     let (mut stentor, _) = ground.start_stentor()?;
     let count = options.count.to_string();
-    let mut generator = ground.start_generator(&["--count", &count, "--saturate", "--retry"])?;
+    let keyed: &[&str] = if options.keyed { &["--retry"] } else { &[] };
+    let mut generator = ground.start_generator(&[&["--count", &count, "--saturate"], keyed].concat())?;
     let report = generator.finish(Duration::from_secs(24 * 3_600))?;
     stentor.check_alive()?;
     let filling = stentor.usage();
