@@ -6,6 +6,7 @@
 //! Results go to stdout, everything else to stderr; with `--json`, stdout holds exactly one JSON document.
 
 mod check;
+mod check_data;
 mod client;
 mod dev;
 mod exit;
@@ -40,7 +41,7 @@ enum Command {
     Dev(dev::Typed),
     /// Run the daemon
     Serve(serve::Typed),
-    /// Tell everything that is wrong with a configuration
+    /// Tell everything that is wrong with a configuration, or with a data directory
     Check(check::Typed),
     /// Send a message through a running daemon
     Send(send::Typed),
