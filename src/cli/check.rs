@@ -1,12 +1,14 @@
-//! `stentor check FILE`: everything that is wrong with a configuration, before a daemon meets it.
+//! `stentor check FILE`: everything that is wrong with a configuration, before a daemon meets it. With `--data`: everything
+//! that is wrong with a data directory ([`super::check_data`]).
 //! Knows how problems are told; what a problem is, `config` and `runtime::translate` know.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::check_data;
 use super::exit::{Ended, Exit};
 use crate::config::{Config, Place, Problem, Problems};
 use crate::runtime::translate;
@@ -15,22 +17,34 @@ use crate::runtime::translate;
 #[derive(Debug, Args)]
 pub(super) struct Typed {
     /// The configuration
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-    /// One JSON document: {"file", "ok", "problems": [{"place", "path", "what"}]}
+    #[arg(value_name = "FILE", required_unless_present = "data")]
+    file: Option<PathBuf>,
+    /// Instead: read everything in this data directory, which no daemon may use meanwhile, and tell what is damaged
+    #[arg(long, value_name = "DIR", conflicts_with = "file")]
+    data: Option<PathBuf>,
+    /// One JSON document: {"file", "ok", "problems": [{"place", "path", "what"}]}; with --data:
+    /// {"data", "ok", "stores": [{"store", "commit", "tables", "entries", "damage": [...]}]}
     #[arg(long)]
     json: bool,
 }
 
 /// Tells all problems; exit code 78 if there is one.
 pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
-    let file = typed.file.display().to_string();
+    match (&typed.data, &typed.file) {
+        (Some(data), _) => check_data::run(data, typed.json, out),
+        (None, Some(file)) => run_file(file, typed.json, out),
+        (None, None) => Ok(Exit::USAGE),
+    }
+}
+
+fn run_file(path: &Path, is_json: bool, out: &mut dyn Write) -> Ended {
+    let file = path.display().to_string();
     // What needs more than the text, the files that it names and its tests, is asked only of a text without a flaw.
-    let problems = match Config::load(&typed.file).and_then(|config| translate::check(&config, &file)) {
+    let problems = match Config::load(path).and_then(|config| translate::check(&config, &file)) {
         Ok(()) => Vec::new(),
         Err(Problems(problems)) => problems,
     };
-    if typed.json {
+    if is_json {
         let list: Vec<_> = problems.iter().map(document).collect();
         writeln!(out, "{}", json!({"file": file, "ok": list.is_empty(), "problems": list}))?;
     } else if problems.is_empty() {
@@ -59,7 +73,7 @@ mod tests {
         let file = directory.path().join("stentor.toml");
         std::fs::write(&file, text).expect("written");
         let mut out = Vec::new();
-        let exit = run(&Typed { file: file.clone(), json }, &mut out).expect("output");
+        let exit = run(&Typed { file: Some(file.clone()), data: None, json }, &mut out).expect("output");
         (exit, String::from_utf8(out).expect("text").replace(&file.display().to_string(), "FILE"))
     }
 
@@ -87,7 +101,8 @@ mod tests {
     #[test]
     fn a_file_that_is_not_there_is_a_problem() {
         let mut out = Vec::new();
-        let exit = run(&Typed { file: "/nowhere/at/all.toml".into(), json: false }, &mut out).expect("output");
+        let exit = run(&Typed { file: Some("/nowhere/at/all.toml".into()), data: None, json: false }, &mut out)
+            .expect("output");
         assert_eq!(exit, Exit::CONFIG);
         assert!(String::from_utf8_lossy(&out).contains("cannot be read"));
     }

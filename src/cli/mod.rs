@@ -7,6 +7,7 @@
 
 mod backup;
 mod check;
+mod check_data;
 mod client;
 mod dev;
 mod download;
@@ -45,7 +46,7 @@ enum Command {
     Dev(dev::Typed),
     /// Run the daemon
     Serve(serve::Typed),
-    /// Tell everything that is wrong with a configuration
+    /// Tell everything that is wrong with a configuration, or with a data directory
     Check(check::Typed),
     /// Send a message through a running daemon
     Send(send::Typed),

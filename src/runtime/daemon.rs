@@ -316,7 +316,7 @@ fn open_directory(config: &Config, shards: usize) -> Result<DataDirectory, Start
 /// Opens the control shard's store, enters new names and commits them before any number is used.
 fn open_control(directory: &DataDirectory, config: &Config, stores: usize) -> Result<Control, StartError> {
     let (mut store, _) =
-        FjallStore::open(&directory.control(), FjallOptions::shared_by(stores)).map_err(StartError::Store)?;
+        fjall_start::open(&directory.control(), FjallOptions::shared_by(stores)).map_err(StartError::Store)?;
     let key = Key::Names;
     let found = store.reader().get(key.space(), &key.bytes()).map_err(StartError::Store)?;
     let book = match found {

@@ -4,7 +4,8 @@
 //! Refuses to know: what is inside a shard (`fjall`), what a high-water mark means (`high_water`).
 //!
 //! ```text
-//! stentor.format   format version, node, shards, created: written once, last, so that its presence means "complete"
+//! stentor.format   format version, node, shards, created, checksum: written once, last, so that its presence means
+//!                  "complete"
 //! lock             held while a process uses the directory; holds that process's number
 //! shard-00/ ...    one store for each shard, with its `high-water`
 //! control/         the store of control
@@ -19,6 +20,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::high_water::{self, HighWater};
 
@@ -92,13 +94,28 @@ impl DataDirectory {
             Some(format) => check_format(path, format, wanted)?,
             None => make(path, wanted)?,
         };
-        let directory = DataDirectory { path: path.to_owned(), format, is_new: found.is_none(), _lock: lock };
-        for store in directory.stores() {
-            if !store.is_dir() {
-                return Err(Refusal::Missing { path: store });
-            }
+        DataDirectory { path: path.to_owned(), format, is_new: found.is_none(), _lock: lock }.with_stores()
+    }
+
+    /// Takes the lock of a directory that is there already, and makes nothing.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub fn open_existing(path: &Path) -> Result<DataDirectory, Refusal> {
+        if read_format(path)?.is_none() {
+            return Err(Refusal::Missing { path: path.join(FORMAT_FILE) });
         }
-        Ok(directory)
+        let lock = take_lock(path)?;
+        let format = read_format(path)?.ok_or_else(|| Refusal::Missing { path: path.join(FORMAT_FILE) })?;
+        DataDirectory { path: path.to_owned(), format, is_new: false, _lock: lock }.with_stores()
+    }
+
+    fn with_stores(self) -> Result<DataDirectory, Refusal> {
+        let missing = self.stores().find(|store| !store.is_dir());
+        match missing {
+            Some(path) => Err(Refusal::Missing { path }),
+            None => Ok(self),
+        }
     }
 
     /// What the directory was made for.
@@ -248,7 +265,29 @@ fn read_format(path: &Path) -> Result<Option<Format>, Refusal> {
     if version != FORMAT_VERSION {
         return Err(Refusal::Version { path: path.to_owned(), found: version });
     }
+    if !is_as_written(&text) {
+        let why = "it is not what was written: restore this file from a backup".to_owned();
+        return Err(Refusal::Unreadable { path: file, why });
+    }
     toml::from_str(&text).map(Some).map_err(unreadable)
+}
+
+/// Behind this stands the checksum (xxh3-64, hexadecimal) of what is before it in the file: a changed digit of `created` would
+/// otherwise only be noticed by keys that are not known again.
+const CHECK: &str = "# check ";
+
+fn with_check(mut text: String) -> String {
+    let check = xxh3_64(text.as_bytes());
+    text.push_str(&format!("{CHECK}{check:016x}\n"));
+    text
+}
+
+/// A file without a checksum was made before there was one; it ends with a whole line.
+fn is_as_written(text: &str) -> bool {
+    match text.split_once('#') {
+        Some((before, _)) => with_check(before.to_owned()) == text,
+        None => text.ends_with('\n'),
+    }
 }
 
 fn check_format(path: &Path, found: Format, wanted: Format) -> Result<Format, Refusal> {
@@ -279,7 +318,7 @@ fn make(path: &Path, format: Format) -> Result<Format, Refusal> {
 fn seal_format(path: &Path, format: Format) -> io::Result<()> {
     let draft = path.join(FORMAT_DRAFT);
     sync_directory(path)?;
-    let text = toml::to_string(&format).map_err(io::Error::other)?;
+    let text = with_check(toml::to_string(&format).map_err(io::Error::other)?);
     let mut file = File::create(&draft)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
@@ -428,7 +467,26 @@ mod tests {
         let found = DataDirectory::open(&path, Format { created: 9, ..WANTED }).unwrap();
         assert_eq!((found.is_new(), found.format()), (false, WANTED));
         let text = fs::read_to_string(path.join(FORMAT_FILE)).unwrap();
-        assert_eq!(text, "version = 1\nnode = 3\nshards = 2\ncreated = 1700000000\n");
+        assert_eq!(text, "version = 1\nnode = 3\nshards = 2\ncreated = 1700000000\n# check e59aca2a02a8c8aa\n");
+    }
+
+    #[test]
+    fn a_changed_format_file_is_noticed() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join(FORMAT_FILE);
+        drop(DataDirectory::open(root.path(), WANTED).unwrap());
+        let good = fs::read(&file).unwrap();
+        for (at, flip) in (0..good.len()).flat_map(|at| [1, 2, 4, 8, 16, 32, 64, 128].map(|flip| (at, flip))) {
+            let mut bad = good.clone();
+            bad[at] ^= flip;
+            fs::write(&file, bad).unwrap();
+            DataDirectory::open(root.path(), WANTED).expect_err("changed");
+        }
+        // What remains of a file that was cut may say all there is to say, and then it is true.
+        for cut in 0..good.len() {
+            fs::write(&file, &good[..cut]).unwrap();
+            assert!(DataDirectory::open(root.path(), WANTED).is_err_and(|_| true) || cut == 53, "cut at {cut}");
+        }
     }
 
     #[test]

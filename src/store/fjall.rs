@@ -46,6 +46,8 @@ pub struct FjallOptions {
     pub cache_bytes: u64,
     /// How many table files are kept open.
     pub open_files_max: usize,
+    /// Memtables are sealed at the 2^n-th part of their usual size. 0 but for those who want many tables from few bytes.
+    pub memtables_shift: u32,
     /// A deliberate bug, for those who prove that it would be noticed.
     pub mutant: Option<Mutant>,
 }
@@ -58,6 +60,7 @@ impl FjallOptions {
         FjallOptions {
             cache_bytes: ((64 << 20) / stores as u64).max(4 << 20),
             open_files_max: (512 / stores).max(32),
+            memtables_shift: 0,
             mutant: None,
         }
     }
@@ -141,6 +144,18 @@ impl FjallStore {
     /// A key space to be filled beside the journal, while the store is new.
     pub(super) fn keyspace(&self, space: Space) -> &Keyspace {
         self.shared.space(space)
+    }
+
+    /// The number under which fjall keeps a space, as the journals have it.
+    pub(super) fn number(&self, space: Space) -> Option<u64> {
+        self.shared.space(space).path().file_name()?.to_str()?.parse().ok()
+    }
+
+    /// Every key space and its name: the spaces, then the runs.
+    pub(super) fn key_spaces(&self) -> Vec<(String, Keyspace)> {
+        let spaces = Space::ALL.into_iter().map(|space| (space.name().to_owned(), self.shared.space(space).clone()));
+        let runs = self.shared.read_runs();
+        spaces.chain(runs.iter().map(|(id, run)| (run::name(*id), run.clone()))).collect()
     }
 
     /// Bytes in journals, active and sealed, as far as they were allocated.
@@ -320,7 +335,7 @@ impl Shared {
             let keyspace = self.space(space);
             let seqno = fjall_ranges::highest_memtable_seqno(keyspace).unwrap_or_else(|| self.db.seqno());
             self.written[space as usize].store(seqno, Ordering::Release);
-            if fjall_ranges::memtable_bytes(keyspace) >= memtable_bytes_max(space) {
+            if fjall_ranges::memtable_bytes(keyspace) >= memtable_bytes_max(space) >> self.options.memtables_shift {
                 fjall_ranges::rotate(keyspace).map_err(failed)?;
             }
         }

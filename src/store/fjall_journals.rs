@@ -1,17 +1,21 @@
 //! Looks at the journals of a shard before fjall opens them, and mends the one thing that may be mended.
 //!
-//! Knows: where fjall keeps its journals, in which order, and what may be done about each verdict of the scanner.
+//! Knows: where fjall keeps its journals and its lists of tables, in which order, and what may be done about each verdict of
+//! the scanner.
 //! Refuses to know: the bytes of a journal (`scanner`), what was in the lost batch.
 //!
 //! - A torn tail of the newest journal was never acknowledged: it is copied aside as `<journal>.torn-<n>`, then cut off.
 //! - Anything else that is wrong was acknowledged: nothing is changed, the start is refused with an explanation.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use xxhash_rust::xxh3::xxh3_128;
+
 use super::backend::StoreError;
-use super::scanner::{self, Scan, Verdict};
+use super::scanner::{self, Numbers, Scan, Verdict};
 
 const READ_BYTES: usize = 1 << 20;
 /// fjall's own: there once a database is complete.
@@ -28,6 +32,8 @@ pub struct Journals {
     pub batches: u64,
     /// The torn tail that was cut off.
     pub torn: Option<TornTail>,
+    /// Of all journals together, as [`Scan::numbers`].
+    pub numbers: BTreeMap<u64, Numbers>,
 }
 
 /// A torn tail, copied aside and cut off.
@@ -54,6 +60,7 @@ pub fn prepare(shard: &Path) -> Result<Journals, StoreError> {
     if !has_version(shard)? {
         return abandon_unfinished(shard, &journals);
     }
+    check_table_lists(shard)?;
     let mut found = Journals { count: journals.len(), ..Journals::default() };
     let mut last_seqno = None;
     for (index, (_, path)) in journals.iter().enumerate() {
@@ -63,6 +70,9 @@ pub fn prepare(shard: &Path) -> Result<Journals, StoreError> {
         found.batches += scan.batches;
         check_order(path, last_seqno, &scan)?;
         last_seqno = scan.last_seqno.or(last_seqno);
+        for (space, numbers) in &scan.numbers {
+            found.numbers.entry(*space).and_modify(|before| *before = before.then(*numbers)).or_insert(*numbers);
+        }
         let is_newest = index + 1 == journals.len();
         match scan.verdict {
             Verdict::Clean => {}
@@ -76,6 +86,43 @@ pub fn prepare(shard: &Path) -> Result<Journals, StoreError> {
         }
     }
     Ok(found)
+}
+
+/// Each key space lists its tables in a file `v<number>`, and names that file with its checksum in `current`. fjall reads the
+/// list without looking at the checksum: a flipped bit in it would put a table into another place, or leave one out.
+fn check_table_lists(shard: &Path) -> Result<(), StoreError> {
+    let spaces = shard.join("keyspaces");
+    let entries = match fs::read_dir(&spaces) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed("list", &spaces, &error)),
+    };
+    for entry in entries {
+        let space = entry.map_err(|error| failed("list", &spaces, &error))?.path();
+        let current = space.join("current");
+        let named = match fs::read(&current) {
+            Ok(named) => named,
+            // Made, and never finished: fjall removes it.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => continue,
+            Err(error) => return Err(failed("read", &current, &error)),
+        };
+        let wrong = |what: &Path| {
+            let why = "the list of tables does not have its checksum";
+            StoreError::Damaged(format!("{}: {why}. Nothing was changed; restore from a backup.", what.display()))
+        };
+        let (number, rest) = named.split_first_chunk::<8>().ok_or_else(|| wrong(&current))?;
+        let (sum, _) = rest.split_first_chunk::<16>().ok_or_else(|| wrong(&current))?;
+        let list = space.join(format!("v{}", u64::from_le_bytes(*number)));
+        let bytes = match fs::read(&list) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(wrong(&list)),
+            Err(error) => return Err(failed("read", &list, &error)),
+        };
+        if xxh3_128(&bytes) != u128::from_le_bytes(*sum) {
+            return Err(wrong(&list));
+        }
+    }
+    Ok(())
 }
 
 /// Journal number and path, ascending: the newest last.

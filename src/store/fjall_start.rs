@@ -4,9 +4,10 @@
 //! Knows: the order of these steps, and that less than the high-water mark is an alarm. Refuses to know: what a shard does
 //! with what was found.
 
+use std::panic;
 use std::path::Path;
 
-use super::backend::{Backend, StoreError};
+use super::backend::{Backend, Space, StoreError};
 use super::directory::HighWaterFile;
 use super::fjall::{FjallOptions, FjallStore, Opened};
 use super::recovery::{Recovery, recover};
@@ -24,13 +25,39 @@ pub struct Started {
     pub opened: Opened,
 }
 
+/// As [`FjallStore::open`]; what fjall asserts about its files and finds untrue is damage like any other.
+///
+/// # Errors
+/// Those of [`FjallStore::open`].
+pub fn open(shard: &Path, options: FjallOptions) -> Result<(FjallStore, Opened), StoreError> {
+    panic::catch_unwind(|| FjallStore::open(shard, options)).unwrap_or_else(|asserted| {
+        let text = asserted.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| asserted.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+        Err(StoreError::Damaged(format!("{}: fjall gave up on its files: {text}", shard.display())))
+    })
+}
+
+/// Every commit writes one event record under its number, so the journals hold them without a gap.
+fn check_commits(shard: &Path, store: &FjallStore, opened: &Opened) -> Result<(), StoreError> {
+    let numbers = store.number(Space::Event).and_then(|number| opened.journals.numbers.get(&number));
+    match numbers.and_then(|numbers| numbers.gap) {
+        None => Ok(()),
+        Some((before, after)) => Err(StoreError::Damaged(format!(
+            "{}: in the journals commit {after} follows {before}: what was acknowledged between them is missing. Keep a copy \
+             of the whole directory and restore from a backup, or ask for help with the copy.",
+            shard.display()
+        ))),
+    }
+}
+
 /// Starts the store in `shard`, or makes it there.
 ///
 /// # Errors
 /// Those of [`FjallStore::open`] and [`recover`]; [`StoreError::Damaged`] when the log ends before the high-water mark:
 /// what somebody was told is kept is not there.
 pub fn start(shard: &Path, options: FjallOptions) -> Result<Started, StoreError> {
-    let (store, opened) = FjallStore::open(shard, options)?;
+    let (store, opened) = open(shard, options)?;
+    check_commits(shard, &store, &opened)?;
     let (mark, before) = HighWaterFile::open(shard).map_err(|error| {
         StoreError::Failed(format!("cannot open the high-water mark of {}: {error}", shard.display()))
     })?;

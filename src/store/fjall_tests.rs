@@ -17,7 +17,8 @@ use crate::store::{fjall_ranges, run, scanner};
 
 use super::{FjallOptions, FjallStore};
 
-const OPTIONS: FjallOptions = FjallOptions { cache_bytes: 8 << 20, open_files_max: 64, mutant: None };
+const OPTIONS: FjallOptions =
+    FjallOptions { cache_bytes: 8 << 20, open_files_max: 64, memtables_shift: 0, mutant: None };
 const RUN_A: RunId = (RunFamily::Receipt, 1);
 const RUN_B: RunId = (RunFamily::Receipt, 2);
 

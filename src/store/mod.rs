@@ -12,6 +12,7 @@ mod fjall_journals;
 pub mod fjall_mutants;
 mod fjall_ranges;
 pub mod fjall_start;
+pub mod fjall_verify;
 pub mod fold;
 pub mod high_water;
 pub mod key;

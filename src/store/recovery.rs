@@ -42,6 +42,7 @@ pub fn recover<R: Reader>(reader: &R) -> Result<Recovery, StoreError> {
         Some(bytes) => decode(&bytes).map_err(|error| StoreError::Damaged(format!("checkpoint: {error}")))?,
     };
     let turns: Vec<(u64, TurnRecord)> = records(reader, Space::Event, checkpoint.commit + 1)?;
+    check_turns(checkpoint.commit, &turns)?;
     let receipts = records(reader, Space::Receipt, checkpoint.receipts_from)?;
     let keys = records(reader, Space::Dedup, checkpoint.keys_from)?;
     let last = CommitSeq(turns.last().map_or(checkpoint.commit, |(commit, _)| *commit));
@@ -58,6 +59,17 @@ pub fn restored<R: Reader>(reader: &R) -> Result<Option<RestoredRecord>, StoreEr
     let found = reader.get(key.space(), &key.bytes())?;
     let record = found.map(|bytes| decode(&bytes)).transpose();
     record.map_err(|error| StoreError::Damaged(format!("restored: {error}")))
+}
+
+/// Every commit wrote one: none is missing between the checkpoint and the last.
+fn check_turns(checkpoint: u64, turns: &[(u64, TurnRecord)]) -> Result<(), StoreError> {
+    let mut wanted = checkpoint + 1..;
+    match turns.iter().zip(&mut wanted).find(|((commit, _), wanted)| commit != wanted) {
+        None => Ok(()),
+        Some(((found, _), wanted)) => {
+            Err(StoreError::Damaged(format!("ev: commit {wanted} is missing, the next that is there is {found}")))
+        }
+    }
 }
 
 fn records<R: Reader, T: bincode::Decode<()>>(

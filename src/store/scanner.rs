@@ -20,6 +20,8 @@
 //! What it cannot tell: damage that hits exactly the last batch looks like a torn write. The acknowledged high-water mark
 //! (`high_water`) is there for that.
 
+use std::collections::BTreeMap;
+
 use xxhash_rust::xxh3::xxh3_64;
 
 const TAG_START: u8 = 1;
@@ -44,8 +46,27 @@ pub enum Verdict {
     Damaged { next_valid: usize },
 }
 
-/// What a journal holds. Offsets and lengths in bytes.
+/// The keys of eight bytes that one key space was given, as numbers (big endian), in the order of the journal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Numbers {
+    /// The first of them.
+    pub first: u64,
+    /// The last of them.
+    pub last: u64,
+    /// One that is not the successor of the one before, and the one before.
+    pub gap: Option<(u64, u64)>,
+}
+
+impl Numbers {
+    /// These, and those that follow in another journal.
+    pub fn then(self, next: Numbers) -> Numbers {
+        let between = (next.first != self.last.wrapping_add(1)).then_some((self.last, next.first));
+        Numbers { first: self.first, last: next.last, gap: self.gap.or(between).or(next.gap) }
+    }
+}
+
+/// What a journal holds. Offsets and lengths in bytes.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Scan {
     /// Whole batches from the start without a gap.
     pub batches: u64,
@@ -57,12 +78,26 @@ pub struct Scan {
     pub end: usize,
     /// What stands behind `end`.
     pub verdict: Verdict,
+    /// By key space. Where a key space numbers its entries without a gap, a gap here is a batch that is missing: the only
+    /// trace of an end that reads as zeroes, or is cut off between two batches, in a journal that is not the newest.
+    pub numbers: BTreeMap<u64, Numbers>,
 }
 
 /// Reads a whole journal.
 pub fn scan(journal: &[u8]) -> Scan {
-    let mut found = Scan { batches: 0, first_seqno: None, last_seqno: None, end: 0, verdict: Verdict::Clean };
+    let mut found = Scan {
+        batches: 0,
+        first_seqno: None,
+        last_seqno: None,
+        end: 0,
+        verdict: Verdict::Clean,
+        numbers: BTreeMap::new(),
+    };
     while let Some(batch) = parse_batch(journal, found.end).filter(|batch| is_next(found.last_seqno, batch.seqno)) {
+        for (space, number) in batch.numbers {
+            let one = Numbers { first: number, last: number, gap: None };
+            found.numbers.entry(space).and_modify(|before| *before = before.then(one)).or_insert(one);
+        }
         found.batches += 1;
         found.first_seqno = found.first_seqno.or(Some(batch.seqno));
         found.last_seqno = Some(batch.seqno);
@@ -108,6 +143,8 @@ fn is_next(last: Option<u64>, seqno: u64) -> bool {
 struct Batch {
     seqno: u64,
     end: usize,
+    /// Values under keys of eight bytes: key space and number.
+    numbers: Vec<(u64, u64)>,
 }
 
 fn parse_batch(journal: &[u8], at: usize) -> Option<Batch> {
@@ -118,8 +155,9 @@ fn parse_batch(journal: &[u8], at: usize) -> Option<Batch> {
     let entries = cursor.u32()?;
     let seqno = cursor.u64()?;
     let body_start = cursor.at;
+    let mut numbers = Vec::new();
     for _ in 0..entries {
-        cursor.skip_entry()?;
+        numbers.extend(cursor.skip_entry()?);
     }
     let body = journal.get(body_start..cursor.at)?;
     if cursor.u8()? != TAG_END {
@@ -129,7 +167,7 @@ fn parse_batch(journal: &[u8], at: usize) -> Option<Batch> {
     if cursor.take(TRAILER.len())? != TRAILER {
         return None;
     }
-    (xxh3_64(body) == checksum).then_some(Batch { seqno, end: cursor.at })
+    (xxh3_64(body) == checksum).then_some(Batch { seqno, end: cursor.at, numbers })
 }
 
 struct Cursor<'a> {
@@ -161,24 +199,27 @@ impl<'a> Cursor<'a> {
         Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
     }
 
-    fn skip_entry(&mut self) -> Option<()> {
+    /// Steps over an entry; gives key space and number of a value under a key of eight bytes.
+    fn skip_entry(&mut self) -> Option<Option<(u64, u64)>> {
         match self.u8()? {
-            TAG_CLEAR => self.take(8).map(|_| ()),
+            TAG_CLEAR => self.take(8).map(|_| None),
             TAG_ITEM => {
                 let kind = self.u8()?;
                 let compression = self.u8()?;
                 if !matches!(kind, 0 | 1 | 2 | 4) || compression > 1 {
                     return None;
                 }
-                self.take(8)?;
+                let space = self.u64()?;
                 let key_bytes = self.u16()?;
                 let value_bytes = self.u32()?;
                 let stored_bytes = self.u32()?;
                 if compression == 0 && value_bytes != stored_bytes {
                     return None;
                 }
-                self.take(usize::from(key_bytes))?;
-                self.take(usize::try_from(stored_bytes).ok()?).map(|_| ())
+                let key = self.take(usize::from(key_bytes))?;
+                self.take(usize::try_from(stored_bytes).ok()?)?;
+                let number = key.try_into().ok().map(u64::from_be_bytes);
+                Some(number.filter(|_| kind == 0).map(|number| (space, number)))
             }
             _ => None,
         }
@@ -225,7 +266,20 @@ mod tests {
     }
 
     fn expect(batches: u64, last: Option<u64>, end: usize, verdict: Verdict) -> Scan {
-        Scan { batches, first_seqno: last.map(|_| 3), last_seqno: last, end, verdict }
+        Scan { batches, first_seqno: last.map(|_| 3), last_seqno: last, end, verdict, numbers: BTreeMap::new() }
+    }
+
+    #[test]
+    fn numbers_without_a_gap_and_with_one() {
+        let numbered = |number: u64| batch(3 + number, &[(&number.to_be_bytes(), b"value"), (b"other", b"")]);
+        let scanned = |numbers: &[u64]| {
+            let journal: Vec<u8> = numbers.iter().flat_map(|number| numbered(*number)).collect();
+            scan(&journal).numbers[&7]
+        };
+        assert_eq!(scanned(&[4, 5, 6]), Numbers { first: 4, last: 6, gap: None });
+        assert_eq!(scanned(&[4, 6]), Numbers { first: 4, last: 6, gap: Some((4, 6)) });
+        assert_eq!(scanned(&[4, 5]).then(scanned(&[6])).gap, None);
+        assert_eq!(scanned(&[4, 5]).then(scanned(&[7])).gap, Some((5, 7)));
     }
 
     #[test]

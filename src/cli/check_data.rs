@@ -1,0 +1,61 @@
+//! `stentor check --data DIR`: starts every store as a daemon would, then reads everything in it, also what a start leaves
+//! alone. Knows how damage is told; what damage is, `store` knows.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::json;
+
+use super::exit::{Ended, Exit, Failure};
+use crate::store::StoreError;
+use crate::store::directory::DataDirectory;
+use crate::store::fjall::FjallOptions;
+use crate::store::fjall_start;
+use crate::store::fjall_verify::{self, Verified};
+
+/// One store, read.
+struct Read {
+    name: String,
+    commit: u64,
+    verified: Verified,
+}
+
+/// Tells what every store holds and what of it is damaged; exit code 74 if anything is.
+pub(super) fn run(data: &Path, is_json: bool, out: &mut dyn Write) -> Ended {
+    let refused = |what: String| Failure { what, exit: Exit::CONFIG };
+    let directory = DataDirectory::open_existing(data).map_err(|refusal| refused(refusal.to_string()))?;
+    let shards = (0..directory.format().shards).map(|shard| directory.shard(shard));
+    let read: Vec<Read> = shards.chain([directory.control()]).map(|store| read(&store)).collect();
+    let ok = read.iter().all(|read| read.verified.damage.is_empty());
+    if is_json {
+        let stores: Vec<_> = read.iter().map(document).collect();
+        writeln!(out, "{}", json!({"data": data, "ok": ok, "stores": stores}))?;
+    } else {
+        read.iter().try_for_each(|read| tell(read, out))?;
+    }
+    Ok(if ok { Exit::DONE } else { Exit::IO })
+}
+
+fn read(store: &Path) -> Read {
+    let name = store.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let started = fjall_start::start(store, FjallOptions::shared_by(1));
+    let read = started.and_then(|started| Ok((started.found.last.0, fjall_verify::verify(&started.store)?)));
+    let (commit, verified) = read.unwrap_or_else(|error| (0, refused(&error)));
+    Read { name, commit, verified }
+}
+
+fn refused(error: &StoreError) -> Verified {
+    Verified { damage: vec![error.to_string()], ..Verified::default() }
+}
+
+fn tell(Read { name, commit, verified }: &Read, out: &mut dyn Write) -> std::io::Result<()> {
+    let Verified { tables, entries, damage } = verified;
+    let judged = if damage.is_empty() { "ok" } else { "DAMAGED" };
+    writeln!(out, "{name}: {judged}; last commit {commit}, {entries} entries, {tables} tables")?;
+    damage.iter().try_for_each(|what| writeln!(out, "  {what}"))
+}
+
+fn document(Read { name, commit, verified }: &Read) -> serde_json::Value {
+    let Verified { tables, entries, damage } = verified;
+    json!({"store": name, "commit": commit, "tables": tables, "entries": entries, "damage": damage})
+}
