@@ -223,5 +223,9 @@ fn a_key_stands_for_one_message_whatever_happens() {
     let text = records.as_str().expect("lines").to_owned();
     assert_eq!(text.matches("\"accepted_at\"").count(), 6, "{text}");
     let doubts = metric(&daemon, "stentor_in_doubt_total").unwrap_or_default() as u64;
-    assert!((6_u64.saturating_sub(doubts)..=6 + doubts).contains(&submits(&smsc)), "{} submits, {doubts} in doubt", submits(&smsc));
+    assert!(
+        (6_u64.saturating_sub(doubts)..=6 + doubts).contains(&submits(&smsc)),
+        "{} submits, {doubts} in doubt",
+        submits(&smsc)
+    );
 }
