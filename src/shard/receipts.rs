@@ -122,6 +122,13 @@ impl Receipts {
     }
 }
 
+/// What a shard says to a receipt at once.
+enum Judged {
+    Told(Verdict),
+    /// Nothing yet: the runs are to be asked.
+    Asked(Sought),
+}
+
 /// Verdicts for one link.
 struct Told {
     kept: Vec<(ReceiptToken, Verdict)>,
@@ -191,8 +198,8 @@ impl Shard {
         let mut sought = Vec::new();
         for receipt in &batch.receipts {
             match self.receipt(batch, receipt) {
-                Ok(verdict) => told.add(receipt.token, verdict),
-                Err(asked) => sought.push(asked),
+                Judged::Told(verdict) => told.add(receipt.token, verdict),
+                Judged::Asked(asked) => sought.push(asked),
             }
         }
         self.verdicts(batch.link, told);
@@ -223,24 +230,23 @@ impl Shard {
         }
     }
 
-    /// What became of it, or how the runs are to be asked.
-    fn receipt(&mut self, batch: &ReceiptBatch, receipt: &ReceiptIn) -> Result<Verdict, Sought> {
+    fn receipt(&mut self, batch: &ReceiptBatch, receipt: &ReceiptIn) -> Judged {
         let id = receipt.id.of(&batch.arena);
         let Some(state) = receipt.state else {
             let record = inbound_record(batch, receipt);
             self.gathering.batch().outbox.push(OutboxRecord::Handset(record));
-            return Ok(Verdict::Kept);
+            return Judged::Told(Verdict::Kept);
         };
         let dialect = self.receipts.dialects.entry(batch.group).or_default();
         let candidates = dialect.candidates(u64::from(batch.group.0), id);
         if self.apply_if_awaited(batch.group, receipt, candidates.clone(), state) {
-            return Ok(Verdict::Kept);
+            return Judged::Told(Verdict::Kept);
         }
         let record = inbound_record(batch, receipt);
         if self.receipts.runs.is_empty() || id.is_empty() {
-            return Ok(self.unknown_receipt(receipt, record));
+            return Judged::Told(self.unknown_receipt(receipt, record));
         }
-        Err(Sought { receipt: *receipt, forms: candidates.collect(), record })
+        Judged::Asked(Sought { receipt: *receipt, forms: candidates.collect(), record })
     }
 
     /// Applies a receipt whose id the open epoch holds, or that came before.

@@ -467,7 +467,7 @@ mod tests {
         let found = DataDirectory::open(&path, Format { created: 9, ..WANTED }).unwrap();
         assert_eq!((found.is_new(), found.format()), (false, WANTED));
         let text = fs::read_to_string(path.join(FORMAT_FILE)).unwrap();
-        assert_eq!(text, "version = 1\nnode = 3\nshards = 2\ncreated = 1700000000\n# check e59aca2a02a8c8aa\n");
+        assert_eq!(text, "version = 1\nnode = 3\nshards = 2\ncreated = 1700000000\n# check 253390b7e52cd297\n");
     }
 
     #[test]
