@@ -16,6 +16,8 @@ use clap::Parser;
 enum Command {
     /// Cut the power of a real store in thousands of places and open what is left
     Images(Box<images::Options>),
+    /// Damage a directory that was stopped in good order, in thousands of places, and read it
+    Flips(images::FlipOptions),
     /// The process under `images`: a shard and its store, driven hard
     #[command(hide = true)]
     Drive(Box<images::DriveOptions>),
@@ -31,6 +33,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Images(options) => images::run(&options),
+        Command::Flips(options) => images::flips(&options),
         Command::Drive(options) => images::drive(&options),
         Command::Run(scenario) => run::run(&scenario),
         Command::Send(options) => send::run(&options),

@@ -26,7 +26,8 @@ use super::trace::{Change, Trace};
 /// Longer than this, a start hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-type Entries = BTreeMap<(Space, Vec<u8>), u64>;
+/// Digests by space and key.
+pub type Entries = BTreeMap<(Space, Vec<u8>), u64>;
 
 /// The driver's words up to a point. Moves forward along the trace only.
 #[derive(Clone, Debug, Default)]
@@ -135,7 +136,8 @@ fn apply(entries: &mut Entries, changes: &[marks::Change]) {
     }
 }
 
-fn everything(store: &FjallStore) -> Result<Entries, String> {
+/// Digests of all that a store holds.
+pub fn everything(store: &FjallStore) -> Result<Entries, String> {
     let (mut found, reader) = (Entries::new(), store.reader());
     for space in Space::ALL {
         reader
@@ -150,17 +152,23 @@ fn everything(store: &FjallStore) -> Result<Entries, String> {
 
 /// Opens an image as a start does, compares, goes on working, and opens it once more if `twice`.
 pub fn judge(image: &Path, expected: Expected, mutant: Option<Mutant>, twice: bool) -> Result<(), String> {
-    let (sender, receiver) = mpsc::channel();
     let image = image.to_owned();
-    let judging = thread::Builder::new().name("judge".into()).spawn(move || {
-        let _ = sender.send(judge_here(&image, &expected, mutant, twice));
+    with_patience(move || judge_here(&image, &expected, mutant, twice)).unwrap_or_else(Err)
+}
+
+/// Does something that may hang or panic in a thread of its own.
+pub fn with_patience<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    let (sender, receiver) = mpsc::channel();
+    let working = thread::Builder::new().name("judge".into()).spawn(move || {
+        // Nobody listens any more if it took too long.
+        let _ = sender.send(work());
     });
-    let judging = judging.map_err(|error| error.to_string())?;
+    let working = working.map_err(|error| error.to_string())?;
     match receiver.recv_timeout(PATIENCE) {
-        Ok(verdict) => verdict,
+        Ok(done) => Ok(done),
         Err(mpsc::RecvTimeoutError::Timeout) => Err(format!("no answer after {PATIENCE:?}")),
         Err(mpsc::RecvTimeoutError::Disconnected) => {
-            let panic = judging.join().err().and_then(|panic| {
+            let panic = working.join().err().and_then(|panic| {
                 let text = panic.downcast_ref::<String>().cloned();
                 text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
             });

@@ -6,6 +6,7 @@
 
 mod disk;
 mod drive;
+mod flips;
 mod judge;
 mod marks;
 mod phase;
@@ -24,6 +25,7 @@ use stentor::store::fjall_mutants::Mutant;
 use tempfile::TempDir;
 
 pub use drive::{Options as DriveOptions, run as drive};
+pub use flips::{Options as FlipOptions, run as flips};
 
 use disk::{Cut, Disk, Fate};
 use judge::Expected;
@@ -91,7 +93,7 @@ struct Failure {
 
 /// Plays it, prints the report, fails if an image was not opened rightly.
 pub fn run(options: &Options) -> Result<(), String> {
-    let directory = directory(options)?;
+    let directory = workplace(options.dir.as_deref())?;
     let result =
         if options.mutants { run_mutants(options, directory.path()) } else { run_images(options, directory.path()) };
     if options.keep {
@@ -100,10 +102,10 @@ pub fn run(options: &Options) -> Result<(), String> {
     result
 }
 
-fn directory(options: &Options) -> Result<TempDir, String> {
+fn workplace(dir: Option<&Path>) -> Result<TempDir, String> {
     let memory = Path::new("/dev/shm");
-    let parent =
-        options.dir.clone().unwrap_or_else(|| if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() });
+    let otherwise = || if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    let parent = dir.map_or_else(otherwise, Path::to_owned);
     tempfile::Builder::new().prefix("stentor-images-").tempdir_in(parent).map_err(|error| error.to_string())
 }
 
