@@ -135,6 +135,8 @@ metrics! {
          parts leave";
     ReceiptsLate = "stentor_receipts_late_total", Counter, [],
         "Receipts that came after a final state. Healthy: few; many mean that the carrier sends receipts twice";
+    Quarantined = "stentor_segments_quarantined_total", Counter, [],
+        "Damaged segments that were met and set aside in quarantine/. Healthy: 0. Wake someone at the first: their messages cannot be read or sent.";
     ReceiptsParked = "stentor_receipts_parked_total", Counter, [],
         "Receipts whose id nobody knew, kept for 72 h. Healthy: few; many mean that the carrier's dialect is not \
          understood";

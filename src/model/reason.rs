@@ -70,6 +70,8 @@ pub enum DeadLetterReason {
     NoRoute = 5,
     /// Its time ran out before it left.
     ExpiredHere = 6,
+    /// Its segment is damaged: what it said is gone.
+    Unreadable = 7,
 }
 
 impl DeadLetterReason {
@@ -82,6 +84,7 @@ impl DeadLetterReason {
             Self::Unencodable => "unencodable",
             Self::NoRoute => "no_route",
             Self::ExpiredHere => "expired",
+            Self::Unreadable => "unreadable",
         }
     }
 
@@ -94,7 +97,8 @@ impl DeadLetterReason {
             4 => Some(Self::Unencodable),
             5 => Some(Self::NoRoute),
             6 => Some(Self::ExpiredHere),
-            0 | 7.. => None,
+            7 => Some(Self::Unreadable),
+            0 | 8.. => None,
         }
     }
 }

@@ -332,6 +332,7 @@ impl State {
                         Stored::Committed(seq) => slot.shard.handle_committed(seq, now),
                         Stored::Found(found) => slot.shard.handle_read(found, now),
                         Stored::RunWritten(run) => slot.shard.handle_run_written(run, now),
+                        Stored::Quarantined(segments) => slot.shard.handle_quarantined(segments),
                     }
                 }
                 ToCore::Link(id, traffic) => match self.link(id) {

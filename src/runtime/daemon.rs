@@ -8,6 +8,7 @@ use std::{
     cell::RefCell,
     fmt, io,
     net::SocketAddr,
+    path::PathBuf,
     rc::Rc,
     sync::{Arc, mpsc},
     thread,
@@ -159,7 +160,8 @@ impl Daemon {
         for (number, shard) in opened.into_iter().enumerate() {
             let id = ShardId(number as u8);
             let core = usize::from(map.core_of(id).0);
-            let (storage, pair) = start_storage(id, shard.store, shard.mark, senders[core].clone())?;
+            let (storage, pair) =
+                start_storage(id, shard.store, shard.mark, directory.quarantine(), senders[core].clone())?;
             threads.push(pair);
             seats[core].push((id, shard.found, storage));
         }
@@ -360,6 +362,7 @@ fn start_storage(
     id: ShardId,
     store: FjallStore,
     mark: HighWaterFile,
+    quarantine: PathBuf,
     core: Sender<ToCore>,
 ) -> Result<(Storage, Threads), StartError> {
     let answer = move |stored| {
@@ -369,7 +372,8 @@ fn start_storage(
             thread::sleep(std::time::Duration::from_micros(200));
         }
     };
-    storage::start(id, store, mark, answer).map_err(|error| StartError::System("storage thread".into(), error))
+    storage::start(id, store, mark, quarantine, answer)
+        .map_err(|error| StartError::System("storage thread".into(), error))
 }
 
 type Seats = Vec<(ShardId, Recovery, Storage)>;

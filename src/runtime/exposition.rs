@@ -89,6 +89,7 @@ fn shard(snapshot: &mut Snapshot, id: ShardId, status: &shard::Status, now_ms: u
         (Metric::InDoubt, counters.in_doubt),
         (Metric::Receipts, counters.receipts),
         (Metric::ReceiptsLate, counters.receipts_late),
+        (Metric::Quarantined, counters.quarantined),
         (Metric::ReceiptsParked, counters.receipts_parked),
     ];
     counts.into_iter().for_each(|(metric, count)| snapshot.count(metric, &[], count));

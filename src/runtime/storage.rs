@@ -6,7 +6,9 @@
 //! Nothing is tried again in place, for the kernel forgets a failed sync; the log is the truth, and the next start reads it.
 
 use std::{
-    io, process,
+    fs, io,
+    path::PathBuf,
+    process,
     sync::Once,
     thread,
     time::{Duration, Instant},
@@ -17,7 +19,7 @@ use crate::{
     model::ShardId,
     shard::Maintenance,
     store::{
-        Answerer, Backend, CommitSeq, Found, ReadRequest, StoreError, WriteBatch,
+        Answerer, Backend, CommitSeq, Found, Quarantined, ReadRequest, StoreError, WriteBatch,
         backend::{Maintainer, RunId},
         directory::HighWaterFile,
         fjall::{FjallReader, FjallStore},
@@ -46,6 +48,8 @@ pub enum Stored {
     Found(Found),
     /// A sorted run is durable.
     RunWritten(RunId),
+    /// So many damaged segments were met and set aside.
+    Quarantined(u64),
 }
 
 /// Work for the reader thread.
@@ -71,11 +75,18 @@ pub struct Storage {
 /// They end when the mailboxes are dropped.
 pub type Threads = [thread::JoinHandle<()>; 2];
 
-/// Starts both threads over a store. `answer` puts an answer into the mailbox of the shard's core, waiting if it is full.
+/// Starts both threads over a store. `answer` puts an answer into the mailbox of the shard's core, waiting if it is full;
+/// damaged segments are put into the directory `quarantine`.
 ///
 /// # Errors
 /// When a thread cannot be started.
-pub fn start<A>(shard: ShardId, store: FjallStore, mark: HighWaterFile, answer: A) -> io::Result<(Storage, Threads)>
+pub fn start<A>(
+    shard: ShardId,
+    store: FjallStore,
+    mark: HighWaterFile,
+    quarantine: PathBuf,
+    answer: A,
+) -> io::Result<(Storage, Threads)>
 where
     A: Fn(Stored) + Clone + Send + 'static,
 {
@@ -89,7 +100,7 @@ where
     })?;
     let reading = thread::Builder::new().name(format!("read-{}", shard.0)).spawn(move || {
         let _end = EndOnPanic(shard);
-        read(shard, reader, maintainer, errand_inbox, &answer_reads);
+        read(shard, reader, maintainer, errand_inbox, &Quarantine { shard, directory: quarantine }, &answer_reads);
     })?;
     Ok((Storage { commits, errands }, [writing, reading]))
 }
@@ -129,6 +140,7 @@ fn read<M: Maintainer>(
     reader: FjallReader,
     mut maintainer: M,
     mut inbox: ThreadInbox<Errand>,
+    quarantine: &Quarantine,
     answer: &impl Fn(Stored),
 ) {
     let mut answerer = Answerer::new(reader.clone());
@@ -146,6 +158,11 @@ fn read<M: Maintainer>(
             let done = match errand {
                 Errand::Read(request) => {
                     answer(Stored::Found(answerer.answer(request)));
+                    let damaged = answerer.take_quarantined();
+                    if !damaged.is_empty() {
+                        damaged.iter().for_each(|segment| quarantine.keep(segment));
+                        answer(Stored::Quarantined(damaged.len() as u64));
+                    }
                     Ok(())
                 }
                 Errand::BackUp(backup::Order(answer)) => {
@@ -190,5 +207,32 @@ impl Drop for EndOnPanic {
             tracing::error!(shard = self.0.0, "panic beside a shard: aborting, a restart recovers from the log");
             process::abort();
         }
+    }
+}
+
+/// Where the octets of damaged segments are kept for those who may still make something of them.
+#[derive(Debug)]
+struct Quarantine {
+    shard: ShardId,
+    directory: PathBuf,
+}
+
+impl Quarantine {
+    /// Writes it down and says so. That it cannot be written changes nothing of what is served.
+    fn keep(&self, damaged: &Quarantined) {
+        let Quarantined { segment, why, octets } = damaged;
+        let shard = self.shard.0;
+        let file = self.directory.join(format!("shard-{shard:02}-segment-{segment}"));
+        let written = octets.as_ref().map(|octets| {
+            fs::create_dir_all(&self.directory)
+                .and_then(|()| fs::write(&file, octets))
+                .map(|()| file.display().to_string())
+        });
+        let kept = match &written {
+            Some(Ok(file)) => file.as_str(),
+            Some(Err(_)) => "cannot be written",
+            None => "the store gave nothing of it",
+        };
+        tracing::error!(shard, segment, why, kept, "a damaged segment: its messages cannot be read, all others go on");
     }
 }

@@ -130,6 +130,8 @@ pub struct Counters {
     pub receipts_late: u64,
     /// Receipts parked because nobody knew them.
     pub receipts_parked: u64,
+    /// Damaged segments that were met.
+    pub quarantined: u64,
 }
 
 /// What a shard measures.
@@ -280,6 +282,11 @@ impl Shard {
             Found::Probe { token, notes } => self.probed(token, &notes),
             Found::Failed { request, error } => self.read_failed(*request, &error),
         }
+    }
+
+    /// So many segments were found damaged, and set aside.
+    pub const fn handle_quarantined(&mut self, segments: u64) {
+        self.counters.quarantined += segments;
     }
 
     /// Time has passed: what is due becomes ready.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::delivery::{EventKind, OpenAttempt, attempt::Verdict};
 use crate::model::limits::OPEN_ATTEMPTS_MAX;
-use crate::model::{Class, Head, LinkId, RouteId};
+use crate::model::{Class, DeadLetterReason, LinkId, RouteId};
 use crate::queue::{Chunk, DueEntry, FifoKind, FifoName, Taken, Tick};
 use crate::store::batch::fifo_code;
 use crate::store::record::AttemptNote;
@@ -174,9 +174,13 @@ impl Shard {
 
     /// Records the attempt of a message just taken; `None` if it is not to be sent after all.
     fn begin(&mut self, link: LinkId, name: FifoName, taken: Taken) -> Option<Submit> {
-        let head: Head = *taken.segment.head(taken.slot)?;
         let address = taken.segment.address(taken.slot);
         self.lookups.taken(address);
+        let Some(head) = taken.segment.head(taken.slot).copied() else {
+            // Its segment is damaged, and was told to the operator.
+            self.die(address, DeadLetterReason::Unreadable);
+            return None;
+        };
         if self.cancelled.remove(&address) || self.is_closed(address) {
             return None;
         }

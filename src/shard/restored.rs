@@ -127,7 +127,10 @@ impl Shard {
                 if self.cancelled.remove(&address) || self.is_closed(address) {
                     continue;
                 }
-                let Some(head) = taken.segment.head(taken.slot).copied() else { continue };
+                let Some(head) = taken.segment.head(taken.slot).copied() else {
+                    self.die(address, DeadLetterReason::Unreadable);
+                    continue;
+                };
                 self.counters.in_doubt += 1;
                 self.gathering.event(address, EventKind::InDoubt, RESTORED.pack());
                 self.attempts.doubts.insert(address, unsent_doubt(&head, name.lane, self.now.wall));

@@ -9,7 +9,7 @@ use crate::model::{
 use crate::routing::{Condition, Route, RouteTable, Way};
 use crate::smpp::receipt::ReceiptState;
 use crate::store::memory::{Drops, MemoryReader, MemoryStore};
-use crate::store::{Answerer, Backend};
+use crate::store::{Answerer, Backend, Quarantined};
 use crate::traffic::{
     Answer, Grant, IfUnknown, NotWritten, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, ReceiptToken, Span,
 };
@@ -269,4 +269,46 @@ fn followers_of_what_comes_back_do_not_overtake_it() {
     bench.grant(2);
     bench.settle();
     assert_eq!(bench.left[1..], [first.address(), second.address()]);
+}
+
+/// A damaged segment costs its own messages only: what stands behind it in the same lane is sent.
+#[test]
+fn a_damaged_segment_costs_its_own_messages_only() {
+    let mut bench = Bench::new();
+    let (lost, kept) = (bench.accepted(), bench.accepted());
+    assert_ne!(lost.address().segment(), kept.address().segment());
+    let key = crate::store::key::Key::Segment(lost.address().segment()).bytes();
+    let value = b"no segment".to_vec();
+    bench.store.commit(vec![crate::store::Op::Put { space: crate::store::Space::Segment, key, value }]).expect("kept");
+    // As a start finds it: nothing is in memory.
+    let found = crate::store::recover(&bench.store.reader()).expect("sound but for the segment");
+    let catalog = Arc::clone(&bench.shard.catalog);
+    bench.shard = Shard::recover(Options::default(), 1, found, now());
+    bench.handle(ShardEvent::Catalog(catalog));
+    bench.grant(5);
+    bench.settle();
+    assert_eq!(bench.left, [kept.address()]);
+    let quarantined = bench.answerer.take_quarantined();
+    let [Quarantined { segment, why, octets }] = &quarantined[..] else { panic!("{quarantined:?}") };
+    assert_eq!((*segment, octets.as_deref()), (lost.address().segment(), Some(&b"no segment"[..])));
+    assert!(why.contains("segment: shorter than its header"), "{why}");
+    assert_eq!(bench.shard.status().counters.finals[5], 1, "it is dead");
+    // Who asks for it is told that it cannot be read; the pages of records leave it out.
+    bench.shard.handle(
+        ShardEvent::Ask(Ask::Lookup { reply: ReplyTo::default(), tenant: TenantId(0), ids: vec![lost] }),
+        now(),
+    );
+    while let Some(request) = bench.shard.poll_read() {
+        bench.shard.handle_read(bench.answerer.answer(request), now());
+    }
+    let effects: Vec<Effect> = std::iter::from_fn(|| bench.shard.poll_effect()).collect();
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Reply(_, Reply::Unreadable))), "{effects:?}");
+    assert_eq!(bench.answerer.take_quarantined(), [], "it is told once");
+    let records = Ask::Records { reply: ReplyTo::default(), tenant: TenantId(0), from: Address::default(), limit: 10 };
+    bench.handle(ShardEvent::Ask(records));
+    bench.settle();
+    match bench.replies.pop() {
+        Some(Reply::Records { found, .. }) => assert_eq!(found.iter().map(|one| one.id).collect::<Vec<_>>(), [kept]),
+        other => panic!("{other:?}"),
+    }
 }

@@ -143,6 +143,11 @@ impl DataDirectory {
         self.path.join(CONTROL)
     }
 
+    /// Where the octets of damaged segments go; made when there is one.
+    pub fn quarantine(&self) -> PathBuf {
+        self.path.join("quarantine")
+    }
+
     fn stores(&self) -> impl Iterator<Item = PathBuf> {
         store_paths(&self.path, self.format.shards)
     }

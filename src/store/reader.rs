@@ -1,9 +1,14 @@
 //! What a shard asks its reader thread, and how it is answered: a pure function of the store's content, the same for the
 //! daemon and the simulator.
+//!
+//! A damaged segment costs its own messages only: it is told once ([`Answerer::take_quarantined`]); in a list of what is ready
+//! and in a page of records it is a segment without messages; who asks for one of its messages is refused.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::delivery::{Event, EventKind};
 use crate::model::{Address, Class, Head, Lane, RouteId, Segment, Wall};
@@ -75,11 +80,25 @@ pub enum Found {
     Failed { request: Box<ReadRequest>, error: StoreError },
 }
 
+/// A segment that cannot be read, met for the first time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Which.
+    pub segment: u64,
+    /// What is wrong with it.
+    pub why: String,
+    /// Its octets, where the store gave any.
+    pub octets: Option<Bytes>,
+}
+
 /// Answers questions; keeps the segments that it decoded last.
 #[derive(Debug)]
 pub struct Answerer<R> {
     reader: R,
     recent: VecDeque<Arc<Segment>>,
+    /// Damaged segments that were met.
+    damaged: BTreeSet<u64>,
+    quarantined: Vec<Quarantined>,
 }
 
 fn damaged(what: &str, error: DecodeError) -> StoreError {
@@ -92,7 +111,12 @@ impl<R: Reader> Answerer<R> {
 
     /// Over that store.
     pub const fn new(reader: R) -> Self {
-        Self { reader, recent: VecDeque::new() }
+        Self { reader, recent: VecDeque::new(), damaged: BTreeSet::new(), quarantined: Vec::new() }
+    }
+
+    /// Damaged segments that were met since the last call. Each is told once.
+    pub fn take_quarantined(&mut self) -> Vec<Quarantined> {
+        std::mem::take(&mut self.quarantined)
     }
 
     /// Answers one question.
@@ -113,17 +137,49 @@ impl<R: Reader> Answerer<R> {
             return Ok(Some(segment.clone()));
         }
         let key = Key::Segment(number);
-        let Some(bytes) = self.reader.get(key.space(), &key.bytes())? else { return Ok(None) };
-        let segment = segment::decode(&bytes).map_err(|error| damaged(&format!("seg {number}"), error))?;
-        if segment.number != number {
-            return Err(StoreError::Damaged(format!("seg {number} calls itself {}", segment.number)));
-        }
-        let segment = Arc::new(segment);
+        let found = self.reader.get(key.space(), &key.bytes());
+        let bytes = match found {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(None),
+            Err(error) => return Err(self.quarantine(number, error, None)),
+        };
+        let segment = match segment::decode(&bytes) {
+            Ok(segment) if segment.number == number => Arc::new(segment),
+            Ok(segment) => {
+                let error = StoreError::Damaged(format!("seg {number} calls itself {}", segment.number));
+                return Err(self.quarantine(number, error, Some(bytes)));
+            }
+            Err(error) => {
+                let error = damaged(&format!("seg {number}"), error);
+                return Err(self.quarantine(number, error, Some(bytes)));
+            }
+        };
         if self.recent.len() >= Self::RECENT_MAX {
             self.recent.pop_front();
         }
         self.recent.push_back(segment.clone());
         Ok(Some(segment))
+    }
+
+    fn quarantine(&mut self, segment: u64, error: StoreError, octets: Option<Bytes>) -> StoreError {
+        if matches!(error, StoreError::Damaged(_)) && self.damaged.insert(segment) {
+            self.quarantined.push(Quarantined { segment, why: error.to_string(), octets });
+        }
+        error
+    }
+
+    /// A segment that must be there; in place of a damaged one, one without any message.
+    fn segment_or_gap(&mut self, number: u64) -> Result<Arc<Segment>, StoreError> {
+        match self.segment(number) {
+            Ok(Some(segment)) => return Ok(segment),
+            Ok(None) => {
+                let missing = StoreError::Damaged(format!("seg {number} is ready but not there"));
+                self.quarantine(number, missing, None);
+            }
+            Err(StoreError::Damaged(_)) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(Arc::new(Segment { number, ..Segment::default() }))
     }
 
     fn ready(&mut self, name: FifoName, from: Position, messages: u32) -> Result<Found, StoreError> {
@@ -151,8 +207,7 @@ impl<R: Reader> Answerer<R> {
             for (number, runs) in record.0 {
                 let runs = skip_slots(SlotRuns(runs), &mut skip);
                 if !runs.is_empty() {
-                    let missing = || StoreError::Damaged(format!("seg {number} is ready but not there"));
-                    let segment = self.segment(number)?.ok_or_else(missing)?;
+                    let segment = self.segment_or_gap(number)?;
                     chunks.push(Chunk { commit, segment, runs });
                 }
             }
@@ -206,7 +261,7 @@ impl<R: Reader> Answerer<R> {
         })?;
         let (mut messages, mut next) = (Vec::new(), None);
         'segments: for number in numbers {
-            let Some(segment) = self.segment(number)? else { continue };
+            let segment = self.segment_or_gap(number)?;
             for slot in 0..segment.heads.len() {
                 let address = segment.address(slot as u16);
                 if messages.len() >= limit {
