@@ -10,7 +10,7 @@ mod flips;
 mod judge;
 mod marks;
 mod phase;
-mod shim;
+pub mod shim;
 mod trace;
 
 use std::collections::BTreeMap;

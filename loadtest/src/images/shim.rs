@@ -29,6 +29,11 @@ impl Shim {
         Ok(Self(library))
     }
 
+    /// To be preloaded.
+    pub fn library(&self) -> &Path {
+        &self.0
+    }
+
     /// Everything that this process does to the files under `root` goes into the file `trace`.
     pub fn trace(&self, command: &mut Command, root: &Path, trace: &Path) {
         command.env("LD_PRELOAD", &self.0).env("DISK_ROOT", root).env("DISK_TRACE", trace);

@@ -124,6 +124,11 @@ impl Ground {
         self.variables.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Takes such a variable back.
+    pub fn unset_variable(&mut self, name: &str) {
+        self.variables.retain(|(known, _)| known != name);
+    }
+
     /// Has Stentor started by another program, which must become it in the end (`exec`).
     pub fn set_wrapper(&mut self, words: &[&str]) {
         self.wrapper = words.iter().map(|word| (*word).to_owned()).collect();
@@ -145,6 +150,22 @@ impl Ground {
 
     /// Starts Stentor and waits until it is ready: the process, and the seconds that it took.
     pub fn start_stentor(&mut self) -> Result<(Process, f64), String> {
+        let begun = Instant::now();
+        let mut process = self.launch_stentor()?;
+        loop {
+            if matches!(http::get(self.http, "/readyz", PATIENCE), Ok((200, _))) {
+                return Ok((process, begun.elapsed().as_secs_f64()));
+            }
+            process.check_alive()?;
+            if begun.elapsed() > PATIENCE {
+                return Err(process.failure("not ready"));
+            }
+            thread::sleep(TICK);
+        }
+    }
+
+    /// Starts Stentor, and does not wait.
+    pub fn launch_stentor(&mut self) -> Result<Process, String> {
         let binary = match &self.options.stentor {
             Some(binary) => binary.clone(),
             None => beside_this_program("stentor")?,
@@ -167,18 +188,7 @@ impl Ground {
         }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         self.started += 1;
-        let begun = Instant::now();
-        let mut process = Process::start(&format!("stentor-{}", self.started), self.path(), &mut command)?;
-        loop {
-            if matches!(http::get(self.http, "/readyz", PATIENCE), Ok((200, _))) {
-                return Ok((process, begun.elapsed().as_secs_f64()));
-            }
-            process.check_alive()?;
-            if begun.elapsed() > PATIENCE {
-                return Err(process.failure("not ready"));
-            }
-            thread::sleep(TICK);
-        }
+        Process::start(&format!("stentor-{}", self.started), self.path(), &mut command)
     }
 
     /// Starts the simulator on the carrier's port.

@@ -9,6 +9,7 @@ mod cgroup;
 mod disk;
 mod full;
 mod means;
+mod site;
 mod strike;
 
 use std::thread;
@@ -50,6 +51,9 @@ pub enum Fault {
     Oom,
     /// Every write to the disk fails (root; nbdkit, nbdfuse)
     Eio,
+    /// One call on the files of the data directory fails, in turn each kind of call on each kind of file, once and for good
+    /// (cc)
+    Site,
     /// Every write takes `--delay` longer (root; nbdkit, nbdfuse)
     Slow,
     /// The disk fills up and is freed again (root)
@@ -120,6 +124,9 @@ struct Books {
     in_doubt_round_max: u64,
     ready_s_max: f64,
     ended_s_max: f64,
+    /// `site`: rounds so far, and in how many of them the place was never reached.
+    sites: u64,
+    sites_missed: u64,
     /// What a round claims, and whether it held in all of them.
     claims: Vec<(String, bool)>,
 }
@@ -138,6 +145,7 @@ impl Fault {
         ];
         match self {
             Self::Kill | Self::Stop => Vec::new(),
+            Self::Site => vec![Need::Tool("cc", "gcc")],
             Self::Power => [mount.as_slice(), &[loops, Need::Tool("xfs_io", "xfsprogs")]].concat(),
             Self::Full => [mount.as_slice(), &[loops]].concat(),
             Self::Eio | Self::Slow => [mount.as_slice(), &[loops], &nbd].concat(),
@@ -155,7 +163,7 @@ impl Fault {
     const fn is_survived(self) -> bool {
         match self {
             Self::Stop | Self::Slow | Self::Full | Self::Clock => true,
-            Self::Kill | Self::Power | Self::Oom | Self::Eio => false,
+            Self::Kill | Self::Power | Self::Oom | Self::Eio | Self::Site => false,
         }
     }
 
@@ -164,7 +172,7 @@ impl Fault {
             Self::Power | Self::Full => Some(Under::File),
             Self::Eio => Some(Under::Nbd { delay: Duration::ZERO }),
             Self::Slow => Some(Under::Nbd { delay: Duration::from_millis(options.delay) }),
-            Self::Kill | Self::Stop | Self::Oom | Self::Clock => None,
+            Self::Kill | Self::Stop | Self::Oom | Self::Site | Self::Clock => None,
         }
     }
 }
@@ -258,7 +266,7 @@ impl World {
         let after_clean = self.found_in_doubt()?;
 
         let mut verdict = Verdict::new(&format!("fault {:?}", self.options.fault).to_lowercase());
-        let Books { in_doubt, in_doubt_round_max, ready_s_max, ended_s_max, claims } = &self.books;
+        let Books { in_doubt, in_doubt_round_max, ready_s_max, ended_s_max, sites, sites_missed, claims } = &self.books;
         verdict.figure("rounds", self.options.rounds);
         verdict.figure("batches sent again", report.retries);
         verdict.figure("of them known already", report.duplicates);
@@ -274,6 +282,9 @@ impl World {
             verdict.figure("in doubt, most in a round", in_doubt_round_max);
             verdict.figure("ended after the fault, at most", format!("{ended_s_max:.2} s"));
             verdict.figure("ready again after, at most", format!("{ready_s_max:.2} s"));
+            if self.options.fault == Fault::Site {
+                verdict.figure("calls that failed", sites - sites_missed);
+            }
             let bound = 2 * BINDS * self.options.window;
             let ledger = format!("the ledger of a round is at most windows and prepared, {bound}");
             verdict.claim(ledger, *in_doubt_round_max <= bound);
@@ -331,7 +342,7 @@ impl Options {
                 ground.set_wrapper(&["sh", "-c", "echo $$ >\"$0\" && exec \"$@\"", entrance]);
             }
             Fault::Clock => strike::fake_clock(ground)?,
-            Fault::Kill | Fault::Power | Fault::Stop | Fault::Eio | Fault::Slow => {}
+            Fault::Kill | Fault::Power | Fault::Stop | Fault::Eio | Fault::Site | Fault::Slow => {}
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::{Fault, PATIENCE, TICK, World};
 use crate::http;
 
 /// What the daemon exits with when a write or a sync fails (sysexits: input/output error).
-const EXIT_IO: i32 = 74;
+pub(super) const EXIT_IO: i32 = 74;
 /// The longest SIGSTOP: well beyond the watchdog's patience of five seconds.
 const STOP_MAX_MS: u64 = 7_000;
 /// The farthest jump of the wall clock, to either side of the truth.
@@ -29,6 +29,7 @@ impl World {
             Fault::Stop => self.stop(),
             Fault::Oom => self.starve(),
             Fault::Eio => self.fail_writes(),
+            Fault::Site => self.fail_site(),
             Fault::Slow => {
                 thread::sleep(HOLD);
                 self.await_ready()
