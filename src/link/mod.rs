@@ -145,10 +145,10 @@ impl Link {
 
     /// The next thing to be done; `None` when the turn is over.
     pub fn poll_effect(&mut self) -> Option<LinkEffect> {
-        self.effects.pop_front().or_else(|| {
-            let (shard, traffic) = self.outbox.pop()?;
-            Some(LinkEffect::ToShard { shard, traffic })
-        })
+        // Answers before the places that they make free: so a shard has no more attempts open, on disk either, than windows
+        // and prepared queues hold.
+        let told = self.outbox.pop().map(|(shard, traffic)| LinkEffect::ToShard { shard, traffic });
+        told.or_else(|| self.effects.pop_front())
     }
 
     /// When [`Self::handle_timeout`] wants to be called; `None`: not before something happens.

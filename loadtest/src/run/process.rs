@@ -55,6 +55,27 @@ impl Process {
         let _ = kill_process(Pid::from_child(&self.child), signal);
     }
 
+    /// Waits until every thread of a stopped process stands still, or is inside a call that cannot be interrupted.
+    pub fn wait_still(&self, timeout: Duration) -> Result<(), String> {
+        let begun = Instant::now();
+        while !self.is_still() {
+            if begun.elapsed() >= timeout {
+                return Err(format!("{} does not stop", self.name));
+            }
+            thread::yield_now();
+        }
+        Ok(())
+    }
+
+    fn is_still(&self) -> bool {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
+        // The state stands behind the name, which may hold anything but ends with the last `)`.
+        let state = |stat: &str| stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        tasks
+            .filter_map(|task| fs::read_to_string(task.path().join("stat")).ok())
+            .all(|stat| matches!(state(&stat), Some('T' | 't' | 'D' | 'Z' | 'X')))
+    }
+
     /// Its end, if it comes within `timeout`.
     pub fn wait(&mut self, timeout: Duration) -> Result<ExitStatus, String> {
         let begun = Instant::now();

@@ -45,8 +45,13 @@ impl World {
         self.start_again()
     }
 
+    /// The process stands still first, as it would without power: on a file system that is shut down a sync that is under way
+    /// may be called done by the kernel though its transaction was given up (a journal aborted between data and commit), and
+    /// what goes on running tells others so.
     fn cut_power(&mut self) -> Result<(), String> {
         let disk = self.disk.as_mut().ok_or("no disk")?;
+        self.stentor.signal(Signal::STOP);
+        self.stentor.wait_still(PATIENCE)?;
         disk.cut()?;
         self.stentor.signal(Signal::KILL);
         self.stentor.wait(self.ground.stall())?;
