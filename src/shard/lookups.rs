@@ -134,11 +134,13 @@ impl Shard {
     }
 
     fn shown(&self, tenant: TenantId, id: MessageId, stored: Option<StoredMessage>) -> Lookup {
+        if id.address().segment() < self.first_segment && self.is_ours(id) {
+            // What was dropped may still be there, or have come back after a crash: then without its history.
+            return Lookup::Gone;
+        }
         match stored {
             Some(stored) if self.is_that(tenant, id, &stored) => Lookup::Found(Box::new(self.message(id, stored))),
-            Some(_) => Lookup::Unknown,
-            None if id.address().segment() < self.first_segment && self.is_ours(id) => Lookup::Gone,
-            None => Lookup::Unknown,
+            Some(_) | None => Lookup::Unknown,
         }
     }
 

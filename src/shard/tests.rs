@@ -201,6 +201,22 @@ fn history_is_seen_while_its_checkpoint_is_not_durable() {
     }
 }
 
+/// What retention took may still be on the disk, or come back with a crash, and then without its history.
+#[test]
+fn what_retention_took_is_gone_though_the_disk_still_has_it() {
+    let mut bench = Bench::new();
+    let id = bench.accepted();
+    bench.shard.first_segment = id.address().segment() + 1;
+    bench.look_up(id);
+    bench.settle();
+    bench.cancel(id);
+    bench.settle();
+    match &bench.replies[..] {
+        [Reply::Found(found), Reply::Cancelled(Cancelled::Gone)] => assert_eq!(found[..], [Lookup::Gone]),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_message_is_not_cancelled_in_a_batch_that_is_not_durable_and_again() {
     let mut bench = Bench::new();
