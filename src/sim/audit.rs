@@ -125,6 +125,10 @@ impl Oracle {
                 matches!(entry.kind, EventKind::Due | EventKind::Refused | EventKind::InDoubt | EventKind::Cancelled)
             });
             let shared = usize::from(truth.intent.head.route.0) > plan.carriers.len();
+            // Of one that may be gone the end of the story is not known.
+            if self.may_be_gone(number) {
+                continue;
+            }
             if let (Some(id), Some(first), false, false) = (truth.id, self.wire.first_of(number), held_up, shared) {
                 lanes.entry(self.lane_of(number)).or_default().push((id.address(), first, number));
             }

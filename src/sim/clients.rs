@@ -26,6 +26,8 @@ const PATIENCE_NS: u64 = 5 * SECOND;
 const TRIES_MAX: u32 = 8;
 /// Copies of a request that are under way at once.
 const COPIES: usize = 3;
+/// Keys that may be used again: the latest, which are certainly still known.
+const KEYS_USED_AGAIN: usize = 500;
 /// Records in a page.
 const PAGE: usize = 50;
 /// The first recipient's number.
@@ -164,7 +166,7 @@ impl Clients {
             tenant: TenantId(0),
             class,
             encoding: Encoding::Auto,
-            receipt: chance.chance(850_000),
+            receipt: chance.chance(plan.receipts_ppm),
             flash: chance.chance(50_000),
             parts,
             route: route_id(chance.below(u64::from(plan.routes())) as usize),
@@ -188,6 +190,7 @@ impl Clients {
             Some(used) if chance.chance(150_000) => used,
             Some(_) | None => {
                 self.keys.push_front(fresh);
+                self.keys.truncate(KEYS_USED_AGAIN);
                 fresh
             }
         }

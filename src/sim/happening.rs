@@ -58,6 +58,8 @@ pub enum Happening {
     Calm,
     /// Has everything come to rest?
     Look,
+    /// How large everything is, is written down.
+    Measure,
 }
 
 /// Something happens within the process.

@@ -40,6 +40,6 @@ mod tests;
 
 pub use mutants::Mutant;
 pub use oracle::{Invariant, Violation};
-pub use simulator::{Failure, Report, SimOptions, run};
+pub use simulator::{Failure, Report, SimOptions, run, run_day};
 pub use tally::{Count, Tally};
 pub use trace::TraceMark;

@@ -96,6 +96,7 @@ pub(super) struct Truth {
     pub taken: Vec<TakenPart>,
     pub timeline: Vec<TimelineEntry>,
     pub state: MessageState,
+    pub born: Wall,
 }
 
 /// What a ticket asked for.
@@ -129,6 +130,9 @@ pub struct Oracle {
     claims: BTreeMap<u128, u64>,
     /// So much time has passed that what is settled may be gone.
     pub aged: bool,
+    /// How long a message is certainly known, ms; and what the wall clock shows.
+    pub known_ms: Option<u64>,
+    pub wall: Wall,
     pub(super) handed: BTreeMap<(ShardId, Address), u32>,
     pub(super) issued: BTreeMap<(usize, IssuedId), u32>,
     /// Final receipts that we answered.
@@ -156,7 +160,7 @@ impl Oracle {
             self.keys.entry(key).or_default().insert(content);
         }
         let (taken, timeline, state) = (Vec::new(), Vec::new(), MessageState::Queued);
-        self.truths.push(Truth { intent, id: None, cancelled: false, taken, timeline, state });
+        self.truths.push(Truth { intent, id: None, cancelled: false, taken, timeline, state, born: self.wall });
         self.truths.len() as u32 - 1
     }
 
@@ -229,8 +233,9 @@ impl Oracle {
 
     /// Whether retention may have taken a message: it is settled, or nobody can have its receipt any more.
     pub(super) fn may_be_gone(&self, message: u32) -> bool {
-        let state = self.truths[message as usize].state;
+        let Truth { state, born, .. } = self.truths[message as usize];
         self.aged && (state.is_final() || state == MessageState::Submitted)
+            || self.known_ms.is_some_and(|ms| born.after_ms(ms) < self.wall)
     }
 
     fn lost(&mut self, message: u32, how: &str) {
@@ -333,6 +338,7 @@ impl Oracle {
                 }
             }
             Cancelled::TooLate => {}
+            Cancelled::Gone if self.may_be_gone(message) => {}
             Cancelled::Unknown | Cancelled::Gone => self.lost(message, &format!("{cancelled:?}")),
         }
     }

@@ -11,6 +11,8 @@ use crate::store::memory::Drops;
 use super::agenda::{Latency, MS, SECOND, US};
 use super::carrier::{Behaviour, Delay, IdDialect, ReceiptForm};
 
+const HOUR_MS: u64 = 3_600_000;
+
 /// Everything that is settled from the start.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -48,6 +50,12 @@ pub struct Plan {
     pub disk_faults: u32,
     /// When all is over, time passes until retention has.
     pub ages: bool,
+    /// Between two looks at how large everything is; never in usual worlds.
+    pub measured_ns: Option<u64>,
+    /// How long a message is certainly known; for ever in usual worlds, which end before retention does.
+    pub known_ms: Option<u64>,
+    /// Messages that want a receipt, in a million.
+    pub receipts_ppm: u32,
     /// How long the process is gone after a crash or a stop.
     pub downtime: Latency,
     /// The shards' settings, but for identity and hasher seed.
@@ -143,6 +151,9 @@ impl Plan {
             disk_stalls: some(prng, 2),
             disk_faults: some(prng, 2),
             ages: prng.chance(150_000),
+            measured_ns: None,
+            known_ms: None,
+            receipts_ppm: 850_000,
             downtime: {
                 let usual_ns = if prng.chance(300_000) { 50 * MS } else { 2 * SECOND };
                 latency(prng, 10 * MS, usual_ns, 20 * SECOND)
@@ -163,6 +174,78 @@ impl Plan {
             copied_ppm: some(prng, 300_000),
             claimed_ppm: some(prng, 300_000),
             classes: classes(prng),
+        }
+    }
+
+    /// A long time with everyday faults, at four fifths of what the carrier permits, while retention passes every hour.
+    pub fn day(prng: &mut Prng, hours: u64) -> Self {
+        const RATE: u32 = 2;
+        let usual = Self::draw(prng);
+        let faults = |each_hours: u64| (hours / each_hours) as u32;
+        let behaviour = Behaviour {
+            response_delay: Delay { min_us: 5_000, max_us: 80_000 },
+            receipt_delay: Delay { min_us: 100_000, max_us: 8_000_000 },
+            throttled_ppm: 2_000,
+            transient_ppm: 5_000,
+            permanent_ppm: 1_000,
+            undelivered_ppm: 20_000,
+            receipt_twice_ppm: 5_000,
+            receipt_first_ppm: 10_000,
+            intermediate_ppm: 20_000,
+            disconnect_ppm: 100,
+            ..Behaviour::default()
+        };
+        let carrier = CarrierPlan {
+            rate: Some(RATE),
+            window: 10,
+            binds: 2,
+            kind: BindKind::Transceiver,
+            home: Some(0),
+            behaviour,
+            unreachable_ppm: 50_000,
+            bind_refused_ppm: 0,
+            answer_late_ppm: 0,
+            answer_twice_ppm: 0,
+            answer_astray_ppm: 0,
+            splitting: Splitting::Udh8,
+            response_timeout_ms: 8_000,
+        };
+        let shard = ShardOptions {
+            retention_ms: HOUR_MS,
+            orphan_ms: HOUR_MS,
+            key_window_ms: HOUR_MS,
+            receipts_max: 300,
+            fold_events: 2_000,
+            ..ShardOptions::default()
+        };
+        Self {
+            shards: 2,
+            cores: 2,
+            carriers: vec![carrier],
+            shared_route: false,
+            // 1.3 parts each; clients are done a fifth earlier than planned.
+            messages: (hours * 3_600 * u64::from(RATE) * 8 / 16) as u32,
+            recipients: 5_000,
+            burst: false,
+            chaos_ns: hours * 3_600 * SECOND,
+            crashes_max: faults(3),
+            stops_max: faults(6),
+            wall_jumps: 0,
+            cuts: faults(1),
+            freezes: faults(4),
+            stalls: faults(4),
+            disk_stalls: faults(4),
+            disk_faults: faults(8),
+            ages: false,
+            measured_ns: Some(900 * SECOND),
+            known_ms: Some(HOUR_MS),
+            receipts_ppm: 1_000_000,
+            shard,
+            reply_lost_ppm: 10_000,
+            keyed_ppm: 500_000,
+            claimed_ppm: 0,
+            classes: Class::ALL.to_vec(),
+            ..usual
         }
     }
 

@@ -2,6 +2,7 @@
 //! as the daemon wires them; decides nothing.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use crate::delivery::DoubtPolicy;
@@ -137,6 +138,14 @@ impl Process {
         self.turn_shard(at, plan, stage);
     }
 
+    /// Octets of all disks, and how much shards and links remember: the length of their description, into which every
+    /// field of theirs goes.
+    pub fn size(&self) -> (u64, u64) {
+        let disk = self.shards.iter().map(|host| host.disk.octets()).sum();
+        let shards: u64 = self.shards.iter().map(|host| described(&host.shard)).sum();
+        (disk, shards + self.links.iter().map(|host| described(&host.link)).sum::<u64>())
+    }
+
     /// Something happens.
     pub fn handle(&mut self, what: Inside, plan: &Plan, net: &mut Network, stage: &mut Stage) {
         match what {
@@ -149,6 +158,9 @@ impl Process {
                 self.mail_under_way -= 1;
                 self.tell(at, LinkEvent::Traffic(traffic), plan, net, stage);
             }
+            // A wish that was overtaken by an earlier one is void.
+            Inside::ShardWakes(at) if self.shards[at].wake_at.is_none_or(|wanted| wanted > stage.now_ns()) => {}
+            Inside::LinkWakes(at) if self.links[at].wake_at.is_none_or(|wanted| wanted > stage.now_ns()) => {}
             Inside::ShardWakes(at) => {
                 self.shards[at].wake_at = None;
                 self.shards[at].shard.handle_timeout(stage.now());
@@ -549,4 +561,19 @@ fn summary_to_shard(traffic: &ToShard) -> String {
             format!("receipts {receipts:?}")
         }
     }
+}
+
+/// How long a description is.
+fn described(what: &impl fmt::Debug) -> u64 {
+    struct Length(u64);
+    impl Write for Length {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0 += text.len() as u64;
+            Ok(())
+        }
+    }
+    let mut length = Length(0);
+    // A length cannot fail.
+    let _ = write!(length, "{what:?}");
+    length.0
 }

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use crate::model::Prng;
+
 use super::mutants::Mutant;
 use super::oracle::Violation;
+use super::plan::Plan;
 use super::tally::Tally;
 use super::trace::TraceMark;
 use super::world::World;
@@ -30,6 +33,8 @@ pub struct Report {
     pub virtual_ns: u64,
     /// What happened.
     pub tally: Tally,
+    /// Octets on disk, and how much the process remembers, at each look; none in usual worlds.
+    pub measures: Vec<(u64, u64)>,
 }
 
 /// A run with a broken promise.
@@ -68,13 +73,25 @@ pub fn command(seed: u64) -> String {
 /// # Errors
 /// The first broken promise, with the command line that shows it again.
 pub fn run(seed: u64, options: &SimOptions) -> Result<Report, Box<Failure>> {
-    let mut world = World::new(seed, options);
+    finish(seed, World::new(seed, options))
+}
+
+/// Runs a long time of everyday load and faults ([`Plan::day`]) to its end.
+///
+/// # Errors
+/// As [`run`]; the command line is another one.
+pub fn run_day(seed: u64, hours: u64, options: &SimOptions) -> Result<Report, Box<Failure>> {
+    let mut chance = Prng::new(seed);
+    finish(seed, World::of(Plan::day(&mut chance, hours), chance, options))
+}
+
+fn finish(seed: u64, mut world: World) -> Result<Report, Box<Failure>> {
     let broken = world.run();
     let stage = &world.stage;
     match broken {
         None => {
             let (mark, virtual_ns, tally) = (stage.trace.mark(), stage.now_ns(), stage.tally.clone());
-            Ok(Report { seed, mark, virtual_ns, tally })
+            Ok(Report { seed, mark, virtual_ns, tally, measures: std::mem::take(&mut world.measures) })
         }
         Some(violation) => {
             let lines = stage.trace.lines().map(str::to_owned).collect();

@@ -2,7 +2,8 @@
 //!
 //! - `STENTOR_SIM_SEEDS` how many worlds (1,000), `STENTOR_SIM_FROM` from which seed on (1);
 //! - `STENTOR_SIM_SEED` one world, with its trace, of which `STENTOR_SIM_LINES` lines are shown (2,000);
-//! - `STENTOR_SIM_MUTANT_SEEDS` in how many worlds each mutant must be caught (600).
+//! - `STENTOR_SIM_MUTANT_SEEDS` in how many worlds each mutant must be caught (600);
+//! - `STENTOR_SIM_HOURS` how long the long day is (4; of these the first two fill the disk); `STENTOR_SIM_FROM` is its seed.
 //!
 //! Worlds know nothing of each other, so they run on every core.
 
@@ -81,6 +82,27 @@ fn sim_seeds() {
         let (missing, unhurt) = (tally.missing(), tally.unhurt());
         assert!(missing.is_empty(), "never happened, so nothing is proved of it: {missing:?}");
         assert!(unhurt.is_empty(), "no process died there, so nothing is proved of it: {unhurt:?}");
+    }
+}
+
+#[test]
+fn sim_day_nothing_grows() {
+    let hours = asked_for("STENTOR_SIM_HOURS").unwrap_or(4).max(4);
+    let seed = asked_for("STENTOR_SIM_FROM").unwrap_or(1);
+    let lines_max = asked_for("STENTOR_SIM_LINES").unwrap_or(0) as usize;
+    let options = SimOptions { lines_max, ..SimOptions::default() };
+    let report = run_day(seed, hours, &options).unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{}", report.tally);
+    for (at, hour) in report.measures.chunks(4).enumerate() {
+        println!("hour {}: octets on disk, length of what is remembered: {hour:?}", at + 1);
+    }
+    // The first two hours fill what retention keeps.
+    let settled = &report.measures[8..];
+    let (before, after) = settled.split_at(settled.len() / 2);
+    let most = |measures: &[(u64, u64)], of: fn(&(u64, u64)) -> u64| measures.iter().map(of).max().unwrap_or(0);
+    for (what, of) in [("disk", (|size| size.0) as fn(&(u64, u64)) -> u64), ("memory", |size| size.1)] {
+        let (before, after) = (most(before, of), most(after, of));
+        assert!(after <= before + before / 3, "{what} grew from {before} to {after}");
     }
 }
 

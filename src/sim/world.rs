@@ -69,17 +69,24 @@ pub struct World {
     calm_since: u64,
     ending: Ending,
     over: bool,
+    /// Octets on disk, and what is remembered, at each look.
+    pub measures: Vec<(u64, u64)>,
 }
 
 impl World {
     /// The world of that seed.
     pub fn new(seed: u64, options: &SimOptions) -> Self {
         let mut chance = Prng::new(seed);
-        let plan = Plan::draw(&mut chance);
+        Self::of(Plan::draw(&mut chance), chance, options)
+    }
+
+    /// A world as planned.
+    pub fn of(plan: Plan, mut chance: Prng, options: &SimOptions) -> Self {
         let rates = plan.carriers.iter().map(|carrier| carrier.rate).collect();
         let carriers = Carriers::new(&plan, chance.next_u64());
         let trace = Trace::new(options.lines_max);
         let mut stage = Stage::new(chance, trace, Oracle::new(rates), options.mutant);
+        stage.oracle.known_ms = plan.known_ms;
         note!(stage, "{plan:?}");
         let platter = |_| Platter { store: MemoryStore::new(plan.disk.drops), faults: Faults::default() };
         let disks = (0..plan.shards).map(platter).collect();
@@ -101,6 +108,7 @@ impl World {
             calm_since: 0,
             ending: Ending::Rest,
             over: false,
+            measures: Vec::new(),
         };
         world.put_down();
         world
@@ -126,6 +134,9 @@ impl World {
         some(plan.freezes, || Happening::Freeze);
         stage.agenda.at(SECOND / 10, Happening::ClientActs);
         stage.agenda.at(plan.chaos_ns, Happening::Calm);
+        if let Some(first_ns) = plan.measured_ns {
+            stage.agenda.at(first_ns, Happening::Measure);
+        }
     }
 
     /// Lets everything happen.
@@ -134,6 +145,7 @@ impl World {
         while !self.over {
             let Some(what) = self.stage.agenda.pop() else { break };
             let now_ns = self.stage.now_ns();
+            self.stage.oracle.wall = self.stage.wall();
             times = if now_ns == instant { times + 1 } else { 0 };
             instant = now_ns;
             if times > SAME_INSTANT_MAX {
@@ -224,6 +236,7 @@ impl World {
             Happening::Freeze => self.freeze(),
             Happening::Calm => self.calm(),
             Happening::Look => self.look(),
+            Happening::Measure => self.measure(),
         }
     }
 
@@ -416,6 +429,18 @@ impl World {
             }
         }
         self.stage.agenda.after(SECOND, Happening::Look);
+    }
+
+    fn measure(&mut self) {
+        let Some(every_ns) = self.plan.measured_ns.filter(|_| !self.stage.calm) else { return };
+        let again_ns = match &self.process {
+            Some(process) => {
+                self.measures.push(process.size());
+                every_ns
+            }
+            None => SECOND,
+        };
+        self.stage.agenda.after(again_ns, Happening::Measure);
     }
 
     fn look(&mut self) {
