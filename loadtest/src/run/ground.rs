@@ -129,6 +129,19 @@ impl Ground {
         self.variables.retain(|(known, _)| known != name);
     }
 
+    /// Puts libfaketime before Stentor, which is told by `FAKETIME` or a file what to do; the monotonic clock stays true.
+    pub fn fake_wall_clock(&mut self) -> Result<(), String> {
+        let library = ["x86_64", "aarch64"]
+            .iter()
+            .map(|machine| PathBuf::from(format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1")))
+            .find(|path| path.exists())
+            .ok_or("libfaketimeMT.so.1 is not where Debian's package libfaketime puts it")?;
+        self.set_variable("LD_PRELOAD", &library.display().to_string());
+        self.set_variable("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        self.set_variable("FAKETIME_DONT_RESET", "1");
+        Ok(())
+    }
+
     /// Has Stentor started by another program, which must become it in the end (`exec`).
     pub fn set_wrapper(&mut self, words: &[&str]) {
         self.wrapper = words.iter().map(|word| (*word).to_owned()).collect();
@@ -164,12 +177,20 @@ impl Ground {
         }
     }
 
+    fn binary(&self) -> Result<PathBuf, String> {
+        self.options.stentor.clone().map_or_else(|| beside_this_program("stentor"), Ok)
+    }
+
+    /// One of Stentor's other commands, to be run against the one that serves.
+    pub fn stentor_command(&self, arguments: &[&str]) -> Result<Command, String> {
+        let mut command = Command::new(self.binary()?);
+        command.args(arguments).env("STENTOR_URL", format!("http://{}", self.http));
+        Ok(command)
+    }
+
     /// Starts Stentor, and does not wait.
     pub fn launch_stentor(&mut self) -> Result<Process, String> {
-        let binary = match &self.options.stentor {
-            Some(binary) => binary.clone(),
-            None => beside_this_program("stentor")?,
-        };
+        let binary = self.binary()?;
         let mut command = match self.wrapper.split_first() {
             None => Command::new(binary),
             Some((program, words)) => {
@@ -299,6 +320,15 @@ impl Smsc {
     /// The first `limit` serials that came more than once.
     pub fn repeated(&self, limit: usize) -> Result<Vec<u64>, String> {
         self.ask(&format!("/repeated?limit={limit}"))
+    }
+
+    /// Changes some of its knobs.
+    pub fn behave(&self, knobs: &str) -> Result<(), String> {
+        let told = http::post(self.control, "/behaviour", "application/json", knobs, PATIENCE);
+        match told.map_err(|error| format!("smsc: {error}"))? {
+            (200, _) => Ok(()),
+            (status, body) => Err(format!("smsc: {status} {}", String::from_utf8_lossy(&body))),
+        }
     }
 
     fn ask<T: serde::de::DeserializeOwned>(&self, target: &str) -> Result<T, String> {

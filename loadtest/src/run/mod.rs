@@ -12,6 +12,7 @@ mod process;
 mod prometheus;
 mod restart;
 mod rough;
+mod soak;
 mod verdict;
 
 use std::fs;
@@ -33,6 +34,8 @@ pub enum Scenario {
     Rough(rough::Options),
     /// A burst far above the carrier's rate
     Peak(peak::Options),
+    /// Most of what the machine can do, for long: memory, descriptors and disk must not grow
+    Soak(soak::Options),
 }
 
 /// Plays one scenario, prints its verdict, fails if a claim does not hold.
@@ -45,6 +48,7 @@ pub fn run(scenario: &Scenario) -> Result<(), String> {
         Scenario::Peer(options) => (peer::play(options)?, &options.ground),
         Scenario::Rough(options) => (rough::play(options)?, &options.ground),
         Scenario::Peak(options) => (peak::play(options)?, &options.ground),
+        Scenario::Soak(options) => (soak::play(options)?, &options.ground),
     };
     print!("{verdict}");
     if let Some(path) = &ground.json {

@@ -8,6 +8,9 @@ pub const IN_DOUBT: &str = "stentor_in_doubt_total";
 pub const DOUBTS: &str = "stentor_in_doubt_messages";
 /// Whether the daemon holds its ballast (gauge).
 pub const BALLAST_GONE: &str = "stentor_disk_ballast_gone";
+/// Resident memory and open descriptors of the process (gauges).
+pub const RESIDENT: &str = "process_resident_memory_bytes";
+pub const FDS: &str = "process_open_fds";
 /// From the acknowledgement to the first byte at the wire, in seconds (histogram).
 pub const ACCEPT_TO_SUBMIT: &str = "stentor_accept_to_submit_seconds";
 

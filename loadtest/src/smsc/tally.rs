@@ -8,8 +8,8 @@ use hdrhistogram::Histogram;
 
 use crate::mark::Mark;
 
-/// Serials above it are counted as unmarked: 256 Mi messages, a byte each.
-const SERIAL_MAX: u64 = 1 << 28;
+/// Serials above it are counted as unmarked: 1 Gi messages, a byte for each that came.
+const SERIAL_MAX: u64 = 1 << 30;
 
 /// The books of one run.
 #[derive(Debug)]

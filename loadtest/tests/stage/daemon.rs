@@ -20,6 +20,8 @@ pub struct Daemon {
     http: SocketAddr,
     child: Option<Child>,
     starts: u32,
+    /// What its environment has beside this one's.
+    variables: Vec<(String, String)>,
 }
 
 impl Daemon {
@@ -28,20 +30,30 @@ impl Daemon {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let http = listener.local_addr().expect("address");
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("directory");
-        let daemon = Self { directory, http, child: None, starts: 0 };
+        let daemon = Self { directory, http, child: None, starts: 0, variables: Vec::new() };
         daemon.configure(node, config);
         daemon
     }
 
     /// Writes another configuration.
     pub fn configure(&self, node: &str, config: &str) {
-        let data = self.directory.path().join("data");
+        let data = self.data();
         let head = format!("[node]\ndata_dir = {data:?}\n{node}\n[http]\nlisten = \"{}\"\n", self.http);
         std::fs::write(self.file(), head + config).expect("written");
     }
 
     pub fn file(&self) -> PathBuf {
         self.directory.path().join("stentor.toml")
+    }
+
+    /// Gives it, and its other commands, environment variables.
+    pub fn set_variables(&mut self, variables: &[(String, String)]) {
+        self.variables = variables.to_vec();
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
     }
 
     /// Starts it and waits until it is ready.
@@ -52,6 +64,7 @@ impl Daemon {
         let child = Command::new(stentor())
             .args(["serve", "--config"])
             .arg(self.file())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(log)
@@ -95,7 +108,9 @@ impl Daemon {
     /// A command of the same binary: its exit code and output.
     pub fn command(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let url = format!("http://{}", self.http);
-        let output = Command::new(stentor()).args(arguments).env("STENTOR_URL", url).output().expect("it runs");
+        let mut command = Command::new(stentor());
+        command.args(arguments).env("STENTOR_URL", url).envs(self.variables.iter().map(|(name, value)| (name, value)));
+        let output = command.output().expect("it runs");
         let text = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8_lossy(&text).into_owned())
     }
@@ -128,8 +143,10 @@ impl Daemon {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         let status = answer.get(9..12)?.parse().ok()?;
-        let (_, body) = answer.split_once("\r\n\r\n")?;
-        Some((status, serde_json::from_str(body).unwrap_or(Value::String(body.to_owned()))))
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let is_chunked = head.to_ascii_lowercase().contains("\r\ntransfer-encoding: chunked");
+        let body = if is_chunked { joined(body)? } else { body.to_owned() };
+        Some((status, serde_json::from_str(&body).unwrap_or(Value::String(body))))
     }
 }
 
@@ -139,6 +156,20 @@ impl Drop for Daemon {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+}
+
+/// The chunks of a body as one; none if it is cut off.
+fn joined(mut chunks: &str) -> Option<String> {
+    let mut body = String::new();
+    loop {
+        let (length, rest) = chunks.split_once("\r\n")?;
+        let length = usize::from_str_radix(length, 16).ok()?;
+        if length == 0 {
+            return Some(body);
+        }
+        body.push_str(rest.get(..length)?);
+        chunks = rest.get(length..)?.strip_prefix("\r\n")?;
     }
 }
 

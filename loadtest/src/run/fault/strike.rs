@@ -120,17 +120,10 @@ impl World {
 
 /// Gives the daemon a wall clock that can be moved while it runs; the monotonic one stays true.
 pub(super) fn fake_clock(ground: &mut Ground) -> Result<(), String> {
-    let library = ["x86_64", "aarch64"]
-        .iter()
-        .map(|machine| PathBuf::from(format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1")))
-        .find(|path| path.exists())
-        .ok_or("libfaketimeMT.so.1 is not where Debian's package libfaketime puts it")?;
     set_clock(ground, 0)?;
-    ground.set_variable("LD_PRELOAD", &library.display().to_string());
+    ground.fake_wall_clock()?;
     ground.set_variable("FAKETIME_TIMESTAMP_FILE", &clock_file(ground).display().to_string());
     ground.set_variable("FAKETIME_CACHE_DURATION", "1");
-    ground.set_variable("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-    ground.set_variable("FAKETIME_DONT_RESET", "1");
     Ok(())
 }
 

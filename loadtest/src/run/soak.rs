@@ -1,0 +1,182 @@
+//! Scenario `soak`: a share of what the machine can do end to end, for long, while the wall clock runs fast, so that
+//! retention passes again and again. Memory, descriptors and disk must stay as they are once the first retention has passed.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::ground::{Ground, GroundOptions, Smsc};
+use super::process::Process;
+use super::prometheus::{FDS, RESIDENT};
+use super::verdict::{Verdict, mib, quantiles_ms};
+
+const TICK: Duration = Duration::from_secs(1);
+/// A day: whatever is waited for is watched otherwise.
+const LONG: Duration = Duration::from_secs(24 * 3_600);
+/// Messages with which the machine is measured first.
+const MEASURED: u64 = 1_000_000;
+/// Memory may grow by so much beside a tenth: allocators breathe.
+const BREATH: u64 = 16 << 20;
+/// Tables that happen to be open at the end and not before.
+const FDS_BREATH: u64 = 16;
+/// What the log may hold beside the live data, for each shard (journals, tables that wait to be merged).
+const DISK_PER_SHARD: u64 = 256 << 20;
+const DISK_FACTOR: u64 = 3;
+
+/// Sizes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    pub ground: GroundOptions,
+    /// How long
+    #[arg(long, default_value_t = 20.0)]
+    minutes: f64,
+    /// Which share of what the machine can do end to end
+    #[arg(long, default_value_t = 0.8)]
+    share: f64,
+    /// Messages per second, in place of measuring what the machine can do
+    #[arg(long)]
+    rate: Option<f64>,
+    /// How many times faster than time the daemon's wall clock runs: with 60 an hour of retention is a minute
+    #[arg(long, default_value_t = 60)]
+    clock: u32,
+    /// Milliseconds until a receipt comes
+    #[arg(long, default_value = "100-2000")]
+    receipt_delay: String,
+    /// Durable partitions
+    #[arg(long, default_value_t = 2)]
+    shards: u64,
+}
+
+/// One look at the daemon.
+#[derive(Clone, Copy, Debug, Default)]
+struct Look {
+    resident: u64,
+    fds: u64,
+    disk: u64,
+}
+
+/// Plays the scenario.
+pub fn play(options: &Options) -> Result<Verdict, String> {
+    let mut verdict = Verdict::new("soak");
+    let rate = match options.rate {
+        Some(rate) => rate,
+        None => {
+            let most = measure(options)?;
+            verdict.figure("end to end/s at most", format!("{most:.0}"));
+            most * options.share
+        }
+    };
+    let mut ground = Ground::prepare(&options.ground)?;
+    ground.fake_wall_clock()?;
+    ground.set_variable("FAKETIME", &format!("+0 x{}", options.clock));
+    ground.set("DEFAULTS__RETENTION", "1h");
+    ground.set("NODE__SHARDS", &options.shards.to_string());
+    let mut smsc = ground.start_smsc(&["--receipt-delay", &options.receipt_delay])?;
+    let (mut stentor, _) = ground.start_stentor()?;
+    let count = (rate * options.minutes * 60.0) as u64;
+    let (count_text, rate_text) = (count.to_string(), rate.to_string());
+    let mut generator = ground.start_generator(&["--count", &count_text, "--rate", &rate_text])?;
+    let looks = watch(&ground, &mut stentor, &mut generator.process)?;
+    // Live data is what a backup holds: taken while the state is still that of the load.
+    let at_end = disk_used(&ground.data());
+    let live = backup(&ground)?;
+    let report = generator.finish(LONG)?;
+    ground.watch_delivered(&mut smsc, report.acknowledged_count())?;
+    stentor.check_alive()?;
+
+    let stats = smsc.stats(Some(count))?;
+    verdict.figure("offered/s", format!("{rate:.0}"));
+    verdict.figure("minutes", options.minutes);
+    verdict.figure("acknowledged", report.acknowledged_count());
+    verdict.figure("delivered", stats.receipts.acknowledged);
+    verdict.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
+    verdict.figure("offer to submit p50/p99/p99.9/max", quantiles_ms(&stats.messages.age_us));
+    verdict.claim("every message was accepted", report.is_complete());
+    verdict.claim("every message was submitted", stats.messages.missing == Some(0));
+    verdict.claim("no message was submitted twice", stats.messages.repeats == 0);
+    verdict.claim("every receipt was taken", stats.receipts.acknowledged == stats.receipts.planned);
+    judge(&mut verdict, options, &looks, at_end, live);
+    Ok(verdict)
+}
+
+/// What the machine can do end to end, messages per second, with everything as it is going to be.
+fn measure(options: &Options) -> Result<f64, String> {
+    let mut ground = Ground::prepare(&options.ground)?;
+    let mut smsc: Smsc = ground.start_smsc(&[])?;
+    let (_stentor, _) = ground.start_stentor()?;
+    let begun = Instant::now();
+    let mut generator = ground.start_generator(&["--count", &MEASURED.to_string(), "--saturate"])?;
+    let report = generator.finish(LONG)?;
+    ground.watch_delivered(&mut smsc, report.acknowledged_count())?;
+    Ok(MEASURED as f64 / begun.elapsed().as_secs_f64())
+}
+
+/// Looks every second until the generator has ended.
+fn watch(ground: &Ground, stentor: &mut Process, generator: &mut Process) -> Result<Vec<Look>, String> {
+    let mut looks = Vec::new();
+    while generator.is_alive() {
+        stentor.check_alive()?;
+        let metrics = ground.metrics();
+        let gauge = |name: &str| metrics.sum(name).unwrap_or(0.0) as u64;
+        let look = Look { resident: gauge(RESIDENT), fds: gauge(FDS), disk: disk_used(&ground.data()) };
+        if look.resident > 0 {
+            looks.push(look);
+        }
+        thread::sleep(TICK);
+    }
+    Ok(looks)
+}
+
+/// Octets of the file system that a directory takes; files that vanish meanwhile take none.
+fn disk_used(path: &Path) -> u64 {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(about) if about.is_dir() => disk_used(&entry.path()),
+            Ok(about) => about.blocks() * 512,
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+/// How large a backup is just now.
+fn backup(ground: &Ground) -> Result<u64, String> {
+    let file = ground.path().join("backup");
+    let mut command = ground.stentor_command(&["backup", &file.display().to_string()])?;
+    let output = command.output().map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err(format!("backup: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    fs::metadata(&file).map(|about| about.len()).map_err(|error| error.to_string())
+}
+
+fn judge(verdict: &mut Verdict, options: &Options, looks: &[Look], at_end: u64, live: u64) {
+    let quarter = looks.len() / 4;
+    let (second, last) = (&looks[quarter..2 * quarter], &looks[looks.len() - quarter..]);
+    let median = |looks: &[Look], of: fn(&Look) -> u64| {
+        let mut values: Vec<u64> = looks.iter().map(of).collect();
+        values.sort_unstable();
+        values.get(values.len() / 2).copied().unwrap_or(0)
+    };
+    let most = |of: fn(&Look) -> u64| looks.iter().map(of).max().unwrap_or(0);
+    let resident = [second, last].map(|looks| median(looks, |look| look.resident));
+    let fds = [second, last].map(|looks| median(looks, |look| look.fds));
+    let disk = most(|look| look.disk);
+    let four = |of: fn(&Look) -> u64, show: fn(u64) -> String| {
+        looks.chunks(quarter.max(1)).take(4).map(|looks| show(median(looks, of))).collect::<Vec<_>>().join(", ")
+    };
+    verdict.figure("RSS, median of each quarter", four(|look| look.resident, mib));
+    verdict.figure("RSS, most", mib(most(|look| look.resident)));
+    verdict.figure("descriptors, median of each quarter", four(|look| look.fds, |fds| fds.to_string()));
+    verdict.figure("disk, median of each quarter", four(|look| look.disk, mib));
+    verdict.figure("disk, most", mib(disk));
+    verdict.figure("disk at the end, and live data then", format!("{}, {}", mib(at_end), mib(live)));
+    verdict.claim("the last quarter's RSS is the second's", resident[1] <= resident[0] + resident[0] / 10 + BREATH);
+    verdict.claim("the last quarter's descriptors are the second's", fds[1] <= fds[0] + FDS_BREATH);
+    let allowed = DISK_FACTOR * live + options.shards * DISK_PER_SHARD;
+    verdict
+        .claim(format!("the disk never held more than 3 × live + 256 MiB a shard: {}", mib(allowed)), disk <= allowed);
+}
