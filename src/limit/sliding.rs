@@ -143,6 +143,18 @@ impl SlidingLimit {
         free.max(due).max(blocked).max(self.silent_until).max(self.latest.after_ns(1))
     }
 
+    /// When the schedule lets `parts` leave at once if none leaves before, after `now`; `None` if it never does, for it falls
+    /// behind by so much only. What left in the last second may still forbid it then.
+    pub fn next_for(&self, parts: u32, now: Mono) -> Option<Mono> {
+        let behind_ns = self.interval_ns.saturating_mul(u64::from(parts.saturating_sub(1)));
+        if behind_ns > LATENESS_NS {
+            return None;
+        }
+        let due = self.due.0.max(quantum_of(now).saturating_sub(LATENESS_NS)).saturating_add(behind_ns);
+        let step = due.div_ceil(QUANTUM_NS).saturating_mul(QUANTUM_NS);
+        Some(Mono(step).max(Mono(quantum_of(now)).after_ns(QUANTUM_NS)).max(self.silent_until))
+    }
+
     /// How many parts were taken but are still not written although the guard is over. They count as leaving now
     /// until they are [charged](Self::charge), and this is set anew.
     pub fn set_stalled(&mut self, parts: u32) {

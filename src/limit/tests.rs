@@ -106,6 +106,23 @@ fn idleness_saves_up_a_small_burst_only() {
 }
 
 #[test]
+fn several_at_once_are_foretold_to_the_step() {
+    for rate in [50, 400, 1_000, 5_000, 100_000] {
+        let mut limit = SlidingLimit::new(rate);
+        let start = Mono(90 * SECOND + MS / 3);
+        let burst = limit.allowance(start);
+        assert!(limit.take(burst, start));
+        for parts in 1..=burst {
+            let at = limit.next_for(parts, start).expect("no more than a burst");
+            assert!(limit.clone().allowance(at) >= parts, "{parts} at {rate}/s");
+            let before = Mono(at.0 - QUANTUM_NS);
+            assert!(before <= start || limit.clone().allowance(before) < parts, "{parts} at {rate}/s, earlier");
+        }
+        assert_eq!(limit.next_for(burst + 1, start), None, "{rate}/s");
+    }
+}
+
+#[test]
 fn a_second_of_silence_is_silent() {
     let mut limit = SlidingLimit::new(100);
     limit.silence(Mono(SECOND));

@@ -93,6 +93,11 @@ impl FlowControl {
         self.limit.next_at(now).max(self.pause_until)
     }
 
+    /// When `parts` may leave at once, if none leaves before; `None` if so many never may.
+    pub fn next_for(&self, parts: u32, now: Mono) -> Option<Mono> {
+        Some(self.limit.next_for(parts, now)?.max(self.pause_until))
+    }
+
     /// Parts that left within the last second.
     pub fn used(&mut self, now: Mono) -> u32 {
         self.limit.used(now)

@@ -232,8 +232,11 @@ impl Link {
         if self.flow.allowance(now.mono) == 0 {
             return Some(self.flow.next_at(now.mono));
         }
-        let bulk_held_back = bulk > 0 && budget.urgent_only() && self.flow.is_limited();
-        let soon = bulk_held_back.then(|| now.mono.after_ms(1));
+        // Tokens are kept for urgent messages on their way. These come with a turn of their own; otherwise bulk goes on once
+        // there are more tokens than that.
+        let bulk_held_back = bulk > 0 && budget.tokens <= budget.reserved && self.flow.is_limited();
+        let enough = budget.reserved.saturating_add(1);
+        let soon = bulk_held_back.then(|| self.flow.next_for(enough, now.mono)).flatten();
         let legs = self.legs.iter_mut().filter(|leg| leg.ready);
         let limits = legs.filter_map(|leg| leg.limit.as_mut());
         limits.map(|limit| limit.next_at(now.mono)).filter(|at| *at > now.mono).chain(soon).min()
