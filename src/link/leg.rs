@@ -254,6 +254,16 @@ impl Leg {
             return 0;
         }
         self.writing = false;
+        self.take_late(now)
+    }
+
+    /// The connection is gone: what its socket was given may have left until now. Answers as [`Self::handle_written`].
+    pub fn handle_gone(&mut self, now: Mono) -> u32 {
+        self.queued = Flight::default();
+        self.take_late(now)
+    }
+
+    fn take_late(&mut self, now: Mono) -> u32 {
         let taken = std::mem::take(&mut self.taken);
         if taken.parts > 0 && now.since(taken.since) > LATE_NS { taken.parts } else { 0 }
     }

@@ -193,7 +193,12 @@ impl Link {
     pub(super) fn handle_written(&mut self, bind: BindId, octets: usize, now: Now) {
         let Some(leg) = self.leg(bind) else { return };
         let late = leg.handle_written(octets, now.mono);
-        if let Some(limit) = &mut leg.limit {
+        self.charge(bind, late, now);
+    }
+
+    /// So many parts have left only now.
+    fn charge(&mut self, bind: BindId, late: u32, now: Now) {
+        if let Some(limit) = self.leg(bind).and_then(|leg| leg.limit.as_mut()) {
             limit.charge(late, now.mono);
         }
         if self.flow.is_limited() {
@@ -206,6 +211,9 @@ impl Link {
         if leg.state == LegState::Resting || matches!(leg.state, LegState::Waiting { .. }) {
             return;
         }
+        let late = leg.handle_gone(now.mono);
+        self.charge(bind, late, now);
+        let Some(leg) = self.leg(bind) else { return };
         if let Some(session) = leg.session.as_mut().filter(|session| !session.is_closed()) {
             if torn || reason == Disconnect::ByUs {
                 session.handle_written_unknown();

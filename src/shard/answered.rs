@@ -9,7 +9,7 @@ use crate::model::prng::mix;
 
 #[derive(Debug)]
 pub(super) struct Answered {
-    /// Key and recipient; recipient 0 where it is not known any more.
+    /// Key and recipient; recipient 0 where an older version did not write it down.
     ring: VecDeque<(u64, u64)>,
     table: HashTable<(u64, u64)>,
     ids_max: usize,
@@ -34,6 +34,11 @@ impl Answered {
         self.table.insert_unique(mix(key), (key, recipient), |known| mix(known.0));
     }
 
+    /// The latest, oldest of them first.
+    pub(super) fn latest(&self, ids: usize) -> impl Iterator<Item = (u64, u64)> {
+        self.ring.iter().skip(self.ring.len().saturating_sub(ids)).copied()
+    }
+
     /// The recipient of the part whose final receipt came under this key.
     pub(super) fn recipient_of(&self, key: u64) -> Option<u64> {
         self.table.find(mix(key), |known| known.0 == key).map(|known| known.1)
@@ -51,5 +56,7 @@ mod tests {
             answered.insert(key, key * 10);
         }
         assert_eq!([1, 2, 3].map(|key| answered.recipient_of(key)), [None, Some(20), Some(30)]);
+        assert_eq!(answered.latest(1).collect::<Vec<_>>(), [(3, 30)]);
+        assert_eq!(answered.latest(9).collect::<Vec<_>>(), [(2, 20), (3, 30)]);
     }
 }

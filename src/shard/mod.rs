@@ -295,10 +295,10 @@ impl Shard {
         for _ in 0..Self::DUE_PER_TURN_MAX {
             let Some(entry) = self.scheduled.take(now.wall) else { break };
             self.gathering.due_taken(self.scheduled.head());
-            if self.cancelled.remove(&entry.address) {
-                continue;
-            }
             match entry.reason {
+                // Not so for what was in doubt: an entry of an earlier life may be left of it when the message itself waits
+                // elsewhere, and was cancelled there.
+                InsertReason::Scheduled | InsertReason::Retry if self.cancelled.remove(&entry.address) => {}
                 InsertReason::Scheduled | InsertReason::Retry => {
                     self.gathering.event(entry.address, EventKind::Due, 0);
                     let due = self.scheduled.head().tick.wall();

@@ -19,6 +19,8 @@ use super::{Options, Shard};
 
 /// Ids of answered receipts that are remembered behind the open epoch at least.
 const ANSWERED_MIN: usize = 1_024;
+/// How many of the latest answered receipts are written down once more when entries leave the epoch.
+const ANSWERED_AGAIN_MAX: usize = 65_536;
 
 /// Everything a shard knows of receipts.
 #[derive(Debug)]
@@ -98,12 +100,12 @@ impl Receipts {
         self.next_run
     }
 
-    pub(super) fn replay(&mut self, commit: u64, entries: &[ReceiptNote], answered: &[u64]) {
+    pub(super) fn replay(&mut self, commit: u64, entries: &[ReceiptNote], answered: &[(u64, u64)]) {
         entries.iter().for_each(|note| self.epoch.insert(*note));
         self.epoch.committed(commit, entries.len());
-        for key in answered {
+        for (key, recipient) in answered {
             if !self.epoch.answer(*key) {
-                self.answered.insert(*key, 0);
+                self.answered.insert(*key, *recipient);
             }
         }
     }
@@ -309,10 +311,23 @@ impl Shard {
         if receipt.if_unknown == IfUnknown::Tell {
             return Verdict::Unknown;
         }
-        if !self.settle_by_receipt(&record) {
+        if self.settle_by_receipt(&record) {
+            self.hear_parked(&record);
+        } else {
             self.park(record);
         }
         Verdict::Kept
+    }
+
+    /// An id is known since this receipt: what was parked under it before counts as well.
+    fn hear_parked(&mut self, known_by: &InboundRecord) {
+        let key = id_key(u64::from(known_by.group), &known_by.id);
+        let Some((note, answered)) = self.receipts.epoch.find(key) else { return };
+        let Some(orphan) = self.receipts.orphans.take(key, known_by.from) else { return };
+        self.gathering.batch().orphans_gone.push(orphan.at);
+        if let Some(state) = orphan.record.state.and_then(ReceiptState::from_code) {
+            self.apply_receipt(note, answered, state, orphan.record.error);
+        }
     }
 
     fn park(&mut self, record: InboundRecord) {
@@ -371,7 +386,7 @@ impl Shard {
         if !self.receipts.epoch.answer(note.key) {
             self.receipts.answered.insert(note.key, note.recipient);
         }
-        self.gathering.batch().receipts.answered.push(note.key);
+        self.gathering.batch().receipts.answered.push((note.key, note.recipient));
         self.final_receipt(address, note, kind, state, error);
     }
 
@@ -420,8 +435,7 @@ impl Shard {
         let entries = receipts.epoch.len() / 2;
         let notes = receipts.epoch.oldest_unanswered(entries);
         if notes.is_empty() {
-            let Receipts { epoch, answered, .. } = receipts;
-            return epoch.forget(entries, |note| answered.insert(note.key, note.recipient));
+            return self.forget_oldest(entries);
         }
         let run = receipts.next_run;
         receipts.next_run += 1;
@@ -434,11 +448,18 @@ impl Shard {
     pub fn handle_run_written(&mut self, written: RunId, now: crate::model::Now) {
         self.now = now;
         let Some(sealing) = self.receipts.sealing.take_if(|sealing| sealing.run == written.1) else { return };
-        let Receipts { epoch, answered, .. } = &mut self.receipts;
-        epoch.forget(sealing.entries, |note| answered.insert(note.key, note.recipient));
+        self.forget_oldest(sealing.entries);
         self.receipts.runs.push_back((sealing.run, now.wall));
         let sealed_at = now.wall.0.to_be_bytes().to_vec();
         self.gathering.batch().extra.push(run::register(written, sealed_at));
+    }
+
+    /// The oldest entries of the epoch leave it. With them go, after a restart, the commits that say what was answered; of
+    /// the latest it is said again, for a carrier that heard no answer delivers once more after its reconnection.
+    fn forget_oldest(&mut self, entries: usize) {
+        let Receipts { epoch, answered, .. } = &mut self.receipts;
+        epoch.forget(entries, |note| answered.insert(note.key, note.recipient));
+        self.gathering.batch().receipts.answered.extend(answered.latest(ANSWERED_AGAIN_MAX));
     }
 
     /// Forgets what was waited for long enough: whole runs, and parked receipts.

@@ -104,14 +104,15 @@ impl Oracle {
     /// Of a message that counts as waiting for receipts: we answered enough of them to know its end. A part that was taken
     /// more than once is known only if each copy is: nobody sees from outside which of them counted.
     fn receipt_forgotten(&self, truth: &Truth) -> bool {
-        let Some(last) = truth.taken.last() else { return false };
+        // Another carrier may have cut it into fewer parts: of the one that cut most every part must be known.
+        let Some(parts) = truth.taken.iter().map(|taken| taken.parts).max() else { return false };
         let fate_of = |part: u8| {
             let copies = truth.taken.iter().filter(|taken| taken.part == part);
             let fates: Option<Vec<_>> =
                 copies.map(|taken| self.answered.get(&(taken.carrier, taken.issued)).copied()).collect();
             fates.filter(|fates| !fates.is_empty())
         };
-        let fates: Vec<_> = (1..=last.parts).map(fate_of).collect();
+        let fates: Vec<_> = (1..=parts).map(fate_of).collect();
         let failed = |fates: &Vec<Fate>| fates.iter().all(|fate| *fate != Fate::Delivered);
         truth.intent.head.receipt && (fates.iter().flatten().any(failed) || fates.iter().all(Option::is_some))
     }

@@ -13,7 +13,20 @@ const RECORD_BYTES_MAX: usize = 1 << 30;
 pub const BINCODE: Configuration<LittleEndian, Fixint, Limit<RECORD_BYTES_MAX>> =
     bincode::config::standard().with_fixed_int_encoding().with_limit();
 
-const VERSION: u8 = 1;
+/// A value with a version octet before it.
+pub trait Record: Encode + Decode<()> {
+    /// What is written today.
+    const VERSION: u8 = 1;
+
+    /// Reads what an older version wrote, without its octet.
+    ///
+    /// # Errors
+    /// [`DecodeError`]: no such version was ever written, or damage.
+    fn decode_older(version: u8, octets: &[u8]) -> Result<Self, DecodeError> {
+        let _ = octets;
+        Err(DecodeError(format!("version {version}")))
+    }
+}
 
 /// Bytes that are no record of this kind: damage, or another version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,25 +41,40 @@ impl fmt::Display for DecodeError {
 impl std::error::Error for DecodeError {}
 
 /// The bytes of a record.
-pub fn encode<R: Encode>(record: &R) -> Vec<u8> {
-    let mut out = vec![VERSION];
+pub fn encode<R: Record>(record: &R) -> Vec<u8> {
+    let mut out = vec![R::VERSION];
     let written = bincode::encode_into_std_write(record, &mut out, BINCODE);
     debug_assert!(written.is_ok(), "writing to memory does not fail");
     out
 }
 
 /// Reads a record back.
-pub fn decode<R: Decode<()>>(bytes: &[u8]) -> Result<R, DecodeError> {
+pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, DecodeError> {
     let (&version, rest) = bytes.split_first().ok_or_else(|| DecodeError("empty".into()))?;
-    if version != VERSION {
-        return Err(DecodeError(format!("version {version}")));
-    }
-    let (record, used) = bincode::decode_from_slice(rest, BINCODE).map_err(|error| DecodeError(error.to_string()))?;
-    if used != rest.len() {
-        return Err(DecodeError(format!("{} octets too many", rest.len() - used)));
+    if version == R::VERSION { decode_body(rest) } else { R::decode_older(version, rest) }
+}
+
+fn decode_body<R: Decode<()>>(octets: &[u8]) -> Result<R, DecodeError> {
+    let (record, used) = bincode::decode_from_slice(octets, BINCODE).map_err(|error| DecodeError(error.to_string()))?;
+    if used != octets.len() {
+        return Err(DecodeError(format!("{} octets too many", octets.len() - used)));
     }
     Ok(record)
 }
+
+impl Record for TurnRecord {}
+impl Record for ReadyRecord {}
+impl Record for DueRecord {}
+impl Record for ReceiptNote {}
+impl Record for KeysRecord {}
+impl Record for OutboxRecord {}
+impl Record for InboundRecord {}
+impl Record for StateRecord {}
+impl Record for CheckpointRecord {}
+impl Record for NamesRecord {}
+impl Record for RestoredRecord {}
+#[cfg(test)]
+impl Record for DoubtNote {}
 
 /// `ev`: all that one turn decided. Replaying the records since the checkpoint gives the shard back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -132,8 +160,28 @@ pub struct DueRecord(pub Vec<(u64, u8, u16, u8)>);
 pub struct ReceiptsRecord {
     /// One for each part that the carrier took.
     pub entries: Vec<ReceiptNote>,
-    /// Keys (see [`ReceiptNote::key`]) whose final receipt came.
-    pub answered: Vec<u64>,
+    /// Keys (see [`ReceiptNote::key`]) whose final receipt came, and their recipients: the carrier may deliver it again with
+    /// its id in another form.
+    pub answered: Vec<(u64, u64)>,
+}
+
+/// Version 1 of [`ReceiptsRecord`] did not know recipients: 0.
+#[derive(Decode)]
+struct ReceiptsRecord1 {
+    entries: Vec<ReceiptNote>,
+    answered: Vec<u64>,
+}
+
+impl Record for ReceiptsRecord {
+    const VERSION: u8 = 2;
+
+    fn decode_older(version: u8, octets: &[u8]) -> Result<Self, DecodeError> {
+        if version != 1 {
+            return Err(DecodeError(format!("version {version}")));
+        }
+        let ReceiptsRecord1 { entries, answered } = decode_body(octets)?;
+        Ok(Self { entries, answered: answered.into_iter().map(|key| (key, 0)).collect() })
+    }
 }
 
 /// A part that waits for its receipt.
@@ -388,11 +436,39 @@ mod tests {
         assert_eq!(hex(encode(&keys)), expected + "030000000000000004000000000000000500000000000000");
     }
 
+    #[test]
+    fn golden_bytes_of_receipts_in_both_versions() {
+        let note = ReceiptNote {
+            key: 1,
+            address: 2,
+            recipient: 3,
+            since: 4,
+            tenant: 5,
+            class: 6,
+            part: 7,
+            parts: 8,
+            flags: 9,
+            reference: 10,
+        };
+        let entries = "01000000000000000100000000000000020000000000000003000000000000000400000005000000060708090a00";
+        let record = ReceiptsRecord { entries: vec![note], answered: vec![(11, 12)] };
+        let answered = "01000000000000000b000000000000000c00000000000000";
+        assert_eq!(hex(encode(&record)), format!("02{entries}{answered}"));
+        let unhex = |text: &str| -> Vec<u8> {
+            let pairs = (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16));
+            pairs.collect::<Result<_, _>>().expect("hex")
+        };
+        let older = unhex(&format!("01{entries}01000000000000000b00000000000000"));
+        assert_eq!(decode(&older), Ok(ReceiptsRecord { answered: vec![(11, 0)], ..record }));
+        let newer = unhex(&format!("03{entries}{answered}"));
+        assert!(decode::<ReceiptsRecord>(&newer).is_err());
+    }
+
     /// Found by fuzzing (`store_record`): memory was reserved for whatever length stood there.
     #[test]
     fn a_length_beyond_reason_is_refused() {
         for length in [u64::MAX, 1 << 40] {
-            let bytes = [&[VERSION][..], &length.to_le_bytes()].concat();
+            let bytes = [&[1][..], &length.to_le_bytes()].concat();
             assert!(decode::<ReadyRecord>(&bytes).is_err());
             assert!(decode::<KeysRecord>(&bytes).is_err());
             assert!(decode::<DueRecord>(&bytes).is_err());

@@ -6,7 +6,8 @@ use super::backend::{Reader, RunFamily, Space, StoreError};
 use super::batch::CommitSeq;
 use super::key::Key;
 use super::record::{
-    CheckpointRecord, DecodeError, InboundRecord, KeysRecord, ReceiptsRecord, RestoredRecord, TurnRecord, decode,
+    CheckpointRecord, DecodeError, InboundRecord, KeysRecord, ReceiptsRecord, Record, RestoredRecord, TurnRecord,
+    decode,
 };
 use super::run;
 
@@ -72,11 +73,7 @@ fn check_turns(checkpoint: u64, turns: &[(u64, TurnRecord)]) -> Result<(), Store
     }
 }
 
-fn records<R: Reader, T: bincode::Decode<()>>(
-    reader: &R,
-    space: Space,
-    from: u64,
-) -> Result<Vec<(u64, T)>, StoreError> {
+fn records<R: Reader, T: Record>(reader: &R, space: Space, from: u64) -> Result<Vec<(u64, T)>, StoreError> {
     let mut found = Vec::new();
     let mut failure = None;
     visit(reader, space, &from.to_be_bytes(), &mut |key, value| match (Key::number(key), decode(value)) {

@@ -5,6 +5,7 @@ mod backlog;
 mod fault;
 mod ground;
 mod letters;
+mod means;
 mod million;
 mod peak;
 mod peer;

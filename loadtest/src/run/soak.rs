@@ -7,7 +7,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::ground::{Ground, GroundOptions, Smsc};
+use super::ground::{Ground, GroundOptions};
+use super::means::{Need, demand};
 use super::process::Process;
 use super::prometheus::{FDS, RESIDENT};
 use super::verdict::{Verdict, mib, quantiles_ms};
@@ -15,8 +16,8 @@ use super::verdict::{Verdict, mib, quantiles_ms};
 const TICK: Duration = Duration::from_secs(1);
 /// A day: whatever is waited for is watched otherwise.
 const LONG: Duration = Duration::from_secs(24 * 3_600);
-/// Messages with which the machine is measured first.
-const MEASURED: u64 = 1_000_000;
+/// Messages with which the machine is measured first: enough that it has to work from the backlog, as it could go on.
+const MEASURED: u64 = 10_000_000;
 /// Memory may grow by so much beside a tenth: allocators breathe.
 const BREATH: u64 = 16 << 20;
 /// Tables that happen to be open at the end and not before.
@@ -60,6 +61,7 @@ struct Look {
 
 /// Plays the scenario.
 pub fn play(options: &Options) -> Result<Verdict, String> {
+    demand(&[Need::Tool("faketime", "faketime")]);
     let mut verdict = Verdict::new("soak");
     let rate = match options.rate {
         Some(rate) => rate,
@@ -69,11 +71,7 @@ pub fn play(options: &Options) -> Result<Verdict, String> {
             most * options.share
         }
     };
-    let mut ground = Ground::prepare(&options.ground)?;
-    ground.fake_wall_clock()?;
-    ground.set_variable("FAKETIME", &format!("+0 x{}", options.clock));
-    ground.set("DEFAULTS__RETENTION", "1h");
-    ground.set("NODE__SHARDS", &options.shards.to_string());
+    let mut ground = prepare(options)?;
     let mut smsc = ground.start_smsc(&["--receipt-delay", &options.receipt_delay])?;
     let (mut stentor, _) = ground.start_stentor()?;
     let count = (rate * options.minutes * 60.0) as u64;
@@ -102,10 +100,19 @@ pub fn play(options: &Options) -> Result<Verdict, String> {
     Ok(verdict)
 }
 
+fn prepare(options: &Options) -> Result<Ground, String> {
+    let mut ground = Ground::prepare(&options.ground)?;
+    ground.fake_wall_clock()?;
+    ground.set_variable("FAKETIME", &format!("+0 x{}", options.clock));
+    ground.set("DEFAULTS__RETENTION", "1h");
+    ground.set("NODE__SHARDS", &options.shards.to_string());
+    Ok(ground)
+}
+
 /// What the machine can do end to end, messages per second, with everything as it is going to be.
 fn measure(options: &Options) -> Result<f64, String> {
-    let mut ground = Ground::prepare(&options.ground)?;
-    let mut smsc: Smsc = ground.start_smsc(&[])?;
+    let mut ground = prepare(options)?;
+    let mut smsc = ground.start_smsc(&["--receipt-delay", &options.receipt_delay])?;
     let (_stentor, _) = ground.start_stentor()?;
     let begun = Instant::now();
     let mut generator = ground.start_generator(&["--count", &MEASURED.to_string(), "--saturate"])?;
@@ -130,10 +137,12 @@ fn watch(ground: &Ground, stentor: &mut Process, generator: &mut Process) -> Res
     Ok(looks)
 }
 
-/// Octets of the file system that a directory takes; files that vanish meanwhile take none.
+/// Octets of the file system that a data directory takes, but for the ballast, which is room and not data; files that vanish
+/// meanwhile take none.
 fn disk_used(path: &Path) -> u64 {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     entries
+        .filter(|entry| entry.file_name() != "ballast")
         .map(|entry| match entry.metadata() {
             Ok(about) if about.is_dir() => disk_used(&entry.path()),
             Ok(about) => about.blocks() * 512,

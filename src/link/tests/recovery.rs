@@ -150,3 +150,32 @@ fn parts_that_left_late_are_counted_when_they_left() {
     }
     assert!(instants.len() >= 25, "{}", instants.len());
 }
+
+/// A socket that took a part late, or never, is lost: nobody knows which, so the part counts as leaving then.
+#[test]
+fn a_part_in_a_stalled_socket_counts_at_the_loss_of_its_connection() {
+    let mut world = World::bound(|options| {
+        options.rate_parts_per_s = Some(10);
+        options.window = 100;
+        options.binds = 2;
+    });
+    world.writes = false;
+    for _ in 0..40 {
+        world.wait(0, ONE, Class::Marketing, "m");
+    }
+    world.demand(0);
+    world.advance_ms(900);
+    world.writes = true;
+    world.answers = Some(OK);
+    let lost_at = world.now.mono.0;
+    world.handle(LinkEvent::Disconnected { bind: BindId(0), reason: Disconnect::Broken, torn: true });
+    world.write(BindId(1), usize::MAX);
+    world.advance_ms(3_000);
+    let mut instants: Vec<u64> = world.got.iter().map(|got| got.at.0).collect();
+    instants.push(lost_at);
+    instants.sort_unstable();
+    for window in instants.windows(11) {
+        assert!(window[10] - window[0] >= 1_000_000_000, "eleven within a second");
+    }
+    assert!(instants.len() >= 25, "{}", instants.len());
+}

@@ -11,8 +11,8 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::super::means::{Need, run};
 use super::super::process::Process;
-use super::means::{Need, run};
 
 /// How long a server may take to show its file, or to end.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -8,7 +8,6 @@ mod audit;
 mod cgroup;
 mod disk;
 mod full;
-mod means;
 mod site;
 mod strike;
 
@@ -18,6 +17,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::ground::{Generator, Ground, GroundOptions, Smsc};
+use super::means::{Need, demand};
 use super::process::Process;
 use super::prometheus::{DOUBTS, IN_DOUBT};
 use super::verdict::{Verdict, quantiles_ms};
@@ -25,7 +25,6 @@ use crate::http;
 use audit::Audit;
 use cgroup::Cgroup;
 use disk::{Disk, FileSystem, Under};
-use means::{Need, demand};
 
 /// More than any run offers; each message has its own recipient, by which the audit knows it.
 const MESSAGES_MAX: u64 = 70_000_000;

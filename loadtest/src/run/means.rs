@@ -1,4 +1,4 @@
-//! What a fault needs of the machine: root, tools, devices. Says what is missing before anything is started, and ends the
+//! What a scenario needs of the machine: root, tools, devices. Says what is missing before anything is started, and ends the
 //! program with a code of its own, so that a test can tell "cannot be tried here" from "does not hold".
 
 use std::env;
@@ -8,7 +8,7 @@ use std::process::{self, Command};
 /// Exit code when the machine lacks something (as automake's tests skip).
 pub const MISSING: i32 = 77;
 
-/// Something that a fault needs.
+/// Something that a scenario needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     Root,
@@ -22,7 +22,7 @@ pub enum Need {
 pub fn demand(needs: &[Need]) {
     let missing: Vec<_> = needs.iter().filter_map(|need| need.missing()).collect();
     if !missing.is_empty() {
-        eprintln!("loadtest: this fault cannot be tried here: {}", missing.join("; "));
+        eprintln!("loadtest: this cannot be tried here: {}", missing.join("; "));
         process::exit(MISSING);
     }
 }
