@@ -104,8 +104,11 @@ impl Oracle {
     /// Of a message that counts as waiting for receipts: we answered enough of them to know its end. A part that was taken
     /// more than once is known only if each copy is: nobody sees from outside which of them counted.
     fn receipt_forgotten(&self, truth: &Truth) -> bool {
-        // Another carrier may have cut it into fewer parts: of the one that cut most every part must be known.
-        let Some(parts) = truth.taken.iter().map(|taken| taken.parts).max() else { return false };
+        let Some(parts) = truth.taken.last().map(|last| last.parts) else { return false };
+        if truth.taken.iter().any(|taken| taken.parts != parts) {
+            // Two carriers cut it differently: what one says of a part says nothing of the other's.
+            return false;
+        }
         let fate_of = |part: u8| {
             let copies = truth.taken.iter().filter(|taken| taken.part == part);
             let fates: Option<Vec<_>> =
