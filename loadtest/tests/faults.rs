@@ -4,30 +4,11 @@
 
 mod stage;
 
-use std::path::Path;
-use std::process::Command;
-
-/// What `loadtest run fault` says when the machine lacks something.
-const MISSING: i32 = 77;
+use stage::scenario;
 
 fn strike(fault: &str, rounds: u64) {
     let rounds = std::env::var("STENTOR_FAULT_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(rounds);
-    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/bench.toml");
-    let output = Command::new(env!("CARGO_BIN_EXE_loadtest"))
-        .args(["run", "fault", fault, "--rounds", &rounds.to_string(), "--rate", "3000", "--config"])
-        .arg(config)
-        .arg("--stentor")
-        .arg(stage::daemon::stentor())
-        .args(["--dir", env!("CARGO_TARGET_TMPDIR"), "--stall", "120"])
-        .output()
-        .expect("loadtest starts");
-    let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-    print!("{stdout}");
-    if output.status.code() == Some(MISSING) {
-        eprintln!("SKIPPED: {fault}: {stderr}");
-        return;
-    }
-    assert!(output.status.success(), "{fault}\n{stdout}{stderr}");
+    scenario::play(&["fault", fault, "--rounds", &rounds.to_string(), "--rate", "3000", "--stall", "120"]);
 }
 
 #[test]

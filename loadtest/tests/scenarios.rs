@@ -1,47 +1,16 @@
 //! End to end with real processes: the scenarios at a small size. Each prints its table and fails by its exit code.
-//! `STENTOR_E2E_MESSAGES` scales them. The `stentor` binary is built first: cargo builds only a package's own for its tests.
+//! `STENTOR_E2E_MESSAGES` scales them.
 
 mod stage;
 
 use std::path::Path;
-use std::process::Command;
-use std::sync::Once;
 
-use stage::messages;
+use stage::{messages, scenario};
 
-/// What `loadtest run` says when the machine lacks something.
-const MISSING: i32 = 77;
-
-fn build() {
-    static BUILT: Once = Once::new();
-    BUILT.call_once(|| {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--package", "stentor", "--bin", "stentor"]);
-        if !cfg!(debug_assertions) {
-            cargo.arg("--release");
-        }
-        assert!(cargo.status().expect("cargo starts").success(), "stentor does not build");
-    });
-}
-
+/// In CI nothing may be missing.
 fn play(arguments: &[&str]) {
-    build();
-    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/bench.toml");
-    let output = Command::new(env!("CARGO_BIN_EXE_loadtest"))
-        .arg("run")
-        .args(arguments)
-        .arg("--config")
-        .arg(config)
-        .args(["--dir", env!("CARGO_TARGET_TMPDIR"), "--stall", "30"])
-        .output()
-        .expect("loadtest run starts");
-    let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-    print!("{stdout}");
-    if output.status.code() == Some(MISSING) && std::env::var_os("CI").is_none() {
-        eprintln!("SKIPPED: {stderr}");
-        return;
-    }
-    assert!(output.status.success(), "{arguments:?}\n{stdout}{stderr}");
+    let is_played = scenario::play(&[arguments, &["--stall", "30"]].concat());
+    assert!(is_played || std::env::var_os("CI").is_none(), "{arguments:?} cannot be played here");
 }
 
 #[test]

@@ -186,13 +186,17 @@ impl Shard {
     pub(super) fn await_part(&mut self, note: ReceiptNote) {
         self.receipts.epoch.insert(note);
         self.gathering.batch().receipts.entries.push(note);
-        if let Some(orphan) = self.receipts.orphans.take(note.key, note.recipient) {
-            self.gathering.batch().orphans_gone.push(orphan.at);
-            if let Some(state) = orphan.record.state.and_then(ReceiptState::from_code) {
-                self.apply_receipt(note, false, state, orphan.record.error);
-            }
-        }
+        self.hear_parked(note, false);
         self.seal_if_full();
+    }
+
+    /// What was parked under an id that is known by now.
+    fn hear_parked(&mut self, note: ReceiptNote, answered: bool) {
+        let Some(orphan) = self.receipts.orphans.take(note.key, note.recipient) else { return };
+        self.gathering.batch().orphans_gone.push(orphan.at);
+        if let Some(state) = orphan.record.state.and_then(ReceiptState::from_code) {
+            self.apply_receipt(note, answered, state, orphan.record.error);
+        }
     }
 
     pub(super) fn receipts(&mut self, batch: &ReceiptBatch) {
@@ -311,23 +315,12 @@ impl Shard {
         if receipt.if_unknown == IfUnknown::Tell {
             return Verdict::Unknown;
         }
-        if self.settle_by_receipt(&record) {
-            self.hear_parked(&record);
-        } else {
+        if !self.settle_by_receipt(&record) {
             self.park(record);
+        } else if let Some((note, answered)) = self.receipts.epoch.find(id_key(u64::from(record.group), &record.id)) {
+            self.hear_parked(note, answered);
         }
         Verdict::Kept
-    }
-
-    /// An id is known since this receipt: what was parked under it before counts as well.
-    fn hear_parked(&mut self, known_by: &InboundRecord) {
-        let key = id_key(u64::from(known_by.group), &known_by.id);
-        let Some((note, answered)) = self.receipts.epoch.find(key) else { return };
-        let Some(orphan) = self.receipts.orphans.take(key, known_by.from) else { return };
-        self.gathering.batch().orphans_gone.push(orphan.at);
-        if let Some(state) = orphan.record.state.and_then(ReceiptState::from_code) {
-            self.apply_receipt(note, answered, state, orphan.record.error);
-        }
     }
 
     fn park(&mut self, record: InboundRecord) {

@@ -158,18 +158,17 @@ impl Process {
                 self.mail_under_way -= 1;
                 self.tell(at, LinkEvent::Traffic(traffic), plan, net, stage);
             }
-            // A wish that was overtaken by an earlier one is void.
-            Inside::ShardWakes(at) if self.shards[at].wake_at.is_none_or(|wanted| wanted > stage.now_ns()) => {}
-            Inside::LinkWakes(at) if self.links[at].wake_at.is_none_or(|wanted| wanted > stage.now_ns()) => {}
             Inside::ShardWakes(at) => {
-                self.shards[at].wake_at = None;
-                self.shards[at].shard.handle_timeout(stage.now());
-                self.turn_shard(at, plan, stage);
+                if is_wanted(&mut self.shards[at].wake_at, stage) {
+                    self.shards[at].shard.handle_timeout(stage.now());
+                    self.turn_shard(at, plan, stage);
+                }
             }
             Inside::LinkWakes(at) => {
-                self.links[at].wake_at = None;
-                self.links[at].link.handle_timeout(stage.now());
-                self.turn_link(at, plan, net, stage);
+                if is_wanted(&mut self.links[at].wake_at, stage) {
+                    self.links[at].link.handle_timeout(stage.now());
+                    self.turn_link(at, plan, net, stage);
+                }
             }
             Inside::Durable(at, seq) => self.shards[at].disk.handle_durable(seq, stage),
             Inside::Committed(at, seq) => self.committed(at, seq, plan, stage),
@@ -522,6 +521,11 @@ fn wake(wake_at: &mut Option<u64>, wanted: Mono, what: Happening, stage: &mut St
         *wake_at = Some(at_ns);
         stage.agenda.at(at_ns, what);
     }
+}
+
+/// Whether the wish to be woken has come; one that was overtaken by an earlier one is void.
+fn is_wanted(wake_at: &mut Option<u64>, stage: &Stage) -> bool {
+    wake_at.take_if(|wanted| *wanted <= stage.now_ns()).is_some()
 }
 
 fn all_kept(shard: ShardId, batch: &ReceiptBatch) -> VerdictBatch {

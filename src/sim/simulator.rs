@@ -48,6 +48,8 @@ pub struct Failure {
     pub violation: Violation,
     /// What happened before, as far as lines were kept.
     pub lines: Vec<String>,
+    /// The command that shows it again.
+    pub again: String,
 }
 
 impl fmt::Display for Failure {
@@ -57,7 +59,7 @@ impl fmt::Display for Failure {
         }
         let Violation { invariant, what } = &self.violation;
         writeln!(out, "seed {} after {:.3} s: {invariant:?} is broken: {what}", self.seed, self.at_ns as f64 / 1e9)?;
-        write!(out, "again: {}", command(self.seed))
+        write!(out, "again: {}", self.again)
     }
 }
 
@@ -73,19 +75,20 @@ pub fn command(seed: u64) -> String {
 /// # Errors
 /// The first broken promise, with the command line that shows it again.
 pub fn run(seed: u64, options: &SimOptions) -> Result<Report, Box<Failure>> {
-    finish(seed, World::new(seed, options))
+    finish(seed, World::new(seed, options), command(seed))
 }
 
 /// Runs a long time of everyday load and faults ([`Plan::day`]) to its end.
 ///
 /// # Errors
-/// As [`run`]; the command line is another one.
+/// As [`run`].
 pub fn run_day(seed: u64, hours: u64, options: &SimOptions) -> Result<Report, Box<Failure>> {
     let mut chance = Prng::new(seed);
-    finish(seed, World::of(Plan::day(&mut chance, hours), chance, options))
+    let again = format!("STENTOR_SIM_FROM={seed} STENTOR_SIM_HOURS={hours} cargo test --lib sim_day -- --nocapture");
+    finish(seed, World::of(Plan::day(&mut chance, hours), chance, options), again)
 }
 
-fn finish(seed: u64, mut world: World) -> Result<Report, Box<Failure>> {
+fn finish(seed: u64, mut world: World, again: String) -> Result<Report, Box<Failure>> {
     let broken = world.run();
     let stage = &world.stage;
     match broken {
@@ -95,7 +98,7 @@ fn finish(seed: u64, mut world: World) -> Result<Report, Box<Failure>> {
         }
         Some(violation) => {
             let lines = stage.trace.lines().map(str::to_owned).collect();
-            Err(Box::new(Failure { seed, at_ns: stage.now_ns(), violation, lines }))
+            Err(Box::new(Failure { seed, at_ns: stage.now_ns(), violation, lines, again }))
         }
     }
 }

@@ -384,6 +384,28 @@ fn a_creation_that_a_crash_cut_short_is_begun_again_unless_something_was_kept() 
     assert!(matches!(FjallStore::open(image.root.path(), OPTIONS), Err(StoreError::Damaged(_))));
 }
 
+/// A key space that was dropped may be left in any part; one that was not needs its list of tables.
+#[test]
+fn a_list_of_tables_may_be_missing_where_the_key_space_was_dropped_only() {
+    let image = Image::of(4);
+    let named_by = |space: &Path| {
+        let named = fs::read(space.join("current")).unwrap();
+        space.join(format!("v{}", u64::from_le_bytes(named[..8].try_into().unwrap())))
+    };
+    let spaces: Vec<_> = fs::read_dir(image.root.path().join("keyspaces")).unwrap().map(|dir| dir.unwrap()).collect();
+    assert!(spaces.len() > Space::ALL.len(), "fjall's own as well");
+    for space in spaces {
+        let live = image.copy(|_| ());
+        fs::remove_file(named_by(&live.path().join("keyspaces").join(space.file_name()))).unwrap();
+        assert!(crate::store::fjall_start::open(live.path(), OPTIONS).is_err(), "{:?}", space.file_name());
+    }
+    let dropped = image.copy(|_| ());
+    let (like, gone) = (dropped.path().join("keyspaces/1"), dropped.path().join("keyspaces/999"));
+    fs::create_dir(&gone).unwrap();
+    fs::copy(like.join("current"), gone.join("current")).unwrap();
+    assert_holds(dropped.path(), 4, "a key space that a crash left half removed");
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Commit(Vec<(Space, u64, Option<Vec<u8>>)>),

@@ -22,15 +22,20 @@ pub trait Record: Encode + Decode<()> {
     ///
     /// # Errors
     /// [`DecodeError`]: no such version was ever written, or damage.
-    fn decode_older(version: u8, octets: &[u8]) -> Result<Self, DecodeError> {
-        let _ = octets;
-        Err(DecodeError(format!("version {version}")))
+    fn decode_older(version: u8, _octets: &[u8]) -> Result<Self, DecodeError> {
+        Err(DecodeError::version(version))
     }
 }
 
 /// Bytes that are no record of this kind: damage, or another version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodeError(pub String);
+
+impl DecodeError {
+    fn version(version: u8) -> Self {
+        Self(format!("version {version}"))
+    }
+}
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -177,7 +182,7 @@ impl Record for ReceiptsRecord {
 
     fn decode_older(version: u8, octets: &[u8]) -> Result<Self, DecodeError> {
         if version != 1 {
-            return Err(DecodeError(format!("version {version}")));
+            return Err(DecodeError::version(version));
         }
         let ReceiptsRecord1 { entries, answered } = decode_body(octets)?;
         Ok(Self { entries, answered: answered.into_iter().map(|key| (key, 0)).collect() })

@@ -55,17 +55,12 @@ pub fn play(options: &Options) -> Result<Verdict, String> {
     stentor.signal(Signal::KILL);
     stentor.wait(ground.stall())?;
 
-    let early = if options.cold { Some(forget_pages().and_then(|()| ground.start_smsc(&[]))?) } else { None };
-    let mut begun = Instant::now();
+    let before = options.cold.then(|| forget_pages().and_then(|()| ground.start_smsc(&[]))).transpose()?;
+    let launched = Instant::now();
     let (mut stentor, ready_s) = ground.start_stentor()?;
     let started = stentor.usage();
-    let mut smsc = match early {
-        Some(smsc) => smsc,
-        None => {
-            begun = Instant::now();
-            ground.start_smsc(&[])?
-        }
-    };
+    let begun = if options.cold { launched } else { Instant::now() };
+    let mut smsc = before.map_or_else(|| ground.start_smsc(&[]), Ok)?;
     ground.watch(&mut smsc, "the first submit", |stats| stats.submits.received > 0)?;
     let first_submit_s = begun.elapsed().as_secs_f64();
     ground.watch_delivered(&mut smsc, report.acknowledged_count())?;

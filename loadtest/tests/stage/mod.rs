@@ -4,6 +4,7 @@
 pub mod bench_daemon;
 pub mod daemon;
 pub mod process;
+pub mod scenario;
 pub mod sink;
 pub mod smpp_client;
 

@@ -1,0 +1,32 @@
+//! `loadtest run` as a user would type it, over `config/bench.toml` and the `stentor` of this build.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::daemon::stentor;
+
+/// What it ends with when the machine lacks something.
+const MISSING: i32 = 77;
+
+/// Plays a scenario, prints its table and fails by its exit code; false, aloud, if the machine lacks something.
+pub fn play(arguments: &[&str]) -> bool {
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/bench.toml");
+    let output = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+        .arg("run")
+        .args(arguments)
+        .arg("--config")
+        .arg(config)
+        .arg("--stentor")
+        .arg(stentor())
+        .args(["--dir", env!("CARGO_TARGET_TMPDIR")])
+        .output()
+        .expect("loadtest run starts");
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    print!("{stdout}");
+    if output.status.code() == Some(MISSING) {
+        eprintln!("SKIPPED: {arguments:?}: {stderr}");
+        return false;
+    }
+    assert!(output.status.success(), "{arguments:?}\n{stdout}{stderr}");
+    true
+}
