@@ -284,18 +284,15 @@ impl<R: Reader> Answerer<R> {
             return Ok(());
         }
         messages.sort_unstable_by_key(|message| message.address);
-        let mut folded_to = vec![0; messages.len()];
-        for (message, folded_to) in messages.iter_mut().zip(&mut folded_to) {
-            let key = Key::State(message.address.segment());
-            let Some(bytes) = self.reader.get(key.space(), &key.bytes())? else { continue };
-            let state: StateRecord = decode(&bytes).map_err(|error| damaged("st", error))?;
-            *folded_to = state.folded_to;
-            let slot = message.address.slot();
-            let mine = state.events.iter().filter(|event| event.0 == slot);
-            message.events.extend(mine.filter_map(|&(_, kind, detail, at)| {
-                Some(Event { address: message.address, kind: EventKind::from_index(kind)?, detail, at: Wall(at) })
-            }));
+        let mut folded_to = Vec::with_capacity(messages.len());
+        for of_segment in messages.chunk_by_mut(|a, b| a.address.segment() == b.address.segment()) {
+            let folded = self.folded(of_segment[0].address.segment())?;
+            folded_to.resize(folded_to.len() + of_segment.len(), folded.folded_to);
+            for message in of_segment {
+                message.events.extend(folded_events(&folded, message.address));
+            }
         }
+        let asked = messages[0].address..=messages[messages.len() - 1].address;
         let mut failure = None;
         let bounds = (Key::Turn(events_from).bytes(), Key::Turn(u64::MAX).bytes());
         self.reader.range(Space::Event, &bounds.0, &bounds.1, usize::MAX, &mut |key, value| {
@@ -303,7 +300,7 @@ impl<R: Reader> Answerer<R> {
                 failure = Some(StoreError::Damaged("ev".into()));
                 return ControlFlow::Break(());
             };
-            for event in events_of(&turn) {
+            for event in events_of(&turn).filter(|event| asked.contains(&event.address)) {
                 let at = messages.partition_point(|message| message.address < event.address);
                 if let Some(message) = messages.get_mut(at)
                     && message.address == event.address
@@ -315,6 +312,14 @@ impl<R: Reader> Answerer<R> {
             ControlFlow::Continue(())
         })?;
         failure.map_or(Ok(()), Err)
+    }
+
+    fn folded(&self, segment: u64) -> Result<StateRecord, StoreError> {
+        let key = Key::State(segment);
+        match self.reader.get(key.space(), &key.bytes())? {
+            Some(bytes) => decode(&bytes).map_err(|error| damaged("st", error)),
+            None => Ok(StateRecord::default()),
+        }
     }
 
     fn fold(&self, from: u64, snapshot: &CheckpointRecord, retention_ms: u64, now: Wall) -> Result<Found, StoreError> {
@@ -354,6 +359,16 @@ pub fn events_of(turn: &TurnRecord) -> impl Iterator<Item = Event> + '_ {
         Some(Event { address: Address::from_packed(address), kind: EventKind::from_index(kind)?, detail, at })
     });
     events.chain(attempts)
+}
+
+/// The folded events of one message; a state's events stand in the order of slots.
+fn folded_events(state: &StateRecord, address: Address) -> impl Iterator<Item = Event> + '_ {
+    let slot = address.slot();
+    let first = state.events.partition_point(|event| event.0 < slot);
+    let mine = state.events[first..].iter().take_while(move |event| event.0 == slot);
+    mine.filter_map(move |&(_, kind, detail, at)| {
+        Some(Event { address, kind: EventKind::from_index(kind)?, detail, at: Wall(at) })
+    })
 }
 
 fn stored(segment: &Segment, address: Address) -> Option<StoredMessage> {
