@@ -17,7 +17,7 @@ pub(super) struct Typed {
     /// Messages; none: the daemon itself
     #[arg(value_name = "ID")]
     ids: Vec<String>,
-    /// Print one JSON document: a list of messages, or {"ready", "reasons", "queues", "carriers"}
+    /// Print one JSON document: a list of messages, or {"ready", "reasons", "queues", "carriers", "restored"}
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -74,16 +74,20 @@ fn daemon(client: &Client, json: bool, out: &mut dyn Write) -> Ended {
     else {
         return Err(Problem::read(&answer).failure(client));
     };
-    let (queues, carriers) = (asked(client, "/v1/queues"), asked(client, "/v1/carriers"));
+    let [queues, carriers, restored] =
+        ["queues", "carriers", "restored"].map(|name| asked(client, &format!("/v1/{name}")));
     if json {
-        let (queues, carriers) = (queues?, carriers?);
+        let (queues, carriers, restored) = (queues?, carriers?, restored?);
         let carriers = carriers.get("carriers").unwrap_or(&carriers);
         let reasons = told.get("reasons");
-        writeln!(out, "{}", json!({"ready": ready, "reasons": reasons, "queues": queues, "carriers": carriers}))?;
+        let all =
+            json!({"ready": ready, "reasons": reasons, "queues": queues, "carriers": carriers, "restored": restored});
+        writeln!(out, "{all}")?;
     } else {
         writeln!(out, "{} is {}", client.url, readiness(ready, &told))?;
         write!(out, "{}", queues_shown(&queues?))?;
         write!(out, "{}", carriers_shown(&carriers?))?;
+        write!(out, "{}", restored_shown(&restored?))?;
     }
     Ok(if ready { Exit::DONE } else { Exit::UNAVAILABLE })
 }
@@ -147,6 +151,22 @@ fn carriers_shown(carriers: &Value) -> String {
     format!("\ncarriers:\n{}", table(&headings, &rows))
 }
 
+/// What the backup held unsent of which this installation was restored, as long as some of it is left.
+fn restored_shown(restored: &Value) -> String {
+    let is_left = |class: &&Value| class.get("messages").and_then(Value::as_u64) != Some(0);
+    let rows: Vec<_> = list(restored, "classes")
+        .iter()
+        .filter(is_left)
+        .map(|class| ["class", "messages", "unsent"].map(|cell| scalar(class.get(cell))).to_vec())
+        .collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let (mark, at) = (scalar(restored.get("mark")), scalar(restored.get("at")));
+    let rows = table(&["CLASS", "MESSAGES", "DECISION"], &rows);
+    format!("\nrestored at {at}; unsent in the backup of {mark}; POST /v1/restored/resolve decides:\n{rows}")
+}
+
 fn refusals(carrier: &Value) -> String {
     let named = |refusal: &Value| {
         let name = refusal.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
@@ -187,6 +207,16 @@ mod tests {
             NAME   BINDS  WINDOW  RATE/S  TAKEN  RECEIPTS  REFUSED            HELD BY\n  \
             north  1/2    3/10    5/-     7      6         ESME_RTHROTTLED=4  no bind\n";
         assert_eq!(carriers_shown(&json!({"carriers": [carrier]})), text);
+    }
+
+    #[test]
+    fn what_a_restore_holds_is_told_while_there_is_some() {
+        let class = |name: &str, messages: u64| json!({"class": name, "messages": messages, "unsent": "hold"});
+        let restored = |otp: u64| json!({"restored": true, "mark": "M", "at": "A", "classes": [class("otp", otp), class("marketing", 0)]});
+        let text = "\nrestored at A; unsent in the backup of M; POST /v1/restored/resolve decides:\n  \
+                    CLASS  MESSAGES  DECISION\n  otp    7         hold\n";
+        assert_eq!(restored_shown(&restored(7)), text);
+        assert_eq!([restored_shown(&restored(0)), restored_shown(&json!({"restored": false}))], ["", ""]);
     }
 
     #[test]

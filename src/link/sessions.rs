@@ -292,8 +292,11 @@ impl Link {
         let up = self.legs.iter().any(|leg| leg.ready);
         if up != self.up {
             self.up = up;
-            let alarm = if up { Alarm::LinkUp } else { Alarm::LinkDown };
-            self.effects.push_back(LinkEffect::Alarm(alarm));
+            // Who is told to end is down soon, and nobody need be alarmed.
+            if up || !self.draining {
+                let alarm = if up { Alarm::LinkUp } else { Alarm::LinkDown };
+                self.effects.push_back(LinkEffect::Alarm(alarm));
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ use std::{
 use crate::{
     egress::{Connection, Dial, LinkOwner},
     http::Door,
-    link::{self, BindId, Disconnect, Link, LinkEffect, LinkEvent},
+    link::{self, Alarm, BindId, Disconnect, Link, LinkEffect, LinkEvent},
     mesh::{Full, Inbox, Sender},
     model::{LinkId, Mono, ReplyTo, ShardId},
     shard::{self, Ask, Catalog, Effect, Reply, Shard, ShardEvent},
@@ -442,6 +442,9 @@ impl State {
             LinkEffect::ToShard { shard, traffic } => {
                 let to = self.shard_cores.get(usize::from(shard.0)).copied().unwrap_or_default();
                 self.send(core.id, to, ToCore::Shard(shard, traffic));
+            }
+            LinkEffect::Alarm(alarm @ (Alarm::LinkUp | Alarm::BreakerClosed)) => {
+                tracing::info!(carrier = slot.link.name(), core = core.id, ?alarm, "link");
             }
             LinkEffect::Alarm(alarm) => tracing::warn!(carrier = slot.link.name(), core = core.id, ?alarm, "link"),
         }

@@ -5,7 +5,7 @@
 //! announces a counter without the `_total` that its samples bear, which Prometheus's older parsers and `promtool` take
 //! for two metrics; so a counter is announced here under its whole name.
 
-use std::{cell::RefCell, fmt, fs, rc::Rc, time::SystemTime, time::UNIX_EPOCH};
+use std::{cell::RefCell, fmt, fs, rc::Rc};
 
 use prometheus_client::{
     collector::Collector,
@@ -19,7 +19,7 @@ use crate::{
     http::{self, StatusBoard, sweeper},
     link::{self, LinkState, leg::LegState},
     metrics::{Distribution, Family, Kind, Metric, Metrics, Snapshot, Value},
-    model::{Class, ShardId},
+    model::{Class, Now, ShardId, Wall},
     shard::{self, Catalog},
     smpp::status::CommandStatus,
     traffic::Unanswered,
@@ -31,7 +31,7 @@ use super::feed::CoreSnapshot;
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The text of all metrics: what each core last wrote down, and the process as it is now.
-pub fn render(cores: &[CoreSnapshot], board: &StatusBoard, catalog: &Catalog) -> String {
+pub fn render(cores: &[CoreSnapshot], board: &StatusBoard, catalog: &Catalog, now: Now) -> String {
     let mut snapshot = Snapshot::default();
     let ready = if board.unready().is_empty() { 1.0 } else { 0.0 };
     snapshot.gauge(Metric::Ready, &[], ready);
@@ -42,10 +42,9 @@ pub fn render(cores: &[CoreSnapshot], board: &StatusBoard, catalog: &Catalog) ->
     snapshot.gauge(Metric::DiskFloor, &[], disk.floor_bytes as f64);
     snapshot.gauge(Metric::DiskFull, &[], f64::from(u8::from(disk.is_full)));
     snapshot.gauge(Metric::DiskBallastGone, &[], f64::from(u8::from(disk.ballast_gone)));
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     for core in cores {
         for (id, status) in &core.shards {
-            shard(&mut snapshot, *id, status, now_ms);
+            shard(&mut snapshot, *id, status, now.wall);
             ledger(&mut snapshot, status, catalog);
         }
         for (_, name, status, counters) in &core.links {
@@ -54,7 +53,8 @@ pub fn render(cores: &[CoreSnapshot], board: &StatusBoard, catalog: &Catalog) ->
         snapshot.count(Metric::Panics, &[], core.panics);
         snapshot.merge(&core.metrics);
     }
-    process(&mut snapshot, now_ms);
+    snapshot.gauge(Metric::Uptime, &[], now.mono.0 as f64 / 1e9);
+    process(&mut snapshot);
     text(snapshot)
 }
 
@@ -68,7 +68,7 @@ pub fn observer(metrics: &Rc<RefCell<Metrics>>) -> Rc<dyn Fn(&http::Seen)> {
     })
 }
 
-fn shard(snapshot: &mut Snapshot, id: ShardId, status: &shard::Status, now_ms: u64) {
+fn shard(snapshot: &mut Snapshot, id: ShardId, status: &shard::Status, now: Wall) {
     let shard::Status { counters, measures, .. } = status;
     let number = id.0.to_string();
     for class in Class::ALL {
@@ -101,7 +101,7 @@ fn shard(snapshot: &mut Snapshot, id: ShardId, status: &shard::Status, now_ms: u
         (Metric::Orphans, status.orphans),
     ];
     gauges.into_iter().for_each(|(metric, value)| snapshot.gauge(metric, &[&number], value as f64));
-    let oldest_ms = status.oldest.map_or(0, |at| now_ms.saturating_sub(at.0));
+    let oldest_ms = status.oldest.map_or(0, |at| now.since(at));
     snapshot.gauge_max(Metric::QueueOldest, &[], oldest_ms as f64 / 1_000.0);
     snapshot.distribution(Metric::CommitSeconds, &[], &measures.commit_us);
     snapshot.distribution(Metric::CommitMessages, &[], &measures.commit_messages);
@@ -217,7 +217,7 @@ pub fn door(snapshot: &mut Snapshot, open: usize, counters: &sweeper::Counters) 
 const TICKS_PER_S: u64 = 100;
 
 /// What the kernel tells of this process; what it does not tell is left out.
-fn process(snapshot: &mut Snapshot, now_ms: u64) {
+fn process(snapshot: &mut Snapshot) {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let status = read("/proc/self/status");
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).and_then(first_number);
@@ -241,7 +241,6 @@ fn process(snapshot: &mut Snapshot, now_ms: u64) {
     if let Some(boot_s) = boot.lines().find_map(|line| line.strip_prefix("btime ")).and_then(first_number) {
         let start_s = boot_s as f64 + times.start_ticks as f64 / TICKS_PER_S as f64;
         snapshot.gauge(Metric::ProcessStart, &[], start_s);
-        snapshot.gauge(Metric::Uptime, &[], (now_ms as f64 / 1_000.0 - start_s).max(0.0));
     }
 }
 

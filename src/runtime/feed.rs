@@ -72,7 +72,7 @@ impl Snapshots {
 
 /// What `GET /metrics` answers.
 pub fn renderer(board: Arc<StatusBoard>, snapshots: Arc<Snapshots>) -> Rc<dyn Fn() -> String> {
-    Rc::new(move || exposition::render(&snapshots.all(), &board, &snapshots.catalog()))
+    Rc::new(move || exposition::render(&snapshots.all(), &board, &snapshots.catalog(), executor::now()))
 }
 
 /// Writes until the core ends.
