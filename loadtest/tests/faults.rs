@@ -4,6 +4,11 @@
 
 mod stage;
 
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
 use stage::scenario;
 
 fn strike(fault: &str, rounds: u64) {
@@ -49,4 +54,45 @@ fn a_stopped_process_goes_on() {
 #[test]
 fn a_wall_clock_that_jumps_changes_nothing() {
     strike("clock", 2);
+}
+
+/// Waits for it; the time is a bound on patience, not a claim.
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "never: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Processes whose environment says that they belong to a run there.
+fn processes_in(parent: &Path) -> usize {
+    let parent = parent.to_str().expect("UTF-8");
+    let entries = fs::read_dir("/proc").expect("/proc").flatten();
+    let environments = entries.filter_map(|entry| fs::read(entry.path().join("environ")).ok());
+    let is_there = |octets: &Vec<u8>| String::from_utf8_lossy(octets).contains(&format!("LOADTEST_DIRECTORY={parent}"));
+    environments.filter(is_there).count()
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_nothing() {
+    let parent = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    let mounts = || fs::read_to_string("/proc/mounts").expect("mounts");
+    let mount = parent.path().to_str().expect("UTF-8");
+    let fault = if rustix::process::geteuid().is_root() { "full" } else { "kill" };
+    let mut run = scenario::command(&["fault", fault, "--rounds", "1000", "--rate", "3000"], parent.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("loadtest run starts");
+    until("it plays", || {
+        let is_over = fault == "full" && !mounts().contains(mount);
+        processes_in(parent.path()) >= 3 && !is_over
+    });
+    run.kill().expect("killed");
+    run.wait().expect("ended");
+    until("everything is gone", || {
+        let left = fs::read_dir(parent.path()).expect("readable").count();
+        processes_in(parent.path()) == 0 && !mounts().contains(mount) && left == 0
+    });
 }

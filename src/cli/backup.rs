@@ -141,8 +141,9 @@ pub(super) fn broken(what: &str, error: &RestoreError) -> Failure {
 pub(super) fn told(checked: &Checked) -> String {
     let manifest = &checked.manifest;
     format!(
-        "whole, {} octets, {} entries, node {}, {} shards, of {}",
+        "whole, {} octets ({} uncompressed), {} entries, node {}, {} shards, of {}",
         checked.octets,
+        checked.plain_octets,
         checked.entries,
         manifest.node,
         manifest.shards,
@@ -162,6 +163,7 @@ pub(super) fn document(file: &Path, checked: &Checked) -> Value {
     json!({
         "file": shown::plain(&file.display().to_string()),
         "octets": checked.octets,
+        "plain_octets": checked.plain_octets,
         "entries": checked.entries,
         "stentor": manifest.stentor,
         "node": manifest.node,

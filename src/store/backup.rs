@@ -285,6 +285,8 @@ pub struct BackupReader<R> {
     at: u64,
     number: u32,
     entries: u64,
+    /// Octets of their keys and values.
+    plain_octets: u64,
     /// Where the last entry stood: place of its store, its table, its key.
     last: Option<(usize, Table, Vec<u8>)>,
     /// Tables of the present store that are through.
@@ -300,8 +302,17 @@ impl<R: Read> BackupReader<R> {
     pub fn open(input: R) -> Result<Self, Broken> {
         let manifest =
             Manifest { stentor: String::new(), node: 0, shards: 0, created: 0, mark: 0, commits: Vec::new() };
-        let mut reader =
-            Self { input, manifest, at: 0, number: 0, entries: 0, last: None, done: Vec::new(), is_through: false };
+        let mut reader = Self {
+            input,
+            manifest,
+            at: 0,
+            number: 0,
+            entries: 0,
+            plain_octets: 0,
+            last: None,
+            done: Vec::new(),
+            is_through: false,
+        };
         let (mut magic, mut version) = ([0; MAGIC.len()], [0; 4]);
         reader.fill(&mut magic)?;
         if magic != *MAGIC {
@@ -333,6 +344,11 @@ impl<R: Read> BackupReader<R> {
     /// Entries read so far.
     pub const fn entries(&self) -> u64 {
         self.entries
+    }
+
+    /// Octets of the keys and values read so far.
+    pub const fn plain_octets(&self) -> u64 {
+        self.plain_octets
     }
 
     /// The next entries; none at the end of a backup that was whole.
@@ -383,7 +399,7 @@ impl<R: Read> BackupReader<R> {
         }
         let mut rest = plain.get(name_len..).unwrap_or_default();
         while !rest.is_empty() {
-            let (key, _, after) = split_entry(rest).ok_or_else(|| self.damaged("an entry that is none"))?;
+            let (key, value, after) = split_entry(rest).ok_or_else(|| self.damaged("an entry that is none"))?;
             if key <= last.as_slice() {
                 return Err(self.damaged("keys out of their order"));
             }
@@ -391,6 +407,7 @@ impl<R: Read> BackupReader<R> {
             last.extend_from_slice(key);
             rest = after;
             self.entries += 1;
+            self.plain_octets += (key.len() + value.len()) as u64;
         }
         self.last = Some((place, table, last));
         Ok(Piece { store, table, plain, name_len })

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::guard::Guard;
 use super::process::Process;
 use super::prometheus::Metrics;
 use crate::http;
@@ -62,6 +63,8 @@ pub struct GroundOptions {
 #[derive(Debug)]
 pub struct Ground {
     options: GroundOptions,
+    /// Ended before the directory goes.
+    _guard: Guard,
     directory: TempDir,
     http: SocketAddr,
     smpp: SocketAddr,
@@ -103,6 +106,7 @@ impl Ground {
         }
         let ground = Self {
             options: options.clone(),
+            _guard: Guard::over(directory.path(), options.keep)?,
             directory,
             http: free_port()?,
             smpp: free_port()?,

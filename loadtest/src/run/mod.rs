@@ -4,6 +4,7 @@
 mod backlog;
 mod fault;
 mod ground;
+mod guard;
 mod letters;
 mod means;
 mod million;

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::guard;
+
 const TICK: Duration = Duration::from_millis(10);
 
 /// A running child; killed when dropped.
@@ -36,6 +38,7 @@ impl Process {
         let out = File::create(&log).map_err(failed)?;
         let err = out.try_clone().map_err(failed)?;
         let child = command
+            .env(guard::MARK, directory)
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(err)

@@ -80,7 +80,7 @@ pub fn play(options: &Options) -> Result<Verdict, String> {
     let looks = watch(&ground, &mut stentor, &mut generator.process)?;
     // Live data is what a backup holds: taken while the state is still that of the load.
     let at_end = disk_used(&ground.data());
-    let live = backup(&ground)?;
+    let live = live_data(&ground)?;
     let report = generator.finish(LONG)?;
     ground.watch_delivered(&mut smsc, report.acknowledged_count())?;
     stentor.check_alive()?;
@@ -151,15 +151,20 @@ fn disk_used(path: &Path) -> u64 {
         .sum()
 }
 
-/// How large a backup is just now.
-fn backup(ground: &Ground) -> Result<u64, String> {
-    let file = ground.path().join("backup");
-    let mut command = ground.stentor_command(&["backup", &file.display().to_string()])?;
-    let output = command.output().map_err(|error| error.to_string())?;
-    if !output.status.success() {
-        return Err(format!("backup: {}", String::from_utf8_lossy(&output.stderr)));
-    }
-    fs::metadata(&file).map(|about| about.len()).map_err(|error| error.to_string())
+/// Octets of all keys and values that a backup holds just now, as the store keeps them.
+fn live_data(ground: &Ground) -> Result<u64, String> {
+    let file = ground.path().join("backup").display().to_string();
+    let told = |arguments: &[&str]| {
+        let output = ground.stentor_command(arguments)?.output().map_err(|error| error.to_string())?;
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        Err(format!("{arguments:?}: {}", String::from_utf8_lossy(&output.stderr)))
+    };
+    told(&["backup", &file])?;
+    let checked: serde_json::Value =
+        serde_json::from_slice(&told(&["restore", &file, "--check", "--json"])?).map_err(|error| error.to_string())?;
+    checked["plain_octets"].as_u64().ok_or_else(|| format!("{file}: {checked}"))
 }
 
 fn judge(verdict: &mut Verdict, options: &Options, looks: &[Look], at_end: u64, live: u64) {

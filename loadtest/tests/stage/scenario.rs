@@ -8,19 +8,18 @@ use super::daemon::stentor;
 /// What it ends with when the machine lacks something.
 const MISSING: i32 = 77;
 
+/// `loadtest run` with these arguments, not started yet; its directories are made in `parent`.
+pub fn command(arguments: &[&str], parent: &Path) -> Command {
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/bench.toml");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+    command.arg("run").args(arguments).arg("--config").arg(config).arg("--stentor").arg(stentor());
+    command.arg("--dir").arg(parent);
+    command
+}
+
 /// Plays a scenario, prints its table and fails by its exit code; false, aloud, if the machine lacks something.
 pub fn play(arguments: &[&str]) -> bool {
-    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/bench.toml");
-    let output = Command::new(env!("CARGO_BIN_EXE_loadtest"))
-        .arg("run")
-        .args(arguments)
-        .arg("--config")
-        .arg(config)
-        .arg("--stentor")
-        .arg(stentor())
-        .args(["--dir", env!("CARGO_TARGET_TMPDIR")])
-        .output()
-        .expect("loadtest run starts");
+    let output = command(arguments, Path::new(env!("CARGO_TARGET_TMPDIR"))).output().expect("loadtest run starts");
     let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
     print!("{stdout}");
     if output.status.code() == Some(MISSING) {
