@@ -201,8 +201,14 @@ fn without_later(mut value: Value, then: &str) -> Value {
 
 /// What waits for receipts, once the daemon has counted.
 fn waits_for(daemon: &Daemon, receipts: &Value) {
-    daemon.until("receipts are waited for", || {
-        daemon.call("GET", "/v1/queues", &[ADMIN], "").1["awaiting_receipt"] == *receipts
+    let mut told = Value::Null;
+    daemon.until(&format!("{receipts} receipts are waited for"), || {
+        let now = daemon.call("GET", "/v1/queues", &[ADMIN], "").1["awaiting_receipt"].take();
+        if now != told {
+            eprintln!("{now} receipts are waited for");
+            told = now;
+        }
+        told == *receipts
     });
 }
 

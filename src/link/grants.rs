@@ -31,17 +31,9 @@ const IDLE_MS: u64 = 100;
 /// A shard that gives standing places back unasked is left alone for so long.
 const UNWANTED_MS: u64 = 10_000;
 
-/// Classes that are granted only against a free slot; the rest is bulk.
+/// Classes that are granted only against a free slot ([`Class::is_urgent`]); the rest is bulk.
 const URGENT: [Class; 2] = [Class::Emergency, Class::Otp];
 const BULK: [Class; 2] = [Class::Transactional, Class::Marketing];
-
-/// Whether a class is granted only against a free slot.
-pub const fn is_urgent(class: Class) -> bool {
-    match class {
-        Class::Emergency | Class::Otp => true,
-        Class::Transactional | Class::Marketing => false,
-    }
-}
 
 /// How much room a link has when it decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

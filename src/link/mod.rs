@@ -37,7 +37,7 @@ mod sessions;
 
 use std::collections::VecDeque;
 
-use crate::model::{Mono, Now, Prng, ShardId};
+use crate::model::{Buggify, Mono, Now, Point, Prng, ShardId};
 use crate::traffic::{Grant, NotWritten, ToLink, ToShard};
 
 use breaker::{Breaker, BreakerState};
@@ -74,6 +74,7 @@ pub struct Link {
     granted: Vec<(ShardId, Grant)>,
     receipt_text: Vec<u8>,
     chance: Prng,
+    buggify: Buggify,
     /// Which connection is asked first next time.
     turn: usize,
     /// When waiting messages may find tokens again.
@@ -91,6 +92,7 @@ impl Link {
         let mut chance = Prng::new(seed);
         let connections = options.connections();
         let shards = options.shards.shards();
+        let buggify = Buggify::new(options.buggify_ppm, chance.next_u64());
         Self {
             era: 0,
             legs: (0..connections).map(|_| Leg::new(&options, now.mono)).collect(),
@@ -107,6 +109,7 @@ impl Link {
             granted: Vec::new(),
             receipt_text: Vec::new(),
             chance,
+            buggify,
             turn: 0,
             wake_at: None,
             up: false,
@@ -164,6 +167,11 @@ impl Link {
         self.legs.get_mut(usize::from(bind.0)).is_some_and(|leg| leg.take_transmit(out))
     }
 
+    /// What was made to happen that seldom does.
+    pub const fn buggify(&self) -> &Buggify {
+        &self.buggify
+    }
+
     /// Whether a drain is complete: nothing held, every connection gone.
     pub fn is_drained(&self) -> bool {
         self.draining && self.prepared.is_empty() && self.legs.iter().all(|leg| leg.state == leg::LegState::Resting)
@@ -196,8 +204,9 @@ impl Link {
 
     fn decide_grants(&mut self, now: Now) {
         let (urgent_prepared, bulk_prepared) = self.prepared.unsent();
+        let bound = self.prepared_max();
         let room = Room {
-            bound: self.prepared_max(),
+            bound: if self.buggify.at(Point::RoomForOne) { bound.min(1) } else { bound },
             slots: self.free_slots(),
             tokens: self.tokens(now),
             bulk_prepared,

@@ -148,6 +148,8 @@ pub struct Options {
     pub silent_until: Mono,
     /// Entries of the table that sends receipts straight to their shard, as a power of two; 8 octets each.
     pub receipt_table_bits: u32,
+    /// How often what seldom happens happens, in a million; for the simulator ([`crate::model::buggify`]).
+    pub buggify_ppm: u32,
 }
 
 impl Options {
@@ -183,6 +185,7 @@ impl Options {
             reconnect_max_ms: 60_000,
             silent_until: Mono(0),
             receipt_table_bits: 18,
+            buggify_ppm: 0,
         }
     }
 

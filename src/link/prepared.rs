@@ -21,7 +21,6 @@ use crate::model::map::{Map, map};
 use crate::model::{Class, ShardId};
 use crate::traffic::Submit;
 
-use super::grants::is_urgent;
 use super::held::Held;
 
 /// Number of a message in the link's hands; used again once it is over.
@@ -147,7 +146,7 @@ impl Prepared {
         if self.unsent == (0, 0) {
             return None;
         }
-        let classes = Class::ALL.into_iter().filter(|class| !urgent_only || is_urgent(*class));
+        let classes = Class::ALL.into_iter().filter(|class| !urgent_only || class.is_urgent());
         for class in classes {
             if let Some(index) = self.next_of(bind, class) {
                 return Some(index);
@@ -354,7 +353,7 @@ impl Prepared {
     }
 
     fn unsent_of(&mut self, class: Class) -> &mut u32 {
-        if is_urgent(class) { &mut self.unsent.0 } else { &mut self.unsent.1 }
+        if class.is_urgent() { &mut self.unsent.0 } else { &mut self.unsent.1 }
     }
 }
 

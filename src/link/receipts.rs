@@ -2,7 +2,7 @@
 //! sender. Answered only after a shard has kept them.
 
 use crate::model::limits::CARRIER_ID_BYTES_MAX;
-use crate::model::{Now, ShardId};
+use crate::model::{Now, Point, ShardId};
 use crate::smpp::pdu::{DataSm, ShortMessage};
 use crate::smpp::receipt::{NetworkError, Receipt, ReceiptSource, ReceiptState};
 use crate::smpp::receipt_id::id_hash;
@@ -119,11 +119,12 @@ impl Link {
         (id, first, home): (&[u8], Option<ShardId>, ShardId),
     ) {
         let shards = self.options.shards.shards();
+        let inquiries_max = if self.buggify.at(Point::ReceiptsFull) { 0 } else { INQUIRIES_MAX };
         let Some(leg) = self.leg(bind) else { return };
         leg.inquiries += 1;
         let (sequence, is_data) = (delivered.sequence, delivered.is_data);
         let reply = ReplyTo { bind, generation: leg.generation, sequence, is_data };
-        if leg.inquiries > INQUIRIES_MAX && !leg.read_paused {
+        if leg.inquiries > inquiries_max && !leg.read_paused {
             leg.read_paused = true;
             self.effects.push_back(LinkEffect::PauseRead { bind });
         }

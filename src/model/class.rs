@@ -32,6 +32,14 @@ impl Class {
         }
     }
 
+    /// Whether it waits for nothing that less urgent ones hold: it leaves when a slot is free, and is not prepared ahead.
+    pub const fn is_urgent(self) -> bool {
+        match self {
+            Self::Emergency | Self::Otp => true,
+            Self::Transactional | Self::Marketing => false,
+        }
+    }
+
     /// The class of that exact name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.name() == name)

@@ -1,6 +1,7 @@
 //! The words of the domain and their limits. No behaviour beyond parsing and packing: whatever decides,
 //! remembers or carries lives on a higher floor. Knows no clock, no chance and no disk.
 
+pub mod buggify;
 pub mod class;
 pub mod content;
 pub mod ids;
@@ -16,6 +17,7 @@ pub mod sender;
 pub mod state;
 pub mod time;
 
+pub use buggify::{Buggify, Point};
 pub use class::Class;
 pub use content::{Content, Encoding};
 pub use ids::{Address, CarrierId, GroupId, Lane, LinkId, NodeId, RouteId, ShardId, TenantId};

@@ -92,12 +92,24 @@ pub struct FifoName {
     pub kind: FifoKind,
 }
 
+/// What becomes of what a class had unsent in the backup of which this is the restore.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unsent {
+    /// Links take it like anything else.
+    #[default]
+    Sent,
+    /// It stays where it is, and is not even read.
+    Held,
+    /// It is read to be given up; no link may have it.
+    GivenUp,
+}
+
 /// The fifos that ever held a message since the last time they were all empty.
 #[derive(Clone, Debug, Default)]
 pub struct Lanes {
     fifos: BTreeMap<FifoName, Fifo>,
-    /// By class: whether what was restored unsent is held.
-    held: [bool; Class::COUNT],
+    /// By class.
+    unsent: [Unsent; Class::COUNT],
 }
 
 impl Lanes {
@@ -116,14 +128,14 @@ impl Lanes {
         self.fifos.iter_mut()
     }
 
-    /// Holds or releases what a class had unsent when it was restored.
-    pub const fn hold(&mut self, class: Class, held: bool) {
-        self.held[class.index()] = held;
+    /// Says what becomes of what a class had unsent when it was restored.
+    pub const fn set_unsent(&mut self, class: Class, unsent: Unsent) {
+        self.unsent[class.index()] = unsent;
     }
 
-    /// Whether nothing may be taken from that fifo until somebody decides.
-    pub const fn is_held(&self, name: &FifoName) -> bool {
-        matches!(name.kind, FifoKind::Held(_)) && self.held[name.lane.class.index()]
+    /// Whether no link may take anything from that fifo.
+    pub const fn is_withheld(&self, name: &FifoName) -> bool {
+        matches!(name.kind, FifoKind::Held(_)) && !matches!(self.unsent[name.lane.class.index()], Unsent::Sent)
     }
 
     /// Messages of a class that were restored unsent and not taken since.
@@ -153,7 +165,7 @@ impl Lanes {
 
     /// Messages of a class that wait on any of `routes`.
     pub fn waiting(&self, class: Class, routes: &[RouteId]) -> u64 {
-        let own = self.of_class(class).filter(|(name, _)| routes.contains(&name.lane.route) && !self.is_held(name));
+        let own = self.of_class(class).filter(|(name, _)| routes.contains(&name.lane.route) && !self.is_withheld(name));
         own.map(|(_, fifo)| fifo.waiting()).sum()
     }
 
@@ -177,7 +189,7 @@ impl Lanes {
         let name = self
             .of_class(class)
             .filter(|(name, fifo)| fifo.in_window() > 0 && routes.contains(&name.lane.route))
-            .filter(|(name, _)| !self.is_held(name) && !self.is_held_up(name))
+            .filter(|(name, _)| !self.is_withheld(name) && !self.is_held_up(name))
             .min_by_key(|(name, fifo)| (name.kind.rank(), fifo.peek().map(|(segment, slot)| segment.address(slot))))
             .map(|(name, _)| *name)?;
         let taken = self.fifo(name).take()?;
@@ -186,8 +198,9 @@ impl Lanes {
 
     /// The next read that a fifo needs, when everything up to and with commit `durable` is on disk.
     pub fn wants_read(&mut self, durable: u64) -> Option<(FifoName, Position)> {
-        let held = self.held;
-        let is_held = |name: &FifoName| matches!(name.kind, FifoKind::Held(_)) && held[name.lane.class.index()];
+        let unsent = self.unsent;
+        let is_held =
+            |name: &FifoName| matches!(name.kind, FifoKind::Held(_)) && unsent[name.lane.class.index()] == Unsent::Held;
         let mut wanting = self.fifos.iter_mut().filter(|(name, _)| !is_held(name));
         wanting.find_map(|(name, fifo)| fifo.wants_read(durable).map(|from| (*name, from)))
     }
@@ -316,13 +329,15 @@ mod tests {
         let routes = [RouteId(1)];
         append(&mut lanes, FifoKind::Held(249), 1, 1);
         append(&mut lanes, FifoKind::Fresh, 1, 2);
-        lanes.hold(Class::Otp, true);
+        lanes.set_unsent(Class::Otp, Unsent::Held);
         assert_eq!((lanes.waiting(Class::Otp, &routes), lanes.restored_waiting(Class::Otp)), (1, 1));
         assert_eq!(lanes.take(Class::Otp, &routes).map(|(_, taken)| taken.segment.number), Some(2));
         assert!(lanes.take(Class::Otp, &routes).is_none());
         assert_eq!(lanes.waiting_total(), 1, "it still counts against the limit of the queue");
         append(&mut lanes, FifoKind::Fresh, 1, 3);
-        lanes.hold(Class::Otp, false);
+        lanes.set_unsent(Class::Otp, Unsent::GivenUp);
+        assert_eq!(take_all(&mut lanes.clone(), 9), [3], "what is given up later is not sent before");
+        lanes.set_unsent(Class::Otp, Unsent::Sent);
         assert_eq!(take_all(&mut lanes, 9), [1, 3]);
     }
 
@@ -332,9 +347,11 @@ mod tests {
         let lane = Lane { class: Class::Otp, route: RouteId(1) };
         let name = FifoName { lane, kind: FifoKind::Held(249) };
         lanes.restore(name, Fifo::recovered(Position { commit: 1, index: 0 }, 5, 7));
-        lanes.hold(Class::Otp, true);
+        lanes.set_unsent(Class::Otp, Unsent::Held);
         assert_eq!(lanes.wants_read(9), None);
-        lanes.hold(Class::Otp, false);
+        lanes.set_unsent(Class::Otp, Unsent::GivenUp);
+        assert_eq!(lanes.clone().wants_read(9), Some((name, Position { commit: 1, index: 0 })));
+        lanes.set_unsent(Class::Otp, Unsent::Sent);
         assert_eq!(lanes.wants_read(9), Some((name, Position { commit: 1, index: 0 })));
     }
 }

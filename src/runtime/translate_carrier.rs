@@ -139,6 +139,7 @@ pub(super) fn options(carrier: &config::Carrier, link: LinkId, group: GroupId, m
         reconnect_max_ms: carrier.reconnect_max_ms,
         silent_until: Mono(0),
         receipt_table_bits: receipt_table_bits(carrier.rate_parts_per_s),
+        buggify_ppm: 0,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Checkpoints: the shard as it stands after a commit, written together with the folded events up to it, so that a start
 //! replays only what came later. The snapshot is taken when its commit is handed over; folding takes its time.
 
-use crate::model::Now;
+use crate::model::{Now, Point};
 use crate::queue::{FifoName, Position};
 use crate::store::backend::{Op, Space};
 use crate::store::batch::fifo_code;
@@ -63,6 +63,7 @@ impl Shard {
         let turn = &batch.turn;
         self.folding.events += turn.events.len() + turn.attempts.len() + turn.segments.len() + TURN_COST;
         let due = self.folding.events >= self.options.fold_events || self.folding.wanted;
+        let due = due || self.buggify.at(Point::FoldDue);
         if due && !self.folding.under_way {
             self.start_fold(seq);
         }

@@ -8,7 +8,7 @@
 
 use crate::delivery::{DoubtFilter, DoubtPolicy, EventKind, InDoubt, Lost, LostBind, OpenAttempt, Resolution};
 use crate::model::{Address, DeadLetterReason, GroupId, MessageId, Msisdn, ReplyTo, Wall};
-use crate::queue::{DueEntry, FifoKind, FifoName, InsertReason};
+use crate::queue::{DueEntry, FifoKind, FifoName, InsertReason, Tick};
 use crate::smpp::receipt::ReceiptState;
 use crate::smpp::receipt_id::id_key;
 use crate::store::StoredMessage;
@@ -59,11 +59,12 @@ impl Shard {
 
     /// Entries that stand otherwise than their class's policy wants: it was changed, or a start has found them.
     pub(super) fn reconcile_ledger(&mut self) {
+        let passed = self.scheduled.head().tick;
         let astray = |doubt: &InDoubt| match self.doubt_policy(doubt.lane.class, doubt.lost.reason) {
             DoubtPolicy::Drop => true,
             DoubtPolicy::Hold => doubt.resend_at != InDoubt::HELD,
-            // What a start replayed says nothing of when it is due, nor whether that was under another policy.
-            DoubtPolicy::Resend => doubt.resend_at == InDoubt::HELD || doubt.resend_at == Wall(0),
+            // Its wait may have passed under another policy; what a start replayed does not say when it ends.
+            DoubtPolicy::Resend => doubt.resend_at == InDoubt::HELD || Tick::at_or_after(doubt.resend_at) <= passed,
         };
         let astray: Vec<Address> =
             self.attempts.ledger().filter(|(_, doubt)| astray(doubt)).map(|(address, _)| *address).collect();

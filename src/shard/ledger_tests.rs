@@ -408,6 +408,23 @@ fn late_answers_to_parts_leave_the_rest_in_doubt() {
     assert_eq!((answered.contains(1), answered.contains(2), again.reference), (false, true, submit.reference));
 }
 
+/// Seed 840: one part was refused, and the message waits to be tried again; a receipt says that another part failed.
+#[test]
+fn who_cancels_what_ends_meanwhile_is_too_late() {
+    let mut world = world();
+    let (id, submit) = world.sent(Class::Transactional, ANNA, 2);
+    world.answered(&submit, 1, Answer::Accepted(Span { at: 0, len: 4 }));
+    world.answered(&submit, 2, Answer::Refused(8));
+    let cancel = Ask::Cancel { reply: ReplyTo::default(), tenant: TenantId(5), id };
+    world.shard.handle(ShardEvent::Ask(cancel), world.now);
+    let found = world.answerer.answer(world.shard.poll_read().expect("the store is asked"));
+    world.receipt(ANNA, "id-1", ReceiptState::Undeliverable, None);
+    world.shard.handle_read(found, world.now);
+    world.turn();
+    assert!(matches!(world.replies.pop(), Some(Reply::Cancelled(Cancelled::TooLate))));
+    assert_eq!(world.story(id).0, MessageState::Undelivered);
+}
+
 #[test]
 fn a_receipt_settles_the_only_one_that_it_can_be_about() {
     let mut world = world();
@@ -510,6 +527,23 @@ fn a_changed_policy_applies_to_what_stands_in_the_ledger() {
     let world = &mut world.crashed(Options { doubt: [Drop; 4], ..options() });
     assert_eq!(world.story(waiting).0, MessageState::Dead);
     assert_eq!(world.outbox().len(), 1);
+}
+
+/// Seed 563 of the worlds with restores: the checkpoint knew a wait that had passed while nobody was to send.
+#[test]
+fn a_wait_that_passed_under_another_policy_begins_anew() {
+    use DoubtPolicy::Hold;
+    let mut world = world();
+    let (id, submit) = world.sent(Class::Marketing, ANNA, 1);
+    world.lost(&submit);
+    world.checkpointed();
+    world.handle(ShardEvent::Reconfigure(Box::new(Options { doubt: [Hold; 4], ..options() })));
+    world.pass(2 * WAIT_MS);
+    assert_eq!(world.story(id).0, MessageState::InDoubt);
+    let mut world = world.crashed(options());
+    assert_eq!(world.story(id).0, MessageState::InDoubt);
+    world.pass(WAIT_MS + 10);
+    assert_eq!(world.story(id).0, MessageState::Queued);
 }
 
 #[test]

@@ -24,7 +24,7 @@ enum Pending {
 pub(super) struct Lookups {
     pending: BTreeMap<u64, Pending>,
     next_token: u64,
-    /// Messages that are being cancelled, until they are taken by a link or the store has answered.
+    /// Messages that are being cancelled, until they are taken by a link, have ended, or the store has answered.
     cancelling: BTreeMap<Address, u64>,
 }
 
@@ -35,8 +35,8 @@ impl Lookups {
         self.next_token
     }
 
-    /// A message was taken from its fifo: who wants to cancel it is too late.
-    pub(super) fn taken(&mut self, address: Address) {
+    /// A message was taken from its fifo, or has ended: who wants to cancel it is too late.
+    pub(super) fn too_late(&mut self, address: Address) {
         if !self.cancelling.is_empty() {
             self.cancelling.remove(&address);
         }

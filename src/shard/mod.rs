@@ -38,7 +38,9 @@ use std::sync::Arc;
 use crate::admission::KeyWindow;
 use crate::delivery::{Attempts, EventKind, InDoubt, Resolution};
 use crate::metrics::Distribution;
-use crate::model::{Address, CarrierId, Class, Frame, Lane, LinkId, Mono, Now, Prng, Refusal, ReplyTo, Wall};
+use crate::model::{
+    Address, Buggify, CarrierId, Class, Frame, Lane, LinkId, Mono, Now, Point, Prng, Refusal, ReplyTo, Wall,
+};
 use crate::queue::{FifoKind, FifoName, InsertReason, Lanes, ScheduledQueue};
 use crate::store::record::RestoredRecord;
 use crate::store::{CommitSeq, Found, ReadRequest, Recovery, WriteBatch};
@@ -66,6 +68,7 @@ pub struct Shard {
     links: Vec<LinkSlot>,
     now: Now,
     chance: Prng,
+    buggify: Buggify,
 
     lanes: Lanes,
     scheduled: ScheduledQueue,
@@ -199,11 +202,14 @@ pub struct Status {
 impl Shard {
     /// A shard as its store left it; for a new store, [`Recovery::default`].
     pub fn recover(options: Options, seed: u64, found: Recovery, now: Now) -> Self {
+        let mut chance = Prng::new(seed);
+        let buggify = Buggify::new(options.buggify_ppm, chance.next_u64());
         let mut shard = Self {
             catalog: Arc::default(),
             links: Vec::new(),
             now,
-            chance: Prng::new(seed),
+            chance,
+            buggify,
             lanes: Lanes::default(),
             scheduled: ScheduledQueue::default(),
             attempts: Attempts::new(options.hash_seed),
@@ -293,6 +299,9 @@ impl Shard {
     pub fn handle_timeout(&mut self, now: Now) {
         self.now = now;
         for _ in 0..Self::DUE_PER_TURN_MAX {
+            if self.buggify.at(Point::DueLater) {
+                break;
+            }
             let Some(entry) = self.scheduled.take(now.wall) else { break };
             self.gathering.due_taken(self.scheduled.head());
             match entry.reason {
@@ -389,6 +398,11 @@ impl Shard {
         !self.gathering.is_empty()
     }
 
+    /// What was made to happen that seldom does.
+    pub const fn buggify(&self) -> &Buggify {
+        &self.buggify
+    }
+
     /// How it stands.
     pub fn status(&self) -> Status {
         let mut waiting = [0; Class::COUNT];
@@ -418,7 +432,7 @@ impl Shard {
     /// Lanes that hold ready messages: how many, and when the oldest that is in memory was accepted.
     pub fn lanes(&self) -> impl Iterator<Item = (Lane, u64, Option<Wall>)> {
         let mut lanes: BTreeMap<Lane, (u64, Option<Wall>)> = BTreeMap::new();
-        let not_held = self.lanes.iter().filter(|(name, _)| !self.lanes.is_held(name));
+        let not_held = self.lanes.iter().filter(|(name, _)| !self.lanes.is_withheld(name));
         for (name, fifo) in not_held.filter(|(_, fifo)| fifo.waiting() > 0) {
             let oldest = fifo.peek().and_then(|(segment, slot)| segment.head(slot)).map(|head| head.accepted_at);
             let (depth, known) = lanes.entry(name.lane).or_default();

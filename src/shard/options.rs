@@ -34,6 +34,8 @@ pub struct Options {
     pub retention_ms: u64,
     /// Events since the last checkpoint before the next one.
     pub fold_events: usize,
+    /// How often what seldom happens happens, in a million; for the simulator ([`crate::model::buggify`]).
+    pub buggify_ppm: u32,
 }
 
 impl Default for Options {
@@ -53,6 +55,7 @@ impl Default for Options {
             retry: RetryPolicy::default(),
             retention_ms: 72 * 3_600_000,
             fold_events: crate::model::limits::FOLD_DELTAS,
+            buggify_ppm: 0,
         }
     }
 }

@@ -184,6 +184,7 @@ impl Shard {
         debug_assert!(kind.is_final());
         self.gathering.event(address, kind, detail);
         self.tried.remove(&address);
+        self.lookups.too_late(address);
         self.attempts.doubts.remove(&address);
         if let Some(progress) = self.attempts.progress.get_mut(&address) {
             progress.closed = true;

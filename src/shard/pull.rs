@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::delivery::{EventKind, OpenAttempt, attempt::Verdict};
 use crate::model::limits::OPEN_ATTEMPTS_MAX;
-use crate::model::{Class, DeadLetterReason, LinkId, RouteId};
+use crate::model::{Class, DeadLetterReason, LinkId, Point, RouteId};
 use crate::queue::{Chunk, DueEntry, FifoKind, FifoName, Taken, Tick};
 use crate::store::batch::fifo_code;
 use crate::store::record::AttemptNote;
@@ -111,6 +111,7 @@ impl Shard {
                 .into_iter()
                 .filter_map(|piece| Some(Chunk { commit, segment: piece.at_hand?, runs: piece.runs }))
                 .collect();
+            let chunks = if self.buggify.at(Point::WindowFull) { Vec::new() } else { chunks };
             self.lanes.append(name, commit, messages, chunks);
             let batch = self.gathering.batch();
             batch.ready.push((name, records));
@@ -142,7 +143,7 @@ impl Shard {
             }
             let (link, routes) = (slot.id, slot.routes.clone());
             let mut submits = Vec::with_capacity(granted.min(1_024) as usize);
-            while (submits.len() as u32) < granted && self.attempts.open_count() < OPEN_ATTEMPTS_MAX {
+            while (submits.len() as u32) < granted && self.may_attempt(class) {
                 let Some((name, taken)) = self.lanes.take(class, &routes) else { break };
                 let head = self.lanes.fifo(name).head();
                 self.gathering.taken(name, head);
@@ -163,6 +164,17 @@ impl Shard {
         }
     }
 
+    /// One more attempt may be open. An outcome of those that are goes on with what waits; but for an urgent one its link
+    /// keeps a slot, and may hold those back for it.
+    fn may_attempt(&mut self, class: Class) -> bool {
+        match self.attempts.open_count() {
+            0 => true,
+            _ if class.is_urgent() => true,
+            OPEN_ATTEMPTS_MAX.. => false,
+            _ => !self.buggify.at(Point::AttemptsFull),
+        }
+    }
+
     /// Places that were demanded and that nothing waits for any more go back.
     fn return_idle_grants(&mut self, at: usize, class: Class) {
         let slot = &mut self.links[at];
@@ -175,7 +187,7 @@ impl Shard {
     /// Records the attempt of a message just taken; `None` if it is not to be sent after all.
     fn begin(&mut self, link: LinkId, name: FifoName, taken: Taken) -> Option<Submit> {
         let address = taken.segment.address(taken.slot);
-        self.lookups.taken(address);
+        self.lookups.too_late(address);
         let Some(head) = taken.segment.head(taken.slot).copied() else {
             // Its segment is damaged, and was told to the operator.
             self.die(address, DeadLetterReason::Unreadable);

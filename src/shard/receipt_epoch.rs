@@ -23,11 +23,18 @@ pub(super) struct ReceiptEpoch {
     table: HashTable<u32>,
     /// Commits whose entries are in the ring, oldest first, with how many of theirs are left.
     commits: VecDeque<(u64, usize)>,
+    /// Keys whose latest entry is not answered.
+    unanswered: usize,
 }
 
 impl ReceiptEpoch {
     pub(super) fn len(&self) -> usize {
         self.ring.len()
+    }
+
+    /// Parts in it whose final receipt is missing.
+    pub(super) const fn unanswered(&self) -> usize {
+        self.unanswered
     }
 
     /// Adds a part; a carrier that gives an id again gives it to the new message.
@@ -36,8 +43,12 @@ impl ReceiptEpoch {
         let (ring, gone) = (&self.ring, self.gone);
         let at = |number: u32| ring.get(number.wrapping_sub(gone) as usize);
         match self.table.find_mut(mix(note.key), |known| at(*known).is_some_and(|entry| entry.note.key == note.key)) {
-            Some(known) => *known = number,
+            Some(known) => {
+                self.unanswered += usize::from(at(*known).is_some_and(|entry| entry.answered));
+                *known = number;
+            }
             None => {
+                self.unanswered += 1;
                 self.table.insert_unique(mix(note.key), number, |known| at(*known).map_or(0, |e| mix(e.note.key)));
             }
         }
@@ -64,8 +75,10 @@ impl ReceiptEpoch {
 
     /// Its final receipt came; false if it does not stand here.
     pub(super) fn answer(&mut self, key: u64) -> bool {
-        let entry = self.position(key).and_then(|at| self.ring.get_mut(at));
-        entry.map(|entry| entry.answered = true).is_some()
+        let Some(entry) = self.position(key).and_then(|at| self.ring.get_mut(at)) else { return false };
+        self.unanswered -= usize::from(!entry.answered);
+        entry.answered = true;
+        true
     }
 
     /// What of the oldest `entries` is unanswered, sorted by key.
@@ -87,6 +100,7 @@ impl ReceiptEpoch {
                 let number = self.gone;
                 if let Ok(found) = self.table.find_entry(mix(entry.note.key), |known| *known == number) {
                     found.remove();
+                    self.unanswered -= usize::from(!entry.answered);
                 }
             }
             self.gone = self.gone.wrapping_add(1);
@@ -133,13 +147,14 @@ mod tests {
         epoch.committed(1, 3);
         epoch.committed(2, 1);
         epoch.answer(3);
-        assert_eq!(epoch.find(3).map(|(_, answered)| answered), Some(true));
+        epoch.answer(3);
+        assert_eq!((epoch.find(3).map(|(_, answered)| answered), epoch.unanswered()), (Some(true), 3));
         let keys: Vec<_> = epoch.oldest_unanswered(3).iter().map(|note| note.key).collect();
         assert_eq!(keys, vec![5, 9]);
         let mut answered = Vec::new();
         epoch.forget(3, |note| answered.push(note.key));
         assert_eq!((epoch.find(5), epoch.len(), epoch.first_commit(), answered), (None, 1, Some(2), vec![3]));
-        assert!(epoch.find(7).is_some());
+        assert!(epoch.find(7).is_some() && epoch.unanswered() == 1);
     }
 
     #[test]
@@ -147,9 +162,15 @@ mod tests {
         let mut epoch = ReceiptEpoch::default();
         epoch.insert(note(1));
         epoch.answer(1);
+        assert_eq!(epoch.unanswered(), 0);
         epoch.insert(ReceiptNote { address: 77, ..note(1) });
+        assert_eq!(epoch.unanswered(), 1);
         assert_eq!(epoch.find(1).map(|(note, answered)| (note.address, answered)), Some((77, false)));
         epoch.forget(1, |_| {});
-        assert_eq!(epoch.find(1).map(|(note, _)| note.address), Some(77));
+        assert_eq!((epoch.find(1).map(|(note, _)| note.address), epoch.unanswered()), (Some(77), 1));
+        epoch.insert(note(1));
+        assert_eq!(epoch.unanswered(), 1);
+        epoch.forget(1, |_| {});
+        assert_eq!((epoch.len(), epoch.unanswered()), (1, 1));
     }
 }

@@ -12,8 +12,8 @@
 //! stand in the ledger.
 
 use crate::delivery::{DoubtPolicy, EventKind, InDoubt, Lost, MessageView, Resolution};
-use crate::model::{Address, CarrierId, Class, DeadLetterReason, Head, Lane, MessageState, ReplyTo, Wall};
-use crate::queue::{DueEntry, FifoKind, InsertReason};
+use crate::model::{Address, CarrierId, Class, DeadLetterReason, Head, Lane, MessageState, Point, ReplyTo, Wall};
+use crate::queue::{DueEntry, FifoKind, InsertReason, Unsent};
 use crate::store::key::Key;
 use crate::store::record::{RestoredRecord, encode};
 use crate::store::{Op, restored};
@@ -44,7 +44,7 @@ impl Shard {
         let is_first_start = record.as_ref().is_some_and(|record| record.commit == last);
         self.restored = record;
         for class in Class::ALL {
-            self.lanes.hold(class, self.unsent(class) == Some(DoubtPolicy::Hold));
+            self.lanes.set_unsent(class, self.unsent(class).map_or(Unsent::Sent, unsent));
         }
         let reason = if is_first_start { Unanswered::Restored } else { Unanswered::Crashed };
         let left_open: Vec<_> =
@@ -112,7 +112,7 @@ impl Shard {
         if self.restored.is_none() {
             return;
         }
-        let mut left = Self::DROPPED_PER_TURN_MAX;
+        let mut left = if self.buggify.at(Point::DropLater) { 1 } else { Self::DROPPED_PER_TURN_MAX };
         for class in Class::ALL {
             if self.unsent(class) != Some(DoubtPolicy::Drop) {
                 continue;
@@ -123,7 +123,7 @@ impl Shard {
                 let head = self.lanes.fifo(name).head();
                 self.gathering.taken(name, head);
                 let address = taken.segment.address(taken.slot);
-                self.lookups.taken(address);
+                self.lookups.too_late(address);
                 if self.cancelled.remove(&address) || self.is_closed(address) {
                     continue;
                 }
@@ -145,7 +145,7 @@ impl Shard {
         if let Some(mut record) = self.restored.clone() {
             for class in Class::ALL.into_iter().filter(|own| class.is_none_or(|asked| asked == *own)) {
                 record.unsent[class.index()] = restored::code(policy);
-                self.lanes.hold(class, policy == DoubtPolicy::Hold);
+                self.lanes.set_unsent(class, unsent(policy));
                 concerned += self.lanes.restored_waiting(class);
             }
             let key = Key::Restored;
@@ -197,6 +197,14 @@ impl Shard {
 
 /// How everything was lost that a backup held unsent.
 const RESTORED: Lost = Lost { reason: Unanswered::Restored, bind: None, held: true };
+
+const fn unsent(policy: DoubtPolicy) -> Unsent {
+    match policy {
+        DoubtPolicy::Hold => Unsent::Held,
+        DoubtPolicy::Resend => Unsent::Sent,
+        DoubtPolicy::Drop => Unsent::GivenUp,
+    }
+}
 
 /// The entry of a message that was never handed to a carrier here, for as long as it takes to give it up.
 fn unsent_doubt(head: &Head, lane: Lane, now: Wall) -> InDoubt {

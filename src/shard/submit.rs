@@ -1,7 +1,7 @@
 //! Admission: the lines of a frame, one by one, into the segment of this turn.
 
 use crate::admission::Seen;
-use crate::model::{Address, Frame, Head, KeyPrint, Lane, MessageId, Refusal, ReplyTo};
+use crate::model::{Address, Frame, Head, KeyPrint, Lane, MessageId, Point, Refusal, ReplyTo};
 use crate::queue::{DueEntry, InsertReason};
 
 use super::event::{Claimed, LineResult, Reply};
@@ -23,7 +23,9 @@ impl Shard {
 
     /// Admits a frame now, or with the next batch if this one is full.
     pub(super) fn submit(&mut self, frame: Frame) {
-        if !self.waiting_frames.is_empty() || !self.gathering.has_room(frame.heads.len(), frame.arena.len()) {
+        let has_room = self.gathering.has_room(frame.heads.len(), frame.arena.len())
+            && (self.gathering.messages() == 0 || !self.buggify.at(Point::TurnFull));
+        if !self.waiting_frames.is_empty() || !has_room {
             self.waiting_frames.push_back(frame);
             return;
         }
@@ -63,6 +65,9 @@ impl Shard {
         };
         if let Some(refusal) = refusal {
             return self.refuse(refusal);
+        }
+        if self.buggify.at(Point::SegmentFull) {
+            self.gathering.close_segment();
         }
         if let Some(print) = print {
             let address = self.gathering.next_address(content.len(), self.next_segment);

@@ -77,15 +77,15 @@ impl Oracle {
 
     /// Why a state has no cause that was seen outside.
     fn uncaused(&self, truth: &Truth, found: &FoundMessage) -> Option<&'static str> {
-        let mut digits = [0; 15];
-        let recipient = truth.intent.head.to.write_digits(&mut digits).as_bytes().to_vec();
+        let recipient = truth.recipient();
         let claimed = |fate| self.claimed.contains(&(recipient.clone(), fate));
-        let taken = !truth.taken.is_empty();
+        let taken = !truth.taken.is_empty() || !truth.elsewhere.is_empty();
         match found.view.state {
             MessageState::Delivered if !claimed(Fate::Delivered) => Some("no receipt says so"),
             MessageState::Delivered if self.misled.contains(&recipient) => None,
             MessageState::Delivered => (!wholly_taken(truth)).then_some("no carrier took all of it"),
             MessageState::Undelivered => (!claimed(Fate::Undeliverable)).then_some("no receipt says so"),
+            MessageState::Submitted if self.misled.contains(&recipient) => None,
             MessageState::Submitted => (!taken).then_some("no carrier took it"),
             MessageState::Dead => {
                 let dropped = found.view.reason == Some(DeadLetterReason::InDoubtDropped);
@@ -162,7 +162,14 @@ fn twice(plan: &Plan, truth: &Truth, policy: DoubtPolicy) -> Option<String> {
     for taken in truth.taken.iter().filter(|taken| !shared || taken.parts == 1) {
         *copies.entry(taken.part).or_default() += 1;
     }
-    let permitted = if policy == DoubtPolicy::Drop { 1 } else { 1 + doubts };
-    let (part, copies) = copies.into_iter().find(|(_, copies)| *copies > permitted)?;
-    Some(format!("part {part} was taken {copies} times, {doubts} times in doubt"))
+    let permitted = if policy == DoubtPolicy::Drop && !truth.may_repeat { 1 } else { 1 + doubts };
+    if let Some((part, copies)) = copies.into_iter().find(|(_, copies)| *copies > permitted) {
+        return Some(format!("part {part} was taken {copies} times, {doubts} times in doubt"));
+    }
+    let again = truth
+        .taken
+        .iter()
+        .skip(truth.taken_before)
+        .any(|taken| truth.elsewhere.iter().any(|before| (before.part, before.parts) == (taken.part, taken.parts)));
+    (truth.is_restored && again && doubts == 0).then(|| format!("taken before the restore {:?}", truth.elsewhere))
 }

@@ -68,7 +68,7 @@ pub fn links(plan: &Plan, map: ShardMap, silent_until: Mono, mutant: Option<Muta
         let cores = carrier.home.map_or(0..plan.cores, |home| home..home + 1);
         for core in cores {
             let link = LinkId { carrier: carrier_id(at), core };
-            links.push((at, link_options(carrier, at, link, map, silent_until, mutant)));
+            links.push((at, link_options(carrier, at, link, map, silent_until, (plan.shard.buggify_ppm, mutant))));
         }
     }
     links
@@ -80,7 +80,7 @@ fn link_options(
     link: LinkId,
     map: ShardMap,
     silent_until: Mono,
-    mutant: Option<Mutant>,
+    (buggify_ppm, mutant): (u32, Option<Mutant>),
 ) -> LinkOptions {
     let exceeds = |which| mutant == Some(which);
     LinkOptions {
@@ -97,6 +97,7 @@ fn link_options(
         reconnect_max_ms: 3_000,
         silent_until,
         receipt_table_bits: 8,
+        buggify_ppm,
         ..LinkOptions::new(&format!("c{at}"), link, group_id(at), map)
     }
 }

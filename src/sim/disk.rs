@@ -123,6 +123,11 @@ impl Disk {
         self.has_failed
     }
 
+    /// Reads what is durable.
+    pub fn reader(&self) -> MemoryReader {
+        self.store.reader()
+    }
+
     /// Octets of everything that is kept.
     pub fn octets(&self) -> u64 {
         self.store.disk_bytes()

@@ -44,6 +44,12 @@ pub enum Happening {
     DiskStalls,
     /// An operation of a disk is going to fail.
     DiskFails,
+    /// The operator makes a backup.
+    Backup,
+    /// The operator restores the last one.
+    Restore,
+    /// The operator decides what becomes of what was unsent.
+    Decide,
     /// Somebody asks the process to end.
     Stop,
     /// The process starts.

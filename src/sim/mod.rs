@@ -7,7 +7,8 @@
 //! - [`process`] wires the real shards and links as the daemon does, over [`disk`] and [`network`]; [`faulty`] is what of a
 //!   disk fails, [`phase`] where in its turn a process dies.
 //! - [`smsc`] plays the carriers around [`carrier`], which `dev` and the load test use too; [`clients`] plays the clients.
-//! - [`oracle`], [`wire`] and [`audit`] hold what must be true; [`mutants`] are bugs that they must find, with
+//! - [`operator`] makes backups and restores them.
+//! - [`oracle`], [`wire`], [`restored`] and [`audit`] hold what must be true; [`mutants`] are bugs that they must find, with
 //!   [`sabotage`] as their hands.
 //! - [`trace`] proves that equal seeds are equal runs; [`tally`] that every fault fired, and every place was hit.
 
@@ -21,11 +22,13 @@ pub mod faulty;
 pub mod happening;
 pub mod mutants;
 pub mod network;
+pub mod operator;
 pub mod oracle;
 pub mod part;
 pub mod phase;
 pub mod plan;
 pub mod process;
+pub mod restored;
 pub mod sabotage;
 pub mod simulator;
 pub mod smsc;

@@ -46,11 +46,15 @@ pub enum Mutant {
     IgnorePolicy,
     /// A receipt after the end takes the end back.
     RegressState,
+    /// What a restore holds is sent.
+    SendRestored,
+    /// A restore goes on with the numbers of segments at which the backup ends.
+    ReuseNumbers,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::AcknowledgeEarly,
         Self::LoseBatch,
         Self::IgnoreFailedSync,
@@ -72,5 +76,7 @@ impl Mutant {
         Self::SubmitTwice,
         Self::IgnorePolicy,
         Self::RegressState,
+        Self::SendRestored,
+        Self::ReuseNumbers,
     ];
 }

@@ -54,6 +54,11 @@ pub enum Incoming {
 }
 
 impl Network {
+    /// The newest of all connections that ever were.
+    pub const fn newest(&self) -> ConnId {
+        ConnId(self.next)
+    }
+
     /// A connection comes to be.
     pub fn open(&mut self, life: u32, link: usize, bind: BindId, carrier: usize) -> ConnId {
         self.next += 1;

@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::delivery::{EventKind, TimelineEntry};
+use crate::delivery::{DoubtPolicy, EventKind, TimelineEntry};
 use crate::model::{Address, Class, Head, MessageId, MessageState, Refusal, ReplyTo, RouteId, ShardId, Wall};
 use crate::shard::{Cancelled, Claimed, FoundMessage, LineResult, Lookup, Reply};
 use crate::traffic::Submit;
 
 use super::carrier::{Fate, IssuedId};
+use super::happening::ConnId;
 use super::part::PartSeen;
 use super::tally::Tally;
 use super::wire::Wire;
@@ -97,6 +98,44 @@ pub(super) struct Truth {
     pub timeline: Vec<TimelineEntry>,
     pub state: MessageState,
     pub born: Wall,
+    /// It was acknowledged after a backup that was restored.
+    pub is_forgotten: bool,
+    /// It was acknowledged before the backup that was restored last.
+    pub is_restored: bool,
+    /// The same, and no carrier can have had anything of it by then.
+    pub is_unsent: bool,
+    /// Somebody wanted it sent, although the process that was backed up may have sent it.
+    pub may_repeat: bool,
+    /// How much of `taken` was taken before the backup.
+    pub taken_before: usize,
+    /// Taken between a backup and its restore.
+    pub elsewhere: Vec<TakenPart>,
+}
+
+impl Truth {
+    /// The digits of its recipient.
+    pub(super) fn recipient(&self) -> Vec<u8> {
+        let mut digits = [0; 15];
+        self.intent.head.to.write_digits(&mut digits).as_bytes().to_vec()
+    }
+
+    pub(super) const fn new(intent: Intent, born: Wall) -> Self {
+        Self {
+            intent,
+            id: None,
+            cancelled: false,
+            taken: Vec::new(),
+            timeline: Vec::new(),
+            state: MessageState::Queued,
+            born,
+            is_forgotten: false,
+            is_restored: false,
+            is_unsent: false,
+            may_repeat: false,
+            taken_before: 0,
+            elsewhere: Vec::new(),
+        }
+    }
 }
 
 /// What a ticket asked for.
@@ -112,6 +151,8 @@ pub enum Question {
     Claim(u128, u64),
     /// A page.
     Records,
+    /// A decision about what was restored.
+    Release,
 }
 
 /// See the head of this file.
@@ -123,11 +164,12 @@ pub struct Oracle {
     pub wire: Wire,
     pub(super) truths: Vec<Truth>,
     questions: BTreeMap<u64, Question>,
-    ids: BTreeMap<MessageId, u32>,
+    /// By shard and address: neither is used twice.
+    ids: BTreeMap<(ShardId, Address), u32>,
     keys: BTreeMap<u128, BTreeSet<u64>>,
-    key_ids: BTreeMap<u128, u32>,
+    pub(super) key_ids: BTreeMap<u128, u32>,
     /// Keys of requests, with the body for which each was told to be new.
-    claims: BTreeMap<u128, u64>,
+    pub(super) claims: BTreeMap<u128, u64>,
     /// So much time has passed that what is settled may be gone.
     pub aged: bool,
     /// How long a message is certainly known, ms; and what the wall clock shows.
@@ -141,6 +183,10 @@ pub struct Oracle {
     pub(super) claimed: BTreeSet<(Vec<u8>, Fate)>,
     /// Recipients of whom a carrier said something that nobody asked for, under an id that nobody can know.
     pub(super) misled: BTreeSet<Vec<u8>>,
+    /// What becomes of what was unsent in the backup that was restored last, by class.
+    pub(super) unsent: BTreeMap<Class, DoubtPolicy>,
+    /// The newest connection before that restore.
+    pub(super) conns_before: ConnId,
 }
 
 impl Oracle {
@@ -159,8 +205,7 @@ impl Oracle {
         if let Some((key, content)) = intent.key {
             self.keys.entry(key).or_default().insert(content);
         }
-        let (taken, timeline, state) = (Vec::new(), Vec::new(), MessageState::Queued);
-        self.truths.push(Truth { intent, id: None, cancelled: false, taken, timeline, state, born: self.wall });
+        self.truths.push(Truth::new(intent, self.wall));
         self.truths.len() as u32 - 1
     }
 
@@ -221,7 +266,7 @@ impl Oracle {
                 }
             }
             (Question::Cancel(message), Reply::Cancelled(cancelled)) => self.told_cancelled(message, *cancelled, tally),
-            (Question::Records, Reply::Records { .. }) => {}
+            (Question::Records, Reply::Records { .. }) | (Question::Release, Reply::Released(_)) => {}
             (Question::Claim(key, content), Reply::Claimed(claimed)) => {
                 self.told_claimed(key, content, *claimed, tally)
             }
@@ -239,6 +284,10 @@ impl Oracle {
     }
 
     fn lost(&mut self, message: u32, how: &str) {
+        // Who asks may know it by the id that was forgotten.
+        if self.truths[message as usize].is_forgotten {
+            return;
+        }
         let id = self.id_of(message);
         self.break_at(Invariant::NothingLost, format!("message {message}, told as {id:?}: {how}"));
     }
@@ -249,7 +298,7 @@ impl Oracle {
         match result {
             LineResult::Accepted(id) => {
                 tally.add(Count::Accepted);
-                if id.shard() != shard || self.ids.insert(id, message).is_some() {
+                if id.shard() != shard || self.ids.insert((id.shard(), id.address()), message).is_some() {
                     self.break_at(Invariant::IdsUnique, format!("{id} for message {message}"));
                 }
                 self.truths[message as usize].id = Some(id);
@@ -284,7 +333,7 @@ impl Oracle {
             }
             None => {
                 self.key_ids.insert(key, message);
-                self.ids.insert(id, message);
+                self.ids.insert((id.shard(), id.address()), message);
                 self.truths[message as usize].id = Some(id);
             }
         }
@@ -357,18 +406,26 @@ impl Oracle {
         if truth.cancelled {
             return self.break_at(Invariant::Cancelled, format!("message {number} is sent although cancelled"));
         }
+        if self.is_held(truth) {
+            return self.break_at(Invariant::NothingTwice, format!("message {number} is sent, and nobody wanted it"));
+        }
         if truth.intent.head.send_at > wall {
             return self.break_at(Invariant::NotEarly, format!("message {number} is sent at {wall:?}"));
         }
         self.wire.note_first(number);
     }
 
-    /// A carrier takes a part.
-    pub fn taken(&mut self, carrier: usize, part: &PartSeen, issued: IssuedId) {
+    /// A carrier takes a part that came by a connection.
+    pub fn taken(&mut self, conn: ConnId, carrier: usize, part: &PartSeen, issued: IssuedId) {
         let Some(number) = part.message else { return };
         self.issued.insert((carrier, issued), number);
+        let is_elsewhere = conn <= self.conns_before;
         if let Some(truth) = self.truths.get_mut(number as usize) {
-            truth.taken.push(TakenPart { carrier, part: part.part, parts: part.parts, issued });
+            let taken = TakenPart { carrier, part: part.part, parts: part.parts, issued };
+            if is_elsewhere {
+                self.misled.insert(truth.recipient());
+            }
+            if is_elsewhere { &mut truth.elsewhere } else { &mut truth.taken }.push(taken);
         }
     }
 
@@ -380,9 +437,9 @@ impl Oracle {
         }
     }
 
-    /// We answered a receipt.
-    pub fn receipt_answered(&mut self, carrier: usize, id: IssuedId, fate: Fate) {
-        if fate != Fate::Enroute {
+    /// A receipt was answered, by whoever was at the other end of that connection.
+    pub fn receipt_answered(&mut self, conn: ConnId, carrier: usize, id: IssuedId, fate: Fate) {
+        if fate != Fate::Enroute && conn > self.conns_before {
             self.answered.entry((carrier, id)).or_insert(fate);
         }
     }

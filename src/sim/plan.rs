@@ -48,6 +48,8 @@ pub struct Plan {
     pub disk_stalls: u32,
     /// Operations of disks that fail.
     pub disk_faults: u32,
+    /// Backups that are made, and restored later.
+    pub backups: u32,
     /// When all is over, time passes until retention has.
     pub ages: bool,
     /// Between two looks at how large everything is; never in usual worlds.
@@ -132,6 +134,7 @@ impl Plan {
         let cores = prng.between(1, 2) as u8;
         let stormy = prng.chance(700_000);
         let carriers: Vec<_> = (0..prng.between(1, 3)).map(|_| CarrierPlan::draw(prng, cores, stormy)).collect();
+        let backups = if prng.chance(150_000) { prng.between(1, 2) as u32 } else { 0 };
         let some = |prng: &mut Prng, max: u64| if stormy { prng.between(0, max) as u32 } else { 0 };
         Self {
             shards: prng.between(1, 3) as u8,
@@ -144,12 +147,14 @@ impl Plan {
             chaos_ns: prng.between(5, 60) * SECOND,
             crashes_max: prng.between(0, 4) as u32,
             stops_max: u32::from(prng.chance(300_000)),
-            wall_jumps: some(prng, 2),
+            // Whether something was due before a restore is judged by the wall clock.
+            wall_jumps: if backups == 0 { some(prng, 2) } else { 0 },
             cuts: some(prng, 6),
             freezes: some(prng, 2),
             stalls: some(prng, 2),
             disk_stalls: some(prng, 2),
             disk_faults: some(prng, 2),
+            backups,
             ages: prng.chance(150_000),
             measured_ns: None,
             known_ms: None,
@@ -236,6 +241,7 @@ impl Plan {
             stalls: faults(4),
             disk_stalls: faults(4),
             disk_faults: faults(8),
+            backups: 0,
             ages: false,
             measured_ns: Some(900 * SECOND),
             known_ms: Some(HOUR_MS),
@@ -341,6 +347,7 @@ fn shard_options(prng: &mut Prng) -> ShardOptions {
             jitter_permille: prng.between(0, 500) as u16,
         }),
         fold_events: if prng.chance(700_000) { prng.between(10, 400) as usize } else { 256 * 1024 },
+        buggify_ppm: if prng.chance(500_000) { prng.between(0, 300_000) as u32 } else { 0 },
         ..ShardOptions::default()
     }
 }

@@ -11,6 +11,7 @@ use crate::mesh::ShardMap;
 use crate::model::{Lane, LinkId, Mono, ShardId};
 use crate::shard::{Effect, Shard, ShardEvent};
 use crate::store::CommitSeq;
+use crate::store::memory::MemoryReader;
 use crate::traffic::{ReceiptBatch, ToLink, ToShard, Verdict, VerdictBatch};
 
 use super::agenda::{InOrder, SECOND};
@@ -459,6 +460,9 @@ impl Process {
     pub fn crash(self, plan: &Plan, net: &mut Network, stage: &mut Stage) -> Vec<Platter> {
         net.abandon(self.life, plan, stage);
         stage.oracle.wire.handle_crash();
+        let shards = self.shards.iter().map(|host| host.shard.buggify());
+        let links = self.links.iter().map(|host| host.link.buggify());
+        shards.chain(links).for_each(|buggify| stage.tally.add_fired(buggify.fired()));
         self.shards.into_iter().map(|host| host.disk.crash(stage)).collect()
     }
 
@@ -470,6 +474,11 @@ impl Process {
     /// The disk of one of its shards.
     pub fn disk(&mut self, shard: usize) -> Option<&mut Disk> {
         self.shards.get_mut(shard).map(|host| &mut host.disk)
+    }
+
+    /// Readers of all its stores.
+    pub fn stores(&self) -> Vec<MemoryReader> {
+        self.shards.iter().map(|host| host.disk.reader()).collect()
     }
 
     /// Where it stands in its turn.
@@ -496,10 +505,13 @@ impl Process {
         for (at, host) in self.shards.iter().enumerate() {
             let status = host.shard.status();
             let held = |lane: Lane| plan.shard.doubt[lane.class.index()] == DoubtPolicy::Hold;
-            let undecided = host.shard.doubts().filter(|(_, doubt)| !held(doubt.lane)).count();
+            let undecided = host.shard.doubts().find(|(_, doubt)| !held(doubt.lane));
             let waits = status.waiting.iter().sum::<u64>() + status.scheduled + status.open;
-            if waits > 0 || undecided > 0 || !host.shard.is_quiet() || !host.disk.is_idle() {
-                return Some(format!("shard {at}: {status:?}, {undecided} undecided, quiet {}", host.shard.is_quiet()));
+            if waits > 0 || undecided.is_some() || !host.shard.is_quiet() || !host.disk.is_idle() {
+                return Some(format!(
+                    "shard {at}: {status:?}, undecided {undecided:?}, quiet {}",
+                    host.shard.is_quiet()
+                ));
             }
         }
         if self.mail_under_way > 0 {

@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 
 use crate::delivery::EventKind;
 use crate::store::key::Key;
-use crate::store::record::{TurnRecord, decode};
-use crate::store::{Found, Reader, Recovery, Space, StoreError};
+use crate::store::memory::MemoryStore;
+use crate::store::record::{CheckpointRecord, RestoredRecord, TurnRecord, decode, encode};
+use crate::store::{Backend, Found, Op, Reader, Recovery, Space, StoreError};
 use crate::traffic::{ReceiptBatch, Span};
 
 use super::mutants::Mutant;
@@ -70,6 +71,20 @@ pub fn answer(found: &mut Found, mutant: Option<Mutant>) {
             message.events.retain(|event| !event.kind.is_final());
         }
     }
+}
+
+/// A restored store goes on with the numbers at which its backup ends.
+pub fn close_gap(store: &mut MemoryStore) {
+    let found = |key: Key| store.reader().get(Space::Meta, &key.bytes()).ok().flatten();
+    let restored = found(Key::Restored).and_then(|octets| decode::<RestoredRecord>(&octets).ok());
+    let checkpoint = found(Key::Checkpoint).and_then(|octets| decode::<CheckpointRecord>(&octets).ok());
+    let (Some(mut restored), Some(mut checkpoint)) = (restored, checkpoint) else { return };
+    let Some((unused, _)) = restored.gaps.pop() else { return };
+    (restored.below, checkpoint.next_segment) = (unused, unused);
+    let put = |key: Key, value| Op::Put { space: Space::Meta, key: key.bytes(), value };
+    let ops = vec![put(Key::Restored, encode(&restored)), put(Key::Checkpoint, encode(&checkpoint))];
+    // A store in memory takes whatever is well formed.
+    let _ = store.commit(ops);
 }
 
 /// Receipts of one batch are about the message of the batch before.

@@ -164,7 +164,7 @@ impl Carriers {
                     stage.oracle.wire.check_window(seat.carrier, seat.unanswered, plan.carriers[seat.carrier].window);
                     self.submitted(id, seat.carrier, sequence, &message, plan, stage);
                 }
-                Event::DeliverResp(answer) => self.answered(answer.token, answer.status, stage),
+                Event::DeliverResp(answer) => self.answered(id, answer.token, answer.status, stage),
                 Event::ResponseTimeout { token, .. } | Event::Unresolved { token, .. } => {
                     self.unanswered(token, seat.carrier, stage)
                 }
@@ -227,7 +227,7 @@ impl Carriers {
         stage.tally.add(counted);
         note!(stage, "carrier {carrier} sees {part:?}: {:?} taken {:?}", answer.reply, answer.taken);
         if let Some(issued) = answer.taken {
-            stage.oracle.taken(carrier, &part, issued);
+            stage.oracle.taken(id, carrier, &part, issued);
         }
         if answer.reply != Reply::Silence {
             let after_ns = answer.reply_after_us * US;
@@ -370,7 +370,7 @@ impl Carriers {
     }
 
     /// We answered a receipt.
-    fn answered(&mut self, number: u64, status: CommandStatus, stage: &mut Stage) {
+    fn answered(&mut self, id: ConnId, number: u64, status: CommandStatus, stage: &mut Stage) {
         let Some(receipt) = self.receipts.get(&number) else { return };
         if status != CommandStatus::ROK {
             note!(stage, "receipt {:?} {:?} refused {status:?}", receipt.id, receipt.fate);
@@ -379,7 +379,7 @@ impl Carriers {
         let Some(receipt) = self.receipts.remove(&number) else { return };
         stage.tally.add(Count::Receipts);
         note!(stage, "receipt {:?} {:?} answered {status:?}", receipt.id, receipt.fate);
-        stage.oracle.receipt_answered(receipt.carrier, receipt.id, receipt.fate);
+        stage.oracle.receipt_answered(id, receipt.carrier, receipt.id, receipt.fate);
     }
 
     /// Nobody answered it: it is delivered again.

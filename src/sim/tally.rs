@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::model::buggify::{Fired, Point};
+
 use super::phase::{Phase, Phases};
 
 /// What is counted.
@@ -121,6 +123,12 @@ pub enum Count {
     InDoubt,
     /// Messages of several parts.
     Multipart,
+    /// Backups made.
+    Backups,
+    /// Backups restored.
+    Restores,
+    /// Decisions about what was unsent in a backup, by shard and class.
+    Decisions,
 }
 
 /// Counts of everything.
@@ -128,17 +136,18 @@ pub enum Count {
 pub struct Tally {
     counts: [u64; Count::ALL.len()],
     crashes: [u64; Phase::ALL.len()],
+    fired: [u64; Point::ALL.len()],
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { counts: [0; Count::ALL.len()], crashes: [0; Phase::ALL.len()] }
+        Self { counts: [0; Count::ALL.len()], crashes: [0; Phase::ALL.len()], fired: [0; Point::ALL.len()] }
     }
 }
 
 impl Count {
     /// Everything that is counted.
-    pub const ALL: [Self; 56] = [
+    pub const ALL: [Self; 59] = [
         Self::Messages,
         Self::Accepted,
         Self::Duplicates,
@@ -195,6 +204,9 @@ impl Count {
         Self::ReceiptsStray,
         Self::InDoubt,
         Self::Multipart,
+        Self::Backups,
+        Self::Restores,
+        Self::Decisions,
     ];
 }
 
@@ -221,6 +233,11 @@ impl Tally {
         }
     }
 
+    /// What a shard or link was made to do.
+    pub fn add_fired(&mut self, fired: &Fired) {
+        self.fired.iter_mut().zip(fired).for_each(|(mine, more)| *mine += u64::from(*more));
+    }
+
     /// How many processes died there.
     pub const fn crashes_in(&self, phase: Phase) -> u64 {
         self.crashes[phase as usize]
@@ -228,13 +245,19 @@ impl Tally {
 
     /// Adds another run's.
     pub fn merge(&mut self, other: &Self) {
-        let mine = self.counts.iter_mut().chain(&mut self.crashes);
-        mine.zip(other.counts.iter().chain(&other.crashes)).for_each(|(mine, theirs)| *mine += theirs);
+        let mine = self.counts.iter_mut().chain(&mut self.crashes).chain(&mut self.fired);
+        let theirs = other.counts.iter().chain(&other.crashes).chain(&other.fired);
+        mine.zip(theirs).for_each(|(mine, theirs)| *mine += theirs);
     }
 
     /// What never happened.
     pub fn missing(&self) -> Vec<Count> {
         Count::ALL.into_iter().filter(|what| self.of(*what) == 0).collect()
+    }
+
+    /// Points in the real code that never fired.
+    pub fn idle(&self) -> Vec<Point> {
+        Point::ALL.into_iter().filter(|point| self.fired[*point as usize] == 0).collect()
     }
 
     /// Where no process ever died.
@@ -249,6 +272,8 @@ impl fmt::Display for Tally {
             writeln!(out, "{:>12} {what:?}", self.of(what))?;
         }
         writeln!(out, "crashes by place in the turn:")?;
-        Phase::ALL.into_iter().try_for_each(|phase| writeln!(out, "{:>12} {phase:?}", self.crashes_in(phase)))
+        Phase::ALL.into_iter().try_for_each(|phase| writeln!(out, "{:>12} {phase:?}", self.crashes_in(phase)))?;
+        writeln!(out, "points in the code that fired:")?;
+        Point::ALL.into_iter().try_for_each(|point| writeln!(out, "{:>12} {point:?}", self.fired[point as usize]))
     }
 }

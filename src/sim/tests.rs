@@ -79,8 +79,9 @@ fn sim_seeds() {
     assert!(failures.is_empty(), "{} of {seeds} seeds failed", failures.len());
     println!("{seeds} seeds from {from} on are clean");
     if seeds >= FULL {
-        let (missing, unhurt) = (tally.missing(), tally.unhurt());
+        let (missing, unhurt, idle) = (tally.missing(), tally.unhurt(), tally.idle());
         assert!(missing.is_empty(), "never happened, so nothing is proved of it: {missing:?}");
+        assert!(idle.is_empty(), "never fired, so nothing is proved of it: {idle:?}");
         assert!(unhurt.is_empty(), "no process died there, so nothing is proved of it: {unhurt:?}");
     }
 }

@@ -83,6 +83,16 @@ impl Wire {
         self.first.entry(message).or_insert(self.next);
     }
 
+    /// When messages were first seen.
+    pub const fn first(&self) -> &BTreeMap<u32, u64> {
+        &self.first
+    }
+
+    /// A message that had not been seen then counts as not seen.
+    pub fn forget_since(&mut self, then: &BTreeMap<u32, u64>) {
+        self.first.clone_from(then);
+    }
+
     /// When a message was first seen, in the order of all.
     pub fn first_of(&self, message: u32) -> Option<u64> {
         self.first.get(&message).copied()

@@ -2,7 +2,7 @@
 //! has been judged. Decides faults; the plan says how many.
 
 use crate::model::Prng;
-use crate::shard::ShardEvent;
+use crate::shard::{Ask, Reply, ShardEvent};
 use crate::store::fold::RECEIPT_PATIENCE_MS;
 use crate::store::memory::MemoryStore;
 
@@ -13,6 +13,7 @@ use super::faulty::{Fault, Faults, Operation};
 use super::happening::{Happening, Inside};
 use super::mutants::Mutant;
 use super::network::Network;
+use super::operator::Operator;
 use super::oracle::{Invariant, Oracle, Violation};
 use super::phase::{Phase, Phases};
 use super::plan::{Plan, pick};
@@ -30,6 +31,8 @@ const REST_NS: u64 = 3_600 * SECOND;
 const AIM_NS: u64 = 10 * SECOND;
 /// A process or a disk stands still so long at most.
 const STALL_NS: u64 = 20 * SECOND;
+/// How long an operator thinks before deciding, at most; and before deciding again where nobody answered.
+const HESITATION_NS: u64 = 10 * SECOND;
 /// Things that may happen at one instant.
 const SAME_INSTANT_MAX: u32 = 50_000;
 
@@ -59,6 +62,7 @@ pub struct World {
     net: Network,
     carriers: Carriers,
     clients: Clients,
+    operator: Operator,
     crashes_left: u32,
     /// Where the process is to be hit, and until when that is waited for.
     aim: Option<(Phase, u64)>,
@@ -92,6 +96,7 @@ impl World {
         let disks = (0..plan.shards).map(platter).collect();
         let mut world = Self {
             clients: Clients::new(&plan),
+            operator: Operator::default(),
             crashes_left: plan.crashes_max,
             aim: None,
             stalled_until_ns: 0,
@@ -132,6 +137,12 @@ impl World {
         some(plan.wall_jumps, || Happening::WallJumps);
         some(plan.cuts, || Happening::Cut);
         some(plan.freezes, || Happening::Freeze);
+        for _ in 0..plan.backups {
+            let backup_ns = stage.chance.below(plan.chaos_ns);
+            let restore_ns = stage.chance.between(backup_ns, plan.chaos_ns);
+            stage.agenda.at(backup_ns, Happening::Backup);
+            stage.agenda.at(restore_ns, Happening::Restore);
+        }
         stage.agenda.at(SECOND / 10, Happening::ClientActs);
         stage.agenda.at(plan.chaos_ns, Happening::Calm);
         if let Some(first_ns) = plan.measured_ns {
@@ -216,12 +227,18 @@ impl World {
             Happening::Asked(shard, ticket, question, ask) => {
                 stage.asks_under_way -= 1;
                 if let Some(process) = self.process.as_mut() {
+                    if let Ask::Release { class: Some(class), policy, .. } = *ask {
+                        stage.oracle.decided(class, policy);
+                    }
                     stage.oracle.asked(ticket, question);
                     process.ask(shard, ShardEvent::Ask(*ask), plan, stage);
                 }
             }
             Happening::Replied(to, reply) => {
                 stage.replies_under_way -= 1;
+                if matches!(*reply, Reply::Released(_)) {
+                    self.operator.released(to, stage);
+                }
                 self.clients.replied(to, *reply, plan, stage);
             }
             Happening::PatienceEnds(ticket) => self.clients.impatient(ticket, plan, stage),
@@ -231,6 +248,9 @@ impl World {
             Happening::DiskFails => self.break_disk(),
             Happening::Stop => self.stop(),
             Happening::Start => self.start(),
+            Happening::Backup => self.back_up(),
+            Happening::Restore => self.restore(),
+            Happening::Decide => self.decide(),
             Happening::WallJumps => self.jump_wall(),
             Happening::Cut => self.cut(),
             Happening::Freeze => self.freeze(),
@@ -387,6 +407,39 @@ impl World {
         }
     }
 
+    fn back_up(&mut self) {
+        if let Some(process) = self.process.as_ref() {
+            self.operator.back_up(&process.stores(), &self.plan, &mut self.stage);
+        }
+    }
+
+    /// Whatever process there is dies; the next one finds what the last backup holds.
+    fn restore(&mut self) {
+        if self.stage.calm || !self.operator.has_backup() {
+            return;
+        }
+        if let Some(process) = self.process.take() {
+            self.bury(process);
+        }
+        self.aim = None;
+        self.ended_cleanly = false;
+        if let Some(disks) = self.operator.restore(self.net.newest(), &self.plan, &mut self.stage) {
+            self.disks = disks;
+        }
+        let hesitation_ns = self.stage.chance.below(HESITATION_NS);
+        self.stage.agenda.after(hesitation_ns, Happening::Decide);
+    }
+
+    fn decide(&mut self) {
+        if self.operator.has_decided() {
+            return;
+        }
+        if self.process.as_ref().is_some_and(|process| !process.is_ending()) {
+            self.operator.decide(&self.plan, &mut self.stage);
+        }
+        self.stage.agenda.after(HESITATION_NS, Happening::Decide);
+    }
+
     fn jump_wall(&mut self) {
         if self.stage.calm {
             return;
@@ -447,6 +500,7 @@ impl World {
         let plan = &self.plan;
         let unrest = match self.process.as_mut() {
             None => Some("the process is down".to_owned()),
+            Some(_) if !self.operator.has_decided() => Some("the operator has not decided".to_owned()),
             Some(_) if !self.clients.are_done() => Some("clients are not done".to_owned()),
             Some(_) if self.stage.now_ns() < self.stalled_until_ns => Some("the process stands still".to_owned()),
             Some(_) if self.stage.asks_under_way + self.stage.replies_under_way > 0 => {

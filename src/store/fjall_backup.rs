@@ -1,13 +1,11 @@
 //! Backups of stores on disk: a store is read as it stood after one commit while it goes on, and written anew elsewhere.
 //!
-//! Knows: which tables a store has, from where each is worth reading (the cursors of its checkpoint), how a fresh store is
-//! filled. Refuses to know: the layout of a backup (`backup`), what a restore changes in it (`restored`), who wants it.
+//! Knows: which tables a store has, how a fresh store is filled. Refuses to know: the layout of a backup (`backup`), what of a table is of use (`extent`), what a restore changes in it (`restored`), who wants it.
 //!
 //! Why a snapshot is enough: one batch is one commit, so a snapshot holds whole batches. Every iterator is made at once, on
 //! the thread that drops ranges and deletes runs, so nothing of it can go while it is read: an iterator keeps the tables and
 //! memtables that it was made over, and a run that is deleted stays until its last reader has gone.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -20,10 +18,11 @@ use super::backend::{Backend, Maintainer, Op, Space, StoreError};
 use super::backup::{BackupReader, BackupWriter, Broken, CONTROL, Manifest, Piece, Table};
 use super::batch::CommitSeq;
 use super::directory::{self, Format, HighWaterFile, Restoring};
+use super::extent::Extent;
 use super::fjall::{FjallOptions, FjallReader, FjallStore};
 use super::fjall_ranges;
 use super::key::Key;
-use super::record::{CheckpointRecord, DecodeError, FifoCode, NamesRecord, decode};
+use super::record::{CheckpointRecord, DecodeError, NamesRecord, decode};
 use super::restored::{Exhausted, Plan, Survey};
 use super::run;
 
@@ -31,8 +30,7 @@ use super::run;
 pub struct StoreSnapshot {
     commit: CommitSeq,
     tables: Vec<(Table, Iter)>,
-    /// By fifo: everything before this commit was taken.
-    heads: BTreeMap<FifoCode, u64>,
+    extent: Extent,
 }
 
 impl StoreSnapshot {
@@ -43,10 +41,10 @@ impl StoreSnapshot {
     pub fn open(reader: &FjallReader) -> Result<Self, StoreError> {
         let (snapshot, spaces, runs) = reader.view();
         let space = |space: Space| &spaces[space as usize];
-        let checkpoint = checkpoint(&snapshot, reader)?;
+        let extent = Extent::of(checkpoint(&snapshot, reader)?);
         let newest = snapshot.range::<&[u8], _>(space(Space::Event), &Key::Turn(1).bytes()[..]..).next_back();
         let newest = newest.map(|guard| guard.key().map_err(unreadable)).transpose()?;
-        let newest = newest.and_then(|key| Key::number(&key)).unwrap_or(0);
+        let newest = newest.and_then(|key| Key::number(&key));
         let mut tables = Vec::new();
         let (from, to) = run::registration_bounds();
         for guard in snapshot.range::<&[u8], _>(space(Space::Meta), &from[..]..&to[..]) {
@@ -57,11 +55,10 @@ impl StoreSnapshot {
                 runs.iter().find(|(known, _)| *known == id).map(|(_, keyspace)| keyspace).ok_or_else(lost)?;
             tables.push((Table::Run(id), snapshot.iter(keyspace)));
         }
-        for (from, table) in Space::ALL.map(|space| (first_key(space, &checkpoint), space)) {
+        for (from, table) in Space::ALL.map(|space| (extent.first_key(space), space)) {
             tables.push((Table::Space(table), snapshot.range::<&[u8], _>(space(table), &from[..]..)));
         }
-        let heads = checkpoint.fifos.iter().map(|note| (note.fifo, note.commit)).collect();
-        Ok(Self { commit: CommitSeq(newest.max(checkpoint.commit)), tables, heads })
+        Ok(Self { commit: extent.last_commit(newest), tables, extent })
     }
 
     /// The last commit in it.
@@ -74,20 +71,13 @@ impl StoreSnapshot {
     /// # Errors
     /// [`StoreError::Damaged`] when it cannot be read, and what `out` says.
     pub fn write<W: Write>(self, store: u16, out: &mut BackupWriter<W>) -> Result<(), WriteError> {
-        let heads = self.heads;
-        let is_taken = |key: &[u8]| {
-            let fifo = Key::ready(key).map(|(name, commit)| (super::batch::fifo_code(name), commit));
-            fifo.is_some_and(|(fifo, commit)| heads.get(&fifo).is_some_and(|head| commit < *head))
-        };
         for (table, entries) in self.tables {
             out.table(store, table).map_err(WriteError::Out)?;
             for guard in entries {
                 let (key, value) = guard.into_inner().map_err(|error| WriteError::Store(unreadable(error)))?;
-                let is_marker = key.len() < super::backend::KEY_BYTES_MIN;
-                if is_marker || (table == Table::Space(Space::Ready) && is_taken(&key)) {
-                    continue;
+                if self.extent.holds(table, &key) {
+                    out.entry(&key, &value).map_err(WriteError::Out)?;
                 }
-                out.entry(&key, &value).map_err(WriteError::Out)?;
             }
         }
         Ok(())
@@ -123,19 +113,6 @@ fn checkpoint(snapshot: &Snapshot, reader: &FjallReader) -> Result<CheckpointRec
     let found = snapshot.get(&spaces[Space::Meta as usize], Key::Checkpoint.bytes()).map_err(unreadable)?;
     let record = found.map(|bytes| decode(&bytes)).transpose();
     record.map(Option::unwrap_or_default).map_err(|error| StoreError::Damaged(format!("checkpoint: {error}")))
-}
-
-/// What lies before is through, and may be there only because a dropped range came back.
-fn first_key(space: Space, checkpoint: &CheckpointRecord) -> Vec<u8> {
-    match space {
-        Space::Segment => Key::Segment(checkpoint.first_segment).bytes(),
-        Space::State => Key::State(checkpoint.first_segment).bytes(),
-        Space::Event => Key::Turn(checkpoint.commit + 1).bytes(),
-        Space::Due => Key::Due(checkpoint.due_head.0, checkpoint.due_head.1).bytes(),
-        Space::Receipt => Key::Receipts(checkpoint.receipts_from).bytes(),
-        Space::Dedup => Key::Keys(checkpoint.keys_from).bytes(),
-        Space::Ready | Space::DeadLetter | Space::Moved | Space::Outbox | Space::Orphan | Space::Meta => vec![0],
-    }
 }
 
 fn unreadable(error: fjall::Error) -> StoreError {
@@ -184,6 +161,8 @@ pub struct Checked {
     pub entries: u64,
     /// Octets of it.
     pub octets: u64,
+    /// Octets of all keys and values, uncompressed: what a data directory keeps for them.
+    pub plain_octets: u64,
     surveys: Vec<Survey>,
 }
 
@@ -202,7 +181,13 @@ pub fn check<R: Read>(input: R) -> Result<Checked, RestoreError> {
         };
         noted.map_err(|error| RestoreError::Record(piece.store, error))?;
     }
-    Ok(Checked { manifest, entries: reader.entries(), octets: reader.octets(), surveys })
+    Ok(Checked {
+        manifest,
+        entries: reader.entries(),
+        octets: reader.octets(),
+        plain_octets: reader.plain_octets(),
+        surveys,
+    })
 }
 
 /// Makes a data directory at `path`, which must be empty or not there, from a backup that [`check`] found whole. It is usable

@@ -6,6 +6,7 @@ pub mod backup;
 pub mod batch;
 pub mod content;
 pub mod directory;
+pub mod extent;
 pub mod fjall;
 pub mod fjall_backup;
 mod fjall_journals;

@@ -1,0 +1,225 @@
+//! The operator of the second world: makes backups of the running process, puts the last one in the place of everything,
+//! and decides what becomes of what was unsent in it. Knows the format, the cut and the rewriting of the real ones, over
+//! stores in memory; what must be true afterwards is the oracle's business ([`super::restored`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use crate::delivery::DoubtPolicy;
+use crate::model::{Class, ReplyTo, ShardId};
+use crate::shard::Ask;
+use crate::store::backend::{Backend, Maintainer, Op, Reader, RunId, RunSink, Space, StoreError};
+use crate::store::backup::{BackupReader, BackupWriter, Manifest, Piece, Table};
+use crate::store::extent::Extent;
+use crate::store::key::Key;
+use crate::store::memory::{MemoryReader, MemoryStore};
+use crate::store::record::decode;
+use crate::store::restored::{Entry, Plan as Rewriting, Survey};
+use crate::store::run;
+
+use super::disk::Platter;
+use super::faulty::Faults;
+use super::happening::{ConnId, Happening};
+use super::mutants::Mutant;
+use super::oracle::{Invariant, Question};
+use super::plan::{Plan, pick};
+use super::restored::Mark;
+use super::sabotage;
+use super::stage::{Stage, note};
+use super::tally::Count;
+
+/// Of the operator's tickets the first; clients never come so far.
+const TICKETS_FROM: u64 = 1 << 48;
+/// Behind every key.
+const LAST_KEY: [u8; 64] = [u8::MAX; 64];
+
+/// See the head of this file.
+#[derive(Debug, Default)]
+pub struct Operator {
+    /// The last backup, and what had been seen when it was begun.
+    backup: Option<(Vec<u8>, Mark)>,
+    /// What is to become of what is held, by class.
+    decisions: BTreeMap<Class, DoubtPolicy>,
+    /// Who has not answered that it is so.
+    undecided: BTreeSet<(ShardId, Class)>,
+    asked: BTreeMap<u64, (ShardId, Class)>,
+    tickets: u64,
+}
+
+impl Operator {
+    /// Every shard of the last restore knows what is to become of what was unsent.
+    pub fn has_decided(&self) -> bool {
+        self.undecided.is_empty()
+    }
+
+    /// There is something to restore.
+    pub const fn has_backup(&self) -> bool {
+        self.backup.is_some()
+    }
+
+    /// Makes a backup of stores that are in use.
+    pub fn back_up(&mut self, stores: &[MemoryReader], plan: &Plan, stage: &mut Stage) {
+        let mark = stage.wall();
+        note!(stage, "a backup of {mark:?}");
+        stage.tally.add(Count::Backups);
+        match written(stores, plan, mark.0) {
+            Ok(octets) => self.backup = Some((octets, stage.oracle.mark())),
+            Err(what) => stage.oracle.break_at(Invariant::StoreSound, format!("a backup: {what}")),
+        }
+    }
+
+    /// What disks hold after a restore of the last backup.
+    /// `newest`: of all connections that ever were.
+    pub fn restore(&mut self, newest: ConnId, plan: &Plan, stage: &mut Stage) -> Option<Vec<Platter>> {
+        let (octets, mark) = self.backup.as_ref()?;
+        let unsent = *pick(&mut stage.chance, &[DoubtPolicy::Hold, DoubtPolicy::Resend, DoubtPolicy::Drop]);
+        let unsent = if stage.chance.chance(500_000) { DoubtPolicy::Hold } else { unsent };
+        note!(stage, "a restore; what was unsent: {unsent:?}");
+        stage.tally.add(Count::Restores);
+        stage.oracle.restored(mark, newest, unsent);
+        let told = if stage.is_mutant(Mutant::SendRestored) { DoubtPolicy::Resend } else { unsent };
+        let stores = match read(octets, plan, stage.wall().0, told) {
+            Ok(stores) => stores,
+            Err(what) => {
+                stage.oracle.break_at(Invariant::StoreSound, format!("a restore: {what}"));
+                return None;
+            }
+        };
+        self.asked.clear();
+        self.undecided.clear();
+        if unsent == DoubtPolicy::Hold {
+            let decided = |class| (class, *pick(&mut stage.chance, &[DoubtPolicy::Resend, DoubtPolicy::Drop]));
+            self.decisions = Class::ALL.map(decided).into();
+            let shards = (0..plan.shards).map(ShardId);
+            self.undecided = shards.flat_map(|shard| Class::ALL.map(|class| (shard, class))).collect();
+        }
+        let platter = |store| Platter { store, faults: Faults::default() };
+        let mut platters: Vec<_> = stores.into_iter().map(platter).collect();
+        if stage.is_mutant(Mutant::ReuseNumbers) {
+            platters.iter_mut().for_each(|platter| sabotage::close_gap(&mut platter.store));
+        }
+        Some(platters)
+    }
+
+    /// Tells every shard that has not answered what is decided.
+    pub fn decide(&mut self, plan: &Plan, stage: &mut Stage) {
+        for (shard, class) in &self.undecided {
+            let policy = self.decisions.get(class).copied().unwrap_or(DoubtPolicy::Resend);
+            self.tickets += 1;
+            let reply = ReplyTo { core: 0, ticket: TICKETS_FROM + self.tickets };
+            self.asked.insert(reply.ticket, (*shard, *class));
+            note!(stage, "shard {} is told {class:?} {policy:?}", shard.0);
+            stage.asks_under_way += 1;
+            let ask = Ask::Release { reply, class: Some(*class), policy };
+            let delay = plan.door.draw(&mut stage.chance);
+            stage.agenda.after(delay, Happening::Asked(*shard, reply.ticket, Question::Release, Box::new(ask)));
+        }
+    }
+
+    /// A shard has answered that what is decided is on stable storage.
+    pub fn released(&mut self, to: ReplyTo, stage: &mut Stage) {
+        if let Some(answered) = self.asked.remove(&to.ticket) {
+            stage.tally.add(Count::Decisions);
+            self.undecided.remove(&answered);
+        }
+    }
+}
+
+/// The octets of a backup.
+fn written(stores: &[MemoryReader], plan: &Plan, mark: u64) -> Result<Vec<u8>, String> {
+    let told = |error: StoreError| error.to_string();
+    let mut commits = Vec::new();
+    let mut tables = Vec::new();
+    for (shard, store) in stores.iter().enumerate() {
+        let found = store.get(Space::Meta, &Key::Checkpoint.bytes()).map_err(told)?;
+        let checkpoint = found.map(|octets| decode(&octets)).transpose().map_err(|error| error.to_string())?;
+        let extent = Extent::of(checkpoint.unwrap_or_default());
+        let newest = store.last(Space::Event, &LAST_KEY).map_err(told)?;
+        commits.push(extent.last_commit(newest.and_then(|(key, _)| Key::number(&key))).0);
+        for run in registered(store).map_err(told)? {
+            let entries = entries(|visit| store.run_range(run, &[0], &LAST_KEY, usize::MAX, visit)).map_err(told)?;
+            tables.push((shard as u16, Table::Run(run), entries));
+        }
+        for space in Space::ALL {
+            let from = extent.first_key(space);
+            let mut entries = entries(|visit| store.range(space, &from, &LAST_KEY, usize::MAX, visit)).map_err(told)?;
+            entries.retain(|(key, _)| extent.holds(Table::Space(space), key));
+            tables.push((shard as u16, Table::Space(space), entries));
+        }
+    }
+    let (node, shards) = (plan.shard.node.0, u16::from(plan.shards));
+    let manifest = Manifest { stentor: "simulated".to_owned(), node, shards, created: 0, mark, commits };
+    let mut octets = Vec::new();
+    let mut write = || -> std::io::Result<u64> {
+        let mut out = BackupWriter::begin(&mut octets, &manifest)?;
+        for (store, table, entries) in &tables {
+            out.table(*store, *table)?;
+            entries.iter().try_for_each(|(key, value)| out.entry(key, value))?;
+        }
+        out.finish()
+    };
+    write().map_err(|error| error.to_string())?;
+    Ok(octets)
+}
+
+fn registered(store: &MemoryReader) -> Result<Vec<RunId>, StoreError> {
+    let (from, to) = run::registration_bounds();
+    let found = entries(|visit| store.range(Space::Meta, &from, &to, usize::MAX, visit))?;
+    Ok(found.iter().filter_map(|(key, _)| run::parse_registration_key(key)).collect())
+}
+
+/// What a visitor is shown.
+fn entries(
+    walk: impl FnOnce(&mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) -> Result<usize, StoreError>,
+) -> Result<Vec<Entry>, StoreError> {
+    let mut entries = Vec::new();
+    walk(&mut |key, value| {
+        entries.push((key.to_vec(), value.to_vec()));
+        ControlFlow::Continue(())
+    })?;
+    Ok(entries)
+}
+
+/// The stores that a backup gives.
+fn read(octets: &[u8], plan: &Plan, now_ms: u64, unsent: DoubtPolicy) -> Result<Vec<MemoryStore>, String> {
+    let mut reader = BackupReader::open(octets).map_err(|error| error.to_string())?;
+    let Manifest { shards, mark, commits, .. } = reader.manifest().clone();
+    let mut pieces: Vec<Vec<Piece>> = vec![Vec::new(); usize::from(shards)];
+    while let Some(piece) = reader.next_piece().map_err(|error| error.to_string())? {
+        pieces[usize::from(piece.store)].push(piece);
+    }
+    let filled = |(pieces, commit): (Vec<Piece>, u64)| {
+        let mut survey = Survey::default();
+        pieces.iter().try_for_each(|piece| survey.note(piece)).map_err(|error| error.to_string())?;
+        let rewriting = Rewriting::new(survey, commit, mark, now_ms, unsent).map_err(|error| error.to_string())?;
+        fill(&pieces, &rewriting, MemoryStore::new(plan.disk.drops))
+    };
+    pieces.into_iter().zip(commits).map(filled).collect()
+}
+
+fn fill(pieces: &[Piece], rewriting: &Rewriting, mut store: MemoryStore) -> Result<MemoryStore, String> {
+    let mut tables: BTreeMap<Table, Vec<Entry>> = BTreeMap::new();
+    for piece in pieces {
+        let table = tables.entry(piece.table).or_default();
+        for (key, value) in piece.entries() {
+            table.extend(rewriting.rewrite(piece.table, key, value).map_err(|error| error.to_string())?);
+        }
+    }
+    let meta = tables.entry(Table::Space(Space::Meta)).or_default();
+    let has_checkpoint = meta.iter().any(|(key, _)| *key == Key::Checkpoint.bytes());
+    meta.extend(rewriting.records(has_checkpoint));
+    let mut ops = Vec::new();
+    for (table, entries) in tables {
+        match table {
+            Table::Run(run) => {
+                let mut put = |sink: &mut dyn RunSink| entries.iter().try_for_each(|(key, value)| sink.put(key, value));
+                store.maintainer().write_run(run, &mut put).map_err(|error| error.to_string())?;
+            }
+            Table::Space(space) => {
+                ops.extend(entries.into_iter().map(|(key, value)| Op::Put { space, key, value }));
+            }
+        }
+    }
+    store.commit(ops).map_err(|error| error.to_string())?;
+    Ok(store)
+}

@@ -1,0 +1,55 @@
+//! What of a store is still of use, by the cursors of its checkpoint: that much a backup holds. A pure function of keys.
+//!
+//! What lies before a cursor is through, and may be there only because a dropped range came back after a crash.
+
+use std::collections::BTreeMap;
+
+use super::backend::{KEY_BYTES_MIN, Space};
+use super::backup::Table;
+use super::batch::{CommitSeq, fifo_code};
+use super::key::Key;
+use super::record::{CheckpointRecord, FifoCode};
+
+/// See the head of this file.
+#[derive(Clone, Debug)]
+pub struct Extent {
+    checkpoint: CheckpointRecord,
+    /// By fifo: everything before this commit was taken.
+    heads: BTreeMap<FifoCode, u64>,
+}
+
+impl Extent {
+    /// Of a store with that checkpoint.
+    pub fn of(checkpoint: CheckpointRecord) -> Self {
+        let heads = checkpoint.fifos.iter().map(|note| (note.fifo, note.commit)).collect();
+        Self { checkpoint, heads }
+    }
+
+    /// From where on a key space is worth reading.
+    pub fn first_key(&self, space: Space) -> Vec<u8> {
+        let checkpoint = &self.checkpoint;
+        match space {
+            Space::Segment => Key::Segment(checkpoint.first_segment).bytes(),
+            Space::State => Key::State(checkpoint.first_segment).bytes(),
+            Space::Event => Key::Turn(checkpoint.commit + 1).bytes(),
+            Space::Due => Key::Due(checkpoint.due_head.0, checkpoint.due_head.1).bytes(),
+            Space::Receipt => Key::Receipts(checkpoint.receipts_from).bytes(),
+            Space::Dedup => Key::Keys(checkpoint.keys_from).bytes(),
+            Space::Ready | Space::DeadLetter | Space::Moved | Space::Outbox | Space::Orphan | Space::Meta => vec![0],
+        }
+    }
+
+    /// Whether an entry from there on is of use: it is none of the store's own, and no list that was taken.
+    pub fn holds(&self, table: Table, key: &[u8]) -> bool {
+        let is_taken = || {
+            let (name, commit) = Key::ready(key)?;
+            Some(commit < *self.heads.get(&fifo_code(name))?)
+        };
+        key.len() >= KEY_BYTES_MIN && (table != Table::Space(Space::Ready) || is_taken() != Some(true))
+    }
+
+    /// The last commit of a store in which the newest turn has that number.
+    pub fn last_commit(&self, newest_turn: Option<u64>) -> CommitSeq {
+        CommitSeq(self.checkpoint.commit.max(newest_turn.unwrap_or(0)))
+    }
+}
