@@ -141,10 +141,10 @@ pub(super) fn broken(what: &str, error: &RestoreError) -> Failure {
 pub(super) fn told(checked: &Checked) -> String {
     let manifest = &checked.manifest;
     format!(
-        "whole, {} octets ({} uncompressed), {} entries, node {}, {} shards, of {}",
+        "whole, {} octets, {} entries of {} octets, node {}, {} shards, of {}",
         checked.octets,
-        checked.plain_octets,
         checked.entries,
+        checked.plain_octets,
         manifest.node,
         manifest.shards,
         moment(manifest.mark),

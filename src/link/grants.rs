@@ -34,6 +34,8 @@ const UNWANTED_MS: u64 = 10_000;
 /// Classes that are granted only against a free slot ([`Class::is_urgent`]); the rest is bulk.
 const URGENT: [Class; 2] = [Class::Emergency, Class::Otp];
 const BULK: [Class; 2] = [Class::Transactional, Class::Marketing];
+const _: () = assert!(URGENT[0].is_urgent() && URGENT[1].is_urgent());
+const _: () = assert!(!BULK[0].is_urgent() && !BULK[1].is_urgent());
 
 /// How much room a link has when it decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -206,7 +206,7 @@ impl Link {
         let (urgent_prepared, bulk_prepared) = self.prepared.unsent();
         let bound = self.prepared_max();
         let room = Room {
-            bound: if self.buggify.at(Point::RoomForOne) { bound.min(1) } else { bound },
+            bound: if bound > 1 && self.buggify.at(Point::RoomForOne) { 1 } else { bound },
             slots: self.free_slots(),
             tokens: self.tokens(now),
             bulk_prepared,

@@ -12,7 +12,7 @@ use super::Prng;
 pub enum Point {
     /// The turn admits no more frames.
     TurnFull,
-    /// A segment is closed after its last message.
+    /// A segment is closed before it is full.
     SegmentFull,
     /// What becomes ready does not enter the window in memory.
     WindowFull,

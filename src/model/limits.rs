@@ -20,7 +20,8 @@ pub const KEY_BYTES_MAX: usize = 255;
 pub const CARRIER_ID_BYTES_MAX: usize = 128;
 /// State deltas since the last fold, at most, before the next one is due.
 pub const FOLD_DELTAS: usize = 256 * 1024;
-/// Attempts that a shard may have open at all links together.
+/// Attempts that a shard may have open at all links together before it begins no more of bulk; urgent ones come on top,
+/// bounded by their links' free slots.
 pub const OPEN_ATTEMPTS_MAX: usize = 65_536;
 
 const _: () = assert!(SEGMENT_MESSAGES_MAX <= u16::MAX as usize + 1);

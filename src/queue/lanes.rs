@@ -5,7 +5,8 @@
 //! 1. What was given back unsent is taken in the order of admission, in whatever order it comes back: a message that is
 //!    older than the last one of a fifo goes into another fifo, and of the first ones of these fifos the oldest is taken.
 //! 2. Nothing is taken from a lane while something given back waits on disk only.
-//! 3. Nothing of a class that is held leaves its [`FifoKind::Held`] fifos, is counted as waiting, or is read ahead.
+//! 3. Of a class whose restored messages are [`Unsent::Held`] or [`Unsent::GivenUp`] no link takes any from its
+//!    [`FifoKind::Held`] fifos, and they are not counted as waiting; those that are held are not read ahead either.
 
 use std::collections::BTreeMap;
 
@@ -88,7 +89,7 @@ const _: () = assert!(FifoKind::Fresh.code() == 9);
 pub struct FifoName {
     /// Class × route.
     pub lane: Lane,
-    /// Which of the two.
+    /// Which of the lane's.
     pub kind: FifoKind,
 }
 

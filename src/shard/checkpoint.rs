@@ -63,8 +63,7 @@ impl Shard {
         let turn = &batch.turn;
         self.folding.events += turn.events.len() + turn.attempts.len() + turn.segments.len() + TURN_COST;
         let due = self.folding.events >= self.options.fold_events || self.folding.wanted;
-        let due = due || self.buggify.at(Point::FoldDue);
-        if due && !self.folding.under_way {
+        if !self.folding.under_way && (due || self.buggify.at(Point::FoldDue)) {
             self.start_fold(seq);
         }
     }

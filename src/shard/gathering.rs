@@ -54,6 +54,11 @@ impl Gathering {
             && self.due_taken.is_none()
     }
 
+    /// A segment is begun and not closed.
+    pub(super) const fn is_building(&self) -> bool {
+        !self.building.heads.is_empty()
+    }
+
     /// Messages admitted in this turn.
     pub(super) const fn messages(&self) -> usize {
         self.messages

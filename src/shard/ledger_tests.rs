@@ -408,7 +408,7 @@ fn late_answers_to_parts_leave_the_rest_in_doubt() {
     assert_eq!((answered.contains(1), answered.contains(2), again.reference), (false, true, submit.reference));
 }
 
-/// Seed 840: one part was refused, and the message waits to be tried again; a receipt says that another part failed.
+/// Found by the simulator: one part was refused, and the message waits to be tried again; a receipt says that another part failed.
 #[test]
 fn who_cancels_what_ends_meanwhile_is_too_late() {
     let mut world = world();
@@ -529,7 +529,7 @@ fn a_changed_policy_applies_to_what_stands_in_the_ledger() {
     assert_eq!(world.outbox().len(), 1);
 }
 
-/// Seed 563 of the worlds with restores: the checkpoint knew a wait that had passed while nobody was to send.
+/// Found by the simulator: the checkpoint knew a wait that had passed while nobody was to send.
 #[test]
 fn a_wait_that_passed_under_another_policy_begins_anew() {
     use DoubtPolicy::Hold;

@@ -196,11 +196,16 @@ impl Shard {
     pub(super) fn read_failed(&mut self, request: ReadRequest, error: &StoreError) {
         let told = match &request {
             ReadRequest::Messages { token, .. } | ReadRequest::Scan { token, .. } => self.lookups.pending.remove(token),
-            ReadRequest::Ready { .. }
-            | ReadRequest::Due { .. }
-            | ReadRequest::Fold { .. }
-            | ReadRequest::Probe { .. } => None,
+            ReadRequest::Probe { token, receipts } => {
+                // Nobody would ever answer them otherwise, and their carrier would be read no more.
+                self.probed(*token, &vec![None; receipts.len()]);
+                None
+            }
+            ReadRequest::Ready { .. } | ReadRequest::Due { .. } | ReadRequest::Fold { .. } => None,
         };
+        if let Some(Pending::Cancel { id, .. }) = &told {
+            self.lookups.too_late(id.address());
+        }
         if let Some(
             Pending::Lookup { reply, .. }
             | Pending::Cancel { reply, .. }

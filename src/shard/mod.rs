@@ -187,7 +187,7 @@ pub struct Status {
     pub ledger: BTreeMap<(CarrierId, Class, Unanswered), u64>,
     /// Fingerprints in the window.
     pub keys: u64,
-    /// Receipts waited for.
+    /// Parts in the open epoch whose final receipt is missing.
     pub receipts_waiting: u64,
     /// Receipts parked.
     pub orphans: u64,
@@ -299,7 +299,8 @@ impl Shard {
     pub fn handle_timeout(&mut self, now: Now) {
         self.now = now;
         for _ in 0..Self::DUE_PER_TURN_MAX {
-            if self.buggify.at(Point::DueLater) {
+            let is_due = self.scheduled.next_at().is_some_and(|at| at <= now.wall);
+            if is_due && self.buggify.at(Point::DueLater) {
                 break;
             }
             let Some(entry) = self.scheduled.take(now.wall) else { break };
@@ -309,9 +310,10 @@ impl Shard {
                 // elsewhere, and was cancelled there.
                 InsertReason::Scheduled | InsertReason::Retry if self.cancelled.remove(&entry.address) => {}
                 InsertReason::Scheduled | InsertReason::Retry => {
-                    self.gathering.event(entry.address, EventKind::Due, 0);
                     let due = self.scheduled.head().tick.wall();
-                    let kind = self.restored_due(&entry, due).unwrap_or(FifoKind::Due);
+                    let held = self.restored_due(&entry, due);
+                    self.gathering.event(entry.address, EventKind::Due, u32::from(held.is_some()));
+                    let kind = held.unwrap_or(FifoKind::Due);
                     self.gathering.due(FifoName { lane: entry.lane, kind }, entry.address);
                 }
                 InsertReason::DoubtWait => self.doubt_wait_over(entry.address),
@@ -338,7 +340,7 @@ impl Shard {
         if !batch.keys.is_empty() {
             self.key_commits.push_back((seq.0, self.now.wall));
         }
-        self.receipts.committed(seq, batch.receipts.entries.len());
+        self.receipts.committed(seq);
         self.in_flight = Some(seq);
         self.fold_if_due(seq, &batch);
         for frame in std::mem::take(&mut self.waiting_frames) {
@@ -432,8 +434,8 @@ impl Shard {
     /// Lanes that hold ready messages: how many, and when the oldest that is in memory was accepted.
     pub fn lanes(&self) -> impl Iterator<Item = (Lane, u64, Option<Wall>)> {
         let mut lanes: BTreeMap<Lane, (u64, Option<Wall>)> = BTreeMap::new();
-        let not_held = self.lanes.iter().filter(|(name, _)| !self.lanes.is_withheld(name));
-        for (name, fifo) in not_held.filter(|(_, fifo)| fifo.waiting() > 0) {
+        let ready = self.lanes.iter().filter(|(name, _)| !self.lanes.is_withheld(name));
+        for (name, fifo) in ready.filter(|(_, fifo)| fifo.waiting() > 0) {
             let oldest = fifo.peek().and_then(|(segment, slot)| segment.head(slot)).map(|head| head.accepted_at);
             let (depth, known) = lanes.entry(name.lane).or_default();
             *depth += fifo.waiting();

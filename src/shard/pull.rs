@@ -107,11 +107,12 @@ impl Shard {
         for (name, pieces) in self.gathering.drain_ready() {
             let messages = pieces.iter().map(|piece| piece.runs.len()).sum();
             let records = pieces.iter().map(|piece| (piece.segment, piece.runs.clone())).collect();
-            let chunks = pieces
+            let chunks: Vec<_> = pieces
                 .into_iter()
                 .filter_map(|piece| Some(Chunk { commit, segment: piece.at_hand?, runs: piece.runs }))
                 .collect();
-            let chunks = if self.buggify.at(Point::WindowFull) { Vec::new() } else { chunks };
+            let is_left_on_disk = !chunks.is_empty() && self.buggify.at(Point::WindowFull);
+            let chunks = if is_left_on_disk { Vec::new() } else { chunks };
             self.lanes.append(name, commit, messages, chunks);
             let batch = self.gathering.batch();
             batch.ready.push((name, records));
@@ -164,8 +165,8 @@ impl Shard {
         }
     }
 
-    /// One more attempt may be open. An outcome of those that are goes on with what waits; but for an urgent one its link
-    /// keeps a slot, and may hold those back for it.
+    /// One more attempt may be open; if not, an outcome of those that are goes on with what waits. Never refuses an urgent
+    /// one: its link keeps a slot for it, and may hold back the very attempts that we would wait for.
     fn may_attempt(&mut self, class: Class) -> bool {
         match self.attempts.open_count() {
             0 => true,

@@ -23,6 +23,8 @@ pub(super) struct ReceiptEpoch {
     table: HashTable<u32>,
     /// Commits whose entries are in the ring, oldest first, with how many of theirs are left.
     commits: VecDeque<(u64, usize)>,
+    /// Entries at the ring's end that belong to no commit yet.
+    uncommitted: usize,
     /// Keys whose latest entry is not answered.
     unanswered: usize,
 }
@@ -53,12 +55,14 @@ impl ReceiptEpoch {
             }
         }
         self.ring.push_back(Entry { note, answered: false });
+        self.uncommitted += 1;
     }
 
-    /// The last `entries` that were added belong to that commit.
-    pub(super) fn committed(&mut self, commit: u64, entries: usize) {
-        if entries > 0 {
-            self.commits.push_back((commit, entries));
+    /// What was added since the last call belongs to that commit.
+    pub(super) fn committed(&mut self, commit: u64) {
+        match std::mem::take(&mut self.uncommitted) {
+            0 => {}
+            entries => self.commits.push_back((commit, entries)),
         }
     }
 
@@ -104,11 +108,10 @@ impl ReceiptEpoch {
                 }
             }
             self.gone = self.gone.wrapping_add(1);
-            if let Some((_, left)) = self.commits.front_mut() {
-                *left = left.saturating_sub(1);
-                if *left == 0 {
-                    self.commits.pop_front();
-                }
+            match self.commits.front_mut() {
+                Some((_, left)) if *left > 1 => *left -= 1,
+                Some(_) => drop(self.commits.pop_front()),
+                None => self.uncommitted = self.uncommitted.saturating_sub(1),
             }
         }
     }
@@ -141,11 +144,10 @@ mod tests {
     #[test]
     fn seals_only_what_is_unanswered() {
         let mut epoch = ReceiptEpoch::default();
-        for key in [5, 3, 9, 7] {
-            epoch.insert(note(key));
-        }
-        epoch.committed(1, 3);
-        epoch.committed(2, 1);
+        [5, 3, 9].into_iter().for_each(|key| epoch.insert(note(key)));
+        epoch.committed(1);
+        epoch.insert(note(7));
+        epoch.committed(2);
         epoch.answer(3);
         epoch.answer(3);
         assert_eq!((epoch.find(3).map(|(_, answered)| answered), epoch.unanswered()), (Some(true), 3));
@@ -155,6 +157,16 @@ mod tests {
         epoch.forget(3, |note| answered.push(note.key));
         assert_eq!((epoch.find(5), epoch.len(), epoch.first_commit(), answered), (None, 1, Some(2), vec![3]));
         assert!(epoch.find(7).is_some() && epoch.unanswered() == 1);
+        epoch.insert(note(8));
+        epoch.forget(2, |_| {});
+        epoch.insert(note(6));
+        epoch.committed(3);
+        epoch.forget(1, |_| {});
+        assert_eq!(
+            (epoch.len(), epoch.first_commit()),
+            (0, None),
+            "what is forgotten before its commit counts nowhere"
+        );
     }
 
     #[test]

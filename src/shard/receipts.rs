@@ -89,8 +89,8 @@ impl Receipts {
         self.orphans.of(recipient.number(), group.0, since)
     }
 
-    pub(super) fn committed(&mut self, seq: CommitSeq, entries: usize) {
-        self.epoch.committed(seq.0, entries);
+    pub(super) fn committed(&mut self, seq: CommitSeq) {
+        self.epoch.committed(seq.0);
     }
 
     pub(super) fn first_commit(&self) -> Option<u64> {
@@ -103,7 +103,7 @@ impl Receipts {
 
     pub(super) fn replay(&mut self, commit: u64, entries: &[ReceiptNote], answered: &[(u64, u64)]) {
         entries.iter().for_each(|note| self.epoch.insert(*note));
-        self.epoch.committed(commit, entries.len());
+        self.epoch.committed(commit);
         for (key, recipient) in answered {
             if !self.epoch.answer(*key) {
                 self.answered.insert(*key, *recipient);
@@ -423,9 +423,11 @@ impl Shard {
     /// Seals the older half of a full epoch; where all of it is answered, there is nothing to be kept.
     fn seal_if_full(&mut self) {
         let receipts = &mut self.receipts;
-        let (entries, most) = (receipts.epoch.len(), receipts.receipts_max);
-        let is_full = entries >= most || (entries >= 2 && self.buggify.at(Point::EpochFull));
-        if receipts.sealing.is_some() || !is_full {
+        let entries = receipts.epoch.len();
+        if receipts.sealing.is_some() || entries < 2 {
+            return;
+        }
+        if entries < receipts.receipts_max && !self.buggify.at(Point::EpochFull) {
             return;
         }
         let entries = receipts.epoch.len() / 2;

@@ -112,14 +112,14 @@ impl Shard {
         if self.restored.is_none() {
             return;
         }
-        let mut left = if self.buggify.at(Point::DropLater) { 1 } else { Self::DROPPED_PER_TURN_MAX };
+        let mut left = Self::DROPPED_PER_TURN_MAX;
         for class in Class::ALL {
             if self.unsent(class) != Some(DoubtPolicy::Drop) {
                 continue;
             }
             while left > 0 {
                 let Some((name, taken)) = self.lanes.take_restored(class) else { break };
-                left -= 1;
+                left = if self.buggify.at(Point::DropLater) { 0 } else { left - 1 };
                 let head = self.lanes.fifo(name).head();
                 self.gathering.taken(name, head);
                 let address = taken.segment.address(taken.slot);
@@ -178,7 +178,12 @@ impl Shard {
         let expired_here = view.reason == Some(DeadLetterReason::ExpiredHere)
             && view.timeline.iter().all(|entry| !entry.kind.is_final());
         let is_unsent = view.state == MessageState::Queued || (expired_here && view.state == MessageState::Expired);
-        if is_unsent && restored::policy(record.unsent[class.index()]) == DoubtPolicy::Hold {
+        // What came due after the restore, or was tried since, stands with the new messages.
+        let is_released = view.timeline.iter().any(|entry| {
+            let since = entry.at.0 > record.at;
+            since && (entry.kind == EventKind::Attempt || (entry.kind == EventKind::Due && entry.detail == 0))
+        });
+        if is_unsent && !is_released && restored::policy(record.unsent[class.index()]) == DoubtPolicy::Hold {
             (view.state, view.final_at, view.reason) = (MessageState::InDoubt, None, None);
         }
     }

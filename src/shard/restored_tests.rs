@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::{CarrierId, Frame, GroupId, Head, LinkId, MessageId, Mono, Msisdn, Now, RouteId, TenantId};
 use crate::routing::{Condition, Route, RouteTable, Way};
-use crate::shard::{Catalog, CatalogCarrier, Effect, LineResult, Lookup, Maintenance, Options, ShardEvent};
+use crate::shard::{Cancelled, Catalog, CatalogCarrier, Effect, LineResult, Lookup, Maintenance, Options, ShardEvent};
 use crate::store::backend::Maintainer;
 use crate::store::backup::{BackupWriter, CONTROL, Manifest, Table};
 use crate::store::fjall::{FjallOptions, FjallReader, FjallStore};
@@ -283,6 +283,22 @@ fn a_restore_may_say_at_once_what_becomes_of_it() {
     assert_eq!(world.state(open), MessageState::InDoubt, "as its class says: after the wait");
     let mut world = restore(&backup, &at("drop"), BEGIN_MS + 1, DoubtPolicy::Drop);
     assert_eq!([ready, open, otp].map(|id| world.state(id)), [MessageState::Dead; 3]);
+}
+
+#[test]
+fn what_comes_due_after_a_restore_is_like_any_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let Placed { world, soon, late, .. } = placed(&at("old"), true);
+    let mut world = restore(&world.backup(), &at("new"), BEGIN_MS + 2 * HOUR_MS, DoubtPolicy::Hold);
+    world.at_ms = BEGIN_MS + 9 * HOUR_MS;
+    world.turn();
+    assert_eq!([soon, late].map(|id| world.state(id)), [MessageState::InDoubt, MessageState::Queued]);
+    let mut cancel = |id| {
+        let ask = crate::shard::Ask::Cancel { reply: ReplyTo::default(), tenant: TenantId(0), id };
+        matches!(world.ask(ask), Reply::Cancelled(Cancelled::Done))
+    };
+    assert_eq!([cancel(soon), cancel(late)], [false, true]);
 }
 
 #[test]

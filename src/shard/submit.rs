@@ -66,7 +66,7 @@ impl Shard {
         if let Some(refusal) = refusal {
             return self.refuse(refusal);
         }
-        if self.buggify.at(Point::SegmentFull) {
+        if self.gathering.is_building() && self.buggify.at(Point::SegmentFull) {
             self.gathering.close_segment();
         }
         if let Some(print) = print {

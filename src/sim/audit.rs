@@ -82,10 +82,11 @@ impl Oracle {
         let taken = !truth.taken.is_empty() || !truth.elsewhere.is_empty();
         match found.view.state {
             MessageState::Delivered if !claimed(Fate::Delivered) => Some("no receipt says so"),
-            MessageState::Delivered if self.misled.contains(&recipient) => None,
+            MessageState::Delivered if self.misled.contains(&recipient) && doubts_in(&found.view.timeline) > 0 => None,
             MessageState::Delivered => (!wholly_taken(truth)).then_some("no carrier took all of it"),
             MessageState::Undelivered => (!claimed(Fate::Undeliverable)).then_some("no receipt says so"),
-            MessageState::Submitted if self.misled.contains(&recipient) => None,
+            // A receipt for what nobody remembers settled its doubt.
+            MessageState::Submitted if self.misled.contains(&recipient) && doubts_in(&found.view.timeline) > 0 => None,
             MessageState::Submitted => (!taken).then_some("no carrier took it"),
             MessageState::Dead => {
                 let dropped = found.view.reason == Some(DeadLetterReason::InDoubtDropped);

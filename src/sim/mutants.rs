@@ -50,11 +50,13 @@ pub enum Mutant {
     SendRestored,
     /// A restore goes on with the numbers of segments at which the backup ends.
     ReuseNumbers,
+    /// A restore leaves what stands in the ledger, or is under way, to its class's policy.
+    ForgetLedger,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::AcknowledgeEarly,
         Self::LoseBatch,
         Self::IgnoreFailedSync,
@@ -78,5 +80,6 @@ impl Mutant {
         Self::RegressState,
         Self::SendRestored,
         Self::ReuseNumbers,
+        Self::ForgetLedger,
     ];
 }

@@ -137,7 +137,9 @@ fn written(stores: &[MemoryReader], plan: &Plan, mark: u64) -> Result<Vec<u8>, S
         let newest = store.last(Space::Event, &LAST_KEY).map_err(told)?;
         commits.push(extent.last_commit(newest.and_then(|(key, _)| Key::number(&key))).0);
         for run in registered(store).map_err(told)? {
-            let entries = entries(|visit| store.run_range(run, &[0], &LAST_KEY, usize::MAX, visit)).map_err(told)?;
+            let mut entries =
+                entries(|visit| store.run_range(run, &[0], &LAST_KEY, usize::MAX, visit)).map_err(told)?;
+            entries.retain(|(key, _)| extent.holds(Table::Run(run), key));
             tables.push((shard as u16, Table::Run(run), entries));
         }
         for space in Space::ALL {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::delivery::{DoubtPolicy, EventKind, TimelineEntry};
+use crate::delivery::{EventKind, TimelineEntry};
 use crate::model::{Address, Class, Head, MessageId, MessageState, Refusal, ReplyTo, RouteId, ShardId, Wall};
 use crate::shard::{Cancelled, Claimed, FoundMessage, LineResult, Lookup, Reply};
 use crate::traffic::Submit;
@@ -100,10 +100,13 @@ pub(super) struct Truth {
     pub born: Wall,
     /// It was acknowledged after a backup that was restored.
     pub is_forgotten: bool,
-    /// It was acknowledged before the backup that was restored last.
+    /// It was acknowledged, or taken by a carrier, before the backup that was restored last.
     pub is_restored: bool,
-    /// The same, and no carrier can have had anything of it by then.
-    pub is_unsent: bool,
+    /// The same, and nothing of it may leave before somebody decides: it was due by the time of the restore, and no carrier
+    /// had refused it, after which it would have waited for a time of its own.
+    pub is_held: bool,
+    /// A carrier has refused a part.
+    pub is_refused: bool,
     /// Somebody wanted it sent, although the process that was backed up may have sent it.
     pub may_repeat: bool,
     /// How much of `taken` was taken before the backup.
@@ -130,7 +133,8 @@ impl Truth {
             born,
             is_forgotten: false,
             is_restored: false,
-            is_unsent: false,
+            is_held: false,
+            is_refused: false,
             may_repeat: false,
             taken_before: 0,
             elsewhere: Vec::new(),
@@ -183,8 +187,8 @@ pub struct Oracle {
     pub(super) claimed: BTreeSet<(Vec<u8>, Fate)>,
     /// Recipients of whom a carrier said something that nobody asked for, under an id that nobody can know.
     pub(super) misled: BTreeSet<Vec<u8>>,
-    /// What becomes of what was unsent in the backup that was restored last, by class.
-    pub(super) unsent: BTreeMap<Class, DoubtPolicy>,
+    /// Shards and classes of which somebody wants sent what was unsent in the backup that was restored last.
+    pub(super) released: BTreeSet<(ShardId, Class)>,
     /// The newest connection before that restore.
     pub(super) conns_before: ConnId,
 }
@@ -406,7 +410,7 @@ impl Oracle {
         if truth.cancelled {
             return self.break_at(Invariant::Cancelled, format!("message {number} is sent although cancelled"));
         }
-        if self.is_held(truth) {
+        if truth.is_held && !self.released.contains(&(truth.intent.shard, truth.intent.head.class)) {
             return self.break_at(Invariant::NothingTwice, format!("message {number} is sent, and nobody wanted it"));
         }
         if truth.intent.head.send_at > wall {
@@ -426,6 +430,13 @@ impl Oracle {
                 self.misled.insert(truth.recipient());
             }
             if is_elsewhere { &mut truth.elsewhere } else { &mut truth.taken }.push(taken);
+        }
+    }
+
+    /// A carrier refuses a part.
+    pub fn refused(&mut self, part: &PartSeen) {
+        if let Some(truth) = part.message.and_then(|number| self.truths.get_mut(number as usize)) {
+            truth.is_refused = true;
         }
     }
 

@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use crate::delivery::DoubtPolicy;
-use crate::model::{Address, Class, MessageId, ShardId, Wall};
+use crate::model::{Address, Class, ShardId};
+use crate::queue::Tick;
 
 use super::carrier::{Fate, IssuedId};
 use super::happening::ConnId;
@@ -50,12 +51,14 @@ impl Oracle {
             }
             let mut elsewhere = std::mem::take(&mut truth.elsewhere);
             elsewhere.extend(since);
-            let was_handed = |id: MessageId| mark.handed.contains_key(&(id.shard(), id.address()));
+            // What a carrier has, had been recorded.
+            let was_kept = then.id.is_some() || !then.taken.is_empty();
+            let was_due = Tick::at_or_after(truth.intent.head.send_at).wall() <= self.wall;
             *truth = Truth {
                 is_forgotten: truth.is_forgotten || truth.id.is_some() && then.id.is_none(),
-                is_restored: then.id.is_some(),
-                is_unsent: then.id.is_some_and(|id| !was_handed(id)) && truth.intent.head.send_at == Wall(0),
-                may_repeat: truth.may_repeat || unsent == DoubtPolicy::Resend,
+                is_restored: was_kept,
+                is_held: was_kept && was_due && !then.is_refused,
+                may_repeat: truth.may_repeat || was_kept && unsent == DoubtPolicy::Resend,
                 taken_before: then.taken.len(),
                 elsewhere,
                 ..then
@@ -65,21 +68,23 @@ impl Oracle {
         self.claims.clone_from(&mark.claims);
         self.handed.clone_from(&mark.handed);
         self.answered.clone_from(&mark.answered);
-        self.wire.forget_since(&mark.first);
-        self.unsent = Class::ALL.map(|class| (class, unsent)).into();
-    }
-
-    /// Somebody decides what becomes of what is held of a class.
-    pub fn decided(&mut self, class: Class, policy: DoubtPolicy) {
-        self.unsent.insert(class, policy);
-        if policy == DoubtPolicy::Resend {
-            let of_class = self.truths.iter_mut().filter(|truth| truth.is_restored && truth.intent.head.class == class);
-            of_class.for_each(|truth| truth.may_repeat = true);
+        self.wire.go_back_to(&mark.first);
+        self.released.clear();
+        if unsent == DoubtPolicy::Resend {
+            let shards = self.truths.iter().map(|truth| truth.intent.shard);
+            self.released = shards.flat_map(|shard| Class::ALL.map(|class| (shard, class))).collect();
         }
     }
 
-    /// Whether a message must not be on the wire: it was unsent in the backup, and nobody wants it sent.
-    pub(super) fn is_held(&self, truth: &Truth) -> bool {
-        truth.is_unsent && self.unsent.get(&truth.intent.head.class) != Some(&DoubtPolicy::Resend)
+    /// A shard is told what becomes of what is held of a class. That it shall be sent may be true from then on, and stays
+    /// true of what left; anything else changes nothing.
+    pub fn decided(&mut self, shard: ShardId, class: Class, policy: DoubtPolicy) {
+        if policy != DoubtPolicy::Resend {
+            return;
+        }
+        self.released.insert((shard, class));
+        let is_meant =
+            |truth: &&mut Truth| truth.is_restored && truth.intent.shard == shard && truth.intent.head.class == class;
+        self.truths.iter_mut().filter(is_meant).for_each(|truth| truth.may_repeat = true);
     }
 }

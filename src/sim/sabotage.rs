@@ -37,6 +37,12 @@ pub fn recover<R: Reader>(reader: &R, mutant: Option<Mutant>) -> Result<Recovery
             turns.append(&mut found.turns);
             found.turns = turns;
         }
+        // Not the first start after the restore, as the shard must believe then.
+        Some(Mutant::ForgetLedger) => {
+            if let Some(restored) = &mut found.restored {
+                restored.commit = u64::MAX;
+            }
+        }
         Some(_) | None => {}
     }
     Ok(found)

@@ -226,6 +226,9 @@ impl Carriers {
         };
         stage.tally.add(counted);
         note!(stage, "carrier {carrier} sees {part:?}: {:?} taken {:?}", answer.reply, answer.taken);
+        if matches!(answer.reply, Reply::Refuse(_)) {
+            stage.oracle.refused(&part);
+        }
         if let Some(issued) = answer.taken {
             stage.oracle.taken(id, carrier, &part, issued);
         }

@@ -89,7 +89,7 @@ impl Wire {
     }
 
     /// A message that had not been seen then counts as not seen.
-    pub fn forget_since(&mut self, then: &BTreeMap<u32, u64>) {
+    pub fn go_back_to(&mut self, then: &BTreeMap<u32, u64>) {
         self.first.clone_from(then);
     }
 

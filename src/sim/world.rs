@@ -228,7 +228,7 @@ impl World {
                 stage.asks_under_way -= 1;
                 if let Some(process) = self.process.as_mut() {
                     if let Ask::Release { class: Some(class), policy, .. } = *ask {
-                        stage.oracle.decided(class, policy);
+                        stage.oracle.decided(shard, class, policy);
                     }
                     stage.oracle.asked(ticket, question);
                     process.ask(shard, ShardEvent::Ask(*ask), plan, stage);

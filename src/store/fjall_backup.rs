@@ -1,6 +1,7 @@
 //! Backups of stores on disk: a store is read as it stood after one commit while it goes on, and written anew elsewhere.
 //!
-//! Knows: which tables a store has, how a fresh store is filled. Refuses to know: the layout of a backup (`backup`), what of a table is of use (`extent`), what a restore changes in it (`restored`), who wants it.
+//! Knows: which tables a store has, how a fresh store is filled. Refuses to know: the layout of a backup (`backup`), what of
+//! a table is of use (`extent`), what a restore changes in it (`restored`), who wants it.
 //!
 //! Why a snapshot is enough: one batch is one commit, so a snapshot holds whole batches. Every iterator is made at once, on
 //! the thread that drops ranges and deletes runs, so nothing of it can go while it is read: an iterator keeps the tables and
@@ -161,7 +162,7 @@ pub struct Checked {
     pub entries: u64,
     /// Octets of it.
     pub octets: u64,
-    /// Octets of all keys and values, uncompressed: what a data directory keeps for them.
+    /// Octets of all keys and values, as a store keeps them.
     pub plain_octets: u64,
     surveys: Vec<Survey>,
 }

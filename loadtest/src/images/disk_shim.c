@@ -109,14 +109,14 @@ static const char *inside(int dir, const char *path, char *space) {
     return path[root_len] == '/' ? path + root_len + 1 : NULL;
 }
 
-// The path of an open file, relative to the root; NULL for one outside.
+// The path of an open file, relative to the root; NULL for one outside, and for what has no path (a pipe, a socket).
 static const char *path_of(int fd, char *space) {
     char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t got = readlink(link, space, PATH_MAX - 1);
     if (got <= 0) return NULL;
     space[got] = 0;
-    return inside(AT_FDCWD, space, NULL);
+    return space[0] == '/' ? inside(AT_FDCWD, space, NULL) : NULL;
 }
 
 // Whether this call fails. `path` is relative to the root.

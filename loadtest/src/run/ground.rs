@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::guard::Guard;
+use super::guard::{self, Guard};
 use super::process::Process;
 use super::prometheus::Metrics;
 use crate::http;
@@ -188,7 +188,7 @@ impl Ground {
     /// One of Stentor's other commands, to be run against the one that serves.
     pub fn stentor_command(&self, arguments: &[&str]) -> Result<Command, String> {
         let mut command = Command::new(self.binary()?);
-        command.args(arguments).env("STENTOR_URL", format!("http://{}", self.http));
+        command.args(arguments).env("STENTOR_URL", format!("http://{}", self.http)).env(guard::MARK, self.path());
         Ok(command)
     }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::daemon::stentor;
 
 /// What it ends with when the machine lacks something.
-const MISSING: i32 = 77;
+pub const MISSING: i32 = 77;
 
 /// `loadtest run` with these arguments, not started yet; its directories are made in `parent`.
 pub fn command(arguments: &[&str], parent: &Path) -> Command {

@@ -29,10 +29,15 @@ impl Cgroup {
         controllers.split_whitespace().any(|name| name == "memory").then_some((v2, true))
     }
 
+    /// Where this program's is, once it is made.
+    pub fn path() -> Option<PathBuf> {
+        Self::place().map(|(place, _)| place.join(format!("stentor-fault-{}", std::process::id())))
+    }
+
     /// An empty one without a limit.
     pub fn make() -> Result<Self, String> {
-        let (place, is_v2) = Self::place().ok_or("no memory cgroups here")?;
-        let path = place.join(format!("stentor-fault-{}", std::process::id()));
+        let no_cgroups = "no memory cgroups here";
+        let (path, is_v2) = Self::path().zip(Self::place().map(|(_, is_v2)| is_v2)).ok_or(no_cgroups)?;
         fs::create_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(Self { path, is_v2 })
     }

@@ -5,7 +5,7 @@
 //! Knows the rounds; how each fault is done is `strike`'s.
 
 mod audit;
-mod cgroup;
+pub mod cgroup;
 mod disk;
 mod full;
 mod site;
