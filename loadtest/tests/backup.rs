@@ -9,17 +9,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use stage::bench_daemon::{Daemon, call, run};
-use stage::messages;
 use stage::process::Smsc;
+use stage::{messages, until};
 
 /// Messages of one request.
 const BATCH: u64 = 250;
-/// Nothing moves for so long: given up.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Messages that were acknowledged: their serials, by id.
 type Kept = BTreeMap<String, u64>;
@@ -51,15 +48,6 @@ fn look_up(daemon: &Daemon, ids: &[&String]) -> Vec<Value> {
             answer["messages"].as_array_mut().map(std::mem::take).expect("documents")
         })
         .collect()
-}
-
-/// Waits until `done` says so; a test never waits for a time.
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < PATIENCE, "waiting for {what}");
-        thread::sleep(Duration::from_millis(50));
-    }
 }
 
 fn taken(smsc: &Smsc) -> u64 {

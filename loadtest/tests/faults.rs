@@ -7,9 +7,8 @@ mod stage;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
-use stage::scenario;
+use stage::{scenario, until};
 
 fn strike(fault: &str, rounds: u64) {
     let rounds = std::env::var("STENTOR_FAULT_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(rounds);
@@ -54,15 +53,6 @@ fn a_stopped_process_goes_on() {
 #[test]
 fn a_wall_clock_that_jumps_changes_nothing() {
     strike("clock", 2);
-}
-
-/// Waits for it; the time is a bound on patience, not a claim.
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "never: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// Processes whose environment says that they belong to a run there.

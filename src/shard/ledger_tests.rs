@@ -9,9 +9,10 @@ use crate::model::{
 };
 use crate::routing::{Condition, Route, RouteTable, Way};
 use crate::smpp::receipt::ReceiptState;
+use crate::store::backend::RunFamily;
 use crate::store::memory::{DroppedRanges, Drops, MemoryReader, MemoryStore, Remains};
 use crate::store::record::{NoticeRecord, OutboxRecord, decode};
-use crate::store::{Answerer, Backend, Reader, Space, recover};
+use crate::store::{Answerer, Backend, Found, Reader, Space, StoreError, recover};
 use crate::traffic::{
     Answer, Grant, IfUnknown, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, ReceiptToken, Span, Submit, ToLink,
     ToShard, Unanswered,
@@ -113,8 +114,7 @@ impl World {
         self.turn();
     }
 
-    /// Accepts a message and hands it to the link.
-    fn sent(&mut self, class: Class, to: &str, parts: u8) -> (MessageId, Submit) {
+    fn accepted(&mut self, class: Class, to: &str, parts: u8) -> MessageId {
         let head = Head {
             to: number(to),
             tenant: TenantId(5),
@@ -128,7 +128,22 @@ impl World {
         let frame = Frame { reply: ReplyTo::default(), heads: vec![head], keys: Vec::new(), arena: Vec::new() };
         let Reply::Submitted(results) = self.ask(Ask::Submit(frame)) else { panic!("another answer") };
         let LineResult::Accepted(id) = results[0] else { panic!("{results:?}") };
-        (id, self.pulled(class))
+        id
+    }
+
+    /// Accepts a message and hands it to the link.
+    fn sent(&mut self, class: Class, to: &str, parts: u8) -> (MessageId, Submit) {
+        (self.accepted(class, to, parts), self.pulled(class))
+    }
+
+    /// Asks, and finds that the store cannot be read.
+    fn fails(&mut self, event: ShardEvent) {
+        self.shard.handle(event, self.now);
+        let request = Box::new(self.shard.poll_read().expect("the store is asked"));
+        let error = StoreError::Damaged("flipped".to_owned());
+        self.shard.handle_read(Found::Failed { request, error }, self.now);
+        assert!(matches!(self.shard.poll_effect(), Some(Effect::Alarm(_))));
+        self.turn();
     }
 
     fn pulled(&mut self, class: Class) -> Submit {
@@ -163,6 +178,10 @@ impl World {
     }
 
     fn receipt(&mut self, from: &str, id: &str, state: ReceiptState, reference: Option<u16>) {
+        self.handle(self.receipt_event(from, id, state, reference));
+    }
+
+    fn receipt_event(&self, from: &str, id: &str, state: ReceiptState, reference: Option<u16>) -> ShardEvent {
         let receipt = ReceiptIn {
             token: ReceiptToken(1),
             if_unknown: IfUnknown::Park,
@@ -175,7 +194,7 @@ impl World {
             text: Span::default(),
         };
         let batch = ReceiptBatch { link: LINK, group: GroupId(3), receipts: vec![receipt], arena: id.into() };
-        self.handle(ShardEvent::Traffic(ToShard::Receipts(batch)));
+        ShardEvent::Traffic(ToShard::Receipts(batch))
     }
 
     /// State, and kinds of the timeline with their details, from the first doubt on.
@@ -423,6 +442,28 @@ fn who_cancels_what_ends_meanwhile_is_too_late() {
     world.turn();
     assert!(matches!(world.replies.pop(), Some(Reply::Cancelled(Cancelled::TooLate))));
     assert_eq!(world.story(id).0, MessageState::Undelivered);
+}
+
+/// Nobody else would answer: the carrier's connection would be read no more, and no later cancel would be heard.
+#[test]
+fn a_store_that_cannot_be_read_leaves_nobody_waiting() {
+    let now = Now { mono: Mono(0), wall: Wall(1_000_000) };
+    let mut world = start(MemoryStore::new(Drops::AtOnce), Options { receipts_max: 2, ..options() }, now);
+    for _ in 0..2 {
+        let (_, submit) = world.sent(Class::Transactional, ANNA, 1);
+        world.answered(&submit, 1, Answer::Accepted(Span { at: 0, len: 4 }));
+    }
+    world.shard.handle_run_written((RunFamily::Receipt, 1), world.now);
+    world.turn();
+    let receipt = world.receipt_event(BERT, "in-a-run", ReceiptState::Delivered, None);
+    world.fails(receipt);
+    assert_eq!(world.shard.status().orphans, 1, "it is parked");
+
+    let id = world.accepted(Class::Marketing, BERT, 1);
+    let cancel = || Ask::Cancel { reply: ReplyTo::default(), tenant: TenantId(5), id };
+    world.fails(ShardEvent::Ask(cancel()));
+    assert!(matches!(world.replies.pop(), Some(Reply::Unreadable)));
+    assert!(matches!(world.ask(cancel()), Reply::Cancelled(Cancelled::Done)));
 }
 
 #[test]

@@ -31,13 +31,13 @@ impl Cgroup {
 
     /// Where this program's is, once it is made.
     pub fn path() -> Option<PathBuf> {
-        Self::place().map(|(place, _)| place.join(format!("stentor-fault-{}", std::process::id())))
+        Self::place().map(|(place, _)| path_in(place))
     }
 
     /// An empty one without a limit.
     pub fn make() -> Result<Self, String> {
-        let no_cgroups = "no memory cgroups here";
-        let (path, is_v2) = Self::path().zip(Self::place().map(|(_, is_v2)| is_v2)).ok_or(no_cgroups)?;
+        let (place, is_v2) = Self::place().ok_or("no memory cgroups here")?;
+        let path = path_in(place);
         fs::create_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(Self { path, is_v2 })
     }
@@ -81,4 +81,8 @@ impl Drop for Cgroup {
             eprintln!("loadtest: {}: {error}", self.path.display());
         }
     }
+}
+
+fn path_in(place: &Path) -> PathBuf {
+    place.join(format!("stentor-fault-{}", std::process::id()))
 }
