@@ -150,7 +150,7 @@ async fn accept<H: Handler>(listener: Rc<Listener>, tls: Option<TlsAcceptor>, ha
             }
             None => turn_away(&socket, tls.is_some(), &sweeper),
         }
-        executor::yield_if_needed().await;
+        executor::breathe().await;
     }
 }
 

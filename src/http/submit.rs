@@ -80,7 +80,7 @@ impl Api {
         let terms = Terms { rules, catalog: &catalog, shards, printer, limits, room };
         let mut ingest = Ingest::new(body, form, &terms, request)?;
         while ingest.advance(&terms, SLICE)? {
-            executor::yield_if_needed().await;
+            executor::breathe().await;
         }
         tenant.meter.charge(ingest.sent(), now);
         Ok(ingest.finish(room))
@@ -146,7 +146,7 @@ async fn results(report: &Report) -> Response<ResponseBody> {
     let mut from = 0;
     while !report.write_results(from, SLICE, &mut out) {
         from += SLICE;
-        executor::yield_if_needed().await;
+        executor::breathe().await;
     }
     typed("application/json", out.into())
 }

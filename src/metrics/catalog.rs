@@ -242,6 +242,13 @@ metrics! {
     HttpOverdue = "stentor_http_deadlines_total", Counter, ["deadline"],
         "Deadlines of connections that passed. Healthy: mostly idle; header and body are slow or hostile clients";
 
+    Polls = "stentor_executor_poll_seconds", SECONDS, ["core"],
+        "CPU time of single polls of tasks: for so long nothing else on that core ran. Healthy: nearly all under 1 ms";
+    PollLongest = "stentor_executor_poll_longest_seconds", Gauge, ["core"],
+        "CPU time of the longest poll since the start. Healthy: under 10 ms; above it the log names the task: report it";
+    PollTail = "stentor_executor_poll_p999_seconds", Gauge, ["core"],
+        "CPU time that 999 of 1,000 polls since the start did not exceed. Healthy: under 2 ms; report more";
+
     Panics = "stentor_panics_survived_total", Counter, [],
         "Panics of tasks of single connections. Healthy: 0; each is a bug, its backtrace is in the log";
     Uptime = "stentor_uptime_seconds", Gauge, [],

@@ -164,7 +164,7 @@ impl Core {
                 self.state.borrow_mut().shards.clear();
                 return;
             }
-            executor::yield_if_needed().await;
+            executor::breathe().await;
         }
     }
 

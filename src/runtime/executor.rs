@@ -6,6 +6,7 @@
 //!   happen between futures inside one task.
 //! - A panic inside a task would end its executor silently: [`spawn`] catches it and does as [`OnPanic`] says.
 //! - More than 32,767 wakers of one task panic: never join over messages; one completion per batch.
+//! - Sockets and timers are looked at only when no task is ready, or when a timer says so: [`LOOK`].
 //! - A wake-up from another thread can be late when it meets the executor falling asleep: the heartbeat task of each
 //!   executor (10 ms) bounds that, fires the coarse timers and tells the watchdog that the executor turns.
 
@@ -25,8 +26,11 @@ use std::{
 use futures_util::FutureExt;
 use glommio::{ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement};
 
+pub use super::poll::{Polls, breathe, gave, poll_intake, poll_outlet, polls, took};
+
 use super::{
     clock::Clock,
+    poll::Polled,
     probe::{IO_MEMORY, RING_DEPTH},
     watchdog::Heartbeat,
 };
@@ -37,6 +41,9 @@ use crate::{
 
 /// Resolution of [`sleep`] and [`sleep_until`]: they end up to this much late, never early.
 pub const HEARTBEAT: Duration = Duration::from_millis(10);
+/// While tasks are ready, sockets and timers are looked at this often; glommio's own 100 ms would let tasks that only yield
+/// to each other keep everybody who waits for a socket waiting. A look costs some µs.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// One executor to start.
 #[derive(Clone, Debug)]
@@ -104,11 +111,12 @@ impl Executor {
             .io_memory(IO_MEMORY)
             .ring_depth(RING_DEPTH as usize)
             .spin_before_park(Duration::ZERO)
+            .preempt_timer(LOOK)
             .spawn(move || async move {
                 let heart = self.heart.clone();
                 enter(self);
                 let _ = turning.send(());
-                guarded(OnPanic::Abort, "main", main()).await;
+                Polled::after_start("main", guarded(OnPanic::Abort, "main", main())).await;
                 heart.retire();
             })
             .map_err(ExecutorError)?;
@@ -173,7 +181,7 @@ pub fn panics_survived() -> u64 {
 /// Runs `task` to its end on this executor, detached. Its first poll happens inside this call: hold no borrow that the
 /// task takes too. `name` stands in the log if it panics.
 pub fn spawn(on_panic: OnPanic, name: &'static str, task: impl Future<Output = ()> + 'static) {
-    drop(glommio::spawn_local(guarded(on_panic, name, task)).detach());
+    drop(glommio::spawn_local(Polled::new(name, guarded(on_panic, name, task))).detach());
 }
 
 /// Made of combinators: an `async fn` would hold the task twice, once as its argument and once where it awaits it.
@@ -189,11 +197,6 @@ fn guarded(on_panic: OnPanic, name: &'static str, task: impl Future<Output = ()>
             local(|local| local.panics.set(local.panics.get() + 1));
         }
     })
-}
-
-/// Lets other tasks run if this one has had its share; cheap enough for every turn of a loop.
-pub async fn yield_if_needed() {
-    glommio::yield_if_needed().await;
 }
 
 /// Lets every other ready task run once.

@@ -25,7 +25,7 @@ use crate::{
     traffic::Unanswered,
 };
 
-use super::feed::CoreSnapshot;
+use super::{executor::Polls, feed::CoreSnapshot};
 
 /// Media type of [`render`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -211,6 +211,14 @@ pub fn door(snapshot: &mut Snapshot, open: usize, counters: &sweeper::Counters) 
     for (overdue, count) in sweeper::Overdue::ALL.into_iter().zip(counters.overdue) {
         snapshot.count(Metric::HttpOverdue, &[deadline(overdue)], count);
     }
+}
+
+/// Enters what an executor measured of its polls.
+pub fn polls(snapshot: &mut Snapshot, core: u8, polls: &Polls) {
+    let core = core.to_string();
+    snapshot.distribution(Metric::Polls, &[&core], &polls.cpu_us);
+    snapshot.gauge(Metric::PollLongest, &[&core], polls.longest_ns as f64 / 1e9);
+    snapshot.gauge(Metric::PollTail, &[&core], polls.cpu_us.quantile(0.999) as f64 / 1e6);
 }
 
 /// Ticks a second of the times in `/proc` (`USER_HZ`: 100 on every architecture that Linux runs glommio on).

@@ -89,6 +89,7 @@ pub async fn run(
         let mut snapshot = CoreSnapshot { panics: executor::panics_survived(), ..CoreSnapshot::default() };
         metrics.borrow().fill(&mut snapshot.metrics);
         exposition::door(&mut snapshot.metrics, server.open(), &server.counters());
+        executor::polls(|polls| exposition::polls(&mut snapshot.metrics, number, polls));
         core.visit(
             &mut |id, shard| {
                 board.put_shard(id, shard_status(shard));

@@ -10,6 +10,7 @@ pub mod executor;
 pub mod exposition;
 pub mod feed;
 pub mod net;
+pub mod poll;
 pub mod probe;
 pub mod signals;
 pub mod storage;

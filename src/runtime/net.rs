@@ -1,6 +1,8 @@
 //! TCP on an executor, plain or under TLS: the sockets half of the face to glommio. Knows bytes, options and ends of
 //! streams; no protocol, no deadline (a coarse sweeper or the caller's own race has those).
 //!
+//! What a poll may read and write is limited ([`executor::poll_intake`]), so no loop over a socket keeps its executor.
+//!
 //! Truths kept here: `Ok(0)` from a read is the peer's end and nothing else is; an error is an error; a short write is
 //! reported with its length, so that a caller can tell "certainly not written" from "maybe".
 
@@ -150,28 +152,42 @@ impl AsFd for Socket {
 }
 
 impl AsyncRead for Socket {
+    /// As much as this poll may still take in. The only place where bytes from outside come in.
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_read(context, into)
+        let may_be = ready!(executor::poll_intake(context)).min(into.len());
+        let read = ready!(Pin::new(&mut self.0).poll_read(context, &mut into[..may_be]))?;
+        executor::took(read);
+        Poll::Ready(Ok(read))
     }
 }
 
 impl AsyncWrite for Socket {
+    /// As much as this poll may still put out.
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
+        let may_be = ready!(executor::poll_outlet(context)).min(bytes.len());
+        let written = ready!(Pin::new(&mut self.0).poll_write(context, &bytes[..may_be]))?;
+        executor::gave(written);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // The last of them may be larger than what is left: the next write waits for the next poll.
+        ready!(executor::poll_outlet(context));
         match SockRef::from(&*self).send_vectored_with_flags(slices, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            written => return Poll::Ready(written),
+            Err(error) => return Poll::Ready(Err(error)),
+            Ok(written) => {
+                executor::gave(written);
+                return Poll::Ready(Ok(written));
+            }
         }
         // Glommio tries the first slice once more and then waits for room.
         let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| &**slice);
-        Pin::new(&mut self.0).poll_write(context, first)
+        self.poll_write(context, first)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -346,6 +362,47 @@ mod tests {
             let mut got = Vec::new();
             server.read_to_end(&mut got).await.expect("read");
             assert_eq!((got.len(), got[(3 << 20) - 1], got[3 << 20]), (6 << 20, 7, 9));
+        });
+    }
+
+    /// One who reads and is fed without end, a byte at a time, so that there is always another; one who writes to somebody
+    /// who takes everything. Either keeps nobody from running.
+    #[test]
+    fn neither_reading_nor_writing_without_end_keeps_others_from_running() {
+        run(|| async {
+            let listener = Listener::bind(loopback()).expect("bind");
+            let address = listener.address();
+            let peer = std::thread::spawn(move || {
+                use std::io::{Read as _, Write as _};
+                let mut feeds = std::net::TcpStream::connect(address).expect("connect");
+                let mut takes = feeds.try_clone().expect("clone");
+                let taking =
+                    std::thread::spawn(move || while takes.read(&mut [0; 1 << 16]).is_ok_and(|got| got > 0) {});
+                while feeds.write(&[7; 1 << 16]).is_ok() {}
+                taking.join().expect("takes");
+            });
+            let mut stream = Stream::Plain(listener.accept().await.expect("accept"));
+            for reads in [true, false] {
+                let turns = std::rc::Rc::new(std::cell::Cell::new(0));
+                spawn(OnPanic::Abort, "other", {
+                    let turns = std::rc::Rc::clone(&turns);
+                    async move {
+                        while turns.get() < 100 {
+                            turns.set(turns.get() + 1);
+                            executor::yield_now().await;
+                        }
+                    }
+                });
+                while turns.get() < 100 {
+                    if reads {
+                        assert_eq!(stream.read(&mut [0; 1]).await.ok(), Some(1));
+                    } else {
+                        assert!(stream.write(&[9; 1 << 10]).await.is_ok_and(|written| written > 0));
+                    }
+                }
+            }
+            drop(stream);
+            peer.join().expect("peer");
         });
     }
 
