@@ -1,0 +1,254 @@
+//! What tenants may take of something that is shared: places in the queue, fingerprints, octets of memory, connections. One
+//! rule for all of them, and the counts that it reads; what a unit is, only the caller knows.
+//!
+//! The rule: a tenant over its share is refused only in the last tenth of the total; a tenant under its share is refused
+//! only when nothing is left. So nobody is held back while there is plenty, and the last tenth is for those who have had
+//! less than their share. A share is the total × the tenant's weight over the sum of the weights.
+//!
+//! Invariants:
+//! 1. [`Shares::used`] is the sum of what each tenant uses.
+//! 2. Memory holds the tenants that have a weight and those that still use something: a tenant that is removed stays until
+//!    it has given everything back.
+
+use crate::model::TenantId;
+
+/// Who is over what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Nothing is left for anybody.
+    Total,
+    /// The tenant has more than its share, and what is left is kept for those who have less.
+    Share,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Account {
+    tenant: TenantId,
+    weight: u32,
+    share: u64,
+    used: u64,
+}
+
+/// See the head of this file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shares {
+    total: u64,
+    used: u64,
+    /// Whether there are tenants at all. Without any, everything is everybody's.
+    shared: bool,
+    /// In the order of tenants.
+    accounts: Vec<Account>,
+}
+
+impl Shares {
+    /// Of that total, every unit of which anybody may take: there are no tenants.
+    pub fn new(total: u64) -> Self {
+        Self { total, ..Self::default() }
+    }
+
+    /// Shared out from now on by `weights`; by none: not at all. What is in use stays in use, whoever's it is.
+    pub fn share_out(&mut self, total: u64, weights: &[(TenantId, u32)]) {
+        (self.total, self.shared) = (total, !weights.is_empty());
+        for account in &mut self.accounts {
+            account.weight = 0;
+        }
+        for &(tenant, weight) in weights {
+            self.account(tenant).weight = weight;
+        }
+        let sum: u64 = self.accounts.iter().map(|account| u64::from(account.weight)).sum();
+        for account in &mut self.accounts {
+            account.share = portion(total, account.weight, sum);
+        }
+        self.accounts.retain(|account| account.weight > 0 || account.used > 0);
+    }
+
+    /// How much there is in all.
+    pub const fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// How much of it is in use.
+    pub const fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// How much of it a tenant uses.
+    pub fn used_by(&self, tenant: TenantId) -> u64 {
+        self.find(tenant).map_or(0, |at| self.accounts[at].used)
+    }
+
+    /// What a tenant may have in any case, as long as anything is left; 0 for one that nobody knows (any more).
+    pub fn share_of(&self, tenant: TenantId) -> u64 {
+        if !self.shared {
+            return self.total;
+        }
+        self.find(tenant).map_or(0, |at| self.accounts[at].share)
+    }
+
+    /// Every tenant that uses something, and how much.
+    pub fn iter(&self) -> impl Iterator<Item = (TenantId, u64)> + '_ {
+        self.accounts.iter().filter(|account| account.used > 0).map(|account| (account.tenant, account.used))
+    }
+
+    /// How many units a tenant may take now, and what it is over when it takes more.
+    pub fn room(&self, tenant: TenantId) -> (u64, Over) {
+        let left = self.total.saturating_sub(self.used);
+        let open = (self.total - self.total / LAST).saturating_sub(self.used);
+        let own = self.share_of(tenant).saturating_sub(self.used_by(tenant));
+        let room = own.max(open).min(left);
+        (room, if room < left { Over::Share } else { Over::Total })
+    }
+
+    /// Whether a tenant may take so many units now.
+    ///
+    /// # Errors
+    /// What it would be over.
+    pub fn may_take(&self, tenant: TenantId, units: u64) -> Result<(), Over> {
+        let (room, over) = self.room(tenant);
+        if units <= room { Ok(()) } else { Err(over) }
+    }
+
+    /// A tenant has taken so many units. Whether it may is asked of [`Self::may_take`]; what was promised already, or is
+    /// found at a start, is taken whatever is left.
+    pub fn take(&mut self, tenant: TenantId, units: u64) {
+        self.account(tenant).used += units;
+        self.used += units;
+    }
+
+    /// A tenant gives back so many units that it took.
+    pub fn give_back(&mut self, tenant: TenantId, units: u64) {
+        let Some(at) = self.find(tenant) else { return };
+        let account = &mut self.accounts[at];
+        let units = units.min(account.used);
+        account.used -= units;
+        self.used -= units;
+        if account.used == 0 && account.weight == 0 {
+            self.accounts.remove(at);
+        }
+    }
+
+    fn find(&self, tenant: TenantId) -> Option<usize> {
+        self.accounts.binary_search_by_key(&tenant, |account| account.tenant).ok()
+    }
+
+    fn account(&mut self, tenant: TenantId) -> &mut Account {
+        let at = self.accounts.binary_search_by_key(&tenant, |account| account.tenant).unwrap_or_else(|at| {
+            self.accounts.insert(at, Account { tenant, weight: 0, share: 0, used: 0 });
+            at
+        });
+        &mut self.accounts[at]
+    }
+}
+
+/// One part in so many of the total is kept for tenants under their share.
+const LAST: u64 = 10;
+
+fn portion(total: u64, weight: u32, sum: u64) -> u64 {
+    let portion = u128::from(total) * u128::from(weight) / u128::from(sum.max(1));
+    u64::try_from(portion).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Prng;
+
+    const A: TenantId = TenantId(1);
+    const B: TenantId = TenantId(2);
+    const C: TenantId = TenantId(3);
+
+    fn shares(total: u64, weights: &[(TenantId, u32)]) -> Shares {
+        let mut shares = Shares::new(total);
+        shares.share_out(total, weights);
+        shares
+    }
+
+    #[test]
+    fn over_its_share_a_tenant_stops_at_the_last_tenth_which_is_for_those_under_theirs() {
+        let mut shares = shares(1_000, &[(A, 1), (B, 1)]);
+        assert_eq!(shares.room(A), (900, Over::Share), "nobody is held back while there is plenty");
+        shares.take(A, 900);
+        assert_eq!((shares.may_take(A, 1), shares.room(B)), (Err(Over::Share), (100, Over::Total)));
+        shares.take(B, 100);
+        assert_eq!([A, B].map(|tenant| shares.may_take(tenant, 1)), [Err(Over::Total); 2], "nothing is left");
+        shares.give_back(A, 200);
+        assert_eq!(shares.room(A), (100, Over::Share));
+        assert_eq!(shares.room(B), (200, Over::Total), "up to its share, all that is left");
+        shares.take(B, 200);
+        assert_eq!(shares.share_of(B) - shares.used_by(B), 200);
+    }
+
+    #[test]
+    fn weights_say_how_large_a_share_is() {
+        let mut shares = shares(1_000, &[(A, 1), (B, 4)]);
+        assert_eq!([A, B, C].map(|tenant| shares.share_of(tenant)), [200, 800, 0]);
+        shares.take(A, 200);
+        shares.take(B, 700);
+        assert_eq!((shares.room(A), shares.room(B)), ((0, Over::Share), (100, Over::Total)));
+        shares.share_out(1_000, &[(A, 4), (B, 1)]);
+        assert_eq!((shares.room(A), shares.room(B)), ((100, Over::Total), (0, Over::Share)));
+        assert_eq!((shares.used(), shares.used_by(A)), (900, 200), "what is in use stays so");
+    }
+
+    #[test]
+    fn without_tenants_and_with_a_single_one_everything_is_for_everybody() {
+        for weights in [&[][..], &[(A, 7)]] {
+            let mut shares = shares(10, weights);
+            assert_eq!((shares.share_of(A), shares.room(A)), (10, (10, Over::Total)));
+            shares.take(A, 10);
+            assert_eq!(shares.may_take(A, 1), Err(Over::Total));
+        }
+        let mut shares = Shares::new(u64::MAX);
+        shares.take(TenantId(0), 1);
+        assert_eq!(shares.may_take(TenantId(0), u64::MAX - 1), Ok(()));
+    }
+
+    #[test]
+    fn a_tenant_that_is_removed_counts_until_it_has_given_everything_back_and_is_forgotten_then() {
+        let mut shares = shares(100, &[(A, 1), (B, 1)]);
+        shares.take(A, 60);
+        shares.share_out(100, &[(B, 1), (C, 1)]);
+        assert_eq!((shares.used_by(A), shares.share_of(A), shares.share_of(C)), (60, 0, 50));
+        assert_eq!((shares.room(B), shares.room(A)), ((40, Over::Total), (30, Over::Share)));
+        shares.give_back(A, 60);
+        assert_eq!((shares.used(), shares.accounts.len(), shares.iter().count()), (0, 2, 0));
+        shares.take(A, 1);
+        assert_eq!(shares.used_by(A), 1, "and may come back, as from a restored backup");
+    }
+
+    #[test]
+    fn what_nobody_took_is_not_given_back() {
+        let mut shares = shares(10, &[(A, 1), (B, 1)]);
+        shares.take(A, 2);
+        shares.give_back(A, 5);
+        shares.give_back(B, 5);
+        shares.give_back(C, 5);
+        assert_eq!((shares.used(), shares.used_by(A)), (0, 0));
+    }
+
+    /// The rule as it is promised, in its own words, over many states.
+    #[test]
+    fn the_rule_holds_whatever_happened_before() {
+        let mut prng = Prng::new(9);
+        for _ in 0..200 {
+            let total = prng.between(1, 200);
+            let weights: Vec<_> = (1..=prng.between(1, 4) as u32).map(|at| (TenantId(at), 1 + at % 3)).collect();
+            let mut shares = shares(total, &weights);
+            for _ in 0..400 {
+                let tenant = TenantId(prng.between(1, 5) as u32);
+                let (used, share) = (shares.used_by(tenant), shares.share_of(tenant));
+                match shares.may_take(tenant, 1) {
+                    Ok(()) if prng.chance(700_000) => shares.take(tenant, 1),
+                    Ok(()) => shares.give_back(tenant, prng.between(0, 9)),
+                    Err(Over::Total) => assert!(shares.used() >= total),
+                    Err(Over::Share) => {
+                        assert!(used >= share, "refused at {used} of {share}");
+                        assert!(shares.used() >= total - total / 10 && shares.used() < total);
+                        shares.give_back(TenantId(prng.between(1, 5) as u32), prng.between(0, 20));
+                    }
+                }
+                assert_eq!(shares.used(), shares.iter().map(|(_, used)| used).sum::<u64>());
+            }
+        }
+    }
+}
