@@ -29,7 +29,7 @@ const WATCH_TICK: Duration = Duration::from_millis(100);
 pub struct GroundOptions {
     /// The stentor binary; the one beside this program by default
     #[arg(long, value_name = "FILE")]
-    stentor: Option<PathBuf>,
+    pub stentor: Option<PathBuf>,
     /// Its configuration; data directory, HTTP address and the carrier's port are replaced
     #[arg(long, value_name = "FILE", default_value = "config/bench.toml")]
     config: PathBuf,

@@ -36,8 +36,22 @@ pub struct Options {
     receipt_delay: String,
 }
 
+/// What one pass cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// Stentor's CPU time, µs a message.
+    pub cpu_us: f64,
+    /// From the first request to the last acknowledged receipt.
+    pub messages_per_s: f64,
+}
+
 /// Plays the scenario.
 pub fn play(options: &Options) -> Result<Verdict, String> {
+    pass(options).map(|(verdict, _)| verdict)
+}
+
+/// Plays it, and says what it cost as numbers too.
+pub fn pass(options: &Options) -> Result<(Verdict, Cost), String> {
     let mut ground = Ground::prepare(&options.ground)?;
     let mut smsc = ground.start_smsc(&["--receipt-delay", &options.receipt_delay])?;
     let (mut stentor, ready_s) = ground.start_stentor()?;
@@ -87,7 +101,11 @@ pub fn play(options: &Options) -> Result<Verdict, String> {
     let (accepted_min, end_to_end_min) = (options.accepted_min, options.end_to_end_min);
     verdict.claim(format!("{accepted_min} accepted/s at least"), report.acknowledged_per_s >= accepted_min);
     verdict.claim(format!("{end_to_end_min} end to end/s at least"), options.count as f64 / seconds >= end_to_end_min);
-    Ok(verdict)
+    let cost = Cost {
+        cpu_us: (after.0.cpu_s - before.0.cpu_s) * 1e6 / options.count as f64,
+        messages_per_s: options.count as f64 / seconds,
+    };
+    Ok((verdict, cost))
 }
 
 fn accept_to_submit(metrics: &Metrics) -> String {

@@ -2,6 +2,7 @@
 //! a temporary directory, measures, and fails when what it claims is not so.
 
 mod backlog;
+mod compare;
 mod fault;
 mod ground;
 mod guard;
@@ -24,6 +25,8 @@ use std::fs;
 pub enum Scenario {
     /// All messages through once, as fast as possible
     Million(million::Options),
+    /// `million` in turn with another build of Stentor, and the ratio pair by pair
+    Compare(compare::Options),
     /// SIGTERM or kill -9 in the middle, and a new start
     Restart(restart::Options),
     /// Messages pile up while the carrier is down; kill -9; the carrier returns
@@ -44,6 +47,7 @@ pub enum Scenario {
 pub fn run(scenario: &Scenario) -> Result<(), String> {
     let (verdict, ground) = match scenario {
         Scenario::Million(options) => (million::play(options)?, &options.ground),
+        Scenario::Compare(options) => (compare::play(options)?, options.ground()),
         Scenario::Restart(options) => (restart::play(options)?, &options.ground),
         Scenario::Backlog(options) => (backlog::play(options)?, &options.ground),
         Scenario::Fault(options) => (fault::play(options)?, &options.ground),
