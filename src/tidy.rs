@@ -52,6 +52,11 @@ enum Rule {
     Panic,
     /// A lint is relaxed for a reason that stands beside it.
     Relaxation,
+    /// Bytes from outside come in by one budgeted reader (`runtime/net.rs`), so that nobody out there decides how long an
+    /// executor is busy with them.
+    Reader,
+    /// Nothing that can wait on the world is done where executors run: files, names, processes.
+    Waiting,
 }
 
 /// What may break a rule all the same.
@@ -157,6 +162,25 @@ const EXCEPTIONS: &[Exception] = &[
         says: "not on an executor",
         reason: "called from a thread of ours that is no executor: a bug that no input reaches",
     },
+    Exception { rule: Rule::Reader, path: "src/runtime/net.rs", says: "", reason: "the one budgeted reader" },
+    Exception {
+        rule: Rule::Reader,
+        path: "src/http/transport.rs",
+        says: "`poll_read`",
+        reason: "hyper reads through the one reader",
+    },
+    Exception {
+        rule: Rule::Reader,
+        path: "src/egress/connection.rs",
+        says: "`poll_read`",
+        reason: "a session's bytes come through the one reader",
+    },
+    Exception {
+        rule: Rule::Waiting,
+        path: "src/http/backup.rs",
+        says: "thread::sleep",
+        reason: "the thread of a backup waits for its reader",
+    },
     Exception {
         rule: Rule::HashOrder,
         path: "src/model/map.rs",
@@ -184,7 +208,7 @@ type Found = (usize, String);
 
 type Check = fn(&Source) -> Vec<Found>;
 
-const RULES: [(Rule, Check); 10] = [
+const RULES: [(Rule, Check); 12] = [
     (Rule::Head, head),
     (Rule::FileLength, file_length),
     (Rule::FunctionLength, function_length),
@@ -195,6 +219,8 @@ const RULES: [(Rule, Check); 10] = [
     (Rule::Unfinished, unfinished),
     (Rule::Panic, panics),
     (Rule::Relaxation, relaxation),
+    (Rule::Reader, reader),
+    (Rule::Waiting, waiting),
 ];
 
 fn floor(room: &str) -> Option<u8> {
@@ -319,6 +345,34 @@ fn relaxation(file: &Source) -> Vec<Found> {
         beside || file.text_of(line - 1).trim_start().starts_with("// ")
     };
     found.filter(|&line| !has_reason(line)).map(|line| (line, file.text_of(line).trim().to_owned())).collect()
+}
+
+/// Rooms whose code runs on executors and meets the world.
+fn is_door(path: &str) -> bool {
+    ["http", "egress", "webhook"].iter().any(|door| room(path) == Some(door))
+}
+
+fn reader(file: &Source) -> Vec<Found> {
+    if !is_door(&file.path) && room(&file.path) != Some("runtime") {
+        return Vec::new();
+    }
+    let kernel = ["glommio::net", "TcpStream", "UdpSocket", "UnixStream", "UnixDatagram", "libc::recv", "libc::read"];
+    let reads = ["poll_read", "poll_peek", "recv_from", "recv_with_flags", "recv_vectored"];
+    let found = kernel.into_iter().chain(reads).flat_map(|word| file.find(word).map(move |at| (at, word)));
+    // A shard's questions to its reader bear the name too, and take nothing.
+    let reads_bytes = |&(at, word): &(usize, &str)| !file.code[at + word.len()..].starts_with("()");
+    let found = found.filter(reads_bytes).filter(|&(at, _)| !file.is_test(at));
+    found.map(|(at, word)| (file.line(at), format!("`{word}`: read by runtime::net::Stream"))).collect()
+}
+
+fn waiting(file: &Source) -> Vec<Found> {
+    if !is_door(&file.path) {
+        return Vec::new();
+    }
+    let waits = ["std::fs", "fs::", "File::open", "thread::sleep", "thread::park", "process::Command"].into_iter();
+    let found = waits.flat_map(|word| file.find(word).map(move |at| (at, word)));
+    let found = found.filter(|&(at, _)| !file.is_test(at));
+    found.map(|(at, word)| (file.line(at), format!("`{word}` waits where an executor runs"))).collect()
 }
 
 fn breaches(file: &Source) -> Vec<Breach> {
@@ -487,6 +541,23 @@ mod tests {
         check("src/http/a.rs", "#[allow(dead_code)] // read by the debugger\nfn f() {}", &[]);
         check("src/http/a.rs", "// Read by the debugger.\n#[allow(dead_code)]\nfn f() {}", &[]);
         check("src/http/a.rs", "/// The f.\n#[allow(dead_code)]\nfn f() {}", &[Rule::Relaxation]);
+    }
+
+    #[test]
+    fn bytes_come_in_by_one_reader() {
+        check("src/http/a.rs", "fn f() { socket.poll_read(context, into) }", &[Rule::Reader]);
+        check("src/runtime/a.rs", "use glommio::net::TcpListener;", &[Rule::Reader]);
+        check("src/egress/a.rs", "use std::net::TcpStream;", &[Rule::Reader]);
+        check("src/runtime/a.rs", "fn f() { shard.poll_read() }", &[]);
+        check("src/cli/a.rs", "use std::net::TcpStream;", &[]);
+        check("src/http/a_tests.rs", "use std::net::TcpStream;", &[]);
+    }
+
+    #[test]
+    fn doors_do_not_wait_for_files() {
+        check("src/http/a.rs", "fn f() { std::thread::sleep(SECOND) }", &[Rule::Waiting]);
+        check("src/egress/a.rs", "use std::fs;", &[Rule::Waiting]);
+        check("src/runtime/a.rs", "use std::fs;", &[]);
     }
 
     #[test]

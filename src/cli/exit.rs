@@ -31,6 +31,8 @@ impl Exit {
     pub const DATA: Self = Self(65);
     /// `EX_UNAVAILABLE` of sysexits.h: try again later.
     pub const UNAVAILABLE: Self = Self(69);
+    /// `EX_OSERR` of sysexits.h: the operating system refused something.
+    pub const OS: Self = Self(71);
     /// `EX_IOERR` of sysexits.h.
     pub const IO: Self = Self(74);
     /// `EX_CONFIG` of sysexits.h: somebody has to change the configuration or the host.

@@ -1,5 +1,6 @@
 //! Where the log goes: stderr, as text for people or as one JSON object a line. Knows `[log]` of the configuration and
-//! the subscriber; what is told, and that no body and no whole number is, is the matter of who tells it.
+//! the subscriber; what is told, and that no body and no whole number is, is the matter of who tells it. Who tells never
+//! waits for whoever reads (`runtime/logging`).
 
 use std::io::{self, IsTerminal};
 
@@ -7,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
 use crate::config::{Log, LogFormat, LogLevel};
+use crate::runtime::logging;
 
 /// What is told, while the process runs.
 pub(super) struct Level(Box<dyn Fn(EnvFilter)>);
@@ -18,9 +20,14 @@ impl Level {
     }
 }
 
-/// Starts it; a second call in one process changes nothing.
-pub(super) fn start(log: &Log) -> Level {
-    let builder = fmt().with_env_filter(filter(log.level)).with_writer(io::stderr);
+/// Starts it, with a thread; a second call in one process changes nothing.
+///
+/// # Errors
+/// When the process cannot have another thread or descriptor.
+pub(super) fn start(log: &Log) -> io::Result<Level> {
+    let lines = logging::of_process()?;
+    let builder = fmt().with_env_filter(filter(log.level)).with_writer(move || lines.clone());
+    tell_panics();
     let terminal = io::stderr().is_terminal();
     // Only a second subscriber makes either fail, and then the first one stays.
     if is_json(log.format, terminal) {
@@ -28,13 +35,24 @@ pub(super) fn start(log: &Log) -> Level {
         let builder = builder.with_filter_reloading();
         let handle = builder.reload_handle();
         let _ = builder.try_init();
-        Level(Box::new(move |filter| drop(handle.reload(filter))))
+        Ok(Level(Box::new(move |filter| drop(handle.reload(filter)))))
     } else {
         let builder = builder.with_ansi(terminal).with_target(false).with_filter_reloading();
         let handle = builder.reload_handle();
         let _ = builder.try_init();
-        Level(Box::new(move |filter| drop(handle.reload(filter))))
+        Ok(Level(Box::new(move |filter| drop(handle.reload(filter)))))
     }
+}
+
+/// The standard library would write a panic to stderr, and wait for its reader.
+fn tell_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let thread = thread.name().unwrap_or("unnamed");
+        // With RUST_BACKTRACE=1; it costs nothing without.
+        let backtrace = std::backtrace::Backtrace::capture();
+        tracing::error!(thread, %backtrace, "{panic}");
+    }));
 }
 
 fn is_json(format: LogFormat, terminal: bool) -> bool {

@@ -22,10 +22,12 @@ mod serve;
 mod shown;
 mod status;
 
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::runtime::logging;
 
 pub use exit::Exit;
 
@@ -86,11 +88,11 @@ pub fn run() -> ExitCode {
     };
     let exit = ended.unwrap_or_else(|failure| {
         if !failure.what.is_empty() {
-            // Nobody is left to be told if stderr is gone.
-            let _ = writeln!(io::stderr(), "stentor: {}", failure.what);
+            logging::last_words(&format!("stentor: {}", failure.what));
         }
         failure.exit
     });
+    logging::flush();
     exit.into()
 }
 

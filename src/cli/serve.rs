@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::thread;
 
 use clap::Args;
 
@@ -11,6 +12,7 @@ use super::exit::{Ended, Exit, Failure};
 use super::log;
 use crate::config::Config;
 use crate::runtime::daemon::{Daemon, Reload};
+use crate::runtime::signals;
 
 /// What was typed.
 #[derive(Debug, Args)]
@@ -23,17 +25,23 @@ pub(super) struct Typed {
 /// Prints the addresses in one line once the daemon is ready, and returns when it has stopped.
 pub(super) fn run(typed: &Typed) -> Ended {
     let config = Config::load(&typed.config).map_err(|problems| Failure::new(Exit::CONFIG, problems))?;
-    let level = log::start(&config.log);
+    // Threads inherit it: a signal that finds one without would end the process.
+    signals::block().map_err(|error| Failure::new(Exit::OS, format!("cannot block signals: {error}")))?;
+    let level = log::start(&config.log).map_err(|error| Failure::new(Exit::OS, format!("log: {error}")))?;
     let tls = config.http.tls.is_some();
     let daemon = Daemon::start(config, None).map_err(|error| Failure::new(Exit(error.exit_code()), error))?;
-    // A service without a stdout still serves.
-    let _ = writeln!(io::stdout(), "{}", ready_line(daemon.addresses(), tls));
+    say(ready_line(daemon.addresses(), tls));
     let file = typed.config.clone();
     let reload = Reload {
         load: Box::new(move || Config::load(&file)),
         applied: Box::new(move |config| level.set(config.log.level)),
     };
     Ok(Exit(daemon.join(Some(&reload))))
+}
+
+/// A service without a stdout still serves, and so does one whose stdout nobody reads: on a thread that may wait for ever.
+fn say(line: String) {
+    let _ = thread::Builder::new().name("ready".to_owned()).spawn(move || writeln!(io::stdout(), "{line}"));
 }
 
 fn ready_line(addresses: &[SocketAddr], tls: bool) -> String {

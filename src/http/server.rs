@@ -37,6 +37,8 @@ use crate::runtime::{
 
 /// Until descriptors or memory may be there again.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// That it cannot accept is told once in so long.
+const SHORTAGE_TOLD: Duration = Duration::from_secs(60);
 
 /// What hyper may read ahead or hold back per connection; larger reads of large bodies no longer pay above it.
 const BUFFER_BYTES_MAX: usize = 32 << 10;
@@ -126,12 +128,13 @@ async fn sweep(sweeper: Rc<Sweeper>) {
 }
 
 async fn accept<H: Handler>(listener: Rc<Listener>, tls: Option<TlsAcceptor>, handler: Rc<H>, sweeper: Rc<Sweeper>) {
+    let mut silent_until = executor::now().mono;
     loop {
         let socket = match listener.accept().await {
             Ok(socket) => socket,
             Err(_) if sweeper.is_draining() => return,
             Err(error) => {
-                back_off(&error, &sweeper).await;
+                back_off(&error, &sweeper, &mut silent_until).await;
                 continue;
             }
         };
@@ -155,10 +158,14 @@ async fn accept<H: Handler>(listener: Rc<Listener>, tls: Option<TlsAcceptor>, ha
 }
 
 /// What befell one connection before it was accepted is over; what is short stays short for a while.
-async fn back_off(error: &io::Error, sweeper: &Sweeper) {
+async fn back_off(error: &io::Error, sweeper: &Sweeper, silent_until: &mut crate::model::Mono) {
     if let Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) = error.raw_os_error() {
         sweeper.count(|counters| counters.accept_backoffs += 1);
-        tracing::warn!(%error, "cannot accept connections");
+        let now = executor::now().mono;
+        if now >= *silent_until {
+            *silent_until = now.after_ns(SHORTAGE_TOLD.as_nanos() as u64);
+            tracing::warn!(%error, "cannot accept connections; told once a minute, the metrics count");
+        }
         executor::sleep(ACCEPT_BACKOFF).await;
     } else {
         tracing::debug!(%error, "a connection was lost before it was accepted");
@@ -199,6 +206,8 @@ async fn serve<H: Handler>(socket: Socket, tls: Option<TlsAcceptor>, handler: Rc
         let (handler, watch) = (Rc::clone(&handler), Rc::clone(watch));
         async move {
             watch.note_request();
+            // Hyper takes up to sixteen pipelined requests in one poll.
+            executor::breathe().await;
             let (head, incoming) = request.into_parts();
             let body = RequestBody::new(incoming, &head.headers, peer, Rc::clone(&watch));
             let answer = handler.handle(Request::from_parts(head, body)).await;

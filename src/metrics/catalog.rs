@@ -251,6 +251,8 @@ metrics! {
 
     Panics = "stentor_panics_survived_total", Counter, [],
         "Panics of tasks of single connections. Healthy: 0; each is a bug, its backtrace is in the log";
+    LogDropped = "stentor_log_lines_dropped_total", Counter, [],
+        "Lines of the log that could not be written, or not fast enough. Healthy: 0; look at whoever reads stderr";
     Uptime = "stentor_uptime_seconds", Gauge, [],
         "Since the process started. Healthy: grows; wake someone when it starts again by itself";
     ProcessCpu = "process_cpu_seconds_total", Counter, [],
@@ -260,7 +262,7 @@ metrics! {
     ProcessFds = "process_open_fds", Gauge, [],
         "Open descriptors. Healthy: flat, well under process_max_fds";
     ProcessFdsMax = "process_max_fds", Gauge, [],
-        "Descriptors that the process may open. Healthy: twice http.connections_max and more";
+        "Descriptors that the process may open. Healthy: http.connections_max and 1,000 more";
     ProcessThreads = "process_threads", Gauge, [],
         "Threads. Healthy: does not change after the start";
     ProcessStart = "process_start_time_seconds", Gauge, [],

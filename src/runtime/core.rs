@@ -2,7 +2,9 @@
 //!
 //! Every door of the core (connections to carriers, the inbox) enters by a method of [`Core`], which handles its event and
 //! then turns: until nothing moves any more, batches go to the storage threads, questions to the readers, effects to their
-//! doors or to other cores. Then the core sleeps until its inbox or the next timeout wakes it.
+//! doors or to other cores. Then the core sleeps until its inbox or the next timeout wakes it. Shards and links that feed
+//! each other, or an inbox that is never empty, do not keep the executor: a turn ends when its poll has had its time, and
+//! the loop goes on with what is left when others have run.
 
 use std::{
     cell::{Cell, RefCell},
@@ -19,7 +21,7 @@ use crate::{
     http::Door,
     link::{self, Alarm, BindId, Disconnect, Link, LinkEffect, LinkEvent},
     mesh::{Full, Inbox, Sender},
-    model::{LinkId, Mono, ReplyTo, ShardId},
+    model::{LinkId, Mono, Now, ReplyTo, ShardId},
     shard::{self, Ask, Catalog, Effect, Reply, Shard, ShardEvent},
     traffic::{ToLink, ToShard},
 };
@@ -47,8 +49,6 @@ pub enum ToCore {
     Shard(ShardId, ToShard),
     /// A backup wants a snapshot of a shard's store.
     BackUp(ShardId, backup::Order),
-    /// The catalog changed.
-    Catalog(Arc<Catalog>),
     /// The disk reached its floor of free space, or has room again.
     DiskFull(bool),
     /// The daemon ends: shards and links drain.
@@ -91,7 +91,7 @@ struct State {
     cores: Vec<Sender<ToCore>>,
     /// By core: what its mailbox had no room for.
     overflow: Vec<VecDeque<ToCore>>,
-    /// From this core to itself.
+    /// From this core to itself, and what came in: a turn that was over before it was through leaves it to the next.
     local: VecDeque<ToCore>,
     draining: bool,
     sealing: bool,
@@ -168,13 +168,21 @@ impl Core {
         }
     }
 
-    /// Sleeps until the inbox holds something (how much), or the next timeout has come (`None`).
+    /// Sleeps until the inbox holds something (how much), or the next timeout has come or a turn was not through (`None`).
     async fn wait(&self, inbox: &mut Inbox<ToCore>, items: &mut Vec<ToCore>) -> Option<usize> {
         let mut armed = None;
         let mut timer: Pin<Box<dyn Future<Output = ()>>> = Box::pin(std::future::pending());
         poll_fn(|context: &mut Context<'_>| {
+            let left = self.state.borrow().local.len();
+            // What is left is done first; meanwhile the mailbox fills, and its senders wait.
+            if left >= INBOX_MAX {
+                return Poll::Ready(None);
+            }
             if let Poll::Ready(drained) = pin!(inbox.drain(items, INBOX_MAX)).poll(context) {
                 return Poll::Ready(Some(drained));
+            }
+            if left > 0 {
+                return Poll::Ready(None);
             }
             let deadline = self.deadline.get();
             if deadline != armed {
@@ -240,9 +248,9 @@ impl Core {
 
     /// A reload: shards that are here get the catalog and their options.
     pub fn reconfigure_shards(self: &Rc<Self>, catalog: &Arc<Catalog>, options: Vec<shard::Options>) {
-        self.state.borrow_mut().local.push_back(ToCore::Catalog(Arc::clone(catalog)));
-        self.turn();
         let now = executor::now();
+        self.state.borrow_mut().adopt(catalog, now);
+        self.turn();
         for options in options {
             if let Some(slot) = self.state.borrow_mut().shard(options.shard) {
                 slot.shard.handle(ShardEvent::Reconfigure(Box::new(options)), now);
@@ -251,37 +259,37 @@ impl Core {
         self.turn();
     }
 
-    /// Looks at every shard and link.
-    pub fn visit(&self, shard: &mut dyn FnMut(ShardId, &Shard), link: &mut dyn FnMut(LinkId, &mut Link)) {
-        let mut state = self.state.borrow_mut();
-        for slot in &state.shards {
-            shard(slot.id, &slot.shard);
-        }
-        for slot in &mut state.links {
-            link(slot.id, &mut slot.link);
-        }
+    /// Looks at the shard in that place; None behind the last.
+    pub fn visit_shard<R>(&self, place: usize, look: impl FnOnce(ShardId, &Shard) -> R) -> Option<R> {
+        self.state.borrow().shards.get(place).map(|slot| look(slot.id, &slot.shard))
     }
 
-    /// Turns everything until nothing moves, then notes when to wake.
+    /// Looks at the link in that place; None behind the last.
+    pub fn visit_link<R>(&self, place: usize, look: impl FnOnce(LinkId, &mut Link) -> R) -> Option<R> {
+        self.state.borrow_mut().links.get_mut(place).map(|slot| look(slot.id, &mut slot.link))
+    }
+
+    /// Turns everything until nothing moves or it is late, then notes when to wake.
     fn turn(self: &Rc<Self>) {
         let mut replies = Vec::new();
-        let deadline = {
+        let (deadline, is_through) = {
             let mut state = self.state.borrow_mut();
             state.timeouts();
             loop {
                 state.dispatch(self, &mut replies);
                 state.pump_shards(self.id, &mut replies);
                 state.pump_links(self);
-                if state.local.is_empty() {
+                if state.local.is_empty() || executor::is_late() {
                     break;
                 }
             }
-            state.next_deadline()
+            (state.next_deadline(), state.local.is_empty())
         };
         for (to, reply) in replies {
             self.door.deliver(to, reply);
         }
-        if self.deadline.replace(deadline) != deadline
+        let is_new = self.deadline.replace(deadline) != deadline;
+        if (is_new || !is_through)
             && let Some(waker) = self.waker.borrow().as_ref()
         {
             waker.wake_by_ref();
@@ -319,6 +327,7 @@ impl State {
         }
     }
 
+    /// At least one item, and as many as there is time for: the largest is a frame, a quarter of a shard's batch.
     fn dispatch(&mut self, core: &Rc<Core>, replies: &mut Vec<(ReplyTo, Reply)>) {
         let now = executor::now();
         while let Some(item) = self.local.pop_front() {
@@ -326,15 +335,7 @@ impl State {
                 ToCore::Ask(id, ask) => self.tell_shard(id, ShardEvent::Ask(ask)),
                 ToCore::Shard(id, traffic) => self.tell_shard(id, ShardEvent::Traffic(traffic)),
                 ToCore::Reply(to, reply) => replies.push((to, reply)),
-                ToCore::Stored(id, stored) => {
-                    let Some(slot) = self.shard(id) else { continue };
-                    match stored {
-                        Stored::Committed(seq) => slot.shard.handle_committed(seq, now),
-                        Stored::Found(found) => slot.shard.handle_read(found, now),
-                        Stored::RunWritten(run) => slot.shard.handle_run_written(run, now),
-                        Stored::Quarantined(segments) => slot.shard.handle_quarantined(segments),
-                    }
-                }
+                ToCore::Stored(id, stored) => self.stored(id, stored, now),
                 ToCore::Link(id, traffic) => match self.link(id) {
                     Some(slot) => slot.link.handle(LinkEvent::Traffic(traffic), now),
                     None => tracing::error!(core = core.id, ?id, "traffic for a link that does not live here"),
@@ -342,12 +343,6 @@ impl State {
                 ToCore::BackUp(id, order) => {
                     if let Some(slot) = self.shard(id) {
                         slot.errands.push_back(Errand::BackUp(order));
-                    }
-                }
-                ToCore::Catalog(catalog) => {
-                    self.shard_cores.clone_from(&catalog.shard_cores);
-                    for slot in &mut self.shards {
-                        slot.shard.handle(ShardEvent::Catalog(Arc::clone(&catalog)), now);
                     }
                 }
                 ToCore::DiskFull(is_full) => {
@@ -364,6 +359,27 @@ impl State {
                 }
                 ToCore::End => self.ended = true,
             }
+            if executor::is_late() {
+                return;
+            }
+        }
+    }
+
+    /// Another catalog from now on.
+    fn adopt(&mut self, catalog: &Arc<Catalog>, now: Now) {
+        self.shard_cores.clone_from(&catalog.shard_cores);
+        for slot in &mut self.shards {
+            slot.shard.handle(ShardEvent::Catalog(Arc::clone(catalog)), now);
+        }
+    }
+
+    fn stored(&mut self, id: ShardId, stored: Stored, now: Now) {
+        let Some(slot) = self.shard(id) else { return };
+        match stored {
+            Stored::Committed(seq) => slot.shard.handle_committed(seq, now),
+            Stored::Found(found) => slot.shard.handle_read(found, now),
+            Stored::RunWritten(run) => slot.shard.handle_run_written(run, now),
+            Stored::Quarantined(segments) => slot.shard.handle_quarantined(segments),
         }
     }
 

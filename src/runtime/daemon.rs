@@ -38,12 +38,13 @@ use super::{
     backup,
     clock::Clock,
     core::{Core, LinkSeat, ToCore},
-    disk,
+    descriptors, disk,
     ending::{self, Steps},
     executor::{self, Executor, ExecutorError, OnPanic, Running},
-    exposition, feed,
+    exposition, feed, figures,
     net::Listener,
     probe::{self, ProbeError},
+    service_manager,
     signals::{self, Signal},
     storage::{self, Storage, Threads},
     tls, translate, watchdog,
@@ -76,6 +77,8 @@ pub enum StartError {
     Store(StoreError),
     /// The machine lacks something.
     Host(ProbeError),
+    /// The process may not open enough.
+    Descriptors(descriptors::TooFew),
     /// An executor does not start.
     Executor(ExecutorError),
     /// The operating system says no.
@@ -86,7 +89,7 @@ impl StartError {
     /// Exit code by sysexits: 78 for what must be configured otherwise, 74 for the disk, 71 for the system.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Data(_) | Self::Host(_) => 78,
+            Self::Config(_) | Self::Data(_) | Self::Host(_) | Self::Descriptors(_) => 78,
             Self::Store(_) => 74,
             Self::Executor(_) | Self::System(..) => 71,
         }
@@ -100,6 +103,7 @@ impl fmt::Display for StartError {
             Self::Data(refusal) => write!(out, "{refusal}"),
             Self::Store(error) => write!(out, "{error}"),
             Self::Host(error) => write!(out, "{error}"),
+            Self::Descriptors(error) => write!(out, "{error}"),
             Self::Executor(error) => write!(out, "{error}"),
             Self::System(what, error) => write!(out, "{what}: {error}"),
         }
@@ -118,6 +122,7 @@ pub struct Daemon {
     shared: Arc<Shared>,
     tenants: Arc<http::auth::Tenants>,
     _disk: disk::Watching,
+    _figures: figures::Looking,
     directory: DataDirectory,
 }
 
@@ -141,18 +146,23 @@ impl Daemon {
         translate::check(&config, "configuration").map_err(|problems| StartError::Config(problems.to_string()))?;
         let blocked = signals::block().map_err(|error| StartError::System("signals".into(), error))?;
         let cores = config.node.cores.map_or_else(cpus, usize::from).clamp(1, 255);
+        let descriptors =
+            descriptors::raise().map_err(|error| StartError::System("limit of descriptors".into(), error))?;
         probe::probe(cores).map_err(StartError::Host)?;
         let clock = Clock::start();
         let shards = config.node.shards.map_or(cores.min(SHARDS_AUTO_MAX), usize::from);
         let directory = open_directory(&config, shards)?;
         let silent_until = clock.mono().after_ns(SILENCE_NS);
         let shards = directory.format().shards.clamp(1, 255) as u8;
+        let plan = share_out(descriptors, &config, cores, shards).map_err(StartError::Descriptors)?;
+        let stores =
+            FjallOptions { open_files_max: plan.tables_per_store, ..FjallOptions::shared_by(usize::from(shards) + 1) };
         let disk = disk::Guard::start(directory.path(), config.limits.disk_floor_bytes, shards)
             .map_err(|error| StartError::System(directory.path().display().to_string(), error))?;
         let map = ShardMap::new(shards, cores as u8);
-        let control = open_control(&directory, &config, usize::from(shards) + 1)?;
+        let control = open_control(&directory, &config, stores)?;
         let catalog = Arc::new(translate::catalog(&config, &control, map));
-        let opened = open_shards(&directory, shards)?;
+        let opened = open_shards(&directory, shards, stores)?;
 
         let (senders, inboxes): (Vec<_>, Vec<_>) = (0..cores).map(|_| mesh::mailbox::<ToCore>(MAILBOX)).unzip();
         let mut threads = Vec::new();
@@ -168,14 +178,38 @@ impl Daemon {
         let (signal_sender, signals) = mesh::thread_mailbox(16);
         signals::listen(blocked, signal_sender).map_err(|error| StartError::System("signal thread".into(), error))?;
         let format = directory.format();
-        let shared = Shared::new(config.clone(), clock, map, control, catalog, silent_until, senders, format, extra)?;
+        let given = (descriptors, stores);
+        let shared =
+            Shared::new(config.clone(), clock, map, control, catalog, silent_until, senders, format, given, extra)?;
         let disk = disk
             .watch(Arc::clone(&shared.board), shared.senders.clone())
             .map_err(|error| StartError::System("disk thread".into(), error))?;
+        let figures =
+            shared.snapshots.process.watch().map_err(|error| StartError::System("figures thread".into(), error))?;
         let (cores, addresses) = start_cores(&shared, inboxes, seats)?;
         shared.board.set_unready(Vec::new());
+        let wanted = u64::from(config.http.connections_max);
+        if plan.connections < wanted {
+            tracing::warn!(
+                limit = descriptors,
+                connections = plan.connections,
+                wanted,
+                "too few descriptors for http.connections_max: fewer connections are taken; raise ulimit -Hn (LimitNOFILE=)"
+            );
+        }
         let tenants = Arc::clone(&shared.tenants);
-        Ok(Self { addresses, signals, cores, threads, config, shared, tenants, _disk: disk, directory })
+        Ok(Self {
+            addresses,
+            signals,
+            cores,
+            threads,
+            config,
+            shared,
+            tenants,
+            _disk: disk,
+            _figures: figures,
+            directory,
+        })
     }
 
     /// Where HTTP listens.
@@ -191,7 +225,7 @@ impl Daemon {
     /// Serves until SIGTERM or SIGINT, then ends in good order. SIGHUP reads the configuration again, if `reload` can.
     /// Gives the process's exit code.
     pub fn join(mut self, reload: Option<&Reload>) -> u8 {
-        watchdog::tell_ready("serving");
+        service_manager::tell_ready("serving");
         let mut signals = Vec::new();
         'serving: loop {
             if self.signals.drain(&mut signals, 1) == 0 {
@@ -207,7 +241,7 @@ impl Daemon {
                 }
             }
         }
-        watchdog::tell_stopping("draining");
+        service_manager::tell_stopping("draining");
         tracing::info!("draining");
         for core in &self.cores {
             let _ = core.commands.send(Command::End);
@@ -246,6 +280,10 @@ struct Shared {
     tenants: Arc<http::auth::Tenants>,
     /// Of the installation, for ever: fingerprints are made with it.
     hash_seed: u64,
+    /// How many descriptors the process may have.
+    descriptors: u64,
+    /// How stores are opened.
+    stores: FjallOptions,
     extra: Option<Extra>,
     backup: http::backup::StartBackup,
 }
@@ -261,6 +299,7 @@ impl Shared {
         silent_until: Mono,
         senders: Vec<Sender<ToCore>>,
         format: Format,
+        (descriptors, stores): (u64, FjallOptions),
         extra: Option<Extra>,
     ) -> Result<Arc<Self>, StartError> {
         let tls = match &config.http.tls {
@@ -291,10 +330,35 @@ impl Shared {
             tls,
             tenants,
             hash_seed: crate::model::prng::mix(format.created),
+            descriptors,
+            stores,
             extra,
             backup,
         }))
     }
+}
+
+impl Shared {
+    /// What one core allows at its door: what is configured, and no more connections than there are descriptors for.
+    fn http_limits(&self, config: &Config) -> http::Limits {
+        let cores = self.senders.len() as u64;
+        let allowed = share_out(self.descriptors, config, self.senders.len(), self.map.shards())
+            .map_or(0, |plan| plan.connections.div_ceil(cores) as usize);
+        let limits = translate::http_limits(config);
+        http::Limits { connections_max: limits.connections_max.min(allowed.max(1)), ..limits }
+    }
+}
+
+/// Shares the process's descriptors out among what is configured.
+fn share_out(limit: u64, config: &Config, cores: usize, shards: u8) -> Result<descriptors::Plan, descriptors::TooFew> {
+    let needs = descriptors::Needs {
+        cores: cores as u64,
+        listeners: config.http.listen.len() as u64,
+        stores: u64::from(shards) + 1,
+        binds: config.carriers.iter().map(|carrier| u64::from(carrier.binds)).sum(),
+        connections: config.http.connections_max.into(),
+    };
+    descriptors::share_out(limit, &needs)
 }
 
 /// CPUs that this process may use.
@@ -316,9 +380,8 @@ fn open_directory(config: &Config, shards: usize) -> Result<DataDirectory, Start
 }
 
 /// Opens the control shard's store, enters new names and commits them before any number is used.
-fn open_control(directory: &DataDirectory, config: &Config, stores: usize) -> Result<Control, StartError> {
-    let (mut store, _) =
-        fjall_start::open(&directory.control(), FjallOptions::shared_by(stores)).map_err(StartError::Store)?;
+fn open_control(directory: &DataDirectory, config: &Config, options: FjallOptions) -> Result<Control, StartError> {
+    let (mut store, _) = fjall_start::open(&directory.control(), options).map_err(StartError::Store)?;
     let key = Key::Names;
     let found = store.reader().get(key.space(), &key.bytes()).map_err(StartError::Store)?;
     let book = match found {
@@ -335,8 +398,7 @@ fn open_control(directory: &DataDirectory, config: &Config, stores: usize) -> Re
 }
 
 /// Opens all shards at once: each start is a journal to replay.
-fn open_shards(directory: &DataDirectory, shards: u8) -> Result<Vec<Started>, StartError> {
-    let options = FjallOptions::shared_by(usize::from(shards) + 1);
+fn open_shards(directory: &DataDirectory, shards: u8, options: FjallOptions) -> Result<Vec<Started>, StartError> {
     let opening: Vec<_> = (0..shards)
         .map(|shard| {
             let path = directory.shard(u16::from(shard));
@@ -455,7 +517,7 @@ async fn core_main(
     options.observe = Some(exposition::observer(&metrics));
     options.backup = Some(Arc::clone(&shared.backup));
     let api = Rc::new(http::Api::new(options));
-    let limits = translate::http_limits(&shared.config);
+    let limits = shared.http_limits(&shared.config);
     let server = Rc::new(Server::start(listeners, shared.tls.clone(), Rc::clone(&api), limits));
     let _ = ready.send(Ok(bound));
     executor::spawn(
@@ -473,11 +535,12 @@ async fn core_main(
     executor::spawn(OnPanic::Abort, "ending", {
         let (core, steps, own) = (Rc::clone(&core), shared.steps.clone(), shared.senders[usize::from(number)].clone());
         let drain_ns = shared.config.node.drain_timeout_ms * 1_000_000;
+        let shared = Arc::clone(&shared);
         async move {
             loop {
                 match told.try_recv() {
                     Ok(Command::End) | Err(mpsc::TryRecvError::Disconnected) => break,
-                    Ok(command) => carry_out(command, &core, &api, &server),
+                    Ok(command) => carry_out(command, &shared, &core, &api, &server),
                     Err(mpsc::TryRecvError::Empty) => executor::sleep(COMMANDS).await,
                 }
             }
@@ -500,7 +563,6 @@ fn open_door(shared: &Arc<Shared>, number: u8) -> Rc<Door> {
                 | ToCore::Link(..)
                 | ToCore::Shard(..)
                 | ToCore::BackUp(..)
-                | ToCore::Catalog(_)
                 | ToCore::DiskFull(_)
                 | ToCore::Drain
                 | ToCore::Seal

@@ -17,7 +17,7 @@ use crate::{
 
 use super::{
     super::{core::Core, executor, translate},
-    Daemon, StartError, open_control,
+    Daemon, Shared, StartError, open_control, share_out,
 };
 
 /// What a reload needs of whoever started the daemon.
@@ -85,7 +85,9 @@ impl Daemon {
         }
         let shared = Arc::clone(&self.shared);
         let one = |error: StartError| vec![error.to_string()];
-        let control = open_control(&self.directory, &new, usize::from(shared.map.shards()) + 1).map_err(one)?;
+        share_out(shared.descriptors, &new, self.cores.len(), shared.map.shards())
+            .map_err(|too_few| vec![too_few.to_string()])?;
+        let control = open_control(&self.directory, &new, shared.stores).map_err(one)?;
         let old = shared.snapshots.catalog();
         let published = translate::catalog(&new, &control, shared.map);
         let moved = moved(&old, &published);
@@ -170,7 +172,7 @@ fn moved(old: &Catalog, new: &Catalog) -> Vec<String> {
 }
 
 /// One core does what it was told. To be called on its executor.
-pub(super) fn carry_out(command: Command, core: &std::rc::Rc<Core>, api: &Api, server: &Server) {
+pub(super) fn carry_out(command: Command, shared: &Shared, core: &std::rc::Rc<Core>, api: &Api, server: &Server) {
     let done = match command {
         Command::End => return,
         Command::Links(links, done) => {
@@ -183,7 +185,7 @@ pub(super) fn carry_out(command: Command, core: &std::rc::Rc<Core>, api: &Api, s
             core.reconfigure_shards(&catalog, shards);
             api.set_catalog(catalog);
             api.set_settings(translate::http_settings(&config, tenants));
-            server.set_limits(translate::http_limits(&config));
+            server.set_limits(shared.http_limits(&config));
             done
         }
     };

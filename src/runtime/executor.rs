@@ -17,7 +17,6 @@ use std::{
     future::Future,
     panic::AssertUnwindSafe,
     pin::Pin,
-    process,
     sync::mpsc,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -26,10 +25,11 @@ use std::{
 use futures_util::FutureExt;
 use glommio::{ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement};
 
-pub use super::poll::{Polls, breathe, gave, poll_intake, poll_outlet, polls, took};
+pub use super::poll::{Polls, breathe, gave, is_late, poll_intake, poll_outlet, polls, took};
 
 use super::{
     clock::Clock,
+    logging,
     poll::Polled,
     probe::{IO_MEMORY, RING_DEPTH},
     watchdog::Heartbeat,
@@ -138,6 +138,7 @@ thread_local! {
 }
 
 fn enter(executor: Executor) {
+    executor.heart.belongs_here();
     executor.heart.beat(executor.clock.mono());
     let entered = Local { executor, timers: RefCell::default(), panics: Cell::new(0) };
     LOCAL.with(|slot| *slot.borrow_mut() = Some(entered));
@@ -190,7 +191,7 @@ fn guarded(on_panic: OnPanic, name: &'static str, task: impl Future<Output = ()>
         (Ok(()), OnPanic::Abort | OnPanic::Survive) => {}
         (Err(_), OnPanic::Abort) => {
             tracing::error!(task = name, "panic in a task that owns state: aborting, a restart recovers from the log");
-            process::abort();
+            logging::abort();
         }
         (Err(_), OnPanic::Survive) => {
             tracing::error!(task = name, "panic in a task; its peer is cut off, the rest goes on");

@@ -1,11 +1,10 @@
 //! `GET /metrics`: what cores wrote down, under the names of the catalog, in Prometheus's text format 0.0.4.
 //!
-//! Knows what a shard, a link and the door tell of themselves and which metric each is. Measures nothing itself but the
-//! process, of which the kernel knows all. The format is written by `prometheus-client`; its own dialect, OpenMetrics,
+//! Knows what a shard, a link and the door tell of themselves and which metric each is. Measures nothing itself. The format is written by `prometheus-client`; its own dialect, OpenMetrics,
 //! announces a counter without the `_total` that its samples bear, which Prometheus's older parsers and `promtool` take
 //! for two metrics; so a counter is announced here under its whole name.
 
-use std::{cell::RefCell, fmt, fs, rc::Rc};
+use std::{cell::RefCell, fmt, rc::Rc};
 
 use prometheus_client::{
     collector::Collector,
@@ -25,13 +24,13 @@ use crate::{
     traffic::Unanswered,
 };
 
-use super::{executor::Polls, feed::CoreSnapshot};
+use super::{executor::Polls, feed::CoreSnapshot, figures::Figures, logging};
 
 /// Media type of [`render`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The text of all metrics: what each core last wrote down, and the process as it is now.
-pub fn render(cores: &[CoreSnapshot], board: &StatusBoard, catalog: &Catalog, now: Now) -> String {
+/// The text of all metrics: what each core last wrote down, and how the process stood about a second ago.
+pub fn render(cores: &[CoreSnapshot], board: &StatusBoard, catalog: &Catalog, figures: &Figures, now: Now) -> String {
     let mut snapshot = Snapshot::default();
     let ready = if board.unready().is_empty() { 1.0 } else { 0.0 };
     snapshot.gauge(Metric::Ready, &[], ready);
@@ -53,8 +52,9 @@ pub fn render(cores: &[CoreSnapshot], board: &StatusBoard, catalog: &Catalog, no
         snapshot.count(Metric::Panics, &[], core.panics);
         snapshot.merge(&core.metrics);
     }
+    snapshot.count(Metric::LogDropped, &[], logging::lines_dropped());
     snapshot.gauge(Metric::Uptime, &[], now.mono.0 as f64 / 1e9);
-    process(&mut snapshot);
+    process(&mut snapshot, figures);
     text(snapshot)
 }
 
@@ -221,54 +221,24 @@ pub fn polls(snapshot: &mut Snapshot, core: u8, polls: &Polls) {
     snapshot.gauge(Metric::PollTail, &[&core], polls.cpu_us.quantile(0.999) as f64 / 1e6);
 }
 
-/// Ticks a second of the times in `/proc` (`USER_HZ`: 100 on every architecture that Linux runs glommio on).
-const TICKS_PER_S: u64 = 100;
-
-/// What the kernel tells of this process; what it does not tell is left out.
-fn process(snapshot: &mut Snapshot) {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let status = read("/proc/self/status");
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).and_then(first_number);
-    if let Some(kib) = field("VmRSS:") {
-        snapshot.gauge(Metric::ProcessResident, &[], (kib * 1_024) as f64);
+/// What the kernel told of this process last; what it does not tell is left out.
+fn process(snapshot: &mut Snapshot, figures: &Figures) {
+    let gauges = [
+        (Metric::ProcessResident, figures.resident_bytes),
+        (Metric::ProcessThreads, figures.threads),
+        (Metric::ProcessFds, figures.open_files),
+        (Metric::ProcessFdsMax, figures.open_files_max),
+    ];
+    for (metric, value) in gauges {
+        if let Some(value) = value {
+            snapshot.gauge(metric, &[], value as f64);
+        }
     }
-    if let Some(threads) = field("Threads:") {
-        snapshot.gauge(Metric::ProcessThreads, &[], threads as f64);
+    if let Some(cpu_s) = figures.cpu_s {
+        snapshot.count(Metric::ProcessCpu, &[], cpu_s);
     }
-    if let Ok(open) = fs::read_dir("/proc/self/fd") {
-        // One of them is the directory being read.
-        snapshot.gauge(Metric::ProcessFds, &[], open.count().saturating_sub(1) as f64);
-    }
-    let limits = read("/proc/self/limits");
-    if let Some(most) = limits.lines().find_map(|line| line.strip_prefix("Max open files")).and_then(first_number) {
-        snapshot.gauge(Metric::ProcessFdsMax, &[], most as f64);
-    }
-    let (stat, boot) = (read("/proc/self/stat"), read("/proc/stat"));
-    let Some(times) = Times::parse(&stat) else { return };
-    snapshot.count(Metric::ProcessCpu, &[], times.cpu_ticks / TICKS_PER_S);
-    if let Some(boot_s) = boot.lines().find_map(|line| line.strip_prefix("btime ")).and_then(first_number) {
-        let start_s = boot_s as f64 + times.start_ticks as f64 / TICKS_PER_S as f64;
+    if let Some(start_s) = figures.start_s {
         snapshot.gauge(Metric::ProcessStart, &[], start_s);
-    }
-}
-
-fn first_number(text: &str) -> Option<u64> {
-    text.split_whitespace().next()?.parse().ok()
-}
-
-/// Times out of `/proc/self/stat` (proc(5)): fields 14 and 15, CPU time in user and kernel mode; 22, start after boot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Times {
-    cpu_ticks: u64,
-    start_ticks: u64,
-}
-
-impl Times {
-    /// The second field is the command's name in parentheses and may hold anything.
-    fn parse(stat: &str) -> Option<Self> {
-        let (_, rest) = stat.rsplit_once(')')?;
-        let field = |number: usize| rest.split_whitespace().nth(number - 3)?.parse::<u64>().ok();
-        Some(Self { cpu_ticks: field(14)? + field(15)?, start_ticks: field(22)? })
     }
 }
 

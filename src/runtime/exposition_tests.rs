@@ -49,6 +49,7 @@ fn cores() -> Vec<CoreSnapshot> {
     let mut measured = Snapshot::default();
     metrics.fill(&mut measured);
     door(&mut measured, 5, &sweeper::Counters { accepted: 6, ..sweeper::Counters::default() });
+    polls(&mut measured, 0, &Polls::default());
     let core = |number: u8| CoreSnapshot {
         shards: vec![(ShardId(number), shard_status())],
         links: vec![link(number)],
@@ -64,7 +65,8 @@ fn text() -> String {
     let board = StatusBoard::new(2);
     board.set_unready(Vec::new());
     let carrier = CatalogCarrier { id: CarrierId(1), name: "north".to_owned(), group: GroupId(0), home: None };
-    render(&cores(), &board, &Catalog { version: 3, carriers: vec![carrier], ..Catalog::default() }, NOW)
+    let catalog = Catalog { version: 3, carriers: vec![carrier], ..Catalog::default() };
+    render(&cores(), &board, &catalog, &Figures::look(), NOW)
 }
 
 #[test]
@@ -119,14 +121,6 @@ fn the_process_tells_of_itself() {
     assert!(value("process_max_fds ").is_some_and(|most| most >= 3.0));
     assert!(value("process_start_time_seconds ").is_some_and(|start| start > 1_600_000_000.0));
     assert!(value("stentor_uptime_seconds ").is_some_and(|age| age == 90.5));
-}
-
-#[test]
-fn times_stand_behind_a_name_that_may_hold_anything() {
-    let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194304 100 0 0 0 130 21 0 0 20 0 3 0 5555 1000 200";
-    assert_eq!(Times::parse(stat), Some(Times { cpu_ticks: 151, start_ticks: 5_555 }));
-    assert_eq!(Times::parse("7 (a) S 1"), None);
-    assert_eq!(Times::parse(""), None);
 }
 
 /// Every metric of the catalog is told by somebody.

@@ -16,7 +16,7 @@ use crate::{
     shard::{self, Catalog},
 };
 
-use super::{core::Core, executor, exposition};
+use super::{core::Core, executor, exposition, figures::LastLook};
 
 /// Between two entries.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -40,12 +40,15 @@ pub struct Snapshots {
     cores: Vec<Mutex<CoreSnapshot>>,
     /// The names that they are told with.
     catalog: Mutex<Arc<Catalog>>,
+    /// The process as a whole.
+    pub process: LastLook,
 }
 
 impl Snapshots {
     /// Empty ones for so many cores.
     pub fn new(cores: usize, catalog: Arc<Catalog>) -> Self {
-        Self { cores: (0..cores).map(|_| Mutex::default()).collect(), catalog: Mutex::new(catalog) }
+        let cores = (0..cores).map(|_| Mutex::default()).collect();
+        Self { cores, catalog: Mutex::new(catalog), process: LastLook::default() }
     }
 
     /// The catalog of now.
@@ -72,7 +75,10 @@ impl Snapshots {
 
 /// What `GET /metrics` answers.
 pub fn renderer(board: Arc<StatusBoard>, snapshots: Arc<Snapshots>) -> Rc<dyn Fn() -> String> {
-    Rc::new(move || exposition::render(&snapshots.all(), &board, &snapshots.catalog(), executor::now()))
+    Rc::new(move || {
+        let figures = snapshots.process.figures();
+        exposition::render(&snapshots.all(), &board, &snapshots.catalog(), &figures, executor::now())
+    })
 }
 
 /// Writes until the core ends.
@@ -90,24 +96,33 @@ pub async fn run(
         metrics.borrow().fill(&mut snapshot.metrics);
         exposition::door(&mut snapshot.metrics, server.open(), &server.counters());
         executor::polls(|polls| exposition::polls(&mut snapshot.metrics, number, polls));
-        core.visit(
-            &mut |id, shard| {
-                board.put_shard(id, shard_status(shard));
-                snapshot.shards.push((id, shard.status()));
-            },
-            &mut |id, link| {
-                let status = link.status(now.mono);
-                board.put_link(link_status(id, &status, link.counters()));
-                snapshot.links.push((id, link.name().to_owned(), status, link.counters().clone()));
-            },
-        );
+        // One at a time: a ledger is counted through, and there may be hundreds of links.
+        let mut look_at_shard = |id, shard: &shard::Shard| {
+            let status = shard.status();
+            board.put_shard(id, shard_status(shard, &status));
+            snapshot.shards.push((id, status));
+        };
+        let mut place = 0;
+        while core.visit_shard(place, &mut look_at_shard).is_some() {
+            place += 1;
+            executor::breathe().await;
+        }
+        let mut look_at_link = |id, link: &mut link::Link| {
+            let status = link.status(now.mono);
+            board.put_link(link_status(id, &status, link.counters()));
+            snapshot.links.push((id, link.name().to_owned(), status, link.counters().clone()));
+        };
+        let mut place = 0;
+        while core.visit_link(place, &mut look_at_link).is_some() {
+            place += 1;
+            executor::breathe().await;
+        }
         snapshots.put(number, snapshot);
         executor::sleep(PERIOD).await;
     }
 }
 
-fn shard_status(shard: &shard::Shard) -> ShardStatus {
-    let status = shard.status();
+fn shard_status(shard: &shard::Shard, status: &shard::Status) -> ShardStatus {
     let lanes = shard.lanes().map(|(lane, depth, oldest_at)| LaneStatus { lane, depth, oldest_at }).collect();
     ShardStatus {
         lanes,

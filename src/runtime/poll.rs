@@ -122,10 +122,15 @@ fn or_later(left: Option<usize>, context: &mut Context<'_>) -> Poll<usize> {
     }
 }
 
+/// Whether this poll has run for about a millisecond: for loops that cannot wait and leave the rest to the next poll.
+pub fn is_late() -> bool {
+    SHARE.get().is_over()
+}
+
 /// Lets other tasks run if this poll has run for about a millisecond. One look at the clock: for each bounded slice of work
 /// over what came from outside (a hundred lines, some KiB), not for each byte.
 pub async fn breathe() {
-    if SHARE.get().is_over() {
+    if is_late() {
         futures_lite::future::yield_now().await;
     }
 }

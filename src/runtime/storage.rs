@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-use super::backup;
+use super::{backup, logging};
 
 /// Exit code after a failed write or sync (sysexits: input/output error).
 pub const EXIT_IO: i32 = 74;
@@ -192,7 +192,7 @@ fn give_up(shard: ShardId, error: &StoreError) -> ! {
     static ENDING: Once = Once::new();
     ENDING.call_once(|| {
         tracing::error!(shard = shard.0, %error, "storage failed; stopping, the next start recovers from the log");
-        eprintln!("stentor: shard {}: {error}", shard.0);
+        logging::last_words(&format!("stentor: shard {}: {error}", shard.0));
         process::exit(EXIT_IO);
     });
     unreachable!("the first to fail has ended the process")
@@ -205,7 +205,7 @@ impl Drop for EndOnPanic {
     fn drop(&mut self) {
         if thread::panicking() {
             tracing::error!(shard = self.0.0, "panic beside a shard: aborting, a restart recovers from the log");
-            process::abort();
+            logging::abort();
         }
     }
 }

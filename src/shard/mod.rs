@@ -326,6 +326,7 @@ impl Shard {
 
     /// The batch of this turn, if there is something to write and none is under way.
     pub fn poll_commit(&mut self) -> Option<WriteBatch> {
+        self.admit_waiting();
         if self.in_flight.is_some() {
             return None;
         }
@@ -343,9 +344,6 @@ impl Shard {
         self.receipts.committed(seq);
         self.in_flight = Some(seq);
         self.fold_if_due(seq, &batch);
-        for frame in std::mem::take(&mut self.waiting_frames) {
-            self.submit(frame);
-        }
         Some(batch)
     }
 
@@ -383,6 +381,9 @@ impl Shard {
 
     /// Until when to sleep if nothing comes; `None`: until something does.
     pub fn poll_timeout(&self) -> Option<Mono> {
+        if self.has_admissible() {
+            return Some(self.now.mono);
+        }
         self.scheduled.next_at().map(|at| self.now.mono_at(at))
     }
 

@@ -1,6 +1,7 @@
 //! Admission: the lines of a frame, one by one, into the segment of this turn.
 
 use crate::admission::Seen;
+use crate::model::limits::TURN_MESSAGES_MAX;
 use crate::model::{Address, Frame, Head, KeyPrint, Lane, MessageId, Point, Refusal, ReplyTo};
 use crate::queue::{DueEntry, InsertReason};
 
@@ -23,12 +24,39 @@ impl Shard {
 
     /// Admits a frame now, or with the next batch if this one is full.
     pub(super) fn submit(&mut self, frame: Frame) {
-        let has_room = self.gathering.has_room(frame.heads.len(), frame.arena.len())
-            && (self.gathering.messages() == 0 || !self.buggify.at(Point::TurnFull));
-        if !self.waiting_frames.is_empty() || !has_room {
+        if !self.waiting_frames.is_empty() || !self.has_room_for(&frame) {
             self.waiting_frames.push_back(frame);
             return;
         }
+        self.admit_frame(frame);
+    }
+
+    fn has_room_for(&mut self, frame: &Frame) -> bool {
+        self.gathering.has_room(frame.heads.len(), frame.arena.len())
+            && (self.gathering.messages() == 0 || !self.buggify.at(Point::TurnFull))
+    }
+
+    /// Frames that waited and have room now: a quarter of a turn at once, for a whole one takes long; the rest at the next
+    /// call, which [`Shard::poll_timeout`] asks for.
+    pub(super) fn admit_waiting(&mut self) {
+        let upto = self.gathering.messages() + TURN_MESSAGES_MAX / 4;
+        while self.gathering.messages() < upto
+            && let Some(frame) = self.waiting_frames.pop_front()
+        {
+            if !self.has_room_for(&frame) {
+                self.waiting_frames.push_front(frame);
+                return;
+            }
+            self.admit_frame(frame);
+        }
+    }
+
+    /// Whether a frame waits for nothing but the next call.
+    pub(super) fn has_admissible(&self) -> bool {
+        self.waiting_frames.front().is_some_and(|frame| self.gathering.has_room(frame.heads.len(), frame.arena.len()))
+    }
+
+    fn admit_frame(&mut self, frame: Frame) {
         let mut queued = self.queued() + self.gathering.messages() as u64;
         let mut keys = frame.keys.iter().peekable();
         let mut results = Vec::with_capacity(frame.heads.len());
@@ -153,6 +181,28 @@ mod tests {
             Reply::Submitted(results) => results[0],
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn frames_that_waited_are_admitted_a_quarter_of_a_turn_at_once() {
+        let mut shard = Shard::recover(Options::default(), 1, Recovery::default(), Now::default());
+        let head = Head { class: Class::Otp, expires_at: crate::model::Wall(9), ..Head::default() };
+        let frame = Frame { heads: vec![head; TURN_MESSAGES_MAX / 4], ..Frame::default() };
+        let submit = |shard: &mut Shard| {
+            shard.handle(ShardEvent::Ask(Ask::Submit(frame.clone())), Now::default());
+        };
+        submit(&mut shard);
+        let first = shard.poll_commit().expect("a batch");
+        (0..8).for_each(|_| submit(&mut shard));
+        assert_eq!(shard.waiting_frames.len(), 4);
+        shard.handle_committed(first.seq, Now::default());
+        assert!(shard.poll_commit().is_some());
+        for waiting in [3, 2, 1, 0] {
+            assert_eq!(shard.poll_timeout(), Some(Now::default().mono));
+            assert!(shard.poll_commit().is_none());
+            assert_eq!(shard.waiting_frames.len(), waiting);
+        }
+        assert_eq!((shard.poll_timeout(), shard.gathering.messages()), (None, TURN_MESSAGES_MAX));
     }
 
     #[test]

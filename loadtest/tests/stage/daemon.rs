@@ -58,20 +58,50 @@ impl Daemon {
 
     /// Starts it and waits until it is ready.
     pub fn start(&mut self) {
+        let log = self.next_log();
+        self.spawn(Command::new(stentor()), log.try_clone().expect("log").into(), log.into());
+        self.until_ready();
+    }
+
+    /// As [`Self::start`], from a shell that first does what `prelude` says.
+    pub fn start_after(&mut self, prelude: &str) {
+        let log = self.next_log();
+        self.spawn(in_shell(prelude), log.try_clone().expect("log").into(), log.into());
+        self.until_ready();
+    }
+
+    /// As [`Self::start`], with that for its stdout and stderr.
+    pub fn start_telling(&mut self, out: Stdio, err: Stdio) {
         self.starts += 1;
-        let log = std::fs::File::create(self.log_file()).expect("log");
-        let out = log.try_clone().expect("log");
-        let child = Command::new(stentor())
-            .args(["serve", "--config"])
-            .arg(self.file())
-            .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(log)
-            .spawn()
-            .expect("stentor starts");
-        self.child = Some(child);
+        self.spawn(Command::new(stentor()), out, err);
+        self.until_ready();
+    }
+
+    /// A start after `prelude` that must fail: the exit code.
+    pub fn refuses_after(&mut self, prelude: &str) -> Option<i32> {
+        let log = self.next_log();
+        self.spawn(in_shell(prelude), log.try_clone().expect("log").into(), log.into());
+        self.child.take().expect("it runs").wait().expect("its end").code()
+    }
+
+    fn next_log(&mut self) -> std::fs::File {
+        self.starts += 1;
+        std::fs::File::create(self.log_file()).expect("log")
+    }
+
+    fn spawn(&mut self, mut command: Command, out: Stdio, err: Stdio) {
+        command.args(["serve", "--config"]).arg(self.file());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        self.child = Some(command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().expect("stentor starts"));
+    }
+
+    fn until_ready(&self) {
         self.until("it is ready", || matches!(self.try_call("GET", "/readyz", &[], ""), Some((200, _))));
+    }
+
+    /// Where it listens.
+    pub fn http(&self) -> SocketAddr {
+        self.http
     }
 
     fn log_file(&self) -> PathBuf {
@@ -136,7 +166,8 @@ impl Daemon {
         stream.write_all(request("POST", path, headers, body).as_bytes()).expect("write");
     }
 
-    fn try_call(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Option<(u16, Value)> {
+    /// The same; None if there is no answer.
+    pub fn try_call(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Option<(u16, Value)> {
         let mut stream = TcpStream::connect(self.http).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         stream.write_all(request(method, path, headers, body).as_bytes()).ok()?;
@@ -179,6 +210,12 @@ fn request(method: &str, path: &str, headers: &[&str], body: &str) -> String {
     format!(
         "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
     )
+}
+
+fn in_shell(prelude: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!("{prelude}; exec \"$0\" \"$@\"")).arg(stentor());
+    command
 }
 
 /// The binary, built once: cargo builds only a package's own for its tests.

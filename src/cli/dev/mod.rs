@@ -58,7 +58,7 @@ pub(super) fn run(typed: &Typed) -> Ended {
         .map_err(|error| refused(format!("the simulated carrier cannot listen: {error}")))?;
     let text = settings::text(listen, carrier, &place.store());
     let config = settings::config(&text).map_err(|problems| refused(problems.to_string()))?;
-    log::start(&config.log);
+    log::start(&config.log).map_err(|error| refused(format!("log: {error}")))?;
     let daemon = Daemon::start(config, Some(pages::pages(exchange)))
         .map_err(|error| Failure::new(Exit(error.exit_code()), error))?;
     let address = daemon.addresses().first().copied().unwrap_or(listen);
