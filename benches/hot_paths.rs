@@ -16,7 +16,7 @@ use stentor::http::line::{Defaults, Rules};
 use stentor::http::meter::Room;
 use stentor::limit::SlidingLimit;
 use stentor::mesh::ShardMap;
-use stentor::model::{Address, Head, KeyPrint, Mono, Msisdn, RouteId, Segment, Wall};
+use stentor::model::{Address, Head, KeyPrint, Mono, Msisdn, RouteId, Segment, TenantId, Wall};
 use stentor::queue::{Chunk, Fifo, SlotRuns};
 use stentor::routing::{Condition, Route, RouteTable};
 use stentor::shard::Catalog;
@@ -147,7 +147,9 @@ fn admission(bench: &Bench) {
         "keys: claim",
         || KeyWindow::new(MESSAGES, 1),
         |mut window| {
-            assert!((0..MESSAGES).all(|n| window.claim(print(n), Address::default(), Wall(0)) == Seen::New));
+            assert!(
+                (0..MESSAGES).all(|n| window.claim(print(n), TenantId(0), Address::default(), Wall(0)) == Seen::New)
+            );
             window
         },
     );

@@ -1,5 +1,5 @@
 //! The window of idempotency fingerprints: exact, bounded, never silently shorter. When it is full, keyed messages are
-//! refused by name until the oldest fingerprint is old enough to go.
+//! refused by name until the oldest fingerprint is old enough to go. Tenants have shares of it ([`Shares`]).
 //!
 //! A ring of entries in the order of arrival and a table of indices into it: 45 to 50 bytes an entry.
 
@@ -7,7 +7,9 @@ use std::collections::VecDeque;
 
 use hashbrown::HashTable;
 
-use crate::model::{Address, KeyPrint, Wall};
+use crate::model::{Address, KeyPrint, TenantId, Wall};
+
+use super::shares::{Over, Shares};
 
 /// What is known of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub enum Seen {
     Other,
     /// Nothing is known of it, and nothing can be remembered.
     Full,
+    /// Nothing is known of it, and nothing more can be remembered for this tenant: what is left is kept for others.
+    ShareFull,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +32,30 @@ struct Entry {
     key: (u64, u64),
     content: u64,
     address: Address,
-    at: Wall,
+    /// When, in the upper 48 bits; whose, in the lower 16.
+    stamp: u64,
+}
+
+impl Entry {
+    fn new(print: KeyPrint, tenant: TenantId, address: Address, at: Wall) -> Self {
+        let stamp = at.0 << TENANT_BITS | u64::from(account(tenant).0);
+        Self { key: halves(print.key), content: print.content, address, stamp }
+    }
+
+    const fn at(&self) -> Wall {
+        Wall(self.stamp >> TENANT_BITS)
+    }
+
+    const fn tenant(&self) -> TenantId {
+        TenantId((self.stamp & (1 << TENANT_BITS) - 1) as u32)
+    }
+}
+
+const TENANT_BITS: u32 = 16;
+
+/// Under which number a tenant's fingerprints are counted: those from 65,535 on are counted together.
+fn account(tenant: TenantId) -> TenantId {
+    tenant.min(TenantId((1 << TENANT_BITS) - 1))
 }
 
 /// See the head of this file.
@@ -38,14 +65,26 @@ pub struct KeyWindow {
     /// Entries that left the ring at its front: index + `gone` = number.
     gone: u32,
     table: HashTable<u32>,
-    keys_max: usize,
+    shares: Shares,
     window_ms: u64,
 }
 
 impl KeyWindow {
     /// An empty window of at most `keys_max` fingerprints, each kept for at least `window_ms`.
     pub fn new(keys_max: usize, window_ms: u64) -> Self {
-        Self { ring: VecDeque::new(), gone: 0, table: HashTable::new(), keys_max, window_ms }
+        let shares = Shares::new(keys_max as u64);
+        Self { ring: VecDeque::new(), gone: 0, table: HashTable::new(), shares, window_ms }
+    }
+
+    /// The tenants that share it from now on, by weight; none: it is everybody's.
+    pub fn share_out(&mut self, weights: &[(TenantId, u32)]) {
+        let weights: Vec<_> = weights.iter().map(|(tenant, weight)| (account(*tenant), *weight)).collect();
+        self.shares.share_out(self.shares.total(), &weights);
+    }
+
+    /// Fingerprints of a tenant in it.
+    pub fn len_of(&self, tenant: TenantId) -> u64 {
+        self.shares.used_by(account(tenant))
     }
 
     /// Fingerprints in it.
@@ -58,29 +97,33 @@ impl KeyWindow {
         self.ring.is_empty()
     }
 
-    /// Asks for a key and, if it is new, records it under `address`.
-    pub fn claim(&mut self, print: KeyPrint, address: Address, now: Wall) -> Seen {
+    /// Asks for a tenant's key and, if it is new, records it under `address`.
+    pub fn claim(&mut self, print: KeyPrint, tenant: TenantId, address: Address, now: Wall) -> Seen {
         if let Some(seen) = self.look(print, now) {
             return seen;
         }
-        if self.ring.len() >= self.keys_max {
-            return Seen::Full;
+        match self.shares.may_take(account(tenant), 1) {
+            Ok(()) => {
+                self.restore(print, tenant, address, now);
+                Seen::New
+            }
+            Err(Over::Total) => Seen::Full,
+            Err(Over::Share) => Seen::ShareFull,
         }
-        self.restore(print, address, now);
-        Seen::New
     }
 
     /// What is known of a key, without recording it.
     pub fn look(&mut self, print: KeyPrint, now: Wall) -> Option<Seen> {
         self.expire(now);
         let entry = self.find(halves(print.key))?;
-        Some(if entry.content == print.content { Seen::Same(entry.address, entry.at) } else { Seen::Other })
+        Some(if entry.content == print.content { Seen::Same(entry.address, entry.at()) } else { Seen::Other })
     }
 
     /// Puts back what a commit recorded at `at`; in the order of commits.
-    pub fn restore(&mut self, print: KeyPrint, address: Address, at: Wall) {
+    pub fn restore(&mut self, print: KeyPrint, tenant: TenantId, address: Address, at: Wall) {
         let number = self.gone.wrapping_add(self.ring.len() as u32);
-        self.ring.push_back(Entry { key: halves(print.key), content: print.content, address, at });
+        self.ring.push_back(Entry::new(print, tenant, address, at));
+        self.shares.take(account(tenant), 1);
         let (ring, gone) = (&self.ring, self.gone);
         self.table.insert_unique(hash(halves(print.key)), number, |number| rehash(ring, gone, *number));
     }
@@ -94,9 +137,10 @@ impl KeyWindow {
     fn expire(&mut self, now: Wall) {
         let horizon = now.0.saturating_sub(self.window_ms);
         while let Some(front) = self.ring.front()
-            && front.at.0 < horizon
+            && front.at().0 < horizon
         {
-            let (key, number) = (front.key, self.gone);
+            let (key, tenant, number) = (front.key, front.tenant(), self.gone);
+            self.shares.give_back(tenant, 1);
             if let Ok(found) = self.table.find_entry(hash(key), |candidate| *candidate == number) {
                 found.remove();
             }
@@ -123,6 +167,9 @@ fn rehash(ring: &VecDeque<Entry>, gone: u32, number: u32) -> u64 {
 mod tests {
     use super::*;
 
+    const A: TenantId = TenantId(1);
+    const B: TenantId = TenantId(2);
+
     fn print(key: u64, content: u64) -> KeyPrint {
         KeyPrint { key: u128::from(key) << 64 | u128::from(crate::model::prng::mix(key)), content }
     }
@@ -131,24 +178,24 @@ mod tests {
     fn knows_the_same_and_the_other() {
         let mut window = KeyWindow::new(10, 86_400_000);
         let (first, second) = (Address::new(1, 1), Address::new(2, 2));
-        assert_eq!(window.claim(print(1, 5), first, Wall(0)), Seen::New);
-        assert_eq!(window.claim(print(1, 5), second, Wall(1)), Seen::Same(first, Wall(0)));
-        assert_eq!(window.claim(print(1, 6), second, Wall(1)), Seen::Other);
-        assert_eq!(window.claim(print(2, 6), second, Wall(1)), Seen::New);
+        assert_eq!(window.claim(print(1, 5), A, first, Wall(0)), Seen::New);
+        assert_eq!(window.claim(print(1, 5), A, second, Wall(1)), Seen::Same(first, Wall(0)));
+        assert_eq!(window.claim(print(1, 6), A, second, Wall(1)), Seen::Other);
+        assert_eq!(window.claim(print(2, 6), A, second, Wall(1)), Seen::New);
     }
 
     #[test]
     fn says_full_rather_than_forget() {
         let mut window = KeyWindow::new(2, 10_000);
         for key in 0..2 {
-            assert_eq!(window.claim(print(key, 0), Address::new(1, 0), Wall(1_000)), Seen::New);
+            assert_eq!(window.claim(print(key, 0), A, Address::new(1, 0), Wall(1_000)), Seen::New);
         }
-        assert_eq!(window.claim(print(9, 0), Address::new(1, 0), Wall(11_000)), Seen::Full);
+        assert_eq!(window.claim(print(9, 0), A, Address::new(1, 0), Wall(11_000)), Seen::Full);
         assert_eq!(
-            window.claim(print(0, 0), Address::new(1, 0), Wall(11_000)),
+            window.claim(print(0, 0), A, Address::new(1, 0), Wall(11_000)),
             Seen::Same(Address::new(1, 0), Wall(1_000))
         );
-        assert_eq!(window.claim(print(9, 0), Address::new(1, 0), Wall(11_001)), Seen::New);
+        assert_eq!(window.claim(print(9, 0), A, Address::new(1, 0), Wall(11_001)), Seen::New);
     }
 
     #[test]
@@ -167,7 +214,35 @@ mod tests {
                     Seen::New
                 }
             };
-            assert_eq!(window.claim(print(key, key), Address::new(key, 0), now), expected, "step {step}");
+            assert_eq!(window.claim(print(key, key), A, Address::new(key, 0), now), expected, "step {step}");
         }
+    }
+
+    #[test]
+    fn a_tenant_that_fills_the_window_leaves_the_last_tenth_to_the_others() {
+        let mut window = KeyWindow::new(100, 10_000);
+        window.share_out(&[(A, 1), (B, 1)]);
+        let mut claim = |tenant, key, now| window.claim(print(key, 0), tenant, Address::new(key, 0), Wall(now));
+        let seen: Vec<_> = (0..120).map(|key| claim(A, key, 1_000)).collect();
+        assert_eq!((seen[89], seen[90], seen[119]), (Seen::New, Seen::ShareFull, Seen::ShareFull));
+        assert_eq!(claim(A, 5, 1_000), Seen::Same(Address::new(5, 0), Wall(1_000)), "what is known is known");
+        assert!((1_000..1_010).all(|key| claim(B, key, 2_000) == Seen::New));
+        assert_eq!((claim(B, 1_010, 2_000), claim(A, 200, 2_000)), (Seen::Full, Seen::Full));
+        assert_eq!(claim(A, 200, 11_001), Seen::New, "the old ones of A have gone");
+        assert_eq!((window.len_of(A), window.len_of(B), window.len()), (1, 10, 11));
+    }
+
+    #[test]
+    fn without_tenants_the_window_is_everybodys_and_what_is_found_at_a_start_counts() {
+        let mut window = KeyWindow::new(4, 10_000);
+        for key in 0..3 {
+            window.restore(print(key, 0), A, Address::new(1, 0), Wall(1));
+        }
+        let far = TenantId(1 << 20);
+        assert_eq!(window.claim(print(3, 0), far, Address::new(1, 0), Wall(1)), Seen::New);
+        assert_eq!(window.claim(print(4, 0), A, Address::new(1, 0), Wall(1)), Seen::Full);
+        assert_eq!((window.len_of(A), window.len_of(far), window.len_of(TenantId(65_535))), (3, 1, 1));
+        window.share_out(&[(A, 1), (far, 1)]);
+        assert_eq!(window.claim(print(4, 0), A, Address::new(1, 0), Wall(10_002)), Seen::New);
     }
 }

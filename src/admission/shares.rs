@@ -13,9 +13,10 @@
 use crate::model::TenantId;
 
 /// Who is over what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Over {
     /// Nothing is left for anybody.
+    #[default]
     Total,
     /// The tenant has more than its share, and what is left is kept for those who have less.
     Share,
@@ -53,7 +54,8 @@ impl Shares {
             account.weight = 0;
         }
         for &(tenant, weight) in weights {
-            self.account(tenant).weight = weight;
+            let account = self.account(tenant);
+            account.weight = account.weight.saturating_add(weight);
         }
         let sum: u64 = self.accounts.iter().map(|account| u64::from(account.weight)).sum();
         for account in &mut self.accounts {

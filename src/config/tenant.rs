@@ -34,6 +34,8 @@ pub struct Tenant {
     pub rate_messages_per_s: Option<u32>,
     /// ISO 3166 codes of recipients' countries; empty: any.
     pub countries: Vec<String>,
+    /// Its weight where tenants share: the queue, the window of keys, memory, connections.
+    pub shares: u32,
 }
 
 impl Tenant {
@@ -52,6 +54,7 @@ impl Tenant {
             quota: raw.quota.as_ref().map(|quota| *quota.get_ref()),
             rate_messages_per_s: raw.rate.as_ref().map(|rate| rate.get_ref().0),
             countries: texts(&raw.countries),
+            shares: raw.shares.as_ref().map_or(1, |shares| shares.get_ref().get()),
         };
         for sender in raw.senders.iter().flat_map(|list| list.get_ref()) {
             let text = sender.get_ref().strip_suffix('*').unwrap_or(sender.get_ref());

@@ -49,7 +49,7 @@ pub enum EventKind {
     Expired = 14,
     /// Final. Detail: command status, or the receipt's error code.
     Rejected = 15,
-    /// Final. Detail 0.
+    /// Final. Detail: the tenant whose place it holds until it is passed over, 0 for none.
     Cancelled = 16,
     /// Final. Detail: [`crate::model::DeadLetterReason`], and by which [`super::Resolution`] << 8 if it was in doubt.
     Dead = 17,

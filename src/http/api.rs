@@ -30,6 +30,7 @@ use super::{
     problem::{Code, Problem},
     restored,
     server::Handler,
+    turns::Turns,
 };
 use crate::{
     admission::numbering::Numbering,
@@ -112,6 +113,8 @@ pub struct Api {
     pub(super) shards: ShardMap,
     pub(super) printer: Printer,
     pub(super) door: Rc<Door>,
+    /// For questions that have to be read from the store.
+    pub(super) turns: Rc<Turns>,
     settings: RefCell<Rc<Settings>>,
     catalog: RefCell<Arc<Catalog>>,
     board: Arc<StatusBoard>,
@@ -164,6 +167,7 @@ impl Api {
             shards: options.shards,
             printer: Printer::new(options.hash_seed),
             door: options.door,
+            turns: Rc::default(),
             settings: RefCell::new(Rc::new(options.settings)),
             catalog: RefCell::new(options.catalog),
             board: options.board,

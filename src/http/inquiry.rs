@@ -12,7 +12,7 @@ use super::{
     json::Object,
     lookup,
     problem::{Code, Flaw, Problem},
-    records::{self, Format, Page, Query},
+    records::{self, Format, Page, Patience, Query},
     submit::unexpected,
 };
 use crate::{
@@ -69,10 +69,13 @@ impl Api {
                 by_shard.entry(shard).or_default().push((place, id));
             }
         }
-        for (shard, wanted) in by_shard {
-            let answers = self.look_up(shard, tenant, wanted.iter().map(|(_, id)| *id).collect()).await?;
-            for ((place, _), answer) in wanted.into_iter().zip(answers) {
-                found[place] = answer;
+        for (shard, mut wanted) in by_shard {
+            wanted.sort_unstable_by_key(|(_, id)| id.address());
+            for wanted in questions(&wanted) {
+                let answers = self.look_up(shard, tenant, wanted.iter().map(|(_, id)| *id).collect()).await?;
+                for ((place, _), answer) in wanted.iter().zip(answers) {
+                    found[*place] = answer;
+                }
             }
         }
         let catalog = self.catalog();
@@ -91,6 +94,7 @@ impl Api {
         tenant: TenantId,
         ids: Vec<MessageId>,
     ) -> Result<Vec<Lookup>, Problem> {
+        let _turn = self.turns.wait(tenant).await;
         match self.door.ask(shard, |reply| Ask::Lookup { reply, tenant, ids }).await? {
             Reply::Found(found) => Ok(found),
             other => Err(unexpected(&other)),
@@ -109,7 +113,8 @@ impl Api {
             Format::Ndjson => "application/x-ndjson",
             Format::Csv => "text/csv; charset=utf-8; header=present",
         };
-        let mut reader = RecordReader { api: Rc::clone(self), tenant, query, shard: ShardId(0), ended: false };
+        let (api, patience) = (Rc::clone(self), Patience::new());
+        let mut reader = RecordReader { api, tenant, query, shard: ShardId(0), patience, ended: false };
         let first = reader.next().await?;
         let (mut sender, body) = ResponseBody::channel(PAGES_AHEAD);
         executor::spawn(OnPanic::Survive, "records", async move {
@@ -124,6 +129,23 @@ impl Api {
     }
 }
 
+/// What is asked at once of what one shard is asked for, which stands in the order of addresses: from a few segments each, so
+/// that ids from everywhere are many small questions.
+fn questions(wanted: &[(usize, MessageId)]) -> Vec<&[(usize, MessageId)]> {
+    const SEGMENTS_MAX: usize = 64;
+    let (mut questions, mut from, mut segments) = (Vec::new(), 0, 0);
+    for (at, (_, id)) in wanted.iter().enumerate() {
+        let is_new = at == from || wanted[at - 1].1.address().segment() != id.address().segment();
+        if is_new && segments == SEGMENTS_MAX {
+            questions.push(&wanted[from..at]);
+            (from, segments) = (at, 0);
+        }
+        segments += usize::from(is_new);
+    }
+    questions.push(&wanted[from..]);
+    questions
+}
+
 fn problem(flaw: Flaw) -> Problem {
     Problem::new(flaw.code, flaw.detail)
 }
@@ -134,6 +156,7 @@ struct RecordReader {
     tenant: TenantId,
     query: Query,
     shard: ShardId,
+    patience: Patience,
     ended: bool,
 }
 
@@ -148,11 +171,16 @@ impl RecordReader {
             if is_last {
                 self.shard = ShardId(shard.0.saturating_add(1));
             }
-            self.ended = self.query.limit == 0 || self.shard.0 >= self.api.shards.shards();
+            let has_patience = is_last || self.patience.goes_on(found.len());
+            self.ended = self.query.limit == 0 || self.shard.0 >= self.api.shards.shards() || !has_patience;
             if found.is_empty() && !self.ended {
                 continue;
             }
             let mut out = Vec::with_capacity(found.len() * 512);
+            if !has_patience {
+                records::write_passed(self.query.format, &self.query.cursor, &mut out);
+                return Ok(Some(out.into()));
+            }
             records::write_page(self.query.format, &found, &self.query.cursor, &self.api.catalog(), &mut out);
             return Ok(Some(out.into()));
         }
@@ -162,7 +190,9 @@ impl RecordReader {
     async fn page(&self, shard: ShardId) -> Result<Page, Problem> {
         let (tenant, from) = (self.tenant, self.query.cursor.position(shard));
         let limit = usize::try_from(self.query.limit).map_or(records::PAGE, |left| left.min(records::PAGE));
+        let turn = self.api.turns.wait(tenant).await;
         let asked = self.api.door.ask(shard, |reply| Ask::Records { reply, tenant, from, limit }).await?;
+        drop(turn);
         let (found, next): (Vec<FoundMessage>, _) = match asked {
             Reply::Records { found, next } => (found, next),
             other => return Err(unexpected(&other)),
@@ -186,5 +216,23 @@ impl RecordReader {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Address, NodeId, Wall};
+
+    #[test]
+    fn ids_from_everywhere_are_many_small_questions_and_neighbours_one() {
+        let id = |segment, slot| MessageId::new(Wall(1), NodeId(1), ShardId(0), Address::new(segment, slot));
+        let neighbours: Vec<_> = (0..1_000).map(|slot| (slot, id(7 + slot as u64 / 500, slot as u16))).collect();
+        assert_eq!(questions(&neighbours).iter().map(|one| one.len()).collect::<Vec<_>>(), [1_000]);
+        let everywhere: Vec<_> = (0..200).map(|at| (at, id(at as u64 / 2, 0))).collect();
+        let sizes: Vec<_> = questions(&everywhere).iter().map(|one| one.len()).collect();
+        assert_eq!(sizes, [128, 72]);
+        assert_eq!(questions(&everywhere).concat(), everywhere);
+        assert_eq!(questions(&[(0, id(1, 1))]).len(), 1);
     }
 }

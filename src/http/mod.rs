@@ -32,6 +32,7 @@ pub mod server;
 mod submit;
 pub mod sweeper;
 pub mod transport;
+mod turns;
 pub mod typed;
 
 pub use api::{Api, Extra, Options, Seen, Settings};

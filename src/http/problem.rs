@@ -96,6 +96,8 @@ codes! {
     KeyWindowFull = "key_window_full", 503, Yes, "No more keys can be remembered for now";
     OverQuota = "over_quota", 429, Yes, "Your rate or quota is used up";
     QueueFull = "queue_full", 503, Yes, "The queue is full";
+    QueueShareFull = "queue_share_full", 429, Yes, "Your share of the queue is used up";
+    KeyShareFull = "key_share_full", 429, Yes, "Your share of the keys that can be remembered is used up";
     Draining = "draining", 503, Yes, "The server is stopping";
     DiskFull = "disk_full", 503, Yes, "The disk is full";
     Overloaded = "overloaded", 503, Yes, "The server is busy";
@@ -153,6 +155,8 @@ impl From<Refusal> for Code {
             Refusal::NoRoute => Self::NoRoute,
             Refusal::OverQuota => Self::OverQuota,
             Refusal::DiskFull => Self::DiskFull,
+            Refusal::QueueShareFull => Self::QueueShareFull,
+            Refusal::KeyShareFull => Self::KeyShareFull,
         }
     }
 }
@@ -193,10 +197,14 @@ impl Flaw {
     pub fn refused(refusal: Refusal) -> Self {
         let code = Code::from(refusal);
         let field = match refusal {
-            Refusal::KeyReused | Refusal::KeyWindowFull => Some("key"),
+            Refusal::KeyReused | Refusal::KeyWindowFull | Refusal::KeyShareFull => Some("key"),
             Refusal::NoRoute => Some("to"),
             Refusal::AlreadyExpired => Some("expires_at"),
-            Refusal::QueueFull | Refusal::Draining | Refusal::OverQuota | Refusal::DiskFull => None,
+            Refusal::QueueFull
+            | Refusal::QueueShareFull
+            | Refusal::Draining
+            | Refusal::OverQuota
+            | Refusal::DiskFull => None,
         };
         Self { code, field: field.map(str::to_owned), detail: code.title().to_owned() }
     }
@@ -337,6 +345,8 @@ mod tests {
             Refusal::NoRoute,
             Refusal::OverQuota,
             Refusal::DiskFull,
+            Refusal::QueueShareFull,
+            Refusal::KeyShareFull,
         ] {
             let code = Code::from(refusal);
             let says = (code.text(), code.status(), code.retryable());

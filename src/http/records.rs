@@ -20,6 +20,27 @@ use crate::{
 /// Messages that a shard is asked for at once.
 pub const PAGE: usize = 500;
 
+/// What a request may pass over without finding anything: so many of the reader's pages
+/// ([`crate::store::Answerer::SCAN_PASSED_BYTES_MAX`]), and one more for each that brought something. Then its answer ends with a
+/// cursor to go on from, for what one request costs must not depend on how much others have sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience(u32);
+
+impl Patience {
+    const PAGES_MAX: u32 = 16;
+
+    /// Of a new request.
+    pub const fn new() -> Self {
+        Self(Self::PAGES_MAX)
+    }
+
+    /// A page that was not its shard's last came back with so many records: whether the next one may be asked for.
+    pub fn goes_on(&mut self, records: usize) -> bool {
+        self.0 = if records == 0 { self.0.saturating_sub(1) } else { (self.0 + 1).min(Self::PAGES_MAX) };
+        self.0 > 0
+    }
+}
+
 /// How records are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -204,6 +225,18 @@ pub fn write_page(format: Format, found: &[FoundMessage], cursor: &Cursor, catal
     }
 }
 
+/// Appends the cursor behind a page without records that is not the last one: in CSV a row with nothing else in it.
+pub fn write_passed(format: Format, cursor: &Cursor, out: &mut Vec<u8>) {
+    match format {
+        Format::Ndjson => write_cursor(cursor, out),
+        Format::Csv => {
+            out.extend(CSV_HEADER.bytes().filter(|octet| *octet == b','));
+            cursor.push(out);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
 /// `{"cursor":"…"}`
 fn write_cursor(cursor: &Cursor, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"cursor\":\"");
@@ -364,5 +397,22 @@ mod tests {
         assert_eq!(cut(&[1], Some(elsewhere), true, 9), (1, Address::new(1, 1), true));
         assert_eq!(cut(&[0], None, true, 9), (0, Address::new(1, 0), true));
         assert_eq!(cut(&[], Some(elsewhere), false, 2), (2, Address::new(1, 2), true));
+    }
+
+    #[test]
+    fn who_finds_nothing_gets_a_cursor_to_go_on_from() {
+        let mut patience = Patience::new();
+        let pages = (0..100).take_while(|_| patience.goes_on(0)).count();
+        assert_eq!(pages, 15, "the sixteenth is the last");
+        let mut patience = Patience::new();
+        assert!((0..1_000).all(|at| patience.goes_on(at % 2)), "who finds something every other page reads on");
+        let cursor = Cursor::start(1);
+        let mut out = Vec::new();
+        write_passed(Format::Ndjson, &cursor, &mut out);
+        assert_eq!(out, b"{\"cursor\":\"0100000000000000\"}\n");
+        out.clear();
+        write_passed(Format::Csv, &cursor, &mut out);
+        let row = String::from_utf8(out).expect("UTF-8");
+        assert_eq!((row.matches(',').count(), row.trim_start_matches(',')), (17, "0100000000000000\r\n"));
     }
 }

@@ -19,7 +19,7 @@ use super::{
     problem::{Code, Problem},
 };
 use crate::{
-    model::{KeyPrint, ReplyTo, limits},
+    model::{KeyPrint, ReplyTo, TenantId, limits},
     runtime::executor,
     shard::{Ask, Claimed, Reply},
 };
@@ -50,7 +50,7 @@ impl Api {
         let (parcels, mut report) = self.plan(&body, form, request, tenant, settings).await?;
         drop(body);
         if let Some(print) = request.filter(|_| !parcels.is_empty()) {
-            self.claim(print).await?;
+            self.claim(tenant.id, print).await?;
         }
         report.settle(self.send(parcels).await);
         *tally = report.tally();
@@ -87,9 +87,9 @@ impl Api {
     }
 
     /// Records the request's key, so that it cannot be used for another body.
-    async fn claim(self: &Rc<Self>, print: KeyPrint) -> Result<(), Problem> {
+    async fn claim(self: &Rc<Self>, tenant: TenantId, print: KeyPrint) -> Result<(), Problem> {
         let home = self.shards.shard_of(print.key as u64);
-        match self.door.ask(home, |reply: ReplyTo| Ask::Claim { reply, print }).await? {
+        match self.door.ask(home, |reply: ReplyTo| Ask::Claim { reply, tenant, print }).await? {
             Reply::Claimed(Claimed::Ours) => Ok(()),
             Reply::Claimed(Claimed::Reused) => {
                 Err(Problem::new(Code::KeyReused, "this Idempotency-Key came with another body before"))

@@ -93,7 +93,7 @@ metrics! {
          loop";
     Refused = "stentor_messages_refused_total", Counter, ["code"],
         "Messages that a shard did not take, by code. Healthy: key_reused at most; wake someone for queue_full, \
-         disk_full";
+         disk_full. queue_share_full and key_share_full: one tenant sends more than its share while little is left";
     Submitted = "stentor_messages_submitted_total", Counter, [],
         "Messages that a carrier took whole. Healthy: follows the accepted ones; wake someone when it stops and \
          queues grow";

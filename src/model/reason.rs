@@ -21,6 +21,10 @@ pub enum Refusal {
     OverQuota = 6,
     /// Ours: the disk is at its floor of free space.
     DiskFull = 7,
+    /// The tenant's: it has more than its share of the queue, and the rest is kept for others.
+    QueueShareFull = 8,
+    /// The tenant's: the same of the window of fingerprints.
+    KeyShareFull = 9,
 }
 
 impl Refusal {
@@ -35,6 +39,8 @@ impl Refusal {
             Self::NoRoute => "no_route",
             Self::OverQuota => "over_quota",
             Self::DiskFull => "disk_full",
+            Self::QueueShareFull => "queue_share_full",
+            Self::KeyShareFull => "key_share_full",
         }
     }
 
@@ -44,7 +50,7 @@ impl Refusal {
             Self::QueueFull | Self::KeyWindowFull | Self::Draining | Self::DiskFull => 503,
             Self::KeyReused => 409,
             Self::AlreadyExpired | Self::NoRoute => 422,
-            Self::OverQuota => 429,
+            Self::OverQuota | Self::QueueShareFull | Self::KeyShareFull => 429,
         }
     }
 

@@ -6,6 +6,7 @@
 //! Nothing is tried again in place, for the kernel forgets a failed sync; the log is the truth, and the next start reads it.
 
 use std::{
+    collections::VecDeque,
     fs, io,
     path::PathBuf,
     process,
@@ -19,7 +20,7 @@ use crate::{
     model::ShardId,
     shard::Maintenance,
     store::{
-        Answerer, Backend, CommitSeq, Found, Quarantined, ReadRequest, StoreError, WriteBatch,
+        Answerer, Backend, CommitSeq, Found, Quarantined, ReadRequest, Step, StoreError, Walk, WriteBatch,
         backend::{Maintainer, RunId},
         directory::HighWaterFile,
         fjall::{FjallReader, FjallStore},
@@ -135,53 +136,90 @@ fn unmarked(error: &io::Error) -> StoreError {
     StoreError::Failed(format!("high-water mark: {error}"))
 }
 
+/// Questions that are answered by steps go round: one step of one of them, then whatever came meanwhile. So lists that run
+/// low are read ahead of anybody who asks for much, and who asks for much is held up by others of his kind only.
 fn read<M: Maintainer>(
     shard: ShardId,
     reader: FjallReader,
-    mut maintainer: M,
+    maintainer: M,
     mut inbox: ThreadInbox<Errand>,
     quarantine: &Quarantine,
     answer: &impl Fn(Stored),
 ) {
-    let mut answerer = Answerer::new(reader.clone());
+    let answerer = Answerer::new(reader.clone());
+    let mut reading = Reading { shard, reader, answerer, maintainer, quarantine, answer, walks: VecDeque::new() };
     let mut errands = Vec::new();
     let mut maintained = Instant::now();
     loop {
-        if inbox.drain_for(&mut errands, 64, MAINTENANCE.saturating_sub(maintained.elapsed())) == Some(0) {
-            return;
+        if reading.walks.is_empty() {
+            if inbox.drain_for(&mut errands, 64, MAINTENANCE.saturating_sub(maintained.elapsed())) == Some(0) {
+                return;
+            }
+        } else {
+            inbox.try_drain(&mut errands, 64);
         }
         if maintained.elapsed() >= MAINTENANCE {
             maintained = Instant::now();
             errands.push(Errand::Maintain(Maintenance::Checkpoint));
         }
         for errand in errands.drain(..) {
-            let done = match errand {
-                Errand::Read(request) => {
-                    answer(Stored::Found(answerer.answer(request)));
-                    let damaged = answerer.take_quarantined();
-                    if !damaged.is_empty() {
-                        damaged.iter().for_each(|segment| quarantine.keep(segment));
-                        answer(Stored::Quarantined(damaged.len() as u64));
-                    }
-                    Ok(())
-                }
-                Errand::BackUp(backup::Order(answer)) => {
-                    // Nobody waits for it any more if it cannot be sent.
-                    let _ = answer.send((shard, StoreSnapshot::open(&reader)));
-                    Ok(())
-                }
-                Errand::Maintain(Maintenance::DropRange { space, from, to }) => {
-                    maintainer.drop_range(space, &from, &to)
-                }
-                Errand::Maintain(Maintenance::DeleteRun(run)) => maintainer.delete_run(run),
-                Errand::Maintain(Maintenance::Checkpoint) => maintainer.checkpoint(),
-                Errand::Maintain(Maintenance::WriteRun { run, entries }) => {
-                    let written = maintainer
-                        .write_run(run, &mut |sink| entries.iter().try_for_each(|(key, value)| sink.put(key, value)));
-                    written.inspect(|()| answer(Stored::RunWritten(run)))
-                }
-            };
-            done.unwrap_or_else(|error| give_up(shard, &error));
+            reading.carry_out(errand).unwrap_or_else(|error| give_up(shard, &error));
+        }
+        if let Some(walk) = reading.walks.pop_front() {
+            let step = reading.answerer.advance(walk);
+            reading.went(step);
+        }
+    }
+}
+
+/// A reader thread at work.
+struct Reading<'t, M, A> {
+    shard: ShardId,
+    reader: FjallReader,
+    answerer: Answerer<FjallReader>,
+    maintainer: M,
+    quarantine: &'t Quarantine,
+    answer: &'t A,
+    /// Questions under way, the one whose turn it is first.
+    walks: VecDeque<Box<Walk>>,
+}
+
+impl<M: Maintainer, A: Fn(Stored)> Reading<'_, M, A> {
+    fn carry_out(&mut self, errand: Errand) -> Result<(), StoreError> {
+        match errand {
+            Errand::Read(request) => {
+                let step = self.answerer.begin(request);
+                self.went(step);
+                Ok(())
+            }
+            Errand::BackUp(backup::Order(answer)) => {
+                // Nobody waits for it any more if it cannot be sent.
+                let _ = answer.send((self.shard, StoreSnapshot::open(&self.reader)));
+                Ok(())
+            }
+            Errand::Maintain(Maintenance::DropRange { space, from, to }) => {
+                self.maintainer.drop_range(space, &from, &to)
+            }
+            Errand::Maintain(Maintenance::DeleteRun(run)) => self.maintainer.delete_run(run),
+            Errand::Maintain(Maintenance::Checkpoint) => self.maintainer.checkpoint(),
+            Errand::Maintain(Maintenance::WriteRun { run, entries }) => {
+                let written = self
+                    .maintainer
+                    .write_run(run, &mut |sink| entries.iter().try_for_each(|(key, value)| sink.put(key, value)));
+                written.inspect(|()| (self.answer)(Stored::RunWritten(run)))
+            }
+        }
+    }
+
+    fn went(&mut self, step: Step) {
+        match step {
+            Step::Done(found) => (self.answer)(Stored::Found(found)),
+            Step::More(walk) => self.walks.push_back(walk),
+        }
+        let damaged = self.answerer.take_quarantined();
+        if !damaged.is_empty() {
+            damaged.iter().for_each(|segment| self.quarantine.keep(segment));
+            (self.answer)(Stored::Quarantined(damaged.len() as u64));
         }
     }
 }

@@ -103,6 +103,7 @@ pub fn shard_options(config: &Config, control: &Control, shard: ShardId, shards:
         node: NodeId(config.node.id),
         shards,
         queue_messages_max: limits.queue_per_shard_messages_max.map_or(own, |most| most.min(own)),
+        tenants: weights(config, control),
         keys_max: index(share(limits.keys_max, shards)),
         key_window_ms: limits.key_window_ms,
         receipts_max: index(share(RECEIPTS_OPEN_MAX, shards)),
@@ -112,6 +113,11 @@ pub fn shard_options(config: &Config, control: &Control, shard: ShardId, shards:
         retention_ms: defaults.retention_ms,
         ..shard::Options::default()
     }
+}
+
+/// By which tenants share what there is.
+pub fn weights(config: &Config, control: &Control) -> Vec<(TenantId, u32)> {
+    config.tenants.iter().map(|tenant| (tenant_id(&tenant.name, control), tenant.shares)).collect()
 }
 
 /// At least 1, so that a small limit closes no shard for good.

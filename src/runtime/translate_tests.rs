@@ -51,6 +51,7 @@ senders = ["ACME*", "72345"]
 quota = "7/day"
 rate = "9/s"
 countries = ["DE", "AT"]
+shares = 3
 "#;
 
 /// A book in which no number is another's, nor the place in the file.
@@ -134,6 +135,7 @@ fn a_shard_gets_its_share_of_the_process() {
         (90_000_000, 18_000_000, 7_000)
     );
     assert_eq!(options.doubt, [DoubtPolicy::Hold, DoubtPolicy::Resend, DoubtPolicy::Resend, DoubtPolicy::Drop]);
+    assert_eq!(options.tenants, [(TenantId(5), 1), (TenantId(6), 3)], "equal shares unless it says otherwise");
     assert_eq!(share(3, 7), 1, "no shard is closed for good");
 }
 

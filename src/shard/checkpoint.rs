@@ -91,7 +91,7 @@ impl Shard {
             self.key_commits.pop_front();
         }
         let first_kept = crate::model::Address::new(self.first_segment, 0);
-        self.cancelled.retain(|address| *address >= first_kept);
+        self.cancelled.retain(|address, _| *address >= first_kept);
         let head = self.scheduled.head();
         self.outbox.mark(seq.0, self.now.wall, self.options.retention_ms);
         let (outbox_from, outbox_marks) = self.outbox.notes();
@@ -115,7 +115,7 @@ impl Shard {
                 .iter()
                 .map(|(address, progress)| progress_note(*address, progress))
                 .collect(),
-            cancelled: self.cancelled.iter().map(|address| address.packed()).collect(),
+            cancelled: self.cancelled.iter().map(|(address, tenant)| (address.packed(), tenant.0)).collect(),
             tried: self.tried.iter().map(|(address, attempt)| (address.packed(), *attempt)).collect(),
             receipts_from: self.receipts.first_commit().unwrap_or(seq.0 + 1),
             keys_from: self.key_commits.front().map_or(seq.0 + 1, |(commit, _)| *commit),

@@ -33,7 +33,7 @@ pub enum Ask {
     /// Take these messages.
     Submit(Frame),
     /// Remember a request's key before its lines go out; `print.key` hashes (tenant, key), `print.content` the body.
-    Claim { reply: ReplyTo, print: KeyPrint },
+    Claim { reply: ReplyTo, tenant: TenantId, print: KeyPrint },
     /// What became of these messages of this shard?
     Lookup { reply: ReplyTo, tenant: TenantId, ids: Vec<MessageId> },
     /// Do not send this one.

@@ -26,6 +26,8 @@ pub(super) struct Gathering {
     building_arena: Vec<u8>,
     messages: usize,
     bytes: usize,
+    /// Messages and entries that will enter a list or the delay queue when the turn is closed.
+    entering: u64,
     ready: Vec<(FifoName, Vec<Piece>)>,
     due: BTreeMap<Tick, Vec<DueEntry>>,
     taken: BTreeMap<FifoName, (Position, u32)>,
@@ -62,6 +64,11 @@ impl Gathering {
     /// Messages admitted in this turn.
     pub(super) const fn messages(&self) -> usize {
         self.messages
+    }
+
+    /// What becomes ready or is put off, and stands in no list yet.
+    pub(super) const fn entering(&self) -> u64 {
+        self.entering
     }
 
     /// Whether another frame of that size still belongs into this turn; the first one always does.
@@ -126,6 +133,7 @@ impl Gathering {
     }
 
     fn push_ready(&mut self, name: FifoName, address: Address, at_hand: Option<Arc<Segment>>) {
+        self.entering += 1;
         let at = match self.ready.iter().rposition(|(known, _)| *known == name) {
             Some(at) => at,
             None => {
@@ -143,6 +151,7 @@ impl Gathering {
     }
 
     pub(super) fn put_off(&mut self, tick: Tick, entry: DueEntry) {
+        self.entering += 1;
         self.due.entry(tick).or_default().push(entry);
     }
 
@@ -165,6 +174,7 @@ impl Gathering {
     /// Hands over what became ready since the last call; segments of this turn are filled in.
     pub(super) fn drain_ready(&mut self) -> Vec<(FifoName, Vec<Piece>)> {
         let mut ready = std::mem::take(&mut self.ready);
+        self.entering = self.due.values().map(|entries| entries.len() as u64).sum();
         for piece in ready.iter_mut().flat_map(|(_, pieces)| pieces) {
             if piece.at_hand.is_none() {
                 piece.at_hand = self.batch.segments.iter().find(|segment| segment.number == piece.segment).cloned();
@@ -174,6 +184,7 @@ impl Gathering {
     }
 
     pub(super) fn drain_due(&mut self) -> BTreeMap<Tick, Vec<DueEntry>> {
+        self.entering = 0;
         std::mem::take(&mut self.due)
     }
 

@@ -85,6 +85,7 @@ impl Shard {
         self.attempts.doubts.remove(&address);
         self.counters.resolved[how.index()] += 1;
         self.tried.insert(address, doubt.attempt);
+        self.places.enter(doubt.tenant, 1);
         self.gathering.event(address, EventKind::Resent, how as u32);
         self.gathering.due(FifoName { lane: doubt.lane, kind: FifoKind::Due }, address);
     }

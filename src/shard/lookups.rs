@@ -1,6 +1,6 @@
 //! Questions of doors that need the store: asked of the reader thread, answered when it has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::delivery::{EventKind, view};
 use crate::model::{Address, MessageId, MessageState, ReplyTo, TenantId};
@@ -14,7 +14,7 @@ use super::ledger::Listed;
 enum Pending {
     Lookup { reply: ReplyTo, tenant: TenantId, ids: Vec<MessageId> },
     Cancel { reply: ReplyTo, tenant: TenantId, id: MessageId },
-    Records { reply: ReplyTo, tenant: TenantId },
+    Records { reply: ReplyTo },
     Doubts { reply: ReplyTo, listed: Vec<Listed>, next: Option<Address> },
     Resolve { reply: ReplyTo, ids: Vec<MessageId>, action: DoubtAction },
 }
@@ -24,8 +24,9 @@ enum Pending {
 pub(super) struct Lookups {
     pending: BTreeMap<u64, Pending>,
     next_token: u64,
-    /// Messages that are being cancelled, until they are taken by a link, have ended, or the store has answered.
-    cancelling: BTreeMap<Address, u64>,
+    /// Messages that somebody wants to cancel, and the question: until they are taken by a link, have ended, or the store has
+    /// answered. Each question stands for itself: who asks for a message that is not his takes nothing from its owner.
+    cancelling: BTreeSet<(Address, u64)>,
 }
 
 impl Lookups {
@@ -37,8 +38,8 @@ impl Lookups {
 
     /// A message was taken from its fifo, or has ended: who wants to cancel it is too late.
     pub(super) fn too_late(&mut self, address: Address) {
-        if !self.cancelling.is_empty() {
-            self.cancelling.remove(&address);
+        while let Some(&asked) = self.cancelling.range((address, 0)..=(address, u64::MAX)).next() {
+            self.cancelling.remove(&asked);
         }
     }
 }
@@ -65,22 +66,18 @@ impl Shard {
     }
 
     pub(super) fn cancel(&mut self, reply: ReplyTo, tenant: TenantId, id: MessageId) {
+        // Also of a message that is under way: whose it is, and whether there is one of that id, only the store can tell.
         let address = id.address();
-        let under_way = self.attempts.get(address).is_some() || self.attempts.doubts.contains_key(&address);
-        if under_way || self.lookups.cancelling.contains_key(&address) {
-            self.reply(reply, Reply::Cancelled(Cancelled::TooLate));
-            return;
-        }
         let token = self.lookups.insert(Pending::Cancel { reply, tenant, id });
-        self.lookups.cancelling.insert(address, token);
+        self.lookups.cancelling.insert((address, token));
         let request = ReadRequest::Messages { token, addresses: vec![address], events_from: self.events_from() };
         self.reads.push_back((self.decided(), request));
     }
 
     pub(super) fn records(&mut self, reply: ReplyTo, tenant: TenantId, from: Address, limit: usize) {
-        let token = self.lookups.insert(Pending::Records { reply, tenant });
+        let token = self.lookups.insert(Pending::Records { reply });
         let from = from.max(Address::new(self.first_segment, 0));
-        self.read(ReadRequest::Scan { token, from, limit, events_from: self.events_from() });
+        self.read(ReadRequest::Scan { token, tenant, from, limit, events_from: self.events_from() });
     }
 
     pub(super) fn found_messages(&mut self, token: u64, messages: Vec<Option<StoredMessage>>) {
@@ -91,7 +88,7 @@ impl Shard {
             }
             Some(Pending::Cancel { reply, tenant, id }) => {
                 let stored = messages.into_iter().next().flatten();
-                let cancelled = self.cancel_found(tenant, id, stored);
+                let cancelled = self.cancel_found(token, tenant, id, stored);
                 self.reply(reply, Reply::Cancelled(cancelled));
             }
             Some(Pending::Doubts { reply, listed, next }) => {
@@ -160,9 +157,15 @@ impl Shard {
         FoundMessage { id, head: stored.head, content: stored.content, view }
     }
 
-    fn cancel_found(&mut self, tenant: TenantId, id: MessageId, stored: Option<StoredMessage>) -> Cancelled {
+    fn cancel_found(
+        &mut self,
+        token: u64,
+        tenant: TenantId,
+        id: MessageId,
+        stored: Option<StoredMessage>,
+    ) -> Cancelled {
         let address = id.address();
-        let still_waits = self.lookups.cancelling.remove(&address).is_some();
+        let still_waits = self.lookups.cancelling.remove(&(address, token));
         let stored = match self.shown(tenant, id, stored) {
             Lookup::Found(found) => found,
             Lookup::Unknown => return Cancelled::Unknown,
@@ -170,19 +173,18 @@ impl Shard {
         };
         let unsent = matches!(stored.view.state, MessageState::Scheduled | MessageState::Queued);
         let under_way = self.attempts.get(address).is_some() || self.attempts.doubts.contains_key(&address);
-        if !unsent || !still_waits || under_way || self.cancelled.contains(&address) {
+        if !unsent || !still_waits || under_way || self.cancelled.contains_key(&address) {
             return Cancelled::TooLate;
         }
-        self.finish(address, EventKind::Cancelled, 0);
-        self.cancelled.insert(address);
+        self.finish(address, EventKind::Cancelled, tenant.0);
+        self.cancelled.insert(address, tenant);
         Cancelled::Done
     }
 
     pub(super) fn found_scan(&mut self, token: u64, messages: Vec<StoredMessage>, next: Option<Address>) {
-        let Some(Pending::Records { reply, tenant }) = self.lookups.pending.remove(&token) else { return };
+        let Some(Pending::Records { reply }) = self.lookups.pending.remove(&token) else { return };
         let found = messages
             .into_iter()
-            .filter(|stored| stored.head.tenant == tenant)
             .map(|stored| {
                 let (node, shard) = (self.options.node, self.options.shard);
                 let id = MessageId::new(stored.head.accepted_at, node, shard, stored.address);
@@ -203,8 +205,8 @@ impl Shard {
             }
             ReadRequest::Ready { .. } | ReadRequest::Due { .. } | ReadRequest::Fold { .. } => None,
         };
-        if let Some(Pending::Cancel { id, .. }) = &told {
-            self.lookups.too_late(id.address());
+        if let (Some(Pending::Cancel { id, .. }), ReadRequest::Messages { token, .. }) = (&told, &request) {
+            self.lookups.cancelling.remove(&(id.address(), *token));
         }
         if let Some(
             Pending::Lookup { reply, .. }

@@ -23,23 +23,26 @@ pub mod options;
 mod orphans;
 mod outbox;
 mod outcomes;
+mod places;
 mod pull;
 mod receipt_epoch;
 mod receipts;
 mod recovery;
 mod restored;
+#[cfg(test)]
+mod shares_tests;
 mod submit;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::admission::KeyWindow;
 use crate::delivery::{Attempts, EventKind, InDoubt, Resolution};
 use crate::metrics::Distribution;
 use crate::model::{
-    Address, Buggify, CarrierId, Class, Frame, Lane, LinkId, Mono, Now, Point, Prng, Refusal, ReplyTo, Wall,
+    Address, Buggify, CarrierId, Class, Frame, Lane, LinkId, Mono, Now, Point, Prng, Refusal, ReplyTo, TenantId, Wall,
 };
 use crate::queue::{FifoKind, FifoName, InsertReason, Lanes, ScheduledQueue};
 use crate::store::record::RestoredRecord;
@@ -57,6 +60,7 @@ pub use restored::RestoredStatus;
 use gathering::Gathering;
 use lookups::Lookups;
 use outbox::Outbox;
+use places::Places;
 use pull::LinkSlot;
 use receipts::Receipts;
 
@@ -75,10 +79,12 @@ pub struct Shard {
     attempts: Attempts,
     /// Attempts already consumed by messages that wait to be tried again.
     tried: BTreeMap<Address, u8>,
-    cancelled: BTreeSet<Address>,
+    /// Messages cancelled and not passed over yet, and whose place each holds until then.
+    cancelled: BTreeMap<Address, TenantId>,
     /// That it was restored from a backup, if it was.
     restored: Option<RestoredRecord>,
     keys: KeyWindow,
+    places: Places,
     /// Commits that recorded fingerprints, oldest first.
     key_commits: VecDeque<(u64, Wall)>,
     receipts: Receipts,
@@ -150,7 +156,7 @@ pub struct Measures {
 
 impl Counters {
     /// The refusals that [`Counters::refused`] counts.
-    pub const REFUSALS: [Refusal; 8] = [
+    pub const REFUSALS: [Refusal; 10] = [
         Refusal::QueueFull,
         Refusal::KeyWindowFull,
         Refusal::KeyReused,
@@ -159,6 +165,8 @@ impl Counters {
         Refusal::NoRoute,
         Refusal::OverQuota,
         Refusal::DiskFull,
+        Refusal::QueueShareFull,
+        Refusal::KeyShareFull,
     ];
 
     /// The events whose messages [`Counters::finals`] counts.
@@ -179,6 +187,8 @@ pub struct Status {
     pub waiting: [u64; Class::COUNT],
     /// Entries put off.
     pub scheduled: u64,
+    /// Messages of each tenant that wait, ready or put off; of those that have any.
+    pub tenants: Vec<(TenantId, u64)>,
     /// Attempts without an outcome.
     pub open: u64,
     /// Ledger entries.
@@ -214,9 +224,10 @@ impl Shard {
             scheduled: ScheduledQueue::default(),
             attempts: Attempts::new(options.hash_seed),
             tried: BTreeMap::new(),
-            cancelled: BTreeSet::new(),
+            cancelled: BTreeMap::new(),
             restored: None,
             keys: KeyWindow::new(options.keys_max, options.key_window_ms),
+            places: Places::new(options.queue_messages_max, &options.tenants),
             key_commits: VecDeque::new(),
             receipts: Receipts::new(&options),
             lookups: Lookups::default(),
@@ -239,6 +250,7 @@ impl Shard {
             commit_began: now.mono,
             options,
         };
+        shard.keys.share_out(&shard.options.tenants);
         shard.replay(found);
         shard
     }
@@ -308,7 +320,7 @@ impl Shard {
             match entry.reason {
                 // Not so for what was in doubt: an entry of an earlier life may be left of it when the message itself waits
                 // elsewhere, and was cancelled there.
-                InsertReason::Scheduled | InsertReason::Retry if self.cancelled.remove(&entry.address) => {}
+                InsertReason::Scheduled | InsertReason::Retry if self.passes_over(entry.address) => {}
                 InsertReason::Scheduled | InsertReason::Retry => {
                     let due = self.scheduled.head().tick.wall();
                     let held = self.restored_due(&entry, due);
@@ -319,6 +331,13 @@ impl Shard {
                 InsertReason::DoubtWait => self.doubt_wait_over(entry.address),
             }
         }
+    }
+
+    /// Whether a message whose turn has come was cancelled: it is passed over, and its place is free.
+    fn passes_over(&mut self, address: Address) -> bool {
+        let Some(tenant) = self.cancelled.remove(&address) else { return false };
+        self.places.leave(tenant);
+        true
     }
 
     /// Entries of the delay queue that one turn moves at most.
@@ -337,7 +356,8 @@ impl Shard {
         let seq = self.gathering.seq();
         self.commit_began = self.now.mono;
         self.measures.commit_messages.record(self.gathering.messages() as u64);
-        let batch = self.gathering.finish(self.now.wall, self.next_reference);
+        let mut batch = self.gathering.finish(self.now.wall, self.next_reference);
+        batch.extra.extend(self.places.poll_record());
         if !batch.keys.is_empty() {
             self.key_commits.push_back((seq.0, self.now.wall));
         }
@@ -420,6 +440,7 @@ impl Shard {
         Status {
             waiting,
             scheduled: self.scheduled.waiting(),
+            tenants: self.places.iter().collect(),
             open: self.attempts.open_count() as u64,
             doubts: ledger.values().sum(),
             ledger,
@@ -455,8 +476,11 @@ impl Shard {
 
     /// Other options from now on; what was laid out for the old ones at the start stays as it is.
     fn reconfigure(&mut self, options: Options) {
-        let Options { queue_messages_max, in_doubt_wait_ms, doubt, retry, retention_ms, .. } = options;
-        self.options = Options { queue_messages_max, in_doubt_wait_ms, doubt, retry, retention_ms, ..self.options };
+        let Options { queue_messages_max, tenants, in_doubt_wait_ms, doubt, retry, retention_ms, .. } = options;
+        self.places.share_out(queue_messages_max, &tenants);
+        self.keys.share_out(&tenants);
+        self.options =
+            Options { queue_messages_max, tenants, in_doubt_wait_ms, doubt, retry, retention_ms, ..self.options };
         self.reconcile_ledger();
     }
 

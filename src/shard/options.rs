@@ -1,7 +1,7 @@
 //! What a shard is told once.
 
 use crate::delivery::{DoubtPolicy, RetryPolicy};
-use crate::model::{Class, NodeId, ShardId};
+use crate::model::{Class, NodeId, ShardId, TenantId};
 
 /// Settings of a shard. Quantities are this shard's share, not the process's.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct Options {
     pub hash_seed: u64,
     /// Messages waiting before new ones are refused as `queue_full`.
     pub queue_messages_max: u64,
+    /// Weights of the tenants that share these places and the fingerprints; none: there are no tenants.
+    pub tenants: Vec<(TenantId, u32)>,
     /// Fingerprints in the window before keyed messages are refused as `key_window_full`.
     pub keys_max: usize,
     /// How long a fingerprint is kept at least, ms.
@@ -46,6 +48,7 @@ impl Default for Options {
             shards: 1,
             hash_seed: 0,
             queue_messages_max: 100_000_000,
+            tenants: Vec::new(),
             keys_max: 1_000_000,
             key_window_ms: 24 * 3_600_000,
             receipts_max: 1_000_000,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::delivery::{Disposition, EventKind, InDoubt, OpenAttempt, Progress, Refused, attempt::Verdict};
-use crate::model::{Address, Class, DeadLetterReason, Head, Lane, LinkId, Msisdn, Segment, Wall};
+use crate::model::{Address, Class, DeadLetterReason, Head, Lane, LinkId, Msisdn, Segment, TenantId, Wall};
 use crate::queue::{DueEntry, InsertReason};
 use crate::traffic::{Answer, NotWritten, Outcome, OutcomeBatch, ToLink};
 
@@ -106,6 +106,7 @@ impl Shard {
         if open.attempt > 1 {
             self.tried.insert(address, open.attempt - 1);
         }
+        self.places.enter(open.tenant, 1);
         let name = self.lanes.returned(open.lane, address);
         self.gathering.returned(name, address, open.segment);
     }
@@ -140,22 +141,23 @@ impl Shard {
     fn refused(&mut self, address: Address, open: &OpenAttempt, status: u32) {
         let expires_at = head_of(open, address).map_or(Wall(u64::MAX), |head| head.expires_at);
         let refused = Refused { carrier: open.carrier, status, attempt: open.attempt };
-        self.after_refusal(address, open.lane, refused, expires_at);
+        self.after_refusal(address, open.lane, open.tenant, refused, expires_at);
     }
 
     /// A message in doubt was refused after all. When it expires is not at hand; whoever takes it next looks.
     pub(super) fn refused_late(&mut self, address: Address, doubt: &InDoubt, status: u32) {
         let refused = Refused { carrier: doubt.carrier, status, attempt: doubt.attempt };
-        self.after_refusal(address, doubt.lane, refused, Wall(u64::MAX));
+        self.after_refusal(address, doubt.lane, doubt.tenant, refused, Wall(u64::MAX));
     }
 
-    fn after_refusal(&mut self, address: Address, lane: Lane, refused: Refused, expires_at: Wall) {
+    fn after_refusal(&mut self, address: Address, lane: Lane, tenant: TenantId, refused: Refused, expires_at: Wall) {
         let Refused { status, attempt, .. } = refused;
         match self.options.retry.after_refusal(refused, self.now.wall, expires_at, &mut self.chance) {
             Disposition::RetryAt(at) => {
                 self.counters.retried += 1;
                 self.gathering.event(address, EventKind::Refused, status);
                 self.tried.insert(address, attempt);
+                self.places.enter(tenant, 1);
                 let entry = DueEntry { address, lane, reason: InsertReason::Retry };
                 self.gathering.put_off(self.scheduled.tick_for(at), entry);
             }

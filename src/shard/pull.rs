@@ -185,16 +185,27 @@ impl Shard {
         }
     }
 
+    /// A message was taken from its list: it is too late to cancel it, and its place is free.
+    pub(super) fn waits_no_more(&mut self, taken: &Taken) {
+        self.lookups.too_late(taken.segment.address(taken.slot));
+        if let Some(head) = taken.segment.head(taken.slot) {
+            self.places.leave(head.tenant);
+        }
+    }
+
     /// Records the attempt of a message just taken; `None` if it is not to be sent after all.
     fn begin(&mut self, link: LinkId, name: FifoName, taken: Taken) -> Option<Submit> {
         let address = taken.segment.address(taken.slot);
-        self.lookups.too_late(address);
+        if self.passes_over(address) {
+            return None;
+        }
+        self.waits_no_more(&taken);
         let Some(head) = taken.segment.head(taken.slot).copied() else {
             // Its segment is damaged, and was told to the operator.
             self.die(address, DeadLetterReason::Unreadable);
             return None;
         };
-        if self.cancelled.remove(&address) || self.is_closed(address) {
+        if self.is_closed(address) {
             return None;
         }
         if matches!(name.kind, FifoKind::Held(_)) {

@@ -28,12 +28,14 @@ impl Shard {
         }
         for (commit, record) in &found.keys {
             let mut newest = Wall(0);
-            for &(key, content, address, at) in &record.0 {
+            for &(key, content, address, at, tenant) in &record.0 {
                 newest = Wall(at);
-                self.keys.restore(KeyPrint { key, content }, Address::from_packed(address), newest);
+                let (print, address) = (KeyPrint { key, content }, Address::from_packed(address));
+                self.keys.restore(print, TenantId(tenant), address, newest);
             }
             self.key_commits.push_back((*commit, newest));
         }
+        self.places.restore(&found.waiting);
         self.replay_restored(found.restored, found.last.0);
     }
 
@@ -64,7 +66,11 @@ impl Shard {
         for note in &checkpoint.progress {
             self.attempts.progress.insert(Address::from_packed(note.address), progress(note));
         }
-        self.cancelled = checkpoint.cancelled.iter().map(|packed| Address::from_packed(*packed)).collect();
+        self.cancelled = checkpoint
+            .cancelled
+            .iter()
+            .map(|(packed, tenant)| (Address::from_packed(*packed), TenantId(*tenant)))
+            .collect();
         self.tried = checkpoint.tried.iter().map(|&(packed, tried)| (Address::from_packed(packed), tried)).collect();
         self.receipts.replay_next_run(checkpoint.next_run);
     }
@@ -177,7 +183,7 @@ impl Shard {
                 }
             }
             EventKind::Cancelled => {
-                self.cancelled.insert(address);
+                self.cancelled.insert(address, TenantId(detail));
             }
             EventKind::Delivered
             | EventKind::Undelivered

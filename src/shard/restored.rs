@@ -123,8 +123,11 @@ impl Shard {
                 let head = self.lanes.fifo(name).head();
                 self.gathering.taken(name, head);
                 let address = taken.segment.address(taken.slot);
-                self.lookups.too_late(address);
-                if self.cancelled.remove(&address) || self.is_closed(address) {
+                if self.passes_over(address) {
+                    continue;
+                }
+                self.waits_no_more(&taken);
+                if self.is_closed(address) {
                     continue;
                 }
                 let Some(head) = taken.segment.head(taken.slot).copied() else {

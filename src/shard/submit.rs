@@ -1,18 +1,37 @@
 //! Admission: the lines of a frame, one by one, into the segment of this turn.
 
-use crate::admission::Seen;
+use crate::admission::{Over, Seen};
 use crate::model::limits::TURN_MESSAGES_MAX;
-use crate::model::{Address, Frame, Head, KeyPrint, Lane, MessageId, Point, Refusal, ReplyTo};
+use crate::model::{Address, Frame, Head, KeyPrint, Lane, MessageId, Point, Refusal, ReplyTo, TenantId};
 use crate::queue::{DueEntry, InsertReason};
 
 use super::event::{Claimed, LineResult, Reply};
 use super::{Ask, Counters, Shard};
 
+/// What one tenant may bring in now, and how much of it it has brought.
+#[derive(Default)]
+struct Room {
+    is_known: bool,
+    tenant: TenantId,
+    messages: u64,
+    over: Over,
+    taken: u64,
+}
+
+impl Room {
+    const fn refusal(&self) -> Refusal {
+        match self.over {
+            Over::Total => Refusal::QueueFull,
+            Over::Share => Refusal::QueueShareFull,
+        }
+    }
+}
+
 impl Shard {
     pub(super) fn ask(&mut self, ask: Ask) {
         match ask {
             Ask::Submit(frame) => self.submit(frame),
-            Ask::Claim { reply, print } => self.claim(reply, print),
+            Ask::Claim { reply, tenant, print } => self.claim(reply, tenant, print),
             Ask::Lookup { reply, tenant, ids } => self.lookup(reply, tenant, ids),
             Ask::Cancel { reply, tenant, id } => self.cancel(reply, tenant, id),
             Ask::Records { reply, tenant, from, limit } => self.records(reply, tenant, from, limit),
@@ -57,35 +76,46 @@ impl Shard {
     }
 
     fn admit_frame(&mut self, frame: Frame) {
-        let mut queued = self.queued() + self.gathering.messages() as u64;
+        let mut room = Room::default();
         let mut keys = frame.keys.iter().peekable();
         let mut results = Vec::with_capacity(frame.heads.len());
         for (index, head) in frame.heads.iter().enumerate() {
             let print = keys.next_if(|line| line.index as usize == index).map(|line| line.print);
             let at = head.content_at as usize;
             let content = frame.arena.get(at..at + head.content_len as usize).unwrap_or_default();
-            let result = self.admit(head, print, content, queued);
-            queued += u64::from(matches!(result, LineResult::Accepted(_)));
-            results.push(result);
+            results.push(self.admit(head, print, content, &mut room));
         }
+        self.places.enter(room.tenant, room.taken);
         self.reply(frame.reply, Reply::Submitted(results));
     }
 
+    /// Messages that wait, in lists and in the delay queue, with what enters them at the end of this turn.
     fn queued(&self) -> u64 {
-        self.lanes.waiting_total() + self.scheduled.waiting()
+        self.lanes.waiting_total() + self.scheduled.waiting() + self.gathering.entering()
+    }
+
+    /// Makes `room` that of a tenant. A frame is one tenant's, so this looks at the books once a frame.
+    fn make_room(&mut self, room: &mut Room, tenant: TenantId) {
+        if room.is_known && room.tenant == tenant {
+            return;
+        }
+        self.places.enter(room.tenant, room.taken);
+        let (messages, over) = self.places.room(tenant, self.queued());
+        *room = Room { is_known: true, tenant, messages, over, taken: 0 };
     }
 
     /// What was taken before is said first: a client that tries again must not hear "too late" of a message that was sent.
-    fn admit(&mut self, head: &Head, print: Option<KeyPrint>, content: &[u8], queued: u64) -> LineResult {
+    fn admit(&mut self, head: &Head, print: Option<KeyPrint>, content: &[u8], room: &mut Room) -> LineResult {
         if let Some(seen) = print.and_then(|print| self.keys.look(print, self.now.wall)) {
             return self.repeated(seen);
         }
+        self.make_room(room, head.tenant);
         let refusal = if self.draining {
             Some(Refusal::Draining)
         } else if self.disk_full {
             Some(Refusal::DiskFull)
-        } else if queued >= self.options.queue_messages_max {
-            Some(Refusal::QueueFull)
+        } else if room.taken >= room.messages {
+            Some(room.refusal())
         } else if head.expires_at <= self.now.wall || head.expires_at <= head.send_at {
             Some(Refusal::AlreadyExpired)
         } else {
@@ -99,11 +129,12 @@ impl Shard {
         }
         if let Some(print) = print {
             let address = self.gathering.next_address(content.len(), self.next_segment);
-            match self.keys.claim(print, address, self.now.wall) {
-                Seen::New => self.gathering.batch().keys.push((print, address, self.now.wall)),
-                seen @ (Seen::Same(..) | Seen::Other | Seen::Full) => return self.repeated(seen),
+            match self.keys.claim(print, head.tenant, address, self.now.wall) {
+                Seen::New => self.gathering.batch().keys.push((print, head.tenant, address, self.now.wall)),
+                seen @ (Seen::Same(..) | Seen::Other | Seen::Full | Seen::ShareFull) => return self.repeated(seen),
             }
         }
+        room.taken += 1;
         let head = Head { accepted_at: self.now.wall, ..*head };
         let address = self.gathering.admit(head, content, &mut self.next_segment);
         self.place(&head, address);
@@ -118,6 +149,7 @@ impl Shard {
                 LineResult::Duplicate(MessageId::new(at, self.options.node, self.options.shard, first))
             }
             Seen::Other => self.refuse(Refusal::KeyReused),
+            Seen::ShareFull => self.refuse(Refusal::KeyShareFull),
             Seen::New | Seen::Full => self.refuse(Refusal::KeyWindowFull),
         }
     }
@@ -139,15 +171,16 @@ impl Shard {
         }
     }
 
-    fn claim(&mut self, reply: ReplyTo, print: KeyPrint) {
+    fn claim(&mut self, reply: ReplyTo, tenant: TenantId, print: KeyPrint) {
         if self.disk_full {
             return self.reply(reply, Reply::Claimed(Claimed::Refused(Refusal::DiskFull)));
         }
-        let claimed = match self.keys.claim(print, Address::default(), self.now.wall) {
+        let claimed = match self.keys.claim(print, tenant, Address::default(), self.now.wall) {
             Seen::New => {
-                self.gathering.batch().keys.push((print, Address::default(), self.now.wall));
+                self.gathering.batch().keys.push((print, tenant, Address::default(), self.now.wall));
                 Claimed::Ours
             }
+            Seen::ShareFull => Claimed::Refused(Refusal::KeyShareFull),
             Seen::Same(..) => Claimed::Ours,
             Seen::Other => Claimed::Reused,
             Seen::Full => Claimed::Full,
@@ -212,7 +245,11 @@ mod tests {
         assert!(matches!(submit(&mut shard), LineResult::Accepted(_)));
         shard.handle(ShardEvent::DiskFull(true), Now::default());
         assert_eq!(submit(&mut shard), LineResult::Refused(full));
-        let claim = || Ask::Claim { reply: ReplyTo::default(), print: KeyPrint { key: 1, content: 2 } };
+        let claim = || Ask::Claim {
+            reply: ReplyTo::default(),
+            tenant: TenantId::default(),
+            print: KeyPrint { key: 1, content: 2 },
+        };
         assert_eq!(answer(&mut shard, claim()), Reply::Claimed(Claimed::Refused(full)));
         let at = Counters::REFUSALS.iter().position(|known| *known == full).expect("counted");
         assert_eq!(shard.status().counters.refused[at], 1);

@@ -40,11 +40,13 @@ struct Request {
     tries: u32,
 }
 
-/// Reading every record, shard by shard.
+/// Reading every record, shard by shard and tenant by tenant.
 #[derive(Debug, Default)]
 struct Reading {
     ticket: u64,
     shard: u8,
+    /// Place among those whose messages there may be.
+    owner: usize,
     from: Address,
     found: Vec<(ShardId, FoundMessage)>,
     is_done: bool,
@@ -100,8 +102,9 @@ impl Clients {
         let many = stage.chance.between(1, 6).min(u64::from(self.left)) as u32;
         self.left -= many;
         let mut frames: BTreeMap<ShardId, Vec<u32>> = BTreeMap::new();
+        let tenant = *pick(&mut stage.chance, &plan.owners());
         for _ in 0..many {
-            let intent = self.intent(plan, stage);
+            let intent = self.intent(tenant, plan, stage);
             let shard = intent.shard;
             stage.tally.add(Count::Messages);
             let message = stage.oracle.intend(intent);
@@ -109,7 +112,7 @@ impl Clients {
         }
         for (shard, messages) in frames {
             if stage.fault(plan.claimed_ppm) {
-                self.claim(shard, &messages, plan, stage);
+                self.claim(shard, tenant, &messages, plan, stage);
             }
             let keyed = messages.iter().all(|message| is_keyed(*message, stage));
             let copied = keyed && stage.fault(plan.copied_ppm);
@@ -123,7 +126,7 @@ impl Clients {
     }
 
     /// A key for a whole request, now and then one that was used before.
-    fn claim(&mut self, shard: ShardId, messages: &[u32], plan: &Plan, stage: &mut Stage) {
+    fn claim(&mut self, shard: ShardId, tenant: TenantId, messages: &[u32], plan: &Plan, stage: &mut Stage) {
         let fresh = u128::from(shard.0) << 64 | u128::from(stage.chance.next_u64());
         let used = self.claims.iter().rev().find(|key| **key >> 64 == fresh >> 64).copied();
         let key = used.filter(|_| stage.chance.chance(300_000)).unwrap_or(fresh);
@@ -134,12 +137,13 @@ impl Clients {
         for _ in 0..copies {
             let reply = self.ticket();
             stage.tally.add(Count::Claims);
-            let ask = Ask::Claim { reply, print };
+            let ask = Ask::Claim { reply, tenant, print };
+            stage.oracle.claims_asked += 1;
             self.ask(shard, reply.ticket, Question::Claim(print.key, content), ask, plan, stage);
         }
     }
 
-    fn intent(&mut self, plan: &Plan, stage: &mut Stage) -> Intent {
+    fn intent(&mut self, tenant: TenantId, plan: &Plan, stage: &mut Stage) -> Intent {
         let wall = stage.wall();
         let chance = &mut stage.chance;
         let number = RECIPIENT_BASE + chance.below(u64::from(plan.recipients));
@@ -163,7 +167,7 @@ impl Clients {
         encode(&Content { from, body: text.as_bytes(), ..Content::default() }, &mut content);
         let head = Head {
             to: Msisdn::from_number(number).unwrap_or_default(),
-            tenant: TenantId(0),
+            tenant,
             class,
             encoding: Encoding::Auto,
             receipt: chance.chance(plan.receipts_ppm),
@@ -176,15 +180,15 @@ impl Clients {
             content_at: 0,
             content_len: content.len() as u32,
         };
-        let key = chance.chance(plan.keyed_ppm).then(|| self.key(number, stage));
+        let key = chance.chance(plan.keyed_ppm).then(|| self.key(number | u64::from(tenant.0) << 56, stage));
         let print = key.map(|key| (key, content.iter().fold(7, |hash, octet| mix(hash ^ u64::from(*octet)))));
         Intent { shard: self.map.shard_of(number), head, content, key: print }
     }
 
-    /// A new key, or, now and then, one that was used before: its scope is the recipient.
-    fn key(&mut self, recipient: u64, stage: &mut Stage) -> u128 {
+    /// A new key, or, now and then, one that was used before: its scope is the recipient of a tenant.
+    fn key(&mut self, scope: u64, stage: &mut Stage) -> u128 {
         let chance = &mut stage.chance;
-        let fresh = u128::from(mix(recipient)) << 64 | u128::from(chance.next_u64());
+        let fresh = u128::from(mix(scope)) << 64 | u128::from(chance.next_u64());
         let again = self.keys.iter().find(|key| **key >> 64 == fresh >> 64).copied();
         match again {
             Some(used) if chance.chance(150_000) => used,
@@ -231,7 +235,8 @@ impl Clients {
         for _ in 0..stage.chance.between(1, COPIES as u64) {
             let reply = self.ticket();
             note!(stage, "ticket {}: cancel {message}", reply.ticket);
-            let ask = Ask::Cancel { reply, tenant: TenantId(0), id };
+            let tenant = stage.oracle.tenant_of(message);
+            let ask = Ask::Cancel { reply, tenant, id };
             self.ask(id.shard(), reply.ticket, Question::Cancel(message), ask, plan, stage);
         }
     }
@@ -245,8 +250,12 @@ impl Clients {
     pub fn look_up_told(&mut self, plan: &Plan, stage: &mut Stage) {
         for shard in 0..plan.shards {
             let told = stage.oracle.told_of(ShardId(shard));
-            if !told.is_empty() {
-                self.look_up_all(told, plan, stage);
+            for tenant in plan.owners() {
+                let own: Vec<_> =
+                    told.iter().copied().filter(|message| stage.oracle.tenant_of(*message) == tenant).collect();
+                if !own.is_empty() {
+                    self.look_up_all(own, plan, stage);
+                }
             }
         }
     }
@@ -257,7 +266,8 @@ impl Clients {
         let Some(shard) = ids.first().map(|id: &crate::model::MessageId| id.shard()) else { return };
         let reply = self.ticket();
         stage.tally.add_many(Count::Lookups, messages.len() as u64);
-        let ask = Ask::Lookup { reply, tenant: TenantId(0), ids };
+        let tenant = messages.first().map(|message| stage.oracle.tenant_of(*message)).unwrap_or_default();
+        let ask = Ask::Lookup { reply, tenant, ids };
         self.ask(shard, reply.ticket, Question::Lookup(messages), ask, plan, stage);
     }
 
@@ -272,7 +282,8 @@ impl Clients {
         let Some(reading) = self.reading.as_mut() else { return };
         reading.ticket = reply.ticket;
         let (shard, from) = (ShardId(reading.shard), reading.from);
-        let ask = Ask::Records { reply, tenant: TenantId(0), from, limit: PAGE };
+        let tenant = plan.owners().get(reading.owner).copied().unwrap_or_default();
+        let ask = Ask::Records { reply, tenant, from, limit: PAGE };
         self.ask(shard, reply.ticket, Question::Records, ask, plan, stage);
     }
 
@@ -329,7 +340,10 @@ impl Clients {
         reading.found.extend(found.into_iter().map(|found| (ShardId(reading.shard), found)));
         match next {
             Some(from) => reading.from = from,
-            None => (reading.shard, reading.from) = (reading.shard + 1, Address::default()),
+            None if reading.owner + 1 < plan.owners().len() => {
+                (reading.owner, reading.from) = (reading.owner + 1, Address::default());
+            }
+            None => (reading.shard, reading.owner, reading.from) = (reading.shard + 1, 0, Address::default()),
         }
         if reading.shard >= plan.shards {
             reading.is_done = true;

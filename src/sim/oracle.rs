@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::delivery::{EventKind, TimelineEntry};
-use crate::model::{Address, Class, Head, MessageId, MessageState, Refusal, ReplyTo, RouteId, ShardId, Wall};
-use crate::shard::{Cancelled, Claimed, FoundMessage, LineResult, Lookup, Reply};
+use crate::model::{Address, Class, Head, MessageId, MessageState, Refusal, ReplyTo, RouteId, ShardId, TenantId, Wall};
+use crate::shard::{Cancelled, Claimed, FoundMessage, LineResult, Lookup, Options, Reply};
 use crate::traffic::Submit;
 
 use super::carrier::{Fate, IssuedId};
@@ -39,6 +39,8 @@ pub enum Invariant {
     History,
     /// What was cancelled in time is not sent.
     Cancelled,
+    /// A tenant is held to its share only when it has it, and to the total only when that is taken.
+    Shares,
     /// Nothing leaves before its time.
     NotEarly,
     /// An attempt is recorded before it leaves, and states have a cause.
@@ -189,14 +191,22 @@ pub struct Oracle {
     pub(super) misled: BTreeSet<Vec<u8>>,
     /// Shards and classes of which somebody wants sent what was unsent in the backup that was restored last.
     pub(super) released: BTreeSet<(ShardId, Class)>,
+    /// Questions for keys of requests, copies and all.
+    pub claims_asked: u64,
+    /// Messages and keys that a shard takes at most, and who shares them, by weight.
+    limits: (u64, u64, Vec<(TenantId, u32)>),
     /// The newest connection before that restore.
     pub(super) conns_before: ConnId,
 }
 
+/// Entries of the delay queue that an attempt may leave behind at most.
+const ENTRIES_MAX: u64 = 8;
+
 impl Oracle {
-    /// Over carriers with these rates.
-    pub fn new(rates: Vec<Option<u32>>) -> Self {
-        Self { wire: Wire::new(rates), ..Self::default() }
+    /// Over carriers with these rates, and shards with these limits.
+    pub fn new(rates: Vec<Option<u32>>, shard: &Options) -> Self {
+        let limits = (shard.queue_messages_max, shard.keys_max as u64, shard.tenants.clone());
+        Self { wire: Wire::new(rates), limits, ..Self::default() }
     }
 
     /// A promise is broken; the first one counts.
@@ -226,6 +236,11 @@ impl Oracle {
     /// The id that a message was told to have.
     pub fn id_of(&self, message: u32) -> Option<MessageId> {
         self.truths.get(message as usize)?.id
+    }
+
+    /// Whose a message is.
+    pub fn tenant_of(&self, message: u32) -> TenantId {
+        self.intent(message).map_or_else(TenantId::default, |intent| intent.head.tenant)
     }
 
     /// Messages of a shard whose ids were told.
@@ -319,6 +334,7 @@ impl Oracle {
             LineResult::Refused(refusal) => {
                 tally.add(Count::Refused);
                 self.told_refused(message, refusal, key, tally);
+                self.told_full(shard, message, refusal, tally);
             }
         }
     }
@@ -349,8 +365,8 @@ impl Oracle {
                 tally.add(super::tally::Count::KeysReused);
                 key.and_then(|(key, _)| self.keys.get(&key)).is_some_and(|contents| contents.len() > 1)
             }
-            Refusal::KeyWindowFull => key.is_some(),
-            Refusal::QueueFull | Refusal::AlreadyExpired | Refusal::Draining => true,
+            Refusal::KeyWindowFull | Refusal::KeyShareFull => key.is_some(),
+            Refusal::QueueFull | Refusal::QueueShareFull | Refusal::AlreadyExpired | Refusal::Draining => true,
             Refusal::NoRoute | Refusal::OverQuota | Refusal::DiskFull => false,
         };
         if !sound {
@@ -358,6 +374,48 @@ impl Oracle {
         }
         if self.truths[message as usize].id.is_some() {
             self.break_at(Invariant::Keys, format!("message {message} was taken, and is now refused: {refusal:?}"));
+        }
+    }
+
+    /// Something is said to be full: then so much may really be in it, as far as anybody outside can tell.
+    fn told_full(&mut self, shard: ShardId, message: u32, refusal: Refusal, tally: &mut Tally) {
+        let (queue, keys, tenants) = &self.limits;
+        let tenant = self.tenant_of(message);
+        let others = self.truths.iter().enumerate().filter(|(at, truth)| {
+            *at != message as usize && truth.intent.shard == shard && !(truth.id.is_some() && truth.state.is_final())
+        });
+        let own = |truth: &&Truth| truth.intent.head.tenant == tenant;
+        let sum: u64 = tenants.iter().map(|(_, weight)| u64::from(*weight)).sum();
+        let weight = tenants.iter().find(|(known, _)| *known == tenant).map_or(0, |(_, weight)| *weight);
+        let share = |total: u64| total * u64::from(weight) / sum.max(1);
+        let others: Vec<&Truth> = others.map(|(_, truth)| truth).collect();
+        let (most, needed) = match refusal {
+            Refusal::QueueShareFull => (others.iter().copied().filter(own).count() as u64, share(*queue)),
+            // Each attempt may leave an entry of the delay queue behind, and each start one more.
+            Refusal::QueueFull => {
+                let attempts = self.handed.iter().filter(|((of, _), _)| *of == shard);
+                let left: u64 = attempts.map(|(_, attempts)| u64::from(*attempts) * ENTRIES_MAX).sum();
+                (others.len() as u64 + left, *queue)
+            }
+            Refusal::KeyShareFull => {
+                let keyed =
+                    self.truths.iter().filter(|truth| truth.intent.shard == shard && truth.intent.key.is_some());
+                (keyed.filter(own).count() as u64 + self.claims_asked, share(*keys))
+            }
+            Refusal::KeyWindowFull
+            | Refusal::KeyReused
+            | Refusal::AlreadyExpired
+            | Refusal::Draining
+            | Refusal::NoRoute
+            | Refusal::OverQuota
+            | Refusal::DiskFull => return,
+        };
+        if matches!(refusal, Refusal::QueueShareFull | Refusal::KeyShareFull) {
+            tally.add(super::tally::Count::SharesRefused);
+        }
+        if most < needed {
+            let what = format!("message {message} of {tenant:?} is refused, {refusal:?}: {most} of {needed} at most");
+            self.break_at(Invariant::Shares, what);
         }
     }
 
@@ -369,11 +427,11 @@ impl Oracle {
                 self.break_at(Invariant::Keys, format!("request key {key:x} is two requests'"));
             }
             (Claimed::Ours, Some(_)) => {}
-            (Claimed::Reused | Claimed::Full, Some(owner)) if owner == content => {
+            (Claimed::Reused | Claimed::Full | Claimed::Refused(_), Some(owner)) if owner == content => {
                 self.break_at(Invariant::Keys, format!("request key {key:x} was ours and is now {claimed:?}"));
             }
             (Claimed::Reused, _) => tally.add(super::tally::Count::ClaimsReused),
-            (Claimed::Full, _) => {}
+            (Claimed::Full | Claimed::Refused(Refusal::KeyShareFull), _) => {}
             // No disk of this world is ever short of room.
             (Claimed::Refused(refusal), _) => {
                 self.break_at(Invariant::Keys, format!("request key {key:x} is refused: {refusal:?}"));

@@ -3,7 +3,7 @@
 
 use crate::delivery::{Backoff, DoubtPolicy, RetryPolicy};
 use crate::link::BindKind;
-use crate::model::{Class, NodeId, Prng};
+use crate::model::{Class, NodeId, Prng, TenantId};
 use crate::shard::Options as ShardOptions;
 use crate::smpp::split::Splitting;
 use crate::store::memory::Drops;
@@ -136,7 +136,7 @@ impl Plan {
         let carriers: Vec<_> = (0..prng.between(1, 3)).map(|_| CarrierPlan::draw(prng, cores, stormy)).collect();
         let backups = if prng.chance(150_000) { prng.between(1, 2) as u32 } else { 0 };
         let some = |prng: &mut Prng, max: u64| if stormy { prng.between(0, max) as u32 } else { 0 };
-        Self {
+        let plan = Self {
             shards: prng.between(1, 3) as u8,
             cores,
             shared_route: carriers.len() > 1 && prng.chance(300_000),
@@ -179,7 +179,29 @@ impl Plan {
             copied_ppm: some(prng, 300_000),
             claimed_ppm: some(prng, 300_000),
             classes: classes(prng),
+        };
+        plan.with_tenants(prng)
+    }
+
+    /// In half of the worlds two or three tenants share what there is, and then it is often little.
+    fn with_tenants(mut self, prng: &mut Prng) -> Self {
+        if prng.chance(500_000) {
+            let tenants = prng.between(2, 3) as u32;
+            self.shard.tenants = (1..=tenants).map(|at| (TenantId(at), prng.between(1, 3) as u32)).collect();
+            if prng.chance(300_000) {
+                self.shard.queue_messages_max = prng.between(5, 40);
+            }
+            if prng.chance(200_000) {
+                self.shard.keys_max = prng.between(5, 40) as usize;
+            }
         }
+        self
+    }
+
+    /// Whose messages there may be: those of all tenants, or of nobody.
+    pub fn owners(&self) -> Vec<TenantId> {
+        let tenants: Vec<_> = self.shard.tenants.iter().map(|(tenant, _)| *tenant).collect();
+        if tenants.is_empty() { vec![TenantId::default()] } else { tenants }
     }
 
     /// A long time with everyday faults, at four fifths of what the carrier permits, while retention passes every hour.

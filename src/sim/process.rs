@@ -507,6 +507,11 @@ impl Process {
             let held = |lane: Lane| plan.shard.doubt[lane.class.index()] == DoubtPolicy::Hold;
             let undecided = host.shard.doubts().find(|(_, doubt)| !held(doubt.lane));
             let waits = status.waiting.iter().sum::<u64>() + status.scheduled + status.open;
+            let restored = host.shard.restored().map_or(0, |restored| restored.waiting.iter().sum());
+            let counted = status.tenants.iter().map(|(_, messages)| messages).sum::<u64>();
+            if waits == 0 && counted > restored {
+                return Some(format!("shard {at}: nothing waits, and {:?} are counted as waiting", status.tenants));
+            }
             if waits > 0 || undecided.is_some() || !host.shard.is_quiet() || !host.disk.is_idle() {
                 return Some(format!(
                     "shard {at}: {status:?}, undecided {undecided:?}, quiet {}",

@@ -19,6 +19,8 @@ pub enum Count {
     Duplicates,
     /// Lines refused.
     Refused,
+    /// Lines refused because their tenant had more than its share.
+    SharesRefused,
     /// Keys used with another content.
     KeysReused,
     /// Requests of which three copies were sent at once.
@@ -147,11 +149,12 @@ impl Default for Tally {
 
 impl Count {
     /// Everything that is counted.
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 60] = [
         Self::Messages,
         Self::Accepted,
         Self::Duplicates,
         Self::Refused,
+        Self::SharesRefused,
         Self::KeysReused,
         Self::RequestsCopied,
         Self::Claims,

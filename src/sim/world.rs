@@ -89,7 +89,7 @@ impl World {
         let rates = plan.carriers.iter().map(|carrier| carrier.rate).collect();
         let carriers = Carriers::new(&plan, chance.next_u64());
         let trace = Trace::new(options.lines_max);
-        let mut stage = Stage::new(chance, trace, Oracle::new(rates), options.mutant);
+        let mut stage = Stage::new(chance, trace, Oracle::new(rates, &plan.shard), options.mutant);
         stage.oracle.known_ms = plan.known_ms;
         note!(stage, "{plan:?}");
         let platter = |_| Platter { store: MemoryStore::new(plan.disk.drops), faults: Faults::default() };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Address, KeyPrint, Segment, Wall};
+use crate::model::{Address, KeyPrint, Segment, TenantId, Wall};
 use crate::queue::{DueEntry, FifoName, SlotRuns, Tick};
 
 use super::backend::Op;
@@ -40,7 +40,7 @@ pub struct WriteBatch {
     /// Receipts waited for, and answered.
     pub receipts: ReceiptsRecord,
     /// Fingerprints claimed.
-    pub keys: Vec<(KeyPrint, Address, Wall)>,
+    pub keys: Vec<(KeyPrint, TenantId, Address, Wall)>,
     /// Receipts that nobody could use.
     pub orphans: Vec<InboundRecord>,
     /// Orphans that were matched or grew too old: commit and place.
@@ -118,8 +118,11 @@ impl WriteBatch {
     }
 }
 
-fn keys_record(keys: &[(KeyPrint, Address, Wall)]) -> KeysRecord {
-    KeysRecord(keys.iter().map(|(print, address, at)| (print.key, print.content, address.packed(), at.0)).collect())
+fn keys_record(keys: &[(KeyPrint, TenantId, Address, Wall)]) -> KeysRecord {
+    let code = |(print, tenant, address, at): &(KeyPrint, TenantId, Address, Wall)| {
+        (print.key, print.content, address.packed(), at.0, tenant.0)
+    };
+    KeysRecord(keys.iter().map(code).collect())
 }
 
 /// A fifo's name as records hold it.

@@ -17,7 +17,7 @@ use super::fjall::FjallStore;
 use super::key::Key;
 use super::record::{
     CheckpointRecord, DueRecord, InboundRecord, KeysRecord, NamesRecord, OutboxRecord, ReadyRecord, ReceiptsRecord,
-    RestoredRecord, StateRecord, TurnRecord, decode,
+    RestoredRecord, StateRecord, TurnRecord, WaitingRecord, decode,
 };
 use super::{run, segment};
 
@@ -109,6 +109,7 @@ fn record(space: Space, key: &[u8], value: &[u8]) -> Result<(), String> {
         Space::Meta if *key == Key::Checkpoint.bytes() => decode::<CheckpointRecord>(value).map(drop).map_err(told),
         Space::Meta if *key == Key::Names.bytes() => decode::<NamesRecord>(value).map(drop).map_err(told),
         Space::Meta if *key == Key::Restored.bytes() => decode::<RestoredRecord>(value).map(drop).map_err(told),
+        Space::Meta if *key == Key::Waiting.bytes() => decode::<WaitingRecord>(value).map(drop).map_err(told),
         Space::Meta if run::parse_registration_key(key).is_some() => Ok(()),
         Space::Meta => Err("a key that nothing writes".to_owned()),
         // Nothing writes there yet.

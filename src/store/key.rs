@@ -36,6 +36,8 @@ pub enum Key {
     Names,
     /// `meta`: that the shard was restored from a backup. Lives for ever.
     Restored,
+    /// `meta`: how many messages of each tenant wait. Overwritten by the next.
+    Waiting,
 }
 
 impl Key {
@@ -51,7 +53,7 @@ impl Key {
             Self::Keys(_) => Space::Dedup,
             Self::Orphan(..) => Space::Orphan,
             Self::Outbox(..) => Space::Outbox,
-            Self::Checkpoint | Self::Names | Self::Restored => Space::Meta,
+            Self::Checkpoint | Self::Names | Self::Restored | Self::Waiting => Space::Meta,
         }
     }
 
@@ -74,6 +76,7 @@ impl Key {
             Self::Checkpoint => b"checkpoint".to_vec(),
             Self::Names => b"names".to_vec(),
             Self::Restored => b"restored".to_vec(),
+            Self::Waiting => b"waiting".to_vec(),
         }
     }
 
@@ -113,6 +116,7 @@ mod tests {
         assert_eq!(Key::Segment(258).bytes(), [0, 0, 0, 0, 0, 0, 1, 2]);
         assert_eq!(Key::Checkpoint.bytes(), b"checkpoint");
         assert_eq!(Key::Restored.bytes(), b"restored");
+        assert_eq!(Key::Waiting.bytes(), b"waiting");
     }
 
     #[test]

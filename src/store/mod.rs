@@ -29,5 +29,5 @@ pub mod segment;
 
 pub use backend::{Backend, Op, Reader, Space, StoreError};
 pub use batch::{CommitSeq, WriteBatch};
-pub use reader::{Answerer, Found, Quarantined, ReadRequest, ReceiptKeys, StoredMessage};
+pub use reader::{Answerer, Found, Quarantined, ReadRequest, ReceiptKeys, Step, StoredMessage, Walk};
 pub use recovery::{Recovery, recover};

@@ -4,6 +4,9 @@
 //! A damaged segment costs its own messages only: it is told once ([`Answerer::take_quarantined`]); in a list of what is ready
 //! and in a page of records it is a segment without messages; who asks for one of its messages is refused.
 
+#[path = "walk.rs"]
+mod walk;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -11,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::delivery::{Event, EventKind};
-use crate::model::{Address, Class, Head, Lane, RouteId, Segment, Wall};
+use crate::model::{Address, Class, Head, Lane, RouteId, Segment, TenantId, Wall};
 use crate::queue::{Chunk, DueEntry, DuePosition, FifoName, InsertReason, Position, SlotRuns, Tick};
 
 use super::backend::{Op, Reader, RunFamily, Space, StoreError};
@@ -22,6 +25,8 @@ use super::record::{
 };
 use super::segment;
 
+pub use walk::{Step, Walk};
+
 /// A question to the store. `token` comes back with the answer.
 #[derive(Clone, Debug)]
 pub enum ReadRequest {
@@ -31,8 +36,8 @@ pub enum ReadRequest {
     Due { from: DuePosition, limit: usize },
     /// Messages by address, with their events since `events_from` and the folded ones.
     Messages { token: u64, addresses: Vec<Address>, events_from: u64 },
-    /// Messages in the order of addresses.
-    Scan { token: u64, from: Address, limit: usize, events_from: u64 },
+    /// Messages of a tenant in the order of addresses: at most `limit`, and no more than a question may cost.
+    Scan { token: u64, tenant: TenantId, from: Address, limit: usize, events_from: u64 },
     /// Fold the events of `from..=snapshot.commit`, and see what retention may drop.
     Fold { from: u64, snapshot: Box<CheckpointRecord>, retention_ms: u64, now: Wall },
     /// Look receipts' keys up in the sealed runs.
@@ -70,7 +75,7 @@ pub enum Found {
     Due { entries: Vec<(DuePosition, DueEntry)>, edge: Option<DuePosition> },
     /// One for each address; none where the segment is not there or has no such slot.
     Messages { token: u64, messages: Vec<Option<StoredMessage>> },
-    /// Messages in order, and where the next page begins.
+    /// Messages in order, and where the next page begins; perhaps none of the tenant's on this one.
     Scan { token: u64, messages: Vec<StoredMessage>, next: Option<Address> },
     /// Folded states with the checkpoint that makes them count.
     Folded { snapshot: Box<CheckpointRecord>, ops: Vec<Op> },
@@ -119,15 +124,14 @@ impl<R: Reader> Answerer<R> {
         std::mem::take(&mut self.quarantined)
     }
 
-    /// Answers one question.
-    pub fn answer(&mut self, request: ReadRequest) -> Found {
+    /// Answers what takes a single step.
+    fn answer_at_once(&mut self, request: ReadRequest) -> Found {
         let result = match &request {
             ReadRequest::Ready { name, from, messages } => self.ready(*name, *from, *messages),
             ReadRequest::Due { from, limit } => self.due(*from, *limit),
-            ReadRequest::Messages { token, addresses, events_from } => self.messages(*token, addresses, *events_from),
-            ReadRequest::Scan { token, from, limit, events_from } => self.scan(*token, *from, *limit, *events_from),
             ReadRequest::Fold { from, snapshot, retention_ms, now } => self.fold(*from, snapshot, *retention_ms, *now),
             ReadRequest::Probe { token, receipts } => self.probe(*token, receipts),
+            ReadRequest::Messages { .. } | ReadRequest::Scan { .. } => unreachable!("answered by steps"),
         };
         result.unwrap_or_else(|error| Found::Failed { request: Box::new(request), error })
     }
@@ -240,42 +244,6 @@ impl<R: Reader> Answerer<R> {
             ControlFlow::Continue(())
         })?;
         failure.map_or(Ok(Found::Due { entries, edge }), Err)
-    }
-
-    fn messages(&mut self, token: u64, addresses: &[Address], events_from: u64) -> Result<Found, StoreError> {
-        let mut messages = Vec::with_capacity(addresses.len());
-        for &address in addresses {
-            let segment = self.segment(address.segment())?;
-            messages.push(segment.and_then(|segment| stored(&segment, address)));
-        }
-        self.add_events(messages.iter_mut().flatten().collect(), events_from)?;
-        Ok(Found::Messages { token, messages })
-    }
-
-    fn scan(&mut self, token: u64, from: Address, limit: usize, events_from: u64) -> Result<Found, StoreError> {
-        let mut numbers = Vec::new();
-        let bounds = (Key::Segment(from.segment()).bytes(), Key::Segment(u64::MAX).bytes());
-        self.reader.range(Space::Segment, &bounds.0, &bounds.1, limit.max(1), &mut |key, _| {
-            numbers.extend(Key::number(key));
-            if numbers.len() > limit / 64 + 1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
-        let (mut messages, mut next) = (Vec::new(), None);
-        'segments: for number in numbers {
-            let segment = self.segment_or_gap(number)?;
-            for slot in 0..segment.heads.len() {
-                let address = segment.address(slot as u16);
-                if messages.len() >= limit {
-                    next = Some(address);
-                    break 'segments;
-                }
-                if address >= from {
-                    messages.extend(stored(&segment, address));
-                }
-            }
-            next = Some(Address::new(number + 1, 0));
-        }
-        self.add_events(messages.iter_mut().collect(), events_from)?;
-        Ok(Found::Scan { token, messages, next })
     }
 
     /// Adds folded events, then those of commits behind each segment's fold, whoever is asked for, in one pass.

@@ -71,13 +71,13 @@ impl Record for TurnRecord {}
 impl Record for ReadyRecord {}
 impl Record for DueRecord {}
 impl Record for ReceiptNote {}
-impl Record for KeysRecord {}
 impl Record for OutboxRecord {}
 impl Record for InboundRecord {}
 impl Record for StateRecord {}
 impl Record for CheckpointRecord {}
 impl Record for NamesRecord {}
 impl Record for RestoredRecord {}
+impl Record for WaitingRecord {}
 #[cfg(test)]
 impl Record for DoubtNote {}
 
@@ -214,9 +214,25 @@ pub struct ReceiptNote {
     pub reference: u16,
 }
 
-/// `dup`: fingerprints, in the order in which they were claimed: key, content, packed address, when (ms).
+/// `dup`: fingerprints, in the order in which they were claimed: key, content, packed address, when (ms), tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct KeysRecord(pub Vec<(u128, u64, u64, u64)>);
+pub struct KeysRecord(pub Vec<(u128, u64, u64, u64, u32)>);
+
+/// Version 1 of [`KeysRecord`] did not know tenants: 0.
+#[derive(Decode)]
+struct KeysRecord1(Vec<(u128, u64, u64, u64)>);
+
+impl Record for KeysRecord {
+    const VERSION: u8 = 2;
+
+    fn decode_older(version: u8, octets: &[u8]) -> Result<Self, DecodeError> {
+        if version != 1 {
+            return Err(DecodeError::version(version));
+        }
+        let KeysRecord1(keys) = decode_body(octets)?;
+        Ok(Self(keys.into_iter().map(|(key, content, address, at)| (key, content, address, at, 0)).collect()))
+    }
+}
 
 /// `outbox`: what is to be told to webhooks, which nobody sends yet.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -311,8 +327,8 @@ pub struct CheckpointRecord {
     pub doubts: Vec<DoubtNote>,
     /// Messages of several parts under way.
     pub progress: Vec<ProgressNote>,
-    /// Messages cancelled while queued, not yet passed over.
-    pub cancelled: Vec<u64>,
+    /// Messages cancelled while queued, not yet passed over, and the tenants whose places they hold until then.
+    pub cancelled: Vec<(u64, u32)>,
     /// Attempts consumed by messages that wait to be tried again.
     pub tried: Vec<(u64, u8)>,
     /// First commit whose `win` record still counts.
@@ -403,6 +419,11 @@ pub struct NamesRecord {
     pub paused: Vec<u16>,
 }
 
+/// `meta`: how many messages of each tenant wait in this shard, by tenant; without those that belong to none. Overwritten
+/// by each commit that changes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct WaitingRecord(pub Vec<(u32, u64)>);
+
 /// `meta`: that a shard was restored from a backup, and what is to become of what was unsent then.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct RestoredRecord {
@@ -436,9 +457,22 @@ mod tests {
         assert_eq!(hex(encode(&ready)), "010100000000000000050000000000000001000000000000000000".to_owned() + "0200");
         let due = DueRecord(vec![(1, 2, 3, 4)]);
         assert_eq!(hex(encode(&due)), "0101000000000000000100000000000000".to_owned() + "02030004");
-        let keys = KeysRecord(vec![(2, 3, 4, 5)]);
-        let expected = "01010000000000000002000000000000000000000000000000".to_owned();
-        assert_eq!(hex(encode(&keys)), expected + "030000000000000004000000000000000500000000000000");
+        let waiting = WaitingRecord(vec![(3, 4)]);
+        assert_eq!(hex(encode(&waiting)), "010100000000000000030000000400000000000000");
+    }
+
+    fn unhex(text: &str) -> Vec<u8> {
+        let pairs = (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16));
+        pairs.collect::<Result<_, _>>().expect("hex")
+    }
+
+    #[test]
+    fn golden_bytes_of_keys_in_both_versions() {
+        let keys = KeysRecord(vec![(2, 3, 4, 5, 6)]);
+        let key = "010000000000000002000000000000000000000000000000030000000000000004000000000000000500000000000000";
+        assert_eq!(hex(encode(&keys)), format!("02{key}06000000"));
+        assert_eq!(decode(&unhex(&format!("01{key}"))), Ok(KeysRecord(vec![(2, 3, 4, 5, 0)])));
+        assert!(decode::<KeysRecord>(&unhex(&format!("03{key}"))).is_err());
     }
 
     #[test]
@@ -459,10 +493,6 @@ mod tests {
         let record = ReceiptsRecord { entries: vec![note], answered: vec![(11, 12)] };
         let answered = "01000000000000000b000000000000000c00000000000000";
         assert_eq!(hex(encode(&record)), format!("02{entries}{answered}"));
-        let unhex = |text: &str| -> Vec<u8> {
-            let pairs = (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16));
-            pairs.collect::<Result<_, _>>().expect("hex")
-        };
         let older = unhex(&format!("01{entries}01000000000000000b00000000000000"));
         assert_eq!(decode(&older), Ok(ReceiptsRecord { answered: vec![(11, 0)], ..record }));
         let newer = unhex(&format!("03{entries}{answered}"));

@@ -7,7 +7,7 @@ use super::batch::CommitSeq;
 use super::key::Key;
 use super::record::{
     CheckpointRecord, DecodeError, InboundRecord, KeysRecord, ReceiptsRecord, Record, RestoredRecord, TurnRecord,
-    decode,
+    WaitingRecord, decode,
 };
 use super::run;
 
@@ -30,6 +30,8 @@ pub struct Recovery {
     pub last: CommitSeq,
     /// That it was restored from a backup, if it was.
     pub restored: Option<RestoredRecord>,
+    /// How many messages of each tenant wait, as of the last commit.
+    pub waiting: WaitingRecord,
 }
 
 /// Reads everything of a shard that its start needs.
@@ -48,7 +50,15 @@ pub fn recover<R: Reader>(reader: &R) -> Result<Recovery, StoreError> {
     let keys = records(reader, Space::Dedup, checkpoint.keys_from)?;
     let last = CommitSeq(turns.last().map_or(checkpoint.commit, |(commit, _)| *commit));
     let restored = restored(reader)?;
-    Ok(Recovery { orphans: orphans(reader)?, runs: runs(reader)?, checkpoint, turns, receipts, keys, last, restored })
+    let waiting = waiting(reader)?;
+    let (orphans, runs) = (orphans(reader)?, runs(reader)?);
+    Ok(Recovery { orphans, runs, checkpoint, turns, receipts, keys, last, restored, waiting })
+}
+
+fn waiting<R: Reader>(reader: &R) -> Result<WaitingRecord, StoreError> {
+    let key = Key::Waiting;
+    let found = reader.get(key.space(), &key.bytes())?.map(|bytes| decode(&bytes)).transpose();
+    found.map(Option::unwrap_or_default).map_err(|error| StoreError::Damaged(format!("waiting: {error}")))
 }
 
 /// Whether a shard was restored from a backup.

@@ -405,11 +405,12 @@ fn tenants_and_tests() {
         ],
     );
     check(
-        "[[tenant]]\nname = \"a\"\nkeys = []\nquota = \"7/week\"\nrate = 0\n",
+        "[[tenant]]\nname = \"a\"\nkeys = []\nquota = \"7/week\"\nrate = 0\nshares = 0\n",
         &[
             "t.toml:3:8: tenant.a.keys: an empty list of keys",
             "t.toml:4:9: tenant.a.quota: invalid value: string \"7/week\", expected a quota such as \"5000/hour\", \"100000/day\" or \"1000000/month\"",
             "t.toml:5:8: tenant.a.rate: invalid value: integer `0`, expected a rate from 1 to 1000000 such as 5000 or \"5000/s\"",
+            "t.toml:6:10: tenant.a.shares: invalid value: integer `0`, expected a whole number from 1 to 1000000",
         ],
     );
     check(

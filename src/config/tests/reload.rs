@@ -56,6 +56,11 @@ fn changes_are_told_by_key() {
 }
 
 #[test]
+fn shares_may_change_while_it_runs() {
+    assert_eq!(changes(&[("name = \"t\"", "name = \"t\"\nshares = 4")]), ["tenant.t.shares: 1 → 4"]);
+}
+
+#[test]
 fn secrets_change_unseen() {
     assert_eq!(
         changes(&[("\"old\"", "\"new\""), ("0123456789abcdef", "fedcba9876543210")]),

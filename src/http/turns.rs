@@ -1,0 +1,171 @@
+//! Whose turn it is to ask shards something that has to be read from the store: a few questions of one tenant are under way
+//! at once on a core, the others wait in line, so that who asks much holds up himself and nobody else.
+//!
+//! A turn is for one question, not for a request: a client that takes its answer slowly keeps no turn.
+//!
+//! Invariants:
+//! 1. Of each tenant at most [`Turns::AT_ONCE`] turns are taken; whoever waits is next in the order of asking.
+//! 2. A turn that is dropped, or was given to somebody who has gone, is given to the next.
+//! 3. A tenant without turns and without anybody in line is not remembered.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, VecDeque},
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+use crate::model::TenantId;
+
+/// One per core.
+#[derive(Debug, Default)]
+pub struct Turns {
+    lines: RefCell<BTreeMap<TenantId, Line>>,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    taken: usize,
+    waiting: VecDeque<Rc<Place>>,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    is_called: Cell<bool>,
+    has_gone: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Turns {
+    /// Questions of one tenant that are under way at once.
+    pub const AT_ONCE: usize = 4;
+
+    /// Gets in line: the turn comes when it is there.
+    pub fn wait(self: &Rc<Self>, tenant: TenantId) -> Waiting {
+        let place = Rc::new(Place::default());
+        let mut lines = self.lines.borrow_mut();
+        let line = lines.entry(tenant).or_default();
+        if line.taken < Self::AT_ONCE {
+            line.taken += 1;
+            place.is_called.set(true);
+        } else {
+            line.waiting.push_back(Rc::clone(&place));
+        }
+        Waiting { turns: Rc::clone(self), tenant, place, is_done: false }
+    }
+
+    fn pass_on(&self, tenant: TenantId) {
+        let mut lines = self.lines.borrow_mut();
+        let Some(line) = lines.get_mut(&tenant) else { return };
+        while let Some(next) = line.waiting.pop_front() {
+            if !next.has_gone.get() {
+                next.is_called.set(true);
+                let waker = next.waker.borrow_mut().take();
+                drop(lines);
+                return waker.into_iter().for_each(Waker::wake);
+            }
+        }
+        line.taken -= 1;
+        if line.taken == 0 {
+            lines.remove(&tenant);
+        }
+    }
+}
+
+/// Somebody in line. Dropped, the place goes to the next.
+#[derive(Debug)]
+pub struct Waiting {
+    turns: Rc<Turns>,
+    tenant: TenantId,
+    place: Rc<Place>,
+    is_done: bool,
+}
+
+impl Future for Waiting {
+    type Output = Turn;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Turn> {
+        if !self.place.is_called.get() {
+            *self.place.waker.borrow_mut() = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        self.is_done = true;
+        Poll::Ready(Turn { turns: Rc::clone(&self.turns), tenant: self.tenant })
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        match (self.is_done, self.place.is_called.get()) {
+            (true, _) => {}
+            (false, true) => self.turns.pass_on(self.tenant),
+            (false, false) => self.place.has_gone.set(true),
+        }
+    }
+}
+
+/// The right to ask one question. Dropped, the next in line has it.
+#[derive(Debug)]
+pub struct Turn {
+    turns: Rc<Turns>,
+    tenant: TenantId,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.turns.pass_on(self.tenant);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: TenantId = TenantId(1);
+    const B: TenantId = TenantId(2);
+
+    fn poll(waiting: &mut Waiting) -> Option<Turn> {
+        match Pin::new(waiting).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(turn) => Some(turn),
+            Poll::Pending => None,
+        }
+    }
+
+    fn take(turns: &Rc<Turns>, tenant: TenantId) -> Turn {
+        poll(&mut turns.wait(tenant)).expect("a turn")
+    }
+
+    #[test]
+    fn one_tenant_waits_in_line_while_another_goes_on() {
+        let turns = Rc::new(Turns::default());
+        let mut taken: Vec<_> = (0..Turns::AT_ONCE).map(|_| take(&turns, A)).collect();
+        let (mut first, mut second) = (turns.wait(A), turns.wait(A));
+        assert!(poll(&mut first).is_none() && poll(&mut second).is_none());
+        let other = take(&turns, B);
+        taken.pop();
+        assert!(poll(&mut second).is_none(), "not before the first");
+        taken.extend(poll(&mut first));
+        assert_eq!(taken.len(), Turns::AT_ONCE);
+        drop(first);
+        assert!(poll(&mut second).is_none(), "who had his turn has no second one to give");
+        drop((taken, other));
+        assert!(poll(&mut second).is_some());
+        drop(second);
+        assert!(turns.lines.borrow().is_empty(), "nobody is remembered");
+    }
+
+    #[test]
+    fn who_goes_away_gives_his_turn_to_the_next() {
+        let turns = Rc::new(Turns::default());
+        let mut taken: Vec<_> = (0..Turns::AT_ONCE).map(|_| take(&turns, A)).collect();
+        let (gone, called, mut last) = (turns.wait(A), turns.wait(A), turns.wait(A));
+        drop(gone);
+        taken.pop();
+        drop(called);
+        assert!(poll(&mut last).is_some(), "over one who has gone and one who was called and has gone");
+        drop((taken, last));
+        assert!(turns.lines.borrow().is_empty());
+    }
+}

@@ -1,0 +1,181 @@
+//! Questions after many messages, answered a segment at a time: whoever asks much waits for it, and what is urgent goes in
+//! between two steps. A step reads one segment at most; the last one reads the events of what was found, all at once, for
+//! they move from one record to another when they are folded.
+//!
+//! What one question may cost is bounded here, whatever it asks for: [`Answerer::SCAN_PASSED_BYTES_MAX`],
+//! [`Answerer::SCAN_FOUND_BYTES_MAX`].
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::model::{Address, Segment};
+
+use super::super::backend::{Reader, Space, StoreError};
+use super::super::key::Key;
+use super::super::segment;
+use super::{Answerer, Found, ReadRequest, StoredMessage, damaged, stored};
+
+/// How far an answer is.
+#[derive(Debug)]
+pub enum Step {
+    /// This is it.
+    Done(Found),
+    /// More has to be read: to be handed to [`Answerer::advance`].
+    More(Box<Walk>),
+}
+
+/// A question that is being answered.
+#[derive(Debug)]
+pub struct Walk {
+    request: ReadRequest,
+    way: Way,
+}
+
+#[derive(Debug)]
+enum Way {
+    /// What is still to be read, the last first: where, and its place in the answer.
+    Messages {
+        left: Vec<(Address, usize)>,
+        found: Vec<Option<StoredMessage>>,
+    },
+    Scan {
+        at: Address,
+        found: Vec<StoredMessage>,
+        found_bytes: usize,
+        passed_bytes: usize,
+    },
+}
+
+impl<R: Reader> Answerer<R> {
+    /// Octets of segments that one page of records passes over at most: the time of a question, whoever's messages they are.
+    pub const SCAN_PASSED_BYTES_MAX: usize = 4 << 20;
+    /// Octets of content in one page of records at most, unless one message alone is larger.
+    pub const SCAN_FOUND_BYTES_MAX: usize = 1 << 20;
+
+    /// Answers one question, however many steps it takes.
+    pub fn answer(&mut self, request: ReadRequest) -> Found {
+        let mut step = self.begin(request);
+        loop {
+            match step {
+                Step::Done(found) => return found,
+                Step::More(walk) => step = self.advance(walk),
+            }
+        }
+    }
+
+    /// Begins to answer: at once, or by steps.
+    pub fn begin(&mut self, request: ReadRequest) -> Step {
+        let way = match &request {
+            ReadRequest::Messages { addresses, .. } => {
+                let mut left: Vec<_> = addresses.iter().copied().zip(0..).collect();
+                left.sort_unstable_by(|a, b| b.cmp(a));
+                Way::Messages { left, found: vec![None; addresses.len()] }
+            }
+            ReadRequest::Scan { from, .. } => {
+                Way::Scan { at: *from, found: Vec::new(), found_bytes: 0, passed_bytes: 0 }
+            }
+            ReadRequest::Ready { .. }
+            | ReadRequest::Due { .. }
+            | ReadRequest::Fold { .. }
+            | ReadRequest::Probe { .. } => return Step::Done(self.answer_at_once(request)),
+        };
+        Step::More(Box::new(Walk { request, way }))
+    }
+
+    /// The next step.
+    pub fn advance(&mut self, mut walk: Box<Walk>) -> Step {
+        match self.step(&mut walk) {
+            Ok(None) => Step::More(walk),
+            Ok(Some(found)) => Step::Done(found),
+            Err(error) => Step::Done(Found::Failed { request: Box::new(walk.request), error }),
+        }
+    }
+
+    fn step(&mut self, walk: &mut Walk) -> Result<Option<Found>, StoreError> {
+        match (&walk.request, &mut walk.way) {
+            (&ReadRequest::Messages { token, events_from, .. }, Way::Messages { left, found }) => {
+                self.step_messages(left, found)?;
+                if !left.is_empty() {
+                    return Ok(None);
+                }
+                let mut messages = std::mem::take(found);
+                self.add_events(messages.iter_mut().flatten().collect(), events_from)?;
+                Ok(Some(Found::Messages { token, messages }))
+            }
+            (&ReadRequest::Scan { token, events_from, .. }, Way::Scan { .. }) => {
+                let Some(next) = self.step_scan(walk)? else { return Ok(None) };
+                let Way::Scan { found, .. } = &mut walk.way else { return Ok(None) };
+                let mut messages = std::mem::take(found);
+                self.add_events(messages.iter_mut().collect(), events_from)?;
+                Ok(Some(Found::Scan { token, messages, next }))
+            }
+            (_, Way::Messages { .. } | Way::Scan { .. }) => unreachable!("a walk goes the way of its question"),
+        }
+    }
+
+    /// Reads the messages of the next segment that are asked for.
+    fn step_messages(
+        &mut self,
+        left: &mut Vec<(Address, usize)>,
+        found: &mut [Option<StoredMessage>],
+    ) -> Result<(), StoreError> {
+        let Some(number) = left.last().map(|(address, _)| address.segment()) else { return Ok(()) };
+        let segment = self.segment(number)?;
+        while let Some((address, place)) = left.pop_if(|(address, _)| address.segment() == number) {
+            if let (Some(segment), Some(found)) = (&segment, found.get_mut(place)) {
+                *found = stored(segment, address);
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes over the next segment; at the end of the page, where the next one begins, if anywhere.
+    #[allow(clippy::option_option)] // outside: whether the page is at its end; inside: whether that is the end of all
+    fn step_scan(&mut self, walk: &mut Walk) -> Result<Option<Option<Address>>, StoreError> {
+        let ReadRequest::Scan { tenant, limit, .. } = walk.request else { return Ok(Some(None)) };
+        let Way::Scan { at, found, found_bytes, passed_bytes } = &mut walk.way else { return Ok(Some(None)) };
+        let Some(segment) = self.segment_from(at.segment())? else { return Ok(Some(None)) };
+        let from = if segment.number == at.segment() { at.slot() } else { 0 };
+        let heads = segment.heads.iter().enumerate().skip(from.into());
+        for (slot, head) in heads.filter(|(_, head)| head.tenant == tenant) {
+            let address = segment.address(slot as u16);
+            if found.len() >= limit || *found_bytes >= Self::SCAN_FOUND_BYTES_MAX {
+                return Ok(Some(Some(address)));
+            }
+            *found_bytes += head.content_len as usize;
+            found.extend(stored(&segment, address));
+        }
+        *passed_bytes += segment.memory_bytes();
+        *at = Address::new(segment.number + 1, 0);
+        let is_full = found.len() >= limit || *passed_bytes >= Self::SCAN_PASSED_BYTES_MAX;
+        Ok(is_full.then_some(Some(*at)))
+    }
+
+    /// The first segment from that number on; one without messages in place of a damaged one. It is not kept: whoever reads
+    /// everything in order comes by here once, and what lanes read stays.
+    fn segment_from(&mut self, number: u64) -> Result<Option<Arc<Segment>>, StoreError> {
+        if let Some(segment) = self.recent.iter().find(|segment| segment.number == number) {
+            return Ok(Some(segment.clone()));
+        }
+        let mut found = None;
+        let bounds = (Key::Segment(number).bytes(), Key::Segment(u64::MAX).bytes());
+        self.reader.range(Space::Segment, &bounds.0, &bounds.1, 1, &mut |key, value| {
+            let number = Key::number(key).unwrap_or(number);
+            let decoded = match segment::decode(value) {
+                Ok(segment) if segment.number == number => Ok(segment),
+                Ok(segment) => Err(StoreError::Damaged(format!("seg {number} calls itself {}", segment.number))),
+                Err(error) => Err(damaged(&format!("seg {number}"), error)),
+            };
+            found = Some((number, decoded.map_err(|error| (error, Bytes::copy_from_slice(value)))));
+            ControlFlow::Break(())
+        })?;
+        let Some((number, decoded)) = found else { return Ok(None) };
+        let segment = decoded.unwrap_or_else(|(error, octets)| {
+            self.quarantine(number, error, Some(octets));
+            Segment { number, ..Segment::default() }
+        });
+        Ok(Some(Arc::new(segment)))
+    }
+}
