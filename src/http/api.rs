@@ -232,6 +232,9 @@ impl Api {
             (scope @ (Scope::Tenant | Scope::Admin), _) => {
                 let caller = admit()?;
                 caller.needs(scope)?;
+                if !body.belongs_to(caller.tenant.id) {
+                    return Err(Problem::new(Code::Overloaded, "this tenant has more than its share of connections"));
+                }
                 Some(caller)
             }
         };
@@ -299,7 +302,9 @@ impl Api {
             }
             What::Metrics => {
                 let media = "text/plain; version=0.0.4; charset=utf-8";
-                Ok(typed(media, (self.metrics)().into()))
+                let mut text = Some((self.metrics)());
+                // Not within a claim: it is what tells that there is no memory, and only the operator may ask for it.
+                Ok(typed(media, ResponseBody::made(move || text.take().map(Bytes::from))))
             }
             What::Submit
             | What::Show

@@ -130,6 +130,10 @@ fn api(tenants: Vec<TenantSpec>, full: bool) -> Rc<Api> {
     };
     let made = Door::new(0, Box::new(send));
     assert!(door.set(Rc::clone(&made)).is_ok());
+    api_behind(tenants, made)
+}
+
+fn api_behind(tenants: Vec<TenantSpec>, door: Rc<Door>) -> Rc<Api> {
     let route = Route { id: RouteId(1), name: "all".to_owned(), when: Condition::default(), ways: Vec::new() };
     let settings = Settings {
         tenants: Arc::new(Tenants::new(tenants)),
@@ -141,7 +145,7 @@ fn api(tenants: Vec<TenantSpec>, full: bool) -> Rc<Api> {
         settings,
         shards: SHARDS,
         hash_seed: 7,
-        door: made,
+        door,
         catalog: Arc::new(Catalog { routes: RouteTable { routes: vec![route] }, ..Catalog::default() }),
         board: Arc::new(StatusBoard::new(3)),
         metrics: Rc::new(|| "# metrics\n".to_owned()),
@@ -503,4 +507,63 @@ fn the_house_shows_itself() {
         let id = client.get("/livez").header("x-request-id").map(str::to_owned);
         assert!(id.is_some_and(|id| id.split('-').count() == 3));
     });
+}
+
+/// A disk that stands: shards take every question and answer none. What they have taken stays claimed, whether its client
+/// waits or has gone, so that no more is read than memory is for.
+#[test]
+fn what_shards_have_not_answered_counts_as_memory() {
+    const SHARED: usize = 1 << 20;
+    let lines = r#"{"to":"+4915112345670","body":"b"}"#.to_owned() + "\n";
+    let body = lines.repeat(9_000);
+    let ((stop, mut stopped), (address_to, address)) = (mailbox::<()>(1), mpsc::channel());
+    let executor = Executor { core: CoreId(0), cpu: None, clock: Clock::start(), heart: Heartbeat::default() };
+    let running = executor.start(move || async move {
+        let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("bind");
+        address_to.send(listener.address()).expect("address");
+        let taken: Rc<RefCell<Vec<Ask>>> = Rc::default();
+        let into = Rc::clone(&taken);
+        let door = Door::new(
+            0,
+            Box::new(move |_, ask| {
+                into.borrow_mut().push(ask);
+                Ok(())
+            }),
+        );
+        let api = api_behind(Vec::new(), door);
+        let limits = Limits { memory_bytes_max: SHARED, memory_ms: 200, ..Limits::DEFAULT };
+        let server = Server::start(vec![listener], None, Rc::clone(&api), limits);
+        stopped.drain(&mut Vec::new(), 1).await;
+        server.drain(Duration::from_millis(100)).await;
+        // Every client has gone.
+        let frames: Vec<_> =
+            taken.take().into_iter().map(|ask| if let Ask::Submit(frame) = ask { frame } else { panic!() }).collect();
+        let bytes: usize =
+            frames.iter().map(|frame| frame.heads.len() * size_of_val(&frame.heads[0]) + frame.arena.len()).sum();
+        let held = server.memory().requests_bytes;
+        assert!(bytes > 0 && held >= bytes && held < SHARED + (3 << 20), "{bytes} {held}");
+        for frame in frames {
+            api.door.deliver(frame.reply, Reply::Submitted(Vec::new()));
+        }
+        assert_eq!((server.memory().requests_bytes, api.door.waiting()), (0, 0));
+    });
+    let address = address.recv().expect("address");
+    let (tell, told) = mpsc::channel();
+    for _ in 0..20 {
+        let (tell, body) = (tell.clone(), body.clone());
+        std::thread::spawn(move || {
+            let mut stream = TcpStream::connect(address).expect("connect");
+            let head = "POST /v1/messages HTTP/1.1\r\ncontent-type: application/x-ndjson\r\nconnection: close\r\n";
+            let _ = write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len());
+            let mut heard = [0; 12];
+            let status = stream.read_exact(&mut heard).map(|()| String::from_utf8_lossy(&heard[9..]).into_owned());
+            tell.send(status.unwrap_or_default()).expect("told");
+        });
+    }
+    // Few are taken, and one is lent what it needs; all others are told that nothing came back.
+    for _ in 0..15 {
+        assert_eq!(told.recv_timeout(Duration::from_secs(20)).expect("an answer"), "503");
+    }
+    drop(stop);
+    running.and_then(Running::join).expect("executor");
 }

@@ -187,7 +187,7 @@ impl Api {
             Taken::Failed(why) => return Err(Problem::new(Code::Unreadable, why)),
             Taken::Nothing | Taken::End => return Err(Problem::new(Code::Internal, "an empty backup")),
         };
-        let (sender, body) = ResponseBody::channel(PIECES_MAX);
+        let (sender, body) = ResponseBody::channel(PIECES_MAX, None);
         executor::spawn(OnPanic::Survive, "backup", tap.stream(first, sender));
         Ok(typed("application/octet-stream", body))
     }

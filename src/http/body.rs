@@ -17,7 +17,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 use hyper::{
     HeaderMap,
@@ -28,9 +28,17 @@ use zstd::stream::read::Decoder as ZstdDecoder;
 
 use super::{
     limits::Limits,
-    sweeper::{Room, Watch},
+    memory::{NoRoom, Room},
+    watch::{TooSlow, Watch},
 };
-use crate::runtime::executor;
+use crate::{model::TenantId, runtime::executor};
+
+/// What a body's buffer begins with.
+const BUFFER_BYTES_MIN: usize = 8 << 10;
+/// What a read may bring, that of a body of which nothing is known.
+const PIECE_BYTES_MAX: usize = 32 << 10;
+/// Of an answer that was made whole, what the connection is given at once.
+const SLICE_BYTES: usize = 32 << 10;
 
 /// Decoded between two looks at the limits and two turns of the other tasks.
 const DECODE_STEP: usize = 64 << 10;
@@ -57,7 +65,9 @@ pub enum BodyError {
     BadEncoding,
     /// Too slow: 408.
     Timeout,
-    /// This core holds as many bodies as it may: 503 with `Retry-After`.
+    /// Slow, while others waited for the memory that it takes: 408.
+    OthersWait,
+    /// Memory was waited for and did not become free: 503 with `Retry-After`.
     NoRoom,
 }
 
@@ -68,7 +78,7 @@ impl BodyError {
             Self::TooLarge { .. } => 413,
             Self::Truncated | Self::Malformed | Self::BadEncoding => 400,
             Self::UnsupportedEncoding => 415,
-            Self::Timeout => 408,
+            Self::Timeout | Self::OthersWait => 408,
             Self::NoRoom => 503,
         }
     }
@@ -83,12 +93,19 @@ impl fmt::Display for BodyError {
             Self::UnsupportedEncoding => out.write_str("Content-Encoding must be gzip, zstd or absent"),
             Self::BadEncoding => out.write_str("the body does not decode by its Content-Encoding"),
             Self::Timeout => out.write_str("the body came too slowly"),
-            Self::NoRoom => out.write_str("too many bodies are in memory"),
+            Self::OthersWait => out.write_str("the body came slowly while others waited for the memory that it takes"),
+            Self::NoRoom => out.write_str("no memory for the body became free in time"),
         }
     }
 }
 
 impl Error for BodyError {}
+
+impl From<NoRoom> for BodyError {
+    fn from(_: NoRoom) -> Self {
+        Self::NoRoom
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Encoding {
@@ -134,6 +151,16 @@ impl RequestBody {
         self.peer
     }
 
+    /// From now on it is read at the expense of `tenant`; false when that has more than its share of connections.
+    pub fn belongs_to(&self, tenant: TenantId) -> bool {
+        self.watch.sweeper().assign(&self.watch, tenant)
+    }
+
+    /// A claim on the core's memory, for what is made in answer to this request.
+    pub fn claim(&self) -> Room {
+        self.watch.claim()
+    }
+
     /// Reads it to its end and decodes it. A client that waits for `100 Continue` gets it only if the declared length
     /// is within limits.
     ///
@@ -144,6 +171,7 @@ impl RequestBody {
             return Err(BodyError::UnsupportedEncoding);
         }
         let Whole { bytes, room } = self.collect().await?;
+        self.end();
         let limits = self.watch.sweeper().limits();
         match self.encoding {
             Encoding::Identity | Encoding::Unsupported => Ok(Whole { bytes, room }),
@@ -178,10 +206,33 @@ impl RequestBody {
             self.waiting = true;
             self.watch.note_body();
         }
-        if self.watch.take_body_overdue() {
-            return Poll::Ready(Some(Err(BodyError::Timeout)));
+        match self.watch.take_body_overdue() {
+            None => {}
+            Some(TooSlow::Deadline) => return Poll::Ready(Some(Err(BodyError::Timeout))),
+            Some(TooSlow::OthersWait) => return Poll::Ready(Some(Err(BodyError::OthersWait))),
         }
-        Pin::new(&mut self.incoming).poll_frame(context).map_err(|error| explain(&error))
+        let frame = Pin::new(&mut self.incoming).poll_frame(context).map_err(|error| explain(&error));
+        if let Poll::Ready(Some(Ok(frame))) = &frame {
+            self.watch.note_data(frame.data_ref().map_or(0, Bytes::len));
+        }
+        frame
+    }
+
+    fn end(&mut self) {
+        if std::mem::take(&mut self.waiting) {
+            self.watch.note_body_end();
+        }
+    }
+
+    /// Claims memory for what came; while that is waited for, nothing more is read.
+    async fn make_room(&self, room: &Room, bytes: usize) -> Result<(), NoRoom> {
+        if room.grow_now(bytes) {
+            return Ok(());
+        }
+        self.watch.note_pause();
+        let grown = room.grow(bytes).await;
+        self.watch.note_resume();
+        grown
     }
 
     async fn collect(&mut self) -> Result<Whole, BodyError> {
@@ -190,34 +241,42 @@ impl RequestBody {
         let declared = self.incoming.size_hint().exact().unwrap_or(0);
         let declared = usize::try_from(declared).ok().filter(|bytes| *bytes <= limit_bytes);
         let declared = declared.ok_or(BodyError::TooLarge { limit_bytes })?;
-        let mut room = watch.sweeper().claim(declared).ok_or(BodyError::NoRoom)?;
+        let room = watch.claim();
+        if watch.sweeper().memory().is_waited_for() {
+            let expected = if declared > 0 { declared } else { PIECE_BYTES_MAX };
+            self.make_room(&room, expected.min(PIECE_BYTES_MAX)).await?;
+        }
         let Some(first) = self.next().await.transpose()? else {
             return Ok(Whole { bytes: Bytes::new(), room });
         };
         if first.len() == declared {
+            self.make_room(&room, declared).await?;
             return Ok(Whole { bytes: first, room });
         }
-        let mut bytes = BytesMut::with_capacity(declared.max(first.len() * 2).min(limit_bytes));
+        let most = if declared > 0 { declared } else { limit_bytes };
+        let mut bytes = Vec::new();
         let mut piece = Some(first);
         while let Some(next) = piece {
-            if bytes.len() + next.len() > limit_bytes {
+            let wanted = bytes.len() + next.len();
+            if wanted > limit_bytes {
                 return Err(BodyError::TooLarge { limit_bytes });
             }
-            if !room.grow(bytes.len() + next.len()) {
-                return Err(BodyError::NoRoom);
+            if wanted > bytes.capacity() {
+                // Twice what came, not what was announced: who announces much and sends little holds little.
+                let capacity = wanted.max(bytes.capacity() * 2).max(BUFFER_BYTES_MIN).min(most).max(wanted);
+                self.make_room(&room, capacity).await?;
+                bytes.reserve_exact(capacity - bytes.len());
             }
             bytes.extend_from_slice(&next);
             piece = self.next().await.transpose()?;
         }
-        Ok(Whole { bytes: bytes.freeze(), room })
+        Ok(Whole { bytes: bytes.into(), room })
     }
 }
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        if self.waiting {
-            self.watch.note_body_end();
-        }
+        self.end();
     }
 }
 
@@ -237,13 +296,11 @@ fn explain(error: &hyper::Error) -> BodyError {
 }
 
 /// `wire_bytes` were held while decoding and are given back with `room`'s end, so it covers both.
-async fn decode(mut decoder: impl Read, mut room: Room, wire_bytes: usize, limits: Limits) -> Result<Whole, BodyError> {
+async fn decode(mut decoder: impl Read, room: Room, wire_bytes: usize, limits: Limits) -> Result<Whole, BodyError> {
     let limit_bytes = limits.decoded_bytes_max.min(wire_bytes.saturating_mul(limits.decoded_ratio_max) + RATIO_SLACK);
     let mut decoded = Vec::new();
     loop {
-        if !room.grow(wire_bytes + decoded.len() + DECODE_STEP) {
-            return Err(BodyError::NoRoom);
-        }
+        room.grow(wire_bytes + decoded.len() + DECODE_STEP).await?;
         let read = decoder.by_ref().take(DECODE_STEP as u64).read_to_end(&mut decoded);
         match read.map_err(|_| BodyError::BadEncoding)? {
             _ if decoded.len() > limit_bytes => return Err(BodyError::TooLarge { limit_bytes }),
@@ -260,6 +317,18 @@ pub struct Whole {
     room: Room,
 }
 
+impl Whole {
+    /// The claim alone, of what it was; the body is dropped.
+    pub fn into_room(self) -> Room {
+        self.room
+    }
+
+    /// The claim.
+    pub fn room(&self) -> &Room {
+        &self.room
+    }
+}
+
 impl Deref for Whole {
     type Target = [u8];
 
@@ -273,8 +342,21 @@ impl Deref for Whole {
 pub enum ResponseBody {
     /// All of it.
     Full(Bytes),
+    /// All of it, and the claim that it is within until it is taken.
+    Held(Bytes, Room),
+    /// Piece by piece, as they are made when the connection has room for them: chunked on the wire.
+    Made(Maker),
     /// Piece by piece, as a [`BodySender`] sends them: chunked on the wire.
     Stream(BodyReceiver),
+}
+
+/// Makes an answer piece by piece; None at its end.
+pub struct Maker(Box<dyn FnMut() -> Option<Bytes>>);
+
+impl fmt::Debug for Maker {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("Maker").finish_non_exhaustive()
+    }
 }
 
 impl ResponseBody {
@@ -283,9 +365,16 @@ impl ResponseBody {
         Self::Full(Bytes::new())
     }
 
-    /// A body that is sent later, and its sender; at most `pieces_max` pieces wait in between.
-    pub fn channel(pieces_max: usize) -> (BodySender, Self) {
-        let channel = Rc::new(RefCell::new(Channel { pieces_max: pieces_max.max(1), ..Channel::default() }));
+    /// A body that `make` makes, a piece (some KiB) each time: what it holds for that is for the caller to claim.
+    pub fn made(make: impl FnMut() -> Option<Bytes> + 'static) -> Self {
+        Self::Made(Maker(Box::new(make)))
+    }
+
+    /// A body that is sent later, and its sender; at most `pieces_max` pieces wait in between, within `room` if that is
+    /// given.
+    pub fn channel(pieces_max: usize, room: Option<Room>) -> (BodySender, Self) {
+        let channel = Channel { pieces_max: pieces_max.max(1), room, ..Channel::default() };
+        let channel = Rc::new(RefCell::new(channel));
         (BodySender { channel: Rc::clone(&channel) }, Self::Stream(BodyReceiver { channel }))
     }
 }
@@ -332,23 +421,27 @@ impl Body for ResponseBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
         match &mut *self {
-            Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Full(bytes) | Self::Held(bytes, _) if bytes.is_empty() => Poll::Ready(None),
+            Self::Full(bytes) | Self::Held(bytes, _) => {
+                let slice = bytes.split_to(bytes.len().min(SLICE_BYTES));
+                Poll::Ready(Some(Ok(Frame::data(slice))))
+            }
+            Self::Made(Maker(make)) => Poll::Ready(make().map(|piece| Ok(Frame::data(piece)))),
             Self::Stream(receiver) => receiver.poll_next(context).map(|piece| Some(piece?.map(Frame::data))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Full(bytes) => bytes.is_empty(),
-            Self::Stream(_) => false,
+            Self::Full(bytes) | Self::Held(bytes, _) => bytes.is_empty(),
+            Self::Made(_) | Self::Stream(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Stream(_) => SizeHint::default(),
+            Self::Full(bytes) | Self::Held(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Made(_) | Self::Stream(_) => SizeHint::default(),
         }
     }
 }
@@ -357,11 +450,24 @@ impl Body for ResponseBody {
 struct Channel {
     pieces: VecDeque<Bytes>,
     pieces_max: usize,
+    /// What the pieces are within, that which the connection has in hand included.
+    room: Option<Room>,
+    held_bytes: usize,
+    in_hand_bytes: usize,
     finished: bool,
     sender_gone: bool,
     receiver_gone: bool,
     sender: Option<Waker>,
     receiver: Option<Waker>,
+}
+
+impl Channel {
+    fn give_back(&mut self, bytes: usize) {
+        if let Some(room) = self.room.as_ref().filter(|_| bytes > 0) {
+            self.held_bytes = self.held_bytes.saturating_sub(bytes);
+            room.shrink(self.held_bytes);
+        }
+    }
 }
 
 /// The client no longer takes the answer.
@@ -378,8 +484,14 @@ impl BodySender {
     /// Sends one piece, waiting while the client is slow. Empty pieces are left out.
     ///
     /// # Errors
-    /// [`Gone`] when nobody takes it any more.
+    /// [`Gone`] when nobody takes it any more, or the core's memory is taken by others for too long.
     pub async fn send(&mut self, piece: Bytes) -> Result<(), Gone> {
+        let room = self.channel.borrow().room.clone();
+        if let Some(room) = room {
+            let held_bytes = self.channel.borrow().held_bytes + piece.len();
+            room.grow(held_bytes).await.map_err(|_| Gone)?;
+            self.channel.borrow_mut().held_bytes += piece.len();
+        }
         poll_fn(|context| {
             let channel = &mut *self.channel.borrow_mut();
             if channel.receiver_gone {
@@ -432,8 +544,14 @@ impl BodyReceiver {
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
         let (next, waiting) = {
             let channel = &mut *self.channel.borrow_mut();
+            // Who asks for the next piece has given the last one to the socket.
+            let taken = std::mem::take(&mut channel.in_hand_bytes);
+            channel.give_back(taken);
             match channel.pieces.pop_front() {
-                Some(piece) => (Some(Ok(piece)), channel.sender.take()),
+                Some(piece) => {
+                    channel.in_hand_bytes = piece.len();
+                    (Some(Ok(piece)), channel.sender.take())
+                }
                 None if channel.finished => (None, None),
                 None if channel.sender_gone => (Some(Err(Aborted)), None),
                 None => {

@@ -4,7 +4,8 @@
 //!
 //! Invariants:
 //! - A ticket is answered once; an answer to a ticket that is no longer waited for is dropped.
-//! - A request that is dropped gives its ticket back: nothing is kept for a client that went.
+//! - A request that is dropped gives its ticket back: nothing is kept for a client that went, but for the claim on memory of
+//!   what it sent, until the shard has answered.
 
 use std::{
     cell::{Cell, RefCell},
@@ -15,6 +16,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use super::memory::Room;
 use crate::{
     model::{ReplyTo, ShardId},
     runtime::executor::{self, HEARTBEAT},
@@ -58,6 +60,19 @@ enum State {
     Free,
     Waiting(Option<Waker>),
     Answered(Reply),
+    /// Nobody waits any more; what was asked is still in memory.
+    Abandoned {
+        #[allow(dead_code)] // held, not read: dropped when the shard has answered
+        room: Room,
+    },
+}
+
+impl Slot {
+    /// For another request; gives what it still held.
+    fn give_back(&mut self) -> State {
+        self.generation = self.generation.wrapping_add(1);
+        std::mem::take(&mut self.state)
+    }
 }
 
 impl Door {
@@ -76,45 +91,63 @@ impl Door {
     /// # Errors
     /// [`Overloaded`]: nothing was asked.
     pub async fn ask(self: &Rc<Self>, to: ShardId, ask: impl FnOnce(ReplyTo) -> Ask) -> Result<Reply, Overloaded> {
-        Ok(self.post(to, ask).await?.await)
+        Ok(self.post(to, None, ask).await?.await)
     }
 
-    /// Asks a shard; the answer is waited for later.
+    /// Asks a shard; the answer is waited for later. A copy of `room`, which covers what is asked, is held until it comes.
     ///
     /// # Errors
     /// [`Overloaded`]: nothing was asked.
-    pub async fn post(self: &Rc<Self>, to: ShardId, ask: impl FnOnce(ReplyTo) -> Ask) -> Result<Answer, Overloaded> {
-        let answer = self.open();
+    pub async fn post(
+        self: &Rc<Self>,
+        to: ShardId,
+        room: Option<&Room>,
+        ask: impl FnOnce(ReplyTo) -> Ask,
+    ) -> Result<Answer, Overloaded> {
+        let mut answer = self.open();
         let mut ask = ask(answer.reply_to());
         for _ in 1..TRIES {
             match (self.send)(to, ask) {
-                Ok(()) => return Ok(answer),
+                Ok(()) => {
+                    answer.room = room.cloned();
+                    return Ok(answer);
+                }
                 Err(back) => ask = back,
             }
             executor::sleep(HEARTBEAT).await;
         }
-        (self.send)(to, ask).map(|()| answer).map_err(|_| Overloaded)
+        (self.send)(to, ask).map_err(|_| Overloaded)?;
+        answer.room = room.cloned();
+        Ok(answer)
     }
 
     /// Called by the core's inbox task with what a shard answered to this core.
     pub fn deliver(&self, to: ReplyTo, reply: Reply) {
+        let mut abandoned = None;
         let waiting = {
-            let slots = &mut self.slots.borrow_mut().slots;
+            let Slots { slots, free } = &mut *self.slots.borrow_mut();
             let slot =
                 slots.get_mut(to.ticket as u32 as usize).filter(|slot| slot.generation == (to.ticket >> 32) as u32);
             match slot {
                 Some(Slot { state: state @ State::Waiting(_), .. }) => {
                     match std::mem::replace(state, State::Answered(reply)) {
                         State::Waiting(waker) => waker,
-                        State::Free | State::Answered(_) => None,
+                        State::Free | State::Answered(_) | State::Abandoned { .. } => None,
                     }
                 }
-                Some(_) | None => {
+                Some(slot @ Slot { state: State::Abandoned { .. }, .. }) => {
+                    abandoned = Some(slot.give_back());
+                    free.push(to.ticket as u32);
+                    self.late.set(self.late.get() + 1);
+                    None
+                }
+                Some(Slot { state: State::Free | State::Answered(_), .. }) | None => {
                     self.late.set(self.late.get() + 1);
                     None
                 }
             }
         };
+        drop(abandoned);
         waiting.into_iter().for_each(Waker::wake);
     }
 
@@ -137,7 +170,7 @@ impl Door {
         });
         let slot = &mut slots[index as usize];
         slot.state = State::Waiting(None);
-        Answer { index, generation: slot.generation, door: Rc::clone(self) }
+        Answer { index, generation: slot.generation, door: Rc::clone(self), room: None }
     }
 }
 
@@ -153,6 +186,7 @@ pub struct Answer {
     door: Rc<Door>,
     index: u32,
     generation: u32,
+    room: Option<Room>,
 }
 
 impl Answer {
@@ -169,7 +203,7 @@ impl Future for Answer {
         let state = &mut slots.slots[self.index as usize].state;
         match std::mem::take(state) {
             State::Answered(reply) => Poll::Ready(reply),
-            State::Free => unreachable!("polled after its answer"),
+            State::Free | State::Abandoned { .. } => unreachable!("polled after its answer"),
             State::Waiting(_) => {
                 *state = State::Waiting(Some(context.waker().clone()));
                 Poll::Pending
@@ -182,8 +216,11 @@ impl Drop for Answer {
     fn drop(&mut self) {
         let Slots { slots, free } = &mut *self.door.slots.borrow_mut();
         let slot = &mut slots[self.index as usize];
-        slot.generation = slot.generation.wrapping_add(1);
-        slot.state = State::Free;
+        if let (State::Waiting(_), Some(room)) = (&slot.state, self.room.take()) {
+            slot.state = State::Abandoned { room };
+            return;
+        }
+        slot.give_back();
         free.push(self.index);
     }
 }
@@ -192,7 +229,7 @@ impl Drop for Answer {
 mod tests {
     use std::{pin::pin, sync::Arc, task::Wake};
 
-    use super::*;
+    use super::{super::memory::Memory, *};
     use crate::{
         model::{Address, MessageId, NodeId, TenantId, Wall},
         shard::Cancelled,
@@ -252,5 +289,29 @@ mod tests {
         asked.borrow()[..1_000].iter().for_each(|ticket| door.deliver(*ticket, Reply::Unreadable));
         assert!(poll(next.as_mut()).is_pending(), "a late answer is not taken for another's");
         assert_eq!(door.late(), 1_000);
+    }
+
+    #[test]
+    fn what_was_sent_is_claimed_until_the_shard_has_answered_whoever_went() {
+        let (door, asked) = door();
+        let memory = Memory::new(1 << 20, 1);
+        for stays in [true, false] {
+            let room = memory.open(TenantId(0));
+            assert!(room.grow_now(1_000));
+            let mut posted = Box::pin(door.post(ShardId(0), Some(&room), cancel));
+            let Poll::Ready(Ok(answer)) = poll(posted.as_mut()) else { panic!("the mailbox has room") };
+            drop(posted);
+            drop(room);
+            let ticket = *asked.borrow().last().expect("asked");
+            let mut answer = Some(Box::pin(answer)).filter(|_| stays);
+            assert_eq!((memory.measures().requests_bytes, door.waiting()), (1_000, 1));
+            door.deliver(ticket, Reply::Unreadable);
+            if let Some(answer) = &mut answer {
+                assert_eq!(poll(answer.as_mut()), Poll::Ready(Reply::Unreadable));
+            }
+            drop(answer);
+            assert_eq!((memory.measures().requests_bytes, door.waiting()), (0, 0));
+        }
+        assert_eq!(door.late(), 1);
     }
 }

@@ -68,6 +68,14 @@ pub struct Parcel {
     pub frame: Frame,
 }
 
+impl Parcel {
+    /// What it takes in memory.
+    pub fn held_bytes(&self) -> usize {
+        let Frame { heads, keys, arena, .. } = &self.frame;
+        heads.capacity() * size_of::<Head>() + keys.capacity() * size_of::<Line>() + arena.capacity()
+    }
+}
+
 /// What became of a parcel: a result for each of its messages, or why there is none.
 pub type Outcome = Result<Vec<LineResult>, Code>;
 
@@ -86,6 +94,8 @@ pub struct Ingest<'b> {
     request: Option<KeyPrint>,
     places: Vec<Place>,
     flaws: Vec<Flaw>,
+    /// Of all that the flaws say.
+    flaws_bytes: usize,
     parcels: Vec<Parcel>,
     /// The parcel that a shard's messages go to; one past the last if it has none yet.
     open: Vec<u32>,
@@ -110,6 +120,7 @@ impl<'b> Ingest<'b> {
             request,
             places: Vec::new(),
             flaws: Vec::new(),
+            flaws_bytes: 0,
             parcels: Vec::new(),
             open: vec![NOT_OPEN; usize::from(terms.shards.shards())],
             scratch: Scratch::default(),
@@ -141,6 +152,7 @@ impl<'b> Ingest<'b> {
             let place = match self.take(&typed, octets, terms) {
                 Ok(place) => place,
                 Err(flaw) => {
+                    self.flaws_bytes += flaw.detail.len() + flaw.field.as_ref().map_or(0, |field| field.len());
                     self.flaws.push(flaw);
                     Place::Flawed(self.flaws.len() as u32 - 1)
                 }
@@ -185,6 +197,12 @@ impl<'b> Ingest<'b> {
         Ok(Place::Sent { parcel, index })
     }
 
+    /// What was made of the body so far takes in memory.
+    pub fn held_bytes(&self) -> usize {
+        let parcels: usize = self.parcels.iter().map(Parcel::held_bytes).sum();
+        parcels + held_bytes(&self.places, &self.flaws, self.flaws_bytes)
+    }
+
     /// Messages that go to shards.
     pub const fn sent(&self) -> u64 {
         self.sent
@@ -192,9 +210,14 @@ impl<'b> Ingest<'b> {
 
     /// The frames to be sent, and the report that waits for their outcomes.
     pub fn finish(self, room: Room) -> (Vec<Parcel>, Report) {
-        let report = Report { one: self.one, places: self.places, flaws: self.flaws, outcomes: Vec::new(), room };
+        let Self { one, places, flaws, flaws_bytes, .. } = self;
+        let report = Report { one, places, flaws, flaws_bytes, outcomes: Vec::new(), room };
         (self.parcels, report)
     }
+}
+
+fn held_bytes(places: &Vec<Place>, flaws: &Vec<Flaw>, flaws_bytes: usize) -> usize {
+    places.capacity() * size_of::<Place>() + flaws.capacity() * size_of::<Flaw>() + flaws_bytes
 }
 
 fn print(
@@ -248,6 +271,7 @@ pub struct Report {
     one: bool,
     places: Vec<Place>,
     flaws: Vec<Flaw>,
+    flaws_bytes: usize,
     outcomes: Vec<Outcome>,
     room: Room,
 }
@@ -272,6 +296,11 @@ impl Report {
     /// Whether there is none; never so after [`Ingest::advance`] came to its end.
     pub const fn is_empty(&self) -> bool {
         self.places.is_empty()
+    }
+
+    /// What it takes in memory, with a result for each message.
+    pub fn held_bytes(&self) -> usize {
+        held_bytes(&self.places, &self.flaws, self.flaws_bytes) + self.places.len() * size_of::<LineResult>()
     }
 
     /// The outcomes are there, in the order of the parcels.

@@ -116,7 +116,9 @@ impl Api {
         let (api, patience) = (Rc::clone(self), Patience::new());
         let mut reader = RecordReader { api, tenant, query, shard: ShardId(0), patience, ended: false };
         let first = reader.next().await?;
-        let (mut sender, body) = ResponseBody::channel(PAGES_AHEAD);
+        let room = asked.body.claim();
+        room.becomes_answer();
+        let (mut sender, body) = ResponseBody::channel(PAGES_AHEAD, Some(room));
         executor::spawn(OnPanic::Survive, "records", async move {
             let mut start = Vec::new();
             records::write_start(reader.query.format, &mut start);

@@ -22,8 +22,10 @@ pub mod keys;
 pub mod limits;
 pub mod line;
 pub mod lookup;
+pub mod memory;
 pub mod meter;
 pub mod openapi;
+pub mod places;
 pub mod problem;
 pub mod records;
 mod restored;
@@ -34,6 +36,7 @@ pub mod sweeper;
 pub mod transport;
 mod turns;
 pub mod typed;
+pub mod watch;
 
 pub use api::{Api, Extra, Options, Seen, Settings};
 pub use auth::{TenantSpec, Tenants};

@@ -9,6 +9,7 @@ use hyper::{
 use super::{
     body::{BodyError, ResponseBody},
     json::Object,
+    memory::NoRoom,
 };
 use crate::{
     admission::numbering::NumberError,
@@ -302,10 +303,16 @@ impl From<BodyError> for Problem {
             BodyError::TooLarge { .. } => Code::BodyTooLarge,
             BodyError::Truncated | BodyError::Malformed | BodyError::BadEncoding => Code::MalformedBody,
             BodyError::UnsupportedEncoding => Code::UnsupportedEncoding,
-            BodyError::Timeout => Code::BodyTimeout,
+            BodyError::Timeout | BodyError::OthersWait => Code::BodyTimeout,
             BodyError::NoRoom => Code::Overloaded,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<NoRoom> for Problem {
+    fn from(_: NoRoom) -> Self {
+        Self::new(Code::Overloaded, "no memory became free in time")
     }
 }
 

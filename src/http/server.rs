@@ -5,6 +5,7 @@ use std::{
     convert::Infallible,
     future::Future,
     io,
+    net::SocketAddr,
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -27,12 +28,19 @@ use rustls::ServerConfig;
 use super::{
     body::{Aborted, RequestBody, ResponseBody},
     limits::Limits,
-    sweeper::{Counters, Overdue, Phase, SWEEP, Sweeper, Watch},
+    memory::Measures,
+    places::Origin,
+    problem::{Code, Problem},
+    sweeper::{Counters, Overdue, Phase, SWEEP, Sweeper},
     transport::Transport,
+    watch::Watch,
 };
-use crate::runtime::{
-    executor::{self, OnPanic},
-    net::{Listener, Socket, Stream},
+use crate::{
+    model::TenantId,
+    runtime::{
+        executor::{self, OnPanic},
+        net::{Listener, Socket, Stream},
+    },
 };
 
 /// Until descriptors or memory may be there again.
@@ -42,6 +50,11 @@ const SHORTAGE_TOLD: Duration = Duration::from_secs(60);
 
 /// What hyper may read ahead or hold back per connection; larger reads of large bodies no longer pay above it.
 const BUFFER_BYTES_MAX: usize = 32 << 10;
+
+/// An answer up to this size counts as part of its connection.
+const ANSWER_BYTES_FREE: usize = 16 << 10;
+/// How often another connection is told to go so that a new one has a place.
+const PLACES_TRIES: u32 = 3;
 
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 const TOO_MANY: &[u8] =
@@ -90,6 +103,16 @@ impl Server {
     /// Other limits from now on.
     pub fn set_limits(&self, limits: Limits) {
         self.sweeper.set_limits(limits);
+    }
+
+    /// Tenants and the weights of their shares of memory and connections, from now on.
+    pub fn set_weights(&self, weights: Vec<(TenantId, u32)>) {
+        self.sweeper.set_weights(weights);
+    }
+
+    /// What requests and answers hold.
+    pub fn memory(&self) -> Measures {
+        self.sweeper.memory().measures()
     }
 
     /// What happened since the start.
@@ -142,19 +165,35 @@ async fn accept<H: Handler>(listener: Rc<Listener>, tls: Option<TlsAcceptor>, ha
             return;
         }
         sweeper.count(|counters| counters.accepted += 1);
-        match sweeper.watch() {
+        let Ok(peer) = socket.peer() else { continue };
+        match place(&sweeper, peer.ip().into()).await {
             Some(watch) => {
                 let open = Open { watch };
                 executor::spawn(
                     OnPanic::Survive,
                     "http connection",
-                    serve(socket, tls.clone(), Rc::clone(&handler), open),
+                    serve(socket, peer, tls.clone(), Rc::clone(&handler), open),
                 );
             }
             None => turn_away(&socket, tls.is_some(), &sweeper),
         }
         executor::breathe().await;
     }
+}
+
+/// A place; where none is left, that of the connection that can best be spared. None when all are at work.
+async fn place(sweeper: &Rc<Sweeper>, origin: Origin) -> Option<Rc<Watch>> {
+    for _ in 0..PLACES_TRIES {
+        if let Some(watch) = sweeper.watch(origin) {
+            return Some(watch);
+        }
+        if !sweeper.make_place() {
+            return None;
+        }
+        // Its task was woken and stands before this one.
+        executor::yield_now().await;
+    }
+    sweeper.watch(origin)
 }
 
 /// What befell one connection before it was accepted is over; what is short stays short for a while.
@@ -192,9 +231,8 @@ impl Drop for Open {
     }
 }
 
-async fn serve<H: Handler>(socket: Socket, tls: Option<TlsAcceptor>, handler: Rc<H>, open: Open) {
+async fn serve<H: Handler>(socket: Socket, peer: SocketAddr, tls: Option<TlsAcceptor>, handler: Rc<H>, open: Open) {
     let watch = &open.watch;
-    let Ok(peer) = socket.peer() else { return };
     let stream = match tls {
         None => Stream::Plain(socket),
         Some(tls) => match handshake(&tls, socket, watch).await {
@@ -211,6 +249,7 @@ async fn serve<H: Handler>(socket: Socket, tls: Option<TlsAcceptor>, handler: Rc
             let (head, incoming) = request.into_parts();
             let body = RequestBody::new(incoming, &head.headers, peer, Rc::clone(&watch));
             let answer = handler.handle(Request::from_parts(head, body)).await;
+            let answer = held(answer, &watch).await;
             Ok::<_, Infallible>(answer.map(|body| Answer { body, watch }))
         }
     });
@@ -235,7 +274,34 @@ async fn serve<H: Handler>(socket: Socket, tls: Option<TlsAcceptor>, handler: Rc
             tracing::debug!(%error, %peer, "connection broken");
         }
         Err(Overdue::Header) if watch.phase() == Phase::Header => say_too_late(connection.into_parts().io, watch).await,
-        Err(Overdue::Header | Overdue::Body | Overdue::Idle | Overdue::Write | Overdue::Linger | Overdue::Drain) => {}
+        Err(
+            Overdue::Header
+            | Overdue::Body
+            | Overdue::Idle
+            | Overdue::Write
+            | Overdue::Linger
+            | Overdue::Drain
+            | Overdue::Evicted,
+        ) => {}
+    }
+}
+
+/// The same answer within a claim on the core's memory, if it is large and has none yet; where none is to be had in time,
+/// a refusal in its place: nothing that such an answer tells is lost by it.
+async fn held(answer: Response<ResponseBody>, watch: &Watch) -> Response<ResponseBody> {
+    let (head, body) = answer.into_parts();
+    match body {
+        ResponseBody::Full(bytes) if bytes.len() > ANSWER_BYTES_FREE => {
+            let room = watch.claim();
+            room.becomes_answer();
+            if room.grow(bytes.len()).await.is_err() {
+                return Problem::new(Code::Overloaded, "no memory for the answer became free in time").answer("");
+            }
+            Response::from_parts(head, ResponseBody::Held(bytes, room))
+        }
+        body @ (ResponseBody::Full(_) | ResponseBody::Held(..) | ResponseBody::Made(_) | ResponseBody::Stream(_)) => {
+            Response::from_parts(head, body)
+        }
     }
 }
 

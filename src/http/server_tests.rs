@@ -38,6 +38,10 @@ impl Handler for Echo {
                 Response::new("late".into())
             }
             "/never" => std::future::pending().await,
+            "/keep" => {
+                let _kept = request.into_body().whole().await;
+                std::future::pending().await
+            }
             "/huge" => Response::new(vec![b'x'; 64 << 20].into()),
             "/pieces" | "/aborted" => pieces(path == "/pieces"),
             _ => match request.into_body().whole().await {
@@ -53,7 +57,7 @@ impl Handler for Echo {
 }
 
 fn pieces(all: bool) -> Response<ResponseBody> {
-    let (mut sender, body) = ResponseBody::channel(1);
+    let (mut sender, body) = ResponseBody::channel(1, None);
     executor::spawn(OnPanic::Abort, "pieces", async move {
         for piece in ["one ", "two ", "", "three"] {
             if sender.send(Bytes::from_static(piece.as_bytes())).await.is_err() {
@@ -321,19 +325,117 @@ fn one_connection_too_many_is_turned_away() {
     let one = Limits { connections_max: 1, ..LIMITS };
     let (_, counters) = serve_while(one, None, |address| {
         let mut first = connect(address);
-        first.write_all(b"GET /deaf HTTP/1.1\r\n\r\n").expect("write");
+        // Whose first request was answered has its second at work.
+        first.write_all(b"GET /deaf HTTP/1.1\r\n\r\nGET /never HTTP/1.1\r\n\r\n").expect("write");
         let mut answer = [0; 12];
         first.read_exact(&mut answer).expect("answer");
         assert_eq!(understand(&hear_out(connect(address))).0, [503]);
     });
-    assert_eq!((counters.accepted, counters.turned_away), (2, 1));
+    assert_eq!((counters.accepted, counters.turned_away, counters.evicted), (2, 1, 0));
+}
+
+fn connect_from(source: [u8; 4], address: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("socket");
+    socket.bind(&SocketAddr::from((source, 0)).into()).and_then(|()| socket.connect(&address.into())).expect("connect");
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(HANG)).expect("timeout");
+    stream
 }
 
 #[test]
-fn bodies_beyond_the_cores_memory_wait_outside() {
-    let full = Limits { bodies_bytes_max: 10, ..LIMITS };
-    check(full, &post("", b"eleven bytes"), &[503], "too many bodies are in memory");
-    check(full, &post("", b"ten bytes."), &[200], "ten bytes.");
+fn silent_connections_make_place_for_others() {
+    let few = Limits { connections_max: 8, ..LIMITS };
+    let (_, counters) = serve_while(few, None, |address| {
+        let mut innocent = connect(address);
+        let say = |innocent: &mut TcpStream| {
+            innocent.write_all(b"GET /deaf HTTP/1.1\r\n\r\n").expect("write");
+            let mut answer = [0; 12];
+            innocent.read_exact(&mut answer).expect("answer");
+            assert_eq!(&answer, b"HTTP/1.1 200");
+        };
+        say(&mut innocent);
+        let silent: Vec<_> = (0..40).map(|_| connect_from([127, 0, 0, 2], address)).collect();
+        for _ in 0..20 {
+            assert_eq!(talk(address, &post("", b"alive")), (vec![200], "alive".to_owned()));
+        }
+        say(&mut innocent);
+        drop(silent);
+    });
+    assert_eq!(counters.turned_away, 0);
+    assert!(counters.evicted >= 33, "{}", counters.evicted);
+}
+
+#[test]
+fn announced_bodies_that_do_not_come_hold_nobody_up() {
+    let little = Limits { memory_bytes_max: 1 << 20, ..LIMITS };
+    serve_while(little, None, |address| {
+        let announced: Vec<_> = (0..40)
+            .map(|_| {
+                let mut stream = connect(address);
+                stream.write_all(b"POST / HTTP/1.1\r\ncontent-length: 99999\r\n\r\n[").expect("write");
+                stream
+            })
+            .collect();
+        for _ in 0..20 {
+            assert_eq!(talk(address, &post("", b"alive")), (vec![200], "alive".to_owned()));
+        }
+        drop(announced);
+    });
+}
+
+#[test]
+fn bodies_beyond_the_cores_memory_come_in_turn_and_none_is_refused() {
+    let little = Limits { memory_bytes_max: 200_000, ..LIMITS };
+    let body = vec![b'x'; 100_000];
+    serve_while(little, None, |address| {
+        let mut halves: Vec<_> = (0..12)
+            .map(|_| {
+                let mut stream = connect(address);
+                let request = post("", &body);
+                // A server that does not read on does not keep us: the kernel takes what is written.
+                stream.write_all(&request[..request.len() / 2]).expect("write");
+                stream
+            })
+            .collect();
+        for stream in &mut halves {
+            let request = post("", &body);
+            stream.write_all(&request[request.len() / 2..]).expect("write");
+        }
+        for stream in halves {
+            let (codes, heard) = understand(&hear_out(stream));
+            assert_eq!((codes, heard.len()), (vec![200], body.len()));
+        }
+    });
+}
+
+#[test]
+fn memory_that_never_comes_back_is_waited_for_in_vain() {
+    let none = Limits { memory_bytes_max: 10, memory_ms: 100, ..LIMITS };
+    serve_while(none, None, |address| {
+        let mut lent = connect(address);
+        lent.write_all(b"POST /keep HTTP/1.1\r\ncontent-length: 12\r\n\r\neleven bytes").expect("write");
+        let refused = loop {
+            let answer = talk(address, &post("", b"eleven bytes"));
+            // Taken: the other has not come that far.
+            if answer.0 != [200] {
+                break answer;
+            }
+        };
+        assert_eq!(refused, (vec![503], "no memory for the body became free in time".to_owned()));
+        assert_eq!(talk(address, &post("", b"fits")), (vec![200], "fits".to_owned()));
+    });
+}
+
+#[test]
+fn a_body_of_nothing_but_framing_is_refused() {
+    let said = "the body's chunks are malformed";
+    let head = b"POST / HTTP/1.1\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n".as_slice();
+    check(LIMITS, &[head, &vec![b'0'; 4 << 20]].concat(), &[400], said);
+    check(LIMITS, &[head, &b"1\r\nx\r\n".repeat(90_000)].concat(), &[400], said);
+    let deaf = b"POST /deaf HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n".as_slice();
+    check(LIMITS, &[deaf, &vec![b'0'; 4 << 20]].concat(), &[200], "deaf");
+    let words = [head, &b"8\r\n0123456\n\r\n".repeat(10_000), b"0\r\n\r\n"].concat();
+    check(LIMITS, &words, &[200], &"0123456\n".repeat(10_000));
 }
 
 #[test]

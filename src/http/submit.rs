@@ -11,11 +11,12 @@ use hyper::{
 use super::{
     api::{Answered, Api, Asked, Settings, typed, written},
     auth::Tenant,
-    body::ResponseBody,
+    body::{ResponseBody, Whole},
     door::Answer,
     ingest::{Ingest, Outcome, Parcel, Report, Tally, Terms},
     items::Form,
     line::Rules,
+    memory::Room,
     problem::{Code, Problem},
 };
 use crate::{
@@ -26,6 +27,10 @@ use crate::{
 
 /// Messages that are read, and results that are written, between two looks at the other tasks.
 const SLICE: usize = 128;
+/// Results of which an answer is written in one piece; of more it is made while it is taken.
+const WHOLE_MAX: usize = 1_024;
+/// Results that make one piece of such an answer, about 16 KiB.
+const PIECE: usize = 256;
 
 /// How much of an answer is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,17 +53,19 @@ impl Api {
         let body = asked.body.whole().await?;
         let request = key.map(|key| self.printer.request(tenant.id, key.as_bytes(), &body));
         let (parcels, mut report) = self.plan(&body, form, request, tenant, settings).await?;
-        drop(body);
+        // The body goes, what was made of it stays claimed: it is in memory until the shards have it on stable storage.
+        let room = body.into_room();
+        room.shrink(parcels.iter().map(Parcel::held_bytes).sum::<usize>() + report.held_bytes());
         if let Some(print) = request.filter(|_| !parcels.is_empty()) {
             self.claim(tenant.id, print).await?;
         }
-        report.settle(self.send(parcels).await);
+        report.settle(self.send(parcels, &room).await);
         *tally = report.tally();
         if tally.accepted + tally.duplicates == 0 {
             return Err(report.problem());
         }
         let mut answer = match ack {
-            Ack::Full => results(&report).await,
+            Ack::Full => results(report, room).await,
             Ack::Summary => written("application/json", |out| report.write_summary(out)),
         };
         *answer.status_mut() = StatusCode::ACCEPTED;
@@ -67,19 +74,20 @@ impl Api {
 
     async fn plan(
         &self,
-        body: &[u8],
+        body: &Whole,
         form: Form,
         request: Option<KeyPrint>,
         tenant: &Tenant,
         settings: &Settings,
     ) -> Result<(Vec<Parcel>, Report), Problem> {
         let (now, catalog) = (executor::now(), self.catalog());
-        let room = tenant.meter.room(now);
+        let (room, body_bytes) = (tenant.meter.room(now), body.room().bytes());
         let rules = Rules { now: now.wall, tenant, defaults: &settings.defaults, numbering: &settings.numbering };
         let (shards, printer, limits) = (self.shards, self.printer, settings.limits);
         let terms = Terms { rules, catalog: &catalog, shards, printer, limits, room };
         let mut ingest = Ingest::new(body, form, &terms, request)?;
         while ingest.advance(&terms, SLICE)? {
+            body.room().grow(body_bytes + ingest.held_bytes()).await?;
             executor::breathe().await;
         }
         tenant.meter.charge(ingest.sent(), now);
@@ -103,10 +111,11 @@ impl Api {
         }
     }
 
-    async fn send(self: &Rc<Self>, parcels: Vec<Parcel>) -> Vec<Outcome> {
+    /// `room` covers the parcels: it is held until their shards have answered, also if nobody waits for that any more.
+    async fn send(self: &Rc<Self>, parcels: Vec<Parcel>, room: &Room) -> Vec<Outcome> {
         let mut answers: Vec<Result<Answer, Code>> = Vec::with_capacity(parcels.len());
         for Parcel { shard, mut frame } in parcels {
-            let posted = self.door.post(shard, |reply| {
+            let posted = self.door.post(shard, Some(room), |reply| {
                 frame.reply = reply;
                 Ask::Submit(frame)
             });
@@ -141,14 +150,31 @@ pub(super) fn unexpected(reply: &Reply) -> Problem {
     }
 }
 
-async fn results(report: &Report) -> Response<ResponseBody> {
-    let mut out = Vec::with_capacity(report.len() * 50 + 16);
-    let mut from = 0;
-    while !report.write_results(from, SLICE, &mut out) {
-        from += SLICE;
-        executor::breathe().await;
-    }
-    typed("application/json", out.into())
+/// The results, within the claim of what they are written from.
+async fn results(report: Report, room: Room) -> Response<ResponseBody> {
+    room.becomes_answer();
+    let body = if report.len() <= WHOLE_MAX {
+        let mut out = Vec::with_capacity(report.len() * 50 + 16);
+        let mut from = 0;
+        while !report.write_results(from, SLICE, &mut out) {
+            from += SLICE;
+            executor::breathe().await;
+        }
+        room.shrink(out.capacity());
+        ResponseBody::Held(out.into(), room)
+    } else {
+        let mut next = Some(0);
+        room.shrink(report.held_bytes());
+        ResponseBody::made(move || {
+            // Moved in, and given back with the last piece or with the connection.
+            let _held = &room;
+            let from = next?;
+            let mut out = Vec::with_capacity(PIECE * 64);
+            next = (!report.write_results(from, PIECE, &mut out)).then_some(from + PIECE);
+            Some(out.into())
+        })
+    };
+    typed("application/json", body)
 }
 
 fn form(media: Option<&HeaderValue>) -> Result<Form, Problem> {

@@ -1,12 +1,12 @@
 //! Deadlines of connections, looked at four times a second for all connections of a core at once: a connection has
-//! no timer of its own and the hot path reads no clock.
+//! no timer of its own and the hot path reads no clock. How many there may be, and who goes when there are too many, is
+//! [`Places`]' to say; what requests and answers may hold is [`Memory`]'s.
 //!
 //! Knows in which phase each connection stands and since when; does not know what is said on it. A [`Watch`] belongs
-//! to one connection's task and lives on its core; the transport, the service and the body tell it what happens, the
-//! sweep alone judges, and the task acts.
+//! to one connection's task and lives on its core.
 //!
 //! ```text
-//! Opening ─first byte→ Header ─parsed→ Handling ⇄ Body (while the handler reads it)
+//! Opening ─first byte→ Header ─parsed→ Handling ⇄ Body (while the handler reads it, save where it waits for memory)
 //!                         ↑               │ answer's body given to the socket
 //!                         └─first byte─ Idle          any ─our last byte→ Closing
 //! ```
@@ -14,11 +14,17 @@
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
-    task::Waker,
     time::Duration,
 };
 
-use super::limits::Limits;
+use super::{
+    limits::Limits,
+    memory::Memory,
+    places::{Origin, Places},
+};
+use crate::{admission::Shares, model::TenantId};
+
+pub use super::{memory::Room, watch::Watch};
 
 /// Between two sweeps: what a deadline may be late by.
 pub const SWEEP: Duration = Duration::from_millis(250);
@@ -49,16 +55,18 @@ pub enum Overdue {
     Body,
     /// No further request.
     Idle,
-    /// The peer takes nothing.
+    /// The peer takes nothing, or too slowly.
     Write,
     /// The peer does not end after us.
     Linger,
     /// The server stops and will not wait longer.
     Drain,
+    /// No deadline: its place was needed, and it did nothing.
+    Evicted,
 }
 
 impl Overdue {
-    /// Every deadline, in the order of [`Counters::overdue`].
+    /// Every deadline, in the order of [`Counters::overdue`]; [`Self::Evicted`] is counted apart.
     pub const ALL: [Self; 6] = [Self::Header, Self::Body, Self::Idle, Self::Write, Self::Linger, Self::Drain];
 }
 
@@ -67,8 +75,16 @@ impl Overdue {
 pub struct Counters {
     /// Connections accepted, those turned away included.
     pub accepted: u64,
-    /// Connections turned away because `connections_max` were open.
+    /// Connections turned away because `connections_max` were open and all of them at work.
     pub turned_away: u64,
+    /// Connections closed in favour of others because they were idle longest.
+    pub evicted: u64,
+    /// Requests refused because their tenant has more than its share of connections.
+    pub over_share: u64,
+    /// Bodies refused for having more framing than content.
+    pub padded: u64,
+    /// Bodies and answers cut off for being slow while others waited for memory.
+    pub hurried: u64,
     /// Times that accepting failed for want of descriptors or memory and backed off.
     pub accept_backoffs: u64,
     /// Handshakes that failed.
@@ -86,7 +102,11 @@ pub struct Sweeper {
     tick_ms: Cell<u64>,
     draining: Cell<bool>,
     watches: RefCell<Vec<Rc<Watch>>>,
-    bodies_bytes: Cell<usize>,
+    places: Places,
+    /// Connections by tenant, of those that named one.
+    connections: RefCell<Shares>,
+    weights: RefCell<Vec<(TenantId, u32)>>,
+    memory: Rc<Memory>,
     counters: Cell<Counters>,
 }
 
@@ -98,7 +118,10 @@ impl Sweeper {
             tick_ms: Cell::new(0),
             draining: Cell::new(false),
             watches: RefCell::default(),
-            bodies_bytes: Cell::new(0),
+            places: Places::default(),
+            connections: RefCell::new(Shares::new(limits.connections_max as u64)),
+            weights: RefCell::default(),
+            memory: Memory::new(limits.memory_bytes_max, limits.memory_ms),
             counters: Cell::default(),
         })
     }
@@ -111,37 +134,78 @@ impl Sweeper {
     /// Other limits from now on, also for connections that are open.
     pub fn set_limits(&self, limits: Limits) {
         self.limits.set(limits);
+        self.share_out();
+    }
+
+    /// Tenants and the weights of their shares of memory and connections; none: there are no tenants.
+    pub fn set_weights(&self, weights: Vec<(TenantId, u32)>) {
+        self.weights.replace(weights);
+        self.share_out();
+    }
+
+    fn share_out(&self) {
+        let (limits, weights) = (self.limits.get(), self.weights.borrow());
+        self.connections.borrow_mut().share_out(limits.connections_max as u64, &weights);
+        self.memory.set_limits(limits.memory_bytes_max, limits.memory_ms, &weights);
+    }
+
+    /// What requests and answers of this core hold.
+    pub fn memory(&self) -> &Rc<Memory> {
+        &self.memory
     }
 
     /// Watches one more connection; None when `connections_max` are open. Ends by [`Self::release`].
-    pub fn watch(self: &Rc<Self>) -> Option<Rc<Watch>> {
+    pub fn watch(self: &Rc<Self>, origin: Origin) -> Option<Rc<Watch>> {
         let mut watches = self.watches.borrow_mut();
         if watches.len() >= self.limits.get().connections_max {
             return None;
         }
-        let watch = Rc::new(Watch {
-            sweeper: Rc::clone(self),
-            place: Cell::new(watches.len()),
-            phase: Cell::new(Phase::Opening),
-            since_ms: Cell::new(self.tick_ms.get()),
-            body_bytes: Cell::new(0),
-            read_ahead: Cell::new(false),
-            stuck_ms: Cell::new(None),
-            overdue: Cell::new(None),
-            waker: RefCell::default(),
-        });
+        self.places.take(origin);
+        let watch = Rc::new(Watch::new(self, origin, watches.len()));
         watches.push(Rc::clone(&watch));
         Some(watch)
     }
 
+    /// Tells the connection that can best be spared to go; false when all are at work.
+    pub fn make_place(&self) -> bool {
+        let Some(watch) = self.places.whom(&self.watches.borrow(), self.tick_ms.get()) else { return false };
+        self.condemn(&watch, Overdue::Evicted);
+        true
+    }
+
     /// The connection is gone.
     pub fn release(&self, watch: &Watch) {
+        self.places.give_back(watch.origin());
+        if let Some(tenant) = watch.set_tenant(None) {
+            self.connections.borrow_mut().give_back(tenant, 1);
+        }
         let mut watches = self.watches.borrow_mut();
-        let place = watch.place.get();
+        let place = watch.leave();
         watches.swap_remove(place);
         if let Some(moved) = watches.get(place) {
-            moved.place.set(place);
+            moved.set_place(place);
         }
+    }
+
+    /// The connection's requests are `tenant`'s; false when that has more than its share of connections.
+    pub fn assign(&self, watch: &Watch, tenant: TenantId) -> bool {
+        if watch.tenant() == Some(tenant) {
+            return true;
+        }
+        let connections = &mut *self.connections.borrow_mut();
+        if connections.may_take(tenant, 1).is_err() {
+            self.count(|counters| counters.over_share += 1);
+            return false;
+        }
+        connections.take(tenant, 1);
+        if let Some(before) = watch.set_tenant(Some(tenant)) {
+            connections.give_back(before, 1);
+        }
+        true
+    }
+
+    pub(super) fn tick_ms(&self) -> u64 {
+        self.tick_ms.get()
     }
 
     /// Open connections.
@@ -164,8 +228,14 @@ impl Sweeper {
     /// Looks at every connection. `now_ms` is monotonic, of any origin; called every [`SWEEP`].
     pub fn sweep(&self, now_ms: u64) {
         self.tick_ms.set(now_ms);
+        self.memory.sweep(now_ms);
+        let (limits, is_waited_for) = (self.limits.get(), self.memory.is_waited_for());
         for watch in &*self.watches.borrow() {
-            if let Some(overdue) = watch.judge(now_ms, &self.limits.get()) {
+            if let Some(overdue) = watch.judge(now_ms, &limits) {
+                self.condemn(watch, overdue);
+            } else if let Some(overdue) = watch.judge_pace(now_ms, &limits).filter(|_| is_waited_for) {
+                self.count(|counters| counters.hurried += 1);
+                watch.hurry();
                 self.condemn(watch, overdue);
             }
         }
@@ -193,273 +263,14 @@ impl Sweeper {
     }
 
     fn condemn(&self, watch: &Watch, overdue: Overdue) {
-        self.count(|counters| counters.overdue[overdue as usize] += 1);
-        watch.overdue.set(Some(overdue));
-        watch.wake();
-    }
-
-    /// Takes room for `bytes` of bodies; None when the core holds too many already.
-    pub fn claim(self: &Rc<Self>, bytes: usize) -> Option<Room> {
-        let mut room = Room { sweeper: Rc::clone(self), bytes: 0 };
-        room.grow(bytes).then_some(room)
-    }
-}
-
-/// A claim on the core's memory for bodies; given back when dropped.
-#[derive(Debug)]
-pub struct Room {
-    sweeper: Rc<Sweeper>,
-    bytes: usize,
-}
-
-impl Room {
-    /// Extends the claim to `bytes` in all; false, and nothing changed, when there is no room. Never shrinks.
-    #[must_use]
-    pub fn grow(&mut self, bytes: usize) -> bool {
-        let more = bytes.saturating_sub(self.bytes);
-        let held = self.sweeper.bodies_bytes.get().saturating_add(more);
-        let fits = held <= self.sweeper.limits.get().bodies_bytes_max;
-        if fits {
-            self.sweeper.bodies_bytes.set(held);
-            self.bytes += more;
-        }
-        fits
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.sweeper.bodies_bytes.set(self.sweeper.bodies_bytes.get() - self.bytes);
-    }
-}
-
-/// One connection's phase and deadline.
-#[derive(Debug)]
-pub struct Watch {
-    sweeper: Rc<Sweeper>,
-    place: Cell<usize>,
-    phase: Cell<Phase>,
-    since_ms: Cell<u64>,
-    body_bytes: Cell<u64>,
-    read_ahead: Cell<bool>,
-    stuck_ms: Cell<Option<u64>>,
-    overdue: Cell<Option<Overdue>>,
-    waker: RefCell<Option<Waker>>,
-}
-
-impl Watch {
-    /// All connections of this core.
-    pub fn sweeper(&self) -> &Rc<Sweeper> {
-        &self.sweeper
-    }
-
-    /// The phase now.
-    pub fn phase(&self) -> Phase {
-        self.phase.get()
-    }
-
-    /// The task to wake when a deadline passes or the server drains.
-    pub fn listen(&self, waker: &Waker) {
-        let mut listening = self.waker.borrow_mut();
-        if !listening.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *listening = Some(waker.clone());
-        }
-    }
-
-    /// The deadline that passed and asks the task to end the connection. [`Overdue::Body`] does not.
-    pub fn overdue(&self) -> Option<Overdue> {
-        self.overdue.get().filter(|overdue| *overdue != Overdue::Body)
-    }
-
-    /// Whether the body's deadline passed; asking takes it down.
-    pub fn take_body_overdue(&self) -> bool {
-        let passed = self.overdue.get() == Some(Overdue::Body);
-        if passed {
-            self.overdue.set(None);
-        }
-        passed
-    }
-
-    /// `bytes` arrived.
-    pub fn note_read(&self, bytes: usize) {
-        match self.phase.get() {
-            Phase::Opening | Phase::Idle => self.enter(Phase::Header),
-            Phase::Body => self.body_bytes.set(self.body_bytes.get() + bytes as u64),
-            Phase::Handling => self.read_ahead.set(true),
-            Phase::Header | Phase::Closing => {}
-        }
-    }
-
-    /// The socket took bytes, or did not.
-    pub fn note_write(&self, taken: bool) {
-        match (taken, self.stuck_ms.get()) {
-            (true, Some(_)) => {
-                self.stuck_ms.set(None);
-                self.since_ms.set(self.sweeper.tick_ms.get());
-            }
-            (false, None) => self.stuck_ms.set(Some(self.sweeper.tick_ms.get())),
-            (true, None) | (false, Some(_)) => {}
-        }
-    }
-
-    /// A request's headers are complete.
-    pub fn note_request(&self) {
-        self.read_ahead.set(false);
-        self.enter(Phase::Handling);
-    }
-
-    /// The handler waits for the body.
-    pub fn note_body(&self) {
-        self.body_bytes.set(0);
-        self.enter(Phase::Body);
-    }
-
-    /// The body is complete, or no one waits for it any more.
-    pub fn note_body_end(&self) {
-        if self.phase.get() == Phase::Body {
-            self.enter(Phase::Handling);
-        }
-    }
-
-    /// The answer is on its way; a next request that was already read in part has begun.
-    pub fn note_answer(&self) {
-        if self.phase.get() != Phase::Closing {
-            self.enter(if self.read_ahead.take() { Phase::Header } else { Phase::Idle });
-        }
-    }
-
-    /// Our side has ended.
-    pub fn note_end(&self) {
-        self.enter(Phase::Closing);
-    }
-
-    fn enter(&self, phase: Phase) {
-        self.phase.set(phase);
-        self.since_ms.set(self.sweeper.tick_ms.get());
-    }
-
-    fn wake(&self) {
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
-        }
-    }
-
-    /// The deadline that has passed and was not yet told.
-    fn judge(&self, now_ms: u64, limits: &Limits) -> Option<Overdue> {
-        if self.overdue.get().is_some() {
-            return None;
-        }
-        let (since_ms, allowed_ms, overdue) = match (self.stuck_ms.get(), self.phase.get()) {
-            (_, Phase::Closing) => (self.since_ms.get(), limits.linger_ms, Overdue::Linger),
-            (Some(stuck_ms), _) => (stuck_ms, limits.write_ms, Overdue::Write),
-            (None, Phase::Opening | Phase::Header) => (self.since_ms.get(), limits.header_ms, Overdue::Header),
-            (None, Phase::Body) => (self.since_ms.get(), self.body_ms(limits), Overdue::Body),
-            (None, Phase::Idle) => (self.since_ms.get(), limits.idle_ms, Overdue::Idle),
-            (None, Phase::Handling) => return None,
-        };
-        (now_ms.saturating_sub(since_ms) > allowed_ms).then_some(overdue)
-    }
-
-    fn body_ms(&self, limits: &Limits) -> u64 {
-        limits.body_ms.saturating_add(self.body_bytes.get().saturating_mul(1_000) / limits.body_rate_min)
+        self.count(|counters| match counters.overdue.get_mut(overdue as usize) {
+            Some(counted) => *counted += 1,
+            None => counters.evicted += 1,
+        });
+        watch.condemn(overdue);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMITS: Limits = Limits { connections_max: 2, bodies_bytes_max: 64 << 20, ..Limits::DEFAULT };
-
-    /// Plays `happens` on a fresh connection at 1 s, then sweeps at `at_s`.
-    fn check(happens: impl FnOnce(&Watch), at_s: u64, expected: Option<Overdue>) {
-        let sweeper = Sweeper::new(LIMITS);
-        sweeper.sweep(1_000);
-        let watch = sweeper.watch().expect("room");
-        happens(&watch);
-        sweeper.sweep(at_s * 1_000);
-        assert_eq!(watch.overdue.get(), expected, "{:?}", watch.phase());
-    }
-
-    #[test]
-    fn each_phase_has_its_deadline() {
-        check(|_| {}, 11, None);
-        check(|_| {}, 12, Some(Overdue::Header));
-        check(|watch| watch.note_read(5), 12, Some(Overdue::Header));
-        check(Watch::note_request, 100_000, None);
-        check(Watch::note_body, 21, None);
-        check(Watch::note_body, 22, Some(Overdue::Body));
-        check(Watch::note_answer, 76, None);
-        check(Watch::note_answer, 77, Some(Overdue::Idle));
-        check(Watch::note_end, 4, Some(Overdue::Linger));
-    }
-
-    #[test]
-    fn a_body_earns_time_by_arriving() {
-        let slow = |watch: &Watch| {
-            watch.note_body();
-            watch.note_read(100 * (16 << 10));
-        };
-        check(slow, 121, None);
-        check(slow, 122, Some(Overdue::Body));
-    }
-
-    #[test]
-    fn a_peer_that_takes_nothing_is_cut_even_while_its_answer_is_made() {
-        let stuck = |watch: &Watch| {
-            watch.note_request();
-            watch.note_write(false);
-        };
-        check(stuck, 31, None);
-        check(stuck, 32, Some(Overdue::Write));
-        check(
-            |watch| {
-                stuck(watch);
-                watch.note_write(true);
-            },
-            1_000,
-            None,
-        );
-    }
-
-    #[test]
-    fn a_request_read_ahead_has_begun() {
-        check(
-            |watch| {
-                watch.note_request();
-                watch.note_read(10);
-                watch.note_answer();
-            },
-            12,
-            Some(Overdue::Header),
-        );
-    }
-
-    #[test]
-    fn places_and_room_come_back() {
-        let sweeper = Sweeper::new(LIMITS);
-        let (first, second) = (sweeper.watch().expect("one"), sweeper.watch().expect("two"));
-        assert!(sweeper.watch().is_none());
-        sweeper.release(&first);
-        let third = sweeper.watch().expect("again");
-        sweeper.release(&second);
-        sweeper.release(&third);
-        assert_eq!(sweeper.open(), 0);
-
-        let mut room = sweeper.claim(60 << 20).expect("room");
-        assert!(!room.grow(65 << 20) && sweeper.claim(5 << 20).is_none());
-        assert!(room.grow(64 << 20));
-        drop(room);
-        assert_eq!(sweeper.bodies_bytes.get(), 0);
-    }
-
-    #[test]
-    fn a_body_overdue_does_not_end_the_connection() {
-        let sweeper = Sweeper::new(LIMITS);
-        let watch = sweeper.watch().expect("room");
-        watch.note_body();
-        sweeper.sweep(60_000);
-        assert_eq!((watch.overdue(), watch.take_body_overdue(), watch.take_body_overdue()), (None, true, false));
-        assert_eq!(sweeper.counters().overdue, [0, 1, 0, 0, 0, 0]);
-    }
-}
+#[path = "sweeper_tests.rs"]
+mod tests;

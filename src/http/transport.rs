@@ -11,7 +11,7 @@ use std::{
 use futures_lite::{AsyncRead, AsyncWrite};
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-use super::sweeper::Watch;
+use super::watch::Watch;
 use crate::runtime::net::Stream;
 
 /// Discarded from a peer that goes on sending after our last word; one that sends more is cut off.
@@ -33,6 +33,14 @@ impl Transport {
     /// Wraps an open stream.
     pub fn new(stream: Stream, watch: Rc<Watch>) -> Self {
         Self { stream, watch, peer_ended: false, ended: false, discarded: 0 }
+    }
+
+    fn note_write(&self, written: &Poll<io::Result<usize>>) {
+        match written {
+            Poll::Ready(Ok(bytes)) => self.watch.note_write(Some(*bytes)),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.watch.note_write(None),
+        }
     }
 
     /// Says a last word without waiting; under TLS nothing is said. Whether the peer hears it is not known.
@@ -71,9 +79,10 @@ impl Read for Transport {
                 read
             }
         };
-        match read {
-            0 => this.peer_ended = true,
-            bytes => this.watch.note_read(bytes),
+        if read == 0 {
+            this.peer_ended = true;
+        } else if !this.watch.note_read(read) {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "more framing than content")));
         }
         Poll::Ready(Ok(()))
     }
@@ -82,7 +91,7 @@ impl Read for Transport {
 impl Write for Transport {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.watch.note_write(written.is_ready());
+        self.note_write(&written);
         written
     }
 
@@ -92,7 +101,7 @@ impl Write for Transport {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.watch.note_write(written.is_ready());
+        self.note_write(&written);
         written
     }
 

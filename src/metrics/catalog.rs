@@ -232,7 +232,34 @@ metrics! {
     HttpAccepted = "stentor_http_connections_accepted_total", Counter, [],
         "Connections accepted. Healthy: few per request; as many as requests: clients do not reuse connections";
     HttpTurnedAway = "stentor_http_connections_turned_away_total", Counter, [],
-        "Connections closed because too many were open. Healthy: 0; wake someone when it grows: clients get 503";
+        "Connections closed because too many were open and all of them at work. Healthy: 0; wake someone when it grows: \
+         clients get 503";
+    HttpEvicted = "stentor_http_connections_evicted_total", Counter, [],
+        "Idle connections closed to make place for others: the longest idle of the address with most. Healthy: 0; when it \
+         grows, one address holds many: look who, or raise http.connections_max";
+    HttpOverShare = "stentor_http_over_share_total", Counter, [],
+        "Requests refused because their tenant has more than its share of connections and few are left. Healthy: 0; one \
+         tenant opens far more connections than it needs";
+    HttpPadded = "stentor_http_bodies_padded_total", Counter, [],
+        "Bodies refused because they had more framing than content. Healthy: 0; a hostile client, or one that sends chunks \
+         of a few bytes";
+    HttpHurried = "stentor_http_slow_cut_total", Counter, [],
+        "Bodies and answers cut off for moving slower than 64 KiB/s for 10 s while others waited for memory. Healthy: 0; \
+         hostile clients, or limits.memory is too small";
+    HttpMemory = "stentor_http_memory_bytes", Gauge, ["of"],
+        "Memory that requests (until their messages are on stable storage) and answers (until they are taken) hold. \
+         Healthy: well under what is shared";
+    HttpMemoryShared = "stentor_http_memory_shared_bytes", Gauge, [],
+        "What they share, beside one request for each core that is lent what it needs. Healthy: does not change; \
+         limits.memory raises it";
+    HttpMemoryWaiting = "stentor_http_memory_waiting", Gauge, [],
+        "Requests that are not read on, or answers that are not made, until others give back memory. Healthy: 0; for \
+         minutes above it: raise limits.memory, or the disk is slow";
+    HttpMemoryWaits = "stentor_http_memory_waits_total", Counter, [],
+        "Times that memory had to be waited for. Healthy: 0 but when large requests meet";
+    HttpMemoryRefused = "stentor_http_memory_refused_total", Counter, [],
+        "Times that it was waited for 30 s in vain: 503 overloaded. Healthy: 0; wake someone when it grows: the disk stands, \
+         or limits.memory is far too small";
     HttpBackoffs = "stentor_http_accept_backoffs_total", Counter, [],
         "Times that accepting failed for want of descriptors or memory. Healthy: 0; raise LimitNOFILE";
     HttpHandshakes = "stentor_http_handshakes_failed_total", Counter, [],
@@ -240,7 +267,7 @@ metrics! {
     HttpBroken = "stentor_http_connections_broken_total", Counter, [],
         "Connections ended by what came in, or lost in the middle of a request. Healthy: few";
     HttpOverdue = "stentor_http_deadlines_total", Counter, ["deadline"],
-        "Deadlines of connections that passed. Healthy: mostly idle; header and body are slow or hostile clients";
+        "Deadlines of connections that passed. Healthy: mostly idle; header, body and write are slow or hostile clients";
 
     Polls = "stentor_executor_poll_seconds", SECONDS, ["core"],
         "CPU time of single polls of tasks: for so long nothing else on that core ran. Healthy: nearly all under 1 ms";

@@ -519,6 +519,7 @@ async fn core_main(
     let api = Rc::new(http::Api::new(options));
     let limits = shared.http_limits(&shared.config);
     let server = Rc::new(Server::start(listeners, shared.tls.clone(), Rc::clone(&api), limits));
+    server.set_weights(translate::weights(&shared.config, &shared.control));
     let _ = ready.send(Ok(bound));
     executor::spawn(
         OnPanic::Abort,

@@ -11,7 +11,7 @@ use crate::{
     egress::Dial,
     http::{Api, Server, Tenants},
     link,
-    model::{LinkId, ShardId},
+    model::{LinkId, ShardId, TenantId},
     shard::{self, Catalog, control::Control},
 };
 
@@ -50,6 +50,7 @@ pub(super) struct Applied {
     tenants: Arc<Tenants>,
     catalog: Arc<Catalog>,
     shards: Vec<shard::Options>,
+    weights: Vec<(TenantId, u32)>,
 }
 
 impl Daemon {
@@ -130,6 +131,7 @@ impl Daemon {
                 tenants: Arc::clone(&self.tenants),
                 catalog: Arc::clone(catalog),
                 shards: own.map(options).collect(),
+                weights: translate::weights(&config, control),
             };
             let _ = core.commands.send(Command::Apply(Box::new(applied), done.clone()));
         }
@@ -181,11 +183,12 @@ pub(super) fn carry_out(command: Command, shared: &Shared, core: &std::rc::Rc<Co
             done
         }
         Command::Apply(applied, done) => {
-            let Applied { config, tenants, catalog, shards } = *applied;
+            let Applied { config, tenants, catalog, shards, weights } = *applied;
             core.reconfigure_shards(&catalog, shards);
             api.set_catalog(catalog);
             api.set_settings(translate::http_settings(&config, tenants));
             server.set_limits(shared.http_limits(&config));
+            server.set_weights(weights);
             done
         }
     };

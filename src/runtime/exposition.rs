@@ -15,7 +15,7 @@ use prometheus_client::{
 
 use crate::{
     delivery::Resolution,
-    http::{self, StatusBoard, sweeper},
+    http::{self, StatusBoard, memory, sweeper},
     link::{self, LinkState, leg::LegState},
     metrics::{Distribution, Family, Kind, Metric, Metrics, Snapshot, Value},
     model::{Class, Now, ShardId, Wall},
@@ -194,20 +194,32 @@ const fn deadline(overdue: sweeper::Overdue) -> &'static str {
         sweeper::Overdue::Write => "write",
         sweeper::Overdue::Linger => "linger",
         sweeper::Overdue::Drain => "drain",
+        sweeper::Overdue::Evicted => "evicted",
     }
 }
 
-/// Enters what the connections of a core's door have to tell: how many are open, and what was counted.
-pub fn door(snapshot: &mut Snapshot, open: usize, counters: &sweeper::Counters) {
+/// Enters what a core's door has to tell: how many connections are open, what was counted, and what is held in memory.
+pub fn door(snapshot: &mut Snapshot, open: usize, counters: &sweeper::Counters, memory: &memory::Measures) {
     snapshot.gauge(Metric::HttpConnections, &[], open as f64);
     let counts = [
         (Metric::HttpAccepted, counters.accepted),
         (Metric::HttpTurnedAway, counters.turned_away),
+        (Metric::HttpEvicted, counters.evicted),
+        (Metric::HttpOverShare, counters.over_share),
+        (Metric::HttpPadded, counters.padded),
+        (Metric::HttpHurried, counters.hurried),
+        (Metric::HttpMemoryWaits, memory.waits),
+        (Metric::HttpMemoryRefused, memory.refused),
         (Metric::HttpBackoffs, counters.accept_backoffs),
         (Metric::HttpHandshakes, counters.handshakes_failed),
         (Metric::HttpBroken, counters.broken),
     ];
     counts.into_iter().for_each(|(metric, count)| snapshot.count(metric, &[], count));
+    for (of, bytes) in [("requests", memory.requests_bytes), ("answers", memory.answers_bytes)] {
+        snapshot.gauge(Metric::HttpMemory, &[of], bytes as f64);
+    }
+    snapshot.gauge(Metric::HttpMemoryShared, &[], memory.shared_bytes as f64);
+    snapshot.gauge(Metric::HttpMemoryWaiting, &[], memory.waiting as f64);
     for (overdue, count) in sweeper::Overdue::ALL.into_iter().zip(counters.overdue) {
         snapshot.count(Metric::HttpOverdue, &[deadline(overdue)], count);
     }

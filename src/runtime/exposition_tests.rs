@@ -48,7 +48,8 @@ fn cores() -> Vec<CoreSnapshot> {
     metrics.request(202, 1_500);
     let mut measured = Snapshot::default();
     metrics.fill(&mut measured);
-    door(&mut measured, 5, &sweeper::Counters { accepted: 6, ..sweeper::Counters::default() });
+    let counters = sweeper::Counters { accepted: 6, ..sweeper::Counters::default() };
+    door(&mut measured, 5, &counters, &memory::Measures::default());
     polls(&mut measured, 0, &Polls::default());
     let core = |number: u8| CoreSnapshot {
         shards: vec![(ShardId(number), shard_status())],

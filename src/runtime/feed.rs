@@ -94,7 +94,7 @@ pub async fn run(
         let now = executor::now();
         let mut snapshot = CoreSnapshot { panics: executor::panics_survived(), ..CoreSnapshot::default() };
         metrics.borrow().fill(&mut snapshot.metrics);
-        exposition::door(&mut snapshot.metrics, server.open(), &server.counters());
+        exposition::door(&mut snapshot.metrics, server.open(), &server.counters(), &server.memory());
         executor::polls(|polls| exposition::polls(&mut snapshot.metrics, number, polls));
         // One at a time: a ledger is counted through, and there may be hundreds of links.
         let mut look_at_shard = |id, shard: &shard::Shard| {

@@ -34,8 +34,10 @@ pub use expectations::failed_tests;
 /// Receipts waited for in memory, all shards together.
 const RECEIPTS_OPEN_MAX: u64 = 1_000_000;
 
-/// Bodies in flight may take one part in so many of `limits.memory`; the rest is for caches.
-const BODIES_SHARE: u64 = 2;
+/// Requests and answers may hold one part in so many of `limits.memory`; the rest is for caches.
+const REQUESTS_SHARE: u64 = 2;
+/// What a core's requests and answers share at least, beside the one that is lent what it needs.
+const SHARED_BYTES_MIN: u64 = 4 << 20;
 
 /// Every name that needs a number.
 pub fn names(config: &Config) -> Names {
@@ -185,25 +187,27 @@ pub fn cores(config: &Config) -> u8 {
     u8::try_from(cores).unwrap_or(u8::MAX).max(1)
 }
 
-/// What each core allows at its door. Connections are shared out evenly, for the kernel spreads them so. Bodies get a
-/// core's share of half of `limits.memory`, and room for two of the largest in any case.
+/// What each core allows at its door. Connections are shared out evenly, for the kernel spreads them so. Of half of
+/// `limits.memory` a core has its part: one of the largest bodies is lent to one request at a time, the rest is shared. On
+/// many cores with little memory the loan is there all the same, and what is shared is small.
 pub fn http_limits(config: &Config) -> http::Limits {
     let (typed, cores) = (&config.http, u64::from(cores(config)));
-    let bodies = (config.limits.memory_bytes / BODIES_SHARE / cores).max(2 * typed.body_bytes_max);
+    let own = config.limits.memory_bytes / REQUESTS_SHARE / cores;
+    let shared = own.saturating_sub(typed.body_bytes_max).max(SHARED_BYTES_MIN);
     http::Limits {
         connections_max: index(u64::from(typed.connections_max).div_ceil(cores)),
         header_bytes_max: index(typed.header_bytes_max),
         body_bytes_max: index(typed.body_bytes_max),
         decoded_bytes_max: index(typed.body_bytes_max),
         decoded_ratio_max: index(typed.inflate_ratio_max.into()),
-        bodies_bytes_max: index(bodies),
+        memory_bytes_max: index(shared),
         header_ms: typed.header_timeout_ms,
         body_ms: typed.body_timeout_ms,
         // `body_timeout` is for the whole body: what arrives earns no more time.
         body_rate_min: u64::MAX,
         idle_ms: typed.idle_timeout_ms,
         write_ms: typed.write_timeout_ms,
-        linger_ms: http::Limits::DEFAULT.linger_ms,
+        ..http::Limits::DEFAULT
     }
 }
 

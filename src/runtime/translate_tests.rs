@@ -194,13 +194,13 @@ fn the_door_keeps_its_limits_apart() {
             body_bytes_max: 1 << 20,
             decoded_bytes_max: 1 << 20,
             decoded_ratio_max: 7,
-            bodies_bytes_max: 8 << 20,
+            memory_bytes_max: 7 << 20,
             header_ms: 4_000,
             body_ms: 5_000,
             body_rate_min: u64::MAX,
             idle_ms: 8_000,
             write_ms: 6_000,
-            linger_ms: 2_000,
+            ..http::Limits::DEFAULT
         }
     );
     assert_eq!(limits.check(), Ok(()));
@@ -209,9 +209,16 @@ fn the_door_keeps_its_limits_apart() {
 }
 
 #[test]
-fn little_memory_still_holds_two_bodies() {
-    let limits = http_limits(&config("[node]\ncores = 64\n[limits]\nmemory = \"64MiB\""));
-    assert_eq!((limits.bodies_bytes_max, limits.check()), (32 << 20, Ok(())));
+fn on_many_cores_with_little_memory_something_is_shared_beside_the_loan() {
+    let shared = |text: &str| {
+        let limits = http_limits(&config(text));
+        assert_eq!(limits.check(), Ok(()));
+        limits.memory_bytes_max >> 20
+    };
+    assert_eq!(shared("[node]\ncores = 64\n[limits]\nmemory = \"64MiB\""), 4);
+    assert_eq!(shared("[node]\ncores = 16"), 4);
+    assert_eq!(shared("[node]\ncores = 2"), 128 - 16);
+    assert_eq!(shared("[node]\ncores = 1\n[limits]\nmemory = \"64MiB\""), 16);
 }
 
 #[test]
