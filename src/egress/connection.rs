@@ -5,57 +5,33 @@ use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     io,
-    net::{IpAddr, SocketAddr, ToSocketAddrs},
+    ops::Range,
     pin::Pin,
     rc::Rc,
-    sync::Arc,
     task::{Context, Poll, Waker},
-    time::Duration,
 };
 
 use futures_lite::{AsyncRead, AsyncWrite, future};
-use futures_rustls::TlsConnector;
-use rustls::{ClientConfig, pki_types::ServerName};
 
 use crate::{
-    link::{BindId, Disconnect},
+    link::{BindId, Disconnect, hosts::Way},
     runtime::{
         executor::{self, OnPanic},
-        net::{Socket, Stream},
+        net::Stream,
     },
 };
 
+use super::Dial;
+
 /// Octets read at once: about 400 receipts.
 const READ_BYTES: usize = 64 << 10;
-
-/// Where a carrier can be reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Host {
-    /// Name or address.
-    pub name: String,
-    /// Port.
-    pub port: u16,
-}
-
-/// What opening a connection needs.
-#[derive(Clone, Debug)]
-pub struct Dial {
-    /// Tried in turn, by the link's word.
-    pub hosts: Vec<Host>,
-    /// Address to connect from.
-    pub source_ip: Option<IpAddr>,
-    /// TLS, and the name that the certificate must hold where it is not the host's.
-    pub tls: Option<(Arc<ClientConfig>, Option<ServerName<'static>>)>,
-    /// For TCP and the handshake together.
-    pub timeout: Duration,
-}
 
 /// Whoever owns the link of these connections.
 pub trait LinkOwner {
     /// It stands.
     fn connected(&self, bind: BindId);
-    /// Octets came in.
-    fn bytes(&self, bind: BindId, bytes: &[u8]);
+    /// Octets came in. How many of them were dealt with; the rest is told again, after others have run.
+    fn bytes(&self, bind: BindId, bytes: &[u8]) -> usize;
     /// What is to be written now, behind what is in `out`; false if nothing.
     fn take_transmit(&self, bind: BindId, out: &mut Vec<u8>) -> bool;
     /// The socket took so many octets.
@@ -75,9 +51,9 @@ pub struct Connection {
 
 impl Connection {
     /// Opens a connection in a task of its own.
-    pub fn open<O: LinkOwner + 'static>(bind: BindId, dial: Rc<Dial>, host: u16, owner: Rc<O>) -> Rc<Self> {
+    pub fn open<O: LinkOwner + 'static>(bind: BindId, dial: Rc<Dial>, way: Way, owner: Rc<O>) -> Rc<Self> {
         let connection = Rc::new(Self::default());
-        let task = run(bind, dial, host, Rc::clone(&owner), Rc::clone(&connection));
+        let task = run(bind, dial, way, Rc::clone(&owner), Rc::clone(&connection));
         executor::spawn(OnPanic::Abort, "egress", async move {
             // The first poll happens inside the owner's call; everything after belongs to later ones.
             executor::yield_now().await;
@@ -105,6 +81,19 @@ impl Connection {
         self.wake();
     }
 
+    /// Whoever polls is woken when the owner wants something.
+    fn listen(&self, context: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
+            *waker = Some(context.waker().clone());
+        }
+    }
+
+    fn poll_closing(&self, context: &Context<'_>) -> Poll<()> {
+        self.listen(context);
+        if self.closing.get() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
     fn wake(&self) {
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
@@ -115,55 +104,22 @@ impl Connection {
 async fn run<O: LinkOwner>(
     bind: BindId,
     dial: Rc<Dial>,
-    host: u16,
+    way: Way,
     owner: Rc<O>,
     connection: Rc<Connection>,
 ) -> (Disconnect, bool) {
-    let stream = match connect(&dial, host).await {
+    let unwanted = async {
+        poll_fn(|context| connection.poll_closing(context)).await;
+        Err(Disconnect::ByUs)
+    };
+    let stream = match future::or(unwanted, dial.connect(way)).await {
         Ok(stream) => stream,
         Err(reason) => return (reason, false),
     };
-    if connection.closing.get() {
-        return (Disconnect::ByUs, false);
-    }
     owner.connected(bind);
-    let mut pump = Pump { bind, owner, connection, stream, out: Vec::new(), written: 0, read: vec![0; READ_BYTES] };
+    let (out, read) = (Vec::new(), vec![0; READ_BYTES]);
+    let mut pump = Pump { bind, owner, connection, stream, out, written: 0, read, unread: 0..0 };
     poll_fn(|context| pump.poll(context)).await
-}
-
-async fn connect(dial: &Dial, host: u16) -> Result<Stream, Disconnect> {
-    let host = dial.hosts.get(usize::from(host)).or(dial.hosts.first()).ok_or(Disconnect::Unreachable)?;
-    let address = resolve(host).ok_or(Disconnect::Unreachable)?;
-    let socket = Socket::connect(address, dial.source_ip, dial.timeout).await.map_err(|error| {
-        tracing::debug!(host = host.name, port = host.port, %error, "no connection");
-        Disconnect::Unreachable
-    })?;
-    let Some((config, name)) = &dial.tls else { return Ok(Stream::Plain(socket)) };
-    let name = match name {
-        Some(name) => name.clone(),
-        None => ServerName::try_from(host.name.clone()).map_err(|_| Disconnect::Tls)?,
-    };
-    let handshake = async { TlsConnector::from(Arc::clone(config)).connect(name, socket).await };
-    let too_late = async {
-        executor::sleep(dial.timeout).await;
-        Err(io::ErrorKind::TimedOut.into())
-    };
-    match future::or(handshake, too_late).await {
-        Ok(tls) => Ok(Stream::Tls(Box::new(tls.into()))),
-        Err(error) => {
-            tracing::warn!(host = host.name, port = host.port, %error, "TLS handshake");
-            Err(Disconnect::Tls)
-        }
-    }
-}
-
-/// Addresses need no resolver; a name is looked up on the spot, which blocks this core for as long as the system's
-/// resolver takes: carriers are named by address where that matters.
-fn resolve(host: &Host) -> Option<SocketAddr> {
-    if let Ok(ip) = host.name.parse::<IpAddr>() {
-        return Some(SocketAddr::new(ip, host.port));
-    }
-    (host.name.as_str(), host.port).to_socket_addrs().ok()?.next()
 }
 
 /// Both directions of a connection that stands.
@@ -175,14 +131,13 @@ struct Pump<O> {
     out: Vec<u8>,
     written: usize,
     read: Vec<u8>,
+    /// What of it the owner has not dealt with.
+    unread: Range<usize>,
 }
 
 impl<O: LinkOwner> Pump<O> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<(Disconnect, bool)> {
-        let known = self.connection.waker.borrow().as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
-        if !known {
-            *self.connection.waker.borrow_mut() = Some(context.waker().clone());
-        }
+        self.connection.listen(context);
         loop {
             if let Poll::Ready(Err(error)) = self.poll_write(context) {
                 return self.end(&error);
@@ -193,12 +148,20 @@ impl<O: LinkOwner> Pump<O> {
             if self.connection.paused.get() {
                 return Poll::Pending;
             }
-            match Pin::new(&mut self.stream).poll_read(context, &mut self.read) {
-                Poll::Pending if self.connection.transmit.get() && self.out.is_empty() => {}
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0)) => return Poll::Ready((Disconnect::ByPeer, self.is_torn())),
-                Poll::Ready(Ok(octets)) => self.owner.bytes(self.bind, &self.read[..octets]),
-                Poll::Ready(Err(error)) => return self.end(&error),
+            if self.unread.is_empty() {
+                match Pin::new(&mut self.stream).poll_read(context, &mut self.read) {
+                    Poll::Pending if self.connection.transmit.get() && self.out.is_empty() => continue,
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(0)) => return Poll::Ready((Disconnect::ByPeer, self.is_torn())),
+                    Poll::Ready(Ok(octets)) => self.unread = 0..octets,
+                    Poll::Ready(Err(error)) => return self.end(&error),
+                }
+            }
+            self.unread.start += self.owner.bytes(self.bind, &self.read[self.unread.clone()]);
+            if !self.unread.is_empty() {
+                // The peer decides how many PDUs he sends, not how many are dealt with before others run.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
             }
         }
     }

@@ -2,5 +2,7 @@
 //! PDU, no window, no retry. One task per connection; it ends by itself and answers with exactly one `disconnected`.
 
 pub mod connection;
+pub mod dial;
 
-pub use connection::{Connection, Dial, Host, LinkOwner};
+pub use connection::{Connection, LinkOwner};
+pub use dial::{Dial, Host};

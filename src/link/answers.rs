@@ -16,6 +16,9 @@ use super::held::Held;
 use super::leg::{Missed, PartToken};
 use super::prepared::Index;
 
+/// Submits that could not be read are told of once in so long.
+const UNREADABLE_TOLD_NS: u64 = 10_000_000_000;
+
 /// How a submit ended that has no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -28,6 +31,9 @@ pub(super) enum End {
 impl Link {
     /// A submit was answered.
     pub(super) fn handle_answer(&mut self, bind: BindId, response: &Response<'_, PartToken>, now: Now) {
+        if let Some(leg) = self.leg(bind) {
+            leg.noise.handle_traffic();
+        }
         if response.late {
             self.counters.late_responses += 1;
             return self.handle_late(bind, response);
@@ -93,10 +99,12 @@ impl Link {
             self.answer_unsent(index, NotWritten::SiblingRefused);
         }
         match class {
-            ErrorClass::Session => self.lose(bind, SessionLoss::NotBound),
+            ErrorClass::Session => {
+                self.lose(bind, SessionLoss::NotBound);
+            }
             ErrorClass::Credential | ErrorClass::OurBug => {
                 if class == ErrorClass::OurBug {
-                    self.effects.push_back(LinkEffect::Alarm(Alarm::Unreadable { bind, status }));
+                    self.tell_unreadable(bind, status, now.mono);
                 }
                 if self.breaker.handle_refused(now.mono) == Some(BreakerTurn::Opened) {
                     self.effects.push_back(LinkEffect::Alarm(Alarm::BreakerOpened { status }));
@@ -105,6 +113,14 @@ impl Link {
             ErrorClass::Throttle | ErrorClass::Transient | ErrorClass::PermanentMessage | ErrorClass::Unknown => {
                 self.close_breaker(Breaker::handle_other);
             }
+        }
+    }
+
+    /// A carrier decides how often it says so; the counters by status tell all.
+    fn tell_unreadable(&mut self, bind: BindId, status: u32, now: Mono) {
+        if self.unreadable_told.is_none_or(|at| now.since(at) >= UNREADABLE_TOLD_NS) {
+            self.unreadable_told = Some(now);
+            self.effects.push_back(LinkEffect::Alarm(Alarm::Unreadable { bind, status }));
         }
     }
 
@@ -155,16 +171,19 @@ impl Link {
             End::Unanswered(why) => (Answer::Unanswered(why), held.sent_at),
         };
         held.parts.handle_settled(matches!(end, End::Unanswered(_)));
-        if end == End::Unanswered(Unanswered::ResponseTimeout) {
-            let (shard, parts) = (held.shard, held.total());
-            let (address, attempt) = (held.submit.address, held.submit.attempt);
-            let missed = Missed { token, shard, address, attempt, parts };
-            if let Some(leg) = self.leg(bind) {
-                leg.missed.push(missed);
-            }
-        }
         self.conclude(index, part, answer, written_at, &[]);
         self.finish(index);
+    }
+
+    /// A part's answer did not come in time; its session may still bring it. No other end is kept here, or a carrier that
+    /// answers what nobody can read would fill this without end.
+    pub(super) fn miss(&mut self, bind: BindId, token: PartToken) {
+        let Some(held) = self.prepared.get_mut(token.index) else { return };
+        let (shard, parts) = (held.shard, held.total());
+        let (address, attempt) = (held.submit.address, held.submit.attempt);
+        if let Some(leg) = self.leg(bind) {
+            leg.missed.push(Missed { token, shard, address, attempt, parts });
+        }
     }
 
     /// Answers all of a message that was not sent; the message stands in no queue, and is gone when nothing of it is

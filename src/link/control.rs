@@ -29,7 +29,7 @@ impl Link {
 
     fn part_with(&mut self, bind: BindId, now: Now) {
         if let Some(leg) = self.leg(bind) {
-            leg.give_up = true;
+            (leg.give_up, leg.parting) = (true, true);
         }
         self.run_session(bind, &[], now);
     }
@@ -45,6 +45,7 @@ impl Link {
                 LegState::Waiting { .. } => leg.state = LegState::Resting,
                 LegState::Connecting { .. } => self.close(bind),
                 LegState::Binding | LegState::Bound => {
+                    leg.parting = true;
                     if let Some(session) = &mut leg.session {
                         session.unbind(patience_ns, now.mono.0);
                     }

@@ -3,28 +3,22 @@
 use crate::model::ShardId;
 use crate::traffic::{ToLink, ToShard};
 
+use super::hosts::Way;
 use super::options::Options;
 
 /// One connection of a link: a transceiver, or half of a pair (even numbers transmit, odd ones receive).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BindId(pub u16);
 
-/// Something happened.
+/// Something happened; octets that came in go to [`super::Link::handle_bytes`].
 #[derive(Debug)]
-pub enum LinkEvent<'a> {
+pub enum LinkEvent {
     /// A shard speaks.
     Traffic(ToLink),
     /// The connection asked for by [`LinkEffect::Connect`] stands.
     Connected {
         /// Which.
         bind: BindId,
-    },
-    /// Octets came in.
-    Bytes {
-        /// On which connection.
-        bind: BindId,
-        /// The octets.
-        bytes: &'a [u8],
     },
     /// The socket took octets of what [`super::Link::take_transmit`] handed out.
     Written {
@@ -77,8 +71,8 @@ pub enum LinkEffect {
     Connect {
         /// Which.
         bind: BindId,
-        /// Index into the carrier's hosts.
-        host: u16,
+        /// Where to.
+        way: Way,
     },
     /// There are octets to write: take them by [`super::Link::take_transmit`], write all, report by `Written`. Comes
     /// again only when all that was taken has been reported.
@@ -161,10 +155,24 @@ pub enum SessionLoss {
     ConnectTimeout,
     /// What came in was no SMPP.
     Garbage,
+    /// More came in that means nothing than [`super::noise::NOISE_MAX`].
+    Noise,
+    /// Our answers are not read.
+    NotReading,
     /// The carrier says that we are not bound.
     NotBound,
     /// The carrier unbound.
     PeerUnbound,
     /// The bind was refused.
     BindRefused,
+}
+
+impl SessionLoss {
+    /// Another host may do better, however long the session stood.
+    pub const fn is_its_hosts_fault(self) -> bool {
+        match self {
+            Self::ResponseTimeout | Self::Silent | Self::Garbage | Self::Noise | Self::NotReading => true,
+            Self::ConnectTimeout | Self::NotBound | Self::PeerUnbound | Self::BindRefused => false,
+        }
+    }
 }

@@ -16,6 +16,9 @@ use crate::traffic::{IfUnknown, ReceiptIn, ReceiptToken, Verdict};
 
 use super::event::BindId;
 
+/// A buffer that is kept for the next inquiry is no larger: most receipts fit, and a long one must not stay for ever.
+const SPARE_OCTETS_MAX: usize = 512;
+
 /// Where the answer goes once a shard has kept it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplyTo {
@@ -27,6 +30,8 @@ pub struct ReplyTo {
     pub sequence: u32,
     /// It came as data_sm.
     pub is_data: bool,
+    /// Octets that are kept for it.
+    pub octets: u32,
 }
 
 /// Whom to ask.
@@ -144,6 +149,9 @@ impl Inquiries {
         match verdict {
             Verdict::Kept => {
                 let reply = inquiry.reply;
+                if inquiry.octets.capacity() > SPARE_OCTETS_MAX {
+                    inquiry.octets = Vec::new();
+                }
                 slot.open = false;
                 slot.generation = slot.generation.wrapping_add(1);
                 self.free.push(index);
@@ -151,6 +159,13 @@ impl Inquiries {
             }
             Verdict::Unknown => inquiry.go_on(),
         }
+    }
+
+    /// Octets of buffers that wait for another inquiry.
+    #[cfg(test)]
+    pub fn spare_octets(&self) -> usize {
+        let spare = self.slots.iter().filter(|slot| !slot.open);
+        spare.filter_map(|slot| Some(slot.inquiry.as_ref()?.octets.capacity())).sum()
     }
 
     fn slot(&self, token: ReceiptToken) -> Option<&Slot> {

@@ -7,7 +7,9 @@ use crate::limit::sliding::GUARD_NS;
 use crate::model::{Address, Mono, Prng, ShardId};
 use crate::smpp::session::Session;
 
-use super::event::Disconnect;
+use super::event::{Disconnect, SessionLoss};
+use super::hosts::{HostChoice, Way};
+use super::noise::Noise;
 use super::options::Options;
 use super::prepared::Index;
 
@@ -91,8 +93,8 @@ pub struct Leg {
     pub session: Option<Box<Session<PartToken>>>,
     /// Counts its sessions, so that an answer meant for one is not given to the next.
     pub generation: u32,
-    /// Index of the host to try next, or in use.
-    pub host: u16,
+    /// Where it was last connected to, or is to be.
+    pub way: Way,
     /// Its own limit.
     pub limit: Option<SlidingLimit>,
     /// Whether messages may be submitted now: bound, and its partner too.
@@ -101,14 +103,23 @@ pub struct Leg {
     pub refused: Option<u32>,
     /// How the last connection ended, until a bind succeeds.
     pub lost: Option<Disconnect>,
-    /// Receipts of it that wait for a shard.
+    /// Receipts of it that wait for a shard, those of earlier sessions too...
     pub inquiries: u32,
+    /// ... and their octets.
+    pub inquiry_octets: u64,
     /// The owner was asked not to read.
     pub read_paused: bool,
     /// Parts of its session that were given up: at most a window, for the session ends with the first.
     pub missed: Vec<Missed>,
     /// The session shall be given up when this turn's events are through.
     pub give_up: bool,
+    /// Why the session ended, if the carrier is to blame.
+    pub blame: Option<SessionLoss>,
+    /// We end the session, and nobody is to blame.
+    pub parting: bool,
+    /// What its session said that means nothing.
+    pub noise: Noise,
+    choice: HostChoice,
     failures: u32,
     bound_at: Option<Mono>,
     /// A `Transmit` was announced and not all of it is reported.
@@ -125,14 +136,19 @@ impl Leg {
             state: LegState::Waiting { until: now },
             session: None,
             generation: 0,
-            host: 0,
+            way: Way::default(),
             limit: options.bind_rate_parts_per_s.map(SlidingLimit::new),
             ready: false,
             refused: None,
             inquiries: 0,
+            inquiry_octets: 0,
             read_paused: false,
             missed: Vec::new(),
             give_up: false,
+            blame: None,
+            parting: false,
+            noise: Noise::default(),
+            choice: HostChoice::default(),
             failures: 0,
             bound_at: None,
             lost: None,
@@ -161,7 +177,8 @@ impl Leg {
         self.state = LegState::Binding;
         (self.writing, self.unreported, self.give_up) = (false, 0, false);
         (self.taken, self.queued) = (Flight::default(), Flight::default());
-        (self.read_paused, self.inquiries) = (false, 0);
+        (self.blame, self.parting, self.noise) = (None, false, Noise::default());
+        self.read_paused = false;
         self.missed.clear();
     }
 
@@ -179,13 +196,28 @@ impl Leg {
         }
     }
 
-    /// The connection is gone: when to try again, on which of `hosts`.
+    /// It shall be connected: where to, for one that begins at host `first` of `hosts`.
+    pub fn connect(&mut self, first: u16, hosts: u16, deadline: Mono) -> Way {
+        self.state = LegState::Connecting { deadline };
+        self.parting = false;
+        self.way = self.choice.way(first, hosts);
+        self.way
+    }
+
+    /// The connection is gone: when to try again.
     pub fn rest_or_retry(&mut self, options: &Options, wanted: bool, now: Mono, chance: &mut Prng) {
-        match self.bound_at.take() {
-            Some(since) if now.since(since) >= STEADY_NS => self.failures = 0,
-            Some(_) => {}
-            None => self.host = (self.host + 1) % options.hosts.max(1),
+        let steady = self.bound_at.map(|since| now.since(since) >= STEADY_NS);
+        if steady == Some(true) && self.blame != Some(SessionLoss::Noise) {
+            self.failures = 0;
         }
+        match steady {
+            _ if self.parting => {}
+            Some(steady) => {
+                self.choice.handle_session(steady && !self.blame.is_some_and(SessionLoss::is_its_hosts_fault));
+            }
+            None => self.choice.handle_failed(),
+        }
+        (self.bound_at, self.read_paused) = (None, false);
         let doubled = options.reconnect_min_ms.max(1) << self.failures.min(20);
         let longest = options.reconnect_max_ms.max(options.reconnect_min_ms).max(1);
         let pause_ms = if self.refused.is_some() { longest } else { doubled.min(longest) };

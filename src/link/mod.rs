@@ -4,7 +4,8 @@
 //! keeps its side of the invariants of [`crate::traffic`].
 //!
 //! The owner calls, in this order, each time something happened:
-//! 1. [`Link::handle`] for each event, [`Link::handle_timeout`] when [`Link::poll_timeout`] has come;
+//! 1. [`Link::handle`] for each event, [`Link::handle_bytes`] for what came in, [`Link::handle_timeout`] when
+//!    [`Link::poll_timeout`] has come;
 //! 2. [`Link::poll_effect`] until it gives `None`; what goes to shards is gathered until then, so several events may
 //!    be handled before;
 //! 3. for each `Transmit`: [`Link::take_transmit`], write, report by `Written`;
@@ -21,9 +22,11 @@ pub mod event;
 pub mod flow;
 pub mod grants;
 pub mod held;
+pub mod hosts;
 pub mod id_table;
 pub mod inquiry;
 pub mod leg;
+pub mod noise;
 pub mod options;
 pub mod outbox;
 pub mod prepared;
@@ -79,6 +82,8 @@ pub struct Link {
     turn: usize,
     /// When waiting messages may find tokens again.
     wake_at: Option<Mono>,
+    /// When somebody was last told of a submit that could not be read.
+    unreadable_told: Option<Mono>,
     /// At least one connection can submit.
     up: bool,
     paused: bool,
@@ -112,6 +117,7 @@ impl Link {
             buggify,
             turn: 0,
             wake_at: None,
+            unreadable_told: None,
             up: false,
             paused: false,
             draining: false,
@@ -121,13 +127,12 @@ impl Link {
     }
 
     /// Something happened.
-    pub fn handle(&mut self, event: LinkEvent<'_>, now: Now) {
+    pub fn handle(&mut self, event: LinkEvent, now: Now) {
         match event {
             LinkEvent::Traffic(ToLink::Demand(demand)) => self.grants.handle_demand(&demand),
             LinkEvent::Traffic(ToLink::Submits(batch)) => self.handle_submits(batch, now),
             LinkEvent::Traffic(ToLink::Verdicts(batch)) => self.handle_verdicts(&batch),
             LinkEvent::Connected { bind } => self.handle_connected(bind, now),
-            LinkEvent::Bytes { bind, bytes } => self.run_session(bind, bytes, now),
             LinkEvent::Written { bind, octets } => self.handle_written(bind, octets, now),
             LinkEvent::Disconnected { bind, reason, torn } => self.handle_disconnected(bind, reason, torn, now),
             LinkEvent::Pause => self.paused = true,
@@ -137,6 +142,14 @@ impl Link {
             LinkEvent::Reconfigure(options) => self.reconfigure(*options, now),
         }
         self.end_turn(now);
+    }
+
+    /// Octets came in on a connection. Gives how many were dealt with: all of them, or those of [`sessions::PDUS_MAX`] PDUs.
+    /// Who reads lets others run before he comes with the rest.
+    pub fn handle_bytes(&mut self, bind: BindId, bytes: &[u8], now: Now) -> usize {
+        let dealt_with = self.run_session(bind, bytes, now);
+        self.end_turn(now);
+        dealt_with
     }
 
     /// The time of [`Self::poll_timeout`] has come; harmless at any other time.

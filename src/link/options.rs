@@ -100,6 +100,8 @@ pub struct Options {
     pub shards: ShardMap,
     /// How many hosts the owner knows; tried in turn. 0 is taken as 1.
     pub hosts: u16,
+    /// Binds of the carrier on other links that are counted before these: bind n of all begins at host n.
+    pub binds_before: u16,
     /// Who we are.
     pub account: Account,
     /// Transceivers or pairs.
@@ -161,6 +163,7 @@ impl Options {
             group,
             shards,
             hosts: 1,
+            binds_before: 0,
             account: Account::default(),
             bind: BindKind::Transceiver,
             binds: 1,

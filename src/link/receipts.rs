@@ -18,6 +18,9 @@ use super::inquiry::{Ask, Next, ReplyTo, Way};
 /// Receipts of one connection that wait for a shard before it is no longer read.
 pub(super) const INQUIRIES_MAX: u32 = 4_096;
 
+/// Their octets before it is no longer read: a receipt may be 64 KiB long.
+pub(super) const INQUIRY_OCTETS_MAX: u64 = 4 << 20;
+
 /// What matters of a delivered PDU.
 #[derive(Clone, Copy, Debug)]
 struct Delivered<'a> {
@@ -119,18 +122,29 @@ impl Link {
         (id, first, home): (&[u8], Option<ShardId>, ShardId),
     ) {
         let shards = self.options.shards.shards();
-        let inquiries_max = if self.buggify.at(Point::ReceiptsFull) { 0 } else { INQUIRIES_MAX };
         let Some(leg) = self.leg(bind) else { return };
+        let octets = u32::try_from(id.len() + delivered.text.len()).unwrap_or(u32::MAX);
+        leg.noise.handle_traffic();
         leg.inquiries += 1;
+        leg.inquiry_octets += u64::from(octets);
         let (sequence, is_data) = (delivered.sequence, delivered.is_data);
-        let reply = ReplyTo { bind, generation: leg.generation, sequence, is_data };
-        if leg.inquiries > inquiries_max && !leg.read_paused {
-            leg.read_paused = true;
-            self.effects.push_back(LinkEffect::PauseRead { bind });
-        }
+        let reply = ReplyTo { bind, generation: leg.generation, sequence, is_data, octets };
+        self.pause_reading_if_full(bind);
         let way = Way { first, home, shards };
         let (token, ask) = self.inquiries.open(reply, way, receipt, id, delivered.text);
         self.ask(token, ask);
+    }
+
+    /// A connection whose receipts wait in too great a number, or are too long, is not read; a new session of it neither,
+    /// or each would add as much.
+    pub(super) fn pause_reading_if_full(&mut self, bind: BindId) {
+        let Some(waiting) = self.leg(bind).map(|leg| leg.inquiries).filter(|waiting| *waiting > 0) else { return };
+        let inquiries_max = if self.buggify.at(Point::ReceiptsFull) { 0 } else { INQUIRIES_MAX };
+        let Some(leg) = self.leg(bind).filter(|leg| !leg.read_paused) else { return };
+        if waiting > inquiries_max || leg.inquiry_octets > INQUIRY_OCTETS_MAX {
+            leg.read_paused = true;
+            self.effects.push_back(LinkEffect::PauseRead { bind });
+        }
     }
 
     fn ask(&mut self, token: ReceiptToken, ask: Ask) {
@@ -166,16 +180,17 @@ impl Link {
     /// A session that has ended in the meantime needs no answer: its carrier delivers again.
     fn answer_receipt(&mut self, reply: ReplyTo) {
         let bind = reply.bind;
-        let Some(leg) = self.leg(bind).filter(|leg| leg.generation == reply.generation) else { return };
+        let Some(leg) = self.leg(bind) else { return };
         leg.inquiries = leg.inquiries.saturating_sub(1);
-        if let Some(session) = leg.session.as_mut() {
+        leg.inquiry_octets = leg.inquiry_octets.saturating_sub(u64::from(reply.octets));
+        if let Some(session) = leg.session.as_mut().filter(|_| leg.generation == reply.generation) {
             // Fails only when the session is at its end.
             let _ = match reply.is_data {
                 true => session.answer_data(reply.sequence, CommandStatus::ROK, &[]),
                 false => session.answer_deliver(reply.sequence, CommandStatus::ROK),
             };
         }
-        if leg.read_paused && leg.inquiries <= INQUIRIES_MAX / 2 {
+        if leg.read_paused && leg.inquiries <= INQUIRIES_MAX / 2 && leg.inquiry_octets <= INQUIRY_OCTETS_MAX / 2 {
             leg.read_paused = false;
             self.effects.push_back(LinkEffect::ResumeRead { bind });
         }

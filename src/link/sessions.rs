@@ -1,7 +1,7 @@
 //! The link's sessions: connecting, binding, what they report, their end.
 
 use crate::limit::SlidingLimit;
-use crate::model::Now;
+use crate::model::{Now, Point};
 use crate::smpp::pdu::{Bind, BindMode, INTERFACE_VERSION_3_4};
 use crate::smpp::session::{CloseReason, Event, Fate, Options as SessionOptions, Session};
 use crate::smpp::status::{CommandStatus, ErrorClass};
@@ -11,6 +11,12 @@ use super::event::{Alarm, BindId, Disconnect, LinkEffect, SessionLoss};
 use super::leg::{Leg, LegState, PartToken};
 use super::options::BindKind;
 use super::{Link, answers::End};
+
+/// PDUs that are dealt with before others run: some hundred µs of answers, a few ms of receipts.
+pub const PDUS_MAX: usize = 512;
+
+/// Octets that may wait for a peer who does not read: 60,000 answers.
+pub const UNREAD_OCTETS_MAX: u64 = 1 << 20;
 
 /// How long a session that we give up may wait for the answers that are still out, ms.
 const FAREWELL_MS: u64 = 5_000;
@@ -33,6 +39,15 @@ impl Link {
 
     fn is_wanted(&self, bind: BindId) -> bool {
         !self.draining && bind.0 < self.options.connections()
+    }
+
+    /// The host that a leg begins with; both halves of a pair begin with the same.
+    fn first_host(&self, bind: BindId) -> u16 {
+        let place = match self.options.bind {
+            BindKind::Transceiver => bind.0,
+            BindKind::Pair => bind.0 / 2,
+        };
+        self.options.binds_before.wrapping_add(place)
     }
 
     pub(super) fn handle_connected(&mut self, bind: BindId, now: Now) {
@@ -68,27 +83,37 @@ impl Link {
             enquire_link_ns: Some(options.enquire_link_ms * MS_NS),
             enquire_response_ns: options.response_timeout_ms.min(options.enquire_link_ms) * MS_NS,
             response_ns: options.response_timeout_ms * MS_NS,
+            backlog_octets_max: UNREAD_OCTETS_MAX,
             ..SessionOptions::default()
         }
     }
 
-    /// Feeds a session with what came in, and does what it reports.
-    pub(super) fn run_session(&mut self, bind: BindId, bytes: &[u8], now: Now) {
-        let Some(leg) = self.leg(bind).filter(|leg| leg.state != LegState::Closing) else { return };
-        let Some(mut session) = leg.session.take() else { return };
-        let mut input = bytes;
-        while let Some(event) = session.poll_event(&mut input, now.mono.0) {
-            self.handle_session_event(bind, event, now);
-        }
-        let Some(leg) = self.leg(bind) else { return };
-        if std::mem::take(&mut leg.give_up) {
+    /// Feeds a session with what came in, and does what it reports. Gives how much was read: nobody looks at what comes on
+    /// a connection that we close.
+    pub(super) fn run_session(&mut self, bind: BindId, bytes: &[u8], now: Now) -> usize {
+        let Some(leg) = self.leg(bind).filter(|leg| leg.state != LegState::Closing) else { return bytes.len() };
+        let Some(mut session) = leg.session.take() else { return bytes.len() };
+        let stops_early = !bytes.is_empty() && self.buggify.at(Point::ReadLater);
+        let (mut input, mut left) = (bytes, if stops_early { 1 } else { PDUS_MAX });
+        self.hear(bind, &mut session, &mut input, &mut left, now);
+        if self.leg(bind).is_some_and(|leg| std::mem::take(&mut leg.give_up)) {
             session.unbind(FAREWELL_MS * MS_NS, now.mono.0);
-            while let Some(event) = session.poll_event(&mut input, now.mono.0) {
-                self.handle_session_event(bind, event, now);
-            }
+            self.hear(bind, &mut session, &mut input, &mut left, now);
         }
-        let Some(leg) = self.leg(bind) else { return };
-        leg.session = Some(session);
+        if let Some(leg) = self.leg(bind) {
+            leg.session = Some(session);
+        }
+        bytes.len() - input.len()
+    }
+
+    /// What a session reports, until it has no more to say or has read so many PDUs.
+    fn hear(&mut self, bind: BindId, session: &mut Session<PartToken>, input: &mut &[u8], left: &mut usize, now: Now) {
+        while *left > 0 || input.is_empty() {
+            let before = input.len();
+            let Some(event) = session.poll_event(input, now.mono.0) else { return };
+            self.handle_session_event(bind, event, now);
+            *left = left.saturating_sub(usize::from(input.len() < before));
+        }
     }
 
     fn handle_session_event(&mut self, bind: BindId, event: Event<'_, PartToken>, now: Now) {
@@ -98,6 +123,7 @@ impl Link {
             Event::SubmitResp(answer) => self.handle_answer(bind, &answer, now),
             // Not `NotWritten`, whatever the fate: what a stalled socket has not taken yet, it may still take.
             Event::ResponseTimeout { token, .. } => {
+                self.miss(bind, token);
                 self.handle_end(bind, token, End::Unanswered(Unanswered::ResponseTimeout));
                 self.lose(bind, SessionLoss::ResponseTimeout);
             }
@@ -109,11 +135,22 @@ impl Link {
             Event::Data { sequence, message, .. } => self.handle_data(bind, sequence, &message, now),
             Event::Malformed { token, .. } => {
                 self.counters.malformed += 1;
-                if let Some(token) = token {
-                    self.handle_end(bind, token, End::Unanswered(Unanswered::ResponseTimeout));
+                match token {
+                    Some(token) => self.handle_end(bind, token, End::Unanswered(Unanswered::ResponseTimeout)),
+                    None => self.handle_noise(bind, now),
                 }
             }
-            Event::UnknownResponse { .. } => self.counters.unknown_responses += 1,
+            Event::UnknownResponse { .. } => {
+                self.counters.unknown_responses += 1;
+                self.handle_noise(bind, now);
+            }
+            Event::Refused { .. } => {
+                self.counters.strange_requests += 1;
+                self.handle_noise(bind, now);
+            }
+            Event::Alert(_) | Event::Outbind(_) | Event::EnquireLink | Event::EnquireLinkResp => {
+                self.handle_noise(bind, now);
+            }
             Event::Closed { reason } => self.handle_closed(bind, reason, now),
             Event::DataResp(_)
             | Event::QueryResp { .. }
@@ -121,13 +158,16 @@ impl Link {
             | Event::BindRequest { .. }
             | Event::Submit { .. }
             | Event::Query { .. }
-            | Event::Alert(_)
-            | Event::Outbind(_)
-            | Event::EnquireLink
-            | Event::EnquireLinkResp
             | Event::UnbindRequested
-            | Event::UnbindAnswered
-            | Event::Refused { .. } => {}
+            | Event::UnbindAnswered => {}
+        }
+    }
+
+    /// The session brought something that means nothing.
+    fn handle_noise(&mut self, bind: BindId, now: Now) {
+        let too_much = |leg: &mut Leg| leg.noise.handle_noise(now.mono) && leg.state == LegState::Bound && !leg.give_up;
+        if self.leg(bind).is_some_and(too_much) && self.lose(bind, SessionLoss::Noise) {
+            self.counters.noisy_sessions += 1;
         }
     }
 
@@ -142,6 +182,7 @@ impl Link {
     fn handle_bound(&mut self, bind: BindId, now: Now) {
         self.counters.binds += 1;
         let bind_rate = self.options.bind_rate_parts_per_s;
+        self.pause_reading_if_full(bind);
         let Some(leg) = self.leg(bind) else { return };
         leg.handle_bound(now.mono);
         match (&mut leg.limit, bind_rate) {
@@ -162,13 +203,16 @@ impl Link {
 
     /// The session shall end in good order, for this reason; also one that may not submit at present, because the other
     /// half of its pair is gone: its window would be wrong when that is back.
-    pub(super) fn lose(&mut self, bind: BindId, why: SessionLoss) {
-        let Some(leg) = self.leg(bind).filter(|leg| !leg.give_up && leg.state == LegState::Bound) else { return };
+    /// False if it was to end anyway.
+    pub(super) fn lose(&mut self, bind: BindId, why: SessionLoss) -> bool {
+        let is_here = |leg: &&mut Leg| !leg.give_up && leg.blame.is_none() && leg.state == LegState::Bound;
+        let Some(leg) = self.leg(bind).filter(is_here) else { return false };
         let news = leg.ready;
-        leg.give_up = true;
+        (leg.give_up, leg.blame) = (true, Some(why));
         if news {
             self.effects.push_back(LinkEffect::Alarm(Alarm::SessionLost { bind, why }));
         }
+        true
     }
 
     fn handle_closed(&mut self, bind: BindId, reason: CloseReason, now: Now) {
@@ -180,12 +224,14 @@ impl Link {
             CloseReason::BindRefused(_) => Some(SessionLoss::BindRefused),
             CloseReason::SessionInitTimeout => Some(SessionLoss::ConnectTimeout),
             CloseReason::EnquireLinkTimeout | CloseReason::Inactivity => Some(SessionLoss::Silent),
-            CloseReason::PeerNotReading | CloseReason::Framing(_) => Some(SessionLoss::Garbage),
+            CloseReason::PeerNotReading => Some(SessionLoss::NotReading),
+            CloseReason::Framing(_) => Some(SessionLoss::Garbage),
         };
         if let Some(why) = why {
             self.effects.push_back(LinkEffect::Alarm(Alarm::SessionLost { bind, why }));
         }
         if let Some(leg) = self.leg(bind) {
+            leg.blame = leg.blame.or(why);
             leg.flush(now.mono);
         }
     }
@@ -241,16 +287,15 @@ impl Link {
         for at in 0..self.legs.len() {
             let bind = BindId(at as u16);
             let wanted = self.is_wanted(bind);
+            let (first, hosts) = (self.first_host(bind), self.options.hosts);
             let deadline = now.mono.after_ms(self.options.connect_timeout_ms);
             let leg = &mut self.legs[at];
             match leg.state {
-                LegState::Waiting { until } if now.mono >= until => {
-                    leg.state = if wanted { LegState::Connecting { deadline } } else { LegState::Resting };
-                    let host = leg.host;
-                    if wanted {
-                        self.effects.push_back(LinkEffect::Connect { bind, host });
-                    }
+                LegState::Waiting { until } if now.mono >= until && wanted => {
+                    let way = leg.connect(first, hosts, deadline);
+                    self.effects.push_back(LinkEffect::Connect { bind, way });
                 }
+                LegState::Waiting { until } if now.mono >= until => leg.state = LegState::Resting,
                 LegState::Connecting { deadline } | LegState::Flushing { deadline } if now.mono >= deadline => {
                     self.close(bind);
                 }

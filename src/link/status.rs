@@ -106,6 +106,10 @@ pub struct Counters {
     pub unknown_responses: u64,
     /// PDUs that could not be read.
     pub malformed: u64,
+    /// Requests at the wrong time, or of a kind that nobody knows.
+    pub strange_requests: u64,
+    /// Sessions ended because they brought too much that means nothing.
+    pub noisy_sessions: u64,
     /// Receipts that came in.
     pub receipts: u64,
     /// Of these, sent straight to a shard that the table named.
@@ -214,7 +218,7 @@ fn bind_status(bind: BindId, leg: &super::Leg) -> BindStatus {
         bind,
         state: leg.state,
         ready: leg.ready,
-        host: leg.host,
+        host: leg.way.host,
         outstanding: session.map_or(0, |session| session.outstanding()),
         backlog_octets: session.map_or(0, |session| session.backlog_octets()),
         failures: leg.failures(),

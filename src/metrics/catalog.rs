@@ -206,6 +206,12 @@ metrics! {
         "Answers to nothing. Healthy: 0; tell the carrier";
     LinkMalformed = "stentor_link_malformed_pdus_total", Counter, ["carrier"],
         "PDUs that could not be read. Healthy: 0; tell the carrier";
+    LinkStrange = "stentor_link_strange_requests_total", Counter, ["carrier"],
+        "Requests of a kind that SMPP 3.4 does not know, or at the wrong time; each was refused. Healthy: 0; tell the \
+         carrier";
+    LinkNoisy = "stentor_link_sessions_noisy_total", Counter, ["carrier"],
+        "Sessions ended because they brought PDUs without end that mean nothing. Healthy: 0; wake someone: the carrier, \
+         or who sits between, does harm";
     LinkSessions = "stentor_link_sessions_total", Counter, ["carrier"],
         "Sessions that came to be. Healthy: one per bind and start";
     LinkLost = "stentor_link_sessions_lost_total", Counter, ["carrier"],
@@ -218,6 +224,13 @@ metrics! {
          other ids";
     LinkMobile = "stentor_link_mobile_originated_total", Counter, ["carrier"],
         "Messages from handsets. They are kept as parked receipts in this version";
+
+    NameLookups = "stentor_name_lookups_total", Counter, ["end"],
+        "Lookups of carriers' names, by how they ended. Healthy: found; failed ones: look at the name server; refused: more \
+         than 1,024 names are being looked up";
+    NamesOutdated = "stentor_names_outdated_total", Counter, [],
+        "Connections begun with the last good addresses of a name, for its lookup failed or took longer than 1 s. Healthy: \
+         0; look at the name server";
 
     HttpRequests = "stentor_http_requests_total", Counter, ["status"],
         "Requests by class of status. Healthy: 2xx; wake someone for a share of 5xx that is not 503 queue_full or \

@@ -30,11 +30,13 @@ pub enum Point {
     RoomForOne,
     /// Too many receipts of a connection wait for their shard.
     ReceiptsFull,
+    /// A connection's reader stops after one PDU.
+    ReadLater,
 }
 
 impl Point {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::TurnFull,
         Self::SegmentFull,
         Self::WindowFull,
@@ -45,6 +47,7 @@ impl Point {
         Self::EpochFull,
         Self::RoomForOne,
         Self::ReceiptsFull,
+        Self::ReadLater,
     ];
 }
 

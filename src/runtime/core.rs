@@ -296,7 +296,7 @@ impl Core {
         }
     }
 
-    fn link_event(self: &Rc<Self>, link: LinkId, event: LinkEvent<'_>) {
+    fn link_event(self: &Rc<Self>, link: LinkId, event: LinkEvent) {
         let now = executor::now();
         if let Some(slot) = self.state.borrow_mut().link(link) {
             slot.link.handle(event, now);
@@ -442,9 +442,9 @@ impl State {
         let slot = &mut self.links[at];
         let connection = |slot: &LinkSlot, bind: BindId| slot.connections.get(usize::from(bind.0)).cloned().flatten();
         match effect {
-            LinkEffect::Connect { bind, host } => {
+            LinkEffect::Connect { bind, way } => {
                 let owner = Rc::new(Seat { core: Rc::clone(core), link: slot.id });
-                let opened = Connection::open(bind, Rc::clone(&slot.dial), host, owner);
+                let opened = Connection::open(bind, Rc::clone(&slot.dial), way, owner);
                 let place = usize::from(bind.0);
                 if slot.connections.len() <= place {
                     slot.connections.resize(place + 1, None);
@@ -502,9 +502,12 @@ impl LinkOwner for Seat {
         self.core.turn();
     }
 
-    fn bytes(&self, bind: BindId, bytes: &[u8]) {
-        self.core.link_event(self.link, LinkEvent::Bytes { bind, bytes });
+    fn bytes(&self, bind: BindId, bytes: &[u8]) -> usize {
+        let now = executor::now();
+        let link = |state: &mut State| state.link(self.link).map(|slot| slot.link.handle_bytes(bind, bytes, now));
+        let dealt_with = link(&mut self.core.state.borrow_mut());
         self.core.turn();
+        dealt_with.unwrap_or(bytes.len())
     }
 
     fn take_transmit(&self, bind: BindId, out: &mut Vec<u8>) -> bool {

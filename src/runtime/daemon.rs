@@ -44,6 +44,7 @@ use super::{
     exposition, feed, figures,
     net::Listener,
     probe::{self, ProbeError},
+    resolver::Resolver,
     service_manager,
     signals::{self, Signal},
     storage::{self, Storage, Threads},
@@ -274,6 +275,7 @@ struct Shared {
     board: Arc<StatusBoard>,
     snapshots: Arc<feed::Snapshots>,
     silent_until: Mono,
+    resolver: Resolver,
     senders: Vec<Sender<ToCore>>,
     steps: Steps,
     tls: Option<Arc<rustls::ServerConfig>>,
@@ -309,6 +311,7 @@ impl Shared {
         let tenants = Arc::new(http::auth::Tenants::new(translate::tenants(&config, &control)));
         let board = Arc::new(StatusBoard::new(map.shards()));
         let steps = Steps::new(senders.len());
+        let resolver = Resolver::start(clock).map_err(|error| StartError::System("threads for names".into(), error))?;
         let snapshots = Arc::new(feed::Snapshots::new(senders.len(), Arc::clone(&catalog)));
         let backup = backup::starter(backup::Source {
             format,
@@ -325,6 +328,7 @@ impl Shared {
             board,
             snapshots,
             silent_until,
+            resolver,
             senders,
             steps,
             tls,
@@ -461,9 +465,10 @@ fn start_cores(
             clock: shared.clock,
             heart: hearts[number].clone(),
         };
-        let links = translate::links(&shared.config, &shared.control, number as u8, shared.silent_until, shared.map)
-            .map_err(StartError::Config)?;
         let number = number as u8;
+        let Shared { config, control, silent_until, map, resolver, .. } = &**shared;
+        let links =
+            translate::links(config, control, number, *silent_until, *map, resolver).map_err(StartError::Config)?;
         let given = CoreGiven { shared: Arc::clone(shared), number, inbox, seats, links, listen: listen.clone() };
         let running = executor.start(move || core_main(given, ready, told)).map_err(StartError::Executor)?;
         let bound = listening.recv().map_err(|_| StartError::Config("an executor ended at its start".into()))?;
@@ -531,6 +536,7 @@ async fn core_main(
             Arc::clone(&shared.snapshots),
             Rc::clone(&server),
             metrics,
+            (number == 0).then(|| shared.resolver.clone()),
         ),
     );
     executor::spawn(OnPanic::Abort, "ending", {

@@ -98,7 +98,7 @@ impl Daemon {
         let catalog = Arc::new(Catalog { version: published.version.max(old.version + 1), ..published });
         let silent_until = shared.clock.mono().after_ns(super::SILENCE_NS);
         let links: Result<Vec<_>, String> = (0..self.cores.len())
-            .map(|core| translate::links(&new, &control, core as u8, silent_until, shared.map))
+            .map(|core| translate::links(&new, &control, core as u8, silent_until, shared.map, &shared.resolver))
             .collect();
         let links = links.map_err(|what| vec![what])?;
         self.tell_links(links);

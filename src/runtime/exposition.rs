@@ -24,7 +24,7 @@ use crate::{
     traffic::Unanswered,
 };
 
-use super::{executor::Polls, feed::CoreSnapshot, figures::Figures, logging};
+use super::{executor::Polls, feed::CoreSnapshot, figures::Figures, logging, names::Counters};
 
 /// Media type of [`render`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -164,6 +164,8 @@ fn link(snapshot: &mut Snapshot, name: &str, status: &link::Status, counters: &l
         (Metric::LinkLate, counters.late_responses),
         (Metric::LinkUnknown, counters.unknown_responses),
         (Metric::LinkMalformed, counters.malformed),
+        (Metric::LinkStrange, counters.strange_requests),
+        (Metric::LinkNoisy, counters.noisy_sessions),
         (Metric::LinkSessions, counters.binds),
         (Metric::LinkLost, counters.sessions_lost),
         (Metric::LinkReceipts, counters.receipts),
@@ -223,6 +225,14 @@ pub fn door(snapshot: &mut Snapshot, open: usize, counters: &sweeper::Counters, 
     for (overdue, count) in sweeper::Overdue::ALL.into_iter().zip(counters.overdue) {
         snapshot.count(Metric::HttpOverdue, &[deadline(overdue)], count);
     }
+}
+
+/// Enters what the resolver counted.
+pub fn names(snapshot: &mut Snapshot, counters: Counters) {
+    for (end, count) in [("found", counters.found), ("failed", counters.failed), ("refused", counters.refused)] {
+        snapshot.count(Metric::NameLookups, &[end], count);
+    }
+    snapshot.count(Metric::NamesOutdated, &[], counters.outdated);
 }
 
 /// Enters what an executor measured of its polls.

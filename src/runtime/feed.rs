@@ -16,7 +16,7 @@ use crate::{
     shard::{self, Catalog},
 };
 
-use super::{core::Core, executor, exposition, figures::LastLook};
+use super::{core::Core, executor, exposition, figures::LastLook, resolver::Resolver};
 
 /// Between two entries.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -81,7 +81,7 @@ pub fn renderer(board: Arc<StatusBoard>, snapshots: Arc<Snapshots>) -> Rc<dyn Fn
     })
 }
 
-/// Writes until the core ends.
+/// Writes until the core ends. One core also tells of `names`, which the process has once.
 pub async fn run(
     core: Rc<Core>,
     number: u8,
@@ -89,12 +89,14 @@ pub async fn run(
     snapshots: Arc<Snapshots>,
     server: Rc<Server>,
     metrics: Rc<RefCell<Metrics>>,
+    names: Option<Resolver>,
 ) {
     loop {
         let now = executor::now();
         let mut snapshot = CoreSnapshot { panics: executor::panics_survived(), ..CoreSnapshot::default() };
         metrics.borrow().fill(&mut snapshot.metrics);
         exposition::door(&mut snapshot.metrics, server.open(), &server.counters(), &server.memory());
+        names.iter().for_each(|names| exposition::names(&mut snapshot.metrics, names.counters()));
         executor::polls(|polls| exposition::polls(&mut snapshot.metrics, number, polls));
         // One at a time: a ledger is counted through, and there may be hundreds of links.
         let mut look_at_shard = |id, shard: &shard::Shard| {

@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-use super::{carrier_id, error_class, tls};
+use super::{super::resolver::Resolver, carrier_id, error_class, tls};
 
 /// Entries of a link's receipt table as a power of two: what a carrier without a rate may have under way...
 const RECEIPT_BITS_MAX: u32 = 20;
@@ -80,6 +80,7 @@ pub fn links(
     core: u8,
     silent_until: Mono,
     map: ShardMap,
+    resolver: &Resolver,
 ) -> Result<Vec<(link::Options, Dial)>, String> {
     let mut links = Vec::new();
     for carrier in &config.carriers {
@@ -87,7 +88,9 @@ pub fn links(
         let binds = binds_on(carrier, id, core, map);
         if binds > 0 {
             let whole = options(carrier, LinkId { carrier: id, core }, group_id(carrier, control), map);
-            links.push((link::Options { silent_until, binds, ..whole }, dial(carrier)?));
+            let binds_before = (0..core).map(|other| binds_on(carrier, id, other, map)).sum();
+            let options = link::Options { silent_until, binds, binds_before, ..whole };
+            links.push((options, dial(carrier, resolver)?));
         }
     }
     Ok(links)
@@ -101,6 +104,7 @@ pub(super) fn options(carrier: &config::Carrier, link: LinkId, group: GroupId, m
         group,
         shards: map,
         hosts: u16::try_from(carrier.hosts.len()).unwrap_or(u16::MAX),
+        binds_before: 0,
         account: Account {
             system_id: carrier.system_id.clone().into_bytes(),
             password: carrier.password.reveal().as_bytes().to_vec(),
@@ -202,7 +206,7 @@ fn receipt_table_bits(rate_parts_per_s: Option<u32>) -> u32 {
     })
 }
 
-fn dial(carrier: &config::Carrier) -> Result<Dial, String> {
+fn dial(carrier: &config::Carrier, resolver: &Resolver) -> Result<Dial, String> {
     let tls = match &carrier.tls {
         None => None,
         Some(typed) => Some(tls::client(typed).map_err(|what| format!("carrier.{}.tls: {what}", carrier.name))?),
@@ -210,6 +214,7 @@ fn dial(carrier: &config::Carrier) -> Result<Dial, String> {
     let host = |config::Host { host, port }: &config::Host| Host { name: host.clone(), port: *port };
     Ok(Dial {
         hosts: carrier.hosts.iter().map(host).collect(),
+        resolver: resolver.clone(),
         source_ip: carrier.source_ip,
         tls,
         timeout: Duration::from_millis(carrier.connect_timeout_ms),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::tests::{book, config};
 use super::*;
-use crate::{model::ShardId, runtime::translate, smpp::status::ErrorClass, smpp::tlv::Tlvs};
+use crate::{model::ShardId, runtime::clock::Clock, runtime::translate, smpp::status::ErrorClass, smpp::tlv::Tlvs};
 
 fn carrier(text: &str) -> config::Carrier {
     let text = format!(
@@ -19,6 +19,10 @@ fn carrier(text: &str) -> config::Carrier {
 fn options_of(text: &str) -> link::Options {
     let link = LinkId { carrier: CarrierId(7), core: 3 };
     options(&carrier(text), link, GroupId(5), ShardMap::new(4, 2))
+}
+
+fn resolver() -> Resolver {
+    Resolver::with(Clock::start(), 0, |_| Ok(Vec::new())).expect("no thread")
 }
 
 /// Binds by core.
@@ -78,7 +82,7 @@ fn catalog_and_links_of_a_whole_configuration_agree() {
         (0..4).flat_map(|shard| catalog.links_of(ShardId(shard))).map(|(link, _)| link).collect();
     let mut made = BTreeSet::new();
     for core in 0..2 {
-        for (options, dial) in links(&config, &control, core, Mono(77), map).expect("links") {
+        for (options, dial) in links(&config, &control, core, Mono(77), map, &resolver()).expect("links") {
             assert_eq!((options.silent_until, options.shards, options.binds), (Mono(77), map, 1));
             assert_eq!(options.group, GroupId(if options.name == "south" { 4 } else { 5 }));
             assert_eq!(dial.hosts[0].name, if options.name == "south" { "192.0.2.1" } else { "192.0.2.2" });
@@ -86,6 +90,23 @@ fn catalog_and_links_of_a_whole_configuration_agree() {
         }
     }
     assert_eq!(made, wanted);
+}
+
+/// Bind 0, 1, 2 … of all of a carrier's binds, wherever they live, begin with host 0, 1, 2 …
+#[test]
+fn binds_are_numbered_over_all_cores() {
+    let text = "[[carrier]]\nname = \"this\"\nhosts = [\"a\", \"b\"]\nsystem_id = \"s\"\nbinds = 10\n\
+                [[route]]\nname = \"all\"\ncarriers = [{ name = \"this\" }]";
+    let config = Config::parse("test.toml", text, []).unwrap_or_else(|problems| panic!("{problems}"));
+    let (control, map) = (book(&config), ShardMap::new(4, 4));
+    let mut next = 0;
+    for core in 0..4 {
+        for (options, _) in links(&config, &control, core, Mono(0), map, &resolver()).expect("links") {
+            assert_eq!((options.binds_before, options.hosts), (next, 2));
+            next += options.binds;
+        }
+    }
+    assert_eq!(next, 10);
 }
 
 #[test]
@@ -207,12 +228,12 @@ fn the_receipt_table_follows_the_rate() {
 fn connections_are_opened_as_told() {
     let mut told = carrier("connect_timeout = \"3s\"\ntls = { insecure = true }");
     told.source_ip = Some([192, 0, 2, 77].into());
-    let opened = dial(&told).expect("dial");
+    let opened = dial(&told, &resolver()).expect("dial");
     let host = |name: &str, port| Host { name: name.to_owned(), port };
     assert_eq!(opened.hosts, [host("192.0.2.9", 99), host("2001:db8::1", 2775)]);
     assert_eq!((opened.source_ip, opened.timeout), (told.source_ip, Duration::from_secs(3)));
     assert!(matches!(opened.tls, Some((_, None))), "the host's own name counts");
-    assert!(dial(&carrier("")).expect("dial").tls.is_none());
+    assert!(dial(&carrier(""), &resolver()).expect("dial").tls.is_none());
     let untrusted = carrier("tls = { ca = \"/nowhere/ca\" }");
-    assert!(dial(&untrusted).expect_err("no such file").starts_with("carrier.this.tls: /nowhere/ca: "));
+    assert!(dial(&untrusted, &resolver()).expect_err("no such file").starts_with("carrier.this.tls: /nowhere/ca: "));
 }

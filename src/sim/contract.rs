@@ -85,6 +85,8 @@ fn link_options(
     let exceeds = |which| mutant == Some(which);
     LinkOptions {
         account: Account { system_id: b"stentor".to_vec(), password: b"secret".to_vec(), ..Account::default() },
+        hosts: plan.hosts.len() as u16,
+        binds_before: u16::from(link.core) * plan.binds,
         bind: plan.kind,
         binds: plan.binds,
         window: if exceeds(Mutant::ExceedWindow) { plan.window * 2 } else { plan.window },

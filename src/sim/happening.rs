@@ -8,6 +8,7 @@ use crate::store::{CommitSeq, Found};
 use crate::traffic::{ToLink, ToShard};
 
 use super::oracle::Question;
+use super::plan::HostPlan;
 
 /// A connection between a link and a carrier; never used again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,8 +90,8 @@ pub enum Inside {
     Read(usize, Box<Found>),
     /// The shard learns of a run.
     RunWritten(usize, RunId),
-    /// An attempt to connect, by number, comes to something or not.
-    Connected(usize, BindId, u64, bool),
+    /// An attempt to connect, by number, comes to something, at a host of that kind, or not.
+    Connected(usize, BindId, u64, Option<HostPlan>),
     /// The socket takes octets.
     SocketTakes(ConnId),
     /// Octets come in.

@@ -7,7 +7,7 @@ use crate::link::{BindId, Disconnect};
 
 use super::agenda::{InOrder, MS, SECOND};
 use super::happening::{ConnId, Happening, Inside};
-use super::plan::Plan;
+use super::plan::{HostPlan, Plan};
 use super::stage::{Stage, note};
 use super::tally::Count;
 
@@ -20,8 +20,10 @@ pub struct Conn {
     pub link: usize,
     /// Its bind.
     pub bind: BindId,
-    /// The carrier, by place.
+    /// The carrier, by place...
     pub carrier: usize,
+    /// ... and what its host is like.
+    pub host: HostPlan,
     /// Taken from the link, not accepted by the socket.
     pending: Vec<u8>,
     accepting: bool,
@@ -60,7 +62,7 @@ impl Network {
     }
 
     /// A connection comes to be.
-    pub fn open(&mut self, life: u32, link: usize, bind: BindId, carrier: usize) -> ConnId {
+    pub fn open(&mut self, life: u32, link: usize, bind: BindId, (carrier, host): (usize, HostPlan)) -> ConnId {
         self.next += 1;
         let id = ConnId(self.next);
         let conn = Conn {
@@ -68,6 +70,7 @@ impl Network {
             link,
             bind,
             carrier,
+            host,
             pending: Vec::new(),
             accepting: false,
             up: InOrder::default(),

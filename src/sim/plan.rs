@@ -97,6 +97,17 @@ pub struct DiskPlan {
     pub drops: Drops,
 }
 
+/// What one of a carrier's hosts is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostPlan {
+    /// It does what the carrier does.
+    Sound,
+    /// Nobody is there.
+    Dead,
+    /// It binds, hangs up soon, and at the latest when it is given something to do.
+    Faithless,
+}
+
 /// A carrier and the contract with it.
 #[derive(Clone, Debug)]
 pub struct CarrierPlan {
@@ -104,6 +115,8 @@ pub struct CarrierPlan {
     pub rate: Option<u32>,
     /// Submits without an answer per bind by contract.
     pub window: u32,
+    /// Its hosts, which stay what they are when all is well; one of them is sound.
+    pub hosts: Vec<HostPlan>,
     /// Binds of one link.
     pub binds: u16,
     /// Transceivers or pairs.
@@ -225,6 +238,7 @@ impl Plan {
         let carrier = CarrierPlan {
             rate: Some(RATE),
             window: 10,
+            hosts: vec![HostPlan::Sound],
             binds: 2,
             kind: BindKind::Transceiver,
             home: Some(0),
@@ -291,6 +305,7 @@ impl CarrierPlan {
         Self {
             rate,
             window: prng.between(1, 12) as u32,
+            hosts: hosts(prng),
             binds: prng.between(1, 3) as u16,
             kind: if prng.chance(250_000) { BindKind::Pair } else { BindKind::Transceiver },
             home: (!everywhere).then(|| prng.below(u64::from(cores)) as u8),
@@ -304,6 +319,17 @@ impl CarrierPlan {
             response_timeout_ms: prng.between(500, 8_000),
         }
     }
+}
+
+fn hosts(prng: &mut Prng) -> Vec<HostPlan> {
+    if prng.chance(700_000) {
+        return vec![HostPlan::Sound];
+    }
+    let kinds = [HostPlan::Sound, HostPlan::Dead, HostPlan::Faithless];
+    let mut hosts: Vec<_> = (0..prng.between(2, 4)).map(|_| *pick(prng, &kinds)).collect();
+    let sound = prng.below(hosts.len() as u64) as usize;
+    hosts[sound] = HostPlan::Sound;
+    hosts
 }
 
 /// Each fault is absent from half of the stormy worlds.

@@ -22,7 +22,7 @@ use super::mutants::Mutant;
 use super::network::{Incoming, Network};
 use super::oracle::Invariant;
 use super::phase::{Phase, Phases};
-use super::plan::Plan;
+use super::plan::{HostPlan, Plan};
 use super::sabotage;
 use super::stage::{Stage, note};
 use super::tally::Count;
@@ -184,17 +184,20 @@ impl Process {
                 self.shards[at].shard.handle_run_written(run, stage.now());
                 self.turn_shard(at, plan, stage);
             }
-            Inside::Connected(at, bind, attempt, stands) => {
+            Inside::Connected(at, bind, attempt, host) => {
                 if self.links[at].connecting.get(&bind) == Some(&attempt) {
-                    self.connected(at, bind, stands, plan, net, stage);
+                    self.connected(at, bind, host, plan, net, stage);
                 }
             }
             Inside::SocketTakes(id) => self.socket_takes(id, plan, net, stage),
             Inside::Hears(id, octets) => {
-                if let Some(at) = net.get(id).map(|conn| (conn.link, conn.bind))
-                    && net.hear(id, &octets) == Incoming::Read
+                let mut rest = &octets[..];
+                while let Some((at, bind)) = net.get(id).map(|conn| (conn.link, conn.bind)).filter(|_| !rest.is_empty())
+                    && net.hear(id, rest) == Incoming::Read
                 {
-                    self.tell(at.0, LinkEvent::Bytes { bind: at.1, bytes: &octets }, plan, net, stage);
+                    let dealt_with = self.links[at].link.handle_bytes(bind, rest, stage.now());
+                    rest = &rest[dealt_with..];
+                    self.turn_link(at, plan, net, stage);
                 }
             }
             Inside::Loses(id, reason) => self.loses(id, reason, plan, net, stage),
@@ -211,7 +214,7 @@ impl Process {
         }
     }
 
-    fn tell(&mut self, at: usize, event: LinkEvent<'_>, plan: &Plan, net: &mut Network, stage: &mut Stage) {
+    fn tell(&mut self, at: usize, event: LinkEvent, plan: &Plan, net: &mut Network, stage: &mut Stage) {
         self.links[at].link.handle(event, stage.now());
         self.turn_link(at, plan, net, stage);
     }
@@ -264,12 +267,14 @@ impl Process {
     fn link_effect(&mut self, at: usize, effect: LinkEffect, plan: &Plan, net: &mut Network, stage: &mut Stage) {
         let host = &mut self.links[at];
         match effect {
-            LinkEffect::Connect { bind, .. } => {
-                let stands = !stage.fault(plan.carriers[host.carrier].unreachable_ppm);
+            LinkEffect::Connect { bind, way } => {
+                let carrier = &plan.carriers[host.carrier];
+                let kind = carrier.hosts.get(usize::from(way.host)).copied().unwrap_or(HostPlan::Sound);
+                let stands = !stage.fault(carrier.unreachable_ppm) && kind != HostPlan::Dead;
                 let delay = 2 * plan.network.draw(&mut stage.chance);
                 host.attempts += 1;
                 host.connecting.insert(bind, host.attempts);
-                let outcome = Inside::Connected(at, bind, host.attempts, stands);
+                let outcome = Inside::Connected(at, bind, host.attempts, stands.then_some(kind));
                 stage.agenda.after(delay, Happening::Inside(self.life, outcome));
             }
             LinkEffect::Transmit { bind } => {
@@ -355,17 +360,30 @@ impl Process {
         stage.agenda.at(arrival, Happening::Inside(self.life, what));
     }
 
-    fn connected(&mut self, at: usize, bind: BindId, stands: bool, plan: &Plan, net: &mut Network, stage: &mut Stage) {
+    fn connected(
+        &mut self,
+        at: usize,
+        bind: BindId,
+        kind: Option<HostPlan>,
+        plan: &Plan,
+        net: &mut Network,
+        stage: &mut Stage,
+    ) {
         let host = &mut self.links[at];
         host.connecting.remove(&bind);
-        note!(stage, "link {at} {bind:?} connects: {stands}");
-        if !stands {
+        note!(stage, "link {at} {bind:?} connects: {kind:?}");
+        let Some(kind) = kind else {
             stage.tally.add(Count::Unreachable);
             let reason = crate::link::Disconnect::Unreachable;
             return self.tell(at, LinkEvent::Disconnected { bind, reason, torn: false }, plan, net, stage);
-        }
-        let id = net.open(self.life, at, bind, host.carrier);
+        };
+        let id = net.open(self.life, at, bind, (host.carrier, kind));
         host.conns.insert(bind, id);
+        if kind == HostPlan::Faithless {
+            stage.tally.add(Count::HostsFaithless);
+            let until = stage.chance.below(2 * SECOND);
+            stage.agenda.after(until, Happening::CarrierLoses(id));
+        }
         // The carrier's side is made when it first hears something.
         self.tell(at, LinkEvent::Connected { bind }, plan, net, stage);
     }

@@ -16,7 +16,7 @@ use super::carrier::{Behaviour, FakeCarrier, Fate, IssuedId, ReceiptBody, Reply,
 use super::happening::{ConnId, Happening};
 use super::network::Network;
 use super::part::PartSeen;
-use super::plan::Plan;
+use super::plan::{HostPlan, Plan};
 use super::stage::{Stage, note};
 use super::tally::Count;
 
@@ -158,6 +158,10 @@ impl Carriers {
                     let status = if refused { CommandStatus::RBINDFAIL } else { CommandStatus::ROK };
                     note!(stage, "{id:?} binds: {status:?}");
                     let _ = seat.session.answer_bind(status, b"smsc", stage.now_ns());
+                }
+                Event::Submit { .. } if net.get(id).is_some_and(|conn| conn.host == HostPlan::Faithless) => {
+                    note!(stage, "{id:?} hangs up on a submit");
+                    seat.session.handle_connection_lost();
                 }
                 Event::Submit { sequence, message, .. } => {
                     seat.unanswered += 1;

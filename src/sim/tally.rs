@@ -109,6 +109,8 @@ pub enum Count {
     Freezes,
     /// Connections that never came to be.
     Unreachable,
+    /// Connections to a host that will hang up.
+    HostsFaithless,
     /// Binds refused.
     BindsRefused,
     /// Sockets that did not take all octets at once.
@@ -199,6 +201,7 @@ impl Count {
         Self::Cuts,
         Self::Freezes,
         Self::Unreachable,
+        Self::HostsFaithless,
         Self::BindsRefused,
         Self::SocketsSlow,
         Self::Torn,

@@ -22,6 +22,8 @@ pub struct Daemon {
     starts: u32,
     /// What its environment has beside this one's.
     variables: Vec<(String, String)>,
+    /// What is started in its place and becomes it.
+    wrapper: Vec<String>,
 }
 
 impl Daemon {
@@ -30,7 +32,7 @@ impl Daemon {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let http = listener.local_addr().expect("address");
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("directory");
-        let daemon = Self { directory, http, child: None, starts: 0, variables: Vec::new() };
+        let daemon = Self { directory, http, child: None, starts: 0, variables: Vec::new(), wrapper: Vec::new() };
         daemon.configure(node, config);
         daemon
     }
@@ -51,6 +53,11 @@ impl Daemon {
         self.variables = variables.to_vec();
     }
 
+    /// Starts it by another program, which becomes it.
+    pub fn set_wrapper(&mut self, wrapper: Vec<String>) {
+        self.wrapper = wrapper;
+    }
+
     /// Its data directory.
     pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")
@@ -59,7 +66,7 @@ impl Daemon {
     /// Starts it and waits until it is ready.
     pub fn start(&mut self) {
         let log = self.next_log();
-        self.spawn(Command::new(stentor()), log.try_clone().expect("log").into(), log.into());
+        self.spawn(self.command(), log.try_clone().expect("log").into(), log.into());
         self.until_ready();
     }
 
@@ -73,7 +80,7 @@ impl Daemon {
     /// As [`Self::start`], with that for its stdout and stderr.
     pub fn start_telling(&mut self, out: Stdio, err: Stdio) {
         self.starts += 1;
-        self.spawn(Command::new(stentor()), out, err);
+        self.spawn(self.command(), out, err);
         self.until_ready();
     }
 
@@ -87,6 +94,13 @@ impl Daemon {
     fn next_log(&mut self) -> std::fs::File {
         self.starts += 1;
         std::fs::File::create(self.log_file()).expect("log")
+    }
+
+    fn command(&self) -> Command {
+        let mut words = self.wrapper.iter().map(std::ffi::OsString::from).chain([stentor().into_os_string()]);
+        let mut command = Command::new(words.next().expect("at least its own name"));
+        command.args(words);
+        command
     }
 
     fn spawn(&mut self, mut command: Command, out: Stdio, err: Stdio) {

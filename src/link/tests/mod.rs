@@ -6,4 +6,5 @@ mod sending;
 mod sessions;
 mod world;
 
+mod hostile;
 mod model;

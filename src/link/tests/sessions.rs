@@ -2,7 +2,7 @@
 
 use super::world::World;
 use crate::link::leg::LegState;
-use crate::link::{Alarm, BindId, BindKind, Disconnect, LinkEvent, LinkState, SessionLoss};
+use crate::link::{Alarm, BindId, BindKind, Disconnect, LinkEvent, LinkState, Options, SessionLoss};
 use crate::model::Class;
 use crate::smpp::split::Splitting;
 use crate::smpp::status::CommandStatus;
@@ -37,6 +37,63 @@ fn it_tries_the_hosts_in_turn_and_ever_more_slowly() {
     for (pause, longest) in pauses.into_iter().zip([1_000, 2_000, 4_000, 8_000, 8_000, 8_000]) {
         assert!((longest / 2..=longest + 1).contains(&pause), "{pause} of {longest}");
     }
+}
+
+#[test]
+fn binds_begin_with_different_hosts_and_the_halves_of_a_pair_with_the_same() {
+    let hosts = |change: fn(&mut Options)| {
+        let world = World::bound(|options| {
+            (options.hosts, options.binds) = (2, 3);
+            change(options);
+        });
+        world.connects.iter().map(|connect| connect.1).collect::<Vec<_>>()
+    };
+    assert_eq!(hosts(|_| {}), [0, 1, 0]);
+    assert_eq!(hosts(|options| options.binds_before = 3), [1, 0, 1], "those of other cores are counted");
+    assert_eq!(hosts(|options| options.bind = BindKind::Pair), [0, 0, 1, 1, 0, 0]);
+    assert_eq!(hosts(|options| options.hosts = 0), [0, 0, 0]);
+}
+
+/// Where a link with so many hosts goes, whose sessions end after so many ms.
+fn goes(hosts: u16, sessions_ms: &[u64], end: fn(&mut World)) -> Vec<(u16, u32)> {
+    let mut world = World::bound(|options| {
+        options.hosts = hosts;
+        options.reconnect_max_ms = 1_000;
+    });
+    for ms in sessions_ms {
+        world.advance_ms(*ms);
+        end(&mut world);
+        world.advance_ms(1_001);
+    }
+    world.connects.iter().map(|connect| connect.1).zip(world.turns).collect()
+}
+
+#[test]
+fn a_host_that_binds_and_drops_its_sessions_is_left() {
+    let drops: fn(&mut World) = |world| world.disconnect(FIRST, Disconnect::ByPeer);
+    assert_eq!(goes(2, &[100, 9_000, 0], drops), [(0, 0), (0, 0), (0, 0), (1, 0)]);
+    assert_eq!(goes(2, &[100, 100, 11_000, 100, 100], drops), [(0, 0); 6], "one that holds excuses those before it");
+    assert_eq!(goes(1, &[100, 100, 100], drops), [(0, 0), (0, 0), (0, 0), (0, 1)], "another of its addresses");
+}
+
+#[test]
+fn a_host_that_binds_and_never_answers_is_left() {
+    let mut world = World::bound(|options| {
+        options.hosts = 2;
+        options.response_timeout_ms = 20_000;
+        options.reconnect_max_ms = 1_000;
+    });
+    for _ in 0..3 {
+        world.send(0, ONE, Class::Transactional, "a");
+        world.advance_ms(20_001);
+        world.advance_ms(2_000);
+    }
+    assert_eq!(world.connects.iter().map(|connect| connect.1).collect::<Vec<_>>(), [0, 0, 0, 1]);
+}
+
+#[test]
+fn a_host_is_not_left_because_we_end_its_sessions() {
+    assert_eq!(goes(2, &[10; 5], |world| world.handle(LinkEvent::Rebind)), [(0, 0); 6]);
 }
 
 #[test]

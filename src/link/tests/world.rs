@@ -87,6 +87,8 @@ pub(super) struct World {
     pub delivered: Vec<(BindId, u64, CommandStatus)>,
     pub alarms: Vec<Alarm>,
     pub connects: Vec<(BindId, u16)>,
+    /// How often the hosts had been passed at each of these.
+    pub turns: Vec<u32>,
     pub reads_paused: BTreeSet<BindId>,
     /// Connections come to be at once and binds are answered with this.
     pub accepts: Option<CommandStatus>,
@@ -130,6 +132,7 @@ impl World {
             delivered: Vec::new(),
             alarms: Vec::new(),
             connects: Vec::new(),
+            turns: Vec::new(),
             reads_paused: BTreeSet::new(),
             accepts: Some(CommandStatus::ROK),
             answers: None,
@@ -226,7 +229,7 @@ impl World {
         }
     }
 
-    pub(super) fn handle(&mut self, event: LinkEvent<'_>) {
+    pub(super) fn handle(&mut self, event: LinkEvent) {
         self.link.handle(event, self.now);
         self.settle();
     }
@@ -235,8 +238,9 @@ impl World {
     pub(super) fn settle(&mut self) {
         while let Some(effect) = self.link.poll_effect() {
             match effect {
-                LinkEffect::Connect { bind, host } => {
-                    self.connects.push((bind, host));
+                LinkEffect::Connect { bind, way } => {
+                    self.connects.push((bind, way.host));
+                    self.turns.push(way.turn);
                     self.connecting.insert(bind);
                     if self.accepts.is_some() {
                         self.connect(bind);
@@ -343,7 +347,17 @@ impl World {
             if let Some(server) = self.servers.get_mut(&bind) {
                 server.handle_written(out.len());
             }
-            self.link.handle(LinkEvent::Bytes { bind, bytes: &out }, self.now);
+            self.feed(bind, &out);
+        }
+    }
+
+    /// Octets come in, and are read until nothing is left.
+    pub(super) fn feed(&mut self, bind: BindId, octets: &[u8]) {
+        let mut rest = octets;
+        while !rest.is_empty() {
+            let dealt_with = self.link.handle_bytes(bind, rest, self.now);
+            assert!(dealt_with > 0, "it goes on");
+            rest = &rest[dealt_with..];
             self.settle();
         }
     }

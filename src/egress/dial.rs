@@ -1,0 +1,133 @@
+//! How a carrier is reached: its names and addresses, TCP, TLS. Knows how to open one connection within its time; the
+//! link says which host, and when again.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_lite::future;
+use futures_rustls::TlsConnector;
+use rustls::{ClientConfig, pki_types::ServerName};
+
+use crate::{
+    link::{Disconnect, hosts::Way},
+    model::Mono,
+    runtime::{
+        executor,
+        net::{Socket, Stream},
+        resolver::Resolver,
+    },
+};
+
+/// Where a carrier can be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// Name or address.
+    pub name: String,
+    /// Port.
+    pub port: u16,
+}
+
+/// What opening a connection needs.
+#[derive(Clone, Debug)]
+pub struct Dial {
+    /// Tried in turn, by the link's word.
+    pub hosts: Vec<Host>,
+    /// Who knows the addresses of names.
+    pub resolver: Resolver,
+    /// Address to connect from.
+    pub source_ip: Option<IpAddr>,
+    /// TLS, and the name that the certificate must hold where it is not the host's.
+    pub tls: Option<(Arc<ClientConfig>, Option<ServerName<'static>>)>,
+    /// For the name, TCP and the handshake together.
+    pub timeout: Duration,
+}
+
+impl Dial {
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// Why there is none; the log knows more.
+    pub async fn connect(&self, way: Way) -> Result<Stream, Disconnect> {
+        let deadline = executor::now().mono.after_ns(nanos(self.timeout));
+        let host = self.hosts.get(usize::from(way.host)).or(self.hosts.first()).ok_or(Disconnect::Unreachable)?;
+        let reached = match self.addresses(host, deadline).await {
+            Ok(addresses) => self.reach(&in_turn(addresses, way.turn), host.port, deadline).await,
+            Err(error) => Err(error),
+        };
+        let socket = reached.map_err(|error| {
+            tracing::debug!(host = host.name, port = host.port, %error, "no connection");
+            Disconnect::Unreachable
+        })?;
+        self.secure(host, socket, deadline).await
+    }
+
+    /// Those that can be reached from where we connect from.
+    async fn addresses(&self, host: &Host, deadline: Mono) -> io::Result<Vec<IpAddr>> {
+        let mut addresses = match host.name.parse() {
+            Ok(address) => vec![address],
+            Err(_) => self.resolver.addresses(&host.name, deadline).await.map_err(io::Error::other)?,
+        };
+        addresses.retain(|address| self.source_ip.is_none_or(|source| source.is_ipv4() == address.is_ipv4()));
+        match addresses.is_empty() {
+            true => Err(io::Error::other("the name has no address of source_ip's kind")),
+            false => Ok(addresses),
+        }
+    }
+
+    /// The first address that answers. Each gets the same part of what is left of the time, so that one which is silent
+    /// does not use up the others'; what refuses at once leaves its part to them.
+    async fn reach(&self, addresses: &[IpAddr], port: u16, deadline: Mono) -> io::Result<Socket> {
+        let mut failed = io::Error::from(io::ErrorKind::TimedOut);
+        for (at, address) in addresses.iter().enumerate() {
+            let left_ns = deadline.since(executor::now().mono) / (addresses.len() - at) as u64;
+            let to = SocketAddr::new(*address, port);
+            match Socket::connect(to, self.source_ip, Duration::from_nanos(left_ns)).await {
+                Ok(socket) => return Ok(socket),
+                Err(error) => {
+                    tracing::debug!(%to, %error, "no connection to this address");
+                    failed = error;
+                }
+            }
+        }
+        Err(failed)
+    }
+
+    async fn secure(&self, host: &Host, socket: Socket, deadline: Mono) -> Result<Stream, Disconnect> {
+        let Some((config, name)) = &self.tls else { return Ok(Stream::Plain(socket)) };
+        let name = match name {
+            Some(name) => name.clone(),
+            None => ServerName::try_from(host.name.clone()).map_err(|_| Disconnect::Tls)?,
+        };
+        let handshake = async { TlsConnector::from(Arc::clone(config)).connect(name, socket).await };
+        let too_late = async {
+            executor::sleep_until(deadline).await;
+            Err(io::ErrorKind::TimedOut.into())
+        };
+        match future::or(handshake, too_late).await {
+            Ok(tls) => Ok(Stream::Tls(Box::new(tls.into()))),
+            Err(error) => {
+                tracing::warn!(host = host.name, port = host.port, %error, "TLS handshake");
+                Err(Disconnect::Tls)
+            }
+        }
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A host that was passed is begun anew with another of its addresses; all are tried all the same.
+fn in_turn(mut addresses: Vec<IpAddr>, turn: u32) -> Vec<IpAddr> {
+    let first = turn as usize % addresses.len().max(1);
+    addresses.rotate_left(first);
+    addresses
+}
+
+#[cfg(test)]
+#[path = "dial_tests.rs"]
+mod tests;
