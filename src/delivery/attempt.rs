@@ -1,13 +1,15 @@
-//! Attempts that wait for their outcome, what is in doubt, and the progress of messages of several parts. Bounded by the
-//! windows and prepared queues of the links, apart from progress, which ends with the last receipt or by age.
+//! Attempts that wait for their outcome, what is in doubt, and the progress of messages of several parts. The shard begins
+//! no attempt when too many are open or in the ledger; progress and what was once in doubt keep their own bounds.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{Address, CarrierId, Lane, Map, Msisdn, Segment, TenantId, Wall, map};
-use crate::traffic::{Answer, NotWritten, Outcome, PartSet, Unanswered};
+use crate::traffic::{Answer, NotWritten, Outcome, Unanswered};
 
 use super::doubt::{InDoubt, part_reference};
+use super::once::OnceInDoubt;
+use super::progress::{Noted, ProgressTable, Taken};
 
 /// A recorded attempt without its outcome yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub struct OpenAttempt {
     pub verdict: Verdict,
     /// The bind on which its last unanswered part went, by number.
     pub lost_on: Option<u16>,
+    /// The carrier took a part, and there was no room to remember which: it cannot be tried again without sending that twice.
+    pub unnoted: bool,
 }
 
 /// The gravest outcome among the parts so far, in this order.
@@ -78,34 +82,6 @@ impl Verdict {
     }
 }
 
-/// A message of several parts: what the carrier took, what receipts said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// The carrier that holds the accepted parts.
-    pub carrier: CarrierId,
-    /// The reference that they share.
-    pub reference: u16,
-    /// How many there are.
-    pub parts: u8,
-    /// Taken by the carrier.
-    pub accepted: PartSet,
-    /// Called delivered by receipts.
-    pub delivered: PartSet,
-    /// Parts that had a final receipt of any kind.
-    pub settled: PartSet,
-    /// The message is final already: further receipts are late.
-    pub closed: bool,
-    /// Since when, for pruning by age.
-    pub since: Wall,
-}
-
-impl Progress {
-    /// Every part had its final receipt.
-    pub fn is_all_settled(&self) -> bool {
-        self.settled.len() >= u32::from(self.parts)
-    }
-}
-
 /// Everything of a shard that is under way at links.
 #[derive(Clone, Debug)]
 pub struct Attempts {
@@ -113,20 +89,25 @@ pub struct Attempts {
     /// By address, so that the ledger has one order. With those that somebody vouched for.
     pub doubts: BTreeMap<Address, InDoubt>,
     /// Messages of several parts.
-    pub progress: BTreeMap<Address, Progress>,
-    /// Messages that were in doubt of late, settled or not: their carriers may have taken them under ids that nobody
-    /// knows, and may still send the receipts.
-    once_in_doubt: BTreeMap<(Msisdn, Address), Wall>,
+    pub progress: ProgressTable,
+    /// Messages that were in doubt of late, settled or not.
+    once: OnceInDoubt,
+    /// Attempts that are open, by recipient; made when somebody asks, since few ever do, and kept from then on until what was
+    /// in doubt is forgotten next.
+    open_to: Option<Map<Msisdn, u32>>,
+    hash_seed: u64,
 }
 
 impl Attempts {
-    /// None.
-    pub fn new(hash_seed: u64) -> Self {
+    /// None. `progress_octets_max` and `once_max` bound what is remembered beside open attempts and the ledger.
+    pub fn new(hash_seed: u64, progress_octets_max: usize, once_max: usize) -> Self {
         Self {
+            open_to: None,
+            hash_seed,
             open: map(hash_seed),
             doubts: BTreeMap::new(),
-            progress: BTreeMap::new(),
-            once_in_doubt: BTreeMap::new(),
+            progress: ProgressTable::new(progress_octets_max),
+            once: OnceInDoubt::new(once_max),
         }
     }
 
@@ -137,7 +118,39 @@ impl Attempts {
 
     /// Records an attempt.
     pub fn insert(&mut self, address: Address, attempt: OpenAttempt) {
-        self.open.insert(address, attempt);
+        if let Some(open_to) = &mut self.open_to {
+            *open_to.entry(attempt.recipient).or_default() += 1;
+        }
+        if let Some(before) = self.open.insert(address, attempt) {
+            self.note_closed(before.recipient);
+        }
+    }
+
+    fn note_closed(&mut self, recipient: Msisdn) {
+        let Some(open_to) = &mut self.open_to else { return };
+        if let Some(open) = open_to.get_mut(&recipient) {
+            *open -= 1;
+            if *open == 0 {
+                open_to.remove(&recipient);
+            }
+        }
+    }
+
+    /// Whether an attempt to that recipient is open. One pass over all of them, the first time; then none.
+    fn is_open_to(&mut self, recipient: Msisdn) -> bool {
+        let open_to = self.open_to.get_or_insert_with(|| {
+            let mut open_to = map(self.hash_seed);
+            self.open.values().for_each(|open| *open_to.entry(open.recipient).or_default() += 1);
+            open_to
+        });
+        open_to.contains_key(&recipient)
+    }
+
+    /// Whether a receipt from this number, with an id that nobody knows, may be about a message of ours: one to it waits for
+    /// its answer, or was in doubt of late.
+    pub fn is_under_way_to(&mut self, number: u64) -> bool {
+        Msisdn::from_number(number)
+            .is_some_and(|recipient| self.once.of(recipient).next().is_some() || self.is_open_to(recipient))
     }
 
     /// The open attempt of a message.
@@ -147,7 +160,9 @@ impl Attempts {
 
     /// Takes an attempt out, as replay does when a later event closed it.
     pub fn remove(&mut self, address: Address) -> Option<OpenAttempt> {
-        self.open.remove(&address)
+        let removed = self.open.remove(&address)?;
+        self.note_closed(removed.recipient);
+        Some(removed)
     }
 
     /// All open attempts by address: for checkpoints and recovery.
@@ -175,40 +190,29 @@ impl Attempts {
         if open.outcomes < outcome.parts.saturating_sub(open.resumed) {
             return None;
         }
-        self.open.remove(&outcome.address)
+        self.remove(outcome.address)
     }
 
-    /// Notes that the carrier took a part of several; true if that was news.
-    pub fn part_accepted(
-        &mut self,
-        address: Address,
-        carrier: CarrierId,
-        reference: u16,
-        part: u8,
-        parts: u8,
-        at: Wall,
-    ) -> bool {
-        let progress = self.progress.entry(address).or_insert_with(|| Progress {
-            carrier,
-            reference,
-            parts,
-            accepted: PartSet::default(),
-            delivered: PartSet::default(),
-            settled: PartSet::default(),
-            closed: false,
-            since: at,
-        });
-        if progress.carrier != carrier || progress.reference != reference {
-            let none = PartSet::default();
-            *progress = Progress { carrier, reference, accepted: none, delivered: none, settled: none, ..*progress };
+    /// Notes that the carrier took a part of several.
+    pub fn part_accepted(&mut self, address: Address, taken: Taken) -> Noted {
+        let noted = self.progress.note(address, taken);
+        if noted == Noted::NoRoom
+            && let Some(open) = self.open.get_mut(&address)
+        {
+            open.unnoted = true;
         }
-        progress.parts = parts;
-        progress.accepted.insert(part)
+        noted
+    }
+
+    /// Lets progress go that only waits for receipts; how much went, and what of it may still stand in a list.
+    pub fn make_room_for_parts(&mut self, void_max: usize) -> (usize, Vec<Address>) {
+        let Self { open, doubts, progress, .. } = self;
+        progress.make_room(|address| open.contains_key(&address) || doubts.contains_key(&address), void_max)
     }
 
     /// A message goes in doubt; `kept` in the ledger, unless its class gives it up at once.
     pub fn doubt(&mut self, address: Address, doubt: InDoubt, kept: bool) {
-        self.once_in_doubt.insert((doubt.recipient, address), doubt.since);
+        self.once.insert(doubt.recipient, address, doubt.since);
         if kept {
             self.doubts.insert(address, doubt);
         }
@@ -217,21 +221,21 @@ impl Attempts {
     /// The message to `recipient` that a receipt with an unknown id must be about: the only one that is in doubt, or was
     /// of late, and none that still waits for its answer, which a receipt may outrun. A message of several parts
     /// never: nobody knows which of them it is.
-    pub fn sole_doubt(&self, recipient: Msisdn) -> Option<(Address, InDoubt)> {
-        let (first, last) = (Address::from_packed(0), Address::from_packed(u64::MAX));
-        let mut ever =
-            self.once_in_doubt.range((recipient, first)..=(recipient, last)).map(|((_, address), _)| *address);
-        let sole = ever.next().filter(|_| ever.next().is_none())?;
-        let doubt = self.doubts.get(&sole).filter(|doubt| doubt.parts <= 1)?;
-        let waits = self.open.values().any(|open| open.recipient == recipient);
-        (!waits).then_some((sole, *doubt))
+    pub fn sole_doubt(&mut self, recipient: Msisdn) -> Option<(Address, InDoubt)> {
+        if self.once.is_full() {
+            return None;
+        }
+        let sole = {
+            let mut ever = self.once.of(recipient);
+            ever.next().filter(|_| ever.next().is_none())?
+        };
+        let doubt = self.doubts.get(&sole).filter(|doubt| doubt.parts <= 1).copied()?;
+        (!self.is_open_to(recipient)).then_some((sole, doubt))
     }
 
     /// The part that a receipt from `recipient` with this reference is about: (message, entry, part).
     pub fn referenced_doubt(&self, recipient: Msisdn, reference: u16) -> Option<(Address, InDoubt, u8)> {
-        let (first, last) = (Address::from_packed(0), Address::from_packed(u64::MAX));
-        let ever = self.once_in_doubt.range((recipient, first)..=(recipient, last)).map(|((_, address), _)| *address);
-        ever.filter_map(|address| Some((address, *self.doubts.get(&address)?))).find_map(|(address, doubt)| {
+        self.once.of(recipient).filter_map(|address| Some((address, *self.doubts.get(&address)?))).find_map(|(address, doubt)| {
             let parts = self.progress.get(&address).map_or(doubt.parts, |progress| progress.parts).max(1);
             let tries = (1..=doubt.attempt).rev().flat_map(|attempt| (1..=parts).map(move |part| (attempt, part)));
             let part = tries.map(|(attempt, part)| (part, part_reference(address, attempt, part)));
@@ -251,17 +255,18 @@ impl Attempts {
 
     /// Messages that were in doubt of late, with their recipients and since when.
     pub fn once_in_doubt(&self) -> impl Iterator<Item = (Msisdn, Address, Wall)> {
-        self.once_in_doubt.iter().map(|((recipient, address), since)| (*recipient, *address, *since))
+        self.once.iter()
     }
 
     /// Puts one of them back.
     pub fn restore_once_in_doubt(&mut self, recipient: Msisdn, address: Address, since: Wall) {
-        self.once_in_doubt.insert((recipient, address), since);
+        self.once.insert(recipient, address, since);
     }
 
     /// Forgets those of before `horizon`: their receipts will not come any more.
     pub fn forget_once_in_doubt(&mut self, horizon: Wall) {
-        self.once_in_doubt.retain(|_, since| *since >= horizon);
+        self.open_to = None;
+        self.once.expire(horizon);
         self.doubts.retain(|_, doubt| !doubt.vouched || doubt.since >= horizon);
     }
 }
@@ -288,12 +293,13 @@ mod tests {
             resumed: 0,
             verdict: Verdict::Accepted,
             lost_on: None,
+            unnoted: false,
         }
     }
 
     fn settle(answers: &[Answer]) -> Option<Verdict> {
         let address = Address::new(1, 1);
-        let mut attempts = Attempts::new(1);
+        let mut attempts = Attempts::new(1, 1_000, 1_000);
         attempts.insert(address, attempt());
         let parts = answers.len() as u8;
         let mut last = None;
@@ -326,7 +332,7 @@ mod tests {
 
     #[test]
     fn an_outcome_of_an_older_attempt_is_void() {
-        let mut attempts = Attempts::new(1);
+        let mut attempts = Attempts::new(1, 1_000, 1_000);
         attempts.insert(Address::new(1, 1), OpenAttempt { attempt: 2, ..attempt() });
         let answer = Answer::Refused(1);
         let old = Outcome {
@@ -363,7 +369,7 @@ mod tests {
     fn a_part_is_found_by_the_reference_that_it_was_given() {
         let recipient = Msisdn::default();
         let (first, second) = (Address::new(1, 1), Address::new(1, 2));
-        let mut attempts = Attempts::new(1);
+        let mut attempts = Attempts::new(1, 1_000, 1_000);
         attempts.doubt(first, InDoubt { attempt: 2, ..doubt_of(3) }, true);
         attempts.doubt(second, doubt_of(1), true);
         let found = |attempts: &Attempts, of| {
@@ -381,7 +387,7 @@ mod tests {
         let recipient = Msisdn::default();
         let doubt = doubt_of;
         let (first, second) = (Address::new(1, 1), Address::new(1, 2));
-        let mut attempts = Attempts::new(1);
+        let mut attempts = Attempts::new(1, 1_000, 1_000);
         attempts.doubt(first, doubt(1), true);
         assert_eq!(attempts.sole_doubt(recipient), Some((first, doubt(1))));
         attempts.insert(second, attempt());

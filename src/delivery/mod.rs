@@ -4,11 +4,15 @@
 pub mod attempt;
 pub mod doubt;
 pub mod event;
+pub mod once;
 pub mod policy;
+pub mod progress;
 pub mod view;
 
-pub use attempt::{Attempts, OpenAttempt, Progress};
+pub use attempt::{Attempts, OpenAttempt};
 pub use doubt::{DoubtFilter, InDoubt, Lost, LostBind, Resolution};
 pub use event::{Event, EventKind};
+pub use once::OnceInDoubt;
 pub use policy::{Backoff, Disposition, DoubtPolicy, Refused, RetryPolicy};
+pub use progress::{Noted, Progress, ProgressTable, Taken};
 pub use view::{MessageView, TimelineEntry, view};

@@ -49,6 +49,9 @@ impl Api {
             Reply::Cancelled(Cancelled::TooLate) => {
                 Err(Problem::new(Code::TooLateToCancel, "the message is with a carrier, or final already"))
             }
+            Reply::Cancelled(Cancelled::Busy) => {
+                Err(Problem::new(Code::Overloaded, "too many cancelled messages still stand in the queue"))
+            }
             Reply::Cancelled(Cancelled::Unknown) => Err(problem(lookup::unknown())),
             Reply::Cancelled(Cancelled::Gone) => Err(problem(lookup::gone())),
             other => Err(unexpected(&other)),

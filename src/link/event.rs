@@ -1,6 +1,6 @@
 //! What a link is told and what it asks for. Values only.
 
-use crate::model::ShardId;
+use crate::model::{DiskRoom, ShardId};
 use crate::traffic::{ToLink, ToShard};
 
 use super::hosts::Way;
@@ -41,6 +41,8 @@ pub enum LinkEvent {
     Pause,
     /// The operator lets it go on; also closes an open breaker.
     Resume,
+    /// The disk has so much room: when it is out of it, what carriers deliver is theirs to deliver again. Sessions stay.
+    Disk(DiskRoom),
     /// The operator wants new sessions; what is in flight is waited for.
     Rebind,
     /// The daemon is about to end: answer what is held, wait for what is in flight, unbind.

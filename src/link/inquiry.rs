@@ -7,7 +7,7 @@
 //! of its id's hash.
 //!
 //! Invariants:
-//! 1. A token is open from [`Inquiries::open`] until one verdict `Kept`; later verdicts for it are void, though its
+//! 1. A token is open from [`Inquiries::open`] until one verdict `Kept` or `Full`; later verdicts for it are void, though its
 //!    place be used again.
 //! 2. At most one shard is ever told to park one inquiry.
 
@@ -50,6 +50,8 @@ pub struct Way {
 pub enum Next {
     /// Answer the carrier.
     Answer(ReplyTo),
+    /// Answer it that there is no room: it is to deliver again later.
+    Refuse(ReplyTo),
     /// Ask these; see [`Inquiries::copy`].
     Ask(Ask),
     /// Nothing yet.
@@ -147,7 +149,7 @@ impl Inquiries {
         let Some(slot) = self.slots.get_mut(index as usize) else { return Next::Void };
         let Some(inquiry) = slot.inquiry.as_mut() else { return Next::Void };
         match verdict {
-            Verdict::Kept => {
+            Verdict::Kept | Verdict::Full => {
                 let reply = inquiry.reply;
                 if inquiry.octets.capacity() > SPARE_OCTETS_MAX {
                     inquiry.octets = Vec::new();
@@ -155,7 +157,7 @@ impl Inquiries {
                 slot.open = false;
                 slot.generation = slot.generation.wrapping_add(1);
                 self.free.push(index);
-                Next::Answer(reply)
+                if verdict == Verdict::Full { Next::Refuse(reply) } else { Next::Answer(reply) }
             }
             Verdict::Unknown => inquiry.go_on(),
         }

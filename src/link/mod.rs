@@ -40,7 +40,7 @@ mod sessions;
 
 use std::collections::VecDeque;
 
-use crate::model::{Buggify, Mono, Now, Point, Prng, ShardId};
+use crate::model::{Buggify, DiskRoom, Mono, Now, Point, Prng, ShardId};
 use crate::traffic::{Grant, NotWritten, ToLink, ToShard};
 
 use breaker::{Breaker, BreakerState};
@@ -87,6 +87,7 @@ pub struct Link {
     /// At least one connection can submit.
     up: bool,
     paused: bool,
+    disk: DiskRoom,
     draining: bool,
     stopped: bool,
 }
@@ -120,6 +121,7 @@ impl Link {
             unreadable_told: None,
             up: false,
             paused: false,
+            disk: DiskRoom::Ample,
             draining: false,
             stopped: false,
             options,
@@ -137,6 +139,7 @@ impl Link {
             LinkEvent::Disconnected { bind, reason, torn } => self.handle_disconnected(bind, reason, torn, now),
             LinkEvent::Pause => self.paused = true,
             LinkEvent::Resume => self.resume(),
+            LinkEvent::Disk(room) => self.disk = room,
             LinkEvent::Rebind => self.rebind(now),
             LinkEvent::Drain => self.drain(now),
             LinkEvent::Reconfigure(options) => self.reconfigure(*options, now),

@@ -1,7 +1,7 @@
 //! What comes in on `deliver_sm` and `data_sm`: receipts to their shard, messages from handsets to the shard of their
 //! sender. Answered only after a shard has kept them.
 
-use crate::model::limits::CARRIER_ID_BYTES_MAX;
+use crate::model::limits::{CARRIER_ID_BYTES_MAX, RECEIPT_TEXT_MAX};
 use crate::model::{Now, Point, ShardId};
 use crate::smpp::pdu::{DataSm, ShortMessage};
 use crate::smpp::receipt::{NetworkError, Receipt, ReceiptSource, ReceiptState};
@@ -17,8 +17,7 @@ use super::inquiry::{Ask, Next, ReplyTo, Way};
 
 /// Receipts of one connection that wait for a shard before it is no longer read.
 pub(super) const INQUIRIES_MAX: u32 = 4_096;
-
-/// Their octets before it is no longer read: a receipt may be 64 KiB long.
+/// Their octets before it is no longer read: a receipt, or a message from a handset, may be 64 KiB long.
 pub(super) const INQUIRY_OCTETS_MAX: u64 = 4 << 20;
 
 /// What matters of a delivered PDU.
@@ -58,6 +57,10 @@ impl Link {
     }
 
     fn handle_delivered(&mut self, bind: BindId, delivered: &Delivered<'_>, now: Now) {
+        if self.disk.is_out() {
+            self.counters.deferred += 1;
+            return self.answer_delivered(bind, delivered.sequence, delivered.is_data, CommandStatus::RX_T_APPN);
+        }
         let mut scratch = std::mem::take(&mut self.receipt_text);
         let source = ReceiptSource {
             esm_class: delivered.esm_class,
@@ -87,7 +90,8 @@ impl Link {
             let (id, first) = self.shard_by_id(&receipt);
             self.counters.receipts_direct += u64::from(first.is_some());
             let home = self.home_of(recipient, id);
-            self.open_inquiry(bind, delivered, receipt_in, (id, first, home));
+            let text = delivered.text.get(..RECEIPT_TEXT_MAX).unwrap_or(delivered.text);
+            self.open_inquiry(bind, &Delivered { text, ..*delivered }, receipt_in, (id, first, home));
         } else {
             self.counters.from_handsets += 1;
             let home = self.home_of(recipient, delivered.from);
@@ -170,7 +174,11 @@ impl Link {
     pub(super) fn handle_verdicts(&mut self, batch: &VerdictBatch) {
         for (token, verdict) in &batch.verdicts {
             match self.inquiries.handle_verdict(*token, *verdict) {
-                Next::Answer(reply) => self.answer_receipt(reply),
+                Next::Answer(reply) => self.answer_receipt(reply, CommandStatus::ROK),
+                Next::Refuse(reply) => {
+                    self.counters.deferred += 1;
+                    self.answer_receipt(reply, CommandStatus::RX_T_APPN);
+                }
                 Next::Ask(ask) => self.ask(*token, ask),
                 Next::Wait | Next::Void => {}
             }
@@ -178,22 +186,28 @@ impl Link {
     }
 
     /// A session that has ended in the meantime needs no answer: its carrier delivers again.
-    fn answer_receipt(&mut self, reply: ReplyTo) {
+    fn answer_receipt(&mut self, reply: ReplyTo, status: CommandStatus) {
         let bind = reply.bind;
         let Some(leg) = self.leg(bind) else { return };
         leg.inquiries = leg.inquiries.saturating_sub(1);
         leg.inquiry_octets = leg.inquiry_octets.saturating_sub(u64::from(reply.octets));
-        if let Some(session) = leg.session.as_mut().filter(|_| leg.generation == reply.generation) {
-            // Fails only when the session is at its end.
-            let _ = match reply.is_data {
-                true => session.answer_data(reply.sequence, CommandStatus::ROK, &[]),
-                false => session.answer_deliver(reply.sequence, CommandStatus::ROK),
-            };
+        if leg.generation == reply.generation {
+            self.answer_delivered(bind, reply.sequence, reply.is_data, status);
         }
+        let Some(leg) = self.leg(bind) else { return };
         if leg.read_paused && leg.inquiries <= INQUIRIES_MAX / 2 && leg.inquiry_octets <= INQUIRY_OCTETS_MAX / 2 {
             leg.read_paused = false;
             self.effects.push_back(LinkEffect::ResumeRead { bind });
         }
+    }
+
+    fn answer_delivered(&mut self, bind: BindId, sequence: u32, is_data: bool, status: CommandStatus) {
+        let Some(session) = self.leg(bind).and_then(|leg| leg.session.as_mut()) else { return };
+        // Fails only when the session is at its end.
+        let _ = match is_data {
+            true => session.answer_data(sequence, status, &[]),
+            false => session.answer_deliver(sequence, status),
+        };
     }
 }
 

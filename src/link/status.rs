@@ -22,6 +22,8 @@ pub enum LinkState {
     },
     /// By the operator.
     Paused,
+    /// The disk has no room for what would have to be written.
+    DiskOut,
     /// See [`BreakerState`].
     BreakerOpen,
     /// The daemon ends.
@@ -120,6 +122,8 @@ pub struct Counters {
     pub receipts_parked: u64,
     /// Messages from handsets.
     pub from_handsets: u64,
+    /// Of both, those that the carrier was asked to deliver again later, for want of room.
+    pub deferred: u64,
     /// Sessions that came to be.
     pub binds: u64,
     /// Sessions that ended otherwise than by our own unbinding.
@@ -204,6 +208,7 @@ impl Link {
         match (self.draining, self.paused, self.up, open, self.flow.paused_until(now)) {
             (true, ..) => LinkState::Draining,
             (false, true, ..) => LinkState::Paused,
+            (false, false, ..) if self.disk.is_out() => LinkState::DiskOut,
             (false, false, false, ..) => LinkState::Down,
             (false, false, true, true, _) => LinkState::BreakerOpen,
             (false, false, true, false, Some(until)) => LinkState::Throttled { until },

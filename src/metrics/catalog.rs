@@ -134,7 +134,8 @@ metrics! {
         "Receipts matched with their message. Healthy: follows the submitted parts; wake someone when it stops while \
          parts leave";
     ReceiptsLate = "stentor_receipts_late_total", Counter, [],
-        "Receipts that came after a final state. Healthy: few; many mean that the carrier sends receipts twice";
+        "Receipts that came after a final state, or were not asked for. Healthy: few; many mean that the carrier sends \
+         receipts twice, or in spite of receipt = false";
     Quarantined = "stentor_segments_quarantined_total", Counter, [],
         "Damaged segments that were met and set aside in quarantine/. Healthy: 0. Wake someone at the first: their messages cannot be read or sent.";
     ReceiptsParked = "stentor_receipts_parked_total", Counter, [],
@@ -144,7 +145,38 @@ metrics! {
         "Parts in memory whose receipt is missing. Healthy: rate times the carrier's delay; ever growing: no receipts \
          come";
     Orphans = "stentor_receipts_parked", Gauge, ["shard"],
-        "Parked receipts. Healthy: few and falling";
+        "Parked receipts, of 65,536 at most in the process. Healthy: few and falling";
+    ReceiptsDropped = "stentor_receipts_dropped_total", Counter, ["origin"],
+        "Parked receipts given up for want of room; foreign: nothing was under way to their number. Healthy: 0 but where \
+         another program uses the account; wake someone for origin possible";
+    ReceiptsRepeated = "stentor_receipts_repeated_total", Counter, [],
+        "Receipts answered and not written down, for their message had 64 like it. Healthy: 0; a steady rate: the carrier \
+         delivers one again and again";
+    Handsets = "stentor_mobile_originated_kept_messages", Gauge, ["shard"],
+        "Messages from handsets kept, of 262,144 at most in the process. Healthy: what you expect within the retention";
+    HandsetBytes = "stentor_mobile_originated_kept_bytes", Gauge, ["shard"],
+        "Octets of theirs, of 64 MiB at most in the process. Healthy: well under that; at the limit carriers are asked to \
+         deliver them later";
+    HandsetsRefused = "stentor_mobile_originated_refused_total", Counter, [],
+        "Times that a message from a handset was not taken for want of room. Healthy: 0; wake someone when it grows: the \
+         carrier keeps them only so long";
+
+    Held = "stentor_shard_held", Gauge, ["shard", "reason"],
+        "1 while nothing but what is most urgent is sent from the shard; ledger_full: 114,688 attempts are open or in \
+         doubt. Healthy: 0; wake someone for 1: decide over what is in doubt, or free the disk";
+    PartsForgotten = "stentor_parts_forgotten_total", Counter, [],
+        "Messages of several parts that wait for receipts and whose place was needed: these come late, and the message \
+         stays submitted. Healthy: 0; else the carrier sends no receipts";
+    PartsUnnoted = "stentor_parts_unnoted_total", Counter, [],
+        "Parts taken of messages that there was no room to remember: what is refused of such a one is not tried again. \
+         Healthy: 0; wake someone: hundreds of thousands are sent in part";
+    AttemptsUncounted = "stentor_attempts_uncounted_total", Counter, [],
+        "Attempts consumed that there was no room to count: such a message is tried more often. Healthy: 0; else a \
+         million messages wait to be tried again";
+    CancellationsRefused = "stentor_cancellations_refused_total", Counter, [],
+        "Cancellations answered with overloaded, for half a million cancelled messages stand in the queue. Healthy: 0";
+    CheckpointsTooLarge = "stentor_checkpoints_left_out_total", Counter, [],
+        "Checkpoints that would not fit into one record. Healthy: 0; wake someone: starts become longer, and ask for help";
 
     DiskFree = "stentor_disk_free_bytes", Gauge, [],
         "Bytes that may still be written to the file system with the data. Healthy: well above the floor; wake someone \
@@ -156,7 +188,7 @@ metrics! {
          acknowledged goes on";
     DiskBallastGone = "stentor_disk_ballast_gone", Gauge, [],
         "1 when what was set aside has been let go. Healthy: 0; wake someone at once for 1: when this is used up, \
-         writing fails and the process ends";
+         nothing is sent, and carriers keep what they have";
 
     CommitSeconds = "stentor_commit_seconds", SECONDS, [],
         "From handing a batch to the disk until it is durable. Healthy: p99 under 20 ms; wake someone above 1 s: the \
@@ -223,7 +255,10 @@ metrics! {
         "Receipts for which every shard was asked. Healthy: a small share; more: receipts come very late, or with \
          other ids";
     LinkMobile = "stentor_link_mobile_originated_total", Counter, ["carrier"],
-        "Messages from handsets. They are kept as parked receipts in this version";
+        "Messages from handsets. They are kept for the retention, and nothing reads them yet";
+    LinkDeferred = "stentor_link_deferred_total", Counter, ["carrier"],
+        "Receipts and messages from handsets that the carrier was asked to deliver later (ESME_RX_T_APPN). Healthy: 0; \
+         wake someone: the disk is full, or too much from handsets is kept";
 
     NameLookups = "stentor_name_lookups_total", Counter, ["end"],
         "Lookups of carriers' names, by how they ended. Healthy: found; failed ones: look at the name server; refused: more \

@@ -18,6 +18,8 @@ pub const REFERENCE_BYTES_MAX: usize = 256;
 pub const KEY_BYTES_MAX: usize = 255;
 /// Octets of a carrier's message id that are kept (SMPP 3.4 allows 64; some send more).
 pub const CARRIER_ID_BYTES_MAX: usize = 128;
+/// Octets of a receipt's text that are kept while nobody knows its message: for people, nothing is matched by them.
+pub const RECEIPT_TEXT_MAX: usize = 160;
 /// State deltas since the last fold, at most, before the next one is due.
 pub const FOLD_DELTAS: usize = 256 * 1024;
 /// Attempts that a shard may have open at all links together before it begins no more of bulk; urgent ones come on top,

@@ -4,6 +4,7 @@
 pub mod buggify;
 pub mod class;
 pub mod content;
+pub mod disk;
 pub mod ids;
 pub mod limits;
 pub mod map;
@@ -20,6 +21,7 @@ pub mod time;
 pub use buggify::{Buggify, Point};
 pub use class::Class;
 pub use content::{Content, Encoding};
+pub use disk::DiskRoom;
 pub use ids::{Address, CarrierId, GroupId, Lane, LinkId, NodeId, RouteId, ShardId, TenantId};
 pub use map::{Map, map};
 pub use message::{Frame, Head, KeyPrint, Line, ReplyTo};

@@ -21,7 +21,7 @@ use crate::{
     http::Door,
     link::{self, Alarm, BindId, Disconnect, Link, LinkEffect, LinkEvent},
     mesh::{Full, Inbox, Sender},
-    model::{LinkId, Mono, Now, ReplyTo, ShardId},
+    model::{DiskRoom, LinkId, Mono, Now, ReplyTo, ShardId},
     shard::{self, Ask, Catalog, Effect, Reply, Shard, ShardEvent},
     traffic::{ToLink, ToShard},
 };
@@ -49,8 +49,8 @@ pub enum ToCore {
     Shard(ShardId, ToShard),
     /// A backup wants a snapshot of a shard's store.
     BackUp(ShardId, backup::Order),
-    /// The disk reached its floor of free space, or has room again.
-    DiskFull(bool),
+    /// The disk has so much room.
+    Disk(DiskRoom),
     /// The daemon ends: shards and links drain.
     Drain,
     /// Checkpoints, as the last thing before the end.
@@ -93,6 +93,7 @@ struct State {
     overflow: Vec<VecDeque<ToCore>>,
     /// From this core to itself, and what came in: a turn that was over before it was through leaves it to the next.
     local: VecDeque<ToCore>,
+    disk: DiskRoom,
     draining: bool,
     sealing: bool,
     ended: bool,
@@ -141,6 +142,7 @@ impl Core {
             cores,
             overflow,
             local: VecDeque::new(),
+            disk: DiskRoom::Ample,
             draining: false,
             sealing: false,
             ended: false,
@@ -238,7 +240,8 @@ impl Core {
                     slot.link.handle(LinkEvent::Reconfigure(Box::new(options)), now);
                 }
                 None => {
-                    let link = Link::new(options, seed(id), now);
+                    let mut link = Link::new(options, seed(id), now);
+                    link.handle(LinkEvent::Disk(state.disk), now);
                     state.links.push(LinkSlot { id, link, dial, connections: Vec::new() });
                 }
             }
@@ -345,8 +348,10 @@ impl State {
                         slot.errands.push_back(Errand::BackUp(order));
                     }
                 }
-                ToCore::DiskFull(is_full) => {
-                    self.shards.iter_mut().for_each(|slot| slot.shard.handle(ShardEvent::DiskFull(is_full), now));
+                ToCore::Disk(room) => {
+                    self.disk = room;
+                    self.shards.iter_mut().for_each(|slot| slot.shard.handle(ShardEvent::Disk(room), now));
+                    self.links.iter_mut().for_each(|slot| slot.link.handle(LinkEvent::Disk(room), now));
                 }
                 ToCore::Drain => {
                     self.draining = true;

@@ -570,7 +570,7 @@ fn open_door(shared: &Arc<Shared>, number: u8) -> Rc<Door> {
                 | ToCore::Link(..)
                 | ToCore::Shard(..)
                 | ToCore::BackUp(..)
-                | ToCore::DiskFull(_)
+                | ToCore::Disk(_)
                 | ToCore::Drain
                 | ToCore::Seal
                 | ToCore::End => unreachable!("it was pushed as a question"),

@@ -1,12 +1,13 @@
-//! Foresees a full disk: looks at the free space beside the data, has new messages refused before it is used up, and keeps
-//! ballast for the case that it is used up all the same.
+//! Foresees a full disk: looks at the free space beside the data, has new messages refused before it is used up, keeps
+//! ballast for the case that it is used up all the same, and has carriers held before the last of it is.
 //!
 //! What was acknowledged needs room to be sent: attempts, outcomes and receipts are written too, and a write that fails
-//! ends the process. So there is a floor that only these may go below. Knows the file system as one number; who writes
-//! what is not its matter, nor is what a shard does when it is told.
+//! ends the process. So there is a floor that only these may go below, and a reserve below that for what nobody can put off:
+//! the answers that are out, and tables and checkpoints, which make room. Knows the file system as one number; who writes
+//! what is not its matter, nor is what a shard or a link does when it is told.
 //!
 //! Invariants:
-//! 1. Free space under the floor: every shard has been told so, or is told at the next look.
+//! 1. Free space under the floor, or under the reserve: every core has been told so, or is told at the next look.
 //! 2. Room is told of only when the ballast is back and an eighth of the floor is free above it, so that the state does not
 //!    flutter and a second shortage finds ballast again.
 
@@ -17,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
@@ -25,6 +26,7 @@ use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use crate::{
     http::{DiskStatus, StatusBoard},
     mesh::Sender,
+    model::DiskRoom,
 };
 
 use super::core::ToCore;
@@ -33,6 +35,12 @@ use super::core::ToCore;
 const BALLAST_FILE: &str = "ballast";
 /// Between two looks. One system call, and the floor must hold what comes in between: 30 MiB at 300 MiB a second.
 const PERIOD: Duration = Duration::from_millis(100);
+/// The same under the floor.
+const PERIOD_LOW: Duration = Duration::from_millis(20);
+/// How often cores are told again while there is little room: each time is a checkpoint, which drops what retention lets go.
+const AGAIN: Duration = Duration::from_secs(30);
+/// What the memtables of one shard take when they are written out, bytes: kept free when nothing more is sent.
+const RESERVE_PER_SHARD: u64 = 64 << 20;
 /// What journals, memtables being written and compaction of one shard may take for a while, bytes.
 const FLOOR_PER_SHARD: u64 = 256 << 20;
 /// One part in so many of the file system is the most that the floor is, where the configuration leaves it open.
@@ -47,8 +55,11 @@ const RETURN_SHARE: u64 = 8;
 struct Gauge {
     floor: u64,
     ballast: u64,
+    /// Under it, with the ballast gone, carriers are held.
+    reserve: u64,
     is_held: bool,
     is_full: bool,
+    is_out: bool,
 }
 
 /// What is to be done about the ballast.
@@ -61,8 +72,16 @@ enum Step {
 
 impl Gauge {
     /// Not full until a look says so; `is_held`: the ballast is there.
-    const fn new(floor: u64, ballast: u64, is_held: bool) -> Self {
-        Self { floor, ballast, is_held, is_full: false }
+    const fn new(floor: u64, ballast: u64, reserve: u64, is_held: bool) -> Self {
+        Self { floor, ballast, reserve, is_held, is_full: false, is_out: false }
+    }
+
+    const fn room(&self) -> DiskRoom {
+        match (self.is_out, self.is_full) {
+            (true, _) => DiskRoom::Out,
+            (false, true) => DiskRoom::Low,
+            (false, false) => DiskRoom::Ample,
+        }
     }
 
     /// Decides by what is free now. After [`Step::Restore`] the caller says by [`Gauge::restored`] what came of it.
@@ -77,6 +96,7 @@ impl Gauge {
             return Step::Nothing;
         }
         self.is_full = true;
+        self.is_out = free < self.reserve + if self.is_out { self.reserve / 2 } else { 0 };
         if free >= self.floor + self.floor / RETURN_SHARE + self.ballast { Step::Restore } else { Step::Nothing }
     }
 
@@ -84,6 +104,7 @@ impl Gauge {
     const fn restored(&mut self) {
         self.is_held = true;
         self.is_full = false;
+        self.is_out = false;
     }
 }
 
@@ -111,7 +132,8 @@ impl Guard {
         let (free, size) = room(directory)?;
         let floor = floor.unwrap_or_else(|| (FLOOR_PER_SHARD * u64::from(shards)).min(size / FLOOR_SHARE));
         let ballast = floor / BALLAST_SHARE;
-        let gauge = Gauge::new(floor, ballast, is_ballast(&directory.join(BALLAST_FILE), ballast));
+        let reserve = ballast.min(RESERVE_PER_SHARD * u64::from(shards));
+        let gauge = Gauge::new(floor, ballast, reserve, is_ballast(&directory.join(BALLAST_FILE), ballast));
         let mut guard = Self { gauge, directory: directory.to_owned(), free };
         guard.look(free);
         Ok(guard)
@@ -125,10 +147,19 @@ impl Guard {
     pub fn watch(mut self, board: Arc<StatusBoard>, cores: Vec<Sender<ToCore>>) -> io::Result<Watching> {
         let (stop, stopped) = mpsc::channel();
         // What each core was told last; a mailbox that is full is told at the next look.
-        let mut told = vec![false; cores.len()];
+        let mut told = vec![DiskRoom::Ample; cores.len()];
+        let mut told_at = Instant::now();
         self.tell(&board, &cores, &mut told);
         thread::Builder::new().name("disk".to_owned()).spawn(move || {
-            while stopped.recv_timeout(PERIOD) == Err(mpsc::RecvTimeoutError::Timeout) {
+            loop {
+                let period = if self.gauge.is_full { PERIOD_LOW } else { PERIOD };
+                if stopped.recv_timeout(period) != Err(mpsc::RecvTimeoutError::Timeout) {
+                    return;
+                }
+                if self.gauge.is_full && told_at.elapsed() >= AGAIN {
+                    told_at = Instant::now();
+                    told.fill(DiskRoom::Ample);
+                }
                 match room(&self.directory) {
                     Ok((free, _)) => self.look(free),
                     Err(error) => tracing::error!(%error, "the file system does not say how much is free"),
@@ -139,20 +170,21 @@ impl Guard {
         Ok(Watching { _stop: stop })
     }
 
-    fn tell(&self, board: &StatusBoard, cores: &[Sender<ToCore>], told: &mut [bool]) {
+    fn tell(&self, board: &StatusBoard, cores: &[Sender<ToCore>], told: &mut [DiskRoom]) {
         let Gauge { floor, is_full, is_held, .. } = self.gauge;
         let status = DiskStatus { free_bytes: self.free, floor_bytes: floor, is_full, ballast_gone: !is_held };
         board.put_disk(status);
+        let room = self.gauge.room();
         for (core, told) in cores.iter().zip(told) {
-            if *told != is_full && core.try_push(ToCore::DiskFull(is_full)).is_ok() {
-                *told = is_full;
+            if *told != room && core.try_push(ToCore::Disk(room)).is_ok() {
+                *told = room;
             }
         }
     }
 
     fn look(&mut self, free: u64) {
         self.free = free;
-        let was_full = self.gauge.is_full;
+        let was = self.gauge.room();
         let ballast = self.directory.join(BALLAST_FILE);
         match self.gauge.look(free) {
             Step::Nothing => {}
@@ -169,16 +201,15 @@ impl Guard {
                 }
             },
         }
-        match (was_full, self.gauge.is_full) {
-            (false, true) => {
-                tracing::warn!(
-                    free,
-                    floor = self.gauge.floor,
-                    "the disk is full: new messages are refused, the rest goes on"
-                );
+        let (room, floor, reserve) = (self.gauge.room(), self.gauge.floor, self.gauge.reserve);
+        match room {
+            _ if room == was => {}
+            DiskRoom::Ample => tracing::info!(free, "the disk has room again: messages are taken"),
+            DiskRoom::Low if was == DiskRoom::Out => tracing::warn!(free, reserve, "carriers go on; the disk is still full"),
+            DiskRoom::Low => tracing::warn!(free, floor, "the disk is full: new messages are refused, the rest goes on"),
+            DiskRoom::Out => {
+                tracing::error!(free, reserve, "the disk is used up: nothing is sent, and carriers are to deliver later");
             }
-            (true, false) => tracing::info!(free, "the disk has room again: messages are taken"),
-            (true, true) | (false, false) => {}
         }
     }
 }
@@ -213,7 +244,7 @@ mod tests {
 
     #[test]
     fn it_is_full_under_the_floor_and_has_room_an_eighth_above_it() {
-        let mut gauge = Gauge::new(800, 200, true);
+        let mut gauge = Gauge::new(800, 200, 200, true);
         let mut looks = |free| (gauge.look(free), gauge.is_full);
         assert_eq!(looks(800), (Step::Nothing, false));
         assert_eq!(looks(799), (Step::Nothing, true));
@@ -224,7 +255,7 @@ mod tests {
 
     #[test]
     fn ballast_goes_near_the_end_and_comes_back_before_messages_do() {
-        let mut gauge = Gauge::new(800, 200, true);
+        let mut gauge = Gauge::new(800, 200, 200, true);
         let mut looks = |free, restored| {
             let step = gauge.look(free);
             if restored {
@@ -243,11 +274,29 @@ mod tests {
     }
 
     #[test]
+    fn carriers_are_held_before_what_the_ballast_gave_is_used_up() {
+        let mut gauge = Gauge::new(800, 200, 160, true);
+        let mut looks = |free| {
+            let _ = gauge.look(free);
+            gauge.room()
+        };
+        // The ballast is let go first, and gives its room.
+        assert_eq!([900, 700, 150].map(&mut looks), [DiskRoom::Ample, DiskRoom::Low, DiskRoom::Low]);
+        assert_eq!([350, 160, 159, 239, 240].map(&mut looks), {
+            use DiskRoom::{Low, Out};
+            [Low, Low, Out, Out, Low]
+        });
+        assert_eq!([100, 1_100].map(&mut looks), [DiskRoom::Out, DiskRoom::Low]);
+        gauge.restored();
+        assert_eq!(gauge.room(), DiskRoom::Ample);
+    }
+
+    #[test]
     fn ballast_is_set_aside_at_the_start_and_found_by_the_next() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join(BALLAST_FILE);
         let guard = Guard::start(directory.path(), Some(4 << 20), 1).expect("looks");
-        assert_eq!(guard.gauge, Gauge::new(4 << 20, 1 << 20, true));
+        assert_eq!(guard.gauge, Gauge::new(4 << 20, 1 << 20, 1 << 20, true));
         assert!(is_ballast(&path, 1 << 20));
         assert_eq!(Guard::start(directory.path(), Some(4 << 20), 1).expect("looks").gauge, guard.gauge);
         let mut guard = guard;
@@ -268,7 +317,7 @@ mod tests {
         let watching = guard.watch(Arc::clone(&board), vec![core]).expect("watches");
         let mut told = Vec::new();
         assert_eq!(inbox.drain(&mut told, 4), 1);
-        assert!(matches!(told.as_slice(), [ToCore::DiskFull(true)]));
+        assert!(matches!(told.as_slice(), [ToCore::Disk(DiskRoom::Low | DiskRoom::Out)]));
         assert!(board.disk().ballast_gone && board.unready().len() == 1);
         drop(watching);
     }

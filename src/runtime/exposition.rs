@@ -91,14 +91,30 @@ fn shard(snapshot: &mut Snapshot, id: ShardId, status: &shard::Status, now: Wall
         (Metric::ReceiptsLate, counters.receipts_late),
         (Metric::Quarantined, counters.quarantined),
         (Metric::ReceiptsParked, counters.receipts_parked),
+        (Metric::ReceiptsRepeated, counters.receipts_repeated),
+        (Metric::HandsetsRefused, counters.handsets_refused),
+        (Metric::PartsForgotten, counters.parts_forgotten),
+        (Metric::PartsUnnoted, counters.parts_unnoted),
+        (Metric::AttemptsUncounted, counters.attempts_uncounted),
+        (Metric::CancellationsRefused, counters.cancellations_refused),
+        (Metric::CheckpointsTooLarge, counters.checkpoints_too_large),
     ];
     counts.into_iter().for_each(|(metric, count)| snapshot.count(metric, &[], count));
+    for (origin, count) in ["foreign", "possible"].into_iter().zip(counters.receipts_dropped) {
+        snapshot.count(Metric::ReceiptsDropped, &[origin], count);
+    }
+    for hold in shard::Hold::ALL {
+        let here = f64::from(u8::from(status.held_by == Some(hold)));
+        snapshot.gauge(Metric::Held, &[&number, hold.name()], here);
+    }
     let gauges = [
         (Metric::Scheduled, status.scheduled),
         (Metric::Open, status.open),
         (Metric::Keys, status.keys),
         (Metric::ReceiptsWaiting, status.receipts_waiting),
         (Metric::Orphans, status.orphans),
+        (Metric::Handsets, status.handsets.0),
+        (Metric::HandsetBytes, status.handsets.1),
     ];
     gauges.into_iter().for_each(|(metric, value)| snapshot.gauge(metric, &[&number], value as f64));
     let oldest_ms = status.oldest.map_or(0, |at| now.since(at));
@@ -124,7 +140,7 @@ fn ledger(snapshot: &mut Snapshot, status: &shard::Status, catalog: &Catalog) {
 }
 
 /// States of a link, as labels.
-const LINK_STATES: [&str; 6] = ["up", "down", "throttled", "paused", "breaker_open", "draining"];
+const LINK_STATES: [&str; 7] = ["up", "down", "throttled", "paused", "disk_full", "breaker_open", "draining"];
 
 const fn link_state(state: LinkState) -> &'static str {
     match state {
@@ -132,6 +148,7 @@ const fn link_state(state: LinkState) -> &'static str {
         LinkState::Down => "down",
         LinkState::Throttled { .. } => "throttled",
         LinkState::Paused => "paused",
+        LinkState::DiskOut => "disk_full",
         LinkState::BreakerOpen => "breaker_open",
         LinkState::Draining => "draining",
     }
@@ -171,6 +188,7 @@ fn link(snapshot: &mut Snapshot, name: &str, status: &link::Status, counters: &l
         (Metric::LinkReceipts, counters.receipts),
         (Metric::LinkReceiptsAskedAll, counters.receipts_asked_all),
         (Metric::LinkMobile, counters.from_handsets),
+        (Metric::LinkDeferred, counters.deferred),
     ];
     counts.into_iter().for_each(|(metric, count)| snapshot.count(metric, &[name], count));
     for (status, count) in &counters.statuses {

@@ -142,6 +142,7 @@ fn link_status(id: LinkId, status: &link::Status, counters: &link::Counters) -> 
         LinkState::Down => "no bind",
         LinkState::Throttled { .. } => "throttled",
         LinkState::Paused => "paused",
+        LinkState::DiskOut => "disk full",
         LinkState::BreakerOpen => "breaker open",
         LinkState::Draining => "draining",
     };

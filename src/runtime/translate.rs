@@ -113,6 +113,7 @@ pub fn shard_options(config: &Config, control: &Control, shard: ShardId, shards:
         doubt: Class::ALL.map(|class| doubt(defaults.in_doubt, class)),
         retry: retry(config, control),
         retention_ms: defaults.retention_ms,
+        bounds: shard::Bounds::shared_by(shards),
         ..shard::Options::default()
     }
 }

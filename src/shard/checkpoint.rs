@@ -39,6 +39,11 @@ impl Folding {
         self.settling.take_if(|(seq, _)| *seq <= upto);
     }
 
+    /// The next commit, or the last one if nothing is to be written, is to be followed by a checkpoint.
+    pub(super) const fn want(&mut self) {
+        self.wanted = true;
+    }
+
     pub(super) const fn replayed(&mut self, events: usize) {
         self.events += events;
     }
@@ -76,13 +81,37 @@ impl Shard {
     }
 
     fn start_fold(&mut self, seq: CommitSeq) {
-        self.folding.under_way = true;
         self.folding.wanted = false;
         self.folding.events = 0;
+        // Before, for what is too old belongs into no checkpoint, whatever becomes of this one.
+        self.expire_receipts();
         let snapshot = Box::new(self.snapshot(seq));
+        if !self.fits(&snapshot, &[]) {
+            return;
+        }
+        self.folding.under_way = true;
         let from = self.folding.folded_to + 1;
         let (retention_ms, now) = (self.options.retention_ms, self.now.wall);
         self.reads.push_back((seq, ReadRequest::Fold { from, snapshot, retention_ms, now }));
+    }
+
+    /// Whether the store can keep it. The bounds of all sets see to that; if it does not fit all the same, the shard goes on
+    /// without it: a start reads more events then, and the next one may fit. The operator is told.
+    fn fits(&mut self, snapshot: &CheckpointRecord, ops: &[Op]) -> bool {
+        let most = self.options.bounds.checkpoint_octets_max;
+        let states = ops.iter().map(|op| match op {
+            Op::Put { value, .. } => value.len(),
+            Op::Delete { .. } => 0,
+        });
+        let octets = states.chain([snapshot.octets()]).max().unwrap_or_default();
+        if octets <= most {
+            return true;
+        }
+        self.counters.checkpoints_too_large += 1;
+        let shard = self.options.shard.0;
+        let what = format!("shard {shard}: a checkpoint with {octets} octets in one record, of {most} at most, is left out");
+        self.prompt.push_back(Effect::Alarm(what));
+        false
     }
 
     fn snapshot(&mut self, seq: CommitSeq) -> CheckpointRecord {
@@ -134,6 +163,9 @@ impl Shard {
     /// The events are folded: the checkpoint goes into this turn's batch, what lies behind it may go.
     pub(super) fn folded(&mut self, snapshot: Box<CheckpointRecord>, ops: Vec<Op>) {
         self.folding.under_way = false;
+        if !self.fits(&snapshot, &ops) {
+            return;
+        }
         let before = self.folding.durable_to();
         self.folding.settling = Some((self.gathering.seq(), before));
         self.folding.folded_to = snapshot.commit;
@@ -148,7 +180,6 @@ impl Shard {
         }
         self.effect(Effect::Maintain(Maintenance::Checkpoint));
         self.gathering.batch().checkpoint = Some((snapshot, ops));
-        self.expire_receipts();
     }
 }
 
@@ -216,7 +247,7 @@ fn doubt_note(address: crate::model::Address, doubt: &crate::delivery::InDoubt) 
 }
 
 fn progress_note(address: crate::model::Address, progress: &crate::delivery::Progress) -> ProgressNote {
-    let list = |set: &PartSet| (1..=u8::MAX).filter(|part| set.contains(*part)).collect();
+    let list = |set: &PartSet| set.iter().collect();
     ProgressNote {
         address: address.packed(),
         carrier: progress.carrier.0,

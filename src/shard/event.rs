@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::delivery::{DoubtFilter, DoubtPolicy, InDoubt, MessageView};
-use crate::model::{Address, Class, Frame, Head, KeyPrint, LinkId, MessageId, Refusal, ReplyTo, TenantId};
+use crate::model::{Address, Class, DiskRoom, Frame, Head, KeyPrint, LinkId, MessageId, Refusal, ReplyTo, TenantId};
 use crate::store::backend::{RunId, Space};
 use crate::traffic::{ToLink, ToShard};
 
@@ -21,8 +21,8 @@ pub enum ShardEvent {
     Catalog(Arc<Catalog>),
     /// The configuration was reloaded. What is laid out at the start only is left as it is.
     Reconfigure(Box<Options>),
-    /// The disk has reached its floor of free space, or has room again. What was admitted goes on either way.
-    DiskFull(bool),
+    /// How much room the disk has; said again every now and then while it is low.
+    Disk(DiskRoom),
     /// No new messages from now on, and nothing more is handed to links.
     Drain,
 }
@@ -167,6 +167,8 @@ pub enum Cancelled {
     Unknown,
     /// Its history is past retention.
     Gone,
+    /// As many are cancelled and not yet passed over as may be: not cancelled, and it may be tried again.
+    Busy,
 }
 
 /// What a shard wants done; only what is durable.

@@ -6,7 +6,7 @@
 //! 3. An entry of a class that sends again has an entry in the delay queue at [`InDoubt::resend_at`]; one that fires
 //!    earlier belongs to an older doubt of the message and does nothing.
 
-use crate::delivery::{DoubtFilter, DoubtPolicy, EventKind, InDoubt, Lost, LostBind, OpenAttempt, Resolution};
+use crate::delivery::{DoubtFilter, DoubtPolicy, EventKind, InDoubt, Lost, LostBind, OpenAttempt, Resolution, Taken};
 use crate::model::{Address, DeadLetterReason, GroupId, MessageId, Msisdn, ReplyTo, Wall};
 use crate::queue::{DueEntry, FifoKind, FifoName, InsertReason, Tick};
 use crate::smpp::receipt::ReceiptState;
@@ -76,7 +76,11 @@ impl Shard {
     /// The wait of a message in doubt is over: unless something settled it, it is ready again.
     pub(super) fn doubt_wait_over(&mut self, address: Address) {
         if self.attempts.in_ledger(address).is_some_and(|doubt| doubt.resend_at <= self.now.wall) {
-            self.resend(address, Resolution::PolicyResend);
+            match self.has_room_for_tried() {
+                true => self.resend(address, Resolution::PolicyResend),
+                // An answer to its last attempt may still come: the next one needs a number of its own.
+                false => self.apply_policy(address),
+            }
         }
     }
 
@@ -84,7 +88,7 @@ impl Shard {
         let Some(doubt) = self.attempts.in_ledger(address) else { return };
         self.attempts.doubts.remove(&address);
         self.counters.resolved[how.index()] += 1;
-        self.tried.insert(address, doubt.attempt);
+        self.remember_tried(address, doubt.attempt);
         self.places.enter(doubt.tenant, 1);
         self.gathering.event(address, EventKind::Resent, how as u32);
         self.gathering.due(FifoName { lane: doubt.lane, kind: FifoKind::Due }, address);
@@ -114,9 +118,7 @@ impl Shard {
     fn taken_after_all(&mut self, address: Address, doubt: &InDoubt, (part, parts): (u8, u8), how: Resolution) {
         if parts > 1 {
             let (carrier, reference, now) = (doubt.carrier, doubt.reference, self.now.wall);
-            if self.attempts.part_accepted(address, carrier, reference, part, parts, now) {
-                self.gathering.event(address, EventKind::PartAccepted, u32::from(parts) << 8 | u32::from(part));
-            }
+            self.part_taken(address, Taken { carrier, reference, part, parts, at: now });
             let accepted = self.attempts.progress.get(&address).map_or(0, |progress| progress.accepted.len());
             if accepted < u32::from(parts) {
                 return;

@@ -15,10 +15,13 @@ use crate::store::record::{NoticeRecord, OutboxRecord, decode};
 use crate::store::{Answerer, Backend, Found, Reader, Space, StoreError, recover};
 use crate::traffic::{
     Answer, Grant, IfUnknown, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, ReceiptToken, Span, Submit, ToLink,
-    ToShard, Unanswered,
+    ToShard, Unanswered, Verdict,
 };
 
 use super::*;
+
+#[path = "bounds_tests.rs"]
+mod bounds;
 
 const LINK: LinkId = LinkId { carrier: CarrierId(1), core: 2 };
 const WAIT_MS: u64 = 10_000;
@@ -31,6 +34,11 @@ struct World {
     now: Now,
     submits: Vec<Submit>,
     replies: Vec<Reply>,
+    verdicts: Vec<(ReceiptToken, Verdict)>,
+    /// Places given back.
+    unused: u32,
+    /// What the operator was told, where that is expected.
+    alarms: Option<Vec<String>>,
 }
 
 fn catalog() -> Arc<Catalog> {
@@ -57,7 +65,8 @@ fn start(store: MemoryStore, options: Options, now: Now) -> World {
     let mut shard = Shard::recover(options.clone(), 7, found, now);
     shard.handle(ShardEvent::Catalog(catalog()), now);
     let answerer = Answerer::new(store.reader());
-    let mut world = World { store, answerer, shard, options, now, submits: Vec::new(), replies: Vec::new() };
+    let (submits, replies, verdicts, unused, alarms) = (Vec::new(), Vec::new(), Vec::new(), 0, None);
+    let mut world = World { store, answerer, shard, options, now, submits, replies, verdicts, unused, alarms };
     world.turn();
     world
 }
@@ -87,9 +96,16 @@ impl World {
                 moved = true;
                 match effect {
                     Effect::Reply(_, reply) => self.replies.push(reply),
-                    Effect::Link(_, ToLink::Submits(batch)) => self.submits.extend(batch.submits),
-                    Effect::Link(_, ToLink::Demand(_) | ToLink::Verdicts(_)) | Effect::Maintain(_) => {}
-                    Effect::Alarm(what) => panic!("{what}"),
+                    Effect::Link(_, ToLink::Submits(batch)) => {
+                        self.submits.extend(batch.submits);
+                        self.unused += batch.unused;
+                    }
+                    Effect::Link(_, ToLink::Verdicts(batch)) => self.verdicts.extend(batch.verdicts),
+                    Effect::Link(_, ToLink::Demand(_)) | Effect::Maintain(_) => {}
+                    Effect::Alarm(what) => match &mut self.alarms {
+                        Some(alarms) => alarms.push(what),
+                        None => panic!("{what}"),
+                    },
                 }
             }
             if !moved {

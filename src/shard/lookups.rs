@@ -176,6 +176,10 @@ impl Shard {
         if !unsent || !still_waits || under_way || self.cancelled.contains_key(&address) {
             return Cancelled::TooLate;
         }
+        if self.cancelled.len() >= self.options.bounds.cancelled_max {
+            self.counters.cancellations_refused += 1;
+            return Cancelled::Busy;
+        }
         self.finish(address, EventKind::Cancelled, tenant.0);
         self.cancelled.insert(address, tenant);
         Cancelled::Done

@@ -10,11 +10,13 @@
 //! 3. Every message admitted is in exactly one place: a fifo, the delay queue, an open attempt, the ledger, or settled.
 
 mod answered;
+pub mod bounds;
 pub mod catalog;
 mod checkpoint;
 pub mod control;
 pub mod event;
 mod gathering;
+mod holding;
 mod ledger;
 #[cfg(test)]
 mod ledger_tests;
@@ -28,6 +30,7 @@ mod pull;
 mod receipt_epoch;
 mod receipts;
 mod recovery;
+mod repeats;
 mod restored;
 #[cfg(test)]
 mod shares_tests;
@@ -42,13 +45,15 @@ use crate::admission::KeyWindow;
 use crate::delivery::{Attempts, EventKind, InDoubt, Resolution};
 use crate::metrics::Distribution;
 use crate::model::{
-    Address, Buggify, CarrierId, Class, Frame, Lane, LinkId, Mono, Now, Point, Prng, Refusal, ReplyTo, TenantId, Wall,
+    Address, Buggify, CarrierId, Class, DiskRoom, Frame, Lane, LinkId, Mono, Now, Point, Prng, Refusal, ReplyTo, TenantId,
+    Wall,
 };
 use crate::queue::{FifoKind, FifoName, InsertReason, Lanes, ScheduledQueue};
 use crate::store::record::RestoredRecord;
 use crate::store::{CommitSeq, Found, ReadRequest, Recovery, WriteBatch};
 use crate::traffic::{ToLink, ToShard, Unanswered};
 
+pub use bounds::Bounds;
 pub use catalog::{Catalog, CatalogCarrier};
 pub use event::{
     Ask, Cancelled, Claimed, DoubtAction, Effect, FoundDoubt, FoundMessage, LineResult, Lookup, Maintenance, Reply,
@@ -104,8 +109,8 @@ pub struct Shard {
     reads: VecDeque<(CommitSeq, ReadRequest)>,
     folding: checkpoint::Folding,
     draining: bool,
-    /// The disk is at its floor of free space.
-    disk_full: bool,
+    /// How much room the disk has.
+    disk: DiskRoom,
     counters: Counters,
     measures: Measures,
     /// When the batch under way was handed out.
@@ -139,6 +144,22 @@ pub struct Counters {
     pub receipts_late: u64,
     /// Receipts parked because nobody knew them.
     pub receipts_parked: u64,
+    /// Parked receipts given up for want of room: from numbers to which nothing was under way, and others.
+    pub receipts_dropped: [u64; 2],
+    /// Receipts that said of a message what had been said often enough, and were not written down.
+    pub receipts_repeated: u64,
+    /// Messages from handsets that were not taken for want of room.
+    pub handsets_refused: u64,
+    /// Messages of several parts whose receipts are late from now on, for want of room.
+    pub parts_forgotten: u64,
+    /// Parts taken by a carrier that there was no room to remember.
+    pub parts_unnoted: u64,
+    /// Attempts consumed that there was no room to remember.
+    pub attempts_uncounted: u64,
+    /// Cancellations that were not taken for want of room.
+    pub cancellations_refused: u64,
+    /// Checkpoints that were not written because they would not fit.
+    pub checkpoints_too_large: u64,
     /// Damaged segments that were met.
     pub quarantined: u64,
 }
@@ -201,12 +222,38 @@ pub struct Status {
     pub receipts_waiting: u64,
     /// Receipts parked.
     pub orphans: u64,
+    /// Messages from handsets kept, and their octets.
+    pub handsets: (u64, u64),
+    /// Why nothing is sent from here, if nothing is.
+    pub held_by: Option<Hold>,
     /// When the oldest ready message at a head was accepted.
     pub oldest: Option<Wall>,
     /// What was counted since the start.
     pub counters: Counters,
     /// What was measured since the start.
     pub measures: Measures,
+}
+
+/// Why a shard begins no attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hold {
+    /// As many attempts are without an answer, or in doubt, as may be.
+    LedgerFull,
+    /// The disk has no room.
+    DiskOut,
+}
+
+impl Hold {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::LedgerFull, Self::DiskOut];
+
+    /// The name in metrics and alarms.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LedgerFull => "ledger_full",
+            Self::DiskOut => "disk_full",
+        }
+    }
 }
 
 impl Shard {
@@ -222,7 +269,11 @@ impl Shard {
             buggify,
             lanes: Lanes::default(),
             scheduled: ScheduledQueue::default(),
-            attempts: Attempts::new(options.hash_seed),
+            attempts: Attempts::new(
+                options.hash_seed,
+                options.bounds.progress_octets_max,
+                options.bounds.once_in_doubt_max,
+            ),
             tried: BTreeMap::new(),
             cancelled: BTreeMap::new(),
             restored: None,
@@ -244,7 +295,7 @@ impl Shard {
             reads: VecDeque::new(),
             folding: checkpoint::Folding::new(found.checkpoint.commit),
             draining: false,
-            disk_full: false,
+            disk: DiskRoom::Ample,
             counters: Counters::default(),
             measures: Measures::default(),
             commit_began: now.mono,
@@ -268,7 +319,7 @@ impl Shard {
                 self.settle_ledger_by_parked();
             }
             ShardEvent::Reconfigure(options) => self.reconfigure(*options),
-            ShardEvent::DiskFull(is_full) => self.disk_full = is_full,
+            ShardEvent::Disk(room) => self.disk_has(room),
             ShardEvent::Drain => {
                 self.draining = true;
                 self.return_grants();
@@ -447,6 +498,8 @@ impl Shard {
             keys: self.keys.len() as u64,
             receipts_waiting: self.receipts.waiting() as u64,
             orphans: self.receipts.orphans() as u64,
+            handsets: self.outbox.handsets(),
+            held_by: self.hold(Class::Marketing),
             oldest,
             counters: self.counters,
             measures: self.measures.clone(),

@@ -3,6 +3,8 @@
 use crate::delivery::{DoubtPolicy, RetryPolicy};
 use crate::model::{Class, NodeId, ShardId, TenantId};
 
+use super::bounds::Bounds;
+
 /// Settings of a shard. Quantities are this shard's share, not the process's.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -36,6 +38,8 @@ pub struct Options {
     pub retention_ms: u64,
     /// Events since the last checkpoint before the next one.
     pub fold_events: usize,
+    /// How much is remembered of each kind.
+    pub bounds: Bounds,
     /// How often what seldom happens happens, in a million; for the simulator ([`crate::model::buggify`]).
     pub buggify_ppm: u32,
 }
@@ -58,6 +62,7 @@ impl Default for Options {
             retry: RetryPolicy::default(),
             retention_ms: 72 * 3_600_000,
             fold_events: crate::model::limits::FOLD_DELTAS,
+            bounds: Bounds::DEFAULT,
             buggify_ppm: 0,
         }
     }

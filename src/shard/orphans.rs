@@ -1,10 +1,11 @@
 //! Parked receipts: what carriers said of ids that nobody knew yet. Found again by the id of the response that comes later,
-//! in whatever form that carrier writes it there.
+//! in whatever form that carrier writes it there. Bounded: another program on the same account may have any number of them.
 //!
 //! Invariants:
 //! 1. At most one receipt is parked under one id; a final one is not replaced.
 //! 2. Every alias leads to a parked receipt that has it as a candidate.
-//! 3. `by_recipient` holds exactly the parked receipts.
+//! 3. `by_recipient` and `by_age` hold exactly the parked receipts.
+//! 4. Over the bound those go first to whose numbers nothing was under way when they came; of each kind the oldest.
 
 use std::collections::BTreeSet;
 
@@ -22,6 +23,9 @@ pub(super) type Parked = (u64, u32);
 #[derive(Debug)]
 pub(super) struct Orphan {
     pub at: Parked,
+    /// Nothing was under way to its number: it is probably another program's.
+    pub is_foreign: bool,
+    /// Without its text, which nobody looks at any more.
     pub record: InboundRecord,
 }
 
@@ -33,11 +37,23 @@ pub(super) struct Orphans {
     aliases: Map<u64, u64>,
     /// Number that it came from, key.
     by_recipient: BTreeSet<(u64, u64)>,
+    /// Foreign ones and others, by when they were parked, with their keys.
+    by_age: [BTreeSet<(Parked, u64)>; 2],
+    /// Of all, and of the foreign ones.
+    receipts_max: usize,
+    foreign_max: usize,
 }
 
 impl Orphans {
-    pub(super) fn new(hash_seed: u64) -> Self {
-        Self { parked: map(hash_seed), aliases: map(hash_seed), by_recipient: BTreeSet::new() }
+    pub(super) fn new(hash_seed: u64, receipts_max: usize, foreign_max: usize) -> Self {
+        Self {
+            parked: map(hash_seed),
+            aliases: map(hash_seed),
+            by_recipient: BTreeSet::new(),
+            by_age: [BTreeSet::new(), BTreeSet::new()],
+            receipts_max,
+            foreign_max,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -52,15 +68,22 @@ impl Orphans {
     /// Parks; gives the place of one that it replaces.
     pub(super) fn insert(&mut self, orphan: Orphan) -> Option<Parked> {
         let key = key_of(&orphan.record);
+        let older = self.remove(key).map(|older| older.at);
         for alias in aliases_of(&orphan.record) {
             self.aliases.insert(alias, key);
         }
-        let older = self.parked.get(&key).map(|older| (older.record.from, key));
-        if let Some(older) = older {
-            self.by_recipient.remove(&older);
-        }
         self.by_recipient.insert((orphan.record.from, key));
-        self.parked.insert(key, orphan).map(|older| older.at)
+        self.by_age[usize::from(!orphan.is_foreign)].insert((orphan.at, key));
+        self.parked.insert(key, orphan);
+        older
+    }
+
+    /// Takes out one that there is no room for.
+    pub(super) fn shed(&mut self) -> Option<Orphan> {
+        let [foreign, others] = &self.by_age;
+        let is_over = foreign.len() > self.foreign_max || foreign.len() + others.len() > self.receipts_max;
+        let (_, key) = foreign.first().or_else(|| others.first()).filter(|_| is_over)?;
+        self.remove(*key)
     }
 
     /// The receipt of the message that was taken under an id with this key. A converted id may be another message's, so
@@ -94,6 +117,7 @@ impl Orphans {
     pub(super) fn remove(&mut self, key: u64) -> Option<Orphan> {
         let orphan = self.parked.remove(&key)?;
         self.by_recipient.remove(&(orphan.record.from, key));
+        self.by_age[usize::from(!orphan.is_foreign)].remove(&(orphan.at, key));
         for alias in aliases_of(&orphan.record) {
             if self.aliases.get(&alias) == Some(&key) {
                 self.aliases.remove(&alias);
@@ -129,7 +153,7 @@ mod tests {
             state: Some(state),
             ..InboundRecord::default()
         };
-        Orphan { at: (commit, 0), record }
+        Orphan { at: (commit, 0), is_foreign: false, record }
     }
 
     const DELIVERED: u8 = 2;
@@ -137,7 +161,7 @@ mod tests {
 
     #[test]
     fn is_found_by_the_response_in_another_form_if_the_recipient_fits() {
-        let mut orphans = Orphans::new(1);
+        let mut orphans = Orphans::new(1, 9, 9);
         assert_eq!(orphans.insert(orphan(1, "255", 77, DELIVERED)), None);
         let key = id_key(1, b"FF");
         assert!(orphans.take(key, 78).is_none());
@@ -149,7 +173,7 @@ mod tests {
 
     #[test]
     fn is_found_by_its_recipient() {
-        let mut orphans = Orphans::new(1);
+        let mut orphans = Orphans::new(1, 9, 9);
         for (commit, id, from) in [(1, "1", 77), (2, "2", 77), (3, "3", 78), (4, "2", 77)] {
             orphans.insert(orphan(commit, id, from, ENROUTE));
         }
@@ -170,12 +194,29 @@ mod tests {
 
     #[test]
     fn a_final_one_stays_and_an_intermediate_one_goes() {
-        let mut orphans = Orphans::new(1);
+        let mut orphans = Orphans::new(1, 9, 9);
         orphans.insert(orphan(1, "9", 77, ENROUTE));
         let last = orphan(2, "9", 77, DELIVERED);
         assert!(!orphans.outranks(&last.record));
         assert_eq!(orphans.insert(last), Some((1, 0)));
         assert!(orphans.outranks(&orphan(3, "9", 77, ENROUTE).record));
         assert_eq!((orphans.expire(Wall(2)), orphans.expire(Wall(3)), orphans.len()), (vec![], vec![(2, 0)], 0));
+    }
+
+    #[test]
+    fn over_the_bound_foreign_ones_go_first_and_the_oldest_of_them() {
+        let mut orphans = Orphans::new(1, 4, 2);
+        let mut shed = Vec::new();
+        for (commit, is_foreign) in [(1, false), (2, true), (3, true), (4, true), (5, false), (6, false), (7, false)] {
+            orphans.insert(Orphan { is_foreign, ..orphan(commit, &commit.to_string(), 77, DELIVERED) });
+            while let Some(gone) = orphans.shed() {
+                shed.push(gone.at.0);
+            }
+        }
+        assert_eq!((shed, orphans.len()), (vec![2, 3, 4], 4));
+        orphans.insert(orphan(8, "8", 77, DELIVERED));
+        assert_eq!((orphans.shed().map(|gone| gone.at.0), orphans.shed().is_none()), (Some(1), true));
+        assert_eq!(orphans.by_age.iter().map(BTreeSet::len).sum::<usize>(), 4);
+        assert_eq!((orphans.by_recipient.len(), orphans.aliases.len() <= 2 * 4), (4, true));
     }
 }

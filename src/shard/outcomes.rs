@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::delivery::{Disposition, EventKind, InDoubt, OpenAttempt, Progress, Refused, attempt::Verdict};
+use crate::delivery::{Disposition, EventKind, InDoubt, OpenAttempt, Progress, Refused, Taken, attempt::Verdict};
 use crate::model::{Address, Class, DeadLetterReason, Head, Lane, LinkId, Msisdn, Segment, TenantId, Wall};
 use crate::queue::{DueEntry, InsertReason};
 use crate::traffic::{Answer, NotWritten, Outcome, OutcomeBatch, ToLink};
@@ -49,25 +49,28 @@ impl Shard {
         let awaited = Awaited { group, recipient: open.recipient, tenant: open.tenant, class, reference };
         let accepted = matches!(outcome.answer, Answer::Accepted(_));
         if accepted && outcome.parts > 1 {
-            let (part, parts) = (outcome.part, outcome.parts);
-            if self.attempts.part_accepted(address, carrier, reference, part, parts, self.now.wall) {
-                self.gathering.event(address, EventKind::PartAccepted, u32::from(parts) << 8 | u32::from(part));
-            }
+            let Outcome { part, parts, .. } = *outcome;
+            self.part_taken(address, Taken { carrier, reference, part, parts, at: self.now.wall });
         }
         if let Some(open) = self.attempts.settle(outcome) {
             self.resolved(address, open, outcome, wants_receipt, batch.link.core);
         }
-        if let Answer::Accepted(id) = outcome.answer
-            && wants_receipt
-        {
+        if let Answer::Accepted(id) = outcome.answer {
             let id = id.of(&batch.arena);
-            self.await_receipt(awaited, id, outcome);
+            match wants_receipt {
+                true => self.await_receipt(awaited, id, outcome),
+                false => self.expect_no_receipt(awaited, id),
+            }
         }
     }
 
     fn resolved(&mut self, address: Address, open: OpenAttempt, outcome: &Outcome, wants_receipt: bool, core: u8) {
         if self.is_closed(address) {
             return self.resolved_closed(address, &open);
+        }
+        if open.unnoted && matches!(open.verdict, Verdict::NotWritten(_) | Verdict::Refused(_)) {
+            // A part is with the carrier, and nobody knows which: it would go twice.
+            return self.die(address, DeadLetterReason::AttemptsExhausted);
         }
         match open.verdict {
             Verdict::Accepted => {
@@ -104,7 +107,7 @@ impl Shard {
     fn give_back_attempt(&mut self, address: Address, open: OpenAttempt, reason: NotWritten) {
         self.gathering.event(address, EventKind::Returned, reason as u32);
         if open.attempt > 1 {
-            self.tried.insert(address, open.attempt - 1);
+            self.remember_tried(address, open.attempt - 1);
         }
         self.places.enter(open.tenant, 1);
         let name = self.lanes.returned(open.lane, address);
@@ -156,7 +159,7 @@ impl Shard {
             Disposition::RetryAt(at) => {
                 self.counters.retried += 1;
                 self.gathering.event(address, EventKind::Refused, status);
-                self.tried.insert(address, attempt);
+                self.remember_tried(address, attempt);
                 self.places.enter(tenant, 1);
                 let entry = DueEntry { address, lane, reason: InsertReason::Retry };
                 self.gathering.put_off(self.scheduled.tick_for(at), entry);

@@ -139,12 +139,13 @@ impl Shard {
         for class in Class::ALL {
             let slot = &self.links[at];
             let granted = slot.grants[class.index()] + slot.standing[class.index()];
-            if granted == 0 {
+            if granted == 0 || self.hold(class).is_some() {
+                self.return_held_grants(at, class);
                 continue;
             }
             let (link, routes) = (slot.id, slot.routes.clone());
             let mut submits = Vec::with_capacity(granted.min(1_024) as usize);
-            while (submits.len() as u32) < granted && self.may_attempt(class) {
+            while (submits.len() as u32) < granted && self.hold(class).is_none() && self.may_attempt(class) {
                 let Some((name, taken)) = self.lanes.take(class, &routes) else { break };
                 let head = self.lanes.fifo(name).head();
                 self.gathering.taken(name, head);
@@ -161,7 +162,19 @@ impl Shard {
                 let batch = SubmitBatch { shard: self.options.shard, class, submits, unused: 0 };
                 self.tell_link(link, ToLink::Submits(batch));
             }
+            self.return_held_grants(at, class);
             self.return_idle_grants(at, class);
+        }
+    }
+
+    /// Places of a class that nothing may be sent of at present go back, also those that nobody demanded: their link would
+    /// keep slots for them.
+    fn return_held_grants(&mut self, at: usize, class: Class) {
+        if self.hold(class).is_some() {
+            let (slot, index) = (&mut self.links[at], class.index());
+            let unused = std::mem::take(&mut slot.grants[index]) + std::mem::take(&mut slot.standing[index]);
+            let id = slot.id;
+            self.give_back(id, class, unused);
         }
     }
 
@@ -246,6 +259,7 @@ impl Shard {
             resumed: answered.as_ref().map_or(0, |set| set.len() as u8),
             verdict: Verdict::Accepted,
             lost_on: None,
+            unnoted: false,
         };
         self.attempts.insert(address, open);
         Some(Submit { address, attempt, reference, head, arena: taken.segment.arena.clone(), answered })
@@ -273,12 +287,14 @@ impl Shard {
         if self.draining {
             return;
         }
+        let held = Class::ALL.map(|class| self.hold(class).is_some());
         let slot = &self.links[at];
         let mut waiting = [0; Class::COUNT];
         let mut news = false;
         for class in Class::ALL {
             let index = class.index();
             let ready = self.lanes.waiting(class, &slot.routes).min(u64::from(u32::MAX)) as u32;
+            let ready = if held[class.index()] { 0 } else { ready };
             waiting[index] = ready.saturating_add(slot.leaving[index]);
             let (told, placed) = (slot.told[index], slot.grants[index] + slot.standing[index] + slot.leaving[index]);
             news |= ready > 0 && (waiting[index] / 2 > told || (waiting[index] > told && told <= placed));

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::delivery::EventKind;
+use crate::model::limits::RECEIPT_TEXT_MAX;
 use crate::model::{Address, CarrierId, Class, GroupId, Msisdn, Point, TenantId, Wall};
 use crate::smpp::receipt::ReceiptState;
 use crate::smpp::receipt_id::{Candidate, Dialect, IdForm, id_key};
 use crate::store::backend::{RunFamily, RunId};
+use crate::store::key::Key;
 use crate::store::record::{InboundRecord, OutboxRecord, ReceiptNote, encode};
 use crate::store::{CommitSeq, ReadRequest, ReceiptKeys, run};
 use crate::traffic::{IfUnknown, Outcome, ReceiptBatch, ReceiptIn, ReceiptToken, ToLink, Verdict, VerdictBatch};
@@ -15,10 +17,13 @@ use super::answered::Answered;
 use super::event::{Effect, Maintenance};
 use super::orphans::{Orphan, Orphans};
 use super::receipt_epoch::ReceiptEpoch;
+use super::repeats::Repeats;
 use super::{Options, Shard};
 
 /// Ids of answered receipts that are remembered behind the open epoch at least.
 const ANSWERED_MIN: usize = 1_024;
+/// Octets that a message from a handset takes on disk beside its text, about.
+const HANDSET_OCTETS: u64 = 64;
 /// How many of the latest answered receipts are written down once more when entries leave the epoch.
 const ANSWERED_AGAIN_MAX: usize = 65_536;
 
@@ -28,6 +33,7 @@ pub(super) struct Receipts {
     epoch: ReceiptEpoch,
     answered: Answered,
     orphans: Orphans,
+    repeats: Repeats,
     dialects: BTreeMap<GroupId, Dialect>,
     /// Sealed epochs, oldest first, with when they were sealed.
     runs: VecDeque<(u64, Wall)>,
@@ -64,7 +70,12 @@ impl Receipts {
         Self {
             epoch: ReceiptEpoch::default(),
             answered: Answered::new((options.receipts_max / 4).max(ANSWERED_MIN)),
-            orphans: Orphans::new(options.hash_seed),
+            orphans: Orphans::new(
+                options.hash_seed,
+                options.bounds.parked_max,
+                options.bounds.parked_foreign_max,
+            ),
+            repeats: Repeats::default(),
             dialects: BTreeMap::new(),
             runs: VecDeque::new(),
             next_run: 1,
@@ -111,10 +122,6 @@ impl Receipts {
         }
     }
 
-    pub(super) fn replay_orphan(&mut self, at: (u64, u32), record: InboundRecord) {
-        self.orphans.insert(Orphan { at, record });
-    }
-
     pub(super) fn replay_run(&mut self, run: u64, sealed_at: Wall) {
         self.runs.push_back((run, sealed_at));
         self.next_run = self.next_run.max(run + 1);
@@ -134,19 +141,21 @@ enum Judged {
 
 /// Verdicts for one link.
 struct Told {
+    /// Once what they say is durable.
     kept: Vec<(ReceiptToken, Verdict)>,
-    unknown: Vec<(ReceiptToken, Verdict)>,
+    /// At once.
+    prompt: Vec<(ReceiptToken, Verdict)>,
 }
 
 impl Told {
     fn with_capacity(receipts: usize) -> Self {
-        Self { kept: Vec::with_capacity(receipts), unknown: Vec::new() }
+        Self { kept: Vec::with_capacity(receipts), prompt: Vec::new() }
     }
 
     fn add(&mut self, token: ReceiptToken, verdict: Verdict) {
         match verdict {
             Verdict::Kept => self.kept.push((token, verdict)),
-            Verdict::Unknown => self.unknown.push((token, verdict)),
+            Verdict::Unknown | Verdict::Full => self.prompt.push((token, verdict)),
         }
     }
 }
@@ -231,8 +240,8 @@ impl Shard {
         if !told.kept.is_empty() {
             self.tell_link(link, ToLink::Verdicts(VerdictBatch { shard, verdicts: told.kept }));
         }
-        if !told.unknown.is_empty() {
-            let traffic = ToLink::Verdicts(VerdictBatch { shard, verdicts: told.unknown });
+        if !told.prompt.is_empty() {
+            let traffic = ToLink::Verdicts(VerdictBatch { shard, verdicts: told.prompt });
             self.prompt.push_back(Effect::Link(link, traffic));
         }
     }
@@ -240,16 +249,15 @@ impl Shard {
     fn receipt(&mut self, batch: &ReceiptBatch, receipt: &ReceiptIn) -> Judged {
         let id = receipt.id.of(&batch.arena);
         let Some(state) = receipt.state else {
-            let record = inbound_record(batch, receipt);
-            self.gathering.batch().outbox.push(OutboxRecord::Handset(record));
-            return Judged::Told(Verdict::Kept);
+            return Judged::Told(self.from_handset(batch, receipt));
         };
         let dialect = self.receipts.dialects.entry(batch.group).or_default();
         let candidates = dialect.candidates(u64::from(batch.group.0), id);
         if self.apply_if_awaited(batch.group, receipt, candidates.clone(), state) {
             return Judged::Told(Verdict::Kept);
         }
-        let record = inbound_record(batch, receipt);
+        let mut record = inbound_record(batch, receipt);
+        record.text.truncate(RECEIPT_TEXT_MAX);
         if self.receipts.runs.is_empty() || id.is_empty() {
             return Judged::Told(self.unknown_receipt(receipt, record));
         }
@@ -324,6 +332,20 @@ impl Shard {
         Verdict::Kept
     }
 
+    /// A message from a handset is kept whole. Over the bound, and while the disk is low, its carrier keeps it instead.
+    fn from_handset(&mut self, batch: &ReceiptBatch, receipt: &ReceiptIn) -> Verdict {
+        let (messages, octets) = self.outbox.handsets();
+        let (bounds, more) = (&self.options.bounds, u64::from(receipt.text.len) + HANDSET_OCTETS);
+        let fits = messages < bounds.handset_messages_max as u64 && octets + more <= bounds.handset_octets_max;
+        if !fits || self.disk.is_low() {
+            self.counters.handsets_refused += 1;
+            return Verdict::Full;
+        }
+        self.outbox.add_handsets(self.gathering.seq().0, 1, more);
+        self.gathering.batch().outbox.push(OutboxRecord::Handset(inbound_record(batch, receipt)));
+        Verdict::Kept
+    }
+
     fn park(&mut self, record: InboundRecord) {
         if self.receipts.orphans.outranks(&record) {
             return;
@@ -331,8 +353,59 @@ impl Shard {
         self.counters.receipts_parked += 1;
         let at = (self.gathering.seq().0, self.gathering.batch().orphans.len() as u32);
         self.gathering.batch().orphans.push(record.clone());
-        if let Some(older) = self.receipts.orphans.insert(Orphan { at, record }) {
+        self.insert_orphan(at, record);
+        self.shed_orphans();
+    }
+
+    fn insert_orphan(&mut self, at: (u64, u32), mut record: InboundRecord) {
+        record.text = Vec::new();
+        let is_foreign = !self.attempts.is_under_way_to(record.from);
+        if let Some(older) = self.receipts.orphans.insert(Orphan { at, is_foreign, record }) {
             self.gathering.batch().orphans_gone.push(older);
+        }
+    }
+
+    /// What there is no room for is given up: nobody waits for it as far as we know, and its carrier was answered.
+    fn shed_orphans(&mut self) {
+        while let Some(gone) = self.receipts.orphans.shed() {
+            self.counters.receipts_dropped[usize::from(!gone.is_foreign)] += 1;
+            self.gathering.batch().orphans_gone.push(gone.at);
+        }
+    }
+
+    /// Parked receipts that a start has found, the latest of them. What it has left out goes from the disk as well.
+    pub(super) fn replay_orphans(&mut self, found: Vec<(u64, u32, InboundRecord)>, left_out: bool) {
+        if let Some((commit, index, _)) = found.first().filter(|_| left_out) {
+            let (key, from) = (Key::Orphan(*commit, *index), vec![0]);
+            let dropped = Maintenance::DropRange { space: key.space(), from, to: key.bytes() };
+            self.effect(Effect::Maintain(dropped));
+        }
+        for (commit, index, record) in found {
+            self.insert_orphan((commit, index), record);
+        }
+        self.shed_orphans();
+    }
+
+    /// A part was taken under this id, and nobody wants its receipt: carriers may send it all the same.
+    pub(super) fn expect_no_receipt(&mut self, of: Awaited, id: &[u8]) {
+        if id.is_empty() {
+            return;
+        }
+        let (key, recipient) = (id_key(u64::from(of.group.0), id), of.recipient.number());
+        if let Some(orphan) = self.receipts.orphans.take(key, recipient) {
+            self.counters.receipts_late += 1;
+            self.gathering.batch().orphans_gone.push(orphan.at);
+        }
+        self.receipts.answered.insert(key, recipient);
+        self.gathering.batch().receipts.answered.push((key, recipient));
+    }
+
+    /// A receipt that changes nothing stands in the timeline, unless enough of them do.
+    fn aside(&mut self, address: Address, kind: EventKind, state: ReceiptState) {
+        if self.receipts.repeats.is_recorded(address) {
+            self.gathering.event(address, kind, state as u32);
+        } else {
+            self.counters.receipts_repeated += 1;
         }
     }
 
@@ -359,7 +432,7 @@ impl Shard {
         self.counters.receipts += 1;
         let address = Address::from_packed(note.address);
         match final_kind(state) {
-            None => self.gathering.event(address, EventKind::Intermediate, state as u32),
+            None => self.aside(address, EventKind::Intermediate, state),
             Some(kind) => self.final_receipt(address, note, kind, state, error),
         }
     }
@@ -369,13 +442,11 @@ impl Shard {
         self.counters.receipts += 1;
         let Some(kind) = final_kind(state) else {
             let kind = if answered { EventKind::Late } else { EventKind::Intermediate };
-            self.gathering.event(address, kind, state as u32);
-            return;
+            return self.aside(address, kind, state);
         };
         if answered {
             self.counters.receipts_late += 1;
-            self.gathering.event(address, EventKind::Late, state as u32);
-            return;
+            return self.aside(address, EventKind::Late, state);
         }
         if !self.receipts.epoch.answer(note.key) {
             self.receipts.answered.insert(note.key, note.recipient);
@@ -398,13 +469,13 @@ impl Shard {
         let progress = self.attempts.progress.get_mut(&address).filter(|known| known.reference == note.reference);
         let Some(progress) = progress else {
             self.counters.receipts_late += 1;
-            return self.gathering.event(address, EventKind::Late, state as u32);
+            return self.aside(address, EventKind::Late, state);
         };
         progress.settled.insert(note.part);
         let all_settled = progress.is_all_settled();
         if progress.closed {
             self.counters.receipts_late += 1;
-            self.gathering.event(address, EventKind::Late, state as u32);
+            self.aside(address, EventKind::Late, state);
         } else if kind == EventKind::Delivered {
             progress.delivered.insert(note.part);
             let all = progress.delivered.len() >= u32::from(note.parts);
@@ -473,7 +544,7 @@ impl Shard {
         }
         let old = self.receipts.orphans.expire(horizon);
         self.gathering.batch().orphans_gone.extend(old);
-        self.attempts.progress.retain(|_, progress| progress.since >= horizon);
+        self.attempts.progress.expire(horizon);
         self.attempts.forget_once_in_doubt(horizon);
     }
 }

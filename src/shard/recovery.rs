@@ -1,6 +1,6 @@
 //! A start: the checkpoint, then every turn after it, applied as it was decided. What was open is in doubt now.
 
-use crate::delivery::{EventKind, InDoubt, Lost, OpenAttempt, Progress, Resolution, attempt::Verdict};
+use crate::delivery::{EventKind, InDoubt, Lost, OpenAttempt, Progress, Resolution, Taken, attempt::Verdict};
 use crate::model::{Address, CarrierId, Class, KeyPrint, Lane, Msisdn, RouteId, TenantId, Wall};
 use crate::queue::{DuePosition, Fifo, FifoKind, FifoName, Position, ScheduledQueue, Tick};
 use crate::store::Recovery;
@@ -23,8 +23,9 @@ impl Shard {
         for (commit, record) in &found.receipts {
             self.receipts.replay(*commit, &record.entries, &record.answered);
         }
-        for (commit, index, record) in found.orphans {
-            self.receipts.replay_orphan((commit, index), record);
+        self.replay_orphans(found.orphans, found.orphans_left_out);
+        for &(commit, messages, octets) in &found.handsets {
+            self.outbox.add_handsets(commit, u64::from(messages), octets);
         }
         for (commit, record) in &found.keys {
             let mut newest = Wall(0);
@@ -64,7 +65,7 @@ impl Shard {
             }
         }
         for note in &checkpoint.progress {
-            self.attempts.progress.insert(Address::from_packed(note.address), progress(note));
+            self.attempts.progress.restore(Address::from_packed(note.address), progress(note));
         }
         self.cancelled = checkpoint
             .cancelled
@@ -129,6 +130,7 @@ impl Shard {
             resumed: 0,
             verdict: Verdict::Accepted,
             lost_on: None,
+            unnoted: false,
         };
         self.attempts.insert(address, open);
     }
@@ -141,7 +143,7 @@ impl Shard {
                 let open = self.attempts.get(address).map(|open| (open.carrier, open.reference));
                 let doubt = || self.attempts.doubts.get(&address).map(|doubt| (doubt.carrier, doubt.reference));
                 if let Some((carrier, reference)) = open.or_else(doubt) {
-                    self.attempts.part_accepted(address, carrier, reference, part, parts, at);
+                    self.replay_part(address, Taken { carrier, reference, part, parts, at });
                 }
             }
             EventKind::PartDelivered => {
@@ -153,14 +155,14 @@ impl Shard {
             EventKind::Submitted => drop(self.attempts.remove(address)),
             EventKind::Returned => {
                 if let Some(open) = self.attempts.remove(address).filter(|open| open.attempt > 1) {
-                    self.tried.insert(address, open.attempt - 1);
+                    self.remember_tried(address, open.attempt - 1);
                 }
             }
             EventKind::Refused => {
                 let open = self.attempts.remove(address).map(|open| open.attempt);
                 let doubt = self.attempts.doubts.remove(&address).map(|doubt| doubt.attempt);
                 if let Some(attempt) = open.or(doubt) {
-                    self.tried.insert(address, attempt);
+                    self.remember_tried(address, attempt);
                 }
             }
             EventKind::InDoubt => {
@@ -179,7 +181,7 @@ impl Shard {
             EventKind::Resolved => drop(self.attempts.doubts.remove(&address)),
             EventKind::Resent => {
                 if let Some(doubt) = self.attempts.doubts.remove(&address) {
-                    self.tried.insert(address, doubt.attempt);
+                    self.remember_tried(address, doubt.attempt);
                 }
             }
             EventKind::Cancelled => {

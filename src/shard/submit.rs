@@ -112,7 +112,7 @@ impl Shard {
         self.make_room(room, head.tenant);
         let refusal = if self.draining {
             Some(Refusal::Draining)
-        } else if self.disk_full {
+        } else if self.disk.is_low() {
             Some(Refusal::DiskFull)
         } else if room.taken >= room.messages {
             Some(room.refusal())
@@ -172,7 +172,7 @@ impl Shard {
     }
 
     fn claim(&mut self, reply: ReplyTo, tenant: TenantId, print: KeyPrint) {
-        if self.disk_full {
+        if self.disk.is_low() {
             return self.reply(reply, Reply::Claimed(Claimed::Refused(Refusal::DiskFull)));
         }
         let claimed = match self.keys.claim(print, tenant, Address::default(), self.now.wall) {
@@ -192,7 +192,7 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Class, Now};
+    use crate::model::{Class, DiskRoom, Now};
     use crate::shard::{Effect, Options, ShardEvent};
     use crate::store::Recovery;
 
@@ -243,7 +243,7 @@ mod tests {
         let mut shard = Shard::recover(Options::default(), 1, Recovery::default(), Now::default());
         let full = Refusal::DiskFull;
         assert!(matches!(submit(&mut shard), LineResult::Accepted(_)));
-        shard.handle(ShardEvent::DiskFull(true), Now::default());
+        shard.handle(ShardEvent::Disk(DiskRoom::Low), Now::default());
         assert_eq!(submit(&mut shard), LineResult::Refused(full));
         let claim = || Ask::Claim {
             reply: ReplyTo::default(),
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(answer(&mut shard, claim()), Reply::Claimed(Claimed::Refused(full)));
         let at = Counters::REFUSALS.iter().position(|known| *known == full).expect("counted");
         assert_eq!(shard.status().counters.refused[at], 1);
-        shard.handle(ShardEvent::DiskFull(false), Now::default());
+        shard.handle(ShardEvent::Disk(DiskRoom::Ample), Now::default());
         assert!(matches!(submit(&mut shard), LineResult::Accepted(_)));
         assert_eq!(answer(&mut shard, claim()), Reply::Claimed(Claimed::Ours));
     }

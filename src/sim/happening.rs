@@ -43,6 +43,10 @@ pub enum Happening {
     Stall,
     /// A disk stands still.
     DiskStalls,
+    /// The disk is short of room for a while.
+    DiskShort,
+    /// It has room again.
+    DiskAmple,
     /// An operation of a disk is going to fail.
     DiskFails,
     /// The operator makes a backup.

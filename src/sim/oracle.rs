@@ -166,6 +166,8 @@ pub enum Question {
 pub struct Oracle {
     /// The first broken promise.
     pub broken: Option<Violation>,
+    /// The disk was short of room at some time: messages may be refused for it.
+    pub was_short: bool,
     /// What stands on the wire.
     pub wire: Wire,
     pub(super) truths: Vec<Truth>,
@@ -367,7 +369,8 @@ impl Oracle {
             }
             Refusal::KeyWindowFull | Refusal::KeyShareFull => key.is_some(),
             Refusal::QueueFull | Refusal::QueueShareFull | Refusal::AlreadyExpired | Refusal::Draining => true,
-            Refusal::NoRoute | Refusal::OverQuota | Refusal::DiskFull => false,
+            Refusal::DiskFull => self.was_short,
+            Refusal::NoRoute | Refusal::OverQuota => false,
         };
         if !sound {
             self.break_at(Invariant::Keys, format!("message {message} is refused: {refusal:?}"));
@@ -432,7 +435,7 @@ impl Oracle {
             }
             (Claimed::Reused, _) => tally.add(super::tally::Count::ClaimsReused),
             (Claimed::Full | Claimed::Refused(Refusal::KeyShareFull), _) => {}
-            // No disk of this world is ever short of room.
+            (Claimed::Refused(Refusal::DiskFull), _) if self.was_short => {}
             (Claimed::Refused(refusal), _) => {
                 self.break_at(Invariant::Keys, format!("request key {key:x} is refused: {refusal:?}"));
             }
@@ -450,6 +453,7 @@ impl Oracle {
             }
             Cancelled::TooLate => {}
             Cancelled::Gone if self.may_be_gone(message) => {}
+            Cancelled::Busy => {}
             Cancelled::Unknown | Cancelled::Gone => self.lost(message, &format!("{cancelled:?}")),
         }
     }

@@ -48,6 +48,8 @@ pub struct Plan {
     pub disk_stalls: u32,
     /// Operations of disks that fail.
     pub disk_faults: u32,
+    /// Times at which the disk is short of room.
+    pub disk_shortages: u32,
     /// Backups that are made, and restored later.
     pub backups: u32,
     /// When all is over, time passes until retention has.
@@ -192,8 +194,23 @@ impl Plan {
             copied_ppm: some(prng, 300_000),
             claimed_ppm: some(prng, 300_000),
             classes: classes(prng),
+            disk_shortages: some(prng, 2),
         };
-        plan.with_tenants(prng)
+        plan.with_tenants(prng).bounded(prng)
+    }
+
+    /// Some worlds reach the bounds of what a shard may remember: where only people make room again, nothing would ever end.
+    fn bounded(mut self, prng: &mut Prng) -> Self {
+        let bounds = &mut self.shard.bounds;
+        if prng.chance(300_000) {
+            bounds.parked_foreign_max = prng.between(1, 3) as usize;
+        }
+        let decides_itself = self.backups == 0 && !self.shard.doubt.contains(&DoubtPolicy::Hold);
+        if decides_itself && prng.chance(300_000) {
+            bounds.unanswered_max = prng.between(1, 12) as usize;
+            bounds.unanswered_urgent_max = bounds.unanswered_max + prng.between(1, 4) as usize;
+        }
+        self
     }
 
     /// In half of the worlds two or three tenants share what there is, and then it is often little.
@@ -277,6 +294,7 @@ impl Plan {
             stalls: faults(4),
             disk_stalls: faults(4),
             disk_faults: faults(8),
+            disk_shortages: faults(8),
             backups: 0,
             ages: false,
             measured_ns: Some(900 * SECOND),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::delivery::DoubtPolicy;
 use crate::link::{BindId, Link, LinkEffect, LinkEvent};
 use crate::mesh::ShardMap;
-use crate::model::{Lane, LinkId, Mono, ShardId};
+use crate::model::{DiskRoom, Lane, LinkId, Mono, ShardId};
 use crate::shard::{Effect, Shard, ShardEvent};
 use crate::store::CommitSeq;
 use crate::store::memory::MemoryReader;
@@ -129,6 +129,17 @@ impl Process {
         for at in 0..self.links.len() {
             self.links[at].link.handle_timeout(stage.now());
             self.turn_link(at, plan, net, stage);
+        }
+    }
+
+    /// The disk has so much room: everybody is told.
+    pub fn disk_has(&mut self, room: DiskRoom, plan: &Plan, net: &mut Network, stage: &mut Stage) {
+        for at in 0..self.shards.len() {
+            self.shards[at].shard.handle(ShardEvent::Disk(room), stage.now());
+            self.turn_shard(at, plan, stage);
+        }
+        for at in 0..self.links.len() {
+            self.tell(at, LinkEvent::Disk(room), plan, net, stage);
         }
     }
 

@@ -69,6 +69,8 @@ pub enum Count {
     FaultsForEver,
     /// Batches that waited for a disk that stood still.
     CommitsStalled,
+    /// Times at which the disk was short of room.
+    Shortages,
     /// Times at which the process stood still while the world went on.
     Stalls,
     /// Clean stops.
@@ -181,6 +183,7 @@ impl Count {
         Self::OpensFailed,
         Self::FaultsForEver,
         Self::CommitsStalled,
+        Self::Shortages,
         Self::Stalls,
         Self::Stops,
         Self::StopsForced,

@@ -1,7 +1,7 @@
 //! The simulated world: everybody in it, and what happens, one thing after the other, until everything has come to rest and
 //! has been judged. Decides faults; the plan says how many.
 
-use crate::model::Prng;
+use crate::model::{DiskRoom, Prng};
 use crate::shard::{Ask, Reply, ShardEvent};
 use crate::store::fold::RECEIPT_PATIENCE_MS;
 use crate::store::memory::MemoryStore;
@@ -73,6 +73,7 @@ pub struct World {
     calm_since: u64,
     ending: Ending,
     over: bool,
+    disk_room: DiskRoom,
     /// Octets on disk, and what is remembered, at each look.
     pub measures: Vec<(u64, u64)>,
 }
@@ -113,6 +114,7 @@ impl World {
             calm_since: 0,
             ending: Ending::Rest,
             over: false,
+            disk_room: DiskRoom::Ample,
             measures: Vec::new(),
         };
         world.put_down();
@@ -134,6 +136,7 @@ impl World {
         some(plan.stalls, || Happening::Stall);
         some(plan.disk_stalls, || Happening::DiskStalls);
         some(plan.disk_faults, || Happening::DiskFails);
+        some(plan.disk_shortages, || Happening::DiskShort);
         some(plan.wall_jumps, || Happening::WallJumps);
         some(plan.cuts, || Happening::Cut);
         some(plan.freezes, || Happening::Freeze);
@@ -246,6 +249,8 @@ impl World {
             Happening::Stall => self.stall(),
             Happening::DiskStalls => self.stall_disk(),
             Happening::DiskFails => self.break_disk(),
+            Happening::DiskShort => self.run_short(),
+            Happening::DiskAmple => self.have_room(DiskRoom::Ample),
             Happening::Stop => self.stop(),
             Happening::Start => self.start(),
             Happening::Backup => self.back_up(),
@@ -281,6 +286,9 @@ impl World {
             && let Some(what) = process.fresh_doubts()
         {
             self.stage.oracle.break_at(Invariant::CleanStop, what);
+        }
+        if self.disk_room != DiskRoom::Ample {
+            process.disk_has(self.disk_room, &self.plan, &mut self.net, &mut self.stage);
         }
         process.wake_all(&self.plan, &mut self.net, &mut self.stage);
         self.process = Some(process);
@@ -346,6 +354,27 @@ impl World {
         let until_ns = self.stage.now_ns() + self.stage.chance.below(STALL_NS);
         if let Some(disk) = self.process.as_mut().and_then(|process| process.disk(shard)) {
             disk.stall(until_ns);
+        }
+    }
+
+    /// Under the floor, or out of room, for a while.
+    fn run_short(&mut self) {
+        if self.stage.calm {
+            return;
+        }
+        let room = *pick(&mut self.stage.chance, &[DiskRoom::Low, DiskRoom::Out]);
+        let for_ns = self.stage.chance.below(STALL_NS / 2);
+        self.stage.tally.add(Count::Shortages);
+        self.stage.oracle.was_short = true;
+        self.have_room(room);
+        self.stage.agenda.after(for_ns, Happening::DiskAmple);
+    }
+
+    fn have_room(&mut self, room: DiskRoom) {
+        note!(self.stage, "the disk's room: {room:?}");
+        self.disk_room = room;
+        if let Some(process) = self.process.as_mut() {
+            process.disk_has(room, &self.plan, &mut self.net, &mut self.stage);
         }
     }
 
@@ -474,6 +503,7 @@ impl World {
         self.stage.calm = true;
         self.calm_since = self.stage.now_ns();
         self.carriers.calm_down();
+        self.have_room(DiskRoom::Ample);
         self.aim = None;
         for at in 0..usize::from(self.plan.shards) {
             match self.process.as_mut() {

@@ -248,7 +248,11 @@ fn take_lock(path: &Path) -> Result<File, Refusal> {
         lock.set_len(0)?;
         writeln!(lock, "{}", std::process::id())
     };
-    sign(&mut lock).map_err(&refusal)?;
+    match sign(&mut lock) {
+        // Who holds it is for people: a full disk must not keep the ballast from being let go.
+        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {}
+        signed => signed.map_err(&refusal)?,
+    }
     Ok(lock)
 }
 

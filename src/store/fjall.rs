@@ -13,6 +13,7 @@
 //! under [`MARKER`] to be flushed. Keys of one byte are therefore not the caller's, and never shown.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -111,7 +112,7 @@ impl FjallStore {
     pub fn open(shard: &Path, options: FjallOptions) -> Result<(FjallStore, Opened), StoreError> {
         let journals =
             if options.has(Mutant::SkipScanner) { Journals::default() } else { fjall_journals::prepare(shard)? };
-        let unreadable = |error: fjall::Error| StoreError::Damaged(format!("{}: {error}", shard.display()));
+        let unreadable = |error: fjall::Error| not_opened(shard, &error);
         let db = Database::builder(shard)
             .cache_size(options.cache_bytes)
             .max_cached_files(Some(options.open_files_max))
@@ -419,6 +420,21 @@ fn failed(error: fjall::Error) -> StoreError {
         fjall::Error::Poisoned => "a write before, or one in the background, failed; the log says which".to_owned(),
         error => error.to_string(),
     })
+}
+
+/// A disk that is full to the last octet is no damage: what must be done about it is another thing.
+fn not_opened(shard: &Path, error: &fjall::Error) -> StoreError {
+    let full = match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
+            matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        }
+        _ => false,
+    };
+    let shard = shard.display();
+    match full {
+        true => StoreError::Failed(format!("{shard}: the disk has no room to open it: free some, and start again ({error})")),
+        false => StoreError::Damaged(format!("{shard}: {error}")),
+    }
 }
 
 fn unreadable(error: fjall::Error) -> StoreError {

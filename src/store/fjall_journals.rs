@@ -4,7 +4,8 @@
 //! the scanner.
 //! Refuses to know: the bytes of a journal (`scanner`), what was in the lost batch.
 //!
-//! - A torn tail of the newest journal was never acknowledged: it is copied aside as `<journal>.torn-<n>`, then cut off.
+//! - A torn tail of the newest journal was never acknowledged: it is copied aside as `<journal>.torn-<n>`, then cut off. A disk
+//!   that has no room for the copy keeps none, or it could never be opened again.
 //! - Anything else that is wrong was acknowledged: nothing is changed, the start is refused with an explanation.
 
 use std::collections::BTreeMap;
@@ -45,8 +46,8 @@ pub struct TornTail {
     pub at: u64,
     /// How many were cut off, the zeroes at their end not counted, bytes.
     pub bytes: u64,
-    /// Where they are kept.
-    pub copy: PathBuf,
+    /// Where they are kept; `None`: the disk had no room for them.
+    pub copy: Option<PathBuf>,
 }
 
 /// Checks all journals in `shard`, which fjall must not have open, and makes them fit to open.
@@ -229,14 +230,23 @@ fn cut(journal: &Path, bytes: &[u8], at: usize) -> Result<TornTail, StoreError> 
     let keep = || -> io::Result<()> {
         fs::write(&copy, tail)?;
         File::open(&copy)?.sync_all()?;
-        if let Some(shard) = journal.parent() {
-            File::open(shard)?.sync_all()?;
+        journal.parent().map_or(Ok(()), |shard| File::open(shard)?.sync_all())
+    };
+    let copy = match keep() {
+        Ok(()) => Some(copy),
+        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            // Half of it is of no use, and takes the room that opening needs.
+            let _ = fs::remove_file(&copy);
+            None
         }
+        Err(error) => return Err(failed("copy the torn tail of", journal, &error)),
+    };
+    let cut = || -> io::Result<()> {
         let file = OpenOptions::new().write(true).open(journal)?;
         file.set_len(at as u64)?;
         file.sync_all()
     };
-    keep().map_err(|error| failed("cut", journal, &error))?;
+    cut().map_err(|error| failed("cut", journal, &error))?;
     Ok(TornTail { journal: journal.to_owned(), at: at as u64, bytes: tail.len() as u64, copy })
 }
 

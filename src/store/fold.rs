@@ -10,6 +10,7 @@ use crate::model::Wall;
 use super::backend::{Op, Reader, Space, StoreError};
 use super::key::Key;
 use super::record::{StateRecord, TurnRecord, decode, encode};
+use super::trim::trim;
 
 /// How long a message that a carrier took waits for its receipt before retention may drop it all the same, ms.
 pub const RECEIPT_PATIENCE_MS: u64 = 72 * 3_600_000;
@@ -68,6 +69,7 @@ fn merge<R: Reader>(reader: &R, number: u64, news: StateRecord, to: u64) -> Resu
         state.newest = state.newest.max(news.newest);
         state.events.extend(news.events);
         state.events.sort_by_key(|&(slot, ..)| slot);
+        trim(&mut state.events);
         state.folded_to = to;
     }
     count(&mut state);

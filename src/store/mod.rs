@@ -26,6 +26,7 @@ pub mod restored;
 pub mod run;
 pub mod scanner;
 pub mod segment;
+pub mod trim;
 
 pub use backend::{Backend, Op, Reader, Space, StoreError};
 pub use batch::{CommitSeq, WriteBatch};

@@ -243,6 +243,13 @@ pub enum OutboxRecord {
     Notice(NoticeRecord),
 }
 
+impl OutboxRecord {
+    /// Whether these octets begin a message from a handset; the version, then bincode's number of the variant.
+    pub fn is_handset(octets: &[u8]) -> bool {
+        octets.get(1..5) == Some(&[0; 4])
+    }
+}
+
 /// A notice that is due whether or not somebody asked for notices: a message was given up that may have arrived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct NoticeRecord {
@@ -285,7 +292,7 @@ pub struct InboundRecord {
     pub error: u32,
     /// The reference of our part, if the receipt carries one back.
     pub reference: Option<u16>,
-    /// The whole short message.
+    /// The whole message of a handset; of a receipt its beginning.
     pub text: Vec<u8>,
 }
 
@@ -345,6 +352,41 @@ pub struct CheckpointRecord {
     pub outbox_from: u64,
     /// Commits up to which `outbox` is older than a time (ms): ascending.
     pub outbox_marks: Vec<(u64, u64)>,
+}
+
+/// Octets of a checkpoint without any entry, and of one entry of each list.
+pub const CHECKPOINT_OCTETS: usize = 159;
+/// A fifo.
+pub const FIFO_OCTETS: usize = 32;
+/// An open attempt with its time.
+pub const OPEN_OCTETS: usize = 37;
+/// An entry of the ledger.
+pub const DOUBT_OCTETS: usize = 58;
+/// Progress of a message, without its parts.
+pub const PROGRESS_OCTETS: usize = 46;
+/// A message that was in doubt of late.
+pub const ONCE_OCTETS: usize = 24;
+/// A cancelled message.
+pub const CANCELLED_OCTETS: usize = 8;
+/// A message that is tried again.
+pub const TRIED_OCTETS: usize = 9;
+/// A mark of the outbox.
+pub const MARK_OCTETS: usize = 16;
+
+impl CheckpointRecord {
+    /// How many octets it takes on disk.
+    pub fn octets(&self) -> usize {
+        let parts = |note: &ProgressNote| note.accepted.len() + note.delivered.len() + note.settled.len();
+        CHECKPOINT_OCTETS
+            + self.fifos.len() * FIFO_OCTETS
+            + self.open.len() * OPEN_OCTETS
+            + self.doubts.len() * DOUBT_OCTETS
+            + self.progress.iter().map(|note| PROGRESS_OCTETS + parts(note)).sum::<usize>()
+            + self.once_in_doubt.len() * ONCE_OCTETS
+            + self.cancelled.len() * CANCELLED_OCTETS
+            + self.tried.len() * TRIED_OCTETS
+            + self.outbox_marks.len() * MARK_OCTETS
+    }
 }
 
 /// An entry of the ledger in a checkpoint.
@@ -530,7 +572,9 @@ mod tests {
         let inbound = InboundRecord { wall: 1, id: vec![0x41], reference: Some(2), ..InboundRecord::default() };
         let expected = "0100000000010000000000000000000000000000000000010000000000000041000000000001\
                         02000000000000000000";
-        assert_eq!(hex(encode(&OutboxRecord::Handset(inbound))), expected);
+        let handset = encode(&OutboxRecord::Handset(inbound));
+        assert!(OutboxRecord::is_handset(&handset) && !OutboxRecord::is_handset(&encode(&OutboxRecord::Notice(notice))));
+        assert_eq!(hex(handset), expected);
     }
 
     #[test]
@@ -550,6 +594,31 @@ mod tests {
         let expected = "0101000000000000000200000000000000030000000400050006000708090a000000000000000b000000000000\
                         000c0000000d0000000000000001";
         assert_eq!(hex(encode(&note)), expected);
+    }
+
+    #[test]
+    fn a_checkpoint_knows_its_octets() {
+        let mut record = CheckpointRecord::default();
+        assert_eq!(record.octets(), encode(&record).len());
+        let attempt = AttemptNote {
+            address: 1,
+            recipient: 2,
+            tenant: 3,
+            carrier: 4,
+            reference: 5,
+            route: 6,
+            class: 7,
+            attempt: 8,
+            parts: 9,
+        };
+        record.open = vec![(attempt, 1); 2];
+        record.doubts = vec![DoubtNote { attempt, sent_at: 1, since: 2, lost: 3, resend_at: 4, vouched: false }; 3];
+        record.fifos = vec![FifoNote { fifo: (1, 2, 3), commit: 4, index: 5, newest: 6, waiting: 7 }; 4];
+        let progress = ProgressNote { accepted: vec![1, 2], settled: vec![1], ..ProgressNote::default() };
+        record.progress = vec![progress; 5];
+        (record.cancelled, record.tried) = (vec![1; 6], vec![(1, 2); 7]);
+        (record.once_in_doubt, record.outbox_marks) = (vec![(1, 2, 3); 8], vec![(1, 2); 9]);
+        assert_eq!(record.octets(), encode(&record).len());
     }
 
     #[test]

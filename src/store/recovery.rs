@@ -1,13 +1,14 @@
 //! What a start reads: the checkpoint and all that came after it. Enumerates no queue: what waits stays where it is.
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use super::backend::{Reader, RunFamily, Space, StoreError};
 use super::batch::CommitSeq;
 use super::key::Key;
 use super::record::{
-    CheckpointRecord, DecodeError, InboundRecord, KeysRecord, ReceiptsRecord, Record, RestoredRecord, TurnRecord,
-    WaitingRecord, decode,
+    CheckpointRecord, DecodeError, InboundRecord, KeysRecord, OutboxRecord, ReceiptsRecord, Record, RestoredRecord,
+    TurnRecord, WaitingRecord, decode,
 };
 use super::run;
 
@@ -22,8 +23,12 @@ pub struct Recovery {
     pub receipts: Vec<(u64, ReceiptsRecord)>,
     /// Fingerprints, in the order of commits.
     pub keys: Vec<(u64, KeysRecord)>,
-    /// Receipts that nobody could use yet: commit, place, receipt.
+    /// Receipts that nobody could use yet, without their texts: commit, place, receipt. The latest [`PARKED_READ_MAX`].
     pub orphans: Vec<(u64, u32, InboundRecord)>,
+    /// Older ones are there as well, and were not read.
+    pub orphans_left_out: bool,
+    /// Messages from handsets that `outbox` holds: commit, how many, their octets.
+    pub handsets: Vec<(u64, u32, u64)>,
     /// Sealed receipt epochs: run number and when it was sealed, ms.
     pub runs: Vec<(u64, u64)>,
     /// The last durable commit.
@@ -33,6 +38,9 @@ pub struct Recovery {
     /// How many messages of each tenant wait, as of the last commit.
     pub waiting: WaitingRecord,
 }
+
+/// Parked receipts that a start reads at most: what was parked before there was a bound may be any number.
+pub const PARKED_READ_MAX: usize = 64 << 10;
 
 /// Reads everything of a shard that its start needs.
 ///
@@ -51,8 +59,22 @@ pub fn recover<R: Reader>(reader: &R) -> Result<Recovery, StoreError> {
     let last = CommitSeq(turns.last().map_or(checkpoint.commit, |(commit, _)| *commit));
     let restored = restored(reader)?;
     let waiting = waiting(reader)?;
-    let (orphans, runs) = (orphans(reader)?, runs(reader)?);
-    Ok(Recovery { orphans, runs, checkpoint, turns, receipts, keys, last, restored, waiting })
+    let (orphans, orphans_left_out) = orphans(reader)?;
+    let handsets = handsets(reader, checkpoint.outbox_from)?;
+    let runs = runs(reader)?;
+    Ok(Recovery {
+        checkpoint,
+        turns,
+        receipts,
+        keys,
+        orphans,
+        orphans_left_out,
+        handsets,
+        runs,
+        last,
+        restored,
+        waiting,
+    })
 }
 
 fn waiting<R: Reader>(reader: &R) -> Result<WaitingRecord, StoreError> {
@@ -94,18 +116,41 @@ fn records<R: Reader, T: Record>(reader: &R, space: Space, from: u64) -> Result<
     failure.map_or(Ok(found), Err)
 }
 
-fn orphans<R: Reader>(reader: &R) -> Result<Vec<(u64, u32, InboundRecord)>, StoreError> {
-    let mut found = Vec::new();
+type Parked = (u64, u32, InboundRecord);
+
+fn orphans<R: Reader>(reader: &R) -> Result<(Vec<Parked>, bool), StoreError> {
+    let mut found = VecDeque::new();
+    let mut left_out = false;
     let mut failure = None;
     visit(reader, Space::Orphan, &[0], &mut |key, value| {
         let index = key.get(8..12).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
-        match (Key::number(key), index, decode(value)) {
-            (Some(commit), Some(index), Ok(record)) => found.push((commit, index, record)),
+        match (Key::number(key), index, decode::<InboundRecord>(value)) {
+            (Some(commit), Some(index), Ok(mut record)) => {
+                record.text = Vec::new();
+                if found.len() >= PARKED_READ_MAX {
+                    left_out = true;
+                    found.pop_front();
+                }
+                found.push_back((commit, index, record));
+            }
             (_, _, Err(error)) => failure = Some(unreadable(Space::Orphan, &error)),
             (None, _, Ok(_)) | (_, None, Ok(_)) => failure = Some(StoreError::Damaged("orphan: key".into())),
         }
     })?;
-    failure.map_or(Ok(found), Err)
+    failure.map_or(Ok((found.into(), left_out)), Err)
+}
+
+/// How much of the outbox is messages from handsets; their bound is on what is kept, not on what came since the start.
+fn handsets<R: Reader>(reader: &R, from: u64) -> Result<Vec<(u64, u32, u64)>, StoreError> {
+    let mut found: Vec<(u64, u32, u64)> = Vec::new();
+    visit(reader, Space::Outbox, &Key::Outbox(from, 0).bytes(), &mut |key, value| {
+        let Some(commit) = Key::number(key).filter(|_| OutboxRecord::is_handset(value)) else { return };
+        match found.last_mut().filter(|(last, ..)| *last == commit) {
+            Some((_, messages, octets)) => (*messages, *octets) = (*messages + 1, *octets + value.len() as u64),
+            None => found.push((commit, 1, value.len() as u64)),
+        }
+    })?;
+    Ok(found)
 }
 
 fn runs<R: Reader>(reader: &R) -> Result<Vec<(u64, u64)>, StoreError> {

@@ -112,6 +112,19 @@ impl PartSet {
         self.0.iter().map(|word| word.count_ones()).sum()
     }
 
+    /// The parts in it, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = u8> {
+        let bits = |(at, word): (usize, &u64)| {
+            let (first, mut left) = (at as u8 * 64, *word);
+            std::iter::from_fn(move || {
+                let bit = left.trailing_zeros() as u8;
+                left = (left != 0).then(|| left & (left - 1))?;
+                Some(first + bit)
+            })
+        };
+        self.0.iter().enumerate().flat_map(bits)
+    }
+
     /// No part is in it.
     pub fn is_empty(&self) -> bool {
         self.0 == [0; 4]
@@ -321,4 +334,6 @@ pub enum Verdict {
     Kept,
     /// Not one of mine: ask another.
     Unknown,
+    /// Not kept, for there is no room: ask the carrier to deliver it later.
+    Full,
 }

@@ -8,6 +8,8 @@ pub const IN_DOUBT: &str = "stentor_in_doubt_total";
 pub const DOUBTS: &str = "stentor_in_doubt_messages";
 /// Whether the daemon holds its ballast (gauge).
 pub const BALLAST_GONE: &str = "stentor_disk_ballast_gone";
+/// Whether a shard sends nothing, and why (gauge).
+pub const HELD: &str = "stentor_shard_held";
 /// Resident memory and open descriptors of the process (gauges).
 pub const RESIDENT: &str = "process_resident_memory_bytes";
 pub const FDS: &str = "process_open_fds";

@@ -1,9 +1,9 @@
 //! Receipts and messages from handsets: to the right shard, answered only when kept.
 
 use super::world::World;
-use crate::link::{BindId, Disconnect};
+use crate::link::{BindId, Disconnect, LinkEvent, LinkState};
 use crate::mesh::ShardMap;
-use crate::model::{Class, ShardId};
+use crate::model::{Class, DiskRoom, ShardId};
 use crate::smpp::pdu::{Address, DataSm, EsmClass, ShortMessage};
 use crate::smpp::receipt::ReceiptState;
 use crate::smpp::status::CommandStatus;
@@ -13,6 +13,7 @@ use crate::traffic::{IfUnknown, Verdict};
 const ONE: u64 = 4_915_112_345_001;
 const FIRST: BindId = BindId(0);
 const OK: CommandStatus = CommandStatus::ROK;
+const LATER: CommandStatus = CommandStatus::RX_T_APPN;
 const SHARDS: u8 = 4;
 
 fn world() -> World {
@@ -208,6 +209,62 @@ fn slow_shards_stop_the_reading() {
         world.judge(home(ONE), world.receipts[n].receipt.token, Verdict::Kept);
     }
     assert!(world.reads_paused.is_empty());
+}
+
+/// A message from a handset may have 64 KiB: 4,096 of them would be 256 MiB.
+#[test]
+fn large_messages_stop_the_reading_earlier() {
+    let mut world = world();
+    let large = "x".repeat(60_000);
+    let mut tlvs = Vec::new();
+    TlvWriter::new(&mut tlvs).octets(TlvTag::MESSAGE_PAYLOAD, large.as_bytes()).expect("short");
+    for n in 0..18 {
+        assert!(world.reads_paused.is_empty(), "after {n}");
+        deliver(&mut world, n, "4915112345001", 0, "", &tlvs);
+    }
+    assert!(world.reads_paused.contains(&FIRST), "a mebibyte");
+    for n in 0..18 {
+        world.judge(home(ONE), world.receipts[n].receipt.token, Verdict::Kept);
+    }
+    assert!(world.reads_paused.is_empty() && world.delivered.len() == 18);
+}
+
+#[test]
+fn of_a_receipt_the_beginning_of_its_text_goes_to_the_shard() {
+    let mut world = world();
+    let mut tlvs = Vec::new();
+    let long = format!("{} {}", text("1"), "x".repeat(60_000));
+    TlvWriter::new(&mut tlvs).octets(TlvTag::MESSAGE_PAYLOAD, long.as_bytes()).expect("short");
+    deliver(&mut world, 1, "4915112345001", 4, "", &tlvs);
+    let told = &world.receipts[0];
+    assert_eq!((told.id.as_slice(), told.receipt.state), (&b"1"[..], Some(ReceiptState::Delivered)));
+    assert_eq!(told.text, &long.as_bytes()[..160]);
+}
+
+/// What was not kept is the carrier's to deliver again; its session stays.
+#[test]
+fn a_message_that_finds_no_room_is_the_carriers_to_deliver_later() {
+    let mut world = world();
+    deliver(&mut world, 5, "4915112345001", 0, "STOP", &[]);
+    world.judge(home(ONE), world.receipts[0].receipt.token, Verdict::Full);
+    assert_eq!((world.delivered.as_slice(), world.link.counters().deferred), (&[(FIRST, 5, LATER)][..], 1));
+    deliver(&mut world, 6, "4915112345001", 0, "STOP", &[]);
+    world.judge(home(ONE), world.receipts[1].receipt.token, Verdict::Kept);
+    assert_eq!(world.delivered[1], (FIRST, 6, OK));
+}
+
+#[test]
+fn without_room_on_the_disk_nothing_is_taken_from_a_carrier_and_its_session_stays() {
+    let mut world = world();
+    world.handle(LinkEvent::Disk(DiskRoom::Out));
+    deliver(&mut world, 1, "4915112345001", 4, &text("1"), &[]);
+    deliver(&mut world, 2, "4915112345001", 0, "STOP", &[]);
+    assert_eq!((world.delivered.clone(), world.receipts.len()), (vec![(FIRST, 1, LATER), (FIRST, 2, LATER)], 0));
+    let status = world.link.status(world.now.mono);
+    assert_eq!((status.state, status.binds[0].ready), (LinkState::DiskOut, true));
+    world.handle(LinkEvent::Disk(DiskRoom::Low));
+    deliver(&mut world, 3, "4915112345001", 4, &text("1"), &[]);
+    assert_eq!((world.receipts.len(), world.link.status(world.now.mono).state), (1, LinkState::Up));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::super::prometheus::BALLAST_GONE;
+use super::super::prometheus::{BALLAST_GONE, HELD};
 use super::{PATIENCE, TICK, World};
 use crate::http;
 
@@ -27,15 +27,15 @@ impl World {
         self.must_send("while the disk is full")?;
 
         self.disk()?.fill_up(floor / 8)?;
-        let begun = Instant::now();
-        while self.ground.metrics().sum(BALLAST_GONE) != Some(1.0) {
-            self.stentor.check_alive()?;
-            if begun.elapsed() > self.ground.stall() {
-                return Err("the ballast stays, though the disk is nearly used up".to_owned());
-            }
-            thread::sleep(TICK);
-        }
+        self.await_metric("the ballast stays, though the disk is nearly used up", BALLAST_GONE, |gone| gone == 1.0)?;
         self.must_send("on the ballast")?;
+
+        self.disk()?.fill_up(floor / 8)?;
+        self.await_metric("messages are sent, though the disk is used up", HELD, |held| held > 0.0)?;
+        let before = self.smsc.stats(None)?.connections.accepted;
+        thread::sleep(HOLD);
+        self.stentor.check_alive()?;
+        self.books.claim("sessions stay while carriers are held", self.smsc.stats(None)?.connections.accepted == before);
 
         self.disk()?.free_up()?;
         let begun = Instant::now();
@@ -60,6 +60,18 @@ impl World {
         self.books.claim(&format!("messages leave {when}"), after.submits.taken > before.submits.taken);
         let receipts = after.receipts.acknowledged > before.receipts.acknowledged;
         self.books.claim(&format!("receipts are taken {when}"), receipts);
+        Ok(())
+    }
+
+    fn await_metric(&mut self, otherwise: &str, name: &str, is_there: fn(f64) -> bool) -> Result<(), String> {
+        let begun = Instant::now();
+        while !self.ground.metrics().sum(name).is_some_and(is_there) {
+            self.stentor.check_alive()?;
+            if begun.elapsed() > self.ground.stall() {
+                return Err(otherwise.to_owned());
+            }
+            thread::sleep(TICK);
+        }
         Ok(())
     }
 
