@@ -109,7 +109,7 @@ fn sample_segment() -> Segment {
         Head { to, parts: 1, content_at, content_len: TEXT.len() as u32, ..Head::default() }
     };
     let heads = (0..MESSAGES).map(&mut head).collect();
-    Segment { number: 1, heads, arena: Arc::new(arena) }
+    Segment { number: 1, heads, arena: Arc::new(arena), slots: Vec::new() }
 }
 
 fn store(bench: &Bench) {

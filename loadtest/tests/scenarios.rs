@@ -35,6 +35,12 @@ fn a_backlog_survives_a_kill_and_is_delivered() {
 }
 
 #[test]
+fn what_expires_while_the_carrier_is_away_is_shown_counted_and_freed() {
+    let count = messages(10_000).to_string();
+    play(&["expiry", "--count", &count, "--from", "2", "--upto", "6"]);
+}
+
+#[test]
 fn a_peak_never_exceeds_the_rate() {
     let count = messages(5_000);
     let rate = (count / 4).to_string();

@@ -90,7 +90,8 @@ pub struct Attempts {
     pub doubts: BTreeMap<Address, InDoubt>,
     /// Messages of several parts.
     pub progress: ProgressTable,
-    /// Messages that were in doubt of late, settled or not.
+    /// Messages that were in doubt of late, settled or not: their carriers may have taken them under ids that nobody
+    /// knows, and may still send the receipts.
     once: OnceInDoubt,
     /// Attempts that are open, by recipient; made when somebody asks, since few ever do, and kept from then on until what was
     /// in doubt is forgotten next.
@@ -235,12 +236,14 @@ impl Attempts {
 
     /// The part that a receipt from `recipient` with this reference is about: (message, entry, part).
     pub fn referenced_doubt(&self, recipient: Msisdn, reference: u16) -> Option<(Address, InDoubt, u8)> {
-        self.once.of(recipient).filter_map(|address| Some((address, *self.doubts.get(&address)?))).find_map(|(address, doubt)| {
-            let parts = self.progress.get(&address).map_or(doubt.parts, |progress| progress.parts).max(1);
-            let tries = (1..=doubt.attempt).rev().flat_map(|attempt| (1..=parts).map(move |part| (attempt, part)));
-            let part = tries.map(|(attempt, part)| (part, part_reference(address, attempt, part)));
-            part.filter(|(_, known)| *known == reference).map(|(part, _)| (address, doubt, part)).next()
-        })
+        self.once.of(recipient).filter_map(|address| Some((address, *self.doubts.get(&address)?))).find_map(
+            |(address, doubt)| {
+                let parts = self.progress.get(&address).map_or(doubt.parts, |progress| progress.parts).max(1);
+                let tries = (1..=doubt.attempt).rev().flat_map(|attempt| (1..=parts).map(move |part| (attempt, part)));
+                let part = tries.map(|(attempt, part)| (part, part_reference(address, attempt, part)));
+                part.filter(|(_, known)| *known == reference).map(|(part, _)| (address, doubt, part)).next()
+            },
+        )
     }
 
     /// Entries of the ledger: what nobody vouched for.
@@ -398,5 +401,27 @@ mod tests {
         attempts.forget_once_in_doubt(Wall(6));
         attempts.doubt(first, doubt(2), true);
         assert_eq!(attempts.sole_doubt(recipient), None, "which part?");
+    }
+
+    /// Core A13: each answer that a connection lost took along looked through all attempts that were open.
+    #[test]
+    fn who_is_written_to_is_known_without_looking_through_all_attempts() {
+        let recipient = |n: u64| Msisdn::from_number(4_915_110_000_000 + n).expect("a number");
+        let to = |n| OpenAttempt { recipient: recipient(n), ..attempt() };
+        let mut attempts = Attempts::new(1, 1_000, 1_000);
+        attempts.insert(Address::new(1, 1), to(1));
+        attempts.doubt(Address::new(9, 9), InDoubt { recipient: recipient(2), ..doubt_of(1) }, true);
+        assert!(attempts.sole_doubt(recipient(2)).is_some());
+        assert_eq!(attempts.open_to.as_ref().map(Map::len), Some(1), "looked through once");
+        // From then on it is kept true, also by what replaces an attempt of the same message.
+        attempts.insert(Address::new(1, 2), to(2));
+        attempts.insert(Address::new(1, 2), to(3));
+        attempts.insert(Address::new(1, 3), to(3));
+        assert!(attempts.sole_doubt(recipient(2)).is_some() && attempts.is_open_to(recipient(3)));
+        attempts.remove(Address::new(1, 2));
+        assert!(attempts.is_open_to(recipient(3)), "by another message");
+        attempts.remove(Address::new(1, 3));
+        assert!(!attempts.is_open_to(recipient(3)));
+        assert_eq!(attempts.open_to.as_ref().map(Map::len), Some(1));
     }
 }

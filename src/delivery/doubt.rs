@@ -101,11 +101,13 @@ pub enum Resolution {
     HandDrop = 7,
     /// Somebody says that the carrier has it.
     HandSent = 8,
+    /// Its time was over while it was held: the message ended as expired.
+    Expired = 9,
 }
 
 impl Resolution {
     /// Every way, in the order of its number less one.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::LateAnswer,
         Self::Receipt,
         Self::Reference,
@@ -114,6 +116,7 @@ impl Resolution {
         Self::HandResend,
         Self::HandDrop,
         Self::HandSent,
+        Self::Expired,
     ];
 
     /// The name in timelines and metrics.
@@ -127,6 +130,7 @@ impl Resolution {
             Self::HandResend => "hand_resend",
             Self::HandDrop => "hand_drop",
             Self::HandSent => "hand_sent",
+            Self::Expired => "expired",
         }
     }
 

@@ -107,6 +107,9 @@ fn apply(view: &mut MessageView, event: &Event) {
         }
         EventKind::Expired => {
             view.error = (event.detail != 0).then_some(event.detail);
+            // Here, unless a carrier had it: then its receipt says so.
+            let is_here = event.detail == 0 && view.submitted_at.is_none();
+            view.reason = is_here.then_some(DeadLetterReason::ExpiredHere);
             end(view, MessageState::Expired);
         }
         EventKind::Rejected => {
@@ -161,5 +164,21 @@ mod tests {
         let head = Head { expires_at: Wall(10), ..Head::default() };
         assert_eq!(view(&head, &[], Wall(9)).state, MessageState::Queued);
         assert_eq!(view(&head, &[], Wall(10)).state, MessageState::Expired);
+    }
+
+    #[test]
+    fn an_end_by_time_says_whose_it_was() {
+        use EventKind as E;
+        let head = Head { expires_at: Wall(10), ..Head::default() };
+        let of = |kinds: &[E]| {
+            let event = |kind: &E| Event { address: Default::default(), kind: *kind, detail: 0, at: Wall(5) };
+            let view = view(&head, &kinds.iter().map(event).collect::<Vec<_>>(), Wall(50));
+            (view.state, view.reason)
+        };
+        assert_eq!(
+            of(&[E::Attempt, E::Returned, E::Expired]),
+            (MessageState::Expired, Some(DeadLetterReason::ExpiredHere))
+        );
+        assert_eq!(of(&[E::Attempt, E::Submitted, E::Expired]), (MessageState::Expired, None));
     }
 }

@@ -20,6 +20,12 @@ pub enum Point {
     DueLater,
     /// A turn gives up no more of what a restore left.
     DropLater,
+    /// Memory holds no more alarms of expiry that are due.
+    AlarmsFull,
+    /// Outcomes are left for the next turn.
+    OutcomesLater,
+    /// The windows of all lists together hold no more than one chunk each.
+    WindowsFull,
     /// No more attempts may be open.
     AttemptsFull,
     /// A checkpoint is due.
@@ -36,12 +42,15 @@ pub enum Point {
 
 impl Point {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::TurnFull,
         Self::SegmentFull,
         Self::WindowFull,
         Self::DueLater,
         Self::DropLater,
+        Self::AlarmsFull,
+        Self::OutcomesLater,
+        Self::WindowsFull,
         Self::AttemptsFull,
         Self::FoldDue,
         Self::EpochFull,

@@ -15,12 +15,15 @@ pub struct Segment {
     pub heads: Vec<Head>,
     /// The encoded contents.
     pub arena: Arc<Vec<u8>>,
+    /// Which slots `heads` and `arena` hold, ascending; empty: all of them.
+    pub slots: Vec<u16>,
 }
 
 impl Segment {
     /// The message in that slot.
     pub fn head(&self, slot: u16) -> Option<&Head> {
-        self.heads.get(usize::from(slot))
+        let at = if self.slots.is_empty() { Some(usize::from(slot)) } else { self.slots.binary_search(&slot).ok() };
+        self.heads.get(at?)
     }
 
     /// The encoded content of that message; empty if the head points outside, which the store's checksum excludes.
@@ -37,5 +40,47 @@ impl Segment {
     /// Octets that it holds in memory, roughly.
     pub fn memory_bytes(&self) -> usize {
         self.heads.len() * size_of::<Head>() + self.arena.len()
+    }
+
+    /// Octets that these slots of it would hold for themselves.
+    pub fn bytes_of(&self, slots: impl Iterator<Item = u16>) -> usize {
+        slots.filter_map(|slot| self.head(slot)).map(|head| size_of::<Head>() + head.content_len as usize).sum()
+    }
+
+    /// A copy of these slots alone: who waits for a few messages does not hold all the others.
+    pub fn cut(&self, slots: impl Iterator<Item = u16>) -> Self {
+        let mut wanted: Vec<u16> = slots.filter(|slot| self.head(*slot).is_some()).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let mut heads = Vec::with_capacity(wanted.len());
+        let mut arena = Vec::with_capacity(self.bytes_of(wanted.iter().copied()));
+        for head in wanted.iter().filter_map(|slot| self.head(*slot)) {
+            let content_at = arena.len() as u32;
+            arena.extend_from_slice(self.content(head));
+            heads.push(Head { content_at, content_len: arena.len() as u32 - content_at, ..*head });
+        }
+        arena.shrink_to_fit();
+        Self { number: self.number, heads, arena: Arc::new(arena), slots: wanted }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_holds_the_wanted_messages_and_nothing_else() {
+        let arena: Vec<u8> = (0..=255).collect();
+        let head = |at: u32| Head { content_at: at * 10, content_len: 10, ..Head::default() };
+        let whole =
+            Segment { number: 7, heads: (0..25).map(head).collect(), arena: Arc::new(arena), slots: Vec::new() };
+        let cut = whole.cut([20, 3, 99, 3].into_iter());
+        assert_eq!((cut.number, &cut.slots[..], cut.arena.len()), (7, &[3, 20][..], 20));
+        for slot in [3, 20] {
+            let (of_cut, of_whole) = (cut.head(slot).expect("kept"), whole.head(slot).expect("there"));
+            assert_eq!(cut.content(of_cut), whole.content(of_whole));
+        }
+        assert_eq!((cut.head(4), cut.head(99)), (None, None));
+        assert_eq!(cut.memory_bytes(), whole.bytes_of([3, 20].into_iter()));
     }
 }

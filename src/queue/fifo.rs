@@ -2,9 +2,11 @@
 //! memory. What was taken is one position, so nothing is deleted per message.
 //!
 //! Invariants:
-//! 1. The window is contiguous: it holds everything between `head` and the end of commit `loaded_to`.
+//! 1. The window is contiguous: it holds everything between `head` and `edge`.
 //! 2. `waiting` counts what is behind `head`, in memory or not.
 //! 3. Positions only grow.
+//! 4. The window is bounded in messages and in octets: it takes nothing more when it holds its share of either. A chunk of
+//!    which only a few messages are wanted holds copies of these, not their segment ([`Chunk::slim`]).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,6 +24,13 @@ pub struct Position {
     pub index: u32,
 }
 
+impl Position {
+    /// Where the record behind that of `commit` begins.
+    pub const fn after(commit: u64) -> Self {
+        Self { commit: commit + 1, index: 0 }
+    }
+}
+
 /// Slots of one segment that stand together in one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk {
@@ -31,6 +40,31 @@ pub struct Chunk {
     pub segment: Arc<Segment>,
     /// Which of it.
     pub runs: SlotRuns,
+}
+
+impl Chunk {
+    /// A segment is held whole if at least this part of its octets is wanted: one in so many.
+    const WHOLE_PART: usize = 4;
+
+    /// Copies the wanted messages out of a segment that holds much else, and lets it go. Where most of it is wanted nothing
+    /// is copied: that is the usual case, of a segment that one lane takes whole.
+    #[must_use]
+    pub fn slim(self) -> Self {
+        let heads = self.segment.heads.len();
+        let is_mostly_wanted = self.runs.len() as usize * Self::WHOLE_PART >= heads && heads > 0;
+        // A few large messages may be most of it.
+        if is_mostly_wanted || self.segment.bytes_of(self.runs.iter()) * Self::WHOLE_PART >= self.segment.memory_bytes()
+        {
+            return self;
+        }
+        let segment = Arc::new(self.segment.cut(self.runs.iter()));
+        Self { segment, ..self }
+    }
+
+    /// Octets that it holds in memory, roughly.
+    fn bytes(&self) -> usize {
+        self.segment.memory_bytes()
+    }
 }
 
 /// A message taken from the head.
@@ -43,12 +77,15 @@ pub struct Taken {
 }
 
 /// See the head of this file.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Fifo {
     window: VecDeque<Chunk>,
     in_window: u32,
+    /// Octets that the window holds.
+    window_bytes: usize,
     head: Position,
-    loaded_to: u64,
+    /// What stands here or behind is on disk only.
+    edge: Position,
     newest: u64,
     /// The record before the newest: of all records only the newest can be on its way to the disk still.
     previous: u64,
@@ -58,13 +95,31 @@ pub struct Fifo {
     last: Option<Address>,
 }
 
+impl Default for Fifo {
+    fn default() -> Self {
+        Self::recovered(Position::default(), 0, 0)
+    }
+}
+
 impl Fifo {
-    /// Messages kept in the window at most (a chunk that begins below is taken whole).
+    /// Messages kept in the window at most; the chunk that reaches this is taken whole.
     pub const WINDOW_MESSAGES_MAX: u32 = 8_192;
 
     /// As a checkpoint left it: everything behind `head` is on disk.
     pub fn recovered(head: Position, newest: u64, waiting: u64) -> Self {
-        Self { head, newest, waiting, loaded_to: head.commit.saturating_sub(1), ..Self::default() }
+        let edge = if waiting == 0 { Position::after(newest.max(head.commit)) } else { head };
+        Self {
+            window: VecDeque::new(),
+            in_window: 0,
+            window_bytes: 0,
+            head,
+            edge,
+            newest,
+            previous: 0,
+            waiting,
+            reading: false,
+            last: None,
+        }
     }
 
     /// The next message to take.
@@ -87,18 +142,42 @@ impl Fifo {
         self.in_window
     }
 
-    /// Records a commit's new messages, of which `chunks` are at hand. They enter the window when it reaches that far.
-    pub fn append(&mut self, commit: u64, messages: u32, chunks: Vec<Chunk>) {
+    /// Octets that the window holds, roughly; what several lanes share is counted in each.
+    pub const fn window_bytes(&self) -> usize {
+        self.window_bytes
+    }
+
+    const fn has_room(&self, bytes_max: usize) -> bool {
+        self.in_window < Self::WINDOW_MESSAGES_MAX && (self.window_bytes < bytes_max || self.in_window == 0)
+    }
+
+    /// Records a commit's new messages, of which `chunks` are at hand. They enter the window when it reaches that far and
+    /// holds less than `bytes_max`.
+    pub fn append(&mut self, commit: u64, messages: u32, chunks: Vec<Chunk>, bytes_max: usize) {
         debug_assert!(commit > self.newest, "records are appended in the order of commits");
-        let contiguous = self.loaded_to >= self.newest && !self.reading;
+        let contiguous = self.edge.commit > self.newest && !self.reading;
         (self.previous, self.newest) = (self.newest, commit);
         self.waiting += u64::from(messages);
         let at_hand: u32 = chunks.iter().map(|chunk| chunk.runs.len()).sum();
-        if contiguous && at_hand == messages && self.in_window < Self::WINDOW_MESSAGES_MAX {
-            self.loaded_to = commit;
-            self.in_window += messages;
-            self.window.extend(chunks);
+        if !contiguous || at_hand != messages {
+            return;
         }
+        let mut index = 0;
+        for chunk in chunks {
+            if !self.has_room(bytes_max) {
+                self.edge = Position { commit, index };
+                return;
+            }
+            index += chunk.runs.len();
+            self.enter(chunk.slim());
+        }
+        self.edge = Position::after(commit);
+    }
+
+    fn enter(&mut self, chunk: Chunk) {
+        self.in_window += chunk.runs.len();
+        self.window_bytes += chunk.bytes();
+        self.window.push_back(chunk);
     }
 
     /// Whether everything in it is older than that message.
@@ -112,28 +191,23 @@ impl Fifo {
     }
 
     /// From where to read, when the window runs low and more is on disk, where everything up to and with commit
-    /// `durable` is. The answer comes by [`Self::loaded`].
-    pub fn wants_read(&mut self, durable: u64) -> Option<Position> {
-        let low = self.in_window < Self::WINDOW_MESSAGES_MAX / 2;
+    /// `durable` is; the window may hold `bytes_max`. The answer comes by [`Self::loaded`].
+    pub fn wants_read(&mut self, durable: u64, bytes_max: usize) -> Option<Position> {
+        let is_low = self.in_window < Self::WINDOW_MESSAGES_MAX / 2 && self.has_room(bytes_max / 2);
         let on_disk = if self.newest <= durable { self.newest } else { self.previous };
-        if self.reading || !low || self.loaded_to >= on_disk {
+        if self.reading || !is_low || self.edge.commit > on_disk {
             return None;
         }
         self.reading = true;
-        Some(Position { commit: self.loaded_to + 1, index: 0 }.max(self.read_from()))
+        Some(self.edge)
     }
 
-    fn read_from(&self) -> Position {
-        if self.window.is_empty() { self.head } else { Position { commit: self.loaded_to + 1, index: 0 } }
-    }
-
-    /// What a read found: everything of the records up to and with `through`, in order, from its start position on.
-    pub fn loaded(&mut self, chunks: Vec<Chunk>, through: u64) {
+    /// What a read found: everything from its start position up to `edge`, in order.
+    pub fn loaded(&mut self, chunks: Vec<Chunk>, edge: Position) {
         self.reading = false;
-        self.loaded_to = self.loaded_to.max(through);
-        self.in_window += chunks.iter().map(|chunk| chunk.runs.len()).sum::<u32>();
-        self.window.extend(chunks);
-        if self.loaded_to >= self.newest {
+        self.edge = self.edge.max(edge);
+        chunks.into_iter().for_each(|chunk| self.enter(chunk));
+        if self.edge.commit > self.newest {
             debug_assert_eq!(u64::from(self.in_window), self.waiting, "nothing is lost between disk and window");
             self.waiting = u64::from(self.in_window);
         }
@@ -157,7 +231,9 @@ impl Fifo {
             chunk.runs.0.remove(0);
             chunk.segment.clone()
         } else {
-            self.window.pop_front()?.segment
+            let chunk = self.window.pop_front()?;
+            self.window_bytes = self.window_bytes.saturating_sub(chunk.bytes());
+            chunk.segment
         };
         self.in_window -= 1;
         self.waiting = self.waiting.saturating_sub(1);
@@ -178,7 +254,7 @@ impl Fifo {
     pub fn replay_taken(&mut self, head: Position, messages: u64) {
         debug_assert!(head >= self.head, "positions only grow");
         self.head = head;
-        self.loaded_to = self.loaded_to.max(head.commit.saturating_sub(1));
+        self.edge = self.edge.max(head);
         self.waiting = self.waiting.saturating_sub(messages);
     }
 
@@ -193,6 +269,8 @@ impl Fifo {
 mod tests {
     use super::*;
 
+    const MANY: usize = 1 << 30;
+
     fn chunk(commit: u64, slots: std::ops::Range<u16>) -> Chunk {
         let mut runs = SlotRuns::default();
         slots.for_each(|slot| runs.push(slot));
@@ -206,30 +284,30 @@ mod tests {
     #[test]
     fn keeps_order_and_counts_through_memory() {
         let mut fifo = Fifo::default();
-        fifo.append(1, 2, vec![chunk(1, 0..2)]);
-        fifo.append(3, 1, vec![chunk(3, 5..6)]);
+        fifo.append(1, 2, vec![chunk(1, 0..2)], MANY);
+        fifo.append(3, 1, vec![chunk(3, 5..6)], MANY);
         assert_eq!((fifo.waiting(), fifo.in_window()), (3, 3));
         assert_eq!(take_all(&mut fifo), vec![(1, 0), (1, 1), (3, 5)]);
         assert_eq!(fifo.head(), Position { commit: 3, index: 1 });
-        assert_eq!(fifo.wants_read(9), None);
+        assert_eq!(fifo.wants_read(9, MANY), None);
     }
 
     #[test]
     fn what_does_not_fit_comes_back_by_reading_from_there() {
         let mut fifo = Fifo::default();
         let big = Fifo::WINDOW_MESSAGES_MAX;
-        fifo.append(1, big, vec![chunk(1, 0..big as u16)]);
-        fifo.append(2, 2, vec![chunk(2, 0..2)]);
-        fifo.append(3, 1, vec![chunk(3, 0..1)]);
+        fifo.append(1, big, vec![chunk(1, 0..big as u16)], MANY);
+        fifo.append(2, 2, vec![chunk(2, 0..2)], MANY);
+        fifo.append(3, 1, vec![chunk(3, 0..1)], MANY);
         assert_eq!(fifo.in_window(), big);
-        assert_eq!(fifo.wants_read(9), None, "not while the window is high");
+        assert_eq!(fifo.wants_read(9, MANY), None, "not while the window is high");
         assert_eq!(take_all(&mut fifo).len(), big as usize);
-        assert_eq!(fifo.wants_read(9), Some(Position { commit: 2, index: 0 }));
-        assert_eq!(fifo.wants_read(9), None, "one read at a time");
-        fifo.append(4, 1, vec![chunk(4, 0..1)]);
-        fifo.loaded(vec![chunk(2, 0..2)], 2);
-        assert_eq!(fifo.wants_read(9), Some(Position { commit: 3, index: 0 }));
-        fifo.loaded(vec![chunk(3, 0..1), chunk(4, 0..1)], 4);
+        assert_eq!(fifo.wants_read(9, MANY), Some(Position { commit: 2, index: 0 }));
+        assert_eq!(fifo.wants_read(9, MANY), None, "one read at a time");
+        fifo.append(4, 1, vec![chunk(4, 0..1)], MANY);
+        fifo.loaded(vec![chunk(2, 0..2)], Position::after(2));
+        assert_eq!(fifo.wants_read(9, MANY), Some(Position { commit: 3, index: 0 }));
+        fifo.loaded(vec![chunk(3, 0..1), chunk(4, 0..1)], Position::after(4));
         assert_eq!(take_all(&mut fifo), vec![(2, 0), (2, 1), (3, 0), (4, 0)]);
         assert_eq!(fifo.waiting(), 0);
     }
@@ -237,8 +315,8 @@ mod tests {
     #[test]
     fn begins_in_the_middle_of_a_record_after_a_start() {
         let mut fifo = Fifo::recovered(Position { commit: 7, index: 2 }, 9, 4);
-        assert_eq!(fifo.wants_read(9), Some(Position { commit: 7, index: 2 }));
-        fifo.loaded(vec![chunk(7, 2..5), chunk(9, 0..1)], 9);
+        assert_eq!(fifo.wants_read(9, MANY), Some(Position { commit: 7, index: 2 }));
+        fifo.loaded(vec![chunk(7, 2..5), chunk(9, 0..1)], Position::after(9));
         assert_eq!(take_all(&mut fifo), vec![(7, 2), (7, 3), (7, 4), (9, 0)]);
         assert_eq!(fifo.head(), Position { commit: 9, index: 1 });
     }
@@ -246,25 +324,83 @@ mod tests {
     #[test]
     fn does_not_look_for_what_is_still_on_its_way_to_the_disk() {
         let mut fifo = Fifo::default();
-        fifo.append(3, 1, Vec::new());
-        assert_eq!(fifo.wants_read(2), None, "a read would not find it and would then be taken for the end");
-        assert_eq!(fifo.wants_read(3), Some(Position { commit: 1, index: 0 }));
-        fifo.append(4, 1, Vec::new());
-        fifo.loaded(vec![chunk(3, 0..1)], 3);
-        assert_eq!(fifo.wants_read(3), None);
-        assert_eq!(fifo.wants_read(4), Some(Position { commit: 4, index: 0 }));
+        fifo.append(3, 1, Vec::new(), MANY);
+        assert_eq!(fifo.wants_read(2, MANY), None, "a read would not find it and would then be taken for the end");
+        assert_eq!(fifo.wants_read(3, MANY), Some(Position { commit: 1, index: 0 }));
+        fifo.append(4, 1, Vec::new(), MANY);
+        fifo.loaded(vec![chunk(3, 0..1)], Position::after(3));
+        assert_eq!(fifo.wants_read(3, MANY), None);
+        assert_eq!(fifo.wants_read(4, MANY), Some(Position { commit: 4, index: 0 }));
     }
 
     #[test]
     fn replay_ends_where_the_original_stood() {
         let mut original = Fifo::default();
-        original.append(1, 3, vec![chunk(1, 0..3)]);
+        original.append(1, 3, vec![chunk(1, 0..3)], MANY);
         original.take();
         original.take();
         let mut replayed = Fifo::recovered(Position::default(), 0, 0);
         replayed.replay_append(1, 3);
         replayed.replay_taken(original.head(), 2);
         assert_eq!((replayed.head(), replayed.waiting()), (original.head(), original.waiting()));
-        assert_eq!(replayed.wants_read(9), Some(Position { commit: 1, index: 2 }));
+        assert_eq!(replayed.wants_read(9, MANY), Some(Position { commit: 1, index: 2 }));
+    }
+
+    fn heavy(commit: u64, messages: u16, octets: u32, wanted: std::ops::Range<u16>) -> Chunk {
+        let head = |at: u16| crate::model::Head {
+            content_at: u32::from(at) * octets,
+            content_len: octets,
+            ..crate::model::Head::default()
+        };
+        let arena = Arc::new(vec![7; usize::from(messages) * octets as usize]);
+        let heads = (0..messages).map(head).collect();
+        let segment = Arc::new(Segment { number: commit, heads, arena, slots: Vec::new() });
+        Chunk { segment, ..chunk(commit, wanted) }
+    }
+
+    /// Core A12: one message each of 400 segments held 233 MiB, and 8,192 would have held 4.7 GiB.
+    #[test]
+    fn a_few_messages_of_many_segments_do_not_hold_the_segments() {
+        let mut fifo = Fifo::default();
+        for commit in 1..=400 {
+            fifo.append(commit, 1, vec![heavy(commit, 1_000, 100, 500..501)], MANY);
+        }
+        assert_eq!(fifo.in_window(), 400);
+        assert!(fifo.window_bytes() < 400 * 400, "{}", fifo.window_bytes());
+        let taken = fifo.take().expect("one");
+        assert_eq!(taken.segment.head(500).map(|head| taken.segment.content(head)), Some(&[7; 100][..]));
+        std::iter::from_fn(|| fifo.take()).for_each(drop);
+        assert_eq!(fifo.window_bytes(), 0);
+    }
+
+    #[test]
+    fn a_segment_that_is_taken_whole_is_not_copied() {
+        let whole = heavy(1, 1_000, 100, 0..1_000);
+        assert!(Arc::ptr_eq(&whole.clone().slim().segment, &whole.segment));
+        let largest = heavy(1, 8, 40_000, 3..5);
+        assert!(Arc::ptr_eq(&largest.clone().slim().segment, &largest.segment), "a quarter of its octets");
+    }
+
+    #[test]
+    fn a_window_is_bounded_in_octets_and_goes_on_in_the_middle_of_a_record() {
+        let mut fifo = Fifo::default();
+        let chunks = |range: std::ops::Range<u64>| -> Vec<_> { range.map(|_| heavy(1, 10, 10_000, 0..10)).collect() };
+        fifo.append(1, 100, chunks(0..10), 250_000);
+        assert_eq!((fifo.waiting(), fifo.in_window()), (100, 30), "the chunk that reaches the bound is taken whole");
+        assert_eq!(fifo.wants_read(1, 250_000), None, "not while it is above half");
+        assert_eq!(take_all(&mut fifo).len(), 30);
+        assert_eq!(fifo.wants_read(1, 250_000), Some(Position { commit: 1, index: 30 }));
+        fifo.loaded(chunks(3..5), Position { commit: 1, index: 50 });
+        assert_eq!(take_all(&mut fifo).len(), 20);
+        assert_eq!(fifo.wants_read(1, 250_000), Some(fifo.head()));
+        fifo.loaded(chunks(5..10), Position::after(1));
+        assert_eq!((take_all(&mut fifo).len(), fifo.waiting()), (50, 0));
+    }
+
+    #[test]
+    fn one_chunk_enters_whatever_its_size() {
+        let mut fifo = Fifo::default();
+        fifo.append(1, 1, vec![heavy(1, 1, 40_000, 0..1)], 1_000);
+        assert_eq!(fifo.in_window(), 1);
     }
 }

@@ -7,10 +7,14 @@
 //! 2. Nothing is taken from a lane while something given back waits on disk only.
 //! 3. Of a class whose restored messages are [`Unsent::Held`] or [`Unsent::GivenUp`] no link takes any from its
 //!    [`FifoKind::Held`] fifos, and they are not counted as waiting; those that are held are not read ahead either.
+//! 4. What ends while it stands in a fifo keeps its place there until it is passed over, and is counted no more
+//!    ([`Lanes::depth`]): the difference is one number for each lane, not a note for each message. It is below zero while
+//!    entries are passed over whose messages are going to be ended.
+//! 5. All windows together hold [`WINDOWS_BYTES_MAX`], shared evenly by the fifos that hold something.
 
 use std::collections::BTreeMap;
 
-use crate::model::{Address, Class, Lane, RouteId};
+use crate::model::{Address, Class, Lane, RouteId, Segment};
 
 use super::fifo::{Chunk, Fifo, Position, Taken};
 
@@ -105,12 +109,48 @@ pub enum Unsent {
     GivenUp,
 }
 
+/// Octets of messages that the windows of all fifos hold together.
+pub const WINDOWS_BYTES_MAX: usize = 32 << 20;
+/// A fifo's share of them at most, and at least; one chunk (at most a segment) enters an empty window whatever its size.
+const WINDOW_BYTES: [usize; 2] = [64 << 10, 4 << 20];
+
+/// Lists whose ended messages are counted together: a lane's own, or those of what was restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lists {
+    /// Which lane's.
+    pub lane: Lane,
+    /// Those of what a restored backup held unsent.
+    pub restored: bool,
+}
+
+impl Lists {
+    /// The lists that this fifo belongs to.
+    pub const fn of(name: FifoName) -> Self {
+        Self { lane: name.lane, restored: matches!(name.kind, FifoKind::Held(_)) }
+    }
+}
+
 /// The fifos that ever held a message since the last time they were all empty.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Lanes {
     fifos: BTreeMap<FifoName, Fifo>,
     /// By class.
     unsent: [Unsent; Class::COUNT],
+    /// Entries whose messages have ended, less entries passed over whose messages are still to be ended.
+    ended: BTreeMap<Lists, i64>,
+    /// What the window of one fifo may hold, octets.
+    share: usize,
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self {
+            fifos: BTreeMap::new(),
+            unsent: [Unsent::default(); Class::COUNT],
+            ended: BTreeMap::new(),
+            share: WINDOW_BYTES[1],
+        }
+    }
 }
 
 impl Lanes {
@@ -139,10 +179,48 @@ impl Lanes {
         matches!(name.kind, FifoKind::Held(_)) && !matches!(self.unsent[name.lane.class.index()], Unsent::Sent)
     }
 
-    /// Messages of a class that were restored unsent and not taken since.
+    /// Messages of a class that were restored unsent, and neither taken nor ended since.
     pub fn restored_waiting(&self, class: Class) -> u64 {
         let restored = self.of_class(class).filter(|(name, _)| matches!(name.kind, FifoKind::Held(_)));
-        restored.map(|(_, fifo)| fifo.waiting()).sum()
+        let waiting: u64 = restored.map(|(_, fifo)| fifo.waiting()).sum();
+        let ended = self.ended.iter().filter(|(lists, _)| lists.restored && lists.lane.class == class);
+        less(waiting, ended.map(|(_, ended)| ended).sum())
+    }
+
+    /// So many more entries of messages that have ended stand in those lists; fewer, if it is below zero.
+    pub fn add_ended(&mut self, lists: Lists, entries: i64) {
+        let ended = self.ended.entry(lists).or_default();
+        *ended += entries;
+        if *ended == 0 {
+            self.ended.remove(&lists);
+        }
+    }
+
+    /// Entries of messages that have ended, by lists.
+    pub fn ended(&self) -> impl Iterator<Item = (Lists, i64)> {
+        self.ended.iter().map(|(lists, entries)| (*lists, *entries))
+    }
+
+    /// Of lists without any entry nothing can have ended, and when nothing is to be ended no entry was passed over too early:
+    /// `settled`. What stands there all the same is a remainder, and goes.
+    pub fn forget_remainders(&mut self, settled: bool) {
+        let fifos = &self.fifos;
+        self.ended.retain(|lists, ended| {
+            let is_empty = in_lists(fifos, *lists).all(|(_, fifo)| fifo.waiting() == 0);
+            !(is_empty && *ended > 0 || settled && *ended < 0)
+        });
+    }
+
+    /// A fifo at whose head something may stand that has ended, and where links may look: none if there is none.
+    pub fn perhaps_ended(&self) -> Vec<FifoName> {
+        let lists = self.ended.iter().filter(|(_, entries)| **entries > 0).map(|(lists, _)| *lists);
+        let fifos = lists.flat_map(|lists| in_lists(&self.fifos, lists));
+        fifos.filter(|(name, fifo)| fifo.in_window() > 0 && !self.is_withheld(name)).map(|(name, _)| *name).collect()
+    }
+
+    /// The message at the head of a fifo, if it is in memory.
+    pub fn peek(&self, name: FifoName) -> Option<(&Segment, u16)> {
+        self.fifos.get(&name)?.peek()
     }
 
     /// Takes the next message of a class that was restored unsent, whatever its route; none if none is in memory.
@@ -161,18 +239,29 @@ impl Lanes {
 
     /// Records new ready messages of one commit.
     pub fn append(&mut self, name: FifoName, commit: u64, messages: u32, chunks: Vec<Chunk>) {
-        self.fifo(name).append(commit, messages, chunks);
+        let share = self.share;
+        self.fifo(name).append(commit, messages, chunks, share);
     }
 
-    /// Messages of a class that wait on any of `routes`.
+    /// Entries of a class on any of `routes`: what a link may be told of. It passes over those that have ended.
     pub fn waiting(&self, class: Class, routes: &[RouteId]) -> u64 {
-        let own = self.of_class(class).filter(|(name, _)| routes.contains(&name.lane.route) && !self.is_withheld(name));
-        own.map(|(_, fifo)| fifo.waiting()).sum()
+        let own = routes.iter().flat_map(|route| self.of_lane(Lane { class, route: *route }));
+        own.filter(|(name, _)| !self.is_withheld(name)).map(|(_, fifo)| fifo.waiting()).sum()
+    }
+
+    /// Entries of all lanes, also of messages that have ended.
+    pub fn entries_total(&self) -> u64 {
+        self.fifos.values().map(Fifo::waiting).sum()
     }
 
     /// Messages that wait in all lanes.
-    pub fn waiting_total(&self) -> u64 {
-        self.fifos.values().map(Fifo::waiting).sum()
+    pub fn depth_total(&self) -> u64 {
+        less(self.entries_total(), self.ended.values().sum())
+    }
+
+    /// Messages that wait in those lists, of which so many entries are left.
+    pub fn depth(&self, lists: Lists, entries: u64) -> u64 {
+        less(entries, self.ended.get(&lists).copied().unwrap_or(0))
     }
 
     /// Where a message that is given back unsent belongs; it is then appended there.
@@ -187,9 +276,9 @@ impl Lanes {
     /// Takes the next message of a class from the lanes of `routes`: what comes back first, then the oldest that is in
     /// memory.
     pub fn take(&mut self, class: Class, routes: &[RouteId]) -> Option<(FifoName, Taken)> {
-        let name = self
-            .of_class(class)
-            .filter(|(name, fifo)| fifo.in_window() > 0 && routes.contains(&name.lane.route))
+        let own = routes.iter().flat_map(|route| self.of_lane(Lane { class, route: *route }));
+        let name = own
+            .filter(|(_, fifo)| fifo.in_window() > 0)
             .filter(|(name, _)| !self.is_withheld(name) && !self.is_held_up(name))
             .min_by_key(|(name, fifo)| (name.kind.rank(), fifo.peek().map(|(segment, slot)| segment.address(slot))))
             .map(|(name, _)| *name)?;
@@ -199,11 +288,24 @@ impl Lanes {
 
     /// The next read that a fifo needs, when everything up to and with commit `durable` is on disk.
     pub fn wants_read(&mut self, durable: u64) -> Option<(FifoName, Position)> {
-        let unsent = self.unsent;
+        let holding = self.fifos.values().filter(|fifo| fifo.waiting() > 0).count();
+        let [least, most] = WINDOW_BYTES;
+        self.share = (WINDOWS_BYTES_MAX / holding.max(1)).clamp(least, most);
+        let (unsent, share) = (self.unsent, self.share);
         let is_held =
             |name: &FifoName| matches!(name.kind, FifoKind::Held(_)) && unsent[name.lane.class.index()] == Unsent::Held;
         let mut wanting = self.fifos.iter_mut().filter(|(name, _)| !is_held(name));
-        wanting.find_map(|(name, fifo)| fifo.wants_read(durable).map(|from| (*name, from)))
+        wanting.find_map(|(name, fifo)| fifo.wants_read(durable, share).map(|from| (*name, from)))
+    }
+
+    /// What the window of one fifo may hold, octets.
+    pub const fn share(&self) -> usize {
+        self.share
+    }
+
+    /// Octets that all windows hold, roughly.
+    pub fn window_bytes(&self) -> usize {
+        self.fifos.values().map(Fifo::window_bytes).sum()
     }
 
     /// Something that was given back may go before it, and is not in memory.
@@ -216,17 +318,32 @@ impl Lanes {
         self.fifos.range(first..=last).any(|(_, fifo)| fifo.in_window() == 0 && fifo.waiting() > 0)
     }
 
+    fn of_lane(&self, lane: Lane) -> impl Iterator<Item = (&FifoName, &Fifo)> {
+        let edge = |kind| FifoName { lane, kind };
+        self.fifos.range(edge(FifoKind::Held(0))..=edge(FifoKind::Fresh))
+    }
+
     fn of_class(&self, class: Class) -> impl Iterator<Item = (&FifoName, &Fifo)> {
         let edge = |route, kind| FifoName { lane: Lane { class, route: RouteId(route) }, kind };
         self.fifos.range(edge(0, FifoKind::Held(0))..=edge(u16::MAX, FifoKind::Fresh))
     }
 }
 
+/// The fifos that belong to those lists.
+fn in_lists(fifos: &BTreeMap<FifoName, Fifo>, lists: Lists) -> impl Iterator<Item = (&FifoName, &Fifo)> {
+    let edge = |kind| FifoName { lane: lists.lane, kind };
+    let of_lane = fifos.range(edge(FifoKind::Held(0))..=edge(FifoKind::Fresh));
+    of_lane.filter(move |(name, _)| Lists::of(**name) == lists)
+}
+
+/// Never below zero.
+fn less(entries: u64, ended: i64) -> u64 {
+    entries.saturating_add_signed(ended.saturating_neg())
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-
-    use crate::model::Segment;
 
     use super::super::runs::SlotRuns;
     use super::*;
@@ -250,7 +367,7 @@ mod tests {
         let order: Vec<_> =
             std::iter::from_fn(|| lanes.take(Class::Otp, &routes)).map(|(_, t)| t.segment.number).collect();
         assert_eq!(order, vec![4, 1, 2]);
-        assert_eq!(lanes.waiting_total(), 1);
+        assert_eq!(lanes.entries_total(), 1);
     }
 
     fn give_back(lanes: &mut Lanes, commit: u64, segment: u64) {
@@ -334,7 +451,7 @@ mod tests {
         assert_eq!((lanes.waiting(Class::Otp, &routes), lanes.restored_waiting(Class::Otp)), (1, 1));
         assert_eq!(lanes.take(Class::Otp, &routes).map(|(_, taken)| taken.segment.number), Some(2));
         assert!(lanes.take(Class::Otp, &routes).is_none());
-        assert_eq!(lanes.waiting_total(), 1, "it still counts against the limit of the queue");
+        assert_eq!(lanes.depth_total(), 1, "it still counts against the limit of the queue");
         append(&mut lanes, FifoKind::Fresh, 1, 3);
         lanes.set_unsent(Class::Otp, Unsent::GivenUp);
         assert_eq!(take_all(&mut lanes.clone(), 9), [3], "what is given up later is not sent before");
@@ -354,5 +471,64 @@ mod tests {
         assert_eq!(lanes.clone().wants_read(9), Some((name, Position { commit: 1, index: 0 })));
         lanes.set_unsent(Class::Otp, Unsent::Sent);
         assert_eq!(lanes.wants_read(9), Some((name, Position { commit: 1, index: 0 })));
+    }
+
+    #[test]
+    fn what_has_ended_is_counted_no_more_and_keeps_its_entry_until_it_is_passed() {
+        let mut lanes = Lanes::default();
+        append(&mut lanes, FifoKind::Fresh, 1, 1);
+        append(&mut lanes, FifoKind::Fresh, 1, 2);
+        append(&mut lanes, FifoKind::Held(249), 1, 3);
+        let lane = Lane { class: Class::Otp, route: RouteId(1) };
+        let [own, restored] = [false, true].map(|restored| Lists { lane, restored });
+        lanes.add_ended(own, 1);
+        assert_eq!((lanes.depth_total(), lanes.entries_total(), lanes.depth(own, 2)), (2, 3, 1));
+        lanes.add_ended(restored, 1);
+        assert_eq!((lanes.depth_total(), lanes.restored_waiting(Class::Otp)), (1, 0));
+        assert_eq!(lanes.perhaps_ended().len(), 2);
+        lanes.set_unsent(Class::Otp, Unsent::Held);
+        assert_eq!(lanes.perhaps_ended(), [FifoName { lane, kind: FifoKind::Fresh }], "what is held is not looked at");
+        take_all(&mut lanes, 2);
+        lanes.add_ended(own, -2);
+        assert_eq!(lanes.depth(own, 0), 1, "passed over, and to be ended");
+        lanes.add_ended(own, 1);
+        assert_eq!(lanes.ended().collect::<Vec<_>>(), [(restored, 1)]);
+    }
+
+    #[test]
+    fn a_remainder_goes_when_nothing_is_left_that_it_could_mean() {
+        let mut lanes = Lanes::default();
+        let lane = Lane { class: Class::Otp, route: RouteId(1) };
+        let lists = Lists { lane, restored: false };
+        append(&mut lanes, FifoKind::Fresh, 1, 1);
+        lanes.add_ended(lists, 1);
+        lanes.forget_remainders(true);
+        assert_eq!(lanes.ended().count(), 1, "its entry stands there");
+        take_all(&mut lanes, 1);
+        lanes.forget_remainders(false);
+        assert_eq!(lanes.ended().count(), 0);
+        lanes.add_ended(lists, -1);
+        lanes.forget_remainders(false);
+        assert_eq!(lanes.ended().count(), 1, "its message is going to be ended");
+        lanes.forget_remainders(true);
+        assert_eq!(lanes.ended().count(), 0);
+    }
+
+    #[test]
+    fn fifos_share_what_all_windows_may_hold() {
+        let mut lanes = Lanes::default();
+        let share = |lanes: &mut Lanes| {
+            lanes.wants_read(9);
+            lanes.share()
+        };
+        assert_eq!(share(&mut lanes), WINDOW_BYTES[1]);
+        for route in 1..=64 {
+            append(&mut lanes, FifoKind::Fresh, route, 1);
+        }
+        assert_eq!(share(&mut lanes), WINDOWS_BYTES_MAX / 64);
+        for route in 65..=1_000 {
+            append(&mut lanes, FifoKind::Fresh, route, 1);
+        }
+        assert_eq!(share(&mut lanes), WINDOW_BYTES[0]);
     }
 }

@@ -7,6 +7,6 @@ pub mod runs;
 pub mod scheduled;
 
 pub use fifo::{Chunk, Fifo, Position, Taken};
-pub use lanes::{FifoKind, FifoName, Lanes, Unsent};
+pub use lanes::{FifoKind, FifoName, Lanes, Lists, Unsent};
 pub use runs::SlotRuns;
 pub use scheduled::{DueEntry, DuePosition, InsertReason, ScheduledQueue, Tick};

@@ -39,6 +39,9 @@ pub enum InsertReason {
     Retry = 2,
     /// In doubt: a receipt may still settle it.
     DoubtWait = 3,
+    /// No message waits: some of a segment may have run out of time. The entry names the segment's last message and its most
+    /// urgent class.
+    Expiry = 4,
 }
 
 impl InsertReason {
@@ -48,7 +51,8 @@ impl InsertReason {
             1 => Some(Self::Scheduled),
             2 => Some(Self::Retry),
             3 => Some(Self::DoubtWait),
-            0 | 4.. => None,
+            4 => Some(Self::Expiry),
+            0 | 5.. => None,
         }
     }
 }
@@ -83,6 +87,8 @@ pub struct ScheduledQueue {
     /// Entries at or behind this position are on disk only.
     loaded_to: Option<DuePosition>,
     waiting: u64,
+    /// Of these, alarms of expiry: no messages.
+    alarms: u64,
     reading: bool,
     /// First entry that the read under way may not see, because it was not durable when the read began.
     unseen: Option<DuePosition>,
@@ -96,9 +102,9 @@ impl ScheduledQueue {
     pub const LOADED_MAX: usize = 65_536;
 
     /// As a checkpoint left it: everything behind `head` is on disk.
-    pub fn recovered(head: DuePosition, waiting: u64) -> Self {
+    pub fn recovered(head: DuePosition, waiting: u64, alarms: u64) -> Self {
         let on_disk = waiting > 0;
-        Self { head, waiting, loaded_to: on_disk.then_some(head), ..Self::default() }
+        Self { head, waiting, alarms, loaded_to: on_disk.then_some(head), ..Self::default() }
     }
 
     /// The next entry to take.
@@ -111,6 +117,16 @@ impl ScheduledQueue {
         self.waiting
     }
 
+    /// Entries not yet taken that are alarms of expiry.
+    pub const fn alarms(&self) -> u64 {
+        self.alarms
+    }
+
+    /// Messages that wait.
+    pub const fn messages(&self) -> u64 {
+        self.waiting.saturating_sub(self.alarms)
+    }
+
     /// The tick under which an entry for `at` is to be written: never in front of the head.
     pub fn tick_for(&self, at: Wall) -> Tick {
         Tick::at_or_after(at).max(self.head.tick)
@@ -120,6 +136,7 @@ impl ScheduledQueue {
     pub fn insert(&mut self, tick: Tick, commit: u64, entries: &[DueEntry]) {
         debug_assert!(tick >= self.head.tick, "a new entry sorts behind the head");
         self.waiting += entries.len() as u64;
+        self.alarms += entries.iter().filter(|entry| entry.reason == InsertReason::Expiry).count() as u64;
         let first = DuePosition { tick, commit, index: 0 };
         if self.loaded_to.is_some_and(|edge| first >= edge) {
             self.stay_on_disk(first);
@@ -193,18 +210,19 @@ impl ScheduledQueue {
         let (position, entry) = self.loaded.pop_front()?;
         self.head = DuePosition { index: position.index + 1, ..position };
         self.waiting = self.waiting.saturating_sub(1);
+        self.alarms = self.alarms.saturating_sub(u64::from(entry.reason == InsertReason::Expiry));
         Some(entry)
     }
 
-    /// Moves the head while replaying.
-    pub fn replay_taken(&mut self, head: DuePosition, entries: u64) {
-        self.waiting = self.waiting.saturating_sub(entries);
-        *self = Self::recovered(self.head.max(head), self.waiting);
+    /// Moves the head while replaying; `alarms` of the entries taken were such.
+    pub fn replay_taken(&mut self, head: DuePosition, entries: u64, alarms: u64) {
+        let (waiting, alarms) = (self.waiting.saturating_sub(entries), self.alarms.saturating_sub(alarms));
+        *self = Self::recovered(self.head.max(head), waiting, alarms);
     }
 
-    /// Adds entries while replaying: they are on disk.
-    pub fn replay_insert(&mut self, entries: u64) {
-        *self = Self::recovered(self.head, self.waiting + entries);
+    /// Adds entries while replaying, `alarms` of which are such: they are on disk.
+    pub fn replay_insert(&mut self, entries: u64, alarms: u64) {
+        *self = Self::recovered(self.head, self.waiting + entries, self.alarms + alarms);
     }
 }
 
@@ -261,7 +279,7 @@ mod tests {
     fn does_not_look_for_what_is_still_on_its_way_to_the_disk() {
         let (old, new) =
             (DuePosition { tick: Tick(5), commit: 1, index: 0 }, DuePosition { tick: Tick(6), commit: 2, index: 0 });
-        let mut queue = ScheduledQueue::recovered(old, 1);
+        let mut queue = ScheduledQueue::recovered(old, 1, 0);
         queue.insert(Tick(6), 2, &[entry(2)]);
         assert_eq!(queue.wants_read(1), Some(old));
         queue.loaded(vec![(old, entry(1))], None);
@@ -270,5 +288,18 @@ mod tests {
         assert_eq!(queue.wants_read(2), Some(new));
         queue.loaded(vec![(new, entry(2))], None);
         assert_eq!((slots(&mut queue, 1_000), queue.waiting()), (vec![2], 0));
+    }
+
+    #[test]
+    fn alarms_of_expiry_are_no_messages() {
+        let mut queue = ScheduledQueue::default();
+        let alarm = DueEntry { reason: InsertReason::Expiry, ..entry(9) };
+        queue.insert(Tick(5), 1, &[entry(1), alarm]);
+        assert_eq!((queue.waiting(), queue.alarms(), queue.messages()), (2, 1, 1));
+        assert_eq!(slots(&mut queue, 50), [1, 9]);
+        assert_eq!((queue.waiting(), queue.alarms(), queue.messages()), (0, 0, 0));
+        queue.replay_insert(3, 2);
+        queue.replay_taken(queue.head(), 2, 1);
+        assert_eq!((queue.alarms(), queue.messages()), (1, 0));
     }
 }

@@ -205,10 +205,18 @@ impl Guard {
         match room {
             _ if room == was => {}
             DiskRoom::Ample => tracing::info!(free, "the disk has room again: messages are taken"),
-            DiskRoom::Low if was == DiskRoom::Out => tracing::warn!(free, reserve, "carriers go on; the disk is still full"),
-            DiskRoom::Low => tracing::warn!(free, floor, "the disk is full: new messages are refused, the rest goes on"),
+            DiskRoom::Low if was == DiskRoom::Out => {
+                tracing::warn!(free, reserve, "carriers go on; the disk is still full")
+            }
+            DiskRoom::Low => {
+                tracing::warn!(free, floor, "the disk is full: new messages are refused, the rest goes on")
+            }
             DiskRoom::Out => {
-                tracing::error!(free, reserve, "the disk is used up: nothing is sent, and carriers are to deliver later");
+                tracing::error!(
+                    free,
+                    reserve,
+                    "the disk is used up: nothing is sent, and carriers are to deliver later"
+                );
             }
         }
     }

@@ -15,7 +15,8 @@
 use crate::model::limits::OPEN_ATTEMPTS_MAX;
 use crate::store::backend::VALUE_BYTES_MAX;
 use crate::store::record::{
-    CANCELLED_OCTETS, CHECKPOINT_OCTETS, DOUBT_OCTETS, FIFO_OCTETS, MARK_OCTETS, ONCE_OCTETS, OPEN_OCTETS, TRIED_OCTETS,
+    ALARM_OCTETS, CANCELLED_OCTETS, CHECKPOINT_OCTETS, DOUBT_OCTETS, FIFO_OCTETS, MARK_OCTETS, ONCE_OCTETS,
+    OPEN_OCTETS, TRIED_OCTETS,
 };
 use crate::store::recovery::PARKED_READ_MAX;
 
@@ -48,6 +49,9 @@ pub struct Bounds {
 
 /// Fifos are not bounded here but by the configuration: a class and route has at most ten, and ten for each restore.
 const FIFOS_FORESEEN: usize = 1 << 18;
+/// Alarms of expiry in memory: those that are due have a bound, those of segments that were written since the folds before are
+/// as many as these folds have segments.
+const ALARMS_FORESEEN: usize = 1 << 18;
 /// Most of what a checkpoint may take where every set stands at its bound: the store's limit of one value.
 const MOST: usize = CHECKPOINT_OCTETS
     + FIFOS_FORESEEN * FIFO_OCTETS
@@ -56,7 +60,8 @@ const MOST: usize = CHECKPOINT_OCTETS
     + Bounds::DEFAULT.progress_octets_max
     + Bounds::DEFAULT.cancelled_max * CANCELLED_OCTETS
     + Bounds::DEFAULT.tried_max * TRIED_OCTETS
-    + 128 * MARK_OCTETS;
+    + 128 * MARK_OCTETS
+    + ALARMS_FORESEEN * ALARM_OCTETS;
 
 const _: () = assert!(MOST <= VALUE_BYTES_MAX);
 const _: () = assert!(OPEN_OCTETS <= DOUBT_OCTETS, "an open attempt becomes an entry of the ledger");

@@ -79,7 +79,8 @@ fn parked_receipts_are_bounded_and_foreign_ones_go_first() {
 fn a_parked_receipt_keeps_the_beginning_of_its_text() {
     let mut world = world();
     let text = "x".repeat(60_000);
-    let ShardEvent::Traffic(ToShard::Receipts(mut batch)) = world.receipt_event(BERT, "1", ReceiptState::Delivered, None)
+    let ShardEvent::Traffic(ToShard::Receipts(mut batch)) =
+        world.receipt_event(BERT, "1", ReceiptState::Delivered, None)
     else {
         panic!("another event")
     };
@@ -173,7 +174,7 @@ fn messages_of_several_parts_that_only_wait_for_receipts_make_room() {
     let mut ids = Vec::new();
     for _ in 0..3 {
         let (id, submit) = world.sent(Class::Transactional, ANNA, 2);
-        [1, 2].map(|part| world.answered(&submit, part, OK));
+        [1, 2].into_iter().for_each(|part| world.answered(&submit, part, OK));
         ids.push(id);
     }
     assert!(world.counters().parts_forgotten > 0);
@@ -232,10 +233,11 @@ fn a_message_in_doubt_waits_for_room_to_count_its_attempts() {
 #[test]
 fn cancellations_wait_until_others_are_passed_over() {
     let mut world = world_of(Bounds { cancelled_max: 1, ..Bounds::DEFAULT });
-    let cancel = |world: &mut World, id| match world.ask(Ask::Cancel { reply: ReplyTo::default(), tenant: TenantId(5), id }) {
-        Reply::Cancelled(cancelled) => cancelled,
-        other => panic!("{other:?}"),
-    };
+    let cancel =
+        |world: &mut World, id| match world.ask(Ask::Cancel { reply: ReplyTo::default(), tenant: TenantId(5), id }) {
+            Reply::Cancelled(cancelled) => cancelled,
+            other => panic!("{other:?}"),
+        };
     let ids = [ANNA, BERT].map(|to| world.accepted(Class::Marketing, to, 1));
     assert_eq!(ids.map(|id| cancel(&mut world, id)), [Cancelled::Done, Cancelled::Busy]);
     assert_eq!(world.counters().cancellations_refused, 1);
@@ -301,7 +303,7 @@ fn time_heals_a_checkpoint_that_does_not_fit() {
     world.alarms = Some(Vec::new());
     for _ in 0..3 {
         let (_, submit) = world.sent(Class::Transactional, ANNA, 2);
-        [1, 2].map(|part| world.answered(&submit, part, OK));
+        [1, 2].into_iter().for_each(|part| world.answered(&submit, part, OK));
     }
     world.shard.want_checkpoint(world.now);
     world.turn();

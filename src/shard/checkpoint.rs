@@ -2,9 +2,10 @@
 //! replays only what came later. The snapshot is taken when its commit is handed over; folding takes its time.
 
 use crate::model::{Now, Point};
-use crate::queue::{FifoName, Position};
+use crate::queue::{FifoName, Lists, Position};
 use crate::store::backend::{Op, Space};
 use crate::store::batch::fifo_code;
+use crate::store::fold::Folded;
 use crate::store::key::Key;
 use crate::store::record::{AttemptNote, CheckpointRecord, DoubtNote, FifoNote, ProgressNote};
 use crate::store::{CommitSeq, ReadRequest, WriteBatch};
@@ -109,7 +110,8 @@ impl Shard {
         }
         self.counters.checkpoints_too_large += 1;
         let shard = self.options.shard.0;
-        let what = format!("shard {shard}: a checkpoint with {octets} octets in one record, of {most} at most, is left out");
+        let what =
+            format!("shard {shard}: a checkpoint with {octets} octets in one record, of {most} at most, is left out");
         self.prompt.push_back(Effect::Alarm(what));
         false
     }
@@ -119,6 +121,7 @@ impl Shard {
         while self.key_commits.front().is_some_and(|(_, at)| at.0 < key_horizon) {
             self.key_commits.pop_front();
         }
+        self.lanes.forget_remainders(self.alarms.is_empty() && self.scheduled.alarms() == 0);
         let first_kept = crate::model::Address::new(self.first_segment, 0);
         self.cancelled.retain(|address, _| *address >= first_kept);
         let head = self.scheduled.head();
@@ -157,19 +160,25 @@ impl Shard {
                 .collect(),
             outbox_from,
             outbox_marks,
+            due_alarms: self.scheduled.alarms(),
+            alarms: self.alarms.notes(),
+            alarms_from: self.alarms.covered_from(),
+            ended: self.lanes.ended().map(ended_note).collect(),
+            ended_to: self.alarms.ended_to(),
         }
     }
 
     /// The events are folded: the checkpoint goes into this turn's batch, what lies behind it may go.
-    pub(super) fn folded(&mut self, snapshot: Box<CheckpointRecord>, ops: Vec<Op>) {
+    pub(super) fn folded(&mut self, snapshot: Box<CheckpointRecord>, folded: Folded) {
         self.folding.under_way = false;
-        if !self.fits(&snapshot, &ops) {
+        if !self.fits(&snapshot, &folded.ops) {
             return;
         }
         let before = self.folding.durable_to();
         self.folding.settling = Some((self.gathering.seq(), before));
         self.folding.folded_to = snapshot.commit;
         self.first_segment = snapshot.first_segment;
+        self.alarms_folded(snapshot.commit, &folded.unsent);
         for (space, to) in droppable(&snapshot) {
             let from = vec![0];
             self.effect(Effect::Maintain(Maintenance::DropRange { space, from, to }));
@@ -179,7 +188,7 @@ impl Shard {
             self.effect(Effect::Maintain(Maintenance::DropRange { space: Space::Ready, from, to }));
         }
         self.effect(Effect::Maintain(Maintenance::Checkpoint));
-        self.gathering.batch().checkpoint = Some((snapshot, ops));
+        self.gathering.batch().checkpoint = Some((snapshot, folded.ops));
     }
 }
 
@@ -203,6 +212,10 @@ fn fifo_bounds(note: &FifoNote) -> (Vec<u8>, Vec<u8>) {
     prefix.push(note.fifo.2);
     let to = [&prefix[..], &note.commit.to_be_bytes()[..]].concat();
     (prefix, to)
+}
+
+fn ended_note((lists, entries): (Lists, i64)) -> (u8, u16, bool, i64) {
+    (lists.lane.class as u8, lists.lane.route.0, lists.restored, entries)
 }
 
 fn fifo_note(name: FifoName, fifo: &crate::queue::Fifo) -> FifoNote {

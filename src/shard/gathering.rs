@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::delivery::EventKind;
 use crate::model::limits::{SEGMENT_BYTES_MAX, SEGMENT_MESSAGES_MAX, TURN_BYTES_MAX, TURN_MESSAGES_MAX};
-use crate::model::{Address, Head, Lane, Segment, Wall};
-use crate::queue::{DueEntry, DuePosition, FifoKind, FifoName, Position, SlotRuns, Tick};
+use crate::model::{Address, Class, Head, Lane, Segment, Wall};
+use crate::queue::{DueEntry, DuePosition, FifoKind, FifoName, InsertReason, Lists, Position, SlotRuns, Tick};
 use crate::store::record::{SegmentNote, TakenNote};
 use crate::store::{CommitSeq, WriteBatch, batch::fifo_code};
 
@@ -32,6 +32,7 @@ pub(super) struct Gathering {
     due: BTreeMap<Tick, Vec<DueEntry>>,
     taken: BTreeMap<FifoName, (Position, u32)>,
     due_taken: Option<(DuePosition, u32)>,
+    ended: BTreeMap<Lists, i32>,
 }
 
 impl Gathering {
@@ -112,7 +113,12 @@ impl Gathering {
         let mut segment = std::mem::take(&mut self.building);
         let capacity = self.building_arena.capacity();
         segment.arena = Arc::new(std::mem::replace(&mut self.building_arena, Vec::with_capacity(capacity)));
-        let note = SegmentNote { number: segment.number, messages: segment.heads.len() as u32 };
+        let (mut expires_at, mut class) = (Wall(u64::MAX), Class::Marketing);
+        for head in &segment.heads {
+            (expires_at, class) = (expires_at.min(head.expires_at), class.min(head.class));
+        }
+        let (number, messages, class) = (segment.number, segment.heads.len() as u32, class as u8);
+        let note = SegmentNote { number, messages, expires_at: expires_at.0, class };
         self.batch.turn.segments.push(note);
         self.batch.segments.push(Arc::new(segment));
     }
@@ -151,7 +157,7 @@ impl Gathering {
     }
 
     pub(super) fn put_off(&mut self, tick: Tick, entry: DueEntry) {
-        self.entering += 1;
+        self.entering += u64::from(entry.reason != InsertReason::Expiry);
         self.due.entry(tick).or_default().push(entry);
     }
 
@@ -171,10 +177,16 @@ impl Gathering {
         self.due_taken = Some((head, count + 1));
     }
 
+    /// So many more entries of messages that have ended stand in those lists, or fewer.
+    pub(super) fn ended(&mut self, lists: Lists, entries: i32) {
+        *self.ended.entry(lists).or_default() += entries;
+    }
+
     /// Hands over what became ready since the last call; segments of this turn are filled in.
     pub(super) fn drain_ready(&mut self) -> Vec<(FifoName, Vec<Piece>)> {
         let mut ready = std::mem::take(&mut self.ready);
-        self.entering = self.due.values().map(|entries| entries.len() as u64).sum();
+        let messages = self.due.values().flatten().filter(|entry| entry.reason != InsertReason::Expiry);
+        self.entering = messages.count() as u64;
         for piece in ready.iter_mut().flat_map(|(_, pieces)| pieces) {
             if piece.at_hand.is_none() {
                 piece.at_hand = self.batch.segments.iter().find(|segment| segment.number == piece.segment).cloned();
@@ -205,6 +217,10 @@ impl Gathering {
                 index: head.index,
                 messages,
             })
+            .collect();
+        let ended = done.ended.into_iter().filter(|(_, entries)| *entries != 0);
+        batch.turn.ended = ended
+            .map(|(Lists { lane, restored }, entries)| (lane.class as u8, lane.route.0, restored, entries))
             .collect();
         batch.turn.due_taken = done.due_taken.map(|(head, count)| (head.tick.0, head.commit, head.index, count));
         batch

@@ -59,7 +59,7 @@ impl Shard {
             let (forgotten, void) = self.attempts.make_room_for_parts(void_max);
             self.counters.parts_forgotten += forgotten as u64;
             // Final ones, which must be passed over if they still stand in a list.
-            self.cancelled.extend(void);
+            self.cancelled.extend(void.into_iter().map(|address| (address, super::CLOSED)));
         }
         let noted = self.attempts.part_accepted(address, taken);
         self.counters.parts_unnoted += u64::from(noted == Noted::NoRoom);

@@ -3,7 +3,9 @@
 //! Invariants:
 //! 1. An entry leaves by exactly one [`Resolution`], which stands in the message's timeline.
 //! 2. What its class gives up, and what a hand gives up, leaves a notice in the same batch.
-//! 3. An entry of a class that sends again has an entry in the delay queue at [`InDoubt::resend_at`]; one that fires
+//! 3. What is held ends when its message expires ([`Resolution::Expired`]): to send it again would be for nothing then. What
+//!    waits for a receipt waits until [`InDoubt::resend_at`] all the same.
+//! 4. An entry of a class that sends again has an entry in the delay queue at [`InDoubt::resend_at`]; one that fires
 //!    earlier belongs to an older doubt of the message and does nothing.
 
 use crate::delivery::{DoubtFilter, DoubtPolicy, EventKind, InDoubt, Lost, LostBind, OpenAttempt, Resolution, Taken};
@@ -131,6 +133,7 @@ impl Shard {
     }
 
     fn resolved_as(&mut self, address: Address, how: Resolution) {
+        self.alarms.touch(address);
         self.counters.resolved[how.index()] += 1;
         self.counters.submitted += 1;
         self.gathering.event(address, EventKind::Resolved, how as u32);
@@ -196,6 +199,9 @@ impl Shard {
         let Some(doubt) = self.attempts.in_ledger(address) else { return true };
         let Some(group) = self.carrier_group(doubt.carrier) else { return false };
         let parked = self.receipts.parked_for(doubt.recipient, group, doubt.sent_at);
+        if parked.is_empty() {
+            return false;
+        }
         let (sole, several) = (self.attempts.sole_doubt(doubt.recipient), parked.len() > 1);
         for (key, record) in parked {
             let named = record.reference.and_then(|reference| {

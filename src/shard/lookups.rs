@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::delivery::{EventKind, view};
-use crate::model::{Address, MessageId, MessageState, ReplyTo, TenantId};
+use crate::model::{Address, Lane, MessageId, MessageState, ReplyTo, TenantId};
+use crate::queue::Lists;
 use crate::store::{CommitSeq, ReadRequest, StoreError, StoredMessage};
 
 use super::Shard;
@@ -51,11 +52,11 @@ impl Shard {
 
     /// Up to where something is decided: who asks the store behind it misses nothing. A message may have ended, or have
     /// been cancelled, in a batch that is not durable yet.
-    fn decided(&self) -> CommitSeq {
+    pub(super) fn decided(&self) -> CommitSeq {
         if self.gathering.is_empty() { self.in_flight.unwrap_or(self.durable) } else { self.gathering.seq() }
     }
 
-    fn events_from(&self) -> u64 {
+    pub(super) fn events_from(&self) -> u64 {
         self.folding.durable_to() + 1
     }
 
@@ -166,6 +167,7 @@ impl Shard {
     ) -> Cancelled {
         let address = id.address();
         let still_waits = self.lookups.cancelling.remove(&(address, token));
+        let is_restored = stored.as_ref().is_some_and(|stored| self.is_in_restored_list(address, &stored.events));
         let stored = match self.shown(tenant, id, stored) {
             Lookup::Found(found) => found,
             Lookup::Unknown => return Cancelled::Unknown,
@@ -180,8 +182,15 @@ impl Shard {
             self.counters.cancellations_refused += 1;
             return Cancelled::Busy;
         }
-        self.finish(address, EventKind::Cancelled, tenant.0);
-        self.cancelled.insert(address, tenant);
+        // In a list its place is free at once, in the delay queue when its time has come.
+        let mut holder = tenant;
+        if stored.view.state == MessageState::Queued {
+            let lane = Lane { class: stored.head.class, route: stored.head.route };
+            self.add_ended(Lists { lane, restored: is_restored }, 1);
+            self.places.leave(std::mem::take(&mut holder));
+        }
+        self.finish(address, EventKind::Cancelled, holder.0);
+        self.cancelled.insert(address, holder);
         Cancelled::Done
     }
 
@@ -205,6 +214,10 @@ impl Shard {
             ReadRequest::Probe { token, receipts } => {
                 // Nobody would ever answer them otherwise, and their carrier would be read no more.
                 self.probed(*token, &vec![None; receipts.len()]);
+                None
+            }
+            ReadRequest::Expire(_) => {
+                self.visit_failed();
                 None
             }
             ReadRequest::Ready { .. } | ReadRequest::Due { .. } | ReadRequest::Fold { .. } => None,

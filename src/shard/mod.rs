@@ -15,6 +15,9 @@ pub mod catalog;
 mod checkpoint;
 pub mod control;
 pub mod event;
+mod expiry;
+#[cfg(test)]
+mod expiry_tests;
 mod gathering;
 mod holding;
 mod ledger;
@@ -45,10 +48,10 @@ use crate::admission::KeyWindow;
 use crate::delivery::{Attempts, EventKind, InDoubt, Resolution};
 use crate::metrics::Distribution;
 use crate::model::{
-    Address, Buggify, CarrierId, Class, DiskRoom, Frame, Lane, LinkId, Mono, Now, Point, Prng, Refusal, ReplyTo, TenantId,
-    Wall,
+    Address, Buggify, CarrierId, Class, DiskRoom, Frame, Lane, LinkId, Mono, Now, Point, Prng, Refusal, ReplyTo,
+    TenantId, Wall,
 };
-use crate::queue::{FifoKind, FifoName, InsertReason, Lanes, ScheduledQueue};
+use crate::queue::{Fifo, FifoKind, FifoName, InsertReason, Lanes, Lists, ScheduledQueue};
 use crate::store::record::RestoredRecord;
 use crate::store::{CommitSeq, Found, ReadRequest, Recovery, WriteBatch};
 use crate::traffic::{ToLink, ToShard, Unanswered};
@@ -62,9 +65,11 @@ pub use event::{
 pub use options::Options;
 pub use restored::RestoredStatus;
 
+use expiry::Alarms;
 use gathering::Gathering;
 use lookups::Lookups;
 use outbox::Outbox;
+use outcomes::OutcomesLeft;
 use places::Places;
 use pull::LinkSlot;
 use receipts::Receipts;
@@ -84,8 +89,11 @@ pub struct Shard {
     attempts: Attempts,
     /// Attempts already consumed by messages that wait to be tried again.
     tried: BTreeMap<Address, u8>,
-    /// Messages cancelled and not passed over yet, and whose place each holds until then.
+    /// Messages cancelled and not passed over yet, and whose place each holds until then (nobody's: it is free), or
+    /// [`CLOSED`].
     cancelled: BTreeMap<Address, TenantId>,
+    alarms: Alarms,
+    outcomes_left: OutcomesLeft,
     /// That it was restored from a backup, if it was.
     restored: Option<RestoredRecord>,
     keys: KeyWindow,
@@ -116,6 +124,9 @@ pub struct Shard {
     /// When the batch under way was handed out.
     commit_began: Mono,
 }
+
+/// In [`Shard::cancelled`]: a message that a receipt of one part has ended, whose parts are not remembered any more.
+const CLOSED: TenantId = TenantId(u32::MAX);
 
 /// What a shard counts; read by the metrics of its core.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -276,6 +287,8 @@ impl Shard {
             ),
             tried: BTreeMap::new(),
             cancelled: BTreeMap::new(),
+            alarms: Alarms::default(),
+            outcomes_left: OutcomesLeft::default(),
             restored: None,
             keys: KeyWindow::new(options.keys_max, options.key_window_ms),
             places: Places::new(options.queue_messages_max, &options.tenants),
@@ -312,7 +325,7 @@ impl Shard {
         match event {
             ShardEvent::Ask(ask) => self.ask(ask),
             ShardEvent::Traffic(ToShard::Grant(grant)) => self.granted(grant),
-            ShardEvent::Traffic(ToShard::Outcomes(batch)) => self.outcomes(&batch),
+            ShardEvent::Traffic(ToShard::Outcomes(batch)) => self.outcomes(batch),
             ShardEvent::Traffic(ToShard::Receipts(batch)) => self.receipts(&batch),
             ShardEvent::Catalog(catalog) => {
                 self.adopt(catalog);
@@ -343,11 +356,12 @@ impl Shard {
     pub fn handle_read(&mut self, found: Found, now: Now) {
         self.now = now;
         match found {
-            Found::Ready { name, chunks, through } => self.lanes.fifo(name).loaded(chunks, through),
+            Found::Ready { name, chunks, edge } => self.lanes.fifo(name).loaded(chunks, edge),
             Found::Due { entries, edge } => self.scheduled.loaded(entries, edge),
             Found::Messages { token, messages } => self.found_messages(token, messages),
             Found::Scan { token, messages, next } => self.found_scan(token, messages, next),
-            Found::Folded { snapshot, ops } => self.folded(snapshot, ops),
+            Found::Folded { snapshot, folded } => self.folded(snapshot, folded),
+            Found::Expired { visited } => self.visited(visited),
             Found::Probe { token, notes } => self.probed(token, &notes),
             Found::Failed { request, error } => self.read_failed(*request, &error),
         }
@@ -372,6 +386,8 @@ impl Shard {
                 // Not so for what was in doubt: an entry of an earlier life may be left of it when the message itself waits
                 // elsewhere, and was cancelled there.
                 InsertReason::Scheduled | InsertReason::Retry if self.passes_over(entry.address) => {}
+                // All of its segment is settled.
+                InsertReason::Scheduled | InsertReason::Retry if entry.address.segment() < self.first_segment => {}
                 InsertReason::Scheduled | InsertReason::Retry => {
                     let due = self.scheduled.head().tick.wall();
                     let held = self.restored_due(&entry, due);
@@ -380,13 +396,19 @@ impl Shard {
                     self.gathering.due(FifoName { lane: entry.lane, kind }, entry.address);
                 }
                 InsertReason::DoubtWait => self.doubt_wait_over(entry.address),
+                InsertReason::Expiry => self.alarm_due(&entry),
             }
         }
+        self.wake_alarms();
     }
 
-    /// Whether a message whose turn has come was cancelled: it is passed over, and its place is free.
+    /// Whether a message whose turn has come was cancelled: it is passed over, and its place is free. One that a receipt has
+    /// closed goes on into its list, where its head says whose place it is.
     fn passes_over(&mut self, address: Address) -> bool {
-        let Some(tenant) = self.cancelled.remove(&address) else { return false };
+        let Some(tenant) = self.cancelled.get(&address).copied().filter(|tenant| *tenant != CLOSED) else {
+            return false;
+        };
+        self.cancelled.remove(&address);
         self.places.leave(tenant);
         true
     }
@@ -413,6 +435,7 @@ impl Shard {
             self.key_commits.push_back((seq.0, self.now.wall));
         }
         self.receipts.committed(seq);
+        self.alarms.begin(&batch.turn.segments, seq.0);
         self.in_flight = Some(seq);
         self.fold_if_due(seq, &batch);
         Some(batch)
@@ -421,8 +444,10 @@ impl Shard {
     /// The next question for the reader thread.
     pub fn poll_read(&mut self) -> Option<ReadRequest> {
         if let Some((name, from)) = self.lanes.wants_read(self.durable.0) {
-            let messages = crate::queue::Fifo::WINDOW_MESSAGES_MAX;
-            self.reads.push_back((CommitSeq(0), ReadRequest::Ready { name, from, messages }));
+            let octets = if self.buggify.at(Point::WindowsFull) { 1 } else { self.lanes.share() };
+            let messages = Fifo::WINDOW_MESSAGES_MAX;
+            let request = ReadRequest::Ready { name, from, messages, octets, first_segment: self.first_segment };
+            self.reads.push_back((CommitSeq(0), request));
         }
         if let Some(from) = self.scheduled.wants_read(self.durable.0) {
             self.reads.push_back((CommitSeq(0), ReadRequest::Due { from, limit: ScheduledQueue::LOADED_MAX / 2 }));
@@ -455,7 +480,8 @@ impl Shard {
         if self.has_admissible() {
             return Some(self.now.mono);
         }
-        self.scheduled.next_at().map(|at| self.now.mono_at(at))
+        let due = self.scheduled.next_at().map(|at| self.now.mono_at(at));
+        due.into_iter().chain(self.alarms.next_at(self.now, self.draining)).min()
     }
 
     /// Nothing is under way: neither at a link nor at the store, and everything was told.
@@ -464,6 +490,7 @@ impl Shard {
             && self.in_flight.is_none()
             && self.gathering.is_empty()
             && self.effects.is_empty()
+            && self.outcomes_left.is_empty()
             && self.waiting_frames.is_empty()
     }
 
@@ -490,7 +517,7 @@ impl Shard {
         }
         Status {
             waiting,
-            scheduled: self.scheduled.waiting(),
+            scheduled: self.scheduled.messages(),
             tenants: self.places.iter().collect(),
             open: self.attempts.open_count() as u64,
             doubts: ledger.values().sum(),
@@ -508,18 +535,31 @@ impl Shard {
 
     /// Lanes that hold ready messages: how many, and when the oldest that is in memory was accepted.
     pub fn lanes(&self) -> impl Iterator<Item = (Lane, u64, Option<Wall>)> {
-        let mut lanes: BTreeMap<Lane, (u64, Option<Wall>)> = BTreeMap::new();
+        let mut lists: BTreeMap<Lists, (u64, Option<Wall>)> = BTreeMap::new();
         let ready = self.lanes.iter().filter(|(name, _)| !self.lanes.is_withheld(name));
         for (name, fifo) in ready.filter(|(_, fifo)| fifo.waiting() > 0) {
-            let oldest = fifo.peek().and_then(|(segment, slot)| segment.head(slot)).map(|head| head.accepted_at);
-            let (depth, known) = lanes.entry(name.lane).or_default();
-            *depth += fifo.waiting();
-            *known = match (*known, oldest) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
+            let (entries, known) = lists.entry(Lists::of(*name)).or_default();
+            *entries += fifo.waiting();
+            *known = known.iter().copied().chain(self.oldest_of(fifo)).min();
+        }
+        let mut lanes: BTreeMap<Lane, (u64, Option<Wall>)> = BTreeMap::new();
+        for (lists, (entries, oldest)) in lists {
+            let depth = self.lanes.depth(lists, entries);
+            if depth > 0 {
+                let (of_lane, known) = lanes.entry(lists.lane).or_default();
+                *of_lane += depth;
+                *known = known.iter().copied().chain(oldest).min();
+            }
         }
         lanes.into_iter().map(|(lane, (depth, oldest))| (lane, depth, oldest))
+    }
+
+    /// When the message at the head of a fifo was accepted, if it is known and still waits.
+    fn oldest_of(&self, fifo: &Fifo) -> Option<Wall> {
+        let (segment, slot) = fifo.peek()?;
+        let head = segment.head(slot)?;
+        let is_over = self.alarms.is_over(segment.address(slot), head, self.now.wall);
+        (!is_over).then_some(head.accepted_at)
     }
 
     /// The ledger: every attempt that nobody answered, in the order of addresses.

@@ -1,10 +1,10 @@
 //! What carriers said to attempts, and what follows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::delivery::{Disposition, EventKind, InDoubt, OpenAttempt, Progress, Refused, Taken, attempt::Verdict};
-use crate::model::{Address, Class, DeadLetterReason, Head, Lane, LinkId, Msisdn, Segment, TenantId, Wall};
+use crate::model::{Address, Class, DeadLetterReason, Head, Lane, LinkId, Msisdn, Point, Segment, TenantId, Wall};
 use crate::queue::{DueEntry, InsertReason};
 use crate::traffic::{Answer, NotWritten, Outcome, OutcomeBatch, ToLink};
 
@@ -12,14 +12,57 @@ use super::Shard;
 use super::event::Effect;
 use super::receipts::Awaited;
 
+/// Outcomes that one turn takes in: a connection that is lost brings all of its window at once.
+const OUTCOMES_PER_TURN_MAX: usize = 4_096;
+
+/// Batches of outcomes of which some are left for later turns. Nothing is handed to links meanwhile: it might overtake what
+/// comes back.
+#[derive(Debug, Default)]
+pub(super) struct OutcomesLeft {
+    /// Each with how many of it are taken in.
+    batches: VecDeque<(OutcomeBatch, usize)>,
+}
+
+impl OutcomesLeft {
+    pub(super) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+}
+
 impl Shard {
-    pub(super) fn outcomes(&mut self, batch: &OutcomeBatch) {
-        let given_back = self.given_back(batch);
-        for outcome in &batch.outcomes {
-            self.outcome(batch, outcome);
+    pub(super) fn outcomes(&mut self, batch: OutcomeBatch) {
+        let given_back = self.given_back(&batch);
+        let is_at_once = self.outcomes_left.is_empty()
+            && batch.outcomes.len() <= OUTCOMES_PER_TURN_MAX
+            && !(batch.outcomes.len() > 1 && self.buggify.at(Point::OutcomesLater));
+        if is_at_once {
+            for outcome in &batch.outcomes {
+                self.outcome(&batch, outcome);
+            }
         }
         if !given_back.is_empty() {
             self.recall_followers(batch.link, &given_back);
+        }
+        if !is_at_once {
+            self.outcomes_left.batches.push_back((batch, 0));
+        }
+    }
+
+    /// Takes in what is left of outcomes, as much as one turn may.
+    pub(super) fn go_on_with_outcomes(&mut self) {
+        let mut room = OUTCOMES_PER_TURN_MAX;
+        // One of which nothing follows leaves no batch whose end would begin the next turn, and costs next to nothing.
+        while (room > 0 || self.gathering.is_empty())
+            && let Some((batch, taken)) = self.outcomes_left.batches.pop_front()
+        {
+            let upto = batch.outcomes.len().min(taken + room.max(1));
+            for outcome in &batch.outcomes[taken..upto] {
+                self.outcome(&batch, outcome);
+            }
+            room = room.saturating_sub(upto - taken);
+            if upto < batch.outcomes.len() {
+                self.outcomes_left.batches.push_front((batch, upto));
+            }
         }
     }
 
@@ -189,7 +232,7 @@ impl Shard {
         debug_assert!(kind.is_final());
         self.gathering.event(address, kind, detail);
         self.tried.remove(&address);
-        self.lookups.too_late(address);
+        self.leaves_list(address);
         self.attempts.doubts.remove(&address);
         if let Some(progress) = self.attempts.progress.get_mut(&address) {
             progress.closed = true;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::delivery::{EventKind, OpenAttempt, attempt::Verdict};
 use crate::model::limits::OPEN_ATTEMPTS_MAX;
-use crate::model::{Class, DeadLetterReason, LinkId, Point, RouteId};
-use crate::queue::{Chunk, DueEntry, FifoKind, FifoName, Taken, Tick};
+use crate::model::{Address, Class, DeadLetterReason, Head, LinkId, Point, RouteId};
+use crate::queue::{Chunk, DueEntry, FifoKind, FifoName, InsertReason, Taken, Tick};
 use crate::store::batch::fifo_code;
 use crate::store::record::AttemptNote;
 use crate::traffic::{Demand, Grant, Submit, SubmitBatch, ToLink};
@@ -93,11 +93,16 @@ impl Shard {
     /// Ends the turn: what became ready enters its fifos, grants are used, links are told what still waits.
     pub(super) fn close_turn(&mut self) {
         self.gathering.close_segment();
+        self.go_on_with_outcomes();
         self.place_ready();
+        self.settle_alarms();
         self.place_due();
         self.drop_restored();
+        self.pass_ended();
         for at in 0..self.links.len() {
-            self.use_grants(at);
+            if self.outcomes_left.is_empty() {
+                self.use_grants(at);
+            }
             self.demand(at);
         }
     }
@@ -131,6 +136,8 @@ impl Shard {
             self.scheduled.insert(tick, commit, &entries);
             let batch = self.gathering.batch();
             batch.turn.put_off += entries.len() as u32;
+            let alarms = entries.iter().filter(|entry| entry.reason == InsertReason::Expiry).count();
+            batch.turn.alarms.armed += alarms as u32;
             batch.due.push((tick, entries));
         }
     }
@@ -198,10 +205,10 @@ impl Shard {
         }
     }
 
-    /// A message was taken from its list: it is too late to cancel it, and its place is free.
-    pub(super) fn waits_no_more(&mut self, taken: &Taken) {
-        self.lookups.too_late(taken.segment.address(taken.slot));
-        if let Some(head) = taken.segment.head(taken.slot) {
+    /// A message that had not ended was taken from its list: its place is free.
+    pub(super) fn waits_no_more(&mut self, address: Address, head: Option<&Head>) {
+        self.leaves_list(address);
+        if let Some(head) = head {
             self.places.leave(head.tenant);
         }
     }
@@ -209,21 +216,20 @@ impl Shard {
     /// Records the attempt of a message just taken; `None` if it is not to be sent after all.
     fn begin(&mut self, link: LinkId, name: FifoName, taken: Taken) -> Option<Submit> {
         let address = taken.segment.address(taken.slot);
-        if self.passes_over(address) {
+        let head = taken.segment.head(taken.slot).copied();
+        if self.pass_over(name, address, head.as_ref()) {
             return None;
         }
-        self.waits_no_more(&taken);
-        let Some(head) = taken.segment.head(taken.slot).copied() else {
+        self.waits_no_more(address, head.as_ref());
+        let Some(head) = head else {
             // Its segment is damaged, and was told to the operator.
             self.die(address, DeadLetterReason::Unreadable);
             return None;
         };
-        if self.is_closed(address) {
-            return None;
-        }
         if matches!(name.kind, FifoKind::Held(_)) {
             self.begin_restored(address);
         }
+        // Of a time that knew no alarms.
         if head.expires_at <= self.now.wall {
             self.finish(address, EventKind::Expired, 0);
             return None;
@@ -263,6 +269,12 @@ impl Shard {
         };
         self.attempts.insert(address, open);
         Some(Submit { address, attempt, reference, head, arena: taken.segment.arena.clone(), answered })
+    }
+
+    /// A message leaves its list, or has ended: who wants to cancel it is too late, and so is who found it waiting.
+    pub(super) fn leaves_list(&mut self, address: Address) {
+        self.lookups.too_late(address);
+        self.alarms.touch(address);
     }
 
     /// A fresh part reference. A message whose parts the carrier's splitting makes more of than were counted at ingest

@@ -70,11 +70,7 @@ impl Receipts {
         Self {
             epoch: ReceiptEpoch::default(),
             answered: Answered::new((options.receipts_max / 4).max(ANSWERED_MIN)),
-            orphans: Orphans::new(
-                options.hash_seed,
-                options.bounds.parked_max,
-                options.bounds.parked_foreign_max,
-            ),
+            orphans: Orphans::new(options.hash_seed, options.bounds.parked_max, options.bounds.parked_foreign_max),
             repeats: Repeats::default(),
             dialects: BTreeMap::new(),
             runs: VecDeque::new(),

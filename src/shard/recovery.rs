@@ -2,12 +2,13 @@
 
 use crate::delivery::{EventKind, InDoubt, Lost, OpenAttempt, Progress, Resolution, Taken, attempt::Verdict};
 use crate::model::{Address, CarrierId, Class, KeyPrint, Lane, Msisdn, RouteId, TenantId, Wall};
-use crate::queue::{DuePosition, Fifo, FifoKind, FifoName, Position, ScheduledQueue, Tick};
+use crate::queue::{DuePosition, Fifo, FifoKind, FifoName, Lists, Position, ScheduledQueue, Tick};
 use crate::store::Recovery;
 use crate::store::record::{AttemptNote, CheckpointRecord, DoubtNote, FifoCode, ProgressNote, TurnRecord};
 use crate::traffic::PartSet;
 
 use super::Shard;
+use super::expiry::Alarms;
 use super::ledger::in_doubt;
 use super::outbox::Outbox;
 
@@ -49,7 +50,12 @@ impl Shard {
         }
         let (tick, commit, index) = checkpoint.due_head;
         let head = DuePosition { tick: Tick(tick), commit, index };
-        self.scheduled = ScheduledQueue::recovered(head, checkpoint.due_waiting);
+        self.scheduled = ScheduledQueue::recovered(head, checkpoint.due_waiting, checkpoint.due_alarms);
+        self.alarms = Alarms::restore(checkpoint.alarms_from, &checkpoint.ended_to);
+        checkpoint.alarms.iter().for_each(|note| self.alarms.restore_alarm(note, checkpoint.commit));
+        for &(class, route, restored, entries) in &checkpoint.ended {
+            self.replay_ended(class, route, restored, entries);
+        }
         for (note, at) in &checkpoint.open {
             self.restore_attempt(note, Wall(*at));
         }
@@ -79,8 +85,18 @@ impl Shard {
     fn replay_turn(&mut self, commit: u64, turn: &TurnRecord) {
         let at = Wall(turn.wall);
         self.folding.replayed(turn.events.len() + turn.attempts.len() + turn.segments.len());
+        // An alarm that goes may come again by another entry of the same turn.
+        turn.alarms.done.iter().for_each(|segment| self.alarms.remove(*segment));
         for note in &turn.segments {
             self.next_segment = self.next_segment.max(note.number + 1);
+        }
+        self.alarms.begin(&turn.segments, commit);
+        turn.alarms.kept.iter().for_each(|(last, class)| self.alarms.keep(Address::from_packed(*last), *class));
+        if turn.expired_to > 0 {
+            self.alarms.note_ended(Wall(turn.expired_to), self.next_segment);
+        }
+        for &(class, route, restored, entries) in &turn.ended {
+            self.replay_ended(class, route, restored, entries.into());
         }
         for &(code, messages) in &turn.appended {
             if let Some(name) = fifo_name(code) {
@@ -93,10 +109,10 @@ impl Shard {
                 self.lanes.fifo(name).replay_taken(head, u64::from(note.messages));
             }
         }
-        self.scheduled.replay_insert(u64::from(turn.put_off));
+        self.scheduled.replay_insert(u64::from(turn.put_off), u64::from(turn.alarms.armed));
         if let Some((tick, commit, index, entries)) = turn.due_taken {
             let head = DuePosition { tick: Tick(tick), commit, index };
-            self.scheduled.replay_taken(head, u64::from(entries));
+            self.scheduled.replay_taken(head, u64::from(entries), u64::from(turn.alarms.taken));
         }
         for &(packed, kind, detail) in &turn.events {
             if let Some(kind) = EventKind::from_index(kind) {
@@ -107,6 +123,12 @@ impl Shard {
             self.restore_attempt(note, at);
         }
         self.next_reference = turn.next_reference;
+    }
+
+    fn replay_ended(&mut self, class: u8, route: u16, restored: bool, entries: i64) {
+        if let Some(class) = Class::from_index(class) {
+            self.lanes.add_ended(Lists { lane: Lane { class, route: RouteId(route) }, restored }, entries);
+        }
     }
 
     fn restore_attempt(&mut self, note: &AttemptNote, at: Wall) {

@@ -45,7 +45,8 @@ mod tests {
     #[test]
     fn a_few_of_each_message_are_written_down() {
         let mut repeats = Repeats::default();
-        let written = |repeats: &mut Repeats, slot| (0..500).filter(|_| repeats.is_recorded(Address::new(1, slot))).count();
+        let written =
+            |repeats: &mut Repeats, slot| (0..500).filter(|_| repeats.is_recorded(Address::new(1, slot))).count();
         assert_eq!([1, 2].map(|slot| written(&mut repeats, slot)), [usize::from(RECORDED_MAX); 2]);
         assert!(!repeats.is_recorded(Address::new(1, 2)));
     }

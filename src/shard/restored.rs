@@ -11,9 +11,10 @@
 //! sent by a process that was gone by then, and is sent as ever. Attempts and doubts of the time of the backup are few, and
 //! stand in the ledger.
 
-use crate::delivery::{DoubtPolicy, EventKind, InDoubt, Lost, MessageView, Resolution};
+use crate::delivery::{DoubtPolicy, Event, EventKind, InDoubt, Lost, MessageView, Resolution};
 use crate::model::{Address, CarrierId, Class, DeadLetterReason, Head, Lane, MessageState, Point, ReplyTo, Wall};
 use crate::queue::{DueEntry, FifoKind, InsertReason, Unsent};
+use crate::store::expiry::leaves_restored;
 use crate::store::key::Key;
 use crate::store::record::{RestoredRecord, encode};
 use crate::store::{Op, restored};
@@ -95,16 +96,29 @@ impl Shard {
         let code = FifoKind::restored(FifoKind::Due.code(), record.generation);
         match entry.reason {
             InsertReason::Scheduled | InsertReason::Retry => then.then_some(FifoKind::Held(code)),
-            InsertReason::DoubtWait => None,
+            InsertReason::DoubtWait | InsertReason::Expiry => None,
         }
     }
 
     /// A message that was unsent at the backup is taken: its doubt is recorded before its attempt.
     pub(super) fn begin_restored(&mut self, address: Address) {
-        self.counters.in_doubt += 1;
-        self.counters.resolved[Resolution::HandResend.index()] += 1;
-        self.gathering.event(address, EventKind::InDoubt, RESTORED.pack());
+        self.note_restored_doubt(address, Resolution::HandResend);
         self.gathering.event(address, EventKind::Resent, Resolution::HandResend as u32);
+    }
+
+    /// A message that was unsent at the backup leaves its list: it was in doubt until then, and how that ends follows.
+    pub(super) fn note_restored_doubt(&mut self, address: Address, how: Resolution) {
+        self.counters.in_doubt += 1;
+        self.counters.resolved[how.index()] += 1;
+        self.gathering.event(address, EventKind::InDoubt, RESTORED.pack());
+    }
+
+    /// Whether a message with that history that waits in a list waits in one of what was unsent at the backup.
+    pub(super) fn is_in_restored_list(&self, address: Address, history: &[Event]) -> bool {
+        self.restored.as_ref().is_some_and(|record| {
+            let has_left = |event: &Event| event.at.0 > record.at && leaves_restored(event.kind, event.detail);
+            address.segment() < record.below && !history.iter().any(has_left)
+        })
     }
 
     /// Gives up what was unsent in classes that shall not send it: as much as one turn may.
@@ -123,14 +137,12 @@ impl Shard {
                 let head = self.lanes.fifo(name).head();
                 self.gathering.taken(name, head);
                 let address = taken.segment.address(taken.slot);
-                if self.passes_over(address) {
+                let head = taken.segment.head(taken.slot).copied();
+                if self.pass_over(name, address, head.as_ref()) {
                     continue;
                 }
-                self.waits_no_more(&taken);
-                if self.is_closed(address) {
-                    continue;
-                }
-                let Some(head) = taken.segment.head(taken.slot).copied() else {
+                self.waits_no_more(address, head.as_ref());
+                let Some(head) = head else {
                     self.die(address, DeadLetterReason::Unreadable);
                     continue;
                 };

@@ -390,3 +390,29 @@ fn only_an_empty_place_is_restored_into() {
     assert!(refused.expect_err("refused").to_string().contains("cut off"));
     assert!(!at("other").join("stentor.format").exists(), "half a directory is none");
 }
+
+#[test]
+fn what_is_held_expires_all_the_same_and_was_in_doubt_until_then() {
+    for with_checkpoint in [false, true] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let Placed { world, ready, open, soon, otp, .. } = placed(&at("old"), with_checkpoint);
+        let mut world = restore(&world.backup(), &at("new"), BEGIN_MS + 2 * HOUR_MS, DoubtPolicy::Hold);
+        world.at_ms = BEGIN_MS + 101 * HOUR_MS;
+        world.turn();
+        let held = vec![EventKind::InDoubt, EventKind::Expired];
+        assert_eq!(world.look(ready), (MessageState::Expired, held.clone()));
+        assert_eq!(world.look(otp), (MessageState::Expired, held));
+        let was_tried = vec![EventKind::Attempt, EventKind::InDoubt, EventKind::Expired];
+        assert_eq!(world.look(open), (MessageState::Expired, was_tried));
+        let was_due = vec![EventKind::Due, EventKind::InDoubt, EventKind::Expired];
+        assert_eq!(world.look(soon), (MessageState::Expired, was_due));
+        let status = world.shard.restored().expect("it was");
+        assert_eq!((status.waiting, world.shard.doubts().count()), ([0; Class::COUNT], 0));
+        assert_eq!(world.shard.status().waiting, [0; Class::COUNT]);
+        // Nothing of it is sent, whatever is decided now.
+        world.release(None, DoubtPolicy::Resend);
+        assert!(world.grant(Class::Otp, 9).is_empty());
+        assert_eq!(world.look(otp).0, MessageState::Expired);
+    }
+}

@@ -98,7 +98,7 @@ impl World {
 
     fn pass(&mut self, ms: u64) {
         self.wall += ms;
-        self.handle(ShardEvent::DiskFull(false));
+        self.handle(ShardEvent::Disk(DiskRoom::Ample));
     }
 
     fn submit(&mut self, tenant: TenantId, messages: usize, send_in_ms: u64) -> Vec<LineResult> {
@@ -348,7 +348,7 @@ fn who_cancels_what_is_not_his_learns_nothing_and_takes_nothing_from_its_owner()
     for tenant in [B, A, B] {
         world.shard.handle(ShardEvent::Ask(Ask::Cancel { reply: ReplyTo::default(), tenant, id: waits }), now);
     }
-    world.handle(ShardEvent::DiskFull(false));
+    world.handle(ShardEvent::Disk(DiskRoom::Ample));
     use Cancelled::{Done, TooLate, Unknown};
     assert_eq!(std::mem::take(&mut world.replies), [Unknown, Done, Unknown].map(Reply::Cancelled));
     world.grant(5);

@@ -8,6 +8,9 @@ use crate::queue::{DueEntry, InsertReason};
 use super::event::{Claimed, LineResult, Reply};
 use super::{Ask, Counters, Shard};
 
+/// Entries in lists, also of what has ended, for each message that may wait.
+const ENTRIES_PER_PLACE_MAX: u64 = 16;
+
 /// What one tenant may bring in now, and how much of it it has brought.
 #[derive(Default)]
 struct Room {
@@ -89,9 +92,15 @@ impl Shard {
         self.reply(frame.reply, Reply::Submitted(results));
     }
 
-    /// Messages that wait, in lists and in the delay queue, with what enters them at the end of this turn.
+    /// Messages that wait, in lists and in the delay queue, with what enters them at the end of this turn. Entries of what has
+    /// ended are passed over as soon as they stand at the head of their list; where something that waits for long stands before
+    /// them they take room on the disk, and with too many of them all is full.
     fn queued(&self) -> u64 {
-        self.lanes.waiting_total() + self.scheduled.waiting() + self.gathering.entering()
+        let entries_max = self.options.queue_messages_max.saturating_mul(ENTRIES_PER_PLACE_MAX);
+        if self.lanes.entries_total() >= entries_max {
+            return self.options.queue_messages_max;
+        }
+        self.lanes.depth_total() + self.scheduled.messages() + self.gathering.entering()
     }
 
     /// Makes `room` that of a tenant. A frame is one tenant's, so this looks at the books once a frame.

@@ -27,7 +27,7 @@ impl Oracle {
                 return self.break_at(Invariant::IdsUnique, format!("shard {} holds {}", shard.0, found.id));
             }
             self.judge_found(number, found);
-            self.judge_end(plan, number, found);
+            self.judge_end(plan, number, found, tally);
         }
         let twice = copies.iter().find(|(_, copies)| **copies > 1).map(|(number, _)| *number);
         if let Some(number) = twice {
@@ -43,7 +43,7 @@ impl Oracle {
         self.judge_order(plan);
     }
 
-    fn judge_end(&mut self, plan: &Plan, number: u32, found: &FoundMessage) {
+    fn judge_end(&mut self, plan: &Plan, number: u32, found: &FoundMessage, tally: &mut Tally) {
         let truth = &self.truths[number as usize];
         let class = truth.intent.head.class;
         let policy = plan.shard.doubt[class.index()];
@@ -67,7 +67,10 @@ impl Oracle {
         if let Some(why) = twice(plan, truth, policy) {
             return self.break_at(Invariant::NothingTwice, format!("{why}: {told}"));
         }
-        if let Some(why) = self.uncaused(truth, found) {
+        if state == MessageState::Expired && truth.taken.is_empty() {
+            tally.add(Count::ExpiredHere);
+        }
+        if let Some(why) = self.uncaused(plan, truth, found) {
             return self.break_at(Invariant::Causes, format!("{why}: {told}"));
         }
         if state == MessageState::Submitted && self.receipt_forgotten(truth) {
@@ -76,7 +79,7 @@ impl Oracle {
     }
 
     /// Why a state has no cause that was seen outside.
-    fn uncaused(&self, truth: &Truth, found: &FoundMessage) -> Option<&'static str> {
+    fn uncaused(&self, plan: &Plan, truth: &Truth, found: &FoundMessage) -> Option<&'static str> {
         let recipient = truth.recipient();
         let claimed = |fate| self.claimed.contains(&(recipient.clone(), fate));
         let taken = !truth.taken.is_empty() || !truth.elsewhere.is_empty();
@@ -97,8 +100,15 @@ impl Oracle {
             | MessageState::Sending
             | MessageState::InDoubt
             | MessageState::Cancelled
-            | MessageState::Expired
             | MessageState::Rejected => None,
+            MessageState::Expired => {
+                let Some(end) = found.view.timeline.iter().find(|entry| entry.kind.is_final()) else {
+                    return Some("it only looks so: nothing has ended it");
+                };
+                // By whose clock is not known where it was set.
+                let is_here = end.detail == 0 && !claimed(Fate::Expired) && plan.wall_jumps == 0;
+                (is_here && end.at < truth.intent.head.expires_at).then_some("its time was not over")
+            }
         }
     }
 

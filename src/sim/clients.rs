@@ -158,8 +158,9 @@ impl Clients {
         if parts > 1 {
             stage.tally.add(Count::Multipart);
         }
+        let route = chance.below(u64::from(plan.routes())) as usize;
         let scheduled = chance.chance(100_000);
-        let hurried = chance.chance(80_000);
+        let hurried = chance.chance(80_000) || plan.is_absent(route);
         let send_at = if scheduled { wall.after_ms(chance.between(1, 30_000)) } else { Wall(0) };
         let expires_at = if hurried { chance.between(500, 20_000) } else { 48 * 3_600_000 };
         let mut content = Vec::new();
@@ -173,7 +174,7 @@ impl Clients {
             receipt: chance.chance(plan.receipts_ppm),
             flash: chance.chance(50_000),
             parts,
-            route: route_id(chance.below(u64::from(plan.routes())) as usize),
+            route: route_id(route),
             accepted_at: Wall(0),
             send_at,
             expires_at: send_at.max(wall).after_ms(expires_at),

@@ -52,11 +52,17 @@ pub enum Mutant {
     ReuseNumbers,
     /// A restore leaves what stands in the ledger, or is under way, to its class's policy.
     ForgetLedger,
+    /// A start forgets when segments expire.
+    ForgetAlarms,
+    /// Who looks for what has expired finds nothing, and does not look again.
+    LoseVisit,
+    /// What is looked at is called expired half a minute before its time.
+    ExpireEarly,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::AcknowledgeEarly,
         Self::LoseBatch,
         Self::IgnoreFailedSync,
@@ -81,5 +87,8 @@ impl Mutant {
         Self::SendRestored,
         Self::ReuseNumbers,
         Self::ForgetLedger,
+        Self::ForgetAlarms,
+        Self::LoseVisit,
+        Self::ExpireEarly,
     ];
 }

@@ -53,6 +53,8 @@ pub enum Invariant {
     NoAlarm,
     /// The store finds what it keeps.
     StoreSound,
+    /// What has expired waits no longer, whoever may take it.
+    Expiry,
     /// Nobody does the same for ever.
     NoSpin,
     /// What goes over the wire can be read.
@@ -544,6 +546,17 @@ impl Oracle {
         }
         truth.timeline.clone_from(timeline);
         truth.state = found.view.state;
+    }
+
+    /// So many messages wait at a shard on a route by which nobody takes any: no more than have time left, or had a moment ago.
+    pub fn judge_waiting(&mut self, shard: ShardId, route: RouteId, waiting: u64, since: Wall) {
+        let own = |truth: &&Truth| truth.intent.shard == shard && truth.intent.head.route == route;
+        let alive = self.truths.iter().filter(own).filter(|truth| truth.intent.head.expires_at > since).count() as u64;
+        if waiting > alive {
+            let what =
+                format!("{waiting} wait at shard {} on route {}, and {alive} have not expired", shard.0, route.0);
+            self.break_at(Invariant::Expiry, what);
+        }
     }
 
     /// The lanes in which messages of one recipient must keep their order, by the place of their routes.

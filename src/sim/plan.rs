@@ -127,6 +127,8 @@ pub struct CarrierPlan {
     pub home: Option<u8>,
     /// How it behaves while there is chaos.
     pub behaviour: Behaviour,
+    /// It never comes: nobody can connect, and what is meant for it alone can only expire.
+    pub absent: bool,
     /// Connections that fail, in a million.
     pub unreachable_ppm: u32,
     /// Binds refused, in a million.
@@ -260,6 +262,7 @@ impl Plan {
             kind: BindKind::Transceiver,
             home: Some(0),
             behaviour,
+            absent: false,
             unreachable_ppm: 50_000,
             bind_refused_ppm: 0,
             answer_late_ppm: 0,
@@ -309,6 +312,14 @@ impl Plan {
         }
     }
 
+    /// Whether nobody will ever take what goes by the route at that place.
+    pub fn is_absent(&self, route: usize) -> bool {
+        match self.carriers.get(route) {
+            Some(carrier) => carrier.absent,
+            None => self.carriers.iter().all(|carrier| carrier.absent),
+        }
+    }
+
     /// Routes: one of each carrier, and perhaps one over all.
     pub fn routes(&self) -> u16 {
         self.carriers.len() as u16 + u16::from(self.shared_route)
@@ -328,6 +339,7 @@ impl CarrierPlan {
             kind: if prng.chance(250_000) { BindKind::Pair } else { BindKind::Transceiver },
             home: (!everywhere).then(|| prng.below(u64::from(cores)) as u8),
             behaviour: behaviour(prng, stormy),
+            absent: prng.chance(100_000),
             unreachable_ppm: if stormy { prng.between(0, 300_000) as u32 } else { 0 },
             bind_refused_ppm: if stormy { prng.between(0, 100_000) as u32 } else { 0 },
             answer_late_ppm: sometimes(prng, stormy, 60_000),

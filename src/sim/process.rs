@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::delivery::DoubtPolicy;
 use crate::link::{BindId, Link, LinkEffect, LinkEvent};
 use crate::mesh::ShardMap;
-use crate::model::{DiskRoom, Lane, LinkId, Mono, ShardId};
+use crate::model::{DiskRoom, Lane, LinkId, Mono, RouteId, ShardId};
 use crate::shard::{Effect, Shard, ShardEvent};
 use crate::store::CommitSeq;
 use crate::store::memory::MemoryReader;
@@ -241,7 +241,8 @@ impl Process {
                 host.shard.handle_committed(seq, stage.now());
             }
         }
-        while let Some(request) = host.shard.poll_read() {
+        while let Some(mut request) = host.shard.poll_read() {
+            sabotage::ask(&mut request, stage.mutant);
             host.disk.push(Errand::Read(request), stage);
         }
         while let Some(effect) = self.shards[at].shard.poll_effect() {
@@ -281,7 +282,7 @@ impl Process {
             LinkEffect::Connect { bind, way } => {
                 let carrier = &plan.carriers[host.carrier];
                 let kind = carrier.hosts.get(usize::from(way.host)).copied().unwrap_or(HostPlan::Sound);
-                let stands = !stage.fault(carrier.unreachable_ppm) && kind != HostPlan::Dead;
+                let stands = !stage.fault(carrier.unreachable_ppm) && kind != HostPlan::Dead && !carrier.absent;
                 let delay = 2 * plan.network.draw(&mut stage.chance);
                 host.attempts += 1;
                 host.connecting.insert(bind, host.attempts);
@@ -527,6 +528,17 @@ impl Process {
     pub fn fresh_doubts(&self) -> Option<String> {
         let found = self.shards.iter().position(|host| host.shard.status().counters.in_doubt > 0)?;
         Some(format!("shard {found} finds attempts open: {:?}", self.shards[found].shard.status()))
+    }
+
+    /// Messages that wait, by shard, on routes by which nobody will ever take them.
+    pub fn waiting_in_vain(&self, plan: &Plan) -> Vec<(ShardId, RouteId, u64)> {
+        let routes = (0..usize::from(plan.routes())).filter(|route| plan.is_absent(*route));
+        let routes: Vec<_> = routes.map(contract::route_id).collect();
+        let depth = |(at, host): (usize, &ShardHost)| {
+            let lanes = host.shard.lanes().filter(|(lane, ..)| routes.contains(&lane.route));
+            lanes.map(|(lane, depth, _)| (ShardId(at as u8), lane.route, depth)).collect::<Vec<_>>()
+        };
+        self.shards.iter().enumerate().flat_map(depth).collect()
     }
 
     /// Why the process is not at rest; none if it is.

@@ -4,10 +4,11 @@
 use std::ops::ControlFlow;
 
 use crate::delivery::EventKind;
+use crate::store::expiry::Visited;
 use crate::store::key::Key;
 use crate::store::memory::MemoryStore;
 use crate::store::record::{CheckpointRecord, RestoredRecord, TurnRecord, decode, encode};
-use crate::store::{Backend, Found, Op, Reader, Recovery, Space, StoreError};
+use crate::store::{Backend, Found, Op, ReadRequest, Reader, Recovery, Space, StoreError};
 use crate::traffic::{ReceiptBatch, Span};
 
 use super::mutants::Mutant;
@@ -43,9 +44,23 @@ pub fn recover<R: Reader>(reader: &R, mutant: Option<Mutant>) -> Result<Recovery
                 restored.commit = u64::MAX;
             }
         }
+        Some(Mutant::ForgetAlarms) => {
+            found.checkpoint.alarms.clear();
+            for (_, turn) in &mut found.turns {
+                turn.alarms.kept.clear();
+                turn.segments.iter_mut().for_each(|note| note.expires_at = u64::MAX);
+            }
+        }
         Some(_) | None => {}
     }
     Ok(found)
+}
+
+/// What the reader thread is asked.
+pub const fn ask(request: &mut ReadRequest, mutant: Option<Mutant>) {
+    if let (ReadRequest::Expire(visit), Some(Mutant::ExpireEarly)) = (request, mutant) {
+        visit.now = visit.now.after_ms(30_000);
+    }
 }
 
 /// Turns that the checkpoint holds already, as far as they are still there.
@@ -61,15 +76,21 @@ fn turns_below<R: Reader>(reader: &R, checkpoint: u64) -> Result<Vec<(u64, TurnR
 
 /// What the reader thread answers.
 pub fn answer(found: &mut Found, mutant: Option<Mutant>) {
+    if let (Found::Expired { visited }, Some(Mutant::LoseVisit)) = (&mut *found, mutant) {
+        visited.iter_mut().for_each(|one| *one = Visited::nothing(one.segment));
+    }
     if mutant != Some(Mutant::RegressState) {
         return;
     }
     let messages: Vec<_> = match found {
         Found::Messages { messages, .. } => messages.iter_mut().flatten().collect(),
         Found::Scan { messages, .. } => messages.iter_mut().collect(),
-        Found::Ready { .. } | Found::Due { .. } | Found::Folded { .. } | Found::Probe { .. } | Found::Failed { .. } => {
-            Vec::new()
-        }
+        Found::Ready { .. }
+        | Found::Due { .. }
+        | Found::Folded { .. }
+        | Found::Expired { .. }
+        | Found::Probe { .. }
+        | Found::Failed { .. } => Vec::new(),
     };
     // What came after the end counts as the end.
     for message in messages {

@@ -135,6 +135,8 @@ pub enum Count {
     Restores,
     /// Decisions about what was unsent in a backup, by shard and class.
     Decisions,
+    /// Messages that expired before any carrier had them.
+    ExpiredHere,
 }
 
 /// Counts of everything.
@@ -153,7 +155,7 @@ impl Default for Tally {
 
 impl Count {
     /// Everything that is counted.
-    pub const ALL: [Self; 60] = [
+    pub const ALL: [Self; 63] = [
         Self::Messages,
         Self::Accepted,
         Self::Duplicates,
@@ -216,6 +218,7 @@ impl Count {
         Self::Backups,
         Self::Restores,
         Self::Decisions,
+        Self::ExpiredHere,
     ];
 }
 

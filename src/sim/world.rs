@@ -1,12 +1,12 @@
 //! The simulated world: everybody in it, and what happens, one thing after the other, until everything has come to rest and
 //! has been judged. Decides faults; the plan says how many.
 
-use crate::model::{DiskRoom, Prng};
+use crate::model::{DiskRoom, Prng, Wall};
 use crate::shard::{Ask, Reply, ShardEvent};
 use crate::store::fold::RECEIPT_PATIENCE_MS;
 use crate::store::memory::MemoryStore;
 
-use super::agenda::SECOND;
+use super::agenda::{MS, SECOND};
 use super::clients::Clients;
 use super::disk::Platter;
 use super::faulty::{Fault, Faults, Operation};
@@ -33,6 +33,8 @@ const AIM_NS: u64 = 10 * SECOND;
 const STALL_NS: u64 = 20 * SECOND;
 /// How long an operator thinks before deciding, at most; and before deciding again where nobody answered.
 const HESITATION_NS: u64 = 10 * SECOND;
+/// How long what has expired may wait on, once faults have ended and their consequences, ms.
+const EXPIRY_MS: u64 = 60_000;
 /// Things that may happen at one instant.
 const SAME_INSTANT_MAX: u32 = 50_000;
 
@@ -70,6 +72,7 @@ pub struct World {
     stalled_until_ns: u64,
     stops_left: u32,
     ended_cleanly: bool,
+    started_ns: u64,
     calm_since: u64,
     ending: Ending,
     over: bool,
@@ -111,6 +114,7 @@ impl World {
             net: Network::default(),
             carriers,
             ended_cleanly: false,
+            started_ns: 0,
             calm_since: 0,
             ending: Ending::Rest,
             over: false,
@@ -276,6 +280,7 @@ impl World {
             return self.stage.agenda.after(downtime, Happening::Start);
         }
         self.life += 1;
+        self.started_ns = now_ns;
         self.stage.shift_mono();
         if self.stage.is_mutant(Mutant::SwapShards) && self.life > 1 && self.disks.len() > 1 {
             self.disks.swap(0, 1);
@@ -526,7 +531,21 @@ impl World {
         self.stage.agenda.after(again_ns, Happening::Measure);
     }
 
+    /// Faults are over, their consequences too: what has expired may not wait any more.
+    fn judge_waiting(&mut self) {
+        let quiet_since_ns = self.calm_since.max(self.started_ns) + STALL_NS;
+        let Some(process) = self.process.as_ref().filter(|process| !process.is_ending()) else { return };
+        if self.stage.now_ns() < quiet_since_ns + EXPIRY_MS * MS {
+            return;
+        }
+        let since = Wall(self.stage.wall().0.saturating_sub(EXPIRY_MS));
+        for (shard, route, waiting) in process.waiting_in_vain(&self.plan) {
+            self.stage.oracle.judge_waiting(shard, route, waiting, since);
+        }
+    }
+
     fn look(&mut self) {
+        self.judge_waiting();
         let plan = &self.plan;
         let unrest = match self.process.as_mut() {
             None => Some("the process is down".to_owned()),

@@ -432,7 +432,9 @@ fn not_opened(shard: &Path, error: &fjall::Error) -> StoreError {
     };
     let shard = shard.display();
     match full {
-        true => StoreError::Failed(format!("{shard}: the disk has no room to open it: free some, and start again ({error})")),
+        true => StoreError::Failed(format!(
+            "{shard}: the disk has no room to open it: free some, and start again ({error})"
+        )),
         false => StoreError::Damaged(format!("{shard}: {error}")),
     }
 }

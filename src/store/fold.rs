@@ -15,11 +15,20 @@ use super::trim::trim;
 /// How long a message that a carrier took waits for its receipt before retention may drop it all the same, ms.
 pub const RECEIPT_PATIENCE_MS: u64 = 72 * 3_600_000;
 
+/// Folded segments.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Folded {
+    /// Their state records.
+    pub ops: Vec<Op>,
+    /// Each one's number, and how many of its messages are neither final nor taken by a carrier; ascending.
+    pub unsent: Vec<(u64, u32)>,
+}
+
 /// The state records of every segment that had events in the commits `from..=to`.
 ///
 /// # Errors
 /// Those of the store, and [`StoreError::Damaged`] for an unreadable record.
-pub fn fold<R: Reader>(reader: &R, from: u64, to: u64) -> Result<Vec<Op>, StoreError> {
+pub fn fold<R: Reader>(reader: &R, from: u64, to: u64) -> Result<Folded, StoreError> {
     let mut touched: BTreeMap<u64, StateRecord> = BTreeMap::new();
     let mut failure = None;
     let bounds = (Key::Turn(from).bytes(), Key::Turn(to + 1).bytes());
@@ -36,7 +45,13 @@ pub fn fold<R: Reader>(reader: &R, from: u64, to: u64) -> Result<Vec<Op>, StoreE
     if let Some(failure) = failure {
         return Err(failure);
     }
-    touched.into_iter().map(|(number, news)| merge(reader, number, news, to)).collect()
+    let mut folded = Folded::default();
+    for (number, news) in touched {
+        let (op, unsent) = merge(reader, number, news, to)?;
+        folded.ops.push(op);
+        folded.unsent.push((number, unsent));
+    }
+    Ok(folded)
 }
 
 fn gather(touched: &mut BTreeMap<u64, StateRecord>, turn: &TurnRecord) {
@@ -58,7 +73,7 @@ fn gather(touched: &mut BTreeMap<u64, StateRecord>, turn: &TurnRecord) {
     }
 }
 
-fn merge<R: Reader>(reader: &R, number: u64, news: StateRecord, to: u64) -> Result<Op, StoreError> {
+fn merge<R: Reader>(reader: &R, number: u64, news: StateRecord, to: u64) -> Result<(Op, u32), StoreError> {
     let key = Key::State(number);
     let mut state = match reader.get(key.space(), &key.bytes())? {
         None => StateRecord::default(),
@@ -73,7 +88,7 @@ fn merge<R: Reader>(reader: &R, number: u64, news: StateRecord, to: u64) -> Resu
         state.folded_to = to;
     }
     count(&mut state);
-    Ok(Op::Put { space: key.space(), key: key.bytes(), value: encode(&state) })
+    Ok((Op::Put { space: key.space(), key: key.bytes(), value: encode(&state) }, state.unsent))
 }
 
 fn count(state: &mut StateRecord) {

@@ -17,8 +17,9 @@ use crate::delivery::{Event, EventKind};
 use crate::model::{Address, Class, Head, Lane, RouteId, Segment, TenantId, Wall};
 use crate::queue::{Chunk, DueEntry, DuePosition, FifoName, InsertReason, Position, SlotRuns, Tick};
 
-use super::backend::{Op, Reader, RunFamily, Space, StoreError};
-use super::fold;
+use super::backend::{Reader, RunFamily, Space, StoreError};
+use super::expiry::{self, Visit, Visited};
+use super::fold::{self, Folded};
 use super::key::Key;
 use super::record::{
     CheckpointRecord, DecodeError, DueRecord, ReadyRecord, ReceiptNote, StateRecord, TurnRecord, decode,
@@ -30,8 +31,9 @@ pub use walk::{Step, Walk};
 /// A question to the store. `token` comes back with the answer.
 #[derive(Clone, Debug)]
 pub enum ReadRequest {
-    /// The next ready messages of a fifo, at least `messages` of them if there are that many.
-    Ready { name: FifoName, from: Position, messages: u32 },
+    /// The next ready messages of a fifo, at least `messages` of them or `octets` if there are that many. Segments before
+    /// `first_segment` are settled and may be gone.
+    Ready { name: FifoName, from: Position, messages: u32, octets: usize, first_segment: u64 },
     /// The next entries of the delay queue.
     Due { from: DuePosition, limit: usize },
     /// Messages by address, with their events since `events_from` and the folded ones.
@@ -40,6 +42,8 @@ pub enum ReadRequest {
     Scan { token: u64, tenant: TenantId, from: Address, limit: usize, events_from: u64 },
     /// Fold the events of `from..=snapshot.commit`, and see what retention may drop.
     Fold { from: u64, snapshot: Box<CheckpointRecord>, retention_ms: u64, now: Wall },
+    /// What of these segments has run out of time.
+    Expire(Visit),
     /// Look receipts' keys up in the sealed runs.
     Probe { token: u64, receipts: Vec<ReceiptKeys> },
 }
@@ -69,8 +73,8 @@ pub struct StoredMessage {
 /// The answer.
 #[derive(Debug)]
 pub enum Found {
-    /// Chunks from the asked position on; everything up to and with commit `through` is among them.
-    Ready { name: FifoName, chunks: Vec<Chunk>, through: u64 },
+    /// Chunks from the asked position on; everything up to `edge` is among them.
+    Ready { name: FifoName, chunks: Vec<Chunk>, edge: Position },
     /// Entries from the asked position on; where reading stopped, or none at the end.
     Due { entries: Vec<(DuePosition, DueEntry)>, edge: Option<DuePosition> },
     /// One for each address; none where the segment is not there or has no such slot.
@@ -78,7 +82,9 @@ pub enum Found {
     /// Messages in order, and where the next page begins; perhaps none of the tenant's on this one.
     Scan { token: u64, messages: Vec<StoredMessage>, next: Option<Address> },
     /// Folded states with the checkpoint that makes them count.
-    Folded { snapshot: Box<CheckpointRecord>, ops: Vec<Op> },
+    Folded { snapshot: Box<CheckpointRecord>, folded: Folded },
+    /// What has run out of time, by segment; without those that cannot be read.
+    Expired { visited: Vec<Visited> },
     /// For each receipt: which of its keys led to a part, and the part.
     Probe { token: u64, notes: Vec<Option<(usize, ReceiptNote)>> },
     /// It could not be answered.
@@ -127,9 +133,12 @@ impl<R: Reader> Answerer<R> {
     /// Answers what takes a single step.
     fn answer_at_once(&mut self, request: ReadRequest) -> Found {
         let result = match &request {
-            ReadRequest::Ready { name, from, messages } => self.ready(*name, *from, *messages),
+            ReadRequest::Ready { name, from, messages, octets, first_segment } => {
+                self.ready(*name, *from, (*messages, *octets), *first_segment)
+            }
             ReadRequest::Due { from, limit } => self.due(*from, *limit),
             ReadRequest::Fold { from, snapshot, retention_ms, now } => self.fold(*from, snapshot, *retention_ms, *now),
+            ReadRequest::Expire(visit) => self.expire(visit),
             ReadRequest::Probe { token, receipts } => self.probe(*token, receipts),
             ReadRequest::Messages { .. } | ReadRequest::Scan { .. } => unreachable!("answered by steps"),
         };
@@ -183,10 +192,16 @@ impl<R: Reader> Answerer<R> {
             Err(StoreError::Damaged(_)) => {}
             Err(error) => return Err(error),
         }
-        Ok(Arc::new(Segment { number, ..Segment::default() }))
+        Ok(gap(number))
     }
 
-    fn ready(&mut self, name: FifoName, from: Position, messages: u32) -> Result<Found, StoreError> {
+    fn ready(
+        &mut self,
+        name: FifoName,
+        from: Position,
+        (messages, octets): (u32, usize),
+        first_segment: u64,
+    ) -> Result<Found, StoreError> {
         let mut records = Vec::new();
         let (mut gathered, mut failure) = (0, None);
         let bounds = (Key::Ready(name, from.commit).bytes(), Key::Ready(name, u64::MAX).bytes());
@@ -199,24 +214,40 @@ impl<R: Reader> Answerer<R> {
                 (_, Err(error)) => failure = Some(damaged("ready", error)),
                 (None, Ok(_)) => failure = Some(StoreError::Damaged("ready: key".into())),
             }
-            if gathered >= messages || failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            let skipped = records.first().filter(|(commit, _)| *commit == from.commit).map_or(0, |_| from.index);
+            if gathered >= messages.saturating_add(skipped) || failure.is_some() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         })?;
         if let Some(failure) = failure {
             return Err(failure);
         }
-        let through = records.last().map_or(from.commit, |(commit, _)| *commit);
-        let mut chunks = Vec::new();
+        let edge = Position::after(records.last().map_or(from.commit, |(commit, _)| *commit));
+        let mut chunks: Vec<Chunk> = Vec::new();
+        let (mut found, mut held) = (0, 0);
         for (commit, record) in records {
-            let mut skip = if commit == from.commit { from.index } else { 0 };
+            let mut index = if commit == from.commit { from.index } else { 0 };
+            let mut skip = index;
             for (number, runs) in record.0 {
                 let runs = skip_slots(SlotRuns(runs), &mut skip);
-                if !runs.is_empty() {
-                    let segment = self.segment_or_gap(number)?;
-                    chunks.push(Chunk { commit, segment, runs });
+                if runs.is_empty() {
+                    continue;
                 }
+                if found >= messages || held >= octets && found > 0 {
+                    return Ok(Found::Ready { name, chunks, edge: Position { commit, index } });
+                }
+                index += runs.len();
+                found += runs.len();
+                // What is settled for good is passed over by its shard, whether its segment is still there or not.
+                let segment = if number < first_segment { gap(number) } else { self.segment_or_gap(number)? };
+                let chunk = Chunk { commit, segment, runs }.slim();
+                held += chunk.segment.memory_bytes();
+                chunks.push(chunk);
             }
         }
-        Ok(Found::Ready { name, chunks, through })
+        Ok(Found::Ready { name, chunks, edge })
     }
 
     fn due(&self, from: DuePosition, limit: usize) -> Result<Found, StoreError> {
@@ -291,10 +322,27 @@ impl<R: Reader> Answerer<R> {
     }
 
     fn fold(&self, from: u64, snapshot: &CheckpointRecord, retention_ms: u64, now: Wall) -> Result<Found, StoreError> {
-        let ops = fold::fold(&self.reader, from, snapshot.commit)?;
+        let folded = fold::fold(&self.reader, from, snapshot.commit)?;
         let first_segment = fold::retire(&self.reader, snapshot.first_segment, retention_ms, now)?;
         let snapshot = Box::new(CheckpointRecord { first_segment, ..snapshot.clone() });
-        Ok(Found::Folded { snapshot, ops })
+        Ok(Found::Folded { snapshot, folded })
+    }
+
+    /// A segment of which everything is over is not read; one that is damaged or gone has nothing to expire.
+    fn expire(&mut self, visit: &Visit) -> Result<Found, StoreError> {
+        let mut visited = Vec::with_capacity(visit.segments.len());
+        for (number, stands) in expiry::stands(&self.reader, visit)? {
+            if stands.is_over() {
+                visited.push(Visited::nothing(number));
+                continue;
+            }
+            match self.segment(number) {
+                Ok(Some(segment)) => visited.push(stands.judge(&segment, visit)),
+                Ok(None) | Err(StoreError::Damaged(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Found::Expired { visited })
     }
 
     fn probe(&self, token: u64, receipts: &[ReceiptKeys]) -> Result<Found, StoreError> {
@@ -342,6 +390,11 @@ fn folded_events(state: &StateRecord, address: Address) -> impl Iterator<Item = 
 fn stored(segment: &Segment, address: Address) -> Option<StoredMessage> {
     let head = *segment.head(address.slot())?;
     Some(StoredMessage { address, head, content: segment.content(&head).to_vec(), events: Vec::new() })
+}
+
+/// In place of a segment that has nothing to give.
+fn gap(number: u64) -> Arc<Segment> {
+    Arc::new(Segment { number, ..Segment::default() })
 }
 
 fn skip_slots(runs: SlotRuns, skip: &mut u32) -> SlotRuns {

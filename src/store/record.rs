@@ -32,7 +32,7 @@ pub trait Record: Encode + Decode<()> {
 pub struct DecodeError(pub String);
 
 impl DecodeError {
-    fn version(version: u8) -> Self {
+    pub(super) fn version(version: u8) -> Self {
         Self(format!("version {version}"))
     }
 }
@@ -59,7 +59,7 @@ pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, DecodeError> {
     if version == R::VERSION { decode_body(rest) } else { R::decode_older(version, rest) }
 }
 
-fn decode_body<R: Decode<()>>(octets: &[u8]) -> Result<R, DecodeError> {
+pub(super) fn decode_body<R: Decode<()>>(octets: &[u8]) -> Result<R, DecodeError> {
     let (record, used) = bincode::decode_from_slice(octets, BINCODE).map_err(|error| DecodeError(error.to_string()))?;
     if used != octets.len() {
         return Err(DecodeError(format!("{} octets too many", octets.len() - used)));
@@ -67,14 +67,12 @@ fn decode_body<R: Decode<()>>(octets: &[u8]) -> Result<R, DecodeError> {
     Ok(record)
 }
 
-impl Record for TurnRecord {}
 impl Record for ReadyRecord {}
 impl Record for DueRecord {}
 impl Record for ReceiptNote {}
 impl Record for OutboxRecord {}
 impl Record for InboundRecord {}
 impl Record for StateRecord {}
-impl Record for CheckpointRecord {}
 impl Record for NamesRecord {}
 impl Record for RestoredRecord {}
 impl Record for WaitingRecord {}
@@ -102,6 +100,26 @@ pub struct TurnRecord {
     pub due_taken: Option<(u64, u64, u32, u32)>,
     /// Next free part reference.
     pub next_reference: u16,
+    /// Alarms of expiry that moved.
+    pub alarms: AlarmsNote,
+    /// Entries of lists whose messages ended there (above zero), or that were passed over (below): class, route, whether of
+    /// what was restored, how many.
+    pub ended: Vec<(u8, u16, bool, i32)>,
+    /// The latest expiry of a message that ended by it here, ms; 0 if none did.
+    pub expired_to: u64,
+}
+
+/// How alarms of expiry moved between the delay queue and memory in one turn.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct AlarmsNote {
+    /// Entries put into the delay queue; they are counted in `put_off` as well.
+    pub armed: u32,
+    /// Entries taken from it; they are counted in `due_taken` as well.
+    pub taken: u32,
+    /// Of these, what is in memory from then on: packed address of the segment's last message, class.
+    pub kept: Vec<(u64, u8)>,
+    /// Segments that memory holds no alarm of any more.
+    pub done: Vec<u64>,
 }
 
 /// A fifo's name: class, route, kind.
@@ -114,6 +132,10 @@ pub struct SegmentNote {
     pub number: u64,
     /// Messages in it.
     pub messages: u32,
+    /// The earliest expiry in it, ms.
+    pub expires_at: u64,
+    /// The most urgent class in it.
+    pub class: u8,
 }
 
 /// A fifo's head after a turn.
@@ -352,10 +374,34 @@ pub struct CheckpointRecord {
     pub outbox_from: u64,
     /// Commits up to which `outbox` is older than a time (ms): ascending.
     pub outbox_marks: Vec<(u64, u64)>,
+    /// Delay queue: entries waiting that are alarms of expiry.
+    pub due_alarms: u64,
+    /// Alarms of expiry that are in memory.
+    pub alarms: Vec<AlarmNote>,
+    /// Segments from this number on have an alarm while something of them is unsent; what expires of older ones ends when it
+    /// is taken from its list.
+    pub alarms_from: u64,
+    /// Entries of lists whose messages have ended: class, route, whether of what was restored, how many.
+    pub ended: Vec<(u8, u16, bool, i64)>,
+    /// What has ended by its expiry: up to which (ms), of segments below which number. Several where the clock went back.
+    pub ended_to: Vec<(u64, u64)>,
+}
+
+/// An alarm of expiry in a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct AlarmNote {
+    /// Of which segment.
+    pub segment: u64,
+    /// When, ms.
+    pub at: u64,
+    /// Messages in the segment.
+    pub messages: u32,
+    /// The most urgent class of what is unsent.
+    pub class: u8,
 }
 
 /// Octets of a checkpoint without any entry, and of one entry of each list.
-pub const CHECKPOINT_OCTETS: usize = 159;
+pub const CHECKPOINT_OCTETS: usize = 199;
 /// A fifo.
 pub const FIFO_OCTETS: usize = 32;
 /// An open attempt with its time.
@@ -367,11 +413,17 @@ pub const PROGRESS_OCTETS: usize = 46;
 /// A message that was in doubt of late.
 pub const ONCE_OCTETS: usize = 24;
 /// A cancelled message.
-pub const CANCELLED_OCTETS: usize = 8;
+pub const CANCELLED_OCTETS: usize = 12;
 /// A message that is tried again.
 pub const TRIED_OCTETS: usize = 9;
 /// A mark of the outbox.
 pub const MARK_OCTETS: usize = 16;
+/// An alarm of expiry.
+pub const ALARM_OCTETS: usize = 21;
+/// Lists with entries of messages that have ended.
+pub const ENDED_OCTETS: usize = 12;
+/// A step of what was ended.
+pub const ENDED_TO_OCTETS: usize = 16;
 
 impl CheckpointRecord {
     /// How many octets it takes on disk.
@@ -386,6 +438,9 @@ impl CheckpointRecord {
             + self.cancelled.len() * CANCELLED_OCTETS
             + self.tried.len() * TRIED_OCTETS
             + self.outbox_marks.len() * MARK_OCTETS
+            + self.alarms.len() * ALARM_OCTETS
+            + self.ended.len() * ENDED_OCTETS
+            + self.ended_to.len() * ENDED_TO_OCTETS
     }
 }
 
@@ -573,7 +628,9 @@ mod tests {
         let expected = "0100000000010000000000000000000000000000000000010000000000000041000000000001\
                         02000000000000000000";
         let handset = encode(&OutboxRecord::Handset(inbound));
-        assert!(OutboxRecord::is_handset(&handset) && !OutboxRecord::is_handset(&encode(&OutboxRecord::Notice(notice))));
+        assert!(
+            OutboxRecord::is_handset(&handset) && !OutboxRecord::is_handset(&encode(&OutboxRecord::Notice(notice)))
+        );
         assert_eq!(hex(handset), expected);
     }
 
@@ -616,8 +673,10 @@ mod tests {
         record.fifos = vec![FifoNote { fifo: (1, 2, 3), commit: 4, index: 5, newest: 6, waiting: 7 }; 4];
         let progress = ProgressNote { accepted: vec![1, 2], settled: vec![1], ..ProgressNote::default() };
         record.progress = vec![progress; 5];
-        (record.cancelled, record.tried) = (vec![1; 6], vec![(1, 2); 7]);
+        (record.cancelled, record.tried) = (vec![(1, 2); 6], vec![(1, 2); 7]);
         (record.once_in_doubt, record.outbox_marks) = (vec![(1, 2, 3); 8], vec![(1, 2); 9]);
+        record.alarms = vec![AlarmNote { segment: 1, at: 2, messages: 3, class: 4 }; 10];
+        (record.ended, record.ended_to) = (vec![(1, 2, true, 3); 11], vec![(1, 2); 12]);
         assert_eq!(record.octets(), encode(&record).len());
     }
 

@@ -155,6 +155,7 @@ impl Plan {
         for note in &mut checkpoint.fifos {
             note.fifo.2 = FifoKind::restored(note.fifo.2, self.record.generation);
         }
+        checkpoint.ended.iter_mut().for_each(|ended| ended.2 = true);
         checkpoint
     }
 
@@ -164,6 +165,7 @@ impl Plan {
         for fifo in codes {
             fifo.2 = FifoKind::restored(fifo.2, self.record.generation);
         }
+        turn.ended.iter_mut().for_each(|ended| ended.2 = true);
         turn
     }
 }
@@ -219,20 +221,23 @@ mod tests {
         let turn = TurnRecord {
             appended: vec![(fifo, 2)],
             taken: vec![TakenNote { fifo, commit: 1, index: 1, messages: 1 }],
-            segments: vec![SegmentNote { number: 4, messages: 2 }],
+            segments: vec![SegmentNote { number: 4, messages: 2, expires_at: 9, class: 1 }],
+            ended: vec![(1, 3, false, 2)],
             ..TurnRecord::default()
         };
         let (_, value) =
             plan.rewrite(Table::Space(Space::Event), b"commit", &encode(&turn)).expect("read").expect("kept");
         let turn: TurnRecord = decode(&value).expect("a turn");
-        assert_eq!((turn.appended[0].0.2, turn.taken[0].fifo.2), (249, 249));
+        assert_eq!((turn.appended[0].0.2, turn.taken[0].fifo.2, turn.ended[0].2), (249, 249, true));
         let note = FifoNote { fifo, commit: 1, index: 0, newest: 1, waiting: 1 };
-        let checkpoint = CheckpointRecord { fifos: vec![note], next_segment: 10, ..CheckpointRecord::default() };
+        let ended = vec![(1, 3, false, 2)];
+        let checkpoint = CheckpointRecord { fifos: vec![note], next_segment: 10, ended, ..CheckpointRecord::default() };
         let table = Table::Space(Space::Meta);
         let (_, value) =
             plan.rewrite(table, &Key::Checkpoint.bytes(), &encode(&checkpoint)).expect("read").expect("kept");
         let checkpoint: CheckpointRecord = decode(&value).expect("a checkpoint");
         assert_eq!((checkpoint.fifos[0].fifo.2, checkpoint.next_segment), (249, plan.record.below));
+        assert!(checkpoint.ended[0].2, "its entry stands among those of what was restored");
         assert_eq!(plan.rewrite(table, &Key::Restored.bytes(), b"old"), Ok(None));
         assert!(plan.rewrite(table, &Key::Checkpoint.bytes(), b"?").is_err());
         assert_eq!((plan.records(true).len(), plan.records(false).len()), (1, 2));

@@ -139,7 +139,7 @@ pub fn decode(bytes: &[u8]) -> Result<Segment, DecodeError> {
         heads.push(head.head().ok_or_else(|| damaged("a head's fields"))?);
         heads_raw = heads_raw.get(used..).unwrap_or_default();
     }
-    Ok(Segment { number, heads, arena: Arc::new(arena.to_vec()) })
+    Ok(Segment { number, heads, arena: Arc::new(arena.to_vec()), slots: Vec::new() })
 }
 
 /// Over the fields of the header and the block behind it.
@@ -191,7 +191,7 @@ mod tests {
                 }
             })
             .collect();
-        Segment { number: 77, heads, arena: Arc::new(arena) }
+        Segment { number: 77, heads, arena: Arc::new(arena), slots: Vec::new() }
     }
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn golden_bytes_of_version_1() {
-        let bytes = encode(&Segment { number: 5, heads: vec![], arena: Arc::new(b"abc".to_vec()) });
+        let bytes = encode(&Segment { number: 5, arena: Arc::new(b"abc".to_vec()), ..Segment::default() });
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
             hex,

@@ -95,7 +95,8 @@ mod tests {
 
     #[test]
     fn what_is_repeated_without_end_is_left_out_and_what_decides_stays() {
-        let mut events = slot(&[(E::Attempt, 1), (E::Submitted, 1), (E::Intermediate, 9_000), (E::Delivered, 1), (E::Late, 9_000)]);
+        let mut events =
+            slot(&[(E::Attempt, 1), (E::Submitted, 1), (E::Intermediate, 9_000), (E::Delivered, 1), (E::Late, 9_000)]);
         let last = *events.last().expect("some");
         trim(&mut events);
         assert_eq!((events.len(), count(&events, E::Delivered), count(&events, E::Submitted)), (EVENTS_MAX, 1, 1));

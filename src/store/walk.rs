@@ -79,6 +79,7 @@ impl<R: Reader> Answerer<R> {
             ReadRequest::Ready { .. }
             | ReadRequest::Due { .. }
             | ReadRequest::Fold { .. }
+            | ReadRequest::Expire(_)
             | ReadRequest::Probe { .. } => return Step::Done(self.answer_at_once(request)),
         };
         Step::More(Box::new(Walk { request, way }))

@@ -107,22 +107,18 @@ impl PartSet {
         self.0[(part / 64) as usize] & (1 << (part % 64)) != 0
     }
 
+    /// The parts in it, ascending: as many steps as there are parts.
+    pub fn iter(&self) -> impl Iterator<Item = u8> + '_ {
+        self.0.iter().enumerate().flat_map(|(word, bits)| {
+            let rest = |bits: &u64| Some(bits & (bits - 1)).filter(|rest| *rest != 0);
+            let bits = std::iter::successors(Some(*bits).filter(|bits| *bits != 0), rest);
+            bits.map(move |bits| (word as u32 * 64 + bits.trailing_zeros()) as u8)
+        })
+    }
+
     /// How many parts are in it.
     pub fn len(&self) -> u32 {
         self.0.iter().map(|word| word.count_ones()).sum()
-    }
-
-    /// The parts in it, ascending.
-    pub fn iter(&self) -> impl Iterator<Item = u8> {
-        let bits = |(at, word): (usize, &u64)| {
-            let (first, mut left) = (at as u8 * 64, *word);
-            std::iter::from_fn(move || {
-                let bit = left.trailing_zeros() as u8;
-                left = (left != 0).then(|| left & (left - 1))?;
-                Some(first + bit)
-            })
-        };
-        self.0.iter().enumerate().flat_map(bits)
     }
 
     /// No part is in it.

@@ -59,6 +59,13 @@ pub struct GroundOptions {
     pub json: Option<PathBuf>,
 }
 
+impl GroundOptions {
+    /// Messages per request.
+    pub const fn batch(&self) -> u64 {
+        self.batch
+    }
+}
+
 /// Directory, ports and options of one scenario.
 #[derive(Debug)]
 pub struct Ground {

@@ -3,6 +3,7 @@
 
 mod backlog;
 mod compare;
+mod expiry;
 mod fault;
 mod ground;
 mod guard;
@@ -31,6 +32,8 @@ pub enum Scenario {
     Restart(restart::Options),
     /// Messages pile up while the carrier is down; kill -9; the carrier returns
     Backlog(backlog::Options),
+    /// Messages run out of time while the carrier is away
+    Expiry(expiry::Options),
     /// One fault again and again under load: kill -9, power cut, failing or full disk, and more
     Fault(fault::Options),
     /// A foreign SMSC (node-smpp) instead of the simulator
@@ -50,6 +53,7 @@ pub fn run(scenario: &Scenario) -> Result<(), String> {
         Scenario::Compare(options) => (compare::play(options)?, options.ground()),
         Scenario::Restart(options) => (restart::play(options)?, &options.ground),
         Scenario::Backlog(options) => (backlog::play(options)?, &options.ground),
+        Scenario::Expiry(options) => (expiry::play(options)?, &options.ground),
         Scenario::Fault(options) => (fault::play(options)?, &options.ground),
         Scenario::Peer(options) => (peer::play(options)?, &options.ground),
         Scenario::Rough(options) => (rough::play(options)?, &options.ground),

@@ -2,6 +2,8 @@
 
 /// Messages acknowledged to clients (counter).
 pub const ACCEPTED: &str = "stentor_messages_accepted_total";
+/// Messages that reached a final state, by `state` (counter).
+pub const FINAL: &str = "stentor_messages_final_total";
 /// Attempts that became in doubt since the start (counter).
 pub const IN_DOUBT: &str = "stentor_in_doubt_total";
 /// Messages in doubt, by shard (gauge).
@@ -37,6 +39,14 @@ impl Metrics {
     /// The sum over all labels; `None` if there is no such metric.
     pub fn sum(&self, name: &str) -> Option<f64> {
         let mut values = self.0.iter().filter(|sample| sample.name == name).map(|sample| sample.value).peekable();
+        values.peek()?;
+        Some(values.sum())
+    }
+
+    /// The sum over all series in which that label has that value; `None` if there is none.
+    pub fn sum_of(&self, name: &str, label: &str, value: &str) -> Option<f64> {
+        let own = self.0.iter().filter(|sample| sample.name == name && sample.label(label) == Some(value));
+        let mut values = own.map(|sample| sample.value).peekable();
         values.peek()?;
         Some(values.sum())
     }

@@ -66,7 +66,7 @@ impl Daemon {
     /// Starts it and waits until it is ready.
     pub fn start(&mut self) {
         let log = self.next_log();
-        self.spawn(self.command(), log.try_clone().expect("log").into(), log.into());
+        self.spawn(self.program(), log.try_clone().expect("log").into(), log.into());
         self.until_ready();
     }
 
@@ -80,7 +80,7 @@ impl Daemon {
     /// As [`Self::start`], with that for its stdout and stderr.
     pub fn start_telling(&mut self, out: Stdio, err: Stdio) {
         self.starts += 1;
-        self.spawn(self.command(), out, err);
+        self.spawn(self.program(), out, err);
         self.until_ready();
     }
 
@@ -96,7 +96,7 @@ impl Daemon {
         std::fs::File::create(self.log_file()).expect("log")
     }
 
-    fn command(&self) -> Command {
+    fn program(&self) -> Command {
         let mut words = self.wrapper.iter().map(std::ffi::OsString::from).chain([stentor().into_os_string()]);
         let mut command = Command::new(words.next().expect("at least its own name"));
         command.args(words);

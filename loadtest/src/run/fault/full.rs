@@ -35,7 +35,8 @@ impl World {
         let before = self.smsc.stats(None)?.connections.accepted;
         thread::sleep(HOLD);
         self.stentor.check_alive()?;
-        self.books.claim("sessions stay while carriers are held", self.smsc.stats(None)?.connections.accepted == before);
+        self.books
+            .claim("sessions stay while carriers are held", self.smsc.stats(None)?.connections.accepted == before);
 
         self.disk()?.free_up()?;
         let begun = Instant::now();

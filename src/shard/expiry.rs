@@ -1,0 +1,478 @@
+//! Expiry acts by itself, whether or not anybody takes what has expired.
+//!
+//! Each segment of which something is unsent has one *alarm*: in memory while it is young, as an entry of the delay queue
+//! once it has outlived two folds. An alarm whose time has come is a *visit*: the reader thread says what of the segment
+//! has run out of time, the shard ends it, and the alarm is set again for what is left.
+//!
+//! Invariants:
+//! 1. A segment of which something is unsent has an alarm, in memory or in the delay queue, not later than the earliest
+//!    expiry of what is unsent. So who meets an expired message in a list passes it over and forgets it: the visit ends it,
+//!    or has done so. Nothing is remembered for each message, however many stand in lists that nobody takes from.
+//! 2. What a visit ends was waiting when the store was asked, and nothing has happened to it since ([`Alarms::touch`]).
+//! 3. A message that was ended is never sent, though the clock went back since: [`Alarms::is_over`].
+//! 4. Memory holds at most [`OVERDUE_MAX`] alarms that came due; further ones wait in the delay queue.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::delivery::{EventKind, InDoubt, Resolution};
+use crate::model::{Address, Class, Head, Lane, Mono, Now, Point, RouteId, Wall};
+use crate::queue::{DueEntry, FifoName, InsertReason, Lists};
+use crate::store::ReadRequest;
+use crate::store::expiry::{Overdue, Place, Visit, Visited};
+use crate::store::record::{AlarmNote, SegmentNote};
+
+use super::{CLOSED, Shard};
+
+/// Alarms in memory whose time has come.
+pub(super) const OVERDUE_MAX: usize = 65_536;
+/// When the delay queue wakes those again that found no room, ms.
+const NO_ROOM_MS: u64 = 5_000;
+/// Messages, and segments, of one visit at most: a few milliseconds at the reader thread, and as much in a turn.
+const VISIT_MESSAGES_MAX: u32 = 16_384;
+const VISIT_SEGMENTS_MAX: usize = 512;
+/// From one visit to the next while less than a whole one is overdue, ms: each reads all events since the last fold.
+const VISIT_PAUSE_MS: u64 = 250;
+/// A segment is not visited again sooner, ms.
+const AGAIN_MS: u64 = 1_000;
+/// Alarms are set for whole seconds, so that those of many segments share a record, ms.
+const GRAIN_MS: u64 = 1_000;
+/// Alarms that one turn moves into the delay queue at most, or finds to be due.
+const MOVED_PER_TURN_MAX: usize = 8_192;
+/// Entries at the heads of lists that one turn passes over at most.
+const PASSED_PER_TURN_MAX: usize = 4_096;
+
+/// When a segment is to be visited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Alarm {
+    at: Wall,
+    /// The most urgent class of it.
+    class: Class,
+    /// Messages in the segment.
+    messages: u32,
+    /// The commit that wrote it, while its alarm has always been in memory.
+    young: Option<u64>,
+    /// It has outlived a fold, with something unsent.
+    outlived: bool,
+}
+
+/// See the head of this file.
+#[derive(Debug, Default)]
+pub(super) struct Alarms {
+    /// By segment.
+    of: BTreeMap<u64, Alarm>,
+    /// Those that nobody has found to be due.
+    order: BTreeSet<(Wall, u64)>,
+    /// Those that are due, the most urgent first.
+    overdue: BTreeSet<(Class, Wall, u64)>,
+    overdue_messages: u64,
+    /// Segments of the visit under way, with slots to which something has happened since.
+    visit: Option<BTreeMap<u64, BTreeSet<u16>>>,
+    visit_began: Mono,
+    /// Outlived two folds: to be moved into the delay queue.
+    settled: VecDeque<u64>,
+    /// Segments before this one have no alarms: they are of a time that knew none.
+    covered_from: u64,
+    /// What was ended: everything of these segments (below a number) that expires up to a time. One step, and one more for
+    /// each time that the clock went back since.
+    ended_to: Vec<(Wall, u64)>,
+}
+
+/// Steps of what was ended; more are one.
+const STEPS_MAX: usize = 8;
+
+impl Alarms {
+    pub(super) fn restore(covered_from: u64, ended_to: &[(u64, u64)]) -> Self {
+        let ended_to = ended_to.iter().map(|(expires_at, below)| (Wall(*expires_at), *below)).collect();
+        Self { covered_from, ended_to, ..Self::default() }
+    }
+
+    /// An alarm as a checkpoint left it; its segment is folded.
+    pub(super) fn restore_alarm(&mut self, note: &AlarmNote, commit: u64) {
+        let (at, class) = (Wall(note.at), class_of(note.class));
+        self.insert(note.segment, Alarm { at, class, messages: note.messages, young: Some(commit), outlived: true });
+    }
+
+    /// A commit wrote these segments.
+    pub(super) fn begin(&mut self, segments: &[SegmentNote], commit: u64) {
+        for note in segments {
+            let (at, class, young) = (Wall(note.expires_at), class_of(note.class), Some(commit));
+            self.insert(note.number, Alarm { at, class, messages: note.messages, young, outlived: false });
+        }
+    }
+
+    /// Its entry has left the delay queue.
+    pub(super) fn keep(&mut self, last: Address, class: u8) {
+        let (class, messages) = (class_of(class), u32::from(last.slot()) + 1);
+        self.insert(last.segment(), Alarm { at: Wall(0), class, messages, young: None, outlived: true });
+    }
+
+    fn insert(&mut self, segment: u64, alarm: Alarm) {
+        self.remove(segment);
+        self.of.insert(segment, alarm);
+        self.order.insert((alarm.at, segment));
+    }
+
+    pub(super) fn remove(&mut self, segment: u64) {
+        let Some(alarm) = self.of.remove(&segment) else { return };
+        if !self.order.remove(&(alarm.at, segment)) && self.overdue.remove(&(alarm.class, alarm.at, segment)) {
+            self.overdue_messages -= u64::from(alarm.messages);
+        }
+    }
+
+    /// What is due at `now` becomes overdue.
+    fn wake(&mut self, now: Wall) {
+        for _ in 0..MOVED_PER_TURN_MAX {
+            let Some(&(at, segment)) = self.order.first().filter(|(at, _)| *at <= now) else { return };
+            self.order.pop_first();
+            if let Some(alarm) = self.of.get(&segment) {
+                self.overdue.insert((alarm.class, at, segment));
+                self.overdue_messages += u64::from(alarm.messages);
+            }
+        }
+    }
+
+    /// The segments of the next visit, if it is time for one; they leave what is overdue.
+    fn visit(&mut self, now: Now) -> Option<Vec<u64>> {
+        let is_whole =
+            self.overdue_messages >= u64::from(VISIT_MESSAGES_MAX) || self.overdue.len() >= VISIT_SEGMENTS_MAX;
+        let is_time = is_whole || now.mono >= self.next_visit();
+        if self.visit.is_some() || self.overdue.is_empty() || !is_time {
+            return None;
+        }
+        let mut messages = 0;
+        let mut segments = Vec::new();
+        while messages < VISIT_MESSAGES_MAX && segments.len() < VISIT_SEGMENTS_MAX {
+            let Some((_, _, segment)) = self.overdue.pop_first() else { break };
+            let own = self.of.get(&segment).map_or(0, |alarm| alarm.messages);
+            self.overdue_messages -= u64::from(own);
+            messages += own;
+            segments.push(segment);
+        }
+        segments.sort_unstable();
+        self.visit = Some(segments.iter().map(|segment| (*segment, BTreeSet::new())).collect());
+        self.visit_began = now.mono;
+        Some(segments)
+    }
+
+    const fn next_visit(&self) -> Mono {
+        self.visit_began.after_ms(VISIT_PAUSE_MS)
+    }
+
+    /// Something happens to a message: what the store says of it to the visit under way is no longer true.
+    pub(super) fn touch(&mut self, address: Address) {
+        if let Some(visit) = &mut self.visit
+            && let Some(touched) = visit.get_mut(&address.segment())
+        {
+            touched.insert(address.slot());
+        }
+    }
+
+    /// When to wake, by whichever clock.
+    pub(super) fn next_at(&self, now: Now, draining: bool) -> Option<Mono> {
+        let next = self.order.first().map(|(at, _)| now.mono_at(*at));
+        let visit = (self.visit.is_none() && !self.overdue.is_empty() && !draining).then(|| self.next_visit());
+        next.into_iter().chain(visit).min()
+    }
+
+    /// The time of a message is over, and the alarm of its segment ends it or has done so. Once over it stays so, whatever the
+    /// clock says afterwards.
+    pub(super) fn is_over(&self, address: Address, head: &Head, now: Wall) -> bool {
+        let segment = address.segment();
+        let was_over = || self.ended_to.iter().any(|(upto, below)| head.expires_at <= *upto && segment < *below);
+        (head.expires_at <= now || was_over()) && segment >= self.covered_from
+    }
+
+    /// For a checkpoint: see the field.
+    pub(super) fn ended_to(&self) -> Vec<(u64, u64)> {
+        self.ended_to.iter().map(|(expires_at, below)| (expires_at.0, *below)).collect()
+    }
+
+    pub(super) const fn covered_from(&self) -> u64 {
+        self.covered_from
+    }
+
+    /// A message that expires then was ended; `next_segment` is of a later time.
+    pub(super) fn note_ended(&mut self, expires_at: Wall, next_segment: u64) {
+        let steps = &mut self.ended_to;
+        if steps.iter().any(|(upto, below)| *upto >= expires_at && *below >= next_segment) {
+            return;
+        }
+        steps.retain(|(upto, below)| *upto > expires_at || *below > next_segment);
+        steps.push((expires_at, next_segment));
+        if steps.len() > STEPS_MAX {
+            let (upto, below) = steps.remove(0);
+            steps[0] = (steps[0].0.max(upto), steps[0].1.max(below));
+        }
+    }
+
+    /// For a checkpoint.
+    pub(super) fn notes(&self) -> Vec<AlarmNote> {
+        let note = |(segment, alarm): (&u64, &Alarm)| AlarmNote {
+            segment: *segment,
+            at: alarm.at.0,
+            messages: alarm.messages,
+            class: alarm.class as u8,
+        };
+        self.of.iter().map(note).collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.of.is_empty()
+    }
+
+    /// Everything up to `commit` is folded; `unsent` says of the segments to which something had happened how much of them is
+    /// left. The young ones that need no alarm any more.
+    fn folded(&mut self, commit: u64, unsent: &[(u64, u32)]) -> Vec<u64> {
+        let mut over = Vec::new();
+        for (segment, alarm) in self.of.iter_mut().filter(|(_, alarm)| alarm.young.is_some_and(|young| young <= commit))
+        {
+            let left = unsent.binary_search_by_key(segment, |(number, _)| *number).ok().map(|at| unsent[at].1);
+            if !self.order.contains(&(alarm.at, *segment)) {
+                // Its visit will tell.
+            } else if left == Some(0) {
+                over.push(*segment);
+            } else if std::mem::replace(&mut alarm.outlived, true) {
+                self.settled.push_back(*segment);
+            }
+        }
+        over
+    }
+}
+
+impl Shard {
+    /// Time has passed: what is due is visited.
+    pub(super) fn wake_alarms(&mut self) {
+        self.alarms.wake(self.now.wall);
+        self.visit_overdue();
+    }
+
+    fn visit_overdue(&mut self) {
+        if self.draining {
+            return;
+        }
+        let Some(segments) = self.alarms.visit(self.now) else { return };
+        let restored = self.restored.as_ref().map(|record| (record.below, Wall(record.at)));
+        let (events_from, now) = (self.events_from(), self.now.wall);
+        let visit = Visit { segments, events_from, now, restored };
+        self.reads.push_back((self.decided(), ReadRequest::Expire(visit)));
+    }
+
+    /// An alarm has left the delay queue.
+    pub(super) fn alarm_due(&mut self, entry: &DueEntry) {
+        self.gathering.batch().turn.alarms.taken += 1;
+        let segment = entry.address.segment();
+        if segment < self.first_segment || self.alarms.of.contains_key(&segment) {
+            return;
+        }
+        if self.alarms.overdue.len() >= OVERDUE_MAX || self.buggify.at(Point::AlarmsFull) {
+            return self.put_alarm_off(entry.address, entry.lane.class, self.now.wall.after_ms(NO_ROOM_MS));
+        }
+        let class = entry.lane.class as u8;
+        self.alarms.keep(entry.address, class);
+        self.gathering.batch().turn.alarms.kept.push((entry.address.packed(), class));
+    }
+
+    /// `last`: the last message of its segment.
+    fn put_alarm_off(&mut self, last: Address, class: Class, at: Wall) {
+        let at = Wall(at.0.div_ceil(GRAIN_MS).saturating_mul(GRAIN_MS));
+        let lane = Lane { class, route: RouteId(0) };
+        let entry = DueEntry { address: last, lane, reason: InsertReason::Expiry };
+        self.gathering.put_off(self.scheduled.tick_for(at), entry);
+    }
+
+    fn alarm_done(&mut self, segment: u64) {
+        self.alarms.remove(segment);
+        self.gathering.batch().turn.alarms.done.push(segment);
+    }
+
+    /// The reader thread has looked.
+    pub(super) fn visited(&mut self, visited: Vec<Visited>) {
+        let Some(mut asked) = self.alarms.visit.take() else { return };
+        let soon = self.now.wall.after_ms(AGAIN_MS);
+        for Visited { segment, messages, overdue, next } in visited {
+            let Some(touched) = asked.remove(&segment) else { continue };
+            if segment < self.first_segment {
+                // All of it is settled. It may still be on the disk, and then without its history.
+                self.alarm_done(segment);
+                continue;
+            }
+            let mut left = None;
+            for message in overdue {
+                if touched.contains(&message.slot) || !self.expire(segment, &message) {
+                    let class = left.map_or(message.lane.class, |class: Class| class.min(message.lane.class));
+                    left = Some(class);
+                }
+            }
+            self.alarm_done(segment);
+            let next = next.map(|(at, class)| (at.max(soon), class)).into_iter().chain(left.map(|class| (soon, class)));
+            if let Some((at, class)) = next.reduce(|(a, of_a), (b, of_b)| (a.min(b), of_a.min(of_b))) {
+                self.put_alarm_off(Address::new(segment, messages.saturating_sub(1) as u16), class, at);
+            }
+        }
+        // What cannot be read has nothing to expire; it was told to the operator.
+        asked.into_keys().for_each(|segment| self.alarm_done(segment));
+        self.visit_overdue();
+    }
+
+    /// The store could not answer.
+    pub(super) fn visit_failed(&mut self) {
+        let Some(asked) = self.alarms.visit.take() else { return };
+        let soon = self.now.wall.after_ms(NO_ROOM_MS);
+        for segment in asked.into_keys() {
+            if let Some(alarm) = self.alarms.of.get(&segment).copied() {
+                self.alarms.insert(segment, Alarm { at: soon, ..alarm });
+            }
+        }
+    }
+
+    /// Ends a message whose time is over; not if it is somewhere else by now.
+    fn expire(&mut self, segment: u64, message: &Overdue) -> bool {
+        let address = Address::new(segment, message.slot);
+        match message.place {
+            Place::Ready { restored } => {
+                if self.attempts.get(address).is_some() || self.attempts.doubts.contains_key(&address) {
+                    return false;
+                }
+                if self.cancelled.contains_key(&address) || self.is_closed(address) {
+                    return true;
+                }
+                if restored {
+                    self.note_restored_doubt(address, Resolution::Expired);
+                }
+                self.add_ended(Lists { lane: message.lane, restored }, 1);
+                self.places.leave(message.tenant);
+            }
+            // What waits for a receipt goes on waiting for it, and is ready again or settled then.
+            Place::InDoubt => match self.attempts.in_ledger(address) {
+                Some(doubt) if doubt.resend_at == InDoubt::HELD => {
+                    self.counters.resolved[Resolution::Expired.index()] += 1;
+                }
+                Some(_) | None => return false,
+            },
+        }
+        self.alarms.note_ended(message.expires_at, self.next_segment);
+        let turn = &mut self.gathering.batch().turn;
+        turn.expired_to = turn.expired_to.max(message.expires_at.0);
+        self.finish(address, EventKind::Expired, 0);
+        // Nothing of it goes on: a receipt of one of its parts is late.
+        self.attempts.progress.remove(&address);
+        true
+    }
+
+    /// So many more entries of messages that have ended stand in those lists, or fewer.
+    pub(super) fn add_ended(&mut self, lists: Lists, entries: i32) {
+        self.lanes.add_ended(lists, entries.into());
+        self.gathering.ended(lists, entries);
+    }
+
+    /// Whether a message that was just taken from a fifo is not to be sent, because it has ended or its time is over: nothing
+    /// is left to do about its entry.
+    pub(super) fn pass_over(&mut self, name: FifoName, address: Address, head: Option<&Head>) -> bool {
+        let cancelled = self.cancelled.remove(&address);
+        if cancelled == Some(CLOSED) || cancelled.is_none() && self.is_closed(address) {
+            // A receipt of one part has ended it, and its place was counted until now.
+            self.waits_no_more(address, head);
+            return true;
+        }
+        let is_ended = cancelled.is_some() || self.has_ended(address, head);
+        if is_ended {
+            self.add_ended(Lists::of(name), -1);
+        }
+        is_ended
+    }
+
+    /// Retention takes only what is settled.
+    fn has_ended(&self, address: Address, head: Option<&Head>) -> bool {
+        let is_over = || head.is_some_and(|head| self.alarms.is_over(address, head, self.now.wall));
+        address.segment() < self.first_segment || is_over()
+    }
+
+    /// What has ended at the heads of lists is passed over, although nobody takes from them.
+    pub(super) fn pass_ended(&mut self) {
+        let mut left = PASSED_PER_TURN_MAX;
+        for name in self.lanes.perhaps_ended() {
+            while left > 0
+                && let Some((segment, slot)) = self.lanes.peek(name)
+            {
+                let (address, head) = (segment.address(slot), segment.head(slot).copied());
+                if !self.cancelled.contains_key(&address) && !self.has_ended(address, head.as_ref()) {
+                    break;
+                }
+                self.lanes.fifo(name).take();
+                let at = self.lanes.fifo(name).head();
+                self.gathering.taken(name, at);
+                self.pass_over(name, address, head.as_ref());
+                left -= 1;
+            }
+        }
+    }
+
+    /// The events up to a commit are folded: which segments go without an alarm from now on, and which go on in the delay
+    /// queue.
+    pub(super) fn alarms_folded(&mut self, commit: u64, unsent: &[(u64, u32)]) {
+        for segment in self.alarms.folded(commit, unsent) {
+            self.alarm_done(segment);
+        }
+    }
+
+    /// Alarms that have outlived two folds go into the delay queue, as many as one turn may move.
+    pub(super) fn settle_alarms(&mut self) {
+        let many = self.alarms.settled.len().min(MOVED_PER_TURN_MAX);
+        for segment in self.alarms.settled.drain(..many).collect::<Vec<_>>() {
+            let Some(alarm) = self.alarms.of.get(&segment).copied() else { continue };
+            if alarm.young.is_some() && self.alarms.order.contains(&(alarm.at, segment)) {
+                self.alarm_done(segment);
+                let last = Address::new(segment, alarm.messages.saturating_sub(1) as u16);
+                self.put_alarm_off(last, alarm.class, alarm.at);
+            }
+        }
+    }
+}
+
+fn class_of(index: u8) -> Class {
+    Class::from_index(index).unwrap_or(Class::Marketing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_over(alarms: &Alarms, segment: u64, expires_at: u64, now: u64) -> bool {
+        let head = Head { expires_at: Wall(expires_at), ..Head::default() };
+        alarms.is_over(Address::new(segment, 0), &head, Wall(now))
+    }
+
+    #[test]
+    fn what_was_ended_stays_so_however_often_the_clock_goes_back() {
+        let mut alarms = Alarms::default();
+        alarms.note_ended(Wall(100), 10);
+        assert!(is_over(&alarms, 9, 100, 5), "the clock went back");
+        assert!(!is_over(&alarms, 10, 100, 5) && !is_over(&alarms, 9, 101, 5));
+        alarms.note_ended(Wall(50), 20);
+        assert!(is_over(&alarms, 15, 50, 5), "and again");
+        assert!(!is_over(&alarms, 15, 60, 5), "not what was made between");
+        alarms.note_ended(Wall(200), 30);
+        assert_eq!(alarms.ended_to(), [(200, 30)], "by then it is all one");
+        for n in 0..100 {
+            alarms.note_ended(Wall(190 - n), 31 + n);
+        }
+        assert!(alarms.ended_to().len() <= STEPS_MAX);
+        assert!((0..100).all(|n| is_over(&alarms, 30 + n, 190 - n, 5)));
+    }
+
+    #[test]
+    fn the_most_urgent_are_visited_first_and_as_many_as_a_visit_may() {
+        let mut alarms = Alarms::default();
+        for (segment, class) in [(1, 3), (2, 1), (3, 2), (4, 1)] {
+            alarms.keep(Address::new(segment, 7_999), class);
+        }
+        let now = Now { mono: Mono(1_000_000_000), wall: Wall(5) };
+        alarms.wake(now.wall);
+        assert_eq!(alarms.visit(now), Some(vec![2, 3, 4]));
+        assert_eq!(alarms.visit(now), None, "one at a time");
+        alarms.visit = None;
+        assert_eq!(alarms.visit(now), None, "what is left is no whole visit");
+        assert_eq!(alarms.next_at(now, false), Some(now.mono.after_ms(VISIT_PAUSE_MS)));
+        assert_eq!(alarms.visit(now.after_ns(VISIT_PAUSE_MS * 1_000_000)), Some(vec![1]));
+    }
+}

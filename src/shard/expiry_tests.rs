@@ -1,0 +1,505 @@
+//! One shard over a store in memory, turned by hand with its clock: what becomes of messages whose time runs out while
+//! nobody takes them.
+
+use std::sync::Arc;
+
+use crate::delivery::EventKind;
+use crate::model::{
+    Address, CarrierId, Class, Frame, GroupId, Head, LinkId, MessageId, MessageState, Mono, Msisdn, Now, Refusal,
+    ReplyTo, RouteId, TenantId, Wall,
+};
+use crate::routing::{Condition, Route, RouteTable, Way};
+use crate::store::backend::Maintainer;
+use crate::store::memory::{DroppedRanges, Drops, MemoryReader, MemoryStore, Remains};
+use crate::store::{Answerer, Backend, recover};
+use crate::traffic::{Answer, Grant, NotWritten, Outcome, OutcomeBatch, Span, Submit, ToLink, ToShard, Unanswered};
+
+use super::*;
+
+const LINK: LinkId = LinkId { carrier: CarrierId(1), core: 0 };
+const SECOND_MS: u64 = 1_000;
+const DAY_MS: u64 = 24 * 3_600 * SECOND_MS;
+/// By then everything must have followed from a message's end.
+const PATIENCE_MS: u64 = 6 * SECOND_MS;
+/// Event of finals in [`Counters::FINALS`].
+const EXPIRED: usize = 2;
+
+struct World {
+    store: MemoryStore,
+    answerer: Answerer<MemoryReader>,
+    shard: Shard,
+    options: Options,
+    now: Now,
+    submits: Vec<Submit>,
+    replies: Vec<Reply>,
+    alarms: Vec<String>,
+}
+
+fn catalog() -> Arc<Catalog> {
+    let way = Way { carrier: LINK.carrier, weight: 1 };
+    let route = |id, ways| Route { id: RouteId(id), name: format!("r{id}"), when: Condition::default(), ways };
+    // The second has no way at all.
+    let routes = vec![route(1, vec![way]), route(2, Vec::new())];
+    let carrier = CatalogCarrier { id: LINK.carrier, name: "north".into(), group: GroupId(1), home: Some(0) };
+    Arc::new(Catalog { version: 1, routes: RouteTable { routes }, carriers: vec![carrier], shard_cores: vec![0] })
+}
+
+fn start(store: MemoryStore, options: Options, now: Now) -> World {
+    let found = recover(&store.reader()).expect("sound");
+    let mut shard = Shard::recover(options.clone(), 7, found, now);
+    shard.handle(ShardEvent::Catalog(catalog()), now);
+    let answerer = Answerer::new(store.reader());
+    let (submits, replies, alarms) = (Vec::new(), Vec::new(), Vec::new());
+    let mut world = World { store, answerer, shard, options, now, submits, replies, alarms };
+    world.shard.handle_timeout(now);
+    world.turn();
+    world
+}
+
+fn world(options: Options) -> World {
+    let now = Now { mono: Mono(0), wall: Wall(1_795_238_512_000) };
+    start(MemoryStore::new(Drops::AtOnce), options, now)
+}
+
+/// What one message is to be; the rest of its head is the same for all.
+#[derive(Clone, Copy)]
+struct Wanted {
+    class: Class,
+    route: u16,
+    send_in_ms: u64,
+    expires_in_ms: u64,
+}
+
+const OTP: Wanted = Wanted { class: Class::Otp, route: 1, send_in_ms: 0, expires_in_ms: 3 * SECOND_MS };
+
+impl World {
+    fn turn(&mut self) {
+        loop {
+            let mut moved = false;
+            self.shard.checkpoint_if_idle();
+            while let Some(batch) = self.shard.poll_commit() {
+                let seq = batch.seq;
+                self.store.commit(batch.into_ops()).expect("kept");
+                self.shard.handle_committed(seq, self.now);
+                moved = true;
+            }
+            while let Some(request) = self.shard.poll_read() {
+                let found = self.answerer.answer(request);
+                self.alarms.extend(self.answerer.take_quarantined().into_iter().map(|found| found.why));
+                self.shard.handle_read(found, self.now);
+                moved = true;
+            }
+            while let Some(effect) = self.shard.poll_effect() {
+                moved = true;
+                match effect {
+                    Effect::Reply(_, reply) => self.replies.push(reply),
+                    Effect::Link(_, ToLink::Submits(batch)) => self.submits.extend(batch.submits),
+                    Effect::Link(_, ToLink::Demand(_) | ToLink::Verdicts(_)) => {}
+                    Effect::Maintain(Maintenance::DropRange { space, from, to }) => {
+                        self.store.maintainer().drop_range(space, &from, &to).expect("dropped");
+                    }
+                    Effect::Maintain(_) => {}
+                    Effect::Alarm(what) => self.alarms.push(what),
+                }
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    fn handle(&mut self, event: ShardEvent) {
+        self.shard.handle(event, self.now);
+        self.turn();
+    }
+
+    fn ask(&mut self, ask: Ask) -> Reply {
+        self.handle(ShardEvent::Ask(ask));
+        self.replies.pop().expect("an answer")
+    }
+
+    /// Time passes, and the shard wakes whenever it wants to.
+    fn pass(&mut self, ms: u64) {
+        let end = self.now.after_ns(ms * 1_000_000);
+        for _ in 0..100_000 {
+            let next = self.shard.poll_timeout().filter(|at| *at <= end.mono);
+            let at = next.unwrap_or(end.mono).max(self.now.mono);
+            self.now = self.now.after_ns(at.0 - self.now.mono.0);
+            self.shard.handle_timeout(self.now);
+            self.turn();
+            if next.is_none() {
+                return;
+            }
+        }
+        panic!("it never sleeps");
+    }
+
+    fn checkpoint(&mut self) {
+        self.shard.want_checkpoint(self.now);
+        self.turn();
+        assert!(!self.shard.checkpoint_pending());
+    }
+
+    /// The process dies and starts again.
+    fn crash(self, downtime_ms: u64) -> World {
+        let World { store, options, now, .. } = self;
+        let now = Now { mono: Mono(0), wall: now.wall.after_ms(downtime_ms) };
+        let remains = Remains { dropped: DroppedRanges::StayDropped, ..Remains::default() };
+        start(store.crash(&remains).expect("a disk"), options, now)
+    }
+
+    fn submit(&mut self, wanted: &[Wanted]) -> Vec<LineResult> {
+        let (wall, content) = (self.now.wall, crate::model::Content::default());
+        let mut arena = Vec::new();
+        crate::store::content::encode(&content, &mut arena);
+        let head = |wanted: &Wanted| Head {
+            to: Msisdn::from_number(4_915_112_345_678).expect("a number"),
+            tenant: TenantId(0),
+            class: wanted.class,
+            receipt: true,
+            parts: 1,
+            route: RouteId(wanted.route),
+            send_at: if wanted.send_in_ms > 0 { wall.after_ms(wanted.send_in_ms) } else { Wall(0) },
+            expires_at: wall.after_ms(wanted.send_in_ms + wanted.expires_in_ms),
+            content_len: arena.len() as u32,
+            ..Head::default()
+        };
+        let heads = wanted.iter().map(head).collect();
+        let frame = Frame { reply: ReplyTo::default(), heads, keys: Vec::new(), arena: arena.clone() };
+        match self.ask(Ask::Submit(frame)) {
+            Reply::Submitted(results) => results,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn accepted(&mut self, wanted: &[Wanted]) -> Vec<MessageId> {
+        let id = |result: LineResult| match result {
+            LineResult::Accepted(id) => id,
+            other => panic!("{other:?}"),
+        };
+        self.submit(wanted).into_iter().map(id).collect()
+    }
+
+    fn found(&mut self, id: MessageId) -> FoundMessage {
+        match self.ask(Ask::Lookup { reply: ReplyTo::default(), tenant: TenantId(0), ids: vec![id] }) {
+            Reply::Found(found) => match found.into_iter().next() {
+                Some(Lookup::Found(found)) => *found,
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn grant(&mut self, class: Class, messages: u32) {
+        let grant = Grant { link: LINK, class, messages, standing: true };
+        self.handle(ShardEvent::Traffic(ToShard::Grant(grant)));
+    }
+
+    fn outcome(&mut self, address: Address, attempt: u8, answer: Answer) {
+        let outcome = Outcome { address, attempt, part: 1, parts: 1, answer, bind: 0, written_at: Mono(0) };
+        let (group, arena) = (GroupId(1), b"77".to_vec());
+        let batch = OutcomeBatch { link: LINK, group, outcomes: vec![outcome], arena };
+        self.handle(ShardEvent::Traffic(ToShard::Outcomes(batch)));
+    }
+
+    /// It ended as expired, once, and says so by an event of its own.
+    fn check_expired(&mut self, id: MessageId) {
+        let found = self.found(id);
+        let ends = found.view.timeline.iter().filter(|entry| entry.kind.is_final());
+        let ends: Vec<_> = ends.map(|entry| entry.kind).collect();
+        assert_eq!((found.view.state, &ends[..]), (MessageState::Expired, &[EventKind::Expired][..]), "{found:?}");
+        assert_eq!(found.view.reason, Some(crate::model::DeadLetterReason::ExpiredHere));
+    }
+
+    /// Nothing waits, nothing is counted as waiting, and so many have expired.
+    fn check_freed(&self, expired: u64) {
+        let status = self.shard.status();
+        assert_eq!((status.waiting, status.scheduled, status.oldest), ([0; Class::COUNT], 0, None), "{status:?}");
+        assert_eq!(status.counters.finals[EXPIRED], expired, "{status:?}");
+        assert_eq!(self.shard.lanes().count(), 0);
+    }
+}
+
+/// Field case 67: the places of what had expired while its carrier was away were taken, for everybody.
+#[test]
+fn what_expires_while_nobody_takes_it_frees_its_place() {
+    let mut world = world(Options { queue_messages_max: 30, ..Options::default() });
+    let ids = world.accepted(&[OTP; 30]);
+    assert_eq!(world.submit(&[OTP]), [LineResult::Refused(Refusal::QueueFull)]);
+    world.pass(OTP.expires_in_ms + PATIENCE_MS);
+    world.check_freed(30);
+    world.check_expired(ids[0]);
+    world.check_expired(ids[29]);
+    assert!(matches!(world.submit(&[OTP])[..], [LineResult::Accepted(_)]), "the places are free");
+}
+
+#[test]
+fn so_it_does_on_a_route_without_a_carrier_and_after_its_segment_was_folded() {
+    let mut world = world(Options::default());
+    let wanted = Wanted { route: 2, class: Class::Marketing, expires_in_ms: DAY_MS, ..OTP };
+    let ids = world.accepted(&[wanted; 3]);
+    world.checkpoint();
+    world.pass(DAY_MS + PATIENCE_MS);
+    world.check_freed(3);
+    ids.into_iter().for_each(|id| world.check_expired(id));
+}
+
+/// Whether it stands in memory or in the delay queue when the process dies, and whether its time comes before or after.
+#[test]
+fn so_it_does_over_a_crash() {
+    for (checkpoints, uptime_ms, downtime_ms) in [
+        ([false, false], 0, 9),
+        ([true, false], 0, 9),
+        ([false, true], 0, 9),
+        ([true, true], 9, 9),
+        ([true, false], 9, 0),
+    ]
+    .map(|(at, up, down)| (at, up * SECOND_MS, down * SECOND_MS))
+    {
+        let mut world = world(Options::default());
+        let ids = world.accepted(&[OTP, OTP, Wanted { expires_in_ms: 20 * SECOND_MS, ..OTP }]);
+        if checkpoints[0] {
+            world.checkpoint();
+        }
+        world.pass(uptime_ms);
+        if checkpoints[1] {
+            world.checkpoint();
+        }
+        let before = world.shard.status().counters.finals[EXPIRED];
+        let mut world = world.crash(downtime_ms);
+        world.pass(PATIENCE_MS);
+        let status = world.shard.status();
+        assert_eq!((status.waiting[Class::Otp.index()], before + status.counters.finals[EXPIRED]), (1, 2));
+        world.check_expired(ids[0]);
+        let mut world = world.crash(20 * SECOND_MS);
+        world.pass(PATIENCE_MS);
+        world.check_freed(1);
+        world.check_expired(ids[1]);
+        world.check_expired(ids[2]);
+        world.grant(Class::Otp, 9);
+        assert!(world.submits.is_empty(), "nothing of it leaves");
+        assert_eq!(world.alarms, [] as [String; 0]);
+    }
+}
+
+/// The one that is still wanted stands before and behind those that are not.
+#[test]
+fn what_is_still_wanted_between_them_leaves_in_order() {
+    let mut world = world(Options::default());
+    let long = Wanted { expires_in_ms: DAY_MS, ..OTP };
+    let ids = world.accepted(&[long, OTP, OTP, long, OTP]);
+    world.pass(OTP.expires_in_ms + PATIENCE_MS);
+    let status = world.shard.status();
+    assert_eq!((status.waiting[Class::Otp.index()], status.counters.finals[EXPIRED]), (2, 3));
+    let mut world = world.crash(SECOND_MS);
+    assert_eq!(world.shard.status().waiting[Class::Otp.index()], 2);
+    world.grant(Class::Otp, 9);
+    assert_eq!(world.submits.iter().map(|one| one.address).collect::<Vec<_>>(), [ids[0].address(), ids[3].address()]);
+    world.check_freed(0);
+}
+
+#[test]
+fn what_is_held_in_doubt_ends_with_its_time_and_what_waits_for_a_receipt_after_its_wait() {
+    use crate::delivery::{DoubtPolicy, Resolution};
+    let mut options = Options { in_doubt_wait_ms: 10 * SECOND_MS, ..Options::default() };
+    options.doubt = [DoubtPolicy::Resend, DoubtPolicy::Hold, DoubtPolicy::Resend, DoubtPolicy::Resend];
+    let mut world = world(options);
+    let held = world.accepted(&[OTP])[0];
+    let waiting = world.accepted(&[Wanted { class: Class::Emergency, ..OTP }])[0];
+    world.grant(Class::Otp, 1);
+    world.grant(Class::Emergency, 1);
+    for id in [held, waiting] {
+        world.outcome(id.address(), 1, Answer::Unanswered(Unanswered::ConnectionLost));
+    }
+    world.pass(OTP.expires_in_ms + PATIENCE_MS);
+    world.check_expired(held);
+    assert_eq!(world.found(waiting).view.state, MessageState::InDoubt, "a receipt may still settle it");
+    assert_eq!(world.shard.status().counters.resolved[Resolution::Expired.index()], 1);
+    world.pass(10 * SECOND_MS);
+    world.check_expired(waiting);
+    world.check_freed(2);
+    assert_eq!((world.shard.status().doubts, world.submits.len()), (0, 2));
+}
+
+#[test]
+fn what_is_at_a_link_ends_when_the_link_gives_it_back() {
+    let mut world = world(Options::default());
+    let ids = world.accepted(&[OTP; 2]);
+    world.grant(Class::Otp, 2);
+    world.pass(OTP.expires_in_ms + PATIENCE_MS);
+    let status = world.shard.status();
+    assert_eq!((status.open, status.counters.finals[EXPIRED]), (2, 0), "nobody knows yet what became of it");
+    world.outcome(ids[0].address(), 1, Answer::NotWritten(NotWritten::LinkDown));
+    world.outcome(ids[1].address(), 1, Answer::Accepted(Span { at: 0, len: 2 }));
+    world.pass(PATIENCE_MS);
+    world.check_expired(ids[0]);
+    assert_eq!(world.found(ids[1]).view.state, MessageState::Submitted);
+    world.check_freed(1);
+}
+
+/// Messages of a batch that is looked at may be taken, answered or cancelled before the reader thread has told.
+#[test]
+fn what_happens_while_the_store_is_asked_counts() {
+    let mut world = world(Options::default());
+    let ids = world.accepted(&[OTP; 3]);
+    world.now = world.now.after_ns(OTP.expires_in_ms * 1_000_000);
+    // As a clock that goes back lets a link take what a visit has found to be over.
+    world.shard.handle_timeout(world.now);
+    let request = world.shard.poll_read().expect("the visit");
+    let found = world.answerer.answer(request);
+    world.now = Now { wall: Wall(world.now.wall.0 - 1), ..world.now };
+    world.grant(Class::Otp, 1);
+    assert_eq!(world.submits.len(), 1);
+    world.outcome(ids[0].address(), 1, Answer::Accepted(Span { at: 0, len: 2 }));
+    world.shard.handle_read(found, world.now);
+    world.turn();
+    assert_eq!(world.found(ids[0]).view.state, MessageState::Submitted);
+    assert_eq!(world.shard.status().counters.finals[EXPIRED], 2);
+    // What was ended is not sent, though by this clock it has a millisecond left.
+    let mut world = world.crash(0);
+    world.grant(Class::Otp, 9);
+    assert!(world.submits.is_empty());
+    world.pass(PATIENCE_MS);
+    world.check_expired(ids[1]);
+    world.check_freed(0);
+}
+
+/// Core A1's neighbour: retention takes a segment whose message has expired, while its entry stands in a list still.
+#[test]
+fn an_entry_whose_segment_is_gone_is_passed_over_without_a_word() {
+    let mut world = world(Options { retention_ms: 60 * SECOND_MS, ..Options::default() });
+    let gone = world.accepted(&[Wanted { send_in_ms: 2 * SECOND_MS, ..OTP }])[0];
+    let lasting = world.accepted(&[Wanted { send_in_ms: SECOND_MS, expires_in_ms: DAY_MS, ..OTP }])[0];
+    world.pass(10 * SECOND_MS);
+    world.check_expired(gone);
+    assert_eq!(world.shard.lanes.entries_total(), 2, "it stands behind what lasts");
+    for _ in 0..3 {
+        world.pass(61 * SECOND_MS);
+        world.checkpoint();
+    }
+    assert_eq!(world.shard.first_segment, lasting.address().segment());
+    let mut world = world.crash(SECOND_MS);
+    assert_eq!(world.shard.status().waiting[Class::Otp.index()], 1);
+    world.grant(Class::Otp, 9);
+    assert_eq!(world.submits.iter().map(|one| one.address).collect::<Vec<_>>(), [lasting.address()]);
+    world.check_freed(0);
+    assert_eq!((world.alarms, world.shard.lanes.entries_total()), (Vec::<String>::new(), 0));
+}
+
+#[test]
+fn what_is_cancelled_frees_its_place_at_once() {
+    let mut world = world(Options { queue_messages_max: 2, ..Options::default() });
+    let ids = world.accepted(&[Wanted { expires_in_ms: DAY_MS, ..OTP }; 2]);
+    let reply = world.ask(Ask::Cancel { reply: ReplyTo::default(), tenant: TenantId(0), id: ids[1] });
+    assert_eq!(reply, Reply::Cancelled(Cancelled::Done));
+    let next = world.accepted(&[OTP])[0];
+    let mut world = world.crash(0);
+    assert_eq!(world.shard.status().waiting[Class::Otp.index()], 2);
+    world.grant(Class::Otp, 9);
+    let sent: Vec<_> = world.submits.iter().map(|one| one.address).collect();
+    assert_eq!(sent, [ids[0].address(), next.address()]);
+    world.check_freed(0);
+}
+
+/// More than one visit takes, and than a list holds in memory; nothing stands at the head but what has ended.
+#[test]
+fn many_end_within_seconds_and_their_lists_shrink_by_themselves() {
+    let mut world = world(Options::default());
+    let frame: Vec<_> = (0..1_000).map(|n| Wanted { class: Class::ALL[n % 4], ..OTP }).collect();
+    for _ in 0..40 {
+        world.submit(&frame);
+    }
+    world.pass(OTP.expires_in_ms + PATIENCE_MS);
+    world.check_freed(40_000);
+    let entries: u64 = world.shard.lanes.entries_total();
+    assert_eq!((entries, world.shard.lanes.ended().count()), (0, 0), "nothing is left of them");
+    world.accepted(&[OTP]);
+    world.grant(Class::Otp, 1);
+    assert_eq!(world.submits.len(), 1);
+}
+
+#[test]
+fn behind_what_lasts_entries_are_bounded_as_well() {
+    let mut world = world(Options { queue_messages_max: 4, ..Options::default() });
+    world.accepted(&[Wanted { expires_in_ms: DAY_MS, ..OTP }]);
+    let mut taken = 0;
+    for _ in 0..40 {
+        taken += world.submit(&[OTP; 3]).iter().filter(|line| matches!(line, LineResult::Accepted(_))).count();
+        world.pass(OTP.expires_in_ms + PATIENCE_MS);
+    }
+    assert_eq!(world.shard.status().waiting[Class::Otp.index()], 1);
+    assert!((60..=66).contains(&taken), "sixteen entries for each place: {taken}");
+    assert_eq!(world.submit(&[OTP]), [LineResult::Refused(Refusal::QueueFull)]);
+    world.grant(Class::Otp, 1);
+    assert!(matches!(world.submit(&[OTP])[..], [LineResult::Accepted(_)]), "they went with what stood before them");
+}
+
+#[test]
+fn a_segment_that_is_sent_in_time_leaves_no_alarm() {
+    let mut world = world(Options::default());
+    let ids = world.accepted(&[Wanted { expires_in_ms: DAY_MS, ..OTP }; 3]);
+    let lasting = world.accepted(&[Wanted { class: Class::Marketing, expires_in_ms: DAY_MS, ..OTP }])[0];
+    world.grant(Class::Otp, 3);
+    for id in ids {
+        world.outcome(id.address(), 1, Answer::Accepted(Span { at: 0, len: 2 }));
+    }
+    world.checkpoint();
+    world.checkpoint();
+    let status = world.shard.status();
+    assert_eq!((status.waiting[Class::Marketing.index()], status.scheduled), (1, 0), "an alarm is no message");
+    assert_eq!((world.shard.alarms.is_empty(), world.shard.scheduled.alarms()), (true, 1));
+    world.pass(DAY_MS + PATIENCE_MS);
+    world.check_expired(lasting);
+    world.checkpoint();
+    assert_eq!((world.shard.alarms.is_empty(), world.shard.scheduled.alarms()), (true, 0));
+}
+
+/// Core A13: a lost connection brings its whole window at once.
+#[test]
+fn outcomes_of_a_lost_connection_are_taken_in_over_several_turns() {
+    let mut world = world(Options::default());
+    let wanted = Wanted { class: Class::Transactional, expires_in_ms: DAY_MS, ..OTP };
+    let ids: Vec<_> = (0..10).flat_map(|_| world.accepted(&[wanted; 1_000])).collect();
+    world.grant(Class::Transactional, 10_000);
+    assert_eq!(world.submits.len(), 10_000);
+    let answer = Answer::Unanswered(Unanswered::ConnectionLost);
+    let outcome = |id: &MessageId| Outcome {
+        address: id.address(),
+        attempt: 1,
+        part: 1,
+        parts: 1,
+        answer,
+        bind: 0,
+        written_at: Mono(0),
+    };
+    let outcomes = ids.iter().map(outcome).collect();
+    let batch = OutcomeBatch { link: LINK, group: GroupId(1), outcomes, arena: Vec::new() };
+    world.shard.handle(ShardEvent::Traffic(ToShard::Outcomes(batch)), world.now);
+    let mut turns = Vec::new();
+    while let Some(batch) = world.shard.poll_commit() {
+        turns.push(batch.turn.events.len());
+        let seq = batch.seq;
+        world.store.commit(batch.into_ops()).expect("kept");
+        world.shard.handle_committed(seq, world.now);
+    }
+    assert_eq!(turns, [4_096, 4_096, 1_808]);
+    assert_eq!(world.shard.status().doubts, 10_000);
+}
+
+/// Core A12: what waits of many segments, a message or two of each, holds these and not the segments.
+#[test]
+fn lists_hold_what_waits_and_not_the_segments_around_it() {
+    let mut world = world(Options::default());
+    let wanted =
+        |n: usize| Wanted { class: if n == 500 { Class::Marketing } else { Class::Otp }, expires_in_ms: DAY_MS, ..OTP };
+    let frame: Vec<_> = (0..1_000).map(wanted).collect();
+    for _ in 0..50 {
+        world.submit(&frame);
+        world.grant(Class::Otp, 999);
+    }
+    assert_eq!(world.shard.status().waiting[Class::Marketing.index()], 50);
+    let mut world = world.crash(0);
+    world.grant(Class::Emergency, 1);
+    let held = world.shard.lanes.window_bytes();
+    assert!(held < 50 * 1_000, "{held} octets for 50 messages");
+}
