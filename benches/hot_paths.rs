@@ -130,7 +130,7 @@ fn queue(bench: &Bench) {
     let full = || {
         let mut fifo = Fifo::default();
         let chunk = Chunk { commit: 1, segment: segment.clone(), runs: SlotRuns(vec![(0, MESSAGES as u16)]) };
-        fifo.append(1, MESSAGES as u32, vec![chunk]);
+        fifo.append(1, MESSAGES as u32, vec![chunk], usize::MAX);
         fifo
     };
     bench.run("queue: take", full, |mut fifo| {

@@ -19,4 +19,6 @@ pub mod shard;
 pub mod sim;
 pub mod smpp;
 pub mod store;
+#[cfg(test)]
+mod tidy;
 pub mod traffic;

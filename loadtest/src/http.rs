@@ -171,9 +171,7 @@ impl Connection {
 
 /// One `GET` on a connection of its own: status and body.
 pub fn get(address: SocketAddr, path: &str, timeout: Duration) -> Result<(u16, Vec<u8>), Failure> {
-    let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    let mut connection = Connection::connect(address, timeout)?;
-    connection.exchange(head.as_bytes(), b"").map(|response| (response.status, response.body.to_vec()))
+    ask(address, &format!("GET {path}"), "", "", timeout)
 }
 
 /// One `POST` on a connection of its own: status and body.
@@ -184,10 +182,22 @@ pub fn post(
     body: &str,
     timeout: Duration,
 ) -> Result<(u16, Vec<u8>), Failure> {
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: {media}\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
+    ask(address, &format!("POST {path}"), &format!("Content-Type: {media}\r\n"), body, timeout)
+}
+
+/// One request on a connection of its own: status and body. `call` is method and target, `headers` whole lines.
+pub fn ask(
+    address: SocketAddr,
+    call: &str,
+    headers: &str,
+    body: &str,
+    timeout: Duration,
+) -> Result<(u16, Vec<u8>), Failure> {
+    let mut head = format!("{call} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}");
+    if !body.is_empty() {
+        head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+    }
+    head.push_str("\r\n");
     let mut connection = Connection::connect(address, timeout)?;
     connection.exchange(head.as_bytes(), body.as_bytes()).map(|response| (response.status, response.body.to_vec()))
 }

@@ -1,3 +1,5 @@
+//! Numbers as people write them, and what is made of them.
+
 use std::sync::LazyLock;
 
 use proptest::prelude::*;

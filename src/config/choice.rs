@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 /// Urgency of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
 pub enum Class {
     Emergency,
     Otp,
@@ -133,7 +132,6 @@ pub enum ErrorClass {
 /// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
 pub enum LogLevel {
     Error,
     Warn,

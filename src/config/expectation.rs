@@ -25,7 +25,6 @@ pub struct Expectation {
 
 /// A message as a client would send it; absent fields are absent there too.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[allow(missing_docs)]
 pub struct Given {
     pub to: String,
     pub from: Option<String>,

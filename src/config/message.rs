@@ -36,7 +36,6 @@ pub struct Defaults {
 
 /// The policy for attempts in doubt, by class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[allow(missing_docs)]
 pub struct InDoubtPolicies {
     pub emergency: InDoubt,
     pub otp: InDoubt,
@@ -85,7 +84,6 @@ impl Defaults {
 
 /// How often and how soon a refused part is tried again, by error class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[allow(missing_docs)]
 pub struct Retry {
     pub transient: RetryPolicy,
     pub session: RetryPolicy,

@@ -30,7 +30,7 @@ macro_rules! raw {
         $(#[doc = $doc])*
         #[derive(Clone, Debug, Default, Deserialize)]
         #[serde(default, deny_unknown_fields, expecting = "a table")]
-        #[allow(missing_docs)] // each key is explained in config/stentor.toml, which a test compares with this list
+        // each key is explained in config/stentor.toml, which a test compares with this list
         pub struct $name {
             $(pub $key: $type,)*
         }

@@ -251,6 +251,11 @@ impl Attempts {
         self.doubts.iter().filter(|(_, doubt)| !doubt.vouched)
     }
 
+    /// The same from an address on.
+    pub fn ledger_from(&self, from: Address) -> impl Iterator<Item = (&Address, &InDoubt)> {
+        self.doubts.range(from..).filter(|(_, doubt)| !doubt.vouched)
+    }
+
     /// The entry of the ledger at that address.
     pub fn in_ledger(&self, address: Address) -> Option<InDoubt> {
         self.doubts.get(&address).filter(|doubt| !doubt.vouched).copied()

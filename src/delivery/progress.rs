@@ -82,7 +82,7 @@ pub struct ProgressTable {
 /// Entries that one look for room passes over at most.
 const SWEEP_MAX: usize = 1_024;
 /// What an entry takes apart from its parts, octets, and each part: it may stand in three lists.
-const ENTRY_OCTETS: usize = 46;
+pub const ENTRY_OCTETS: usize = 46;
 const PART_OCTETS: usize = 3;
 
 const fn octets_of(parts: u8) -> usize {

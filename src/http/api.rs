@@ -5,6 +5,7 @@ use std::{
     cell::{Cell, OnceCell, RefCell},
     collections::BTreeMap,
     fmt,
+    pin::Pin,
     rc::Rc,
     sync::Arc,
 };
@@ -49,6 +50,9 @@ pub type Extra = Arc<dyn Fn(&Method, &str, &str, &[u8]) -> Option<Response<Bytes
 /// Is told of each answer, before its body is on its way.
 pub type Observe = Rc<dyn Fn(&Seen)>;
 
+/// Writes the text of the metrics, somewhere else.
+pub type WriteMetrics = Rc<dyn Fn() -> Pin<Box<dyn Future<Output = Bytes>>>>;
+
 /// What a reload may change.
 #[derive(Debug)]
 pub struct Settings {
@@ -77,7 +81,7 @@ pub struct Options {
     /// How shards and links stand.
     pub board: Arc<StatusBoard>,
     /// What `GET /metrics` answers.
-    pub metrics: Rc<dyn Fn() -> String>,
+    pub metrics: WriteMetrics,
     /// Makes backups.
     pub backup: Option<StartBackup>,
     /// Is told of each answer.
@@ -118,7 +122,7 @@ pub struct Api {
     settings: RefCell<Rc<Settings>>,
     catalog: RefCell<Arc<Catalog>>,
     board: Arc<StatusBoard>,
-    metrics: Rc<dyn Fn() -> String>,
+    metrics: WriteMetrics,
     pub(super) backup: Option<StartBackup>,
     observe: Option<Observe>,
     extra: Option<Extra>,
@@ -241,7 +245,7 @@ impl Api {
         let asked = Asked { head, body, parameter };
         match caller {
             Some(caller) => self.call(call.what, asked, caller, &settings, seen).await,
-            None => self.open_call(call.what, &asked),
+            None => self.open_call(call.what, &asked).await,
         }
     }
 
@@ -276,11 +280,13 @@ impl Api {
                 Ok(written(JSON, |out| restored::write(&self.board, out)))
             }
             What::Release => self.release(asked).await,
-            What::OpenApi | What::ErrorPage | What::Alive | What::Ready | What::Metrics => self.open_call(what, &asked),
+            What::OpenApi | What::ErrorPage | What::Alive | What::Ready | What::Metrics => {
+                self.open_call(what, &asked).await
+            }
         }
     }
 
-    fn open_call(&self, what: What, asked: &Asked) -> Answered {
+    async fn open_call(&self, what: What, asked: &Asked) -> Answered {
         match what {
             What::OpenApi => {
                 let document = self.document.get_or_init(|| openapi::document().into());
@@ -302,9 +308,9 @@ impl Api {
             }
             What::Metrics => {
                 let media = "text/plain; version=0.0.4; charset=utf-8";
-                let mut text = Some((self.metrics)());
+                let mut text = Some((self.metrics)().await);
                 // Not within a claim: it is what tells that there is no memory, and only the operator may ask for it.
-                Ok(typed(media, ResponseBody::made(move || text.take().map(Bytes::from))))
+                Ok(typed(media, ResponseBody::made(move || text.take())))
             }
             What::Submit
             | What::Show

@@ -148,7 +148,7 @@ fn api_behind(tenants: Vec<TenantSpec>, door: Rc<Door>) -> Rc<Api> {
         door,
         catalog: Arc::new(Catalog { routes: RouteTable { routes: vec![route] }, ..Catalog::default() }),
         board: Arc::new(StatusBoard::new(3)),
-        metrics: Rc::new(|| "# metrics\n".to_owned()),
+        metrics: Rc::new(|| Box::pin(async { Bytes::from_static(b"# metrics\n") })),
         backup: Some(backups()),
         observe: None,
         extra: Some(Arc::new(|_, path, query, body| {

@@ -5,7 +5,6 @@ use super::auth::Scope;
 
 /// What is to be done; each has its code in `api`, `submit` or `inquiry`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum What {
     Submit,
     Show,

@@ -1,3 +1,5 @@
+//! Bodies of requests, from octets to frames and answers.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

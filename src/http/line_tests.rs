@@ -1,3 +1,5 @@
+//! One message as it is typed, and what is meant by it.
+
 use std::sync::LazyLock;
 
 use super::*;

@@ -38,7 +38,7 @@ mod turns;
 pub mod typed;
 pub mod watch;
 
-pub use api::{Api, Extra, Options, Seen, Settings};
+pub use api::{Api, Extra, Options, Seen, Settings, WriteMetrics};
 pub use auth::{TenantSpec, Tenants};
 pub use board::{DiskStatus, LaneStatus, LinkStatus, ShardStatus, StatusBoard};
 pub use door::Door;

@@ -1,3 +1,5 @@
+//! The description of the API against what the API answers.
+
 use super::*;
 use crate::{
     http::{

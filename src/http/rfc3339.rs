@@ -130,7 +130,6 @@ pub fn push(out: &mut Vec<u8>, at: Wall) {
 
 /// The first instant of the UTC hour, day or month after the one that holds `at`: when a calendar quota begins anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Period {
     Hour,
     Day,

@@ -124,7 +124,7 @@ fn a_reader_that_takes_a_little_now_and_then_is_cut_all_the_same() {
             watch.note_write(None);
         })
     };
-    assert_eq!(dripping(250), Some((31, Overdue::Write)), "1 kB/s, with 30 s of grace");
+    assert_eq!(dripping(250), Some((32, Overdue::Write)), "1 kB/s, with 30 s of grace");
     assert_eq!(dripping(4_000), None, "16 kB/s, hardly less than the floor: nobody waits so long");
     assert_eq!(dripping(5_000), None);
 }

@@ -11,7 +11,6 @@ use super::problem::{Code, Flaw};
 /// A field of a message. [`FIELDS`] documents each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-#[allow(missing_docs)]
 pub enum Field {
     To,
     From,
@@ -124,7 +123,6 @@ pub struct TypedTlv<'a> {
 
 /// What was typed. Null is the same as leaving a field out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Typed<'a> {
     pub to: Option<Cow<'a, str>>,
     pub from: Option<Cow<'a, str>>,

@@ -16,8 +16,8 @@ use crate::traffic::{IfUnknown, ReceiptIn, ReceiptToken, Verdict};
 
 use super::event::BindId;
 
-/// A buffer that is kept for the next inquiry is no larger: most receipts fit, and a long one must not stay for ever.
-const SPARE_OCTETS_MAX: usize = 512;
+/// Octets of room that a place keeps for its next inquiry.
+const OCTETS_KEPT_MAX: usize = 1_024;
 
 /// Where the answer goes once a shard has kept it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct ReplyTo {
     pub sequence: u32,
     /// It came as data_sm.
     pub is_data: bool,
-    /// Octets that are kept for it.
+    /// Octets that are held until it is answered.
     pub octets: u32,
 }
 
@@ -151,7 +151,7 @@ impl Inquiries {
         match verdict {
             Verdict::Kept | Verdict::Full => {
                 let reply = inquiry.reply;
-                if inquiry.octets.capacity() > SPARE_OCTETS_MAX {
+                if inquiry.octets.capacity() > OCTETS_KEPT_MAX {
                     inquiry.octets = Vec::new();
                 }
                 slot.open = false;

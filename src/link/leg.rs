@@ -103,9 +103,9 @@ pub struct Leg {
     pub refused: Option<u32>,
     /// How the last connection ended, until a bind succeeds.
     pub lost: Option<Disconnect>,
-    /// Receipts of it that wait for a shard, those of earlier sessions too...
+    /// Receipts of it that wait for a shard, those of earlier sessions too.
     pub inquiries: u32,
-    /// ... and their octets.
+    /// Octets of theirs.
     pub inquiry_octets: u64,
     /// The owner was asked not to read.
     pub read_paused: bool,

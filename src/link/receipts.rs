@@ -18,7 +18,7 @@ use super::inquiry::{Ask, Next, ReplyTo, Way};
 /// Receipts of one connection that wait for a shard before it is no longer read.
 pub(super) const INQUIRIES_MAX: u32 = 4_096;
 /// Their octets before it is no longer read: a receipt, or a message from a handset, may be 64 KiB long.
-pub(super) const INQUIRY_OCTETS_MAX: u64 = 4 << 20;
+pub(super) const INQUIRY_OCTETS_MAX: u64 = 1 << 20;
 
 /// What matters of a delivered PDU.
 #[derive(Clone, Copy, Debug)]
@@ -127,7 +127,7 @@ impl Link {
     ) {
         let shards = self.options.shards.shards();
         let Some(leg) = self.leg(bind) else { return };
-        let octets = u32::try_from(id.len() + delivered.text.len()).unwrap_or(u32::MAX);
+        let octets = (id.len() + delivered.text.len()) as u32;
         leg.noise.handle_traffic();
         leg.inquiries += 1;
         leg.inquiry_octets += u64::from(octets);

@@ -321,7 +321,7 @@ metrics! {
         "CPU time of single polls of tasks: for so long nothing else on that core ran. Healthy: nearly all under 1 ms";
     PollLongest = "stentor_executor_poll_longest_seconds", Gauge, ["core"],
         "CPU time of the longest poll since the start. Healthy: under 10 ms; above it the log names the task: report it";
-    PollTail = "stentor_executor_poll_p999_seconds", Gauge, ["core"],
+    PollTail = "stentor_executor_poll_tail_seconds", Gauge, ["core"],
         "CPU time that 999 of 1,000 polls since the start did not exceed. Healthy: under 2 ms; report more";
 
     Panics = "stentor_panics_survived_total", Counter, [],

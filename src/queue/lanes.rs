@@ -176,7 +176,17 @@ impl Lanes {
 
     /// Whether no link may take anything from that fifo.
     pub const fn is_withheld(&self, name: &FifoName) -> bool {
-        matches!(name.kind, FifoKind::Held(_)) && !matches!(self.unsent[name.lane.class.index()], Unsent::Sent)
+        self.are_withheld(Lists::of(*name))
+    }
+
+    const fn are_withheld(&self, lists: Lists) -> bool {
+        lists.restored && !matches!(self.unsent[lists.lane.class.index()], Unsent::Sent)
+    }
+
+    /// Lists whose entries were passed over before their messages were ended, and that links may take from.
+    pub fn passed_early(&self) -> impl Iterator<Item = Lists> {
+        let early = self.ended.iter().filter(|(lists, ended)| **ended < 0 && !self.are_withheld(**lists));
+        early.map(|(lists, _)| *lists)
     }
 
     /// Messages of a class that were restored unsent, and neither taken nor ended since.

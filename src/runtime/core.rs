@@ -534,3 +534,36 @@ impl LinkOwner for Seat {
         self.core.turn();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        mesh::{self, CoreId},
+        runtime::{
+            clock::Clock,
+            executor::{Executor, Running},
+            watchdog::Heartbeat,
+        },
+    };
+
+    /// More than a millisecond's work: what is left of it by a turn that is late is done by the loop.
+    #[test]
+    fn a_turn_ends_in_time_and_the_loop_does_the_rest() {
+        const MANY: usize = 1_000_000;
+        let executor = Executor { core: CoreId(0), cpu: None, clock: Clock::start(), heart: Heartbeat::default() };
+        let main = || async {
+            let (own, inbox) = mesh::mailbox(4);
+            let door = Door::new(0, Box::new(|_, ask| Err(ask)));
+            let core = Core::new(0, Vec::new(), Vec::new(), vec![own], Vec::new(), door);
+            core.state.borrow_mut().local.extend((0..MANY).map(|_| ToCore::Disk(DiskRoom::Ample)));
+            core.state.borrow_mut().local.push_back(ToCore::End);
+            core.turn();
+            let left = core.state.borrow().local.len();
+            assert!((1..=MANY).contains(&left), "{left}");
+            Rc::clone(&core).run(inbox).await;
+            assert!(core.state.borrow().local.is_empty());
+        };
+        executor.start(main).and_then(Running::join).expect("executor");
+    }
+}

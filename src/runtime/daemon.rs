@@ -45,10 +45,10 @@ use super::{
     net::Listener,
     probe::{self, ProbeError},
     resolver::Resolver,
-    service_manager,
+    scribe::{self, Scribe},
     signals::{self, Signal},
     storage::{self, Storage, Threads},
-    tls, translate, watchdog,
+    systemd, tls, translate, watchdog,
 };
 
 pub use reload::Reload;
@@ -124,6 +124,7 @@ pub struct Daemon {
     tenants: Arc<http::auth::Tenants>,
     _disk: disk::Watching,
     _figures: figures::Looking,
+    _metrics: scribe::Writing,
     directory: DataDirectory,
 }
 
@@ -187,6 +188,8 @@ impl Daemon {
             .map_err(|error| StartError::System("disk thread".into(), error))?;
         let figures =
             shared.snapshots.process.watch().map_err(|error| StartError::System("figures thread".into(), error))?;
+        let write = feed::renderer(Arc::clone(&shared.board), Arc::clone(&shared.snapshots), clock);
+        let writing = shared.scribe.start(write).map_err(|error| StartError::System("metrics thread".into(), error))?;
         let (cores, addresses) = start_cores(&shared, inboxes, seats)?;
         shared.board.set_unready(Vec::new());
         let wanted = u64::from(config.http.connections_max);
@@ -209,6 +212,7 @@ impl Daemon {
             tenants,
             _disk: disk,
             _figures: figures,
+            _metrics: writing,
             directory,
         })
     }
@@ -226,7 +230,7 @@ impl Daemon {
     /// Serves until SIGTERM or SIGINT, then ends in good order. SIGHUP reads the configuration again, if `reload` can.
     /// Gives the process's exit code.
     pub fn join(mut self, reload: Option<&Reload>) -> u8 {
-        service_manager::tell_ready("serving");
+        systemd::tell_ready("serving");
         let mut signals = Vec::new();
         'serving: loop {
             if self.signals.drain(&mut signals, 1) == 0 {
@@ -242,7 +246,7 @@ impl Daemon {
                 }
             }
         }
-        service_manager::tell_stopping("draining");
+        systemd::tell_stopping("draining");
         tracing::info!("draining");
         for core in &self.cores {
             let _ = core.commands.send(Command::End);
@@ -282,6 +286,8 @@ struct Shared {
     tenants: Arc<http::auth::Tenants>,
     /// Of the installation, for ever: fingerprints are made with it.
     hash_seed: u64,
+    /// Writes the metrics.
+    scribe: Scribe,
     /// How many descriptors the process may have.
     descriptors: u64,
     /// How stores are opened.
@@ -334,6 +340,7 @@ impl Shared {
             tls,
             tenants,
             hash_seed: crate::model::prng::mix(format.created),
+            scribe: Scribe::default(),
             descriptors,
             stores,
             extra,
@@ -516,7 +523,10 @@ async fn core_main(
         shared.map,
         door,
         Arc::clone(&shared.board),
-        feed::renderer(Arc::clone(&shared.board), Arc::clone(&shared.snapshots)),
+        Rc::new({
+            let scribe = shared.scribe.clone();
+            move || Box::pin(scribe.clone().ask())
+        }),
         shared.extra.clone(),
     );
     options.observe = Some(exposition::observer(&metrics));

@@ -50,6 +50,7 @@ fn cores() -> Vec<CoreSnapshot> {
     metrics.fill(&mut measured);
     let counters = sweeper::Counters { accepted: 6, ..sweeper::Counters::default() };
     door(&mut measured, 5, &counters, &memory::Measures::default());
+    names(&mut measured, Counters { found: 7, ..Counters::default() });
     polls(&mut measured, 0, &Polls::default());
     let core = |number: u8| CoreSnapshot {
         shards: vec![(ShardId(number), shard_status())],

@@ -16,7 +16,7 @@ use crate::{
     shard::{self, Catalog},
 };
 
-use super::{core::Core, executor, exposition, figures::LastLook, resolver::Resolver};
+use super::{clock::Clock, core::Core, executor, exposition, figures::LastLook, resolver::Resolver};
 
 /// Between two entries.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -73,12 +73,12 @@ impl Snapshots {
     }
 }
 
-/// What `GET /metrics` answers.
-pub fn renderer(board: Arc<StatusBoard>, snapshots: Arc<Snapshots>) -> Rc<dyn Fn() -> String> {
-    Rc::new(move || {
+/// Writes what `GET /metrics` answers.
+pub fn renderer(board: Arc<StatusBoard>, snapshots: Arc<Snapshots>, clock: Clock) -> impl Fn() -> String {
+    move || {
         let figures = snapshots.process.figures();
-        exposition::render(&snapshots.all(), &board, &snapshots.catalog(), &figures, executor::now())
-    })
+        exposition::render(&snapshots.all(), &board, &snapshots.catalog(), &figures, clock.now())
+    }
 }
 
 /// Writes until the core ends. One core also tells of `names`, which the process has once.

@@ -259,7 +259,7 @@ pub fn http_options(
     shards: ShardMap,
     door: Rc<Door>,
     board: Arc<StatusBoard>,
-    metrics: Rc<dyn Fn() -> String>,
+    metrics: http::WriteMetrics,
     extra: Option<Extra>,
 ) -> http::Options {
     let settings = http_settings(config, tenants);
@@ -273,7 +273,7 @@ pub fn http_options(
 pub fn http_settings(config: &Config, tenants: Arc<Tenants>) -> http::Settings {
     let numbering = match numbering(config) {
         Ok(numbering) => numbering,
-        Err(why) => panic!("{why}: a configuration that was not checked"),
+        Err(why) => unreachable!("a configuration that was not checked: {why}"),
     };
     http::Settings { tenants, defaults: defaults(config), numbering, limits: request_limits(config) }
 }

@@ -23,7 +23,7 @@ use std::{
 use crossbeam::utils::CachePadded;
 use sd_notify::NotifyState;
 
-use super::{clock::Clock, logging, service_manager};
+use super::{clock::Clock, logging, systemd};
 use crate::model::Mono;
 
 /// An executor whose last beat is older than this is looked at closely: what it uses from here on counts.
@@ -248,7 +248,7 @@ pub fn watch(clock: Clock, hearts: Vec<Heartbeat>) -> io::Result<()> {
                 }
             }
             if feed.is_some_and(|feed| u128::from(now.since(fed)) >= feed.as_nanos()) {
-                service_manager::tell(vec![NotifyState::Watchdog]);
+                systemd::tell(vec![NotifyState::Watchdog]);
                 fed = now;
             }
             last = now;

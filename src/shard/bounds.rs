@@ -9,14 +9,15 @@
 //! | the same, when none of them only waits | a further one that was taken in part is not tried again: it ends `dead` | no part goes twice |
 //! | messages cancelled and not yet passed over | no cancellation is taken until some have been passed over | nobody was told "cancelled" |
 //! | attempts consumed by messages that are tried again | a further one counts from 1 again | it is tried more often, never less |
-//! | parked receipts | of numbers to which nothing is under way, oldest first; then the oldest | a foreign program's go first |
+//! | parked receipts | of numbers to which nothing is under way, oldest first; then the oldest | a foreign program's go first, which are in memory only |
 //! | messages from handsets | the carrier is asked to deliver it later | it keeps it |
 
+use crate::delivery::progress::ENTRY_OCTETS;
 use crate::model::limits::OPEN_ATTEMPTS_MAX;
 use crate::store::backend::VALUE_BYTES_MAX;
 use crate::store::record::{
     ALARM_OCTETS, CANCELLED_OCTETS, CHECKPOINT_OCTETS, DOUBT_OCTETS, FIFO_OCTETS, MARK_OCTETS, ONCE_OCTETS,
-    OPEN_OCTETS, TRIED_OCTETS,
+    OPEN_OCTETS, PROGRESS_OCTETS, TRIED_OCTETS,
 };
 use crate::store::recovery::PARKED_READ_MAX;
 
@@ -37,7 +38,7 @@ pub struct Bounds {
     pub tried_max: usize,
     /// Parked receipts from numbers to which something is under way, those from other numbers included.
     pub parked_max: usize,
-    /// Parked receipts from other numbers.
+    /// Parked receipts from other numbers: in memory only.
     pub parked_foreign_max: usize,
     /// Messages from handsets kept.
     pub handset_messages_max: usize,
@@ -65,6 +66,7 @@ const MOST: usize = CHECKPOINT_OCTETS
 
 const _: () = assert!(MOST <= VALUE_BYTES_MAX);
 const _: () = assert!(OPEN_OCTETS <= DOUBT_OCTETS, "an open attempt becomes an entry of the ledger");
+const _: () = assert!(PROGRESS_OCTETS == ENTRY_OCTETS, "progress counts what it takes on disk");
 const _: () = assert!(OPEN_ATTEMPTS_MAX < Bounds::DEFAULT.unanswered_max);
 const _: () = assert!(Bounds::DEFAULT.unanswered_max < Bounds::DEFAULT.unanswered_urgent_max);
 const _: () = assert!(Bounds::DEFAULT.parked_foreign_max < Bounds::DEFAULT.parked_max);
@@ -80,7 +82,7 @@ impl Bounds {
         cancelled_max: 512 << 10,
         tried_max: 1 << 20,
         parked_max: 64 << 10,
-        parked_foreign_max: 8 << 10,
+        parked_foreign_max: 4 << 10,
         handset_messages_max: 256 << 10,
         handset_octets_max: 64 << 20,
         checkpoint_octets_max: VALUE_BYTES_MAX,

@@ -64,20 +64,32 @@ fn parked_receipts_are_bounded_and_foreign_ones_go_first() {
     for foreign in 0..50 {
         world.receipt(BERT, &format!("foreign-{foreign}"), ReceiptState::Delivered, None);
     }
-    assert_eq!((world.shard.status().orphans, world.entries(Space::Orphan)), (5, 5));
+    assert_eq!((world.shard.status().orphans, world.entries(Space::Orphan)), (5, 1), "foreign ones cost no disk");
     assert_eq!((world.counters().receipts_parked, world.counters().receipts_dropped), (51, [46, 0]));
     world.answered(&submit, 1, OK);
     assert_eq!((world.story(id).0, world.shard.status().orphans), (MessageState::Delivered, 4));
-    // A start keeps to the bounds as well, and the disk with it.
-    let narrower = Bounds { parked_foreign_max: 2, ..bounds };
-    let mut world = world.crashed(bounded(narrower));
-    world.turn();
-    assert_eq!((world.shard.status().orphans, world.entries(Space::Orphan)), (2, 2));
+    assert_eq!(world.entries(Space::Orphan), 0);
+}
+
+/// Ours are bounded too, and a start keeps to the bound, and the disk with it.
+#[test]
+fn parked_receipts_of_numbers_that_are_written_to_are_bounded() {
+    let bounds = Bounds { parked_max: 8, parked_foreign_max: 4, ..Bounds::DEFAULT };
+    let mut world = world_of(bounds);
+    world.sent(Class::Transactional, ANNA, 1);
+    for n in 0..50 {
+        world.receipt(ANNA, &format!("other-{n}"), ReceiptState::Delivered, None);
+    }
+    assert_eq!((world.shard.status().orphans, world.entries(Space::Orphan)), (8, 8));
+    assert_eq!(world.counters().receipts_dropped, [0, 42]);
+    let world = world.crashed(bounded(Bounds { parked_max: 3, parked_foreign_max: 2, ..bounds }));
+    assert_eq!((world.shard.status().orphans, world.entries(Space::Orphan)), (3, 3));
 }
 
 #[test]
 fn a_parked_receipt_keeps_the_beginning_of_its_text() {
     let mut world = world();
+    world.sent(Class::Transactional, BERT, 1);
     let text = "x".repeat(60_000);
     let ShardEvent::Traffic(ToShard::Receipts(mut batch)) =
         world.receipt_event(BERT, "1", ReceiptState::Delivered, None)

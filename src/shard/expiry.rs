@@ -28,7 +28,7 @@ pub(super) const OVERDUE_MAX: usize = 65_536;
 /// When the delay queue wakes those again that found no room, ms.
 const NO_ROOM_MS: u64 = 5_000;
 /// Messages, and segments, of one visit at most: a few milliseconds at the reader thread, and as much in a turn.
-const VISIT_MESSAGES_MAX: u32 = 16_384;
+const VISIT_MESSAGES_MAX: u32 = 8_192;
 const VISIT_SEGMENTS_MAX: usize = 512;
 /// From one visit to the next while less than a whole one is overdue, ms: each reads all events since the last fold.
 const VISIT_PAUSE_MS: u64 = 250;
@@ -178,8 +178,11 @@ impl Alarms {
     /// clock says afterwards.
     pub(super) fn is_over(&self, address: Address, head: &Head, now: Wall) -> bool {
         let segment = address.segment();
+        if segment < self.covered_from {
+            return false;
+        }
         let was_over = || self.ended_to.iter().any(|(upto, below)| head.expires_at <= *upto && segment < *below);
-        (head.expires_at <= now || was_over()) && segment >= self.covered_from
+        head.expires_at <= now || was_over()
     }
 
     /// For a checkpoint: see the field.
@@ -374,6 +377,8 @@ impl Shard {
             self.waits_no_more(address, head);
             return true;
         }
+        // Whoever cancelled it while it was put off has held its place until now.
+        self.places.leave(cancelled.unwrap_or_default());
         let is_ended = cancelled.is_some() || self.has_ended(address, head);
         if is_ended {
             self.add_ended(Lists::of(name), -1);
@@ -464,7 +469,7 @@ mod tests {
     fn the_most_urgent_are_visited_first_and_as_many_as_a_visit_may() {
         let mut alarms = Alarms::default();
         for (segment, class) in [(1, 3), (2, 1), (3, 2), (4, 1)] {
-            alarms.keep(Address::new(segment, 7_999), class);
+            alarms.keep(Address::new(segment, 3_999), class);
         }
         let now = Now { mono: Mono(1_000_000_000), wall: Wall(5) };
         alarms.wake(now.wall);

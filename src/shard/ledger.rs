@@ -226,18 +226,24 @@ impl Shard {
         }
     }
 
+    /// Entries of the ledger that one question looks at: with a filter that fits few, a page may be empty and go on.
+    pub(super) const LOOKED_AT_MAX: usize = 10_000;
+
     /// A page of the ledger, from an address on.
     pub(super) fn list_doubts(&mut self, reply: ReplyTo, filter: &DoubtFilter, from: Address, limit: usize) {
-        let mut entries = self.attempts.ledger().filter(|(address, doubt)| **address >= from && filter.takes(doubt));
-        let listed: Vec<Listed> = entries
-            .by_ref()
-            .take(limit)
-            .map(|(address, doubt)| Listed { address: *address, attempt: doubt.attempt })
-            .collect();
-        let next = entries.next().map(|(address, _)| *address);
-        drop(entries);
+        let (mut listed, mut next) = (Vec::new(), None);
+        for (looked_at, (address, doubt)) in self.attempts.ledger_from(from).enumerate() {
+            let is_wanted = filter.takes(doubt);
+            if looked_at >= Self::LOOKED_AT_MAX || (is_wanted && listed.len() >= limit) {
+                next = Some(*address);
+                break;
+            }
+            if is_wanted {
+                listed.push(Listed { address: *address, attempt: doubt.attempt });
+            }
+        }
         if listed.is_empty() {
-            return self.reply(reply, Reply::Doubts { found: Vec::new(), next: None });
+            return self.reply(reply, Reply::Doubts { found: Vec::new(), next });
         }
         let addresses = listed.iter().map(|entry| entry.address).collect();
         self.read_for_doubts(reply, listed, next, addresses);

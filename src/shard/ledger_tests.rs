@@ -368,6 +368,24 @@ fn pages_follow_each_other() {
     assert_eq!(found, ids);
 }
 
+/// With a filter that fits nothing a question would look at the whole ledger at once.
+#[test]
+fn a_page_looks_at_so_many_entries_and_goes_on() {
+    let mut world = world();
+    let (_, submit) = world.sent(Class::Transactional, ANNA, 1);
+    world.lost(&submit);
+    let doubt = *world.shard.attempts.ledger().next().expect("one").1;
+    let entries = Shard::LOOKED_AT_MAX as u64 + 1;
+    world.shard.attempts.doubts.extend((0..entries).map(|number| (Address::new(1_000 + number, 0), doubt)));
+    let filter = DoubtFilter { tenant: Some(TenantId(6)), ..DoubtFilter::default() };
+    let mut from = Address::default();
+    for expected in [Some(Address::new(1_000 + entries - 2, 0)), None] {
+        let reply = world.ask(Ask::Doubts { reply: ReplyTo::default(), filter, from, limit: 2 });
+        assert_eq!(reply, Reply::Doubts { found: Vec::new(), next: expected });
+        from = expected.unwrap_or_default();
+    }
+}
+
 #[test]
 fn a_hand_decides_once() {
     let mut world = world();

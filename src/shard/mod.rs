@@ -535,7 +535,9 @@ impl Shard {
 
     /// Lanes that hold ready messages: how many, and when the oldest that is in memory was accepted.
     pub fn lanes(&self) -> impl Iterator<Item = (Lane, u64, Option<Wall>)> {
-        let mut lists: BTreeMap<Lists, (u64, Option<Wall>)> = BTreeMap::new();
+        // What was passed over and is to be ended still counts, also where no entry is left.
+        let mut lists: BTreeMap<Lists, (u64, Option<Wall>)> =
+            self.lanes.passed_early().map(|lists| (lists, (0, None))).collect();
         let ready = self.lanes.iter().filter(|(name, _)| !self.lanes.is_withheld(name));
         for (name, fifo) in ready.filter(|(_, fifo)| fifo.waiting() > 0) {
             let (entries, known) = lists.entry(Lists::of(*name)).or_default();

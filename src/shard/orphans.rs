@@ -16,7 +16,7 @@ use crate::store::record::InboundRecord;
 
 use super::receipts::final_kind;
 
-/// Commit and place in it: where a parked receipt is on disk.
+/// Commit and place in it: when a receipt was parked, and where it is on disk, if it is.
 pub(super) type Parked = (u64, u32);
 
 /// One of them.
@@ -25,6 +25,9 @@ pub(super) struct Orphan {
     pub at: Parked,
     /// Nothing was under way to its number: it is probably another program's.
     pub is_foreign: bool,
+    /// A foreign one is in memory only. If it is ours all the same, its carrier writes numbers in another form, and the
+    /// response that makes its id known comes in this life of the process or never.
+    pub is_on_disk: bool,
     /// Without its text, which nobody looks at any more.
     pub record: InboundRecord,
 }
@@ -65,10 +68,10 @@ impl Orphans {
         self.parked.get(&key_of(record)).is_some_and(|known| is_final(&known.record))
     }
 
-    /// Parks; gives the place of one that it replaces.
-    pub(super) fn insert(&mut self, orphan: Orphan) -> Option<Parked> {
+    /// Parks; gives the one that it replaces.
+    pub(super) fn insert(&mut self, orphan: Orphan) -> Option<Orphan> {
         let key = key_of(&orphan.record);
-        let older = self.remove(key).map(|older| older.at);
+        let older = self.remove(key);
         for alias in aliases_of(&orphan.record) {
             self.aliases.insert(alias, key);
         }
@@ -105,13 +108,13 @@ impl Orphans {
         wanted.map(|(key, record)| (key, record.clone())).collect()
     }
 
-    /// Forgets what came in before `horizon`; the places, in order.
-    pub(super) fn expire(&mut self, horizon: Wall) -> Vec<Parked> {
+    /// Forgets what came in before `horizon`; in the order in which it was parked.
+    pub(super) fn expire(&mut self, horizon: Wall) -> Vec<Orphan> {
         let old = |(_, orphan): &(&u64, &Orphan)| Wall(orphan.record.wall) < horizon;
         let keys: Vec<u64> = self.parked.iter().filter(old).map(|(key, _)| *key).collect();
-        let mut places: Vec<_> = keys.into_iter().filter_map(|key| self.remove(key)).map(|orphan| orphan.at).collect();
-        places.sort_unstable();
-        places
+        let mut gone: Vec<Orphan> = keys.into_iter().filter_map(|key| self.remove(key)).collect();
+        gone.sort_unstable_by_key(|orphan| orphan.at);
+        gone
     }
 
     pub(super) fn remove(&mut self, key: u64) -> Option<Orphan> {
@@ -153,7 +156,7 @@ mod tests {
             state: Some(state),
             ..InboundRecord::default()
         };
-        Orphan { at: (commit, 0), is_foreign: false, record }
+        Orphan { at: (commit, 0), is_foreign: false, is_on_disk: true, record }
     }
 
     const DELIVERED: u8 = 2;
@@ -162,7 +165,7 @@ mod tests {
     #[test]
     fn is_found_by_the_response_in_another_form_if_the_recipient_fits() {
         let mut orphans = Orphans::new(1, 9, 9);
-        assert_eq!(orphans.insert(orphan(1, "255", 77, DELIVERED)), None);
+        assert!(orphans.insert(orphan(1, "255", 77, DELIVERED)).is_none());
         let key = id_key(1, b"FF");
         assert!(orphans.take(key, 78).is_none());
         assert_eq!(orphans.take(key, 77).map(|orphan| orphan.at), Some((1, 0)));
@@ -198,9 +201,11 @@ mod tests {
         orphans.insert(orphan(1, "9", 77, ENROUTE));
         let last = orphan(2, "9", 77, DELIVERED);
         assert!(!orphans.outranks(&last.record));
-        assert_eq!(orphans.insert(last), Some((1, 0)));
+        assert_eq!(orphans.insert(last).map(|older| older.at), Some((1, 0)));
         assert!(orphans.outranks(&orphan(3, "9", 77, ENROUTE).record));
-        assert_eq!((orphans.expire(Wall(2)), orphans.expire(Wall(3)), orphans.len()), (vec![], vec![(2, 0)], 0));
+        let mut expired = |horizon| orphans.expire(Wall(horizon)).iter().map(|gone| gone.at).collect::<Vec<_>>();
+        assert_eq!((expired(2), expired(3)), (vec![], vec![(2, 0)]));
+        assert_eq!(orphans.len(), 0);
     }
 
     #[test]

@@ -199,7 +199,7 @@ impl Shard {
     /// What was parked under an id that is known by now.
     fn hear_parked(&mut self, note: ReceiptNote, answered: bool) {
         let Some(orphan) = self.receipts.orphans.take(note.key, note.recipient) else { return };
-        self.gathering.batch().orphans_gone.push(orphan.at);
+        self.gone(&orphan);
         if let Some(state) = orphan.record.state.and_then(ReceiptState::from_code) {
             self.apply_receipt(note, answered, state, orphan.record.error);
         }
@@ -348,16 +348,25 @@ impl Shard {
         }
         self.counters.receipts_parked += 1;
         let at = (self.gathering.seq().0, self.gathering.batch().orphans.len() as u32);
-        self.gathering.batch().orphans.push(record.clone());
-        self.insert_orphan(at, record);
+        let is_foreign = !self.attempts.is_under_way_to(record.from);
+        if !is_foreign {
+            self.gathering.batch().orphans.push(record.clone());
+        }
+        self.insert_orphan(Orphan { at, is_foreign, is_on_disk: !is_foreign, record });
         self.shed_orphans();
     }
 
-    fn insert_orphan(&mut self, at: (u64, u32), mut record: InboundRecord) {
-        record.text = Vec::new();
-        let is_foreign = !self.attempts.is_under_way_to(record.from);
-        if let Some(older) = self.receipts.orphans.insert(Orphan { at, is_foreign, record }) {
-            self.gathering.batch().orphans_gone.push(older);
+    fn insert_orphan(&mut self, mut orphan: Orphan) {
+        orphan.record.text = Vec::new();
+        if let Some(older) = self.receipts.orphans.insert(orphan) {
+            self.gone(&older);
+        }
+    }
+
+    /// It is parked no more, on disk either.
+    fn gone(&mut self, orphan: &Orphan) {
+        if orphan.is_on_disk {
+            self.gathering.batch().orphans_gone.push(orphan.at);
         }
     }
 
@@ -365,7 +374,7 @@ impl Shard {
     fn shed_orphans(&mut self) {
         while let Some(gone) = self.receipts.orphans.shed() {
             self.counters.receipts_dropped[usize::from(!gone.is_foreign)] += 1;
-            self.gathering.batch().orphans_gone.push(gone.at);
+            self.gone(&gone);
         }
     }
 
@@ -377,7 +386,8 @@ impl Shard {
             self.effect(Effect::Maintain(dropped));
         }
         for (commit, index, record) in found {
-            self.insert_orphan((commit, index), record);
+            let is_foreign = !self.attempts.is_under_way_to(record.from);
+            self.insert_orphan(Orphan { at: (commit, index), is_foreign, is_on_disk: true, record });
         }
         self.shed_orphans();
     }
@@ -390,7 +400,7 @@ impl Shard {
         let (key, recipient) = (id_key(u64::from(of.group.0), id), of.recipient.number());
         if let Some(orphan) = self.receipts.orphans.take(key, recipient) {
             self.counters.receipts_late += 1;
-            self.gathering.batch().orphans_gone.push(orphan.at);
+            self.gone(&orphan);
         }
         self.receipts.answered.insert(key, recipient);
         self.gathering.batch().receipts.answered.push((key, recipient));
@@ -412,7 +422,7 @@ impl Shard {
     /// A parked receipt was used after all.
     pub(super) fn unpark(&mut self, key: u64) {
         if let Some(orphan) = self.receipts.orphans.remove(key) {
-            self.gathering.batch().orphans_gone.push(orphan.at);
+            self.gone(&orphan);
         }
     }
 
@@ -538,8 +548,9 @@ impl Shard {
             self.gathering.batch().extra.push(run::deregister(id));
             self.effect(Effect::Maintain(Maintenance::DeleteRun(id)));
         }
-        let old = self.receipts.orphans.expire(horizon);
-        self.gathering.batch().orphans_gone.extend(old);
+        for old in self.receipts.orphans.expire(horizon) {
+            self.gone(&old);
+        }
         self.attempts.progress.expire(horizon);
         self.attempts.forget_once_in_doubt(horizon);
     }

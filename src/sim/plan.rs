@@ -297,7 +297,6 @@ impl Plan {
             stalls: faults(4),
             disk_stalls: faults(4),
             disk_faults: faults(8),
-            disk_shortages: faults(8),
             backups: 0,
             ages: false,
             measured_ns: Some(900 * SECOND),

@@ -535,7 +535,8 @@ impl World {
     fn judge_waiting(&mut self) {
         let quiet_since_ns = self.calm_since.max(self.started_ns) + STALL_NS;
         let Some(process) = self.process.as_ref().filter(|process| !process.is_ending()) else { return };
-        if self.stage.now_ns() < quiet_since_ns + EXPIRY_MS * MS {
+        // Where the clock went back the delay queue waits until it is where it was.
+        if self.plan.wall_jumps > 0 || self.stage.now_ns() < quiet_since_ns + EXPIRY_MS * MS {
             return;
         }
         let since = Wall(self.stage.wall().0.saturating_sub(EXPIRY_MS));

@@ -7,7 +7,6 @@ use std::fmt;
 
 /// A field of a PDU body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
 pub enum Field {
     SystemId,
     Password,

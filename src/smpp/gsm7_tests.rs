@@ -1,3 +1,5 @@
+//! The GSM alphabet there and back.
+
 use super::super::national::Language;
 use super::*;
 use proptest::prelude::*;

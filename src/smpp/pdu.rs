@@ -38,7 +38,7 @@ pub struct CommandId(pub u32);
 macro_rules! command_ids {
     ($($name:ident = $id:literal, $text:literal;)*) => {
         impl CommandId {
-            $(#[allow(missing_docs)] pub const $name: CommandId = CommandId($id);)*
+            $(pub const $name: CommandId = CommandId($id);)*
 
             /// The name in the specification; `None` for an id outside 3.4.
             pub const fn name(self) -> Option<&'static str> {
@@ -152,7 +152,6 @@ pub struct Address<'a> {
 }
 
 /// Types of number (SMPP 3.4 §5.2.5).
-#[allow(missing_docs)]
 pub mod ton {
     pub const UNKNOWN: u8 = 0;
     pub const INTERNATIONAL: u8 = 1;
@@ -164,7 +163,6 @@ pub mod ton {
 }
 
 /// Numbering plans (SMPP 3.4 §5.2.6).
-#[allow(missing_docs)]
 pub mod npi {
     pub const UNKNOWN: u8 = 0;
     pub const E164: u8 = 1;
@@ -396,7 +394,6 @@ pub struct AlertNotification<'a> {
 
 /// The body of any PDU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Pdu<'a> {
     Bind(BindMode, Bind<'a>),
     BindResp(BindMode, BindResp<'a>),

@@ -1,3 +1,5 @@
+//! Forms of ids, and their hashes, which go to disk.
+
 use super::*;
 use proptest::prelude::*;
 

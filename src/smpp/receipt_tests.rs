@@ -1,3 +1,5 @@
+//! Receipts as carriers really write them.
+
 use super::super::receipt_date::ReceiptDate;
 use super::super::receipt_write::{ReceiptFields, ReceiptForm, write_receipt};
 use super::*;

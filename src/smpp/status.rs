@@ -31,7 +31,7 @@ pub struct CommandStatus(pub u32);
 macro_rules! statuses {
     ($($name:ident = $code:literal, $class:expr;)*) => {
         impl CommandStatus {
-            $(#[allow(missing_docs)] pub const $name: CommandStatus = CommandStatus($code);)*
+            $(pub const $name: CommandStatus = CommandStatus($code);)*
 
             /// Every code that has a name, in ascending order of code.
             pub const NAMED: &'static [CommandStatus] = &[$(CommandStatus($code)),*];

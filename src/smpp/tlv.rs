@@ -19,7 +19,7 @@ enum Shape {
 macro_rules! tags {
     ($($name:ident = $tag:literal, $text:literal, $shape:expr;)*) => {
         impl TlvTag {
-            $(#[allow(missing_docs)] pub const $name: TlvTag = TlvTag($tag);)*
+            $(pub const $name: TlvTag = TlvTag($tag);)*
 
             /// The name in the specification; `None` for a reserved or carrier-own tag.
             pub const fn name(self) -> Option<&'static str> {

@@ -77,7 +77,7 @@ pub fn prepare(shard: &Path) -> Result<Journals, StoreError> {
         let is_newest = index + 1 == journals.len();
         match scan.verdict {
             Verdict::Clean => {}
-            Verdict::Torn if is_newest => found.torn = Some(cut(path, &bytes, scan.end)?),
+            Verdict::Torn if is_newest => found.torn = Some(cut(path, &bytes, scan.end, copy_aside)?),
             Verdict::Torn => {
                 return Err(damaged(path, scan.end, "nothing valid follows, but the journal is not the newest"));
             }
@@ -221,18 +221,25 @@ fn read_written(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-fn cut(journal: &Path, bytes: &[u8], at: usize) -> Result<TornTail, StoreError> {
+/// Puts the octets into a file of that name, for good.
+fn copy_aside(copy: &Path, tail: &[u8]) -> io::Result<()> {
+    fs::write(copy, tail)?;
+    File::open(copy)?.sync_all()?;
+    copy.parent().map_or(Ok(()), |shard| File::open(shard)?.sync_all())
+}
+
+fn cut(
+    journal: &Path,
+    bytes: &[u8],
+    at: usize,
+    copy_aside: impl Fn(&Path, &[u8]) -> io::Result<()>,
+) -> Result<TornTail, StoreError> {
     let tail = bytes.get(at..).unwrap_or_default();
     let copy = (1_u32..)
         .map(|n| journal.with_extension(format!("jnl.torn-{n}")))
         .find(|path| !path.exists())
         .ok_or_else(|| StoreError::Failed("no name is left for a torn tail".to_owned()))?;
-    let keep = || -> io::Result<()> {
-        fs::write(&copy, tail)?;
-        File::open(&copy)?.sync_all()?;
-        journal.parent().map_or(Ok(()), |shard| File::open(shard)?.sync_all())
-    };
-    let copy = match keep() {
+    let copy = match copy_aside(&copy, tail) {
         Ok(()) => Some(copy),
         Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
             // Half of it is of no use, and takes the room that opening needs.
@@ -260,4 +267,29 @@ fn damaged(journal: &Path, at: usize, why: &str) -> StoreError {
 
 fn failed(what: &str, path: &Path, error: &io::Error) -> StoreError {
     StoreError::Failed(format!("cannot {what} {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seen when a carrier had filled the disk: the start needed room for the copy, and there was never any again.
+    #[test]
+    fn a_torn_tail_is_cut_without_a_copy_where_there_is_no_room_for_one() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let journal = directory.path().join("0.jnl");
+        fs::write(&journal, b"whole torn").expect("written");
+        let full = |copy: &Path, _: &[u8]| -> io::Result<()> {
+            fs::write(copy, b"half")?;
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        };
+        let torn = cut(&journal, b"whole torn", 5, full).expect("cut");
+        assert_eq!((torn.copy, torn.bytes), (None, 5));
+        assert_eq!(fs::read(&journal).expect("there"), b"whole");
+        assert_eq!(fs::read_dir(directory.path()).expect("there").count(), 1, "half a copy is of no use");
+        let broken = |_: &Path, _: &[u8]| -> io::Result<()> { Err(io::ErrorKind::PermissionDenied.into()) };
+        assert!(cut(&journal, b"whole", 2, broken).is_err());
+        assert_eq!(fs::read(&journal).expect("there"), b"whole");
+        assert!(cut(&journal, b"whole", 2, copy_aside).is_ok_and(|torn| torn.copy.is_some_and(|copy| copy.exists())));
+    }
 }

@@ -301,9 +301,11 @@ impl<R: Reader> Answerer<R> {
             };
             for event in events_of(&turn).filter(|event| asked.contains(&event.address)) {
                 let at = messages.partition_point(|message| message.address < event.address);
-                if let Some(message) = messages.get_mut(at)
-                    && message.address == event.address
-                    && commit > folded_to[at]
+                // One that is asked for twice stands there twice.
+                let asked_for = messages.iter_mut().zip(&folded_to).skip(at);
+                for (message, _) in asked_for
+                    .take_while(|(message, _)| message.address == event.address)
+                    .filter(|(_, folded_to)| commit > **folded_to)
                 {
                     message.events.push(event);
                 }

@@ -59,7 +59,7 @@ pub fn recover<R: Reader>(reader: &R) -> Result<Recovery, StoreError> {
     let last = CommitSeq(turns.last().map_or(checkpoint.commit, |(commit, _)| *commit));
     let restored = restored(reader)?;
     let waiting = waiting(reader)?;
-    let (orphans, orphans_left_out) = orphans(reader)?;
+    let (orphans, orphans_left_out) = orphans(reader, PARKED_READ_MAX)?;
     let handsets = handsets(reader, checkpoint.outbox_from)?;
     let runs = runs(reader)?;
     Ok(Recovery {
@@ -118,7 +118,8 @@ fn records<R: Reader, T: Record>(reader: &R, space: Space, from: u64) -> Result<
 
 type Parked = (u64, u32, InboundRecord);
 
-fn orphans<R: Reader>(reader: &R) -> Result<(Vec<Parked>, bool), StoreError> {
+/// The latest so many, and whether older ones were left out.
+fn orphans<R: Reader>(reader: &R, receipts_max: usize) -> Result<(Vec<Parked>, bool), StoreError> {
     let mut found = VecDeque::new();
     let mut left_out = false;
     let mut failure = None;
@@ -127,7 +128,7 @@ fn orphans<R: Reader>(reader: &R) -> Result<(Vec<Parked>, bool), StoreError> {
         match (Key::number(key), index, decode::<InboundRecord>(value)) {
             (Some(commit), Some(index), Ok(mut record)) => {
                 record.text = Vec::new();
-                if found.len() >= PARKED_READ_MAX {
+                if found.len() >= receipts_max {
                     left_out = true;
                     found.pop_front();
                 }
@@ -180,4 +181,29 @@ fn visit<R: Reader>(
 
 fn unreadable(space: Space, error: &DecodeError) -> StoreError {
     StoreError::Damaged(format!("{}: {error}", space.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::backend::{Backend, Op};
+    use super::super::memory::{Drops, MemoryStore};
+    use super::super::record::encode;
+    use super::*;
+
+    #[test]
+    fn of_parked_receipts_the_latest_are_read_without_their_texts() {
+        let mut store = MemoryStore::new(Drops::AtOnce);
+        let put = |commit| {
+            let record = InboundRecord { wall: commit, text: vec![7; 9], ..InboundRecord::default() };
+            let key = Key::Orphan(commit, 0);
+            Op::Put { space: key.space(), key: key.bytes(), value: encode(&record) }
+        };
+        store.commit((1..=5).map(put).collect()).expect("kept");
+        let read = |most| {
+            let (found, left_out) = orphans(&store.reader(), most).expect("sound");
+            assert!(found.iter().all(|(.., record)| record.text.is_empty()));
+            (found.iter().map(|(commit, ..)| *commit).collect::<Vec<_>>(), left_out)
+        };
+        assert_eq!((read(3), read(5)), ((vec![3, 4, 5], true), (vec![1, 2, 3, 4, 5], false)));
+    }
 }

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::model::{Address, Segment};
+use crate::store::backend::{Reader, Space, StoreError};
+use crate::store::key::Key;
+use crate::store::segment;
 
-use super::super::backend::{Reader, Space, StoreError};
-use super::super::key::Key;
-use super::super::segment;
 use super::{Answerer, Found, ReadRequest, StoredMessage, damaged, stored};
 
 /// How far an answer is.
@@ -178,5 +178,110 @@ impl<R: Reader> Answerer<R> {
             Segment { number, ..Segment::default() }
         });
         Ok(Some(Arc::new(segment)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::memory::{Drops, MemoryReader, MemoryStore};
+    use super::super::super::{Backend, CommitSeq, WriteBatch};
+    use super::*;
+    use crate::model::{Head, TenantId};
+
+    const A: TenantId = TenantId(1);
+    const B: TenantId = TenantId(2);
+    const MANY: usize = 500;
+
+    /// Segments from number 1 on: of each message whose it is, and its octets.
+    fn store(segments: &[&[(TenantId, usize)]]) -> Answerer<MemoryReader> {
+        let mut store = MemoryStore::new(Drops::AtOnce);
+        let made = segments.iter().zip(1..).map(|(messages, number)| {
+            let mut arena = Vec::new();
+            let heads = messages.iter().map(|(tenant, octets)| {
+                let (content_at, content_len) = (arena.len() as u32, *octets as u32);
+                arena.resize(arena.len() + octets, b'x');
+                Head { tenant: *tenant, content_at, content_len, ..Head::default() }
+            });
+            let heads = heads.collect();
+            Arc::new(Segment { number, heads, arena: Arc::new(arena), ..Segment::default() })
+        });
+        let batch = WriteBatch { seq: CommitSeq(1), segments: made.collect(), ..WriteBatch::default() };
+        store.commit(batch.into_ops()).expect("kept");
+        Answerer::new(store.reader())
+    }
+
+    fn scan(tenant: TenantId, from: Address, limit: usize) -> ReadRequest {
+        ReadRequest::Scan { token: 1, tenant, from, limit, events_from: 1 }
+    }
+
+    /// Pages until the end, each as the addresses that it holds.
+    fn pages(answerer: &mut Answerer<MemoryReader>, tenant: TenantId, limit: usize) -> Vec<Vec<Address>> {
+        let (mut pages, mut from) = (Vec::new(), Address::default());
+        loop {
+            let Found::Scan { messages, next, .. } = answerer.answer(scan(tenant, from, limit)) else {
+                panic!("another answer")
+            };
+            pages.push(messages.iter().map(|message| message.address).collect());
+            assert!(messages.iter().all(|message| message.head.tenant == tenant));
+            let Some(next) = next else { return pages };
+            assert!(next > from);
+            from = next;
+        }
+    }
+
+    /// M1: one question to the store for each message of everybody.
+    #[test]
+    fn what_belongs_to_others_is_passed_over_in_one_question() {
+        let foreign: Vec<_> = vec![(A, 10); 1_000];
+        let mut answerer = store(&[&foreign, &foreign, &[(A, 1), (B, 1)], &foreign]);
+        let own = vec![Address::new(3, 1)];
+        assert_eq!(pages(&mut answerer, B, 1), [own.clone(), vec![]], "the first page ends where its limit is reached");
+        assert_eq!(pages(&mut answerer, B, MANY), [own]);
+        assert_eq!(pages(&mut answerer, TenantId(9), 1), [Vec::<Address>::new()]);
+        assert_eq!(pages(&mut answerer, A, MANY).concat().len(), 3_001);
+    }
+
+    #[test]
+    fn what_one_question_passes_over_is_bounded() {
+        let large: &[(TenantId, usize)] = &[(A, 1 << 20)];
+        let mut answerer = store(&[large; 10]);
+        assert_eq!(pages(&mut answerer, B, 1), vec![Vec::<Address>::new(); 3]);
+        let of_a = pages(&mut answerer, A, MANY);
+        assert!(of_a.iter().all(|page| page.len() <= 4) && of_a.concat().len() == 10, "{of_a:?}");
+    }
+
+    #[test]
+    fn what_one_page_holds_is_bounded() {
+        let messages = vec![(B, 300 << 10); 10];
+        let mut answerer = store(&[&messages]);
+        let sizes: Vec<_> = pages(&mut answerer, B, MANY).iter().map(Vec::len).collect();
+        assert_eq!(sizes, [4, 4, 2]);
+    }
+
+    #[test]
+    fn others_are_answered_between_two_steps() {
+        let mut answerer = store(&[&[(A, 1)], &[(A, 2)], &[(A, 3)]]);
+        let addresses = [3, 1, 9, 2, 1].map(|segment| Address::new(segment, 0)).to_vec();
+        let request = ReadRequest::Messages { token: 7, addresses, events_from: 1 };
+        let mut step = answerer.begin(request);
+        let mut steps = 0;
+        let messages = loop {
+            match step {
+                Step::Done(Found::Messages { token: 7, messages }) => break messages,
+                Step::Done(other) => panic!("{other:?}"),
+                Step::More(walk) => {
+                    assert_eq!(pages(&mut answerer, A, MANY).concat().len(), 3);
+                    steps += 1;
+                    step = answerer.advance(walk);
+                }
+            }
+        };
+        assert_eq!(steps, 4, "one for each segment, whether or not it is there");
+        let found: Vec<_> = messages.iter().map(|found| found.as_ref().map(|found| found.content.len())).collect();
+        assert_eq!(found, [Some(3), Some(1), None, Some(2), Some(1)]);
+        assert!(matches!(
+            answerer.answer(ReadRequest::Messages { token: 8, addresses: Vec::new(), events_from: 1 }),
+            Found::Messages { token: 8, messages } if messages.is_empty()
+        ));
     }
 }

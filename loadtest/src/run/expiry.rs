@@ -196,6 +196,8 @@ fn watch(ground: &Ground, options: &Options, expiring: &mut [Taken], lasting: u6
     let late = Duration::from_secs_f64(options.late_max);
     let end = latest.last().copied().unwrap_or_else(Instant::now) + late + Duration::from_secs(1);
     let mut asked = 0;
+    // What the daemon shows is up to a second old: until then it may not show all that was taken.
+    thread::sleep(Duration::from_secs(1));
     while Instant::now() < end {
         let Look { before, after, expired, waiting } = look(ground)?;
         let gone = (expiring.len() as u64 + lasting).saturating_sub(waiting);

@@ -2,9 +2,10 @@
 //! on it. Everything that it starts ends with it. Knows how to start and to ask, not what a scenario is about.
 
 use std::env;
+use std::io::PipeWriter;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -81,6 +82,10 @@ pub struct Ground {
     variables: Vec<(String, String)>,
     /// A program and its first arguments that start Stentor in their place; empty: nobody.
     wrapper: Vec<String>,
+    /// The API key with which Stentor is asked; none where it knows no tenants.
+    key: Option<String>,
+    /// Where its stderr goes; none: to its log.
+    stderr: Option<PipeWriter>,
     started: u32,
 }
 
@@ -120,6 +125,8 @@ impl Ground {
             environment: Vec::new(),
             variables: Vec::new(),
             wrapper: Vec::new(),
+            key: None,
+            stderr: None,
             started: 0,
         };
         Ok(ground)
@@ -156,6 +163,30 @@ impl Ground {
     /// Has Stentor started by another program, which must become it in the end (`exec`).
     pub fn set_wrapper(&mut self, words: &[&str]) {
         self.wrapper = words.iter().map(|word| (*word).to_owned()).collect();
+    }
+
+    /// Gives Stentor this configuration in place of the one on the command line; the carrier of that name is the simulator's.
+    pub fn use_config(&mut self, text: &str, carrier: &str) -> Result<(), String> {
+        let file = self.path().join("stentor.toml");
+        std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+        self.options.config = file;
+        self.options.carrier = carrier.to_owned();
+        Ok(())
+    }
+
+    /// From now on Stentor is asked with this API key.
+    pub fn use_key(&mut self, key: &str) {
+        self.key = Some(key.to_owned());
+    }
+
+    /// The next Stentor's stderr goes here.
+    pub fn hear_stderr(&mut self, pipe: PipeWriter) {
+        self.stderr = Some(pipe);
+    }
+
+    /// The file with the output of the Stentor that is started next.
+    pub fn next_log(&self) -> PathBuf {
+        Process::log_in(self.path(), &format!("stentor-{}", self.started + 1))
     }
 
     /// Where Stentor keeps its data.
@@ -220,7 +251,8 @@ impl Ground {
         }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         self.started += 1;
-        Process::start(&format!("stentor-{}", self.started), self.path(), &mut command)
+        let stderr = self.stderr.take().map(Stdio::from);
+        Process::start_heard(&format!("stentor-{}", self.started), self.path(), &mut command, stderr)
     }
 
     /// Starts the simulator on the carrier's port.
@@ -244,23 +276,47 @@ impl Ground {
 
     /// Starts the generator against Stentor.
     pub fn start_generator(&self, arguments: &[&str]) -> Result<Generator, String> {
-        let report = self.path().join("send.json");
-        let mut command = Command::new(this_program()?);
-        command.args(["send", "--to", &self.http.to_string()]).arg("--json").arg(&report);
-        for (name, value) in [
+        let sizes = [
             ("--connections", self.options.connections),
             ("--batch", self.options.batch),
             ("--length", self.options.length as u64),
-        ] {
-            command.args([name, &value.to_string()]);
+        ];
+        let sizes = sizes.map(|(name, value)| format!("{name}={value}"));
+        let words: Vec<String> = sizes.into_iter().chain(arguments.iter().map(|word| (*word).to_owned())).collect();
+        self.start_sender("send", &words)
+    }
+
+    /// Starts a generator of that name, with nothing but these arguments.
+    pub fn start_sender(&self, name: &str, arguments: &[String]) -> Result<Generator, String> {
+        let report = self.path().join(format!("{name}.json"));
+        let mut command = Command::new(this_program()?);
+        command.args(["send", "--to", &self.http.to_string()]).arg("--json").arg(&report).args(arguments);
+        if let Some(key) = &self.key {
+            command.args(["--bearer", key]);
         }
-        command.args(arguments);
-        Ok(Generator { process: Process::start("send", self.path(), &mut command)?, report })
+        Ok(Generator { process: Process::start(name, self.path(), &mut command)?, report })
+    }
+
+    /// Asks Stentor, with the API key if there is one: status and body.
+    pub fn get(&self, target: &str, patience: Duration) -> Result<(u16, Vec<u8>), String> {
+        http::ask(self.http, &format!("GET {target}"), &self.authorization(), "", patience)
+            .map_err(|error| format!("{target}: {error}"))
+    }
+
+    /// The same with a body of JSON.
+    pub fn post(&self, target: &str, body: &str, patience: Duration) -> Result<(u16, Vec<u8>), String> {
+        let headers = self.authorization() + "Content-Type: application/json\r\n";
+        http::ask(self.http, &format!("POST {target}"), &headers, body, patience)
+            .map_err(|error| format!("{target}: {error}"))
+    }
+
+    fn authorization(&self) -> String {
+        self.key.as_ref().map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default()
     }
 
     /// Stentor's metrics; empty when it does not answer.
     pub fn metrics(&self) -> Metrics {
-        match http::get(self.http, "/metrics", PATIENCE) {
+        match self.get("/metrics", PATIENCE) {
             Ok((200, body)) => Metrics::parse(&String::from_utf8_lossy(&body)),
             Ok(_) | Err(_) => Metrics::default(),
         }
@@ -335,7 +391,16 @@ impl Smsc {
 
     /// Changes some of its knobs.
     pub fn behave(&self, knobs: &str) -> Result<(), String> {
-        let told = http::post(self.control, "/behaviour", "application/json", knobs, PATIENCE);
+        self.tell("/behaviour", knobs)
+    }
+
+    /// Empties its books.
+    pub fn reset(&self) -> Result<(), String> {
+        self.tell("/reset", "")
+    }
+
+    fn tell(&self, target: &str, body: &str) -> Result<(), String> {
+        let told = http::post(self.control, target, "application/json", body, PATIENCE);
         match told.map_err(|error| format!("smsc: {error}"))? {
             (200, _) => Ok(()),
             (status, body) => Err(format!("smsc: {status} {}", String::from_utf8_lossy(&body))),

@@ -1,12 +1,14 @@
 //! `loadtest run`: scenarios with real processes. Each starts Stentor, the simulator and the generator on loopback in
 //! a temporary directory, measures, and fails when what it claims is not so.
 
+mod audit;
 mod backlog;
 mod compare;
 mod expiry;
 mod fault;
 mod ground;
 mod guard;
+mod hostile;
 mod letters;
 mod means;
 mod million;
@@ -36,6 +38,8 @@ pub enum Scenario {
     Expiry(expiry::Options),
     /// One fault again and again under load: kill -9, power cut, failing or full disk, and more
     Fault(fault::Options),
+    /// Strangers, clients and a carrier that want to end, stop or fill it, while somebody else goes on sending
+    Hostile(hostile::Options),
     /// A foreign SMSC (node-smpp) instead of the simulator
     Peer(peer::Options),
     /// A carrier with every bad habit at once
@@ -55,6 +59,7 @@ pub fn run(scenario: &Scenario) -> Result<(), String> {
         Scenario::Backlog(options) => (backlog::play(options)?, &options.ground),
         Scenario::Expiry(options) => (expiry::play(options)?, &options.ground),
         Scenario::Fault(options) => (fault::play(options)?, &options.ground),
+        Scenario::Hostile(options) => (hostile::play(options)?, &options.ground),
         Scenario::Peer(options) => (peer::play(options)?, &options.ground),
         Scenario::Rough(options) => (rough::play(options)?, &options.ground),
         Scenario::Peak(options) => (peak::play(options)?, &options.ground),

@@ -33,10 +33,20 @@ pub struct Usage {
 impl Process {
     /// Starts a command whose stdout and stderr go to `directory/name.log`.
     pub fn start(name: &str, directory: &Path, command: &mut Command) -> Result<Self, String> {
-        let log = directory.join(format!("{name}.log"));
+        Self::start_heard(name, directory, command, None)
+    }
+
+    /// The same, but stderr goes to somebody else, who may write it to [`Self::log_in`].
+    pub fn start_heard(
+        name: &str,
+        directory: &Path,
+        command: &mut Command,
+        stderr: Option<Stdio>,
+    ) -> Result<Self, String> {
+        let log = Self::log_in(directory, name);
         let failed = |error: std::io::Error| format!("{name}: {error}");
         let out = File::create(&log).map_err(failed)?;
-        let err = out.try_clone().map_err(failed)?;
+        let err = stderr.map_or_else(|| out.try_clone().map(Stdio::from), Ok).map_err(failed)?;
         let child = command
             .env(guard::MARK, directory)
             .stdin(Stdio::null())
@@ -45,6 +55,11 @@ impl Process {
             .spawn()
             .map_err(|error| format!("{name}: {}: {error}", command.get_program().to_string_lossy()))?;
         Ok(Self { name: name.to_owned(), child, log })
+    }
+
+    /// Where the output of the process of that name goes.
+    pub fn log_in(directory: &Path, name: &str) -> PathBuf {
+        directory.join(format!("{name}.log"))
     }
 
     /// What it has written so far.
@@ -114,6 +129,16 @@ impl Process {
     /// Whether it still runs.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Descriptors that it has open; none once it has ended.
+    pub fn fds(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_or(0, Iterator::count)
     }
 
     /// What it has used; zero once it has ended.

@@ -1,3 +1,5 @@
+//! What a carrier reads out of a `submit_sm`, octet by octet.
+
 use super::*;
 
 /// A well-formed `submit_sm` body; `tail` stands after `sm_default_msg_id`.

@@ -232,8 +232,11 @@ fn in_shell(prelude: &str) -> Command {
     command
 }
 
-/// The binary, built once: cargo builds only a package's own for its tests.
+/// The binary: that of `STENTOR_BIN`, or built once, for cargo builds only a package's own for its tests.
 pub fn stentor() -> PathBuf {
+    if let Some(given) = std::env::var_os("STENTOR_BIN") {
+        return given.into();
+    }
     static BUILT: Once = Once::new();
     BUILT.call_once(|| {
         let mut cargo = Command::new(env!("CARGO"));

@@ -9,7 +9,7 @@ use crate::link::receipts::INQUIRY_OCTETS_MAX;
 use crate::link::sessions::{PDUS_MAX, UNREAD_OCTETS_MAX};
 use crate::link::{Alarm, BindId, Disconnect, SessionLoss};
 use crate::model::Class;
-use crate::smpp::pdu::{Address, EsmClass, ShortMessage};
+use crate::smpp::pdu::{Address, ShortMessage};
 use crate::smpp::status::CommandStatus;
 use crate::smpp::tlv::{TlvTag, TlvWriter, Tlvs};
 use crate::traffic::{Answer, Unanswered, Verdict};
@@ -187,14 +187,13 @@ fn a_carrier_that_calls_every_submit_unreadable_is_told_of_once_in_a_while() {
     assert_eq!(told(&world), 2);
 }
 
-/// A receipt of 60,000 octets.
+/// A message from a handset, of 60,000 octets.
 fn deliver_long(world: &mut World, token: u64) {
     let (mut tlvs, now) = (Vec::new(), world.now.mono.0);
     TlvWriter::new(&mut tlvs).octets(TlvTag::MESSAGE_PAYLOAD, &[b'x'; 60_000]).expect("it fits");
     let message = ShortMessage {
         source: Address { ton: 1, npi: 1, digits: b"4915112345001" },
         destination: Address { ton: 0, npi: 0, digits: b"Bank" },
-        esm_class: EsmClass(4),
         tlvs: Tlvs::new(&tlvs),
         ..ShortMessage::default()
     };
@@ -203,14 +202,14 @@ fn deliver_long(world: &mut World, token: u64) {
 }
 
 #[test]
-fn long_receipts_stop_the_reading_before_they_are_many() {
+fn what_is_long_stops_the_reading_before_it_is_many_over_all_sessions() {
     let mut world = World::bound(|_| {});
     let mut receipts = 0;
     while world.reads_paused.is_empty() {
         deliver_long(&mut world, receipts);
         receipts += 1;
     }
-    assert_eq!(receipts, INQUIRY_OCTETS_MAX / 60_000 + 1);
+    assert_eq!(receipts, u64::from(INQUIRY_OCTETS_MAX / 60_000 + 1));
     world.disconnect(FIRST, Disconnect::ByPeer);
     while world.connects.len() == 1 {
         world.advance_ms(100);

@@ -1,3 +1,5 @@
+//! The fake carrier does what its behaviour says.
+
 use super::*;
 use crate::model::time::Wall;
 use crate::smpp::receipt::{Receipt, ReceiptSource};

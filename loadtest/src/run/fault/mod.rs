@@ -4,7 +4,6 @@
 //!
 //! Knows the rounds; how each fault is done is `strike`'s.
 
-mod audit;
 pub mod cgroup;
 mod disk;
 mod full;
@@ -16,13 +15,13 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use super::audit::Audit;
 use super::ground::{Generator, Ground, GroundOptions, Smsc};
 use super::means::{Need, demand};
 use super::process::Process;
 use super::prometheus::{DOUBTS, IN_DOUBT};
 use super::verdict::{Verdict, quantiles_ms};
 use crate::http;
-use audit::Audit;
 use cgroup::Cgroup;
 use disk::{Disk, FileSystem, Under};
 

@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::super::ground::{Ground, Smsc};
-use super::super::verdict::Verdict;
-use crate::http;
+use super::ground::{Ground, Smsc};
+use super::verdict::Verdict;
 use crate::send::report::Report;
 
 /// Records of one page.
@@ -195,7 +194,7 @@ fn each_record(ground: &Ground, mut each: impl FnMut(Line)) -> Result<(), String
             "" => format!("/v1/records?limit={PAGE}"),
             cursor => format!("/v1/records?limit={PAGE}&cursor={cursor}"),
         };
-        let (status, body) = http::get(ground.http(), &target, PATIENCE).map_err(|error| error.to_string())?;
+        let (status, body) = ground.get(&target, PATIENCE)?;
         let mut count = 0;
         for line in body.split(|octet| *octet == b'\n').filter(|line| !line.is_empty()) {
             let line: Line =
@@ -215,9 +214,7 @@ fn each_record(ground: &Ground, mut each: impl FnMut(Line)) -> Result<(), String
 }
 
 fn lookup(ground: &Ground, ids: &[&String]) -> Result<Vec<Shown>, String> {
-    let body = serde_json::json!({ "ids": ids }).to_string();
-    let (_, answer) = http::post(ground.http(), "/v1/messages/lookup", "application/json", &body, PATIENCE)
-        .map_err(|error| error.to_string())?;
+    let (_, answer) = ground.post("/v1/messages/lookup", &serde_json::json!({ "ids": ids }).to_string(), PATIENCE)?;
     let found: Found = serde_json::from_slice(&answer).map_err(|error| format!("lookup: {error}"))?;
     Ok(found.messages)
 }

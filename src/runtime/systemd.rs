@@ -30,7 +30,7 @@ fn start() -> Option<mpsc::SyncSender<Vec<NotifyState<'static>>>> {
             }
         }
     };
-    thread::Builder::new().name("manager".to_owned()).spawn(saying).ok().map(|_| waiting)
+    thread::Builder::new().name("systemd".to_owned()).spawn(saying).ok().map(|_| waiting)
 }
 
 /// Recovered and listening.

@@ -1,0 +1,276 @@
+//! What an attack is: a name, so many hands that do its round again and again, and a tally of how the rounds ended. Knows
+//! when all of them begin and end, not what any of them does.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rustix::process::setpriority_process;
+
+/// How long anybody sleeps before looking whether the phase is over.
+const TICK: Duration = Duration::from_millis(50);
+/// Attackers come last: on a small machine they would otherwise take the processor from carrier and client, whose
+/// waiting would then be booked as the daemon's.
+const NICE: i32 = 10;
+/// Ids of the innocent that attackers may know.
+const IDS_MAX: usize = 200;
+
+/// Where the attackers stand.
+#[derive(Debug)]
+pub struct Front {
+    pub http: SocketAddr,
+    /// How long the phase takes.
+    pub time: Duration,
+    begun: Instant,
+    is_over: AtomicBool,
+    ids: Mutex<VecDeque<String>>,
+}
+
+/// How a round ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ending {
+    /// With an HTTP status.
+    Answered(u16),
+    /// The other side closed, without a word.
+    Cut,
+    /// The attacker let go after its time.
+    Held,
+    /// There was no connection.
+    Refused,
+}
+
+/// How the rounds of one attack ended.
+#[derive(Debug)]
+pub struct Tally {
+    pub name: &'static str,
+    endings: Mutex<BTreeMap<Ending, u64>>,
+    /// What went over the wire, where that tells something: PDUs, messages.
+    units: AtomicU64,
+}
+
+/// What one hand does again and again; it notes at least one ending.
+type Round = Box<dyn Fn(&Front, &Tally) + Send + Sync>;
+
+/// One kind of attack.
+pub struct Attack {
+    pub name: &'static str,
+    /// How many do it at the same time.
+    pub hands: usize,
+    /// Between two rounds of one hand.
+    pub pause: Duration,
+    pub round: Round,
+}
+
+/// All attacks, running.
+#[derive(Debug)]
+pub struct Campaign {
+    front: Arc<Front>,
+    tallies: Vec<Arc<Tally>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Front {
+    /// A phase of that length, which begins now.
+    pub fn new(http: SocketAddr, time: Duration) -> Arc<Self> {
+        let (is_over, ids) = (AtomicBool::new(false), Mutex::new(VecDeque::new()));
+        Arc::new(Self { http, time, begun: Instant::now(), is_over, ids })
+    }
+
+    /// Whether the phase has ended.
+    pub fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// Ends it.
+    pub fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
+    /// Since the phase began.
+    pub fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Waits, but not longer than the phase takes.
+    pub fn wait(&self, time: Duration) {
+        let until = Instant::now() + time;
+        while !self.is_over() {
+            match until.saturating_duration_since(Instant::now()) {
+                Duration::ZERO => return,
+                left => thread::sleep(left.min(TICK)),
+            }
+        }
+    }
+
+    /// The innocent's message got this id.
+    pub fn publish(&self, id: &str) {
+        let mut ids = self.ids();
+        ids.push_front(id.to_owned());
+        ids.truncate(IDS_MAX);
+    }
+
+    /// One of the last ids that the innocent got; `number` chooses.
+    pub fn id(&self, number: u64) -> Option<String> {
+        let ids = self.ids();
+        let index = usize::try_from(number).ok()?.checked_rem(ids.len())?;
+        ids.get(index).cloned()
+    }
+
+    fn ids(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tally {
+    /// An empty one.
+    pub fn new(name: &'static str) -> Arc<Self> {
+        Arc::new(Self { name, endings: Mutex::default(), units: AtomicU64::new(0) })
+    }
+
+    /// Books the end of a round.
+    pub fn note(&self, ending: Ending) {
+        *self.endings().entry(ending).or_default() += 1;
+    }
+
+    /// Books what went over the wire: how much did before.
+    pub fn count(&self, units: u64) -> u64 {
+        self.units.fetch_add(units, Ordering::Relaxed)
+    }
+
+    /// Rounds that ended so far.
+    pub fn rounds(&self) -> u64 {
+        self.endings().values().sum()
+    }
+
+    fn endings(&self) -> MutexGuard<'_, BTreeMap<Ending, u64>> {
+        self.endings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Campaign {
+    /// Nobody attacks yet.
+    pub fn new(front: &Arc<Front>) -> Self {
+        Self { front: Arc::clone(front), tallies: Vec::new(), threads: Vec::new() }
+    }
+
+    /// Lets an attack begin.
+    pub fn begin(&mut self, attack: Attack) {
+        let (round, tally) = (Arc::new(attack.round), Tally::new(attack.name));
+        for _ in 0..attack.hands {
+            let (round, tally) = (Arc::clone(&round), Arc::clone(&tally));
+            self.join_in(move |front| {
+                while !front.is_over() {
+                    round(front, &tally);
+                    front.wait(attack.pause);
+                }
+            });
+        }
+        self.tallies.push(tally);
+    }
+
+    /// Lets somebody act until the phase is over; what he does is booked in `tallies`.
+    pub fn begin_with(&mut self, tallies: &[Arc<Tally>], act: impl FnOnce(&Arc<Front>) + Send + 'static) {
+        self.tallies.extend_from_slice(tallies);
+        self.join_in(act);
+    }
+
+    /// Counts in what somebody else does.
+    pub fn add(&mut self, tally: &Arc<Tally>) {
+        self.tallies.push(Arc::clone(tally));
+    }
+
+    fn join_in(&mut self, act: impl FnOnce(&Arc<Front>) + Send + 'static) {
+        let front = Arc::clone(&self.front);
+        self.threads.push(thread::spawn(move || {
+            // On Linux this concerns the calling thread alone. Refused, it attacks a little harder.
+            let _ = setpriority_process(None, NICE);
+            act(&front);
+        }));
+    }
+
+    /// Ends all attacks: how each went.
+    pub fn end(self) -> Vec<Arc<Tally>> {
+        self.front.end();
+        for thread in self.threads {
+            // One that panicked has told so itself, and its tally shows no rounds.
+            let _ = thread.join();
+        }
+        self.tallies
+    }
+}
+
+impl fmt::Debug for Attack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attack").field("name", &self.name).field("hands", &self.hands).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered(status) => write!(f, "{status}"),
+            Self::Cut => f.write_str("cut"),
+            Self::Held => f.write_str("held"),
+            Self::Refused => f.write_str("no connection"),
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let endings = self.endings();
+        let told: Vec<String> = endings.iter().map(|(ending, times)| format!("{ending} × {times}")).collect();
+        f.write_str(if told.is_empty() { "never" } else { "" })?;
+        f.write_str(&told.join(", "))?;
+        match self.units.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            units => write!(f, "; {units} units"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn front() -> Arc<Front> {
+        Front::new("127.0.0.1:1".parse().unwrap(), Duration::from_secs(60))
+    }
+
+    #[test]
+    fn rounds_go_on_until_the_phase_ends() {
+        let front = front();
+        let mut campaign = Campaign::new(&front);
+        let (told, heard) = std::sync::mpsc::channel();
+        let round = move |_: &Front, tally: &Tally| {
+            tally.note(Ending::Answered(413));
+            let _ = told.send(());
+        };
+        campaign.begin(Attack { name: "a", hands: 2, pause: Duration::ZERO, round: Box::new(round) });
+        (0..10).for_each(|_| heard.recv().unwrap());
+        let tallies = campaign.end();
+        assert!(tallies[0].rounds() >= 10 && tallies[0].to_string().starts_with("413 × "));
+        front.wait(Duration::from_secs(3_600));
+    }
+
+    #[test]
+    fn a_tally_is_told_in_one_line() {
+        let tally = Tally::new("b");
+        assert_eq!(tally.to_string(), "never");
+        [Ending::Held, Ending::Cut, Ending::Answered(503), Ending::Cut].map(|ending| tally.note(ending));
+        tally.count(7);
+        assert_eq!(tally.to_string(), "503 × 1, cut × 2, held × 1; 7 units");
+    }
+
+    #[test]
+    fn the_last_ids_are_known() {
+        let front = front();
+        assert_eq!(front.id(3), None);
+        (0..300).for_each(|number| front.publish(&number.to_string()));
+        assert_eq!((front.id(0), front.id(199), front.id(200)), (front.id(200), Some("100".to_owned()), front.id(0)));
+    }
+}

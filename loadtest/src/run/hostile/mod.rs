@@ -1,0 +1,252 @@
+//! Scenario `hostile`: strangers, two tenants and a carrier attack a daemon on one core, all at once, in every way that is
+//! known; a third tenant meanwhile sends its messages over a good carrier, and must not notice.
+//!
+//! Knows the phases and what must hold; each family of attacks has a file of its own.
+
+mod attack;
+mod bodies;
+mod carrier;
+mod floods;
+mod questions;
+mod readers;
+mod stage;
+mod strangers;
+mod third;
+mod wire;
+
+use std::net::TcpListener;
+use std::process::ExitStatus;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::audit::Audit;
+use super::ground::{Ground, GroundOptions, Smsc};
+use super::process::Process;
+use super::prometheus::{IN_DOUBT, POLL_LONGEST, POLL_TAIL};
+use super::verdict::{Verdict, mib, quantiles_ms};
+use crate::send::report::Report;
+use attack::{Attack, Campaign, Front, Tally};
+use stage::NameServer;
+use third::{Hand, Told};
+
+/// The third's recipients: while nobody attacks, and under attack.
+const FIRST_IDLE: u64 = 4_915_100_000_000;
+const FIRST: u64 = 4_915_110_000_000;
+/// The third's requests: so many messages each, on so many connections.
+const BATCH: u64 = 5;
+const CONNECTIONS: u64 = 8;
+/// What is no attack of somebody who connects.
+const SILENT: &str = "a name server that never answers";
+const UNREAD: &str = "the log is not read";
+/// Memory beside `limits.memory`.
+const MEMORY_BESIDE: u64 = 256 << 20;
+/// The third's p99 under attack: at most so long, or so many times what it is while nobody attacks.
+const P99_MAX_US: u64 = 50_000;
+const P99_FACTOR: u64 = 10;
+/// The longest poll of a task, in CPU time.
+const POLL_MAX_S: f64 = 0.010;
+/// A stop by SIGTERM takes no longer.
+const TERM_MAX: Duration = Duration::from_secs(15);
+const TICK: Duration = Duration::from_millis(100);
+/// For what is waited for until it comes.
+const LONG: Duration = Duration::from_secs(24 * 3_600);
+
+/// Sizes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    pub ground: GroundOptions,
+    /// How long the attacks take
+    #[arg(long, default_value_t = 15.0)]
+    minutes: f64,
+    /// How many seconds of nobody attacking are measured before
+    #[arg(long, default_value_t = 20.0)]
+    idle: f64,
+    /// Messages per second of the third
+    #[arg(long, default_value_t = 1_000.0)]
+    rate: f64,
+    /// Only attacks whose name contains one of these; all by default
+    #[arg(long, value_name = "TEXT", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Tell times and claim nothing of them: for machines that have other things to do
+    #[arg(long)]
+    untimed: bool,
+}
+
+/// What was seen while the attacks went on.
+#[derive(Debug, Default)]
+struct Watched {
+    rss_peak: u64,
+    fds_peak: usize,
+    cpu_s: f64,
+    ended: Option<(ExitStatus, f64)>,
+}
+
+/// Plays the scenario.
+pub fn play(options: &Options) -> Result<Verdict, String> {
+    let fds = stage::raise_descriptors();
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| format!("the hostile carrier: {error}"))?;
+    let port = listener.local_addr().map_err(|error| error.to_string())?.port();
+    let mut ground = Ground::prepare(&options.ground)?;
+    let name_server = if options.is_wanted(SILENT) { NameServer::start(&ground) } else { NameServer::none() };
+    let (stalls, log_tally) = (Arc::new(OnceLock::new()), Tally::new(UNREAD));
+    stage::prepare(&mut ground, port, &name_server)?.start(&stalls, &log_tally);
+    let mut smsc = ground.start_smsc(&[])?;
+    let (mut stentor, _) = ground.start_stentor()?;
+    let idle = options.idle(&ground, &mut smsc)?;
+
+    let time = Duration::from_secs_f64(options.minutes * 60.0);
+    let front = &Front::new(ground.http(), time);
+    let mut campaign = options.begin(front, fds, listener);
+    if options.is_wanted(UNREAD) {
+        stalls.get_or_init(|| Arc::clone(front));
+        campaign.add(&log_tally);
+    }
+    let hand = Hand::start(front);
+    let mut generator = ground.start_sender("third", &options.offer(FIRST, options.minutes * 60.0))?;
+    let watched = watch(&mut stentor, &mut generator.process, front);
+    let tallies = campaign.end();
+    let (told, report) = (hand.finish()?, generator.finish(ground.stall())?);
+
+    let mut verdict = Verdict::new("hostile");
+    verdict.figure(SILENT, if name_server.is_there() { "yes" } else { "no (it needs root)" });
+    tell_attacks(&mut verdict, &tallies, !options.only.is_empty());
+    watched.tell(&mut verdict);
+    options.tell_times(&mut verdict, &idle, &report, &told);
+    if watched.ended.is_some() {
+        verdict.figure("its last words", stentor.failure("").trim());
+        return Ok(verdict);
+    }
+    options.tell_polls(&mut verdict, &ground);
+    ground.watch_delivered(&mut smsc, report.acknowledged_count())?;
+    Audit::take(&ground, &mut smsc, &report, FIRST)?.tell(&mut verdict);
+    told.tell(&ground, &mut verdict)?;
+    verdict.figure("in doubt, the attackers' too", ground.metrics().sum(IN_DOUBT).unwrap_or_default());
+    verdict.claim("every message of the third was taken when it was offered", report.is_complete());
+    end(&mut verdict, &mut ground, stentor)?;
+    Ok(verdict)
+}
+
+impl Options {
+    fn is_wanted(&self, attack: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| attack.contains(only))
+    }
+
+    /// What the third offers, and for how long. Without `--retry`: what is refused once is refused.
+    fn offer(&self, first: u64, seconds: f64) -> Vec<String> {
+        let count = (self.rate * seconds).max(1.0) as u64;
+        [("count", count.to_string()), ("rate", self.rate.to_string()), ("first-recipient", first.to_string())]
+            .into_iter()
+            .chain([("batch", BATCH.to_string()), ("connections", CONNECTIONS.to_string())])
+            .map(|(name, value)| format!("--{name}={value}"))
+            .collect()
+    }
+
+    /// The third alone.
+    fn idle(&self, ground: &Ground, smsc: &mut Smsc) -> Result<Report, String> {
+        let mut generator = ground.start_sender("idle", &self.offer(FIRST_IDLE, self.idle))?;
+        let report = generator.finish(LONG)?;
+        ground.watch_delivered(smsc, report.acknowledged_count())?;
+        smsc.reset()?;
+        Ok(report)
+    }
+
+    fn begin(&self, front: &Arc<Front>, fds: usize, listener: TcpListener) -> Campaign {
+        let mut campaign = Campaign::new(front);
+        let families = [strangers::attacks(fds), bodies::attacks(), readers::attacks(), questions::attacks()];
+        let attacks = families.into_iter().flatten().chain(floods::attacks());
+        attacks.filter(|attack: &Attack| self.is_wanted(attack.name)).for_each(|attack| campaign.begin(attack));
+        let turns: Vec<_> = carrier::turns().into_iter().filter(|turn| self.is_wanted(turn.name())).collect();
+        if !turns.is_empty() {
+            let tallies: Vec<_> = turns.iter().map(carrier::Turn::tally).collect();
+            campaign.begin_with(&tallies, move |front| carrier::serve(&listener, front, &turns));
+        }
+        campaign
+    }
+
+    fn tell_times(&self, verdict: &mut Verdict, idle: &Report, report: &Report, told: &Told) {
+        verdict.figure("the third's requests p50/p99/p99.9/max, nobody attacks", quantiles_ms(&idle.latency_us));
+        verdict.figure("the third's requests p50/p99/p99.9/max, under attack", quantiles_ms(&report.latency_us));
+        verdict.figure("of it the generator's own share", quantiles_ms(&report.lateness_us));
+        for (code, lines) in &report.errors {
+            verdict.figure("not taken of the third's", format!("{code} × {lines}"));
+        }
+        if !self.untimed {
+            let max = P99_MAX_US.max(P99_FACTOR * idle.latency_us.p99);
+            let claim = format!("the third's p99 is at most {} ms, or {P99_FACTOR} × idle", P99_MAX_US / 1_000);
+            verdict.claim(claim, report.latency_us.p99 <= max && told.p99_us() <= max);
+        }
+    }
+
+    fn tell_polls(&self, verdict: &mut Verdict, ground: &Ground) {
+        let metrics = ground.metrics();
+        let [longest, tail] = [POLL_LONGEST, POLL_TAIL].map(|name| metrics.sum(name));
+        let ms = |seconds: Option<f64>| seconds.map_or("?".to_owned(), |seconds| format!("{:.2}", seconds * 1_000.0));
+        verdict.figure("polls p99.9/max", format!("{} / {} ms of CPU", ms(tail), ms(longest)));
+        if !self.untimed {
+            let is_short = longest.is_some_and(|longest| longest <= POLL_MAX_S);
+            verdict.claim(format!("no poll took more than {} ms of CPU", POLL_MAX_S * 1_000.0), is_short);
+        }
+    }
+}
+
+/// Looks at the daemon until the generator has ended, or the daemon has.
+fn watch(stentor: &mut Process, generator: &mut Process, front: &Front) -> Watched {
+    let mut watched = Watched::default();
+    while generator.is_alive() {
+        let usage = stentor.usage();
+        watched.rss_peak = watched.rss_peak.max(usage.rss_peak);
+        watched.cpu_s = watched.cpu_s.max(usage.cpu_s);
+        watched.fds_peak = watched.fds_peak.max(stentor.fds());
+        if let Some(status) = stentor.ended() {
+            watched.ended = Some((status, front.elapsed().as_secs_f64()));
+            generator.signal(Signal::TERM);
+            break;
+        }
+        thread::sleep(TICK);
+    }
+    watched
+}
+
+impl Watched {
+    fn tell(&self, verdict: &mut Verdict) {
+        let allowed = stage::MEMORY + MEMORY_BESIDE;
+        verdict.figure("RSS, most", mib(self.rss_peak));
+        verdict.figure("descriptors, most", self.fds_peak);
+        verdict.figure("CPU", format!("{:.1} s", self.cpu_s));
+        if let Some((status, after)) = &self.ended {
+            verdict.figure("the daemon ended by itself", format!("{status}, after {after:.1} s"));
+        }
+        verdict.claim("the daemon went on", self.ended.is_none());
+        verdict.claim(format!("RSS was at most limits.memory and 256 MiB: {}", mib(allowed)), self.rss_peak <= allowed);
+    }
+}
+
+fn tell_attacks(verdict: &mut Verdict, tallies: &[Arc<Tally>], is_part: bool) {
+    for tally in tallies {
+        verdict.figure(&format!("attack: {}", tally.name), tally);
+    }
+    let is_idle = |tally: &&Arc<Tally>| tally.rounds() == 0;
+    let idle: Vec<_> = tallies.iter().filter(is_idle).map(|tally| tally.name).collect();
+    if !is_part {
+        verdict.figure("attacks, and such as were never made", format!("{}, {idle:?}", tallies.len()));
+        verdict.claim("every attack was made", idle.is_empty());
+    }
+}
+
+/// What it holds after all that does not keep it from ending and from starting again.
+fn end(verdict: &mut Verdict, ground: &mut Ground, mut stentor: Process) -> Result<(), String> {
+    stentor.signal(Signal::TERM);
+    let is_clean = stentor.wait(TERM_MAX).is_ok_and(|status| status.success());
+    verdict.claim("a clean end on SIGTERM", is_clean);
+    drop(stentor);
+    let again = ground.start_stentor();
+    if let Ok((_, ready_s)) = &again {
+        verdict.figure("ready again after", format!("{ready_s:.2} s"));
+    }
+    verdict.claim("it starts again", again.is_ok());
+    again.map(drop)
+}

@@ -1,0 +1,223 @@
+//! The daemon under attack: its configuration with small limits, its few descriptors, the name server that never answers,
+//! and the reader of its log that stops reading. Prepares; what is done to it is the attacks' matter.
+
+use std::fs::{self, OpenOptions};
+use std::io::{PipeReader, Read, Write, pipe};
+use std::net::UdpSocket;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+use rustix::pipe::fcntl_setpipe_size;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::super::ground::Ground;
+use super::super::means;
+use super::attack::{Ending, Front, Tally};
+
+/// The carrier that does what it should.
+pub const GOOD: &str = "good";
+/// Keys of the API. Attackers have two tenants; the second one also has an operator's key.
+pub const KEY_A: &str = "attacker-a-0123456789";
+pub const KEY_B: &str = "attacker-b-0123456789";
+pub const KEY_B_ADMIN: &str = "attacker-b-operator-0123456789";
+pub const KEY_THIRD: &str = "third-0123456789abcdef";
+/// Beginnings of recipients, by which messages go to the hostile carrier, to the one that cannot be reached, and to the
+/// good one; eight digits follow.
+pub const TO_HOSTILE: &str = "+49152";
+pub const TO_ABSENT: &str = "+49157";
+pub const TO_GOOD: &str = "+49159";
+
+/// `limits.memory`.
+pub const MEMORY: u64 = 256 << 20;
+/// Connections of the process; strangers open more.
+pub const CONNECTIONS_MAX: usize = 2_000;
+/// The usual soft limit of descriptors of a service; the hard limit stays as it is.
+const FDS_SOFT: u32 = 1_024;
+/// The least pipe that there is: a reader that stalls is felt soon.
+const PIPE_LEN: usize = 4_096;
+/// The log is read and not read in turns.
+const READ_TIME: Duration = Duration::from_secs(8);
+const STALL_TIME: Duration = Duration::from_secs(12);
+/// An address of loopback that nobody else uses for names.
+const NAME_SERVER: &str = "127.0.0.77:53";
+
+/// A third of queue and window of keys is less than the attackers offer in the first half of a minute.
+const CONFIG: &str = r#"
+[node]
+cores = 1
+[http]
+connections_max = CONNECTIONS
+[limits]
+memory = "MEMORY"
+queue = 30000
+keys = 15000
+[log]
+level = "info"
+
+[[carrier]]
+name = "good"
+hosts = ["127.0.0.1:2775"]
+system_id = "good"
+window = 1000
+
+[[carrier]]
+name = "hostile"
+hosts = ["127.0.0.1:HOSTILE"]
+system_id = "hostile"
+binds = 2
+window = 200
+reconnect_min = "100ms"
+reconnect_max = "300ms"
+connect_timeout = "2s"
+response_timeout = "2s"
+enquire_link = "2s"
+
+[[carrier]]
+name = "absent"
+hosts = [ABSENT]
+system_id = "absent"
+reconnect_min = "100ms"
+reconnect_max = "300ms"
+connect_timeout = "2s"
+
+[[route]]
+name = "hostile"
+when = { prefix = ["49152"] }
+carriers = [{ name = "hostile" }]
+
+[[route]]
+name = "absent"
+when = { prefix = ["49157"] }
+carriers = [{ name = "absent" }]
+
+[[route]]
+name = "all"
+carriers = [{ name = "good" }]
+
+[[tenant]]
+name = "attacker-a"
+keys = ["KEY_A"]
+
+[[tenant]]
+name = "attacker-b"
+keys = ["KEY_B"]
+admin_keys = ["KEY_B_ADMIN"]
+
+[[tenant]]
+name = "third"
+admin_keys = ["KEY_THIRD"]
+"#;
+
+/// A name server that takes questions and never answers; it lasts as long as this.
+#[derive(Debug)]
+pub struct NameServer(Option<UdpSocket>);
+
+/// The end of the daemon's log that somebody should read.
+#[derive(Debug)]
+pub struct LogReader {
+    pipe: PipeReader,
+    file: PathBuf,
+}
+
+impl NameServer {
+    /// Takes its port, and prepares the daemon to ask it: that needs root and a mount namespace.
+    pub fn start(ground: &Ground) -> Self {
+        let file = resolver(ground);
+        let address = NAME_SERVER.split(':').next().unwrap_or_default();
+        let is_written = fs::write(&file, format!("nameserver {address}\n")).is_ok();
+        let file = file.display().to_string();
+        let can_mount = || means::run("unshare", &["-m", "mount", "--bind", &file, "/etc/resolv.conf"]).is_ok();
+        Self(UdpSocket::bind(NAME_SERVER).ok().filter(|_| is_written && can_mount()))
+    }
+
+    /// Nobody asks for names.
+    pub const fn none() -> Self {
+        Self(None)
+    }
+
+    /// Whether there is one.
+    pub fn is_there(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+fn resolver(ground: &Ground) -> PathBuf {
+    ground.path().join("resolv.conf")
+}
+
+/// Lets the ground's daemon be the one that is attacked; `hostile` is the port of the hostile carrier.
+pub fn prepare(ground: &mut Ground, hostile: u16, name_server: &NameServer) -> Result<LogReader, String> {
+    // Without a name server: ports at which nobody listens.
+    let absent = if name_server.is_there() {
+        r#""smsc.carrier.example:2775""#
+    } else {
+        r#""127.0.0.78:1", "127.0.0.79:1", "127.0.0.80:1""#
+    };
+    let config = CONFIG
+        .replace("CONNECTIONS", &CONNECTIONS_MAX.to_string())
+        .replace("MEMORY", &format!("{}MiB", MEMORY >> 20))
+        .replace("HOSTILE", &hostile.to_string())
+        .replace("ABSENT", absent)
+        .replace("KEY_B_ADMIN", KEY_B_ADMIN)
+        .replace("KEY_A", KEY_A)
+        .replace("KEY_B", KEY_B)
+        .replace("KEY_THIRD", KEY_THIRD);
+    ground.use_config(&config, GOOD)?;
+    ground.use_key(KEY_THIRD);
+    let limited = format!("ulimit -Sn {FDS_SOFT} && exec \"$0\" \"$@\"");
+    if name_server.is_there() {
+        let mount = format!("mount --bind '{}' /etc/resolv.conf && {limited}", resolver(ground).display());
+        ground.set_wrapper(&["unshare", "-m", "--", "sh", "-c", &mount]);
+    } else {
+        ground.set_wrapper(&["sh", "-c", &limited]);
+    }
+    LogReader::prepare(ground)
+}
+
+/// Lets this process hold as many connections as it may: how many descriptors it has.
+pub fn raise_descriptors() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    // Refused, the crowd is smaller.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    getrlimit(Resource::Nofile).current.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
+}
+
+impl LogReader {
+    fn prepare(ground: &mut Ground) -> Result<Self, String> {
+        let failed = |error: std::io::Error| format!("a pipe: {error}");
+        let (reader, writer) = pipe().map_err(failed)?;
+        fcntl_setpipe_size(&writer, PIPE_LEN).map_err(|error| failed(error.into()))?;
+        let file = ground.next_log();
+        ground.hear_stderr(writer);
+        Ok(Self { pipe: reader, file })
+    }
+
+    /// Writes the log to its file, on a thread of its own, until the daemon ends; once there is a front it stalls again and
+    /// again while that stands.
+    pub fn start(self, front: &Arc<OnceLock<Arc<Front>>>, tally: &Arc<Tally>) {
+        let (front, tally) = (Arc::clone(front), Arc::clone(tally));
+        thread::spawn(move || self.read(&front, &tally));
+    }
+
+    fn read(mut self, front: &OnceLock<Arc<Front>>, tally: &Tally) {
+        let Ok(mut file) = OpenOptions::new().append(true).create(true).open(&self.file) else { return };
+        let mut room = [0; PIPE_LEN];
+        loop {
+            if let Some(front) = front.get().filter(|front| !front.is_over() && is_stall(front.elapsed())) {
+                front.wait(STALL_TIME);
+                tally.note(Ending::Held);
+            }
+            match self.pipe.read(&mut room) {
+                Ok(0) | Err(_) => return,
+                // What cannot be kept is missed in the search alone.
+                Ok(read) => drop(file.write_all(&room[..read])),
+            }
+        }
+    }
+}
+
+fn is_stall(elapsed: Duration) -> bool {
+    elapsed.as_millis() % (READ_TIME + STALL_TIME).as_millis() >= READ_TIME.as_millis()
+}

@@ -1,0 +1,169 @@
+//! The innocent third's own hand, beside its generator: one message after the other, each with a key and a connection of
+//! its own, some of them cancelled at once; and what became of each in the end, as the daemon says.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use serde::Deserialize;
+
+use super::super::ground::Ground;
+use super::super::verdict::{Verdict, quantiles_ms};
+use super::attack::Front;
+use super::stage::{KEY_THIRD, TO_ABSENT};
+use crate::http;
+use crate::smsc::stats::Quantiles;
+
+/// Recipients of these messages: none of the generator's, and none of the attackers'.
+const RECIPIENTS: &str = "+49155";
+const TICK: Duration = Duration::from_millis(100);
+/// Of so many messages one is cancelled.
+const CANCELLED: u64 = 10;
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Ids of one lookup (the API's limit).
+const LOOKUP: usize = 1_000;
+
+/// The hand, at work.
+#[derive(Debug)]
+pub struct Hand(JoinHandle<Told>);
+
+/// What the daemon told it.
+#[derive(Debug)]
+pub struct Told {
+    latency_us: Histogram<u64>,
+    /// Requests that were not answered as they should be: call and answer, how often.
+    refused: BTreeMap<String, u64>,
+    sent: Vec<String>,
+    cancelled: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Taken {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Found {
+    messages: Vec<Shown>,
+}
+
+#[derive(Deserialize)]
+struct Shown {
+    id: String,
+    #[serde(default)]
+    state: String,
+}
+
+impl Hand {
+    /// Works until the phase is over.
+    pub fn start(front: &Arc<Front>) -> Self {
+        let front = Arc::clone(front);
+        Self(thread::spawn(move || Told::take(&front)))
+    }
+
+    /// Waits for its end.
+    pub fn finish(self) -> Result<Told, String> {
+        self.0.join().map_err(|_| "the third's hand panicked".to_owned())
+    }
+}
+
+impl Told {
+    fn take(front: &Front) -> Self {
+        let latency_us =
+            Histogram::new_with_bounds(1, 3_600_000_000, 3).unwrap_or_else(|_| unreachable!("fixed bounds"));
+        let mut told = Self { latency_us, refused: BTreeMap::new(), sent: Vec::new(), cancelled: Vec::new() };
+        for number in 0_u32.. {
+            let due = TICK * number;
+            front.wait(due.saturating_sub(front.elapsed()));
+            if front.is_over() {
+                break;
+            }
+            let begun = Instant::now();
+            told.step(front, u64::from(number));
+            told.latency_us.saturating_record(begun.elapsed().as_micros() as u64);
+        }
+        told
+    }
+
+    fn step(&mut self, front: &Front, number: u64) {
+        let is_cancelled = number % CANCELLED == CANCELLED - 1;
+        // Cancelled is what waits for a carrier that is away.
+        let (to, class) = if is_cancelled { (TO_ABSENT, "transactional") } else { (RECIPIENTS, "otp") };
+        let body = format!(r#"{{"to":"{to}{number:08}","body":"one","key":"third-{number}","class":"{class}"}}"#);
+        let Some(answer) = self.ask(front.http, "POST /v1/messages", &body, 202) else { return };
+        let Ok(Taken { id }) = serde_json::from_slice(&answer) else { return self.refuse("POST: no id") };
+        front.publish(&id);
+        if !is_cancelled {
+            return self.sent.push(id);
+        }
+        if self.ask(front.http, &format!("DELETE /v1/messages/{id}"), "", 200).is_some() {
+            self.cancelled.push(id);
+        }
+    }
+
+    /// The answer's body, if it has the status that it should have.
+    fn ask(&mut self, http: SocketAddr, call: &str, body: &str, wanted: u16) -> Option<Vec<u8>> {
+        let headers = format!("Authorization: Bearer {KEY_THIRD}\r\nContent-Type: application/json\r\n");
+        let method = call.split(' ').next().unwrap_or_default();
+        match http::ask(http, call, &headers, body, PATIENCE) {
+            Ok((status, body)) if status == wanted => return Some(body),
+            Ok((status, body)) => self.refuse(&format!("{method}: {status} {}", code(&body))),
+            Err(error) => self.refuse(&format!("{method}: {error}")),
+        }
+        None
+    }
+
+    fn refuse(&mut self, what: &str) {
+        *self.refused.entry(what.to_owned()).or_default() += 1;
+    }
+
+    /// The 99th percentile of its requests, in microseconds.
+    pub fn p99_us(&self) -> u64 {
+        self.latency_us.value_at_quantile(0.99)
+    }
+
+    /// Asks for every message that was taken, and writes it down.
+    pub fn tell(&self, ground: &Ground, verdict: &mut Verdict) -> Result<(), String> {
+        let latency = Quantiles::read(|quantile| self.latency_us.value_at_quantile(quantile));
+        verdict.figure("single messages with keys, each on a connection of its own", self.sent.len());
+        verdict.figure("cancelled of them, beside these", self.cancelled.len());
+        verdict.figure("their requests p50/p99/p99.9/max", quantiles_ms(&latency));
+        for (what, times) in &self.refused {
+            verdict.figure("not taken", format!("{what} × {times}"));
+        }
+        verdict.claim("every single message was taken, and every cancellation", self.refused.is_empty());
+        let (sent, cancelled) = (states(ground, &self.sent)?, states(ground, &self.cancelled)?);
+        for (what, states) in [("states of single messages", &sent), ("states of cancelled ones", &cancelled)] {
+            verdict.figure(what, format!("{states:?}"));
+        }
+        let is_all = |states: &BTreeMap<String, usize>, state: &str, ids: &[String]| {
+            ids.is_empty() || states.get(state) == Some(&ids.len())
+        };
+        verdict.claim("every single message was delivered", is_all(&sent, "delivered", &self.sent));
+        verdict.claim("every cancelled one is cancelled", is_all(&cancelled, "cancelled", &self.cancelled));
+        Ok(())
+    }
+}
+
+/// How many of these messages are in which state.
+fn states(ground: &Ground, ids: &[String]) -> Result<BTreeMap<String, usize>, String> {
+    let mut states = BTreeMap::new();
+    for ids in ids.chunks(LOOKUP) {
+        let body = serde_json::json!({ "ids": ids }).to_string();
+        let (status, answer) = ground.post("/v1/messages/lookup", &body, PATIENCE)?;
+        let found: Found = serde_json::from_slice(&answer).map_err(|error| format!("lookup: {status}: {error}"))?;
+        for shown in found.messages.into_iter().filter(|shown| ids.contains(&shown.id)) {
+            *states.entry(shown.state).or_default() += 1;
+        }
+    }
+    Ok(states)
+}
+
+/// The code of a problem, else nothing.
+fn code(body: &[u8]) -> String {
+    let problem: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    problem.and_then(|problem| problem["code"].as_str().map(str::to_owned)).unwrap_or_default()
+}
