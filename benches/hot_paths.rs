@@ -84,8 +84,8 @@ fn ingest(bench: &Bench) {
         "ingest: NDJSON to frames",
         || body.as_bytes(),
         |body| {
-            let mut ingest = Ingest::new(body, Form::Lines, &terms, None).expect("a body of lines");
-            while ingest.advance(&terms, 128).expect("readable") {}
+            let mut ingest = Ingest::new(body, Form::Lines, &terms, None);
+            while ingest.advance(&terms, 32 << 10).expect("readable") {}
             assert_eq!(ingest.sent(), MESSAGES as u64);
             ingest.finish(room)
         },

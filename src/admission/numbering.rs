@@ -9,7 +9,7 @@ use std::fmt;
 
 use rlibphonenumber::{PhoneNumber, PhoneNumberUtil, Region};
 
-use crate::model::Msisdn;
+use crate::model::{Msisdn, Quoted};
 
 #[path = "numbering_table.rs"]
 mod table;
@@ -112,7 +112,10 @@ impl fmt::Display for NumberError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => out.write_str("there is no digit in it"),
-            Self::BadCharacter(character) => write!(out, "{character:?} has no place in a telephone number"),
+            Self::BadCharacter(character) => {
+                let mut octets = [0; 4];
+                write!(out, "{} has no place in a telephone number", Quoted(character.encode_utf8(&mut octets)))
+            }
             Self::NotInternational => {
                 out.write_str("begin with + and the country's code: no country is assumed here (`defaults.country`)")
             }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::exit::Failure;
+use crate::model::Quoted;
 
 pub(super) use super::download::Download;
 
@@ -50,7 +51,7 @@ pub(super) struct Url {
 impl Url {
     /// As typed. The error says what would be right.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not a URL such as http://127.0.0.1:8080");
+        let wrong = || format!("{} is not a URL such as http://127.0.0.1:8080", Quoted(text));
         let rest = match text.split_once("://") {
             Some(("http", rest)) => rest,
             Some(("https", _)) => {

@@ -10,6 +10,7 @@ use super::client::{self, Client};
 use super::exit::{Ended, Exit, Failure};
 use super::problem::{Problem, unreachable};
 use super::shown::{scalar, table};
+use crate::model::Quoted;
 
 /// What was typed.
 #[derive(Debug, Args)]
@@ -76,7 +77,8 @@ fn filter(typed: &Typed) -> Result<Map<String, Value>, Failure> {
     for (name, value) in typed {
         let Some(value) = value else { continue };
         if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_:.".contains(&byte)) {
-            return Err(Failure::usage(format!("{value:?} is no {name}; write times in UTC, with Z")));
+            let what = format!("{} is no {name}; write times in UTC, with Z", Quoted(value));
+            return Err(Failure::usage(what));
         }
         filter.insert(name.to_owned(), value.as_str().into());
     }

@@ -21,6 +21,7 @@ pub(super) struct Problem {
     request_id: String,
     retryable: bool,
     errors: Vec<Flaw>,
+    errors_omitted: u64,
     #[serde(skip)]
     retry_after_s: Option<u64>,
 }
@@ -82,6 +83,9 @@ impl Problem {
         }
         for flaw in self.errors.iter().filter(|flaw| self.errors.len() > 1 || flaw.detail != self.detail) {
             what.push_str(&format!("\n  message {}: {flaw}", flaw.index));
+        }
+        if self.errors_omitted > 0 {
+            what.push_str(&format!("\n  and {} messages more", self.errors_omitted));
         }
         if let Some(seconds) = self.retry_after_s {
             what.push_str(&format!("\n  try again in {seconds} s"));

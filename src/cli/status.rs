@@ -10,6 +10,7 @@ use super::client::{self, Answer, Client};
 use super::exit::{Ended, Exit, Failure};
 use super::problem::{Problem, unreachable};
 use super::shown::{self, scalar, table};
+use crate::model::Quoted;
 
 /// What was typed.
 #[derive(Debug, Args)]
@@ -33,7 +34,7 @@ pub(super) fn run(typed: Typed, out: &mut dyn Write) -> Ended {
 /// One message's document.
 pub(super) fn message(client: &Client, id: &str) -> Result<Value, Failure> {
     if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-        return Err(Failure::usage(format!("{id:?} is no message id")));
+        return Err(Failure::usage(format!("{} is no message id", Quoted(id))));
     }
     asked(client, &format!("/v1/messages/{id}"))
 }

@@ -19,6 +19,7 @@ use super::secret::Secret;
 use super::shown;
 use super::source::Span;
 use super::units::{Int, PerSecond};
+use crate::model::Quoted;
 
 /// One carrier.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -269,8 +270,8 @@ fn hosts(raw: &RawCarrier, table: &Span, gather: &mut Gather<'_>) -> Vec<Host> {
                 found.push(host);
             }
             None => {
-                let what = format!("{:?} is not \"host:port\" (IPv6: \"[2001:db8::1]:2775\")", text.get_ref());
-                gather.refuse(&text.span(), what);
+                let what = "is not \"host:port\" (IPv6: \"[2001:db8::1]:2775\")";
+                gather.refuse(&text.span(), format!("{} {what}", Quoted(text.get_ref())));
             }
         }
     }

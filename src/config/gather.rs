@@ -13,6 +13,7 @@ use super::raw::Typed;
 use super::secret::{Secret, SecretRef};
 use super::source::{Span, WHOLE};
 use super::units::{Bytes, Millis};
+use crate::model::Quoted;
 
 pub(super) const SECOND: u64 = 1_000;
 pub(super) const MINUTE: u64 = 60 * SECOND;
@@ -83,7 +84,8 @@ impl Gather<'_> {
         let text = name.get_ref();
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
         if text.is_empty() || text.len() > NAME_MAX || !text.chars().all(plain) || text.contains("__") {
-            let what = format!("a name has 1 to {NAME_MAX} of a-z, 0-9, - and _ (never two _ in a row), not {text:?}");
+            let what = "of a-z, 0-9, - and _ (never two _ in a row)";
+            let what = format!("a name has 1 to {NAME_MAX} {what}, not {}", Quoted(text));
             self.refuse(&name.span(), what);
         }
         text.clone()
@@ -116,7 +118,7 @@ impl Gather<'_> {
         let value = typed.as_ref()?;
         let parsed = value.get_ref().parse().ok();
         if parsed.is_none() {
-            self.refuse(&value.span(), format!("{:?} is not an IP address", value.get_ref()));
+            self.refuse(&value.span(), format!("{} is not an IP address", Quoted(value.get_ref())));
         }
         parsed
     }
@@ -135,7 +137,8 @@ impl Gather<'_> {
         let shared = |byte: u8| (b' '..=b'~').contains(&byte) && !b"@`[]{}\\^|~".contains(&byte);
         let word = (1..=11).contains(&text.len()) && text.bytes().all(shared);
         if !number && (!word || text.starts_with('+')) {
-            let what = format!("{text:?} is no sender: 15 digits, or 11 characters of ASCII without @`[]{{}}\\^|~");
+            let what = "is no sender: 15 digits, or 11 characters of ASCII without @`[]{}\\^|~";
+            let what = format!("{} {what}", Quoted(text));
             self.refuse(at, what);
         }
     }
@@ -143,7 +146,8 @@ impl Gather<'_> {
     /// An ISO 3166 code.
     pub(super) fn check_country(&mut self, text: &str, at: &Span) {
         if text.len() != 2 || !text.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            self.refuse(at, format!("{text:?} is no country: two capital letters (ISO 3166) such as \"DE\""));
+            let what = "is no country: two capital letters (ISO 3166) such as \"DE\"";
+            self.refuse(at, format!("{} {what}", Quoted(text)));
         }
     }
 

@@ -13,6 +13,7 @@ use super::raw::RawConfig;
 use super::shape::Shape;
 use super::source::{Source, Span, WHOLE};
 use super::tree::{Step, find, strike};
+use crate::model::Quoted;
 
 /// After so many wrong values the file is something else.
 const PROBLEMS_MAX: usize = 100;
@@ -90,9 +91,9 @@ fn refuse_unknown_within(
             array.iter().for_each(|element| refuse_unknown_within(element, inside, root, problems));
         }
         (Shape::Choice(words), DeValue::String(word)) if !words.contains(&word.as_ref()) => {
-            let mut what = format!("{word:?} is not one of {}", words.join(", "));
+            let mut what = format!("{} is not one of {}", Quoted(word), words.join(", "));
             if let Some(meant) = nearest(word, words.iter().copied()) {
-                what.push_str(&format!("; did you mean {meant:?}?"));
+                what.push_str(&format!("; did you mean {}?", Quoted(meant)));
             }
             problems.push((value.span(), what));
         }

@@ -11,6 +11,7 @@ use super::gather::Gather;
 use super::raw::{RawRoute, RawShare, RawWhen, Typed};
 use super::shown;
 use super::units::{Int, Micros, OneOrMany};
+use crate::model::Quoted;
 
 /// One rule.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -54,7 +55,8 @@ impl When {
             for text in &prefix {
                 let digits = text.strip_prefix('+').unwrap_or(text);
                 if !(1..=15).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-                    gather.refuse(&typed.span(), format!("{text:?} is no prefix: 1 to 15 digits such as \"49\""));
+                    let what = "is no prefix: 1 to 15 digits such as \"49\"";
+                    gather.refuse(&typed.span(), format!("{} {what}", Quoted(text)));
                 }
             }
         }

@@ -14,6 +14,7 @@ use super::raw::{RawHttp, RawHttpTls, RawLimits, RawLog, RawNode};
 use super::shown;
 use super::source::{Span, WHOLE};
 use super::units::{Auto, Int, OneOrMany};
+use crate::model::Quoted;
 
 /// Identity, place on disk, shards and cores.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -109,7 +110,7 @@ impl Http {
             tls: raw.tls.as_ref().and_then(|tls| HttpTls::meant(tls, gather)),
             body_bytes_max: gather.bytes(&raw.body_max, 16 * MIB, KIB..=GIB),
             inflate_ratio_max: or(&raw.inflate_ratio_max, Int(100)).get(),
-            line_bytes_max: gather.bytes(&raw.line_max, 256 * KIB, KIB..=16 * MIB),
+            line_bytes_max: gather.bytes(&raw.line_max, 256 * KIB, KIB..=MIB),
             messages_max: or(&raw.messages_max, Int(100_000)).get(),
             connections_max: or(&raw.connections_max, Int(8_192)).get(),
             header_bytes_max: gather.bytes(&raw.header_max, 32 * KIB, KIB..=MIB),
@@ -140,9 +141,8 @@ fn addresses(typed: &Spanned<OneOrMany<String>>, gather: &mut Gather<'_>) -> Vec
             }
             Ok(address) => found.push(address),
             Err(_) => {
-                let what =
-                    format!("{text:?} is not an address to listen on, such as \"127.0.0.1:8080\" or \"[::]:8080\"");
-                gather.refuse(&typed.span(), what);
+                let what = "is not an address to listen on, such as \"127.0.0.1:8080\" or \"[::]:8080\"";
+                gather.refuse(&typed.span(), format!("{} {what}", Quoted(text)));
             }
         }
     }

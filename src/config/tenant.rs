@@ -10,6 +10,7 @@ use super::gather::Gather;
 use super::raw::{RawTenant, Typed};
 use super::secret::{Secret, SecretRef};
 use super::units::Quota;
+use crate::model::Quoted;
 
 /// Shorter keys can be guessed.
 const KEY_MIN: usize = 16;
@@ -66,7 +67,8 @@ impl Tenant {
         if let Some(typed) = &raw.from
             && !tenant.may_send_as(typed.get_ref())
         {
-            gather.refuse(&typed.span(), format!("{:?} is not among this tenant's `senders`", typed.get_ref()));
+            let sender = Quoted(typed.get_ref());
+            gather.refuse(&typed.span(), format!("{sender} is not among this tenant's `senders`"));
         }
         tenant
     }

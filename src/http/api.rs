@@ -27,6 +27,7 @@ use super::{
     ingest::{RequestLimits, Tally},
     keys::Printer,
     line::Defaults,
+    lookup::DOCUMENT_BYTES_MAX,
     openapi,
     problem::{Code, Problem},
     restored,
@@ -36,7 +37,7 @@ use super::{
 use crate::{
     admission::numbering::Numbering,
     mesh::ShardMap,
-    model::{Mono, ShardId},
+    model::{Mono, Quoted, ShardId},
     runtime::executor,
     shard::Catalog,
 };
@@ -329,10 +330,13 @@ impl Api {
 
     /// A path that is not the API's.
     async fn beside(&self, head: Parts, body: RequestBody) -> Answered {
-        let not_found = || Problem::new(Code::NotFound, format!("{} is not a path of this API", head.uri.path()));
+        let not_found = || {
+            let path = Quoted(head.uri.path());
+            Problem::new(Code::NotFound, format!("{path} is not a path of this API"))
+        };
         let extra = self.extra.clone().ok_or_else(not_found)?;
         self.settings().tenants.admit(head.headers.get(AUTHORIZATION), body.peer())?;
-        let body = body.whole().await?;
+        let body = body.within(DOCUMENT_BYTES_MAX).whole().await?;
         let page = extra(&head.method, head.uri.path(), head.uri.query().unwrap_or_default(), &body);
         page.map(|page| page.map(ResponseBody::from)).ok_or_else(not_found)
     }
@@ -393,6 +397,15 @@ pub(super) fn written(media: &'static str, write: impl FnOnce(&mut Vec<u8>)) -> 
     let mut out = Vec::with_capacity(1_024);
     write(&mut out);
     typed(media, out.into())
+}
+
+/// For calls that take a document: one of another type is never read.
+pub(super) fn json_only(asked: &Asked) -> Result<(), Problem> {
+    let media = asked.head.headers.get(CONTENT_TYPE);
+    if media.is_some_and(|media| media.as_bytes().to_ascii_lowercase().starts_with(b"application/json")) {
+        return Ok(());
+    }
+    Err(Problem::new(Code::UnsupportedMediaType, "Content-Type: application/json"))
 }
 
 /// For calls without parameters: an unknown one is never ignored.

@@ -300,6 +300,31 @@ fn a_message_comes_in_and_is_found_again() {
 }
 
 #[test]
+fn a_small_document_is_small_and_a_refusal_quotes_little_of_it() {
+    let documents = ["/v1/messages/lookup", "/v1/in-doubt/resolve", "/v1/restored/resolve"];
+    serve(Vec::new(), false, |client| {
+        for path in documents {
+            let spaces = " ".repeat(DOCUMENT_BYTES_MAX - 1);
+            assert_eq!(client.post(path, &format!("[{spaces}")).code(), is(400, "malformed_json"), "{path}");
+            assert_eq!(client.post(path, &format!("[{spaces} ")).code(), is(413, "body_too_large"), "{path}");
+            let named = client.post(path, &format!("{{\"{}\":1}}", "\\u0080".repeat(30_000)));
+            assert_eq!((named.code(), named.body.len() < 2_000), (is(400, "malformed_json"), true), "{path}");
+        }
+        let tag = format!(r#"{{"to":"+4915112345678","body":"x","tags":["{}"]}}"#, "\u{80}".repeat(100_000));
+        let refused = client.post("/v1/messages", &tag);
+        assert_eq!((refused.code(), refused.body.len() < 3_000), (is(422, "invalid_tags"), true));
+        let path = client.get(&format!("/{}", "x".repeat(8_000)));
+        assert_eq!((path.code(), path.body.len() < 1_000), (is(404, "not_found"), true));
+        for call in ["/v1/messages?", "/v1/records?", "/v1/in-doubt?"] {
+            let method = if call == "/v1/messages?" { "POST" } else { "GET" };
+            let line = format!("{method} {call}{}=1", "y".repeat(8_000));
+            let refused = client.call(&line, &["content-type: application/json"], MESSAGE.as_bytes());
+            assert_eq!((refused.code(), refused.body.len() < 1_000), (is(422, "invalid_parameter"), true), "{call}");
+        }
+    });
+}
+
+#[test]
 fn requests_are_refused_by_name() {
     serve(Vec::new(), false, |client| {
         let json = "content-type: application/json";

@@ -1,5 +1,5 @@
-//! Bodies in both directions: a request's body read whole within limits and decoded, an answer's body given whole or
-//! fed by a channel. Knows sizes and encodings; knows no message and no JSON.
+//! Bodies in both directions: a request's body read whole within limits, an answer's body given whole or fed by a channel.
+//! Knows sizes; encodings are undone in `decode`; knows no message and no JSON.
 //!
 //! A body that ends too early, stalls or does not decode yields an error and no byte: nothing can be admitted from it.
 
@@ -9,7 +9,7 @@ use std::{
     error::Error,
     fmt,
     future::poll_fn,
-    io::{self, Read},
+    io,
     net::SocketAddr,
     ops::Deref,
     pin::Pin,
@@ -18,20 +18,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use flate2::bufread::MultiGzDecoder;
 use hyper::{
     HeaderMap,
     body::{Body, Frame, Incoming, SizeHint},
-    header::CONTENT_ENCODING,
 };
-use zstd::stream::read::Decoder as ZstdDecoder;
 
 use super::{
-    limits::Limits,
+    decode::{self, Encoding},
     memory::{NoRoom, Room},
     watch::{TooSlow, Watch},
 };
-use crate::{model::TenantId, runtime::executor};
+use crate::model::TenantId;
 
 /// What a body's buffer begins with.
 const BUFFER_BYTES_MIN: usize = 8 << 10;
@@ -40,13 +37,6 @@ const PIECE_BYTES_MAX: usize = 32 << 10;
 /// Of an answer that was made whole, what the connection is given at once.
 const SLICE_BYTES: usize = 32 << 10;
 
-/// Decoded between two looks at the limits and two turns of the other tasks.
-const DECODE_STEP: usize = 64 << 10;
-/// Small bodies may grow by more than the ratio.
-const RATIO_SLACK: usize = 64 << 10;
-/// Largest window that a zstd frame may ask memory for: 8 MiB, what RFC 8878 tells decoders to support.
-const ZSTD_WINDOW_LOG_MAX: u32 = 23;
-
 /// Why a body could not be read. All but [`Self::NoRoom`] are the client's to mend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyError {
@@ -54,6 +44,11 @@ pub enum BodyError {
     TooLarge {
         /// The limit that it exceeds.
         limit_bytes: usize,
+    },
+    /// More members of gzip or frames of zstd than are undone: 413.
+    TooManyMembers {
+        /// The limit that it exceeds.
+        members_max: usize,
     },
     /// The connection ended before the body did: 400, if anyone still listens.
     Truncated,
@@ -75,7 +70,7 @@ impl BodyError {
     /// The HTTP status that says so.
     pub const fn status(self) -> u16 {
         match self {
-            Self::TooLarge { .. } => 413,
+            Self::TooLarge { .. } | Self::TooManyMembers { .. } => 413,
             Self::Truncated | Self::Malformed | Self::BadEncoding => 400,
             Self::UnsupportedEncoding => 415,
             Self::Timeout | Self::OthersWait => 408,
@@ -88,6 +83,9 @@ impl fmt::Display for BodyError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLarge { limit_bytes } => write!(out, "the body is larger than {limit_bytes} bytes"),
+            Self::TooManyMembers { members_max } => {
+                write!(out, "the body has more than {members_max} members of gzip or frames of zstd")
+            }
             Self::Truncated => out.write_str("the body ended early"),
             Self::Malformed => out.write_str("the body's chunks are malformed"),
             Self::UnsupportedEncoding => out.write_str("Content-Encoding must be gzip, zstd or absent"),
@@ -107,34 +105,12 @@ impl From<NoRoom> for BodyError {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Encoding {
-    Identity,
-    Gzip,
-    Zstd,
-    Unsupported,
-}
-
-impl Encoding {
-    fn of(headers: &HeaderMap) -> Self {
-        let mut values = headers.get_all(CONTENT_ENCODING).iter();
-        match (values.next().map(|value| value.as_bytes()), values.next()) {
-            (None, _) => Self::Identity,
-            (Some(name), None) if name.eq_ignore_ascii_case(b"identity") => Self::Identity,
-            (Some(name), None) if name.eq_ignore_ascii_case(b"gzip") || name.eq_ignore_ascii_case(b"x-gzip") => {
-                Self::Gzip
-            }
-            (Some(name), None) if name.eq_ignore_ascii_case(b"zstd") => Self::Zstd,
-            (Some(_), _) => Self::Unsupported,
-        }
-    }
-}
-
 /// A request's body, not yet read. Belongs to one connection's task.
 #[derive(Debug)]
 pub struct RequestBody {
     incoming: Incoming,
     encoding: Encoding,
+    limit_bytes: usize,
     peer: SocketAddr,
     watch: Rc<Watch>,
     waiting: bool,
@@ -143,12 +119,18 @@ pub struct RequestBody {
 impl RequestBody {
     /// The body of a request with these headers on the connection from `peer` that `watch` watches.
     pub fn new(incoming: Incoming, headers: &HeaderMap, peer: SocketAddr, watch: Rc<Watch>) -> Self {
-        Self { incoming, encoding: Encoding::of(headers), peer, watch, waiting: false }
+        Self { incoming, encoding: Encoding::of(headers), limit_bytes: usize::MAX, peer, watch, waiting: false }
     }
 
     /// Who sends it.
     pub fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// The same, of so many octets at most: for calls that need no more than a small document.
+    pub fn within(mut self, limit_bytes: usize) -> Self {
+        self.limit_bytes = limit_bytes;
+        self
     }
 
     /// From now on it is read at the expense of `tenant`; false when that has more than its share of connections.
@@ -173,13 +155,13 @@ impl RequestBody {
         let Whole { bytes, room } = self.collect().await?;
         self.end();
         let limits = self.watch.sweeper().limits();
-        match self.encoding {
-            Encoding::Identity | Encoding::Unsupported => Ok(Whole { bytes, room }),
-            Encoding::Gzip => decode(MultiGzDecoder::new(&bytes[..]), room, bytes.len(), limits).await,
-            Encoding::Zstd => {
-                let mut decoder = ZstdDecoder::with_buffer(&bytes[..]).map_err(|_| BodyError::BadEncoding)?;
-                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|_| BodyError::BadEncoding)?;
-                decode(decoder, room, bytes.len(), limits).await
+        let limit_bytes = self.limit_bytes.min(limits.decoded_bytes_max);
+        match decode::decoded(self.encoding, &bytes, &room, limit_bytes, &limits).await? {
+            None => Ok(Whole { bytes, room }),
+            Some(decoded) => {
+                drop(bytes);
+                room.shrink(decoded.len());
+                Ok(Whole { bytes: decoded.into(), room })
             }
         }
     }
@@ -237,7 +219,7 @@ impl RequestBody {
 
     async fn collect(&mut self) -> Result<Whole, BodyError> {
         let watch = Rc::clone(&self.watch);
-        let limit_bytes = watch.sweeper().limits().body_bytes_max;
+        let limit_bytes = self.limit_bytes.min(watch.sweeper().limits().body_bytes_max);
         let declared = self.incoming.size_hint().exact().unwrap_or(0);
         let declared = usize::try_from(declared).ok().filter(|bytes| *bytes <= limit_bytes);
         let declared = declared.ok_or(BodyError::TooLarge { limit_bytes })?;
@@ -293,21 +275,6 @@ fn explain(error: &hyper::Error) -> BodyError {
         source = cause.source();
     }
     BodyError::Truncated
-}
-
-/// `wire_bytes` were held while decoding and are given back with `room`'s end, so it covers both.
-async fn decode(mut decoder: impl Read, room: Room, wire_bytes: usize, limits: Limits) -> Result<Whole, BodyError> {
-    let limit_bytes = limits.decoded_bytes_max.min(wire_bytes.saturating_mul(limits.decoded_ratio_max) + RATIO_SLACK);
-    let mut decoded = Vec::new();
-    loop {
-        room.grow(wire_bytes + decoded.len() + DECODE_STEP).await?;
-        let read = decoder.by_ref().take(DECODE_STEP as u64).read_to_end(&mut decoded);
-        match read.map_err(|_| BodyError::BadEncoding)? {
-            _ if decoded.len() > limit_bytes => return Err(BodyError::TooLarge { limit_bytes }),
-            0 => return Ok(Whole { bytes: decoded.into(), room }),
-            _ => executor::yield_now().await,
-        }
-    }
 }
 
 /// A complete, decoded body. Keeps its claim on the core's memory until dropped.

@@ -3,14 +3,13 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
-use hyper::header::CONTENT_TYPE;
 use serde::Deserialize;
 
 use super::{
-    api::{Answered, Api, Asked, no_query, written},
+    api::{Answered, Api, Asked, json_only, no_query, written},
     auth::Tenants,
     json::Object,
-    lookup::{self, IDS_MAX, carrier_name},
+    lookup::{self, DOCUMENT_BYTES_MAX, IDS_MAX, Ids, carrier_name},
     problem::{Code, Flaw, Problem},
     records::Cursor,
     rfc3339,
@@ -18,7 +17,7 @@ use super::{
 };
 use crate::{
     delivery::{DoubtFilter, DoubtPolicy, InDoubt},
-    model::{Address, Class, MessageId, ShardId, Wall},
+    model::{Address, Class, MessageId, Quoted, ShardId, Wall},
     shard::{Ask, Catalog, DoubtAction, FoundDoubt, Reply, Resolved},
     store::content,
     traffic::Unanswered,
@@ -34,7 +33,7 @@ pub const PAGE_MAX: usize = IDS_MAX;
 #[serde(deny_unknown_fields)]
 struct Decision {
     action: Action,
-    ids: Option<Vec<String>>,
+    ids: Option<Ids>,
     filter: Option<Typed>,
     limit: Option<usize>,
 }
@@ -138,7 +137,7 @@ impl Query {
                 }
                 _ => {
                     let known = "`tenant`, `carrier`, `class`, `reason`, `since`, `cursor` and `limit` are known here";
-                    return Err(Problem::new(Code::InvalidParameter, format!("{name:?}: {known}")));
+                    return Err(Problem::new(Code::InvalidParameter, format!("{}: {known}", Quoted(name))));
                 }
             };
             *place = Some(value.to_owned());
@@ -201,31 +200,29 @@ impl Api {
 
     pub(super) async fn resolve(self: &Rc<Self>, asked: Asked, tenants: &Tenants) -> Answered {
         no_query(&asked)?;
-        let media = asked.head.headers.get(CONTENT_TYPE);
-        if !media.is_some_and(|media| media.as_bytes().to_ascii_lowercase().starts_with(b"application/json")) {
-            return Err(Problem::new(Code::UnsupportedMediaType, "Content-Type: application/json"));
-        }
-        let decision = read_decision(&asked.body.whole().await?)?;
-        let mut more = false;
-        let ids: Vec<(String, Option<MessageId>)> = match (&decision.ids, &decision.filter) {
-            (Some(ids), _) => ids.iter().map(|text| (text.clone(), text.parse().ok())).collect(),
-            (None, typed) => {
-                let filter = typed.as_ref().unwrap_or(&Typed::default()).meant(&self.catalog(), tenants)?;
+        json_only(&asked)?;
+        let Decision { action, ids, filter, limit: typed_limit } =
+            read_decision(&asked.body.within(DOCUMENT_BYTES_MAX).whole().await?)?;
+        let (named, mut more) = (ids.is_some(), false);
+        let ids: Vec<(String, Option<MessageId>)> = match ids {
+            Some(ids) => ids.within_limits()?,
+            None => {
+                let filter = filter.unwrap_or_default().meant(&self.catalog(), tenants)?;
                 let start = Cursor::start(self.shards.shards());
-                let wanted = limit(Some(decision.limit.unwrap_or(PAGE_MAX)))?;
+                let wanted = limit(Some(typed_limit.unwrap_or(PAGE_MAX)))?;
                 let Gathered { found, next } = self.gather_doubts(&filter, start, wanted).await?;
                 more = next.is_some();
                 found.iter().map(|found| (found.message.id.to_string(), Some(found.message.id))).collect()
             }
         };
-        let resolved = self.resolve_ids(&ids, decision.action.meant()).await?;
-        if let (Some(first), true) = (resolved.first(), decision.ids.is_some())
+        let resolved = self.resolve_ids(&ids, action.meant()).await?;
+        if let (Some(first), true) = (resolved.first(), named)
             && resolved.iter().all(|other| other == first)
             && let Some(flaw) = flaw(*first)
         {
             return Err(Problem::new(flaw.code, flaw.detail));
         }
-        Ok(written("application/json", |out| write_resolved(&ids, &resolved, decision.action, more, out)))
+        Ok(written("application/json", |out| write_resolved(&ids, &resolved, action, more, out)))
     }
 
     /// One for each id, in order. What one shard has decided stays decided when another does not answer.
@@ -256,17 +253,11 @@ impl Api {
 }
 
 fn read_decision(body: &[u8]) -> Result<Decision, Problem> {
-    let decision: Decision = serde_json::from_slice(body).map_err(|error| {
-        let wanted = r#"{"action":"resend|drop|sent","ids":[…]} or {"action":…,"filter":{…}} is wanted"#;
-        Problem::new(Code::MalformedJson, format!("{wanted}: {error}"))
-    })?;
+    let wanted = r#"{"action":"resend|drop|sent","ids":[…]} or {"action":…,"filter":{…}}"#;
+    let decision: Decision = serde_json::from_slice(body).map_err(|error| Problem::unread(wanted, &error))?;
     match (&decision.ids, &decision.filter) {
         (Some(_), Some(_)) => Err(Problem::new(Code::ConflictingFields, "either `ids` or `filter`")),
         (None, None) => Err(Problem::new(Code::MissingField, "`ids` or `filter`; `{}` means all that is in doubt")),
-        (Some(ids), None) if ids.is_empty() => Err(Problem::new(Code::NoMessages, "`ids` is empty")),
-        (Some(ids), None) if ids.len() > PAGE_MAX => {
-            Err(Problem::new(Code::TooManyMessages, format!("{} ids; {PAGE_MAX} are allowed", ids.len())))
-        }
         (Some(_), None) | (None, Some(_)) => Ok(decision),
     }
 }
@@ -446,7 +437,11 @@ pub(super) mod tests {
 
     #[test]
     fn a_decision_says_what_and_over_which() {
-        let code = |body: Value| read_decision(body.to_string().as_bytes()).map_err(|problem| problem.code).err();
+        let read = |body: Value| {
+            let decision = read_decision(body.to_string().as_bytes())?;
+            decision.ids.map(Ids::within_limits).transpose()
+        };
+        let code = |body: Value| read(body).map_err(|problem| problem.code).err();
         assert_eq!(code(json!({"action": "resend", "ids": ["x"]})), None);
         assert_eq!(code(json!({"action": "sent", "filter": {}, "limit": 3})), None);
         assert_eq!(code(json!({"action": "drop"})), Some(Code::MissingField));

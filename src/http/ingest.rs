@@ -3,15 +3,16 @@
 //!
 //! Invariants:
 //! - Every message of the body has exactly one place: in a frame, or among the flaws. The answer tells of each, in order.
-//! - No frame is larger than a quarter of a shard's turn, so that one request does not keep the others out of it.
+//! - A frame is a small part of a shard's turn: the shard takes it as one event, and between two events others have theirs.
+//! - What is read, and what is written of an answer, is cut into slices of work, however long a message or a flaw is.
 
 use super::{
-    items::{Form, Items},
+    items::{Form, Items, Next},
     json::{Object, push_id},
     keys::{self, Printer},
     line::{self, Rules, Scratch},
     meter::Room,
-    problem::{Code, Flaw, Problem},
+    problem::{Code, ERRORS_BYTES_MAX, Flaw, Problem},
     typed::Typed,
 };
 use crate::{
@@ -22,10 +23,15 @@ use crate::{
     store::content,
 };
 
-/// Messages of one frame at most.
-const FRAME_MESSAGES_MAX: usize = limits::TURN_MESSAGES_MAX / 4;
+/// Messages of one frame at most: about a third of a millisecond of a shard.
+const FRAME_MESSAGES_MAX: usize = 1_024;
 /// Octets of content in one frame at most, unless one message alone is larger.
-const FRAME_BYTES_MAX: usize = limits::TURN_BYTES_MAX / 4;
+const FRAME_BYTES_MAX: usize = 256 << 10;
+/// What a message counts for in a slice of work at least, in octets: judging it costs more than reading it.
+const MESSAGE_WORK: usize = 512;
+
+const _: () =
+    assert!(FRAME_MESSAGES_MAX <= limits::TURN_MESSAGES_MAX / 4 && FRAME_BYTES_MAX <= limits::TURN_BYTES_MAX / 4);
 
 /// How much one request may bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +95,6 @@ enum Place {
 #[derive(Debug)]
 pub struct Ingest<'b> {
     items: Items<'b>,
-    one: bool,
     body_bytes: usize,
     request: Option<KeyPrint>,
     places: Vec<Place>,
@@ -108,14 +113,9 @@ const NOT_OPEN: u32 = u32::MAX;
 
 impl<'b> Ingest<'b> {
     /// Begins to read `body`. `request`: the fingerprint of the request's own key.
-    ///
-    /// # Errors
-    /// What is wrong with the body as a whole.
-    pub fn new(body: &'b [u8], form: Form, terms: &Terms<'_>, request: Option<KeyPrint>) -> Result<Self, Problem> {
-        let items = Items::new(body, form, terms.limits.line_bytes_max)?;
-        Ok(Self {
-            one: items.is_one(),
-            items,
+    pub fn new(body: &'b [u8], form: Form, terms: &Terms<'_>, request: Option<KeyPrint>) -> Self {
+        Self {
+            items: Items::new(body, form, terms.limits.line_bytes_max),
             body_bytes: body.len(),
             request,
             places: Vec::new(),
@@ -126,22 +126,26 @@ impl<'b> Ingest<'b> {
             scratch: Scratch::default(),
             said: Vec::new(),
             sent: 0,
-        })
+        }
     }
 
-    /// Reads up to `messages` more; false at the end of the body.
+    /// Reads on for a slice of `work` octets, or to the end of a message that began in it; false at the end of the body.
     ///
     /// # Errors
     /// What is wrong with the body as a whole: then nothing of it may be sent.
-    pub fn advance(&mut self, terms: &Terms<'_>, messages: usize) -> Result<bool, Problem> {
+    pub fn advance(&mut self, terms: &Terms<'_>, mut work: usize) -> Result<bool, Problem> {
         let mut typed = Typed::default();
-        for _ in 0..messages {
-            let Some(octets) = self.items.next(&mut typed)? else {
-                if self.places.is_empty() {
+        while work > 0 {
+            let before = work;
+            let octets = match self.items.next(&mut typed, &mut work)? {
+                Next::Message(octets) => octets,
+                Next::Pause => return Ok(true),
+                Next::End if self.places.is_empty() => {
                     return Err(Problem::new(Code::NoMessages, "the body has no line"));
                 }
-                return Ok(false);
+                Next::End => return Ok(false),
             };
+            work = work.min(before.saturating_sub(MESSAGE_WORK));
             if self.places.len() == terms.limits.messages_max {
                 let detail = format!("more than {} messages", terms.limits.messages_max);
                 return Err(Problem::new(Code::TooManyMessages, detail));
@@ -151,20 +155,29 @@ impl<'b> Ingest<'b> {
             }
             let place = match self.take(&typed, octets, terms) {
                 Ok(place) => place,
-                Err(flaw) => {
-                    self.flaws_bytes += flaw.detail.len() + flaw.field.as_ref().map_or(0, |field| field.len());
-                    self.flaws.push(flaw);
-                    Place::Flawed(self.flaws.len() as u32 - 1)
-                }
+                Err(flaw) => self.keep(flaw),
             };
             self.places.push(place);
         }
         Ok(true)
     }
 
+    /// Keeps its words only while an answer has room for them.
+    fn keep(&mut self, flaw: Flaw) -> Place {
+        let has_room = self.flaws_bytes + flaw.text_bytes() <= ERRORS_BYTES_MAX;
+        let kept = if has_room { flaw } else { flaw.in_short() };
+        self.flaws_bytes += kept.text_bytes();
+        self.flaws.push(kept);
+        Place::Flawed(self.flaws.len() as u32 - 1)
+    }
+
     /// Messages that the body probably holds, if they are as long as its first.
     fn expected(&self, first_octets: usize, terms: &Terms<'_>) -> usize {
-        if self.one { 1 } else { (self.body_bytes / first_octets.max(32) + 8).min(terms.limits.messages_max) }
+        if self.items.is_one() {
+            1
+        } else {
+            (self.body_bytes / first_octets.max(32) + 8).min(terms.limits.messages_max)
+        }
     }
 
     fn take(&mut self, typed: &Typed<'_>, octets: usize, terms: &Terms<'_>) -> Result<Place, Flaw> {
@@ -178,9 +191,10 @@ impl<'b> Ingest<'b> {
         let print = print(typed, meant.key, &meant.head, self.request, self.places.len(), &mut self.said, terms);
         let shard = terms.shards.shard_of(meant.head.to.number());
         let parcel = open(&mut self.open, &mut self.parcels, shard, || {
-            let expected = if self.one { 1 } else { (self.body_bytes / octets.max(32)).min(terms.limits.messages_max) };
+            let one = self.items.is_one();
+            let expected = if one { 1 } else { (self.body_bytes / octets.max(32)).min(terms.limits.messages_max) };
             let share = |whole: usize| whole / usize::from(terms.shards.shards()) * 9 / 8 + 1;
-            (share(expected), if self.one { octets } else { share(self.body_bytes) })
+            (share(expected), if one { octets } else { share(self.body_bytes) })
         });
         let Some(Parcel { frame, .. }) = self.parcels.get_mut(parcel as usize) else {
             return Err(Flaw::whole(Code::Internal, "a message without a frame"));
@@ -209,10 +223,18 @@ impl<'b> Ingest<'b> {
     }
 
     /// The frames to be sent, and the report that waits for their outcomes.
-    pub fn finish(self, room: Room) -> (Vec<Parcel>, Report) {
-        let Self { one, places, flaws, flaws_bytes, .. } = self;
+    pub fn finish(mut self, room: Room) -> (Vec<Parcel>, Report) {
+        let mut frames = vec![0_u32; self.open.len()];
+        for Parcel { shard, .. } in &self.parcels {
+            frames[usize::from(shard.0)] += 1;
+        }
+        for Parcel { shard, frame } in &mut self.parcels {
+            frame.alone = frames[usize::from(shard.0)] == 1;
+        }
+        let one = self.items.is_one();
+        let Self { places, flaws, flaws_bytes, parcels, .. } = self;
         let report = Report { one, places, flaws, flaws_bytes, outcomes: Vec::new(), room };
-        (self.parcels, report)
+        (parcels, report)
     }
 }
 
@@ -324,10 +346,6 @@ impl Report {
         }
     }
 
-    fn fates(&self) -> impl Iterator<Item = Fate<'_>> {
-        (0..self.len()).map(|index| self.fate(index))
-    }
-
     /// Counts.
     pub fn tally(&self) -> Tally {
         let mut tally = Tally { rejected: self.flaws.len() as u64, ..Tally::default() };
@@ -344,55 +362,79 @@ impl Report {
         tally
     }
 
-    /// `ack=summary`: counts, and the messages that were not taken.
-    pub fn write_summary(&self, out: &mut Vec<u8>) {
-        let Tally { accepted, duplicates, rejected } = self.tally();
-        let mut object = Object::begin(out);
-        object.number("accepted", accepted).number("duplicates", duplicates).number("rejected", rejected);
-        let failed = self.fates().enumerate().filter_map(|(index, fate)| Some((index, fate.flaw()?)));
-        object.list("errors", failed, |out, (index, flaw)| {
-            let mut item = Object::begin(out);
-            item.number("index", index as u64);
-            flaw.write(&mut item);
-            item.end();
-        });
-        object.end();
+    /// `ack=summary`: counts, and the messages that were not taken. Written from the message `from` on until `work` octets
+    /// were written or looked at; where to go on, `None` at its end. `told`: octets of flaws told so far.
+    pub fn write_summary(&self, from: usize, work: usize, told: &mut usize, out: &mut Vec<u8>) -> Option<usize> {
+        if from == 0 {
+            let Tally { accepted, duplicates, rejected } = self.tally();
+            let mut object = Object::begin(out);
+            object.number("accepted", accepted).number("duplicates", duplicates).number("rejected", rejected);
+            object.value("errors").push(b'[');
+        }
+        let (mut index, until) = (from, out.len() + work);
+        while index < self.len() && out.len() + (index - from) * FATE_WORK < until {
+            if let Some(flaw) = self.fate(index).flaw() {
+                if *told > 0 {
+                    out.push(b',');
+                }
+                write_item(index, &flaw, told, out);
+            }
+            index += 1;
+        }
+        if index < self.len() {
+            return Some(index);
+        }
+        out.extend_from_slice(b"]}");
+        None
     }
 
-    /// The results of `messages` from `from` on, as a part of the whole answer; true when it was the last.
-    pub fn write_results(&self, from: usize, messages: usize, out: &mut Vec<u8>) -> bool {
-        let to = self.len().min(from + messages);
-        if !self.one {
-            out.push(if from == 0 { b'[' } else { b',' });
+    /// The results from the message `from` on, as a part of the whole answer, until `work` octets were written; where to go
+    /// on, `None` when the last one was written. `told`: octets of flaws told so far.
+    pub fn write_results(&self, from: usize, work: usize, told: &mut usize, out: &mut Vec<u8>) -> Option<usize> {
+        let (mut index, until) = (from, out.len() + work);
+        if from == 0 && !self.one {
+            out.push(b'[');
         }
-        for index in from..to {
-            if index > from {
+        while index < self.len() && (out.len() < until || index == from) {
+            if index > 0 {
                 out.push(b',');
             }
-            self.fate(index).write(out);
+            self.fate(index).write(told, out);
+            index += 1;
         }
-        if to == self.len() && !self.one {
+        if index < self.len() {
+            return Some(index);
+        }
+        if !self.one {
             out.push(b']');
         }
-        to == self.len()
+        None
     }
 
-    /// When nothing was taken: why, as one problem.
+    /// When nothing was taken: why, as one problem. Looks at each message once, and keeps as many flaws as are told in full.
     pub fn problem(&self) -> Problem {
-        let items: Vec<(usize, Flaw)> =
-            self.fates().enumerate().filter_map(|(index, fate)| Some((index, fate.flaw()?))).collect();
-        let first = items.first().map_or(Code::Internal, |(_, flaw)| flaw.code);
-        let same = |of: fn(Code) -> u16| items.iter().all(|(_, flaw)| of(flaw.code) == of(first));
-        let mut problem = if items.iter().all(|(_, flaw)| flaw.code == first) {
+        let (mut failed, mut items, mut items_bytes) = (Failed::default(), Vec::new(), 0);
+        for (index, fate) in (0..self.len()).map(|index| (index, self.fate(index))) {
+            let Some(code) = fate.code() else { continue };
+            failed.add(code);
+            if items_bytes < ERRORS_BYTES_MAX
+                && let Some(flaw) = fate.flaw()
+            {
+                items_bytes += flaw.text_bytes() + ITEM_BYTES;
+                items.push((index, flaw));
+            }
+        }
+        let first = failed.first.unwrap_or(Code::Internal);
+        let mut problem = if failed.is_one_code {
             let detail = match &items[..] {
-                [(_, flaw)] => flaw.detail.clone(),
-                [_, ..] | [] => format!("{} messages, none accepted", items.len()),
+                [(_, flaw)] => flaw.detail.clone().into_owned(),
+                [_, ..] | [] => format!("{} messages, none accepted", failed.count),
             };
             Problem::new(first, detail)
         } else {
-            let detail = format!("{} messages, none accepted; `errors` says why each", items.len());
-            let worst = |status| items.iter().any(|(_, flaw)| flaw.code.status() == status).then_some(status);
-            let status = if same(Code::status) { Some(first.status()) } else { worst(503).or(worst(429)) };
+            let detail = format!("{} messages, none accepted; `errors` says why each", failed.count);
+            let worst = failed.has_503.then_some(503).or(failed.has_429.then_some(429));
+            let status = if failed.is_one_status { Some(first.status()) } else { worst };
             let problem = Problem::new(Code::NothingAccepted, detail);
             Problem { status: status.unwrap_or(problem.status), ..problem }
         };
@@ -401,11 +443,64 @@ impl Report {
             503 => 1,
             _ => 0,
         };
-        Problem { items, ..problem }
+        Problem { items_omitted: failed.count - items.len(), items, ..problem }
     }
 }
 
+/// What a message that is looked at counts for in a slice of work, in octets written.
+const FATE_WORK: usize = 16;
+/// Octets of an item of a problem beside its texts, about.
+const ITEM_BYTES: usize = 80;
+
+/// The codes of all messages that failed.
+#[derive(Debug)]
+struct Failed {
+    count: usize,
+    first: Option<Code>,
+    is_one_code: bool,
+    is_one_status: bool,
+    has_503: bool,
+    has_429: bool,
+}
+
+impl Default for Failed {
+    fn default() -> Self {
+        Self { count: 0, first: None, is_one_code: true, is_one_status: true, has_503: false, has_429: false }
+    }
+}
+
+impl Failed {
+    fn add(&mut self, code: Code) {
+        let first = *self.first.get_or_insert(code);
+        self.count += 1;
+        self.is_one_code &= code == first;
+        self.is_one_status &= code.status() == first.status();
+        self.has_503 |= code.status() == 503;
+        self.has_429 |= code.status() == 429;
+    }
+}
+
+/// A failed message among others, in short if much was told already.
+fn write_item(index: usize, flaw: &Flaw, told: &mut usize, out: &mut Vec<u8>) {
+    let before = out.len();
+    let mut item = Object::begin(out);
+    item.number("index", index as u64);
+    flaw.write_within(*told, &mut item);
+    item.end();
+    *told += out.len() - before;
+}
+
 impl Fate<'_> {
+    /// Why it was not taken.
+    fn code(&self) -> Option<Code> {
+        match self {
+            Self::Known(LineResult::Accepted(_) | LineResult::Duplicate(_)) => None,
+            Self::Known(LineResult::Refused(refusal)) => Some(Code::from(*refusal)),
+            Self::Flawed(flaw) => Some(flaw.code),
+            Self::Failed(code) => Some(*code),
+        }
+    }
+
     fn flaw(&self) -> Option<Flaw> {
         match self {
             Self::Known(LineResult::Accepted(_) | LineResult::Duplicate(_)) => None,
@@ -415,7 +510,7 @@ impl Fate<'_> {
         }
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
+    fn write(&self, told: &mut usize, out: &mut Vec<u8>) {
         match self {
             Self::Known(LineResult::Accepted(id)) => {
                 out.extend_from_slice(b"{\"id\":");
@@ -428,13 +523,15 @@ impl Fate<'_> {
                 out.extend_from_slice(b",\"duplicate\":true}");
             }
             Self::Known(LineResult::Refused(_)) | Self::Flawed(_) | Self::Failed(_) => {
+                let before = out.len();
                 out.extend_from_slice(b"{\"error\":");
                 let mut object = Object::begin(out);
                 if let Some(flaw) = self.flaw() {
-                    flaw.write(&mut object);
+                    flaw.write_within(*told, &mut object);
                 }
                 object.end();
                 out.push(b'}');
+                *told += out.len() - before;
             }
         }
     }

@@ -48,8 +48,8 @@ impl Request<'_> {
         let rules = Rules { now: NOW, tenant: &tenant, defaults: &defaults, numbering: &NUMBERING };
         let Self { limits, room, .. } = *self;
         let terms = Terms { rules, catalog: &catalog, shards: SHARDS, printer: PRINTER, limits, room };
-        let mut ingest = Ingest::new(self.body, self.form, &terms, self.key)?;
-        while ingest.advance(&terms, 3)? {}
+        let mut ingest = Ingest::new(self.body, self.form, &terms, self.key);
+        while ingest.advance(&terms, 3 * MESSAGE_WORK)? {}
         assert_eq!(ingest.sent() as usize, ingest.parcels.iter().map(|parcel| parcel.frame.heads.len()).sum::<usize>());
         Ok(ingest.finish(room))
     }
@@ -66,13 +66,25 @@ impl Request<'_> {
         if tally.accepted + tally.duplicates == 0 {
             return shown(&report.problem());
         }
-        let mut out = Vec::new();
-        let mut from = 0;
-        while !report.write_results(from, 2, &mut out) {
-            from += 2;
-        }
-        (202, serde_json::from_slice(&out).expect("JSON"))
+        (202, results(&report, 100))
     }
+}
+
+/// The answer, written in slices of so many octets.
+fn results(report: &Report, work: usize) -> Value {
+    let (mut out, mut from, mut told) = (Vec::new(), Some(0), 0);
+    while let Some(index) = from {
+        from = report.write_results(index, work, &mut told, &mut out);
+    }
+    serde_json::from_slice(&out).expect("JSON")
+}
+
+fn summary(report: &Report, work: usize) -> Value {
+    let (mut out, mut from, mut told) = (Vec::new(), Some(0), 0);
+    while let Some(index) = from {
+        from = report.write_summary(index, work, &mut told, &mut out);
+    }
+    serde_json::from_slice(&out).expect("JSON")
 }
 
 fn shown(problem: &Problem) -> (u16, Value) {
@@ -120,6 +132,7 @@ fn frames_hold_what_was_said() {
         {"to":"+4915112345678","body":"two","class":"otp","key":"k"}"#;
     let (parcels, _) = Request { body, ..Request::default() }.plan().expect("sound");
     let [Parcel { shard, frame }] = &parcels[..] else { panic!("one recipient, one shard") };
+    assert!(frame.alone);
     assert_eq!(*shard, SHARDS.shard_of(4_915_112_345_678));
     let read = |head: &Head| {
         let from = head.content_at as usize;
@@ -140,7 +153,11 @@ fn lines_of_a_keyed_request_get_keys_by_their_number() {
         {"to":"bad","body":"b"}
         {"to":"+4915112345678","body":"c","key":"own"}
         {"to":"+4915112345678","body":"d"}"#;
-    let request = PRINTER.request(TenantId(0), b"request", body);
+    let request = {
+        let mut print = PRINTER.request(TenantId(0), b"request");
+        print.add(body);
+        print.end()
+    };
     let (parcels, _) = Request { body, key: Some(request), ..Request::default() }.plan().expect("sound");
     let frame = &parcels[0].frame;
     let own = PRINTER.message(TenantId(0), frame.heads[1].to, "own", b"\x02\x01\0\0\0c");
@@ -203,11 +220,9 @@ fn a_shard_that_fails_costs_its_own_lines() {
     let (parcels, mut report) = Request { body, form: Form::Json, ..Request::default() }.plan().expect("sound");
     assert_eq!(parcels.len(), 2, "two recipients in two shards");
     report.settle(vec![Err(Code::Overloaded), Ok(parcels[1].frame.heads.iter().map(accepted).collect())]);
-    let mut out = Vec::new();
-    report.write_summary(&mut out);
     let error = json!({"index": 0, "code": "overloaded", "detail": "The server is busy", "retryable": true});
-    let summary: Value = serde_json::from_slice(&out).expect("JSON");
-    assert_eq!(summary, json!({"accepted": 1, "duplicates": 0, "rejected": 1, "errors": [error]}));
+    let counts = json!({"accepted": 1, "duplicates": 0, "rejected": 1, "errors": [error]});
+    assert_eq!([summary(&report, 1), summary(&report, 1 << 20)], [counts.clone(), counts]);
     report.settle(Vec::new());
     assert_eq!((report.tally().rejected, report.problem().code), (2, Code::Internal));
 }
@@ -244,11 +259,84 @@ fn no_frame_is_larger_than_its_share_of_a_turn() {
     let (parcels, report) = Request { body: body.as_bytes(), ..Request::default() }.plan().expect("sound");
     let sizes: Vec<usize> = parcels.iter().map(|parcel| parcel.frame.heads.len()).collect();
     assert_eq!(sizes, [FRAME_MESSAGES_MAX, FRAME_MESSAGES_MAX, 1]);
+    assert!(parcels.iter().all(|parcel| !parcel.frame.alone), "they stay in order");
     assert_eq!(report.len(), FRAME_MESSAGES_MAX * 2 + 1);
     let long =
         format!("{{\"to\":\"+4915112345678\",\"body\":\"{}\",\"parts_max\":255}}\n", "x".repeat(39_000)).repeat(250);
     let (parcels, _) = Request { body: long.as_bytes(), ..Request::default() }.plan().expect("sound");
     assert!(parcels.len() > 1 && parcels.iter().all(|parcel| parcel.frame.arena.len() < FRAME_BYTES_MAX + 40_000));
+}
+
+/// A request that is refused line by line, with the lines repeated.
+fn refused(lines: &str, count: usize) -> Report {
+    let body = lines.repeat(count);
+    let (parcels, mut report) = Request { body: body.as_bytes(), ..Request::default() }.plan().expect("sound");
+    report.settle(parcels.iter().map(|parcel| Ok(parcel.frame.heads.iter().map(accepted).collect())).collect());
+    report
+}
+
+#[test]
+fn an_answer_quotes_little_and_tells_of_few_in_full() {
+    let tag = format!("{{\"to\":\"+4915112345678\",\"body\":\"x\",\"tags\":[\"{}\"]}}\n", "\u{80}".repeat(60_000));
+    let mut out = Vec::new();
+    refused(&tag, 64).problem().write("r", &mut out);
+    assert!(out.len() < 64 * 1_000, "{} octets of 64 lines", out.len());
+
+    let report = refused("{\"to\":\"1\",\"body\":\"x\"}\n", 50_000);
+    out.clear();
+    let problem = report.problem();
+    problem.write("r", &mut out);
+    assert!(out.len() < 2 * ERRORS_BYTES_MAX, "{} octets of a problem", out.len());
+    let (_, shown) = shown(&problem);
+    let told = shown["errors"].as_array().expect("errors").len() as u64;
+    assert!(told > 1_000, "{told}");
+    assert_eq!(shown["errors_omitted"].as_u64().expect("omitted") + told, 50_000);
+    assert_eq!(
+        (&shown["code"], &shown["detail"]),
+        (&json!("invalid_recipient"), &json!("50000 messages, none accepted"))
+    );
+
+    let words: usize = report.flaws.iter().map(Flaw::text_bytes).sum();
+    assert!(words < ERRORS_BYTES_MAX + 50_000 * 4, "{words} octets of words are kept");
+}
+
+#[test]
+fn each_message_that_was_not_taken_is_named_however_many_they_are() {
+    let lines = "{\"to\":\"1\",\"body\":\"x\"}\n".repeat(20_000) + "{\"to\":\"+4915112345678\",\"body\":\"x\"}\n";
+    let report = refused(&lines, 1);
+    let shown = summary(&report, 32 << 10);
+    let errors = shown["errors"].as_array().expect("errors");
+    assert_eq!((&shown["accepted"], &shown["rejected"], errors.len()), (&json!(1), &json!(20_000), 20_000));
+    assert_eq!(errors[0]["detail"], report.flaws[0].detail.as_ref());
+    let last = json!({"index": 19_999, "code": "invalid_recipient", "field": "to", "detail": "", "retryable": false});
+    assert_eq!(errors[19_999], last);
+    assert_eq!(summary(&report, 100), shown, "the same in whatever slices");
+    let whole = results(&report, 32 << 10);
+    assert_eq!(whole.as_array().map(Vec::len), Some(20_001));
+    assert_eq!((&whole[0]["error"]["detail"], &whole[19_999]["error"]["detail"]), (&errors[0]["detail"], &json!("")));
+    assert_eq!(results(&report, 1), whole, "the same in whatever slices");
+}
+
+#[test]
+fn a_slice_of_work_is_as_long_as_it_is_said_to_be() {
+    let (tenant, defaults, catalog) = (Tenant::default(), Defaults::default(), catalog());
+    let rules = Rules { now: NOW, tenant: &tenant, defaults: &defaults, numbering: &NUMBERING };
+    let limits = RequestLimits::default();
+    let terms = Terms { rules, catalog: &catalog, shards: SHARDS, printer: PRINTER, limits, room: UNLIMITED };
+    let long = format!("{{\"to\":\"+4915112345678\",\"body\":\"{}\",\"parts_max\":255}}\n", "x".repeat(30_000));
+    for (lines, slices) in [
+        ("{\"to\":\"+4915112345678\",\"body\":\"x\"}\n".repeat(6_400), 100),
+        (long.repeat(100), 50),
+        ("\n".repeat(32 << 20), 1_024),
+        ("{}\n".repeat(64_000), 1_000),
+    ] {
+        let mut ingest = Ingest::new(lines.as_bytes(), Form::Lines, &terms, None);
+        let mut count = 0;
+        while let Ok(true) = ingest.advance(&terms, 32 << 10) {
+            count += 1;
+        }
+        assert!(count >= slices, "{count} slices of {}", &lines[..40]);
+    }
 }
 
 #[test]
@@ -259,7 +347,7 @@ fn a_tenants_messages_are_its_own() {
     let limits = RequestLimits::default();
     let terms = Terms { rules, catalog: &catalog, shards: SHARDS, printer: PRINTER, limits, room: UNLIMITED };
     let body = br#"{"to":"+4915112345678","body":"hi"}"#;
-    let mut ingest = Ingest::new(body, Form::Json, &terms, None).expect("sound");
+    let mut ingest = Ingest::new(body, Form::Json, &terms, None);
     while ingest.advance(&terms, 1).expect("sound") {}
     assert_eq!(ingest.finish(UNLIMITED).0[0].frame.heads[0].tenant, TenantId(9));
 }
@@ -292,9 +380,8 @@ proptest! {
             Ok((parcels, mut report)) => {
                 prop_assert_eq!(report.len(), expected);
                 report.settle(parcels.iter().map(|parcel| Ok(parcel.frame.heads.iter().map(accepted).collect())).collect());
-                let mut out = Vec::new();
-                prop_assert!(report.write_results(0, usize::MAX >> 1, &mut out));
-                let results: Vec<Value> = serde_json::from_slice(&out).expect("JSON");
+                let results = results(&report, usize::MAX >> 1);
+                let results = results.as_array().expect("a list");
                 prop_assert_eq!(results.len(), expected);
                 let sent = parcels.iter().map(|parcel| parcel.frame.heads.len()).sum::<usize>();
                 prop_assert_eq!(results.iter().filter(|result| result.get("id").is_some()).count(), sent);

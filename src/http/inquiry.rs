@@ -4,13 +4,13 @@
 use std::{collections::BTreeMap, rc::Rc};
 
 use bytes::Bytes;
-use hyper::header::{ACCEPT, CONTENT_TYPE};
+use hyper::header::ACCEPT;
 
 use super::{
-    api::{Answered, Api, Asked, no_query, typed, written},
+    api::{Answered, Api, Asked, json_only, no_query, typed, written},
     body::{BodySender, ResponseBody},
     json::Object,
-    lookup,
+    lookup::{self, DOCUMENT_BYTES_MAX},
     problem::{Code, Flaw, Problem},
     records::{self, Format, Page, Patience, Query},
     submit::unexpected,
@@ -23,6 +23,8 @@ use crate::{
 
 /// Pages that wait for a slow reader.
 const PAGES_AHEAD: usize = 2;
+/// Messages with their timelines that are written between two looks at the clock.
+const WRITTEN_AT_ONCE: usize = 32;
 
 impl Api {
     pub(super) async fn show(self: &Rc<Self>, asked: &Asked, tenant: TenantId) -> Answered {
@@ -60,11 +62,8 @@ impl Api {
 
     pub(super) async fn lookup(self: &Rc<Self>, asked: Asked, tenant: TenantId) -> Answered {
         no_query(&asked)?;
-        let media = asked.head.headers.get(CONTENT_TYPE);
-        if !media.is_some_and(|media| media.as_bytes().to_ascii_lowercase().starts_with(b"application/json")) {
-            return Err(Problem::new(Code::UnsupportedMediaType, "Content-Type: application/json"));
-        }
-        let ids = lookup::read_ids(&asked.body.whole().await?)?;
+        json_only(&asked)?;
+        let ids = lookup::read_ids(&asked.body.within(DOCUMENT_BYTES_MAX).whole().await?)?;
         let mut found = vec![Lookup::Unknown; ids.len()];
         let mut by_shard: BTreeMap<ShardId, Vec<(usize, MessageId)>> = BTreeMap::new();
         for (place, (_, id)) in ids.iter().enumerate() {
@@ -81,14 +80,19 @@ impl Api {
                 }
             }
         }
-        let catalog = self.catalog();
-        Ok(written("application/json", |out| {
-            let mut object = Object::begin(out);
-            object.list("messages", ids.iter().zip(&found), |out, ((asked, _), found)| {
-                lookup::write_entry(asked, found, &catalog, out);
-            });
-            object.end();
-        }))
+        let (catalog, mut out) = (self.catalog(), Vec::with_capacity(ids.len() * 512));
+        out.extend_from_slice(b"{\"messages\":[");
+        for (place, ((asked, _), found)) in ids.iter().zip(&found).enumerate() {
+            if place > 0 {
+                out.push(b',');
+            }
+            lookup::write_entry(asked, found, &catalog, &mut out);
+            if place % WRITTEN_AT_ONCE == 0 {
+                executor::breathe().await;
+            }
+        }
+        out.extend_from_slice(b"]}");
+        Ok(typed("application/json", out.into()))
     }
 
     async fn look_up(

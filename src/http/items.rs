@@ -1,10 +1,17 @@
 //! A body cut into messages: one JSON object, a JSON array, or lines of NDJSON. A broken line is that line's flaw; broken
 //! JSON in an object or array is the request's, for nobody can tell where the next message would begin.
+//!
+//! Limits hold while it is read: a message is parsed only as far as its largest size, and where it does not end there it
+//! is skipped unparsed. Whatever is looked at counts against the caller's slice of work, so that blanks, endless lines and
+//! endless elements take as many turns as their length demands.
+
+use memchr::{memchr, memchr2};
 
 use super::{
     problem::{Code, Flaw, Problem},
     typed::Typed,
 };
+use crate::model::Clipped;
 
 /// In which form messages are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,147 +22,305 @@ pub enum Form {
     Lines,
 }
 
+/// What was come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// A message that took so many octets.
+    Message(usize),
+    /// The slice of work is used up.
+    Pause,
+    /// There is nothing more.
+    End,
+}
+
 /// The messages of a body, in order.
 #[derive(Debug)]
 pub struct Items<'b> {
-    rest: Rest<'b>,
+    body: &'b [u8],
+    /// Read so far.
+    at: usize,
+    /// What stands at `at`, as far as it was found to be UTF-8. Objects and arrays only.
+    text: &'b str,
+    state: State,
+    one: bool,
     line_bytes_max: usize,
     number: usize,
 }
 
-#[derive(Debug)]
-enum Rest<'b> {
-    One(&'b str),
-    Array(&'b str),
-    Lines(&'b str),
-    /// Somewhere in it is something that is not UTF-8.
-    Octets(&'b [u8]),
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// Nothing was read but blanks.
+    Start,
+    /// Behind `[`.
+    First,
+    /// Before a value that must be there.
+    Value,
+    /// Within an element that is longer than allowed; it began there.
+    Skipping(usize, Bounds),
+    /// Behind an element.
+    Between,
+    /// Behind everything.
+    Tail,
+    Lines,
+    /// Within a line that is longer than allowed; it began there, and was blank so far.
+    LongLine(usize, bool),
     Nothing,
+}
+
+/// The first octet behind blanks.
+enum Found {
+    Octet(u8),
+    Pause,
+    End,
 }
 
 impl<'b> Items<'b> {
     /// Reads `body`; a message of more than `line_bytes_max` octets is flawed.
-    ///
-    /// # Errors
-    /// [`Code::InvalidUtf8`], [`Code::MalformedJson`] or [`Code::NoMessages`] for the body as a whole.
-    pub fn new(body: &'b [u8], form: Form, line_bytes_max: usize) -> Result<Self, Problem> {
-        let rest = match (form, std::str::from_utf8(body)) {
-            (Form::Lines, Ok(text)) => Rest::Lines(text),
-            (Form::Lines, Err(_)) => Rest::Octets(body),
-            (Form::Json, Ok(text)) => Self::json(text)?,
-            (Form::Json, Err(error)) => {
-                let detail = format!("the octet at {} is not UTF-8", error.valid_up_to());
-                return Err(Problem::new(Code::InvalidUtf8, detail));
-            }
+    pub const fn new(body: &'b [u8], form: Form, line_bytes_max: usize) -> Self {
+        let state = match form {
+            Form::Json => State::Start,
+            Form::Lines => State::Lines,
         };
-        Ok(Self { rest, line_bytes_max, number: 0 })
+        Self { body, at: 0, text: "", state, one: false, line_bytes_max, number: 0 }
     }
 
-    fn json(text: &'b str) -> Result<Rest<'b>, Problem> {
-        let text = skip_space(text);
-        match text.as_bytes().first() {
-            Some(b'[') => match skip_space(&text[1..]).strip_prefix(']') {
-                Some(after) if skip_space(after).is_empty() => {
-                    Err(Problem::new(Code::NoMessages, "the array is empty"))
+    /// There is exactly one, and it is answered as such. Known when it was read.
+    pub const fn is_one(&self) -> bool {
+        self.one
+    }
+
+    /// Reads the next message into `typed`, with what is wrong with it if it cannot be read. `work`: octets that may still
+    /// be looked at before [`Next::Pause`]; what was looked at is taken off.
+    ///
+    /// # Errors
+    /// [`Code::InvalidUtf8`], [`Code::MalformedJson`] or [`Code::NoMessages`] for the body as a whole, after which there is
+    /// nothing more.
+    pub fn next(&mut self, typed: &mut Typed<'b>, work: &mut usize) -> Result<Next, Problem> {
+        loop {
+            let found = match self.state {
+                State::Lines => self.line(typed, work),
+                State::LongLine(began, blank) => self.long_line(began, blank, typed, work),
+                State::Nothing => Some(Next::End),
+                State::Skipping(began, bounds) => self.skip(began, bounds, typed, work)?,
+                State::Start | State::First | State::Value | State::Between | State::Tail => {
+                    self.json(typed, work).inspect_err(|_| self.state = State::Nothing)?
                 }
-                Some(_) => Err(Problem::new(Code::MalformedJson, "something stands after the array")),
-                None => Ok(Rest::Array(&text[1..])),
-            },
-            Some(_) => Ok(Rest::One(text)),
-            None => Err(Problem::new(Code::NoMessages, "the body is empty")),
+            };
+            match found {
+                Some(next) => return Ok(next),
+                None if *work == 0 => return Ok(Next::Pause),
+                None => {}
+            }
         }
     }
 
-    /// There is exactly one, and it is answered as such.
-    pub const fn is_one(&self) -> bool {
-        matches!(self.rest, Rest::One(_))
+    /// One step within an object or an array; `None`: on to the next one.
+    fn json(&mut self, typed: &mut Typed<'b>, work: &mut usize) -> Result<Option<Next>, Problem> {
+        let found = match self.found(work) {
+            Found::Octet(octet) => Some(octet),
+            Found::End => None,
+            Found::Pause => return Ok(Some(Next::Pause)),
+        };
+        self.state = match (self.state, found) {
+            (State::Start, None) => return Err(Problem::new(Code::NoMessages, "the body is empty")),
+            (State::Start, Some(b'[')) => {
+                self.pass(1, work);
+                State::First
+            }
+            (State::First, Some(b']')) => {
+                self.pass(1, work);
+                State::Tail
+            }
+            (State::Start, Some(_)) => {
+                self.one = true;
+                return self.value(typed, work).map(Some);
+            }
+            (State::First | State::Value, Some(_)) => return self.value(typed, work).map(Some),
+            (State::First | State::Value, None) => {
+                return Err(malformed(format!("the array ends before element {}", self.number)));
+            }
+            (State::Between, Some(b',')) => {
+                self.pass(1, work);
+                State::Value
+            }
+            (State::Between, Some(b']')) => {
+                self.pass(1, work);
+                State::Tail
+            }
+            (State::Between, _) => {
+                return Err(malformed(format!(
+                    "`,` or `]` is missing after element {}",
+                    self.number.saturating_sub(1)
+                )));
+            }
+            (State::Tail, Some(_)) => {
+                let what = if self.one { "the object" } else { "the array" };
+                return Err(malformed(format!("something stands after {what}")));
+            }
+            (State::Tail, None) if self.number == 0 => {
+                return Err(Problem::new(Code::NoMessages, "the array is empty"));
+            }
+            (State::Tail, None) => State::Nothing,
+            (state @ (State::Skipping(..) | State::Lines | State::LongLine(..) | State::Nothing), _) => state,
+        };
+        Ok(None)
     }
 
-    /// Reads the next message into `typed`, with what is wrong with it if it cannot be read, and says how many octets it
-    /// took; `None` at the end.
-    ///
-    /// # Errors
-    /// [`Code::MalformedJson`], after which there is nothing more.
-    pub fn next(&mut self, typed: &mut Typed<'b>) -> Result<Option<usize>, Problem> {
-        let octets = match self.rest {
-            Rest::Lines(rest) => return Ok(self.line(rest, typed)),
-            Rest::Octets(rest) => return Ok(self.octets(rest, typed)),
-            Rest::Nothing => return Ok(None),
-            Rest::One(text) => {
-                self.rest = Rest::Nothing;
-                typed.read(text).map_err(|error| malformed(error.to_string()))?;
-                text.len()
+    /// The message that begins here.
+    fn value(&mut self, typed: &mut Typed<'b>, work: &mut usize) -> Result<Next, Problem> {
+        let (number, began) = (self.number, self.at);
+        let (text, cut) = self.window()?;
+        let mut values = serde_json::Deserializer::from_str(text).into_iter::<Typed<'b>>();
+        let read = values.next();
+        let octets = values.byte_offset();
+        match read {
+            // A number that ends where the text was cut may go on.
+            Some(Ok(read)) if !cut || octets < text.len() => *typed = read,
+            Some(Err(error)) if !cut || !error.is_eof() => {
+                let place = if self.one { String::new() } else { format!("element {number}: ") };
+                return Err(malformed(format!("{place}{}", Clipped(error))));
             }
-            Rest::Array(rest) => self.element(rest, typed)?,
-        };
+            None => return Err(malformed(format!("element {number} is missing"))),
+            Some(Ok(_) | Err(_)) => return Ok(self.begin_skipping(began, text.len(), typed, work)),
+        }
+        self.pass(octets, work);
+        self.state = if self.one { State::Tail } else { State::Between };
         self.number += 1;
         if octets > self.line_bytes_max {
             typed.set_flaw(self.too_large(octets));
         }
-        Ok(Some(octets))
+        Ok(Next::Message(octets))
     }
 
-    fn element(&mut self, rest: &'b str, typed: &mut Typed<'b>) -> Result<usize, Problem> {
-        let number = self.number;
-        let mut elements = serde_json::Deserializer::from_str(rest).into_iter();
-        *typed = match elements.next() {
-            Some(Ok(typed)) => typed,
-            Some(Err(error)) => return Err(malformed(format!("element {number}: {error}"))),
-            None => return Err(malformed(format!("the array ends before element {number}"))),
-        };
-        let octets = elements.byte_offset();
-        let after = skip_space(&rest[octets..]);
-        self.rest = match (after.strip_prefix(','), after.strip_prefix(']')) {
-            (Some(next), _) => Rest::Array(next),
-            (None, Some(end)) if skip_space(end).is_empty() => Rest::Nothing,
-            (None, Some(_)) => return Err(malformed("something stands after the array".to_owned())),
-            (None, None) => return Err(malformed(format!("`,` or `]` is missing after element {number}"))),
-        };
-        Ok(octets)
-    }
-
-    fn line(&mut self, mut rest: &'b str, typed: &mut Typed<'b>) -> Option<usize> {
-        while !rest.is_empty() {
-            let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
-            rest = after;
-            if !skip_space(line).is_empty() {
-                self.rest = Rest::Lines(after);
-                self.read(line, typed);
-                return Some(line.len());
-            }
-        }
-        self.rest = Rest::Nothing;
-        None
-    }
-
-    fn octets(&mut self, mut rest: &'b [u8], typed: &mut Typed<'b>) -> Option<usize> {
-        while !rest.is_empty() {
-            let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
-            let line = &rest[..end];
-            rest = rest.get(end + 1..).unwrap_or_default();
-            // JSON's own blanks, as in a body that is UTF-8: a form feed is no blank.
-            if !line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')) {
-                self.rest = Rest::Octets(rest);
-                match std::str::from_utf8(line) {
-                    Ok(line) => self.read(line, typed),
-                    Err(error) => {
-                        let detail = format!("the octet at {} of the line is not UTF-8", error.valid_up_to());
-                        typed.set_flaw(Flaw::whole(Code::InvalidUtf8, detail));
-                    }
+    /// What stands here as text, as long as the largest message may be and a little longer, and whether more follows.
+    /// Each octet is looked at about twice: the text reaches further than it is wanted.
+    fn window(&mut self) -> Result<(&'b str, bool), Problem> {
+        let wanted = self.line_bytes_max + 4;
+        let ahead = self.body.get(self.at..).unwrap_or_default();
+        if self.text.len() < wanted.min(ahead.len()) {
+            let reach = &ahead[..ahead.len().min(2 * wanted)];
+            self.text = match std::str::from_utf8(reach) {
+                Ok(text) => text,
+                // A character that is cut off by our reach is whole in the body.
+                Err(error) if error.error_len().is_none() && reach.len() < ahead.len() => {
+                    std::str::from_utf8(&reach[..error.valid_up_to()]).unwrap_or_default()
                 }
-                return Some(line.len());
-            }
+                Err(error) => {
+                    let detail = format!("the octet at {} is not UTF-8", self.at + error.valid_up_to());
+                    return Err(Problem::new(Code::InvalidUtf8, detail));
+                }
+            };
         }
-        self.rest = Rest::Nothing;
-        None
+        let text = &self.text[..self.text.floor_char_boundary(wanted)];
+        Ok((text, text.len() < ahead.len()))
     }
 
-    fn read(&self, line: &'b str, typed: &mut Typed<'b>) {
+    /// The message that began there does not end within its largest size.
+    fn begin_skipping(&mut self, began: usize, seen: usize, typed: &mut Typed<'b>, work: &mut usize) -> Next {
+        *work = work.saturating_sub(seen);
+        if !self.one {
+            self.state = State::Skipping(began, Bounds::default());
+            return Next::Pause;
+        }
+        let octets = self.body.len() - began;
+        typed.set_flaw(self.too_large(octets));
+        self.state = State::Nothing;
+        self.number += 1;
+        Next::Message(octets)
+    }
+
+    fn skip(
+        &mut self,
+        began: usize,
+        mut bounds: Bounds,
+        typed: &mut Typed<'b>,
+        work: &mut usize,
+    ) -> Result<Option<Next>, Problem> {
+        let ahead = self.body.get(self.at..).unwrap_or_default();
+        let window = &ahead[..ahead.len().min(*work)];
+        let end = bounds.end(window);
+        self.pass(end.unwrap_or(window.len()), work);
+        self.state = match end {
+            Some(_) => State::Between,
+            None if window.len() == ahead.len() => {
+                self.state = State::Nothing;
+                return Err(malformed(format!("the array ends within element {}", self.number)));
+            }
+            None => State::Skipping(began, bounds),
+        };
+        Ok(end.map(|_| {
+            let octets = self.at - began;
+            typed.set_flaw(self.too_large(octets));
+            self.number += 1;
+            Next::Message(octets)
+        }))
+    }
+
+    fn line(&mut self, typed: &mut Typed<'b>, work: &mut usize) -> Option<Next> {
+        let ahead = self.body.get(self.at..).unwrap_or_default();
+        let window = &ahead[..ahead.len().min(self.line_bytes_max + 1)];
+        let (line, passed) = match memchr(b'\n', window) {
+            Some(end) => (&window[..end], end + 1),
+            None if ahead.is_empty() => {
+                self.state = State::Nothing;
+                return Some(Next::End);
+            }
+            None if window.len() == ahead.len() => (window, window.len()),
+            None => {
+                self.state = State::LongLine(self.at, is_blank(window));
+                self.pass(window.len(), work);
+                return None;
+            }
+        };
+        self.pass(passed, work);
+        if is_blank(line) {
+            return None;
+        }
         if line.len() > self.line_bytes_max {
             typed.set_flaw(self.too_large(line.len()));
-        } else if let Err(error) = typed.read(line) {
-            typed.set_flaw(Flaw::whole(Code::MalformedJson, error.to_string()));
+        } else {
+            read_line(line, typed);
         }
+        Some(Next::Message(line.len()))
+    }
+
+    fn long_line(&mut self, began: usize, blank: bool, typed: &mut Typed<'b>, work: &mut usize) -> Option<Next> {
+        let ahead = self.body.get(self.at..).unwrap_or_default();
+        let window = &ahead[..ahead.len().min(*work)];
+        let end = memchr(b'\n', window);
+        let is_last = window.len() == ahead.len();
+        let seen = &window[..end.unwrap_or(window.len())];
+        let (blank, octets) = (blank && is_blank(seen), self.at + seen.len() - began);
+        self.pass(end.map_or(window.len(), |end| end + 1), work);
+        if end.is_none() && !is_last {
+            self.state = State::LongLine(began, blank);
+            return None;
+        }
+        self.state = State::Lines;
+        if blank {
+            return None;
+        }
+        typed.set_flaw(self.too_large(octets));
+        Some(Next::Message(octets))
+    }
+
+    /// Goes over blanks, which are of one octet each.
+    fn found(&mut self, work: &mut usize) -> Found {
+        let ahead = self.body.get(self.at..).unwrap_or_default();
+        let window = &ahead[..ahead.len().min(*work)];
+        let blanks = window.iter().position(|octet| !is_space(*octet));
+        self.pass(blanks.unwrap_or(window.len()), work);
+        match (blanks.and_then(|at| window.get(at)), window.len() == ahead.len()) {
+            (Some(octet), _) => Found::Octet(*octet),
+            (None, true) => Found::End,
+            (None, false) => Found::Pause,
+        }
+    }
+
+    fn pass(&mut self, octets: usize, work: &mut usize) {
+        self.at += octets;
+        self.text = self.text.get(octets..).unwrap_or_default();
+        *work = work.saturating_sub(octets);
     }
 
     fn too_large(&self, octets: usize) -> Flaw {
@@ -163,8 +328,61 @@ impl<'b> Items<'b> {
     }
 }
 
-fn skip_space(text: &str) -> &str {
-    text.trim_start_matches([' ', '\t', '\r', '\n'])
+fn read_line<'b>(line: &'b [u8], typed: &mut Typed<'b>) {
+    match std::str::from_utf8(line) {
+        Ok(line) => {
+            if let Err(error) = typed.read(line) {
+                typed.set_flaw(Flaw::whole(Code::MalformedJson, Clipped(error).to_string()));
+            }
+        }
+        Err(error) => {
+            let detail = format!("the octet at {} of the line is not UTF-8", error.valid_up_to());
+            typed.set_flaw(Flaw::whole(Code::InvalidUtf8, detail));
+        }
+    }
+}
+
+/// Where an element of an array ends, told by quotes and brackets alone: whether it is JSON nobody asks, for it is refused.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bounds {
+    depth: usize,
+    in_text: bool,
+    escaped: bool,
+}
+
+impl Bounds {
+    /// Looks at the next octets; where among them the element ends, if it does.
+    fn end(&mut self, octets: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        while let Some(octet) = octets.get(at) {
+            if self.escaped {
+                self.escaped = false;
+            } else if self.in_text {
+                at += memchr2(b'"', b'\\', &octets[at..])?;
+                self.escaped = octets.get(at) == Some(&b'\\');
+                self.in_text = self.escaped;
+            } else {
+                match octet {
+                    b'"' => self.in_text = true,
+                    b'[' | b'{' => self.depth += 1,
+                    b']' | b',' if self.depth == 0 => return Some(at),
+                    b']' | b'}' => self.depth = self.depth.saturating_sub(1),
+                    _ => {}
+                }
+            }
+            at += 1;
+        }
+        None
+    }
+}
+
+/// JSON's own blanks: a form feed is none.
+const fn is_space(octet: u8) -> bool {
+    matches!(octet, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+fn is_blank(line: &[u8]) -> bool {
+    line.iter().all(|octet| is_space(*octet))
 }
 
 fn malformed(detail: String) -> Problem {
@@ -175,17 +393,40 @@ fn malformed(detail: String) -> Problem {
 mod tests {
     use super::*;
 
-    /// Recipients and flaws in order, or the problem of the whole.
-    fn read(body: impl AsRef<[u8]>, form: Form) -> Result<Vec<Result<String, Code>>, Code> {
-        let mut items = Items::new(body.as_ref(), form, 40).map_err(|problem| problem.code)?;
-        let (mut found, mut typed) = (Vec::new(), Typed::default());
-        while items.next(&mut typed).map_err(|problem| problem.code)?.is_some() {
-            found.push(match &typed.flaw {
-                Some(flaw) => Err(flaw.code),
-                None => Ok(typed.to.as_deref().unwrap_or_default().to_owned()),
-            });
+    type Read = Result<Vec<Result<String, Code>>, Code>;
+
+    /// Recipients and flaws in order, or the problem of the whole; the same in whatever slices it is read.
+    fn read(body: impl AsRef<[u8]>, form: Form) -> Read {
+        let whole = read_in(body.as_ref(), form, 40, usize::MAX).0;
+        for slice in [1, 2, 7, 40] {
+            assert_eq!(read_in(body.as_ref(), form, 40, slice).0, whole, "in slices of {slice}");
         }
-        Ok(found)
+        whole
+    }
+
+    /// And how many slices of work it took, of which none may look at more than is said plus the largest message.
+    fn read_in(body: &[u8], form: Form, line_bytes_max: usize, slice: usize) -> (Read, usize) {
+        let mut items = Items::new(body, form, line_bytes_max);
+        let (mut found, mut typed, mut slices) = (Vec::new(), Typed::default(), 0);
+        loop {
+            let (before, mut work) = (items.at, slice);
+            slices += 1;
+            let next = items.next(&mut typed, &mut work).map_err(|problem| problem.code);
+            assert!(
+                items.at - before <= slice.saturating_add(line_bytes_max + 4),
+                "{} octets at once",
+                items.at - before
+            );
+            match next {
+                Ok(Next::Message(_)) => found.push(match &typed.flaw {
+                    Some(flaw) => Err(flaw.code),
+                    None => Ok(typed.to.as_deref().unwrap_or_default().to_owned()),
+                }),
+                Ok(Next::Pause) => {}
+                Ok(Next::End) => return (Ok(found), slices),
+                Err(code) => return (Err(code), slices),
+            }
+        }
     }
 
     fn to(text: &str) -> Result<String, Code> {
@@ -262,5 +503,86 @@ mod tests {
         let without = expected.into_iter().map(|item| if item == Err(Code::InvalidUtf8) { to("?") } else { item });
         assert_eq!(read(valid, Form::Lines), Ok(without.collect()));
         assert_eq!(read("\n\n", Form::Lines), Ok(Vec::new()));
+    }
+
+    const LINE: usize = 256 << 10;
+    const SLICE: usize = 64 << 10;
+    const BODY: usize = 16 << 20;
+
+    fn filled(begin: &str, unit: &str, end: &str) -> Vec<u8> {
+        let mut body = begin.as_bytes().to_vec();
+        while body.len() + unit.len() + end.len() <= BODY {
+            body.extend_from_slice(unit.as_bytes());
+        }
+        body.extend_from_slice(end.as_bytes());
+        body
+    }
+
+    #[test]
+    fn an_element_over_its_limit_is_skipped_without_being_parsed() {
+        let (one, two) = ("{\"to\":\"1\"}", "{\"to\":\"2\"}");
+        for (unit, begin, end) in [
+            ("{},", "{\"tlvs\":[", "{}]}"),
+            ("\"a\",", "{\"tags\":[", "\"a\"]}"),
+            ("\\u0041", "{\"x\":\"", "\"}"),
+            ("\\\"]}", "\"", "\""),
+            ("1", "1", "1"),
+            ("\"q\":1,", "{", "\"q\":1}"),
+            ("é]", "{\"x\":\"", "\"}"),
+        ] {
+            let body = filled(&format!("[{one},{begin}"), unit, &format!("{end} , {two}]"));
+            let (found, slices) = read_in(&body, Form::Json, LINE, SLICE);
+            assert_eq!(found, Ok(vec![to("1"), Err(Code::LineTooLarge), to("2")]), "{begin}{unit}");
+            assert!(slices >= (body.len() - LINE) / SLICE, "{begin}{unit}: {slices} slices");
+            let (alone, _) = read_in(&filled(begin, unit, end), Form::Json, LINE, SLICE);
+            assert_eq!(alone, Ok(vec![Err(Code::LineTooLarge)]), "{begin}{unit}");
+        }
+        let endless = read_in(&filled("[{\"x\":\"", "x", ""), Form::Json, LINE, SLICE);
+        assert_eq!(endless.0, Err(Code::MalformedJson));
+        let deep = read_in(&filled("[{\"x\":", "[", ""), Form::Json, LINE, SLICE);
+        assert_eq!(deep.0, Err(Code::MalformedJson), "deeper than any message");
+    }
+
+    #[test]
+    fn blanks_and_long_lines_take_as_many_slices_as_they_are_long() {
+        let message = "{\"to\":\"1\"}";
+        for (form, body, expected) in [
+            (Form::Lines, filled(&format!("{message}\n"), "\n", ""), Ok(vec![to("1")])),
+            (Form::Lines, filled("", " \r\n", message), Ok(vec![to("1")])),
+            (Form::Lines, filled("", " ", &format!("\n{message}")), Ok(vec![to("1")])),
+            (Form::Lines, filled("x", "x", &format!("\n{message}")), Ok(vec![Err(Code::LineTooLarge), to("1")])),
+            (Form::Json, filled("[", " ", "]"), Err(Code::NoMessages)),
+            (Form::Json, filled("", "\n", ""), Err(Code::NoMessages)),
+            (Form::Json, filled(message, "\t", ""), Ok(vec![to("1")])),
+            (Form::Json, filled(&format!("[{message}"), " ", &format!(",{message}]")), Ok(vec![to("1"), to("1")])),
+        ] {
+            let (found, slices) = read_in(&body, form, LINE, SLICE);
+            assert_eq!(found, expected);
+            assert!(slices >= (body.len() - 2 * LINE) / SLICE, "{slices} slices");
+        }
+    }
+
+    #[test]
+    fn a_message_may_be_as_long_as_the_limit() {
+        for filling in ["x", "é", "😀"] {
+            let message = |octets: usize| {
+                let room = octets - "{'to':''}".len();
+                format!("{{\"to\":\"{}{}\"}}", filling.repeat(room / filling.len()), "y".repeat(room % filling.len()))
+            };
+            for octets in 36..=46 {
+                let (message, fits) = (message(octets), octets <= 40);
+                let behind = "é".repeat(200);
+                for (body, form) in [
+                    (message.clone(), Form::Json),
+                    (format!("[{message}]"), Form::Json),
+                    (format!("[{message},\"{behind}\"]"), Form::Json),
+                    (message.clone(), Form::Lines),
+                    (format!("{message}\n{behind}"), Form::Lines),
+                ] {
+                    let found = read(&body, form).expect("sound");
+                    assert_eq!(found[0].is_ok(), fits, "{octets}: {body}");
+                }
+            }
+        }
     }
 }

@@ -4,7 +4,9 @@
 //! Three scopes that never meet: a message's key within tenant and recipient, a request's key within its tenant, and the
 //! keys that a request's lines without one of their own get from it.
 
-use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
+use std::fmt;
+
+use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::typed::{Loose, Typed};
 use crate::model::{KeyPrint, Msisdn, TenantId};
@@ -30,9 +32,10 @@ impl Printer {
         self.print(OF_MESSAGE, &[&tenant.0.to_le_bytes(), &to.number().to_le_bytes(), key.as_bytes()], said)
     }
 
-    /// Of a request with an `Idempotency-Key`.
-    pub fn request(self, tenant: TenantId, key: &[u8], body: &[u8]) -> KeyPrint {
-        self.print(OF_REQUEST, &[&tenant.0.to_le_bytes(), key], body)
+    /// Of a request with an `Idempotency-Key`; its body is added piece by piece.
+    pub fn request(self, tenant: TenantId, key: &[u8]) -> RequestPrint {
+        let key = self.key(OF_REQUEST, &[&tenant.0.to_le_bytes(), key]);
+        RequestPrint { key, content: Box::new(Xxh3::with_seed(self.seed)) }
     }
 
     /// Of a line without a key in such a request; lines are numbered from 0.
@@ -41,6 +44,10 @@ impl Printer {
     }
 
     fn print(self, scope: u8, parts: &[&[u8]], content: &[u8]) -> KeyPrint {
+        KeyPrint { key: self.key(scope, parts), content: xxh3_64_with_seed(content, self.seed) }
+    }
+
+    fn key(self, scope: u8, parts: &[&[u8]]) -> u128 {
         let mut octets = [0; 320];
         let mut length = 1;
         octets[0] = scope;
@@ -51,8 +58,31 @@ impl Printer {
                 length += part.len();
             }
         }
-        let key = xxh3_128_with_seed(&octets[..length], self.seed);
-        KeyPrint { key, content: xxh3_64_with_seed(content, self.seed) }
+        xxh3_128_with_seed(&octets[..length], self.seed)
+    }
+}
+
+/// A request's fingerprint while its body is read over: a body of many megabytes is not hashed in one go.
+pub struct RequestPrint {
+    key: u128,
+    content: Box<Xxh3>,
+}
+
+impl fmt::Debug for RequestPrint {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("RequestPrint").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+impl RequestPrint {
+    /// The next octets of the body.
+    pub fn add(&mut self, octets: &[u8]) {
+        self.content.update(octets);
+    }
+
+    /// That was the body.
+    pub fn end(self) -> KeyPrint {
+        KeyPrint { key: self.key, content: self.content.digest() }
     }
 }
 
@@ -125,6 +155,12 @@ mod tests {
         out
     }
 
+    fn request(printer: Printer, tenant: u32, key: &[u8], body: &[u8]) -> KeyPrint {
+        let mut print = printer.request(TenantId(tenant), key);
+        body.chunks(3).for_each(|piece| print.add(piece));
+        print.end()
+    }
+
     fn to(digits: &str) -> Msisdn {
         Msisdn::from_digits(digits.as_bytes()).expect("number")
     }
@@ -135,13 +171,21 @@ mod tests {
         let print = printer.message(TenantId(1), to("4915112345678"), "k", &said_of(r#"{"body":"hi","flash":true}"#));
         assert_eq!(said_of(r#"{"body":"hi","flash":true}"#), b"\x02\x02\0\0\0hi\x0a\x01\0\0\0\x01");
         assert_eq!(format!("{:032x} {:016x}", print.key, print.content), GOLDEN_MESSAGE);
-        let request = printer.request(TenantId(1), b"k", b"{}");
+        let request = request(printer, 1, b"k", b"{}");
         assert_eq!(format!("{:032x} {:016x}", request.key, request.content), GOLDEN_REQUEST);
     }
 
     /// By the reference implementation (xxHash 0.8), over the octets that are named above.
     const GOLDEN_MESSAGE: &str = "67cc040048b09926b51cb066fb0293c2 3b36c17bf481bd67";
     const GOLDEN_REQUEST: &str = "10a355c2583f01af82fafcb1fbabb63f 9606931cd3142da1";
+
+    #[test]
+    fn a_body_is_the_same_in_whatever_pieces() {
+        let body: Vec<u8> = (0..10_000_u32).map(|at| at as u8).collect();
+        let printer = Printer::new(7);
+        let whole = printer.print(OF_REQUEST, &[&1_u32.to_le_bytes(), b"k"], &body);
+        assert_eq!(request(printer, 1, b"k", &body), whole);
+    }
 
     #[test]
     fn a_key_counts_within_tenant_and_recipient_and_installation() {
@@ -155,7 +199,7 @@ mod tests {
             print(1, 2, "4915112345678", "k"),
             print(1, 1, "4915112345679", "k"),
             print(1, 1, "4915112345678", "l"),
-            Printer::new(1).request(TenantId(1), b"k", b"").key,
+            request(Printer::new(1), 1, b"k", b"").key,
         ] {
             assert_ne!(one, other);
         }
@@ -166,10 +210,10 @@ mod tests {
     #[test]
     fn lines_of_a_request_have_keys_of_their_own() {
         let printer = Printer::new(1);
-        let request = printer.request(TenantId(1), b"k", b"body");
-        let lines = [0, 1, 256].map(|line| printer.line(request, line, b"said"));
+        let one = request(printer, 1, b"k", b"body");
+        let lines = [0, 1, 256].map(|line| printer.line(one, line, b"said"));
         assert!(lines[0].key != lines[1].key && lines[1].key != lines[2].key);
-        assert_eq!(lines[0], printer.line(printer.request(TenantId(1), b"k", b"other"), 0, b"said"));
+        assert_eq!(lines[0], printer.line(request(printer, 1, b"k", b"other"), 0, b"said"));
     }
 
     #[test]

@@ -6,11 +6,11 @@ use super::{
     base64::{self, NotBase64},
     problem::{Code, Flaw},
     rfc3339::{self, NotAnInstant},
-    typed::{Loose, Typed, TypedTlv},
+    typed::{Loose, TLVS_MAX, Typed, TypedTlv},
 };
 use crate::{
     admission::numbering::Numbering,
-    model::{Class, Content, Encoding, Head, SenderId, Wall, limits, sender::SenderError},
+    model::{Class, Content, Encoding, Head, Quoted, SenderId, Wall, limits, sender::SenderError},
     smpp::{
         self,
         split::{self, CarrierText, Plan, TextError},
@@ -22,9 +22,8 @@ use crate::{
 const AHEAD_MAX_MS: u64 = 366 * 86_400_000;
 /// Longest time between `send_at` (or now) and expiry: what carriers keep at most.
 const VALIDITY_MAX_MS: u64 = 14 * 86_400_000;
-/// Octets of one TLV's value, and how many TLVs a message may bring.
+/// Octets of one TLV's value.
 const TLV_BYTES_MAX: usize = 1_000;
-const TLVS_MAX: usize = 16;
 /// TLVs that carry what the message itself says (SMPP 3.4 §5.3.2): `sar_*` and `message_payload`.
 const TLVS_OURS: [u16; 4] = [0x020C, 0x020E, 0x020F, 0x0424];
 
@@ -199,7 +198,7 @@ fn times(typed: &Typed<'_>, rules: &Rules<'_>) -> Result<(Wall, Wall), Flaw> {
     Ok((send_at.filter(|at| *at > now).unwrap_or_default(), expires_at))
 }
 
-fn instant(field: &str, text: &str) -> Result<Wall, Flaw> {
+fn instant(field: &'static str, text: &str) -> Result<Wall, Flaw> {
     rfc3339::parse(text).map_err(|error| {
         Flaw::of(
             Code::InvalidTime,
@@ -235,17 +234,17 @@ fn read_tags(typed: &Typed<'_>, into: &mut String) -> Result<(), Flaw> {
     into.clear();
     for tag in typed.tags.iter().flatten() {
         if tag.is_empty() || tag.contains(',') || tag.chars().any(char::is_control) {
-            let detail = format!("{tag:?}: a tag is not empty and has no comma or control character in it");
+            let detail = format!("{}: a tag is not empty and has no comma or control character in it", Quoted(tag));
             return Err(Flaw::of(Code::InvalidTags, "tags", detail));
         }
         if !into.is_empty() {
             into.push(',');
         }
+        if into.len() + tag.len() > limits::REFERENCE_BYTES_MAX {
+            let detail = format!("more than {} octets in all", limits::REFERENCE_BYTES_MAX);
+            return Err(Flaw::of(Code::InvalidTags, "tags", detail));
+        }
         into.push_str(tag);
-    }
-    if into.len() > limits::REFERENCE_BYTES_MAX {
-        let detail = format!("{} octets in all; {} are allowed", into.len(), limits::REFERENCE_BYTES_MAX);
-        return Err(Flaw::of(Code::InvalidTags, "tags", detail));
     }
     Ok(())
 }
@@ -253,7 +252,7 @@ fn read_tags(typed: &Typed<'_>, into: &mut String) -> Result<(), Flaw> {
 fn read_tlvs(typed: &[TypedTlv<'_>], into: &mut Vec<u8>) -> Result<(), Flaw> {
     into.clear();
     if typed.len() > TLVS_MAX {
-        return Err(Flaw::of(Code::InvalidTlvs, "tlvs", format!("{}; {TLVS_MAX} are allowed", typed.len())));
+        return Err(Flaw::of(Code::InvalidTlvs, "tlvs", format!("more than {TLVS_MAX}")));
     }
     for (at, tlv) in typed.iter().enumerate() {
         let wrong = |what: &str| Flaw::of(Code::InvalidTlvs, "tlvs", format!("number {at}: {what}"));
@@ -343,7 +342,7 @@ fn encoding(typed: &Typed<'_>) -> Result<Option<Encoding>, Flaw> {
     }))
 }
 
-fn check_length(field: &str, code: Code, octets: usize) -> Result<(), Flaw> {
+fn check_length(field: &'static str, code: Code, octets: usize) -> Result<(), Flaw> {
     match octets {
         0 => Err(Flaw::of(code, field, "it is empty")),
         1..=limits::BODY_BYTES_MAX => Ok(()),
@@ -355,7 +354,7 @@ fn check_length(field: &str, code: Code, octets: usize) -> Result<(), Flaw> {
     }
 }
 
-fn octets(field: &str, code: Code, base64: &str, into: &mut Vec<u8>) -> Result<(), Flaw> {
+fn octets(field: &'static str, code: Code, base64: &str, into: &mut Vec<u8>) -> Result<(), Flaw> {
     base64::decode(base64, into).map_err(|error| {
         Flaw::of(
             code,
@@ -378,7 +377,7 @@ fn parts(
     let wrong_udh = |detail: String| Flaw::of(Code::InvalidUdh, "udh", detail);
     let header = Header::check(udh).map_err(|error| {
         let hex = typed.udh.as_deref().is_some_and(|udh| push_octets(udh, &mut Vec::new()).is_some());
-        wrong_udh(format!("{error:?}{}", if hex { "; it looks like hexadecimal, base64 is wanted" } else { "" }))
+        wrong_udh(format!("{error}{}", if hex { "; it looks like hexadecimal, base64 is wanted" } else { "" }))
     })?;
     let allowed = match typed.parts_max {
         None => rules.defaults.parts_max,
@@ -401,7 +400,9 @@ fn parts(
         Ok(plan) if plan.parts() > allowed => Err(too_many(plan.parts().into())),
         Ok(plan) => Ok(plan.parts()),
         Err(TextError::Unrepresentable(found)) => {
-            let detail = format!("{:?} (character {}) has no place in GSM 7-bit", found.character, found.position);
+            let mut octets = [0; 4];
+            let character = Quoted(found.character.encode_utf8(&mut octets));
+            let detail = format!("{character} (character {}) has no place in GSM 7-bit", found.position);
             Err(Flaw::of(Code::Unencodable, "body", detail))
         }
         Err(TextError::TooManyParts { needed }) => Err(too_many(needed)),

@@ -17,7 +17,7 @@ fn meant(json: &str, tenant: &Tenant) -> Result<(Head, Vec<String>), (Code, Stri
     let rules = Rules { now: NOW, tenant, defaults: &Defaults::default(), numbering: &NUMBERING };
     let mut scratch = Scratch::default();
     let Meant { head, content, .. } =
-        judge(&typed, &rules, &mut scratch).map_err(|flaw| (flaw.code, flaw.field.unwrap_or_default()))?;
+        judge(&typed, &rules, &mut scratch).map_err(|flaw| (flaw.code, flaw.field.unwrap_or_default().into_owned()))?;
     let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
     let from = content.from.to_string();
     let parts =

@@ -1,7 +1,12 @@
 //! Messages as they are shown: state, attempts, and a timeline whose numbers have names. Texts of messages are not shown.
 //! Knows the vocabulary of `delivery`; decides nothing.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::{
+    Deserialize,
+    de::{Deserializer, IgnoredAny, SeqAccess, Visitor},
+};
 
 use super::{
     json::Object,
@@ -9,7 +14,7 @@ use super::{
 };
 use crate::{
     delivery::{EventKind, Lost, Resolution, TimelineEntry},
-    model::{CarrierId, DeadLetterReason, MessageId},
+    model::{CarrierId, DeadLetterReason, MessageId, quoted::QUOTED_MAX},
     shard::{Catalog, FoundMessage, Lookup},
     smpp::{receipt::ReceiptState, status::CommandStatus},
     store::content,
@@ -17,28 +22,98 @@ use crate::{
 
 /// Ids of one bulk lookup at most.
 pub const IDS_MAX: usize = 1_000;
+/// Octets of a document with a list of ids, or with less: [`IDS_MAX`] of them with plenty of blanks in between.
+pub const DOCUMENT_BYTES_MAX: usize = 256 << 10;
+
+/// Ids as they are asked for, each with the id that it is; `None`: not the form of an id of ours. A list of more than
+/// [`IDS_MAX`] is read no further.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Ids {
+    /// The first [`IDS_MAX`].
+    pub ids: Vec<(String, Option<MessageId>)>,
+    /// There are more.
+    pub more: bool,
+}
+
+impl Ids {
+    /// The ids, if they are neither none nor too many.
+    ///
+    /// # Errors
+    /// [`Code::NoMessages`] or [`Code::TooManyMessages`].
+    pub fn within_limits(self) -> Result<Vec<(String, Option<MessageId>)>, Problem> {
+        if self.more {
+            return Err(Problem::new(Code::TooManyMessages, format!("more than {IDS_MAX} ids")));
+        }
+        if self.ids.is_empty() {
+            return Err(Problem::new(Code::NoMessages, "`ids` is empty"));
+        }
+        Ok(self.ids)
+    }
+}
+
+impl<'de> Deserialize<'de> for Ids {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Ids;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a list of ids")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Ids, A::Error> {
+                let mut ids = Vec::new();
+                while ids.len() < IDS_MAX
+                    && let Some(Id(text, id)) = list.next_element()?
+                {
+                    ids.push((text, id));
+                }
+                let mut more = false;
+                while list.next_element::<IgnoredAny>()?.is_some() {
+                    more = true;
+                }
+                Ok(Ids { ids, more })
+            }
+        }
+        from.deserialize_seq(List)
+    }
+}
+
+/// One of them. Of a text that is no id no more is kept than is shown.
+struct Id(String, Option<MessageId>);
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Id;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("an id")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Id, E> {
+                Ok(Id(text.chars().take(QUOTED_MAX).collect(), text.parse().ok()))
+            }
+        }
+        from.deserialize_str(Text)
+    }
+}
 
 /// `POST /v1/messages/lookup`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Request {
-    ids: Vec<String>,
+    ids: Ids,
 }
 
-/// The ids that are asked for; `None`: not the form of an id of ours.
+/// The ids that are asked for.
 ///
 /// # Errors
 /// What is wrong with the body as a whole.
 pub fn read_ids(body: &[u8]) -> Result<Vec<(String, Option<MessageId>)>, Problem> {
-    let request: Request = serde_json::from_slice(body)
-        .map_err(|error| Problem::new(Code::MalformedJson, format!("{{\"ids\":[…]}} is wanted: {error}")))?;
-    match request.ids.len() {
-        0 => Err(Problem::new(Code::NoMessages, "`ids` is empty")),
-        1..=IDS_MAX => {
-            Ok(request.ids.into_iter().map(|text| (text.parse().ok(), text)).map(|(id, text)| (text, id)).collect())
-        }
-        more => Err(Problem::new(Code::TooManyMessages, format!("{more} ids; {IDS_MAX} are allowed"))),
-    }
+    let request: Request = serde_json::from_slice(body).map_err(|error| Problem::unread("{\"ids\":[…]}", &error))?;
+    request.ids.within_limits()
 }
 
 /// One entry of the answer to a bulk lookup.
@@ -311,6 +386,13 @@ pub(super) mod tests {
         }
         let many = json!({"ids": vec![""; IDS_MAX + 1]}).to_string();
         assert_eq!(refused(&many), Some(Code::TooManyMessages));
+        let endless = format!("{{\"ids\":[{}0]}}", "[[],\"x\"],".repeat(100_000));
+        assert_eq!(refused(&endless), Some(Code::MalformedJson), "not read beyond the first that is none");
+        let long = json!({"ids": ["\u{80}".repeat(10_000), id.to_string()]}).to_string();
+        let read = read_ids(long.as_bytes()).expect("a list");
+        assert_eq!((read[0].0.chars().count(), read[0].1, read[1].1), (QUOTED_MAX, None, Some(id)));
+        let named = format!("{{\"{}\":1}}", "x".repeat(100_000));
+        assert!(read_ids(named.as_bytes()).is_err_and(|problem| problem.detail.len() < 200));
         let gone = shown(|out| write_entry("x", &Lookup::Gone, &catalog(), out));
         assert_eq!((&gone["id"], &gone["error"]["code"]), (&json!("x"), &json!("message_gone")));
     }

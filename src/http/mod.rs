@@ -1,5 +1,5 @@
 //! The door in: HTTP/1.1, the calls of `docs/API.md`, and nothing that decides about a message. Connections, deadlines
-//! and bodies on one side (`server`, `transport`, `sweeper`, `body`, `limits`); what is asked and answered on the other.
+//! and bodies on one side (`server`, `transport`, `sweeper`, `body`, `decode`, `limits`); what is asked and answered on the other.
 //!
 //! Pure, and tested as such: `items` and `typed` (a body → messages as typed), `line` (as typed → as meant), `ingest`
 //! (messages → frames, results → an answer), `keys`, `problem`, `lookup`, `records`, `board`, `openapi`. Async: [`Api`],
@@ -12,6 +12,7 @@ mod base64;
 pub mod board;
 pub mod body;
 pub mod calls;
+mod decode;
 pub mod door;
 mod in_doubt;
 pub mod ingest;

@@ -198,7 +198,8 @@ fn problem() -> Value {
             "status": {"type": "integer"}, "detail": {"type": "string"}, "code": codes(),
             "retryable": {"type": "boolean"}, "request_id": {"type": "string"},
             "doc_url": {"type": "string", "format": "uri-reference"},
-            "errors": {"type": "array", "items": reference("LineError")}}})
+            "errors": {"type": "array", "items": reference("LineError")},
+            "errors_omitted": {"type": "integer", "minimum": 1}}})
 }
 
 /// What statuses and records have in common.

@@ -1,6 +1,8 @@
 //! Every error of the API: its code, its status, whether trying again helps, and its page. Answers are RFC 9457
 //! `application/problem+json`. Knows no call: who meets an error says which it is and adds the detail.
 
+use std::borrow::Cow;
+
 use hyper::{
     Response, StatusCode,
     header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
@@ -13,8 +15,12 @@ use super::{
 };
 use crate::{
     admission::numbering::NumberError,
-    model::{Refusal, SenderId},
+    model::{Clipped, Refusal, SenderId},
 };
+
+/// Octets of failed messages that one answer tells of in full; of those that come after it only the code is told, or only
+/// how many they are.
+pub const ERRORS_BYTES_MAX: usize = 256 << 10;
 
 /// Whether the same request may succeed later, unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,24 +174,24 @@ pub struct Flaw {
     /// Which.
     pub code: Code,
     /// The field that is to blame, if one is.
-    pub field: Option<String>,
+    pub field: Option<Cow<'static, str>>,
     /// What is wrong with it and what would be right; for people.
-    pub detail: String,
+    pub detail: Cow<'static, str>,
 }
 
 impl Flaw {
     /// A flaw of a field.
-    pub fn of(code: Code, field: &str, detail: impl Into<String>) -> Self {
-        Self { code, field: Some(field.to_owned()), detail: detail.into() }
+    pub fn of(code: Code, field: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, field: Some(field.into()), detail: detail.into() }
     }
 
     /// A flaw of the message as a whole.
-    pub fn whole(code: Code, detail: impl Into<String>) -> Self {
+    pub fn whole(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { code, field: None, detail: detail.into() }
     }
 
     /// A number that is none, in a field.
-    pub fn number(field: &str, error: NumberError) -> Self {
+    pub fn number(field: &'static str, error: NumberError) -> Self {
         Self::of(Code::InvalidRecipient, field, error.to_string())
     }
 
@@ -207,16 +213,32 @@ impl Flaw {
             | Refusal::OverQuota
             | Refusal::DiskFull => None,
         };
-        Self { code, field: field.map(str::to_owned), detail: code.title().to_owned() }
+        Self { code, field: field.map(Cow::Borrowed), detail: Cow::Borrowed(code.title()) }
+    }
+
+    /// Octets of its texts.
+    pub fn text_bytes(&self) -> usize {
+        self.detail.len() + self.field.as_ref().map_or(0, |field| field.len())
+    }
+
+    /// The same with fewer words.
+    pub fn in_short(&self) -> Self {
+        Self { detail: Cow::Borrowed(""), ..self.clone() }
     }
 
     /// Its members, into an object that may hold others.
     pub fn write(&self, object: &mut Object<'_>) {
+        self.write_within(0, object);
+    }
+
+    /// The same in an answer that told `told` octets of flaws already: over [`ERRORS_BYTES_MAX`] the detail stays empty.
+    pub fn write_within(&self, told: usize, object: &mut Object<'_>) {
         object.text("code", self.code.text());
         if let Some(field) = &self.field {
             object.text("field", field);
         }
-        object.text("detail", &self.detail).truth("retryable", self.code.retryable());
+        let detail = if told < ERRORS_BYTES_MAX { &*self.detail } else { "" };
+        object.text("detail", detail).truth("retryable", self.code.retryable());
     }
 }
 
@@ -229,8 +251,10 @@ pub struct Problem {
     pub status: u16,
     /// What is wrong with this very request; for people.
     pub detail: String,
-    /// The items that failed, by index.
+    /// The items that failed, by index; of many the first ones.
     pub items: Vec<(usize, Flaw)>,
+    /// Items that failed and are not told of.
+    pub items_omitted: usize,
     /// Seconds until it is worth trying again; 0 says nothing.
     pub retry_after_s: u32,
     /// The methods that the path takes, for 405.
@@ -242,7 +266,12 @@ impl Problem {
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let status = code.status();
         let retry_after_s = u32::from(matches!(status, 429 | 503));
-        Self { code, status, detail: detail.into(), items: Vec::new(), retry_after_s, allow: None }
+        Self { code, status, detail: detail.into(), items: Vec::new(), items_omitted: 0, retry_after_s, allow: None }
+    }
+
+    /// A document that is not what was `wanted`. Says what the parser says of it, with no more of it than may be quoted.
+    pub fn unread(wanted: &str, error: &serde_json::Error) -> Self {
+        Self::new(Code::MalformedJson, format!("{wanted} is wanted: {}", Clipped(error)))
     }
 
     /// A path that does not take the method.
@@ -273,6 +302,9 @@ impl Problem {
                 item.end();
             });
         }
+        if self.items_omitted > 0 {
+            object.number("errors_omitted", self.items_omitted as u64);
+        }
         object.end();
     }
 
@@ -300,7 +332,7 @@ impl Problem {
 impl From<BodyError> for Problem {
     fn from(error: BodyError) -> Self {
         let code = match error {
-            BodyError::TooLarge { .. } => Code::BodyTooLarge,
+            BodyError::TooLarge { .. } | BodyError::TooManyMembers { .. } => Code::BodyTooLarge,
             BodyError::Truncated | BodyError::Malformed | BodyError::BadEncoding => Code::MalformedBody,
             BodyError::UnsupportedEncoding => Code::UnsupportedEncoding,
             BodyError::Timeout | BodyError::OthersWait => Code::BodyTimeout,

@@ -12,7 +12,7 @@ use super::{
     rfc3339,
 };
 use crate::{
-    model::{Address, ShardId, Wall},
+    model::{Address, Quoted, ShardId, Wall},
     shard::{Catalog, FoundMessage},
     store::content,
 };
@@ -96,7 +96,8 @@ impl Query {
                     }
                 }
                 _ => {
-                    let detail = format!("{name:?}: `format`, `cursor`, `limit` and `settled` are known here");
+                    let known = "`format`, `cursor`, `limit` and `settled` are known here";
+                    let detail = format!("{}: {known}", Quoted(name));
                     return Err(Problem::new(Code::InvalidParameter, detail));
                 }
             }

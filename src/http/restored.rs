@@ -3,19 +3,19 @@
 
 use std::rc::Rc;
 
-use hyper::header::CONTENT_TYPE;
 use serde::Deserialize;
 
 use super::{
-    api::{Answered, Api, Asked, no_query, written},
+    api::{Answered, Api, Asked, json_only, no_query, written},
     board::StatusBoard,
     json::Object,
+    lookup::DOCUMENT_BYTES_MAX,
     problem::{Code, Problem},
     submit::unexpected,
 };
 use crate::{
     delivery::DoubtPolicy,
-    model::{Class, ShardId},
+    model::{Class, Quoted, ShardId},
     shard::{Ask, Reply, RestoredStatus},
 };
 
@@ -37,14 +37,14 @@ fn name(policy: DoubtPolicy) -> &'static str {
 
 /// What was decided: for one class, or for all.
 fn read(body: &[u8]) -> Result<(DoubtPolicy, Option<Class>), Problem> {
-    let typed: Typed =
-        serde_json::from_slice(body).map_err(|error| Problem::new(Code::MalformedJson, error.to_string()))?;
+    let wanted = r#"{"action":"resend|drop|hold","class":…}"#;
+    let typed: Typed = serde_json::from_slice(body).map_err(|error| Problem::unread(wanted, &error))?;
     let policy = POLICIES.iter().find(|(name, _)| *name == typed.action).map(|(_, policy)| *policy);
     let policy = policy
         .ok_or_else(|| Problem::new(Code::InvalidParameter, "`action` is `resend`, `drop` or `hold`".to_owned()))?;
     let named = |name: String| {
         let class = Class::ALL.into_iter().find(|class| class.name() == name);
-        class.ok_or_else(|| Problem::new(Code::InvalidClass, format!("{name:?} is no class")))
+        class.ok_or_else(|| Problem::new(Code::InvalidClass, format!("{} is no class", Quoted(&name))))
     };
     Ok((policy, typed.class.map(named).transpose()?))
 }
@@ -71,11 +71,8 @@ impl Api {
     /// Tells every shard. Each makes it durable before it answers, so asking again after an error does no harm.
     pub(super) async fn release(self: &Rc<Self>, asked: Asked) -> Answered {
         no_query(&asked)?;
-        let media = asked.head.headers.get(CONTENT_TYPE);
-        if !media.is_some_and(|media| media.as_bytes().to_ascii_lowercase().starts_with(b"application/json")) {
-            return Err(Problem::new(Code::UnsupportedMediaType, "Content-Type: application/json"));
-        }
-        let (policy, class) = read(&asked.body.whole().await?)?;
+        json_only(&asked)?;
+        let (policy, class) = read(&asked.body.within(DOCUMENT_BYTES_MAX).whole().await?)?;
         let mut messages = 0;
         for shard in (0..self.shards.shards()).map(ShardId) {
             match self.door.ask(shard, |reply| Ask::Release { reply, class, policy }).await? {

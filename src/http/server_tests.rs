@@ -205,6 +205,10 @@ fn encodings_are_undone_within_limits() {
     let limit = format!("the body is larger than {} bytes", LIMITS.decoded_bytes_max);
     check(LIMITS, &post("content-encoding: gzip\r\n", &gzip(&bomb)), &[413], &limit);
     check(LIMITS, &post("content-encoding: zstd\r\n", &zstd(&bomb)), &[413], &limit);
+    let members = gzip(b"").repeat(20_000);
+    let many = Limits { body_bytes_max: 1 << 20, decoded_bytes_max: 1 << 20, ..LIMITS };
+    let limit_members = "the body has more than 10000 members of gzip or frames of zstd";
+    check(many, &post("content-encoding: gzip\r\n", &members), &[413], limit_members);
     let ratio = Limits { decoded_ratio_max: 2, ..LIMITS };
     let limit = format!("the body is larger than {} bytes", 2 * zst.len() + (64 << 10));
     check(ratio, &post("content-encoding: zstd\r\n", &zstd(&text.repeat(4).into_bytes())), &[413], &limit);

@@ -7,6 +7,7 @@ use std::{borrow::Cow, fmt, marker::PhantomData};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::problem::{Code, Flaw};
+use crate::model::{Quoted, limits};
 
 /// A field of a message. [`FIELDS`] documents each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +102,11 @@ fields! {
         "For routes and reports; without commas, 256 octets in all.";
 }
 
+/// TLVs that a message may bring.
+pub const TLVS_MAX: usize = 16;
+/// Tags beyond which their octets are too many in any case, each with its comma.
+const TAGS_MAX: usize = limits::REFERENCE_BYTES_MAX / 2;
+
 /// A value that people write as a number or as a text: a duration (`600`, `"10m"`), a tag (`5120`, `"0x1400"`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Loose<'a> {
@@ -182,6 +188,8 @@ enum Got<T> {
 /// What a field's value is read as.
 trait Wanted<'de>: Sized {
     const NAME: &'static str;
+    /// In a list, so many are kept and one more, by which it is known that they are too many.
+    const LISTED_MAX: usize = 0;
     fn text(_: Cow<'de, str>) -> Got<Self> {
         Got::Other("a string")
     }
@@ -257,6 +265,7 @@ impl<'de, T: Wanted<'de>> DeserializeSeed<'de> for Value<T> {
 
 impl<'de> Wanted<'de> for Cow<'de, str> {
     const NAME: &'static str = "a string";
+    const LISTED_MAX: usize = TAGS_MAX;
     fn text(text: Self) -> Got<Self> {
         Got::This(text)
     }
@@ -290,19 +299,24 @@ impl<'de, T: Wanted<'de>> Wanted<'de> for Vec<T> {
     const NAME: &'static str = "a list";
     fn list<A: SeqAccess<'de>>(mut list: A) -> Result<Got<Self>, A::Error> {
         let (mut found, mut other) = (Vec::new(), None);
-        while let Some(item) = list.next_element_seed(Value(PhantomData))? {
+        while found.len() <= T::LISTED_MAX
+            && let Some(item) = list.next_element_seed(Value(PhantomData))?
+        {
             match item {
                 Got::This(item) => found.push(item),
                 Got::Null => other = Some("a list with null in it"),
                 Got::Other(_) => other = Some("a list with something else in it"),
             }
         }
+        // What is over the limit is not looked at: its size is bounded by that of the whole message.
+        while list.next_element::<IgnoredAny>()?.is_some() {}
         Ok(other.map_or(Got::This(found), Got::Other))
     }
 }
 
 impl<'de> Wanted<'de> for TypedTlv<'de> {
     const NAME: &'static str = "an object of tag and text or hex";
+    const LISTED_MAX: usize = TLVS_MAX;
     fn object<A: MapAccess<'de>>(mut object: A) -> Result<Got<Self>, A::Error> {
         let (mut tlv, mut whole) = (Self::default(), true);
         while let Some(Name(name)) = object.next_key()? {
@@ -417,6 +431,9 @@ impl MessageVisitor<'_, '_> {
 
 const _: () = assert!(FIELDS.len() <= 32);
 
+/// Characters of an unknown field's name that are told as the field that is to blame.
+const FIELD_SHOWN_MAX: usize = 64;
+
 impl<'de> Typed<'de> {
     fn note(&mut self, flaw: impl FnOnce() -> Flaw) {
         if self.flaw.is_none() {
@@ -426,11 +443,11 @@ impl<'de> Typed<'de> {
 
     fn unknown(&mut self, name: &str) {
         self.note(|| {
-            let name: String = name.chars().take(64).collect();
+            let detail = format!("a message has no field {}", Quoted(name));
+            let name: String = name.chars().take(FIELD_SHOWN_MAX).collect();
             let nearest = FIELDS.iter().find(|known| known.name.eq_ignore_ascii_case(&name.replace('-', "_")));
             let hint = nearest.map_or_else(String::new, |known| format!("; `{}` is meant?", known.name));
-            let detail = format!("a message has no field {name:?}{hint}");
-            Flaw::of(Code::UnknownField, &name, detail)
+            Flaw::of(Code::UnknownField, name, detail + &hint)
         });
     }
 
@@ -480,7 +497,7 @@ mod tests {
 
     fn flaw(json: &str) -> Option<(Code, Option<String>)> {
         let typed: Typed<'_> = serde_json::from_str(json).expect("JSON");
-        typed.flaw.map(|flaw| (flaw.code, flaw.field))
+        typed.flaw.map(|flaw| (flaw.code, flaw.field.map(Cow::into_owned)))
     }
 
     fn of(code: Code, field: &str) -> Option<(Code, Option<String>)> {
@@ -578,5 +595,29 @@ mod tests {
     fn a_near_miss_is_named() {
         let typed: Typed<'_> = serde_json::from_str(r#"{"Send-At":""}"#).expect("JSON");
         assert_eq!(typed.flaw.expect("flaw").detail, "a message has no field \"Send-At\"; `send_at` is meant?");
+    }
+
+    #[test]
+    fn a_list_is_kept_as_far_as_one_over_its_limit() {
+        let listed = |field: &str, item: &str| {
+            format!("{{\"{field}\":[{}{item}],\"ref\":\"x\"}}", format!("{item},").repeat(1_000))
+        };
+        for (field, item, kept) in [("tags", "\"a\"", TAGS_MAX + 1), ("tlvs", "{\"tag\":1,\"hex\":\"\"}", TLVS_MAX + 1)]
+        {
+            let json = listed(field, item);
+            let typed: Typed<'_> = serde_json::from_str(&json).expect("JSON");
+            let found = typed.tags.map_or(0, |tags| tags.len()) + typed.tlvs.map_or(0, |tlvs| tlvs.len());
+            assert_eq!((found, typed.reference.as_deref(), typed.flaw), (kept, Some("x"), None), "{field}");
+        }
+        assert_eq!(flaw(&listed("tags", "1")), of(Code::InvalidType, "tags"));
+        assert!(serde_json::from_str::<Typed<'_>>(&listed("tags", "\"a\"").replace("],", ",")).is_err());
+    }
+
+    #[test]
+    fn a_long_name_is_told_in_short() {
+        let json = format!("{{\"{}\":1}}", "\\u0080".repeat(40_000));
+        let typed: Typed<'_> = serde_json::from_str(&json).expect("JSON");
+        let flaw = typed.flaw.expect("flaw");
+        assert!(flaw.detail.len() < 700 && flaw.field.is_some_and(|field| field.chars().count() == FIELD_SHOWN_MAX));
     }
 }

@@ -4,7 +4,7 @@
 pub const SEGMENT_MESSAGES_MAX: usize = 1_000;
 /// Octets of encoded content in one segment at most, unless one message alone is larger.
 pub const SEGMENT_BYTES_MAX: usize = 1 << 20;
-/// Messages that one turn admits into one batch at most: bounds the length of a commit.
+/// Messages that one turn admits into one batch at most, small requests on top of it left out: bounds the length of a commit.
 pub const TURN_MESSAGES_MAX: usize = 32_000;
 /// Octets of encoded content that one turn admits into one batch at most.
 pub const TURN_BYTES_MAX: usize = 16 << 20;

@@ -76,4 +76,6 @@ pub struct Frame {
     pub keys: Vec<Line>,
     /// The encoded contents that the heads point into.
     pub arena: Vec<u8>,
+    /// The request has no other frame for this shard: in whatever order it is taken, the request's own order stays.
+    pub alone: bool,
 }

@@ -165,7 +165,7 @@ impl World {
             ..Head::default()
         };
         let heads = wanted.iter().map(head).collect();
-        let frame = Frame { reply: ReplyTo::default(), heads, keys: Vec::new(), arena: arena.clone() };
+        let frame = Frame { heads, arena: arena.clone(), ..Frame::default() };
         match self.ask(Ask::Submit(frame)) {
             Reply::Submitted(results) => results,
             other => panic!("{other:?}"),

@@ -72,9 +72,11 @@ impl Gathering {
         self.entering
     }
 
-    /// Whether another frame of that size still belongs into this turn; the first one always does.
-    pub(super) const fn has_room(&self, messages: usize, bytes: usize) -> bool {
-        self.messages == 0 || (self.messages + messages <= TURN_MESSAGES_MAX && self.bytes + bytes <= TURN_BYTES_MAX)
+    /// Whether another frame of that size still belongs into this turn, of so many messages beyond its limit; the first
+    /// one always does.
+    pub(super) const fn has_room(&self, messages: usize, bytes: usize, beyond: usize) -> bool {
+        self.messages == 0
+            || (self.messages + messages <= TURN_MESSAGES_MAX + beyond && self.bytes + bytes <= TURN_BYTES_MAX)
     }
 
     /// Puts a message into the segment being built; `next_segment` is advanced when one is begun.

@@ -141,7 +141,7 @@ impl World {
             expires_at: Wall(u64::MAX),
             ..Head::default()
         };
-        let frame = Frame { reply: ReplyTo::default(), heads: vec![head], keys: Vec::new(), arena: Vec::new() };
+        let frame = Frame { heads: vec![head], ..Frame::default() };
         let Reply::Submitted(results) = self.ask(Ask::Submit(frame)) else { panic!("another answer") };
         let LineResult::Accepted(id) = results[0] else { panic!("{results:?}") };
         id

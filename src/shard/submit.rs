@@ -8,6 +8,10 @@ use crate::queue::{DueEntry, InsertReason};
 use super::event::{Claimed, LineResult, Reply};
 use super::{Ask, Counters, Shard};
 
+/// Messages of a frame that does not wait behind those of large requests, at most.
+const PASSING_MESSAGES_MAX: usize = 64;
+/// So many messages of such frames may come on top of a full turn.
+const PASSING_BEYOND: usize = TURN_MESSAGES_MAX / 16;
 /// Entries in lists, also of what has ended, for each message that may wait.
 const ENTRIES_PER_PLACE_MAX: u64 = 16;
 
@@ -30,6 +34,16 @@ impl Room {
     }
 }
 
+/// Whether it need not wait behind others: in whatever order it is taken, no request's own order suffers.
+fn passes(frame: &Frame) -> bool {
+    frame.alone && frame.heads.len() <= PASSING_MESSAGES_MAX
+}
+
+/// Messages that may be in a turn beyond its limit when this frame is among them.
+fn beyond(frame: &Frame) -> usize {
+    if passes(frame) { PASSING_BEYOND } else { 0 }
+}
+
 impl Shard {
     pub(super) fn ask(&mut self, ask: Ask) {
         match ask {
@@ -44,9 +58,11 @@ impl Shard {
         }
     }
 
-    /// Admits a frame now, or with the next batch if this one is full.
+    /// Admits a frame now, or with the next batch if this one is full. Behind frames of large requests that wait, a small
+    /// one that is all of its request does not, and may come on top of a full batch.
     pub(super) fn submit(&mut self, frame: Frame) {
-        if !self.waiting_frames.is_empty() || !self.has_room_for(&frame) {
+        let waits = !self.waiting_frames.is_empty() && !passes(&frame);
+        if waits || !self.has_room_for(&frame) {
             self.waiting_frames.push_back(frame);
             return;
         }
@@ -54,7 +70,7 @@ impl Shard {
     }
 
     fn has_room_for(&mut self, frame: &Frame) -> bool {
-        self.gathering.has_room(frame.heads.len(), frame.arena.len())
+        self.gathering.has_room(frame.heads.len(), frame.arena.len(), beyond(frame))
             && (self.gathering.messages() == 0 || !self.buggify.at(Point::TurnFull))
     }
 
@@ -75,7 +91,9 @@ impl Shard {
 
     /// Whether a frame waits for nothing but the next call.
     pub(super) fn has_admissible(&self) -> bool {
-        self.waiting_frames.front().is_some_and(|frame| self.gathering.has_room(frame.heads.len(), frame.arena.len()))
+        self.waiting_frames
+            .front()
+            .is_some_and(|frame| self.gathering.has_room(frame.heads.len(), frame.arena.len(), beyond(frame)))
     }
 
     fn admit_frame(&mut self, frame: Frame) {
@@ -223,6 +241,36 @@ mod tests {
             Reply::Submitted(results) => results[0],
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_small_request_does_not_wait_behind_large_ones() {
+        let mut shard = Shard::recover(Options::default(), 1, Recovery::default(), Now::default());
+        let head = Head { class: Class::Otp, expires_at: crate::model::Wall(9), ..Head::default() };
+        let frame = |ticket, messages: usize, alone| {
+            let reply = ReplyTo { core: 0, ticket };
+            Ask::Submit(Frame { reply, heads: vec![head; messages], alone, ..Frame::default() })
+        };
+        let frames = TURN_MESSAGES_MAX / 1_000 * 3;
+        for ticket in 1..=frames as u64 {
+            shard.handle(ShardEvent::Ask(frame(ticket, 1_000, false)), Now::default());
+        }
+        shard.handle(ShardEvent::Ask(frame(0, 1, true)), Now::default());
+        let mut answered = Vec::new();
+        while let Some(batch) = shard.poll_commit() {
+            shard.handle_committed(batch.seq, Now::default());
+            let mut of_batch = Vec::new();
+            while let Some(effect) = shard.poll_effect() {
+                if let Effect::Reply(to, Reply::Submitted(results)) = effect {
+                    assert!(results.iter().all(|result| matches!(result, LineResult::Accepted(_))));
+                    of_batch.push(to.ticket);
+                }
+            }
+            answered.push(of_batch);
+        }
+        assert!(answered[0].contains(&0) && answered.len() >= 3, "{answered:?}");
+        let large: Vec<u64> = answered.concat().into_iter().filter(|ticket| *ticket > 0).collect();
+        assert!(large.is_sorted() && large.len() == frames, "large ones keep their order: {large:?}");
     }
 
     #[test]

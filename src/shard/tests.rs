@@ -117,7 +117,7 @@ impl Bench {
             content_len: CONTENT.len() as u32,
         };
         let keys = key.map(|key| Line { index: 0, print: KeyPrint { key, content: 5 } }).into_iter().collect();
-        let frame = Frame { reply: ReplyTo::default(), heads: vec![head], keys, arena: CONTENT.to_vec() };
+        let frame = Frame { heads: vec![head], keys, arena: CONTENT.to_vec(), ..Frame::default() };
         self.handle(ShardEvent::Ask(Ask::Submit(frame)));
     }
 

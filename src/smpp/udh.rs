@@ -3,6 +3,8 @@
 //! Knows: reading any header without failing, checking one that a user gives, writing the elements that we need.
 //! Refuses to know: which parts a message has (`split`) and what the text after the header says (`user_data`).
 
+use std::fmt;
+
 use super::national::Language;
 
 /// Concatenation with an 8-bit reference.
@@ -76,6 +78,18 @@ pub enum HeaderError {
     },
     /// Longer than [`HEADER_MAX`].
     TooLong,
+}
+
+impl fmt::Display for HeaderError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LengthMismatch { says, has } => {
+                write!(out, "its first octet says that {says} octets follow, and {has} do")
+            }
+            Self::ElementCut { at } => write!(out, "the element at octet {at} reaches past the end"),
+            Self::TooLong => write!(out, "longer than {HEADER_MAX} octets"),
+        }
+    }
 }
 
 /// One information element.

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use stentor::admission::numbering::Numbering;
 use stentor::http::auth::Tenant;
-use stentor::http::items::{Form, Items};
+use stentor::http::items::{Form, Items, Next};
 use stentor::http::keys::said;
 use stentor::http::line::{Defaults, Rules, Scratch, judge};
 use stentor::http::lookup::read_ids;
@@ -14,6 +14,8 @@ use stentor::model::Wall;
 use stentor::store::content;
 
 const LINE_BYTES_MAX: usize = 4_096;
+/// Octets that are looked at before a pause, in the house 32 KiB.
+const WORK: usize = 512;
 
 static NUMBERING: LazyLock<Numbering> = LazyLock::new(|| Numbering::new(Some("DE")).expect("a country"));
 
@@ -21,7 +23,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((form, body)) = data.split_first() else { return };
     let _ = read_ids(body);
     let form = if form & 1 == 0 { Form::Json } else { Form::Lines };
-    let Ok(mut items) = Items::new(body, form, LINE_BYTES_MAX) else { return };
+    let mut items = Items::new(body, form, LINE_BYTES_MAX);
     let tenant = Tenant::default();
     let rules = Rules {
         now: Wall(1_782_907_200_000),
@@ -29,8 +31,16 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         defaults: &Defaults::default(),
         numbering: &NUMBERING,
     };
-    let (mut typed, mut scratch, mut count) = (Typed::default(), Scratch::default(), 0);
-    while let Ok(Some(octets)) = items.next(&mut typed) {
+    let (mut typed, mut scratch, mut count, mut slices) = (Typed::default(), Scratch::default(), 0, 0);
+    loop {
+        let mut work = WORK;
+        slices += 1;
+        assert!(slices <= 2 * count + body.len() / WORK + 4, "slices without end");
+        let octets = match items.next(&mut typed, &mut work) {
+            Ok(Next::Message(octets)) => octets,
+            Ok(Next::Pause) => continue,
+            Ok(Next::End) | Err(_) => break,
+        };
         count += 1;
         assert!(octets <= body.len() && count <= body.len(), "more was read than there is");
         let mut print = Vec::new();

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::chaos::{Chaos, SWITCHES};
 use super::exchange::Exchange;
+use crate::model::Clipped;
 use crate::runtime::daemon::Extra;
 use crate::sim::carrier::Magic;
 
@@ -115,7 +116,7 @@ fn switch(exchange: &Exchange, token: &str, body: &[u8]) -> Response<Bytes> {
             ok(JSON, json!(chaos).to_string().into())
         }
         Ok(_) => refused(StatusCode::FORBIDDEN, "the token is of another process; load the page again"),
-        Err(error) => refused(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()),
+        Err(error) => refused(StatusCode::UNPROCESSABLE_ENTITY, &Clipped(error).to_string()),
     }
 }
 
