@@ -1,11 +1,9 @@
-//! Bodies in both directions: a request's body read whole within limits, an answer's body given whole or fed by a channel.
-//! Knows sizes; encodings are undone in `decode`; knows no message and no JSON.
+//! A request's body, read whole within limits. Knows sizes; encodings are undone in `decode`, answers are `response`'s; knows
+//! no message and no JSON.
 //!
 //! A body that ends too early, stalls or does not decode yields an error and no byte: nothing can be admitted from it.
 
 use std::{
-    cell::RefCell,
-    collections::VecDeque,
     error::Error,
     fmt,
     future::poll_fn,
@@ -14,13 +12,13 @@ use std::{
     ops::Deref,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use hyper::{
     HeaderMap,
-    body::{Body, Frame, Incoming, SizeHint},
+    body::{Body, Frame, Incoming},
 };
 
 use super::{
@@ -30,12 +28,12 @@ use super::{
 };
 use crate::model::TenantId;
 
+pub use super::response::{Aborted, BodyReceiver, BodySender, Gone, Maker, ResponseBody};
+
 /// What a body's buffer begins with.
 const BUFFER_BYTES_MIN: usize = 8 << 10;
 /// What a read may bring, that of a body of which nothing is known.
 const PIECE_BYTES_MAX: usize = 32 << 10;
-/// Of an answer that was made whole, what the connection is given at once.
-const SLICE_BYTES: usize = 32 << 10;
 
 /// Why a body could not be read. All but [`Self::NoRoom`] are the client's to mend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -301,244 +299,5 @@ impl Deref for Whole {
 
     fn deref(&self) -> &[u8] {
         &self.bytes
-    }
-}
-
-/// An answer's body.
-#[derive(Debug)]
-pub enum ResponseBody {
-    /// All of it.
-    Full(Bytes),
-    /// All of it, and the claim that it is within until it is taken.
-    Held(Bytes, Room),
-    /// Piece by piece, as they are made when the connection has room for them: chunked on the wire.
-    Made(Maker),
-    /// Piece by piece, as a [`BodySender`] sends them: chunked on the wire.
-    Stream(BodyReceiver),
-}
-
-/// Makes an answer piece by piece; None at its end.
-pub struct Maker(Box<dyn FnMut() -> Option<Bytes>>);
-
-impl fmt::Debug for Maker {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_tuple("Maker").finish_non_exhaustive()
-    }
-}
-
-impl ResponseBody {
-    /// No body.
-    pub const fn empty() -> Self {
-        Self::Full(Bytes::new())
-    }
-
-    /// A body that `make` makes, a piece (some KiB) each time: what it holds for that is for the caller to claim.
-    pub fn made(make: impl FnMut() -> Option<Bytes> + 'static) -> Self {
-        Self::Made(Maker(Box::new(make)))
-    }
-
-    /// A body that is sent later, and its sender; at most `pieces_max` pieces wait in between, within `room` if that is
-    /// given.
-    pub fn channel(pieces_max: usize, room: Option<Room>) -> (BodySender, Self) {
-        let channel = Channel { pieces_max: pieces_max.max(1), room, ..Channel::default() };
-        let channel = Rc::new(RefCell::new(channel));
-        (BodySender { channel: Rc::clone(&channel) }, Self::Stream(BodyReceiver { channel }))
-    }
-}
-
-impl From<Bytes> for ResponseBody {
-    fn from(bytes: Bytes) -> Self {
-        Self::Full(bytes)
-    }
-}
-
-impl From<Vec<u8>> for ResponseBody {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self::Full(bytes.into())
-    }
-}
-
-impl From<String> for ResponseBody {
-    fn from(text: String) -> Self {
-        Self::Full(text.into())
-    }
-}
-
-impl From<&'static str> for ResponseBody {
-    fn from(text: &'static str) -> Self {
-        Self::Full(Bytes::from_static(text.as_bytes()))
-    }
-}
-
-/// The sender gave up in the middle: the connection is cut, so that the client cannot take the part for the whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Aborted;
-
-impl fmt::Display for Aborted {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("the answer was given up in the middle")
-    }
-}
-
-impl Error for Aborted {}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = Aborted;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
-        match &mut *self {
-            Self::Full(bytes) | Self::Held(bytes, _) if bytes.is_empty() => Poll::Ready(None),
-            Self::Full(bytes) | Self::Held(bytes, _) => {
-                let slice = bytes.split_to(bytes.len().min(SLICE_BYTES));
-                Poll::Ready(Some(Ok(Frame::data(slice))))
-            }
-            Self::Made(Maker(make)) => Poll::Ready(make().map(|piece| Ok(Frame::data(piece)))),
-            Self::Stream(receiver) => receiver.poll_next(context).map(|piece| Some(piece?.map(Frame::data))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Full(bytes) | Self::Held(bytes, _) => bytes.is_empty(),
-            Self::Made(_) | Self::Stream(_) => false,
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Full(bytes) | Self::Held(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Made(_) | Self::Stream(_) => SizeHint::default(),
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-struct Channel {
-    pieces: VecDeque<Bytes>,
-    pieces_max: usize,
-    /// What the pieces are within, that which the connection has in hand included.
-    room: Option<Room>,
-    held_bytes: usize,
-    in_hand_bytes: usize,
-    finished: bool,
-    sender_gone: bool,
-    receiver_gone: bool,
-    sender: Option<Waker>,
-    receiver: Option<Waker>,
-}
-
-impl Channel {
-    fn give_back(&mut self, bytes: usize) {
-        if let Some(room) = self.room.as_ref().filter(|_| bytes > 0) {
-            self.held_bytes = self.held_bytes.saturating_sub(bytes);
-            room.shrink(self.held_bytes);
-        }
-    }
-}
-
-/// The client no longer takes the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone;
-
-/// Feeds a [`ResponseBody::Stream`]; lives on the same core. Dropped without [`Self::finish`], it cuts the answer off.
-#[derive(Debug)]
-pub struct BodySender {
-    channel: Rc<RefCell<Channel>>,
-}
-
-impl BodySender {
-    /// Sends one piece, waiting while the client is slow. Empty pieces are left out.
-    ///
-    /// # Errors
-    /// [`Gone`] when nobody takes it any more, or the core's memory is taken by others for too long.
-    pub async fn send(&mut self, piece: Bytes) -> Result<(), Gone> {
-        let room = self.channel.borrow().room.clone();
-        if let Some(room) = room {
-            let held_bytes = self.channel.borrow().held_bytes + piece.len();
-            room.grow(held_bytes).await.map_err(|_| Gone)?;
-            self.channel.borrow_mut().held_bytes += piece.len();
-        }
-        poll_fn(|context| {
-            let channel = &mut *self.channel.borrow_mut();
-            if channel.receiver_gone {
-                return Poll::Ready(Err(Gone));
-            }
-            if channel.pieces.len() < channel.pieces_max {
-                return Poll::Ready(Ok(()));
-            }
-            channel.sender = Some(context.waker().clone());
-            Poll::Pending
-        })
-        .await?;
-        self.update(|channel| channel.pieces.extend(Some(piece).filter(|piece| !piece.is_empty())));
-        Ok(())
-    }
-
-    /// Whether the client has gone; for a sender that waits for something to say.
-    pub fn is_gone(&self) -> bool {
-        self.channel.borrow().receiver_gone
-    }
-
-    /// The answer is complete.
-    pub fn finish(self) {
-        self.update(|channel| channel.finished = true);
-    }
-
-    fn update(&self, change: impl FnOnce(&mut Channel)) {
-        let waiting = {
-            let channel = &mut *self.channel.borrow_mut();
-            change(channel);
-            channel.receiver.take()
-        };
-        waiting.into_iter().for_each(Waker::wake);
-    }
-}
-
-impl Drop for BodySender {
-    fn drop(&mut self) {
-        self.update(|channel| channel.sender_gone = true);
-    }
-}
-
-/// The connection's end of a [`ResponseBody::Stream`].
-#[derive(Debug)]
-pub struct BodyReceiver {
-    channel: Rc<RefCell<Channel>>,
-}
-
-impl BodyReceiver {
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
-        let (next, waiting) = {
-            let channel = &mut *self.channel.borrow_mut();
-            // Who asks for the next piece has given the last one to the socket.
-            let taken = std::mem::take(&mut channel.in_hand_bytes);
-            channel.give_back(taken);
-            match channel.pieces.pop_front() {
-                Some(piece) => {
-                    channel.in_hand_bytes = piece.len();
-                    (Some(Ok(piece)), channel.sender.take())
-                }
-                None if channel.finished => (None, None),
-                None if channel.sender_gone => (Some(Err(Aborted)), None),
-                None => {
-                    channel.receiver = Some(context.waker().clone());
-                    return Poll::Pending;
-                }
-            }
-        };
-        waiting.into_iter().for_each(Waker::wake);
-        Poll::Ready(next)
-    }
-}
-
-impl Drop for BodyReceiver {
-    fn drop(&mut self) {
-        let waiting = {
-            let channel = &mut *self.channel.borrow_mut();
-            channel.receiver_gone = true;
-            channel.sender.take()
-        };
-        waiting.into_iter().for_each(Waker::wake);
     }
 }

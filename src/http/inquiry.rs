@@ -63,7 +63,10 @@ impl Api {
     pub(super) async fn lookup(self: &Rc<Self>, asked: Asked, tenant: TenantId) -> Answered {
         no_query(&asked)?;
         json_only(&asked)?;
-        let ids = lookup::read_ids(&asked.body.within(DOCUMENT_BYTES_MAX).whole().await?)?;
+        let body = asked.body.within(DOCUMENT_BYTES_MAX).whole().await?;
+        let ids = lookup::read_ids(&body)?;
+        let room = body.into_room();
+        let mut held_bytes = room.bytes();
         let mut found = vec![Lookup::Unknown; ids.len()];
         let mut by_shard: BTreeMap<ShardId, Vec<(usize, MessageId)>> = BTreeMap::new();
         for (place, (_, id)) in ids.iter().enumerate() {
@@ -75,12 +78,14 @@ impl Api {
             wanted.sort_unstable_by_key(|(_, id)| id.address());
             for wanted in questions(&wanted) {
                 let answers = self.look_up(shard, tenant, wanted.iter().map(|(_, id)| *id).collect()).await?;
+                held_bytes += answers.iter().map(entry_bytes).sum::<usize>();
                 for ((place, _), answer) in wanted.iter().zip(answers) {
                     found[*place] = answer;
                 }
+                room.grow(held_bytes).await?;
             }
         }
-        let (catalog, mut out) = (self.catalog(), Vec::with_capacity(ids.len() * 512));
+        let (catalog, mut out) = (self.catalog(), Vec::with_capacity(1_024));
         out.extend_from_slice(b"{\"messages\":[");
         for (place, ((asked, _), found)) in ids.iter().zip(&found).enumerate() {
             if place > 0 {
@@ -92,7 +97,10 @@ impl Api {
             }
         }
         out.extend_from_slice(b"]}");
-        Ok(typed("application/json", out.into()))
+        drop(found);
+        room.becomes_answer();
+        room.shrink(out.capacity());
+        Ok(typed("application/json", ResponseBody::Held(out.into(), room)))
     }
 
     async fn look_up(
@@ -135,6 +143,16 @@ impl Api {
             }
         });
         Ok(typed(media, body))
+    }
+}
+
+/// What an entry of a lookup takes in memory until it is written, and its text.
+fn entry_bytes(found: &Lookup) -> usize {
+    /// Of the text of one that was found: its timeline is longer than all else.
+    const TEXT_BYTES: usize = 1_024;
+    match found {
+        Lookup::Found(found) => size_of::<FoundMessage>() + found.content.len() + TEXT_BYTES,
+        Lookup::Unknown | Lookup::Gone => size_of::<Lookup>() + 128,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The door in: HTTP/1.1, the calls of `docs/API.md`, and nothing that decides about a message. Connections, deadlines
-//! and bodies on one side (`server`, `transport`, `sweeper`, `body`, `decode`, `limits`); what is asked and answered on the other.
+//! and bodies on one side (`server`, `transport`, `sweeper`, `watch`, `places`, `memory`, `body`, `decode`, `response`, `limits`);
+//! what is asked and answered on the other.
 //!
 //! Pure, and tested as such: `items` and `typed` (a body → messages as typed), `line` (as typed → as meant), `ingest`
 //! (messages → frames, results → an answer), `keys`, `problem`, `lookup`, `records`, `board`, `openapi`. Async: [`Api`],
@@ -29,6 +30,7 @@ pub mod openapi;
 pub mod places;
 pub mod problem;
 pub mod records;
+pub mod response;
 mod restored;
 pub mod rfc3339;
 pub mod server;

@@ -165,7 +165,10 @@ async fn accept<H: Handler>(listener: Rc<Listener>, tls: Option<TlsAcceptor>, ha
             return;
         }
         sweeper.count(|counters| counters.accepted += 1);
-        let Ok(peer) = socket.peer() else { continue };
+        let Ok(peer) = socket.peer() else {
+            executor::breathe().await;
+            continue;
+        };
         match place(&sweeper, peer.ip().into()).await {
             Some(watch) => {
                 let open = Open { watch };
@@ -247,9 +250,10 @@ async fn serve<H: Handler>(socket: Socket, peer: SocketAddr, tls: Option<TlsAcce
             // Hyper takes up to sixteen pipelined requests in one poll.
             executor::breathe().await;
             let (head, incoming) = request.into_parts();
+            let only_asks = head.method.is_safe();
             let body = RequestBody::new(incoming, &head.headers, peer, Rc::clone(&watch));
             let answer = handler.handle(Request::from_parts(head, body)).await;
-            let answer = held(answer, &watch).await;
+            let answer = held(answer, only_asks, &watch).await;
             Ok::<_, Infallible>(answer.map(|body| Answer { body, watch }))
         }
     });
@@ -286,15 +290,15 @@ async fn serve<H: Handler>(socket: Socket, peer: SocketAddr, tls: Option<TlsAcce
     }
 }
 
-/// The same answer within a claim on the core's memory, if it is large and has none yet; where none is to be had in time,
-/// a refusal in its place: nothing that such an answer tells is lost by it.
-async fn held(answer: Response<ResponseBody>, watch: &Watch) -> Response<ResponseBody> {
+/// The same answer within a claim on the core's memory, if it is large and has none yet. Where none is to be had in time, who
+/// only asked is refused; what tells of something that was done is given all the same, for its memory is in use already.
+async fn held(answer: Response<ResponseBody>, only_asks: bool, watch: &Watch) -> Response<ResponseBody> {
     let (head, body) = answer.into_parts();
     match body {
         ResponseBody::Full(bytes) if bytes.len() > ANSWER_BYTES_FREE => {
             let room = watch.claim();
             room.becomes_answer();
-            if room.grow(bytes.len()).await.is_err() {
+            if room.grow(bytes.len()).await.is_err() && only_asks {
                 return Problem::new(Code::Overloaded, "no memory for the answer became free in time").answer("");
             }
             Response::from_parts(head, ResponseBody::Held(bytes, room))

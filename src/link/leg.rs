@@ -107,6 +107,8 @@ pub struct Leg {
     pub inquiries: u32,
     /// Octets of theirs.
     pub inquiry_octets: u64,
+    /// What came in just now and is not taken: sequence number, and whether it is data_sm. Empty between two events.
+    pub put_off: Vec<(u32, bool)>,
     /// The owner was asked not to read.
     pub read_paused: bool,
     /// Parts of its session that were given up: at most a window, for the session ends with the first.
@@ -142,6 +144,7 @@ impl Leg {
             refused: None,
             inquiries: 0,
             inquiry_octets: 0,
+            put_off: Vec::new(),
             read_paused: false,
             missed: Vec::new(),
             give_up: false,

@@ -6,6 +6,7 @@ use crate::model::{Now, Point, ShardId};
 use crate::smpp::pdu::{DataSm, ShortMessage};
 use crate::smpp::receipt::{NetworkError, Receipt, ReceiptSource, ReceiptState};
 use crate::smpp::receipt_id::id_hash;
+use crate::smpp::session::Session;
 use crate::smpp::status::CommandStatus;
 use crate::smpp::tlv::Tlvs;
 use crate::traffic::{IfUnknown, ReceiptIn, ReceiptToken, Span, VerdictBatch};
@@ -14,6 +15,7 @@ use super::Link;
 use super::compose::recipient_of;
 use super::event::{BindId, LinkEffect};
 use super::inquiry::{Ask, Next, ReplyTo, Way};
+use super::leg::PartToken;
 
 /// Receipts of one connection that wait for a shard before it is no longer read.
 pub(super) const INQUIRIES_MAX: u32 = 4_096;
@@ -59,7 +61,10 @@ impl Link {
     fn handle_delivered(&mut self, bind: BindId, delivered: &Delivered<'_>, now: Now) {
         if self.disk.is_out() {
             self.counters.deferred += 1;
-            return self.answer_delivered(bind, delivered.sequence, delivered.is_data, CommandStatus::RX_T_APPN);
+            // Its session is at work: it answers when it is through with what came in.
+            let Some(leg) = self.leg(bind) else { return };
+            leg.noise.handle_traffic();
+            return leg.put_off.push((delivered.sequence, delivered.is_data));
         }
         let mut scratch = std::mem::take(&mut self.receipt_text);
         let source = ReceiptSource {
@@ -202,13 +207,29 @@ impl Link {
     }
 
     fn answer_delivered(&mut self, bind: BindId, sequence: u32, is_data: bool, status: CommandStatus) {
-        let Some(session) = self.leg(bind).and_then(|leg| leg.session.as_mut()) else { return };
-        // Fails only when the session is at its end.
-        let _ = match is_data {
-            true => session.answer_data(sequence, status, &[]),
-            false => session.answer_deliver(sequence, status),
-        };
+        if let Some(session) = self.leg(bind).and_then(|leg| leg.session.as_mut()) {
+            answer(session, sequence, is_data, status);
+        }
     }
+
+    /// What a session has brought and nobody takes at present is its carrier's to deliver again.
+    pub(super) fn answer_put_off(&mut self, bind: BindId) {
+        let Some(leg) = self.leg(bind) else { return };
+        let put_off = std::mem::take(&mut leg.put_off);
+        if let Some(session) = leg.session.as_mut() {
+            for (sequence, is_data) in put_off {
+                answer(session, sequence, is_data, CommandStatus::RX_T_APPN);
+            }
+        }
+    }
+}
+
+/// Fails only when the session is at its end.
+fn answer(session: &mut Session<PartToken>, sequence: u32, is_data: bool, status: CommandStatus) {
+    let _ = match is_data {
+        true => session.answer_data(sequence, status, &[]),
+        false => session.answer_deliver(sequence, status),
+    };
 }
 
 /// The text's number, else the parameter's; 0 if neither is one.

@@ -103,6 +103,7 @@ impl Link {
         if let Some(leg) = self.leg(bind) {
             leg.session = Some(session);
         }
+        self.answer_put_off(bind);
         bytes.len() - input.len()
     }
 

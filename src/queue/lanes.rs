@@ -176,17 +176,12 @@ impl Lanes {
 
     /// Whether no link may take anything from that fifo.
     pub const fn is_withheld(&self, name: &FifoName) -> bool {
-        self.are_withheld(Lists::of(*name))
+        matches!(name.kind, FifoKind::Held(_)) && !matches!(self.unsent[name.lane.class.index()], Unsent::Sent)
     }
 
-    const fn are_withheld(&self, lists: Lists) -> bool {
-        lists.restored && !matches!(self.unsent[lists.lane.class.index()], Unsent::Sent)
-    }
-
-    /// Lists whose entries were passed over before their messages were ended, and that links may take from.
+    /// Lists whose entries were passed over before their messages were ended.
     pub fn passed_early(&self) -> impl Iterator<Item = Lists> {
-        let early = self.ended.iter().filter(|(lists, ended)| **ended < 0 && !self.are_withheld(**lists));
-        early.map(|(lists, _)| *lists)
+        self.ended.iter().filter(|(_, ended)| **ended < 0).map(|(lists, _)| *lists)
     }
 
     /// Messages of a class that were restored unsent, and neither taken nor ended since.

@@ -192,15 +192,7 @@ impl Daemon {
         let writing = shared.scribe.start(write).map_err(|error| StartError::System("metrics thread".into(), error))?;
         let (cores, addresses) = start_cores(&shared, inboxes, seats)?;
         shared.board.set_unready(Vec::new());
-        let wanted = u64::from(config.http.connections_max);
-        if plan.connections < wanted {
-            tracing::warn!(
-                limit = descriptors,
-                connections = plan.connections,
-                wanted,
-                "too few descriptors for http.connections_max: fewer connections are taken; raise ulimit -Hn (LimitNOFILE=)"
-            );
-        }
+        tell_of_shortage(descriptors, &plan, &config);
         let tenants = Arc::clone(&shared.tenants);
         Ok(Self {
             addresses,
@@ -357,6 +349,18 @@ impl Shared {
             .map_or(0, |plan| plan.connections.div_ceil(cores) as usize);
         let limits = translate::http_limits(config);
         http::Limits { connections_max: limits.connections_max.min(allowed.max(1)), ..limits }
+    }
+}
+
+fn tell_of_shortage(limit: u64, plan: &descriptors::Plan, config: &Config) {
+    let (connections, wanted) = (plan.connections, u64::from(config.http.connections_max));
+    if connections < wanted {
+        tracing::warn!(
+            limit,
+            connections,
+            wanted,
+            "too few descriptors for http.connections_max: fewer connections are taken; raise ulimit -Hn (LimitNOFILE=)"
+        );
     }
 }
 

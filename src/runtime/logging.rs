@@ -65,7 +65,9 @@ pub fn of_process() -> io::Result<Log> {
     }
     // A descriptor of its own: whoever writes to stderr by the standard library holds a lock meanwhile.
     let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
-    let log = Log::start_with(stderr)?;
+    let log = Log::start_with(stderr, |_, lines| {
+        tracing::warn!(lines, "log lines were dropped: they could not be written, or not fast enough");
+    })?;
     Ok(PROCESS.get_or_init(|| log).clone())
 }
 
@@ -102,10 +104,11 @@ pub fn abort() -> ! {
 }
 
 impl Log {
-    fn start_with(sink: impl Write + Send + 'static) -> io::Result<Self> {
+    /// `tell` logs how many lines were dropped, in whatever form lines have.
+    fn start_with(sink: impl Write + Send + 'static, tell: impl Fn(&Self, u64) + Send + 'static) -> io::Result<Self> {
         let log = Self(Arc::default());
         let writing = log.clone();
-        thread::Builder::new().name("log".to_owned()).spawn(move || writing.write_on(sink))?;
+        thread::Builder::new().name("log".to_owned()).spawn(move || writing.write_on(sink, tell))?;
         Ok(log)
     }
 
@@ -146,25 +149,30 @@ impl Log {
         self.0.dropped.load(Ordering::Relaxed)
     }
 
-    fn write_on(&self, mut sink: impl Write) {
+    fn write_on(&self, mut sink: impl Write, tell: impl Fn(&Self, u64)) {
         let mut lines = VecDeque::new();
         loop {
-            let untold = self.take(&mut lines);
+            self.take(&mut lines);
+            let mut is_read = false;
             for line in lines.drain(..) {
-                // What a line was part of, the process, goes on without it.
-                if write_whole(&mut sink, &line).is_err() {
+                if write_whole(&mut sink, &line).is_ok() {
+                    is_read = true;
+                } else {
+                    // What the line was part of, the process, goes on without it.
                     self.lock().untold += 1;
                     self.0.dropped.fetch_add(1, Ordering::Relaxed);
                 }
             }
+            // Only to somebody who reads: else the word itself would be dropped, and would have to be told of.
+            let untold = if is_read { std::mem::take(&mut self.lock().untold) } else { 0 };
             if untold > 0 {
-                tracing::warn!(lines = untold, "log lines were dropped: they could not be written, or not fast enough");
+                tell(self, untold);
             }
         }
     }
 
-    /// Waits for lines and takes all of them, and how many were dropped before.
-    fn take(&self, into: &mut VecDeque<Box<[u8]>>) -> u64 {
+    /// Waits for lines and takes all of them.
+    fn take(&self, into: &mut VecDeque<Box<[u8]>>) {
         let mut queue = self.lock();
         queue.is_writing = false;
         while queue.lines.is_empty() {
@@ -174,7 +182,6 @@ impl Log {
         queue.is_writing = true;
         queue.bytes = 0;
         std::mem::swap(&mut queue.lines, into);
-        std::mem::take(&mut queue.untold)
     }
 }
 
@@ -234,7 +241,7 @@ mod tests {
 
     fn log() -> (Log, mpsc::Sender<()>, mpsc::Receiver<Vec<u8>>) {
         let ((permit, permits), (took, taken)) = (mpsc::channel(), mpsc::channel());
-        (Log::start_with(Reader { permits, took }).expect("a thread"), permit, taken)
+        (Log::start_with(Reader { permits, took }, |_, _| {}).expect("a thread"), permit, taken)
     }
 
     #[test]
@@ -278,6 +285,37 @@ mod tests {
         assert!(log.flush(LONG));
         assert_eq!(log.dropped(), 1);
         assert_eq!(taken.try_iter().collect::<Vec<_>>(), [b"a\n", b"b\n"]);
+    }
+
+    /// Each word about a lost line would be lost too, and there would be no end of it.
+    #[test]
+    fn what_was_lost_is_told_only_to_somebody_who_reads() {
+        struct Gone(mpsc::Receiver<()>, mpsc::Sender<Vec<u8>>);
+        impl Write for Gone {
+            fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+                match self.0.try_recv() {
+                    Ok(()) => self.1.send(line.to_vec()).map(|()| line.len()).map_err(|_| io::ErrorKind::Other.into()),
+                    Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
+                }
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let ((permit, permits), (took, taken)) = (mpsc::channel(), mpsc::channel());
+        let tell = |log: &Log, lines: u64| log.put(format!("{lines} lost\n").as_bytes());
+        let log = Log::start_with(Gone(permits, took), tell).expect("a thread");
+        for lost in 1..=3 {
+            log.put(b"lost\n");
+            assert!(log.flush(LONG));
+            assert_eq!(log.dropped(), lost);
+        }
+        (0..2).for_each(|_| permit.send(()).expect("a sink"));
+        log.put(b"read\n");
+        assert!(log.flush(LONG));
+        assert_eq!(taken.try_iter().collect::<Vec<_>>(), [&b"read\n"[..], b"3 lost\n"]);
+        assert_eq!(log.dropped(), 3);
     }
 
     #[test]

@@ -401,7 +401,7 @@ pub struct AlarmNote {
 }
 
 /// Octets of a checkpoint without any entry, and of one entry of each list.
-pub const CHECKPOINT_OCTETS: usize = 199;
+pub const CHECKPOINT_OCTETS: usize = 191;
 /// A fifo.
 pub const FIFO_OCTETS: usize = 32;
 /// An open attempt with its time.
