@@ -296,6 +296,12 @@ fn a_message_comes_in_and_is_found_again() {
         let codes: Vec<_> = (0..3).map(|at| found["messages"][at]["error"]["code"].as_str()).collect();
         assert_eq!(codes, [Some("message_gone"), None, Some("message_not_found")]);
         assert_eq!(found["messages"][1]["state"], "queued");
+        let other = client.send("+4915112345670");
+        let gone = gone.to_string();
+        let asked = [&other, &id, &other, &gone, &id, &id].map(String::as_str);
+        let found = client.post("/v1/messages/lookup", &json!({ "ids": asked }).to_string()).json();
+        let told = found["messages"].as_array().expect("one for each").iter().map(|one| one["id"].as_str());
+        assert_eq!(told.collect::<Vec<_>>(), asked.map(Some), "also what is asked for more than once");
     });
 }
 
@@ -486,8 +492,7 @@ fn what_a_call_of_records_passes_over_is_bounded_and_the_next_goes_on() {
             assert_eq!(heard.status, 200);
             heard.body
         };
-        // 120 pages, 16 a call; NDJSON tells by one call more that there is nothing else.
-        for (format, expected) in [("", 9), ("&format=csv", 8)] {
+        for format in ["", "&format=csv"] {
             let (mut cursor, mut calls) = (String::new(), 0);
             loop {
                 let body = call(&format!("{format}{cursor}"));
@@ -501,7 +506,8 @@ fn what_a_call_of_records_passes_over_is_bounded_and_the_next_goes_on() {
                 assert!(!body.contains("accepted_at\":"), "{body}");
                 cursor = next;
             }
-            assert_eq!(calls, expected, "{format}");
+            // 120 pages, 8 a call; and one that finds that there is nothing else.
+            assert_eq!(calls, 16, "{format}");
         }
     });
 }

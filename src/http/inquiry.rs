@@ -67,7 +67,7 @@ impl Api {
         let ids = lookup::read_ids(&body)?;
         let room = body.into_room();
         let mut held_bytes = room.bytes();
-        let mut found = vec![Lookup::Unknown; ids.len()];
+        let mut found = vec![Rc::new(Lookup::Unknown); ids.len()];
         let mut by_shard: BTreeMap<ShardId, Vec<(usize, MessageId)>> = BTreeMap::new();
         for (place, (_, id)) in ids.iter().enumerate() {
             if let Some((id, shard)) = id.and_then(|id| Some((id, self.shard(id.shard())?))) {
@@ -75,12 +75,20 @@ impl Api {
             }
         }
         for (shard, mut wanted) in by_shard {
-            wanted.sort_unstable_by_key(|(_, id)| id.address());
+            wanted.sort_unstable_by_key(|(_, id)| (id.address(), *id));
             for wanted in questions(&wanted) {
-                let answers = self.look_up(shard, tenant, wanted.iter().map(|(_, id)| *id).collect()).await?;
-                held_bytes += answers.iter().map(entry_bytes).sum::<usize>();
-                for ((place, _), answer) in wanted.iter().zip(answers) {
-                    found[*place] = answer;
+                // Who asks for one a thousand times has it read, and held, once.
+                let mut unique: Vec<MessageId> = wanted.iter().map(|(_, id)| *id).collect();
+                unique.dedup();
+                let answers = self.look_up(shard, tenant, unique.clone()).await?.into_iter().map(Rc::new);
+                let answers: Vec<Rc<Lookup>> = answers.collect();
+                let mut at = 0;
+                for (place, id) in wanted {
+                    at += usize::from(unique.get(at) != Some(id));
+                    if let Some(answer) = answers.get(at) {
+                        held_bytes += entry_bytes(answer);
+                        found[*place] = Rc::clone(answer);
+                    }
                 }
                 room.grow(held_bytes).await?;
             }

@@ -27,7 +27,7 @@ pub const PAGE: usize = 500;
 pub struct Patience(u32);
 
 impl Patience {
-    const PAGES_MAX: u32 = 16;
+    const PAGES_MAX: u32 = 8;
 
     /// Of a new request.
     pub const fn new() -> Self {
@@ -404,7 +404,7 @@ mod tests {
     fn who_finds_nothing_gets_a_cursor_to_go_on_from() {
         let mut patience = Patience::new();
         let pages = (0..100).take_while(|_| patience.goes_on(0)).count();
-        assert_eq!(pages, 15, "the sixteenth is the last");
+        assert_eq!(pages, 7, "the eighth is the last");
         let mut patience = Patience::new();
         assert!((0..1_000).all(|at| patience.goes_on(at % 2)), "who finds something every other page reads on");
         let cursor = Cursor::start(1);

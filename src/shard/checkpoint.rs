@@ -121,7 +121,7 @@ impl Shard {
         while self.key_commits.front().is_some_and(|(_, at)| at.0 < key_horizon) {
             self.key_commits.pop_front();
         }
-        self.lanes.forget_remainders(self.alarms.is_empty() && self.scheduled.alarms() == 0);
+        self.forget_remainders();
         let first_kept = crate::model::Address::new(self.first_segment, 0);
         self.cancelled.retain(|address, _| *address >= first_kept);
         let head = self.scheduled.head();

@@ -314,6 +314,7 @@ impl Shard {
         }
         // What cannot be read has nothing to expire; it was told to the operator.
         asked.into_keys().for_each(|segment| self.alarm_done(segment));
+        self.forget_remainders();
         self.visit_overdue();
     }
 
@@ -360,6 +361,11 @@ impl Shard {
         // Nothing of it goes on: a receipt of one of its parts is late.
         self.attempts.progress.remove(&address);
         true
+    }
+
+    /// What was passed over early and then ended in another way than by a visit is no longer waited for when there are no alarms.
+    pub(super) fn forget_remainders(&mut self) {
+        self.lanes.forget_remainders(self.alarms.is_empty() && self.scheduled.alarms() == 0);
     }
 
     /// So many more entries of messages that have ended stand in those lists, or fewer.

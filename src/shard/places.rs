@@ -80,6 +80,14 @@ impl Places {
         }
     }
 
+    /// Tenants cannot use more places than messages wait. What is too much, since whose a message was could not be told when it
+    /// left, is taken off.
+    pub(super) fn heal(&mut self, waiting: u64) {
+        if self.shares.used() > waiting {
+            self.settle(waiting);
+        }
+    }
+
     /// What tenants do not use of `waiting` belongs to nobody. They cannot use more than that: a damaged segment does not say
     /// any more whose messages it held, and what is too much is then taken off whoever has most.
     fn settle(&mut self, waiting: u64) {

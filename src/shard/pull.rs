@@ -99,6 +99,7 @@ impl Shard {
         self.place_due();
         self.drop_restored();
         self.pass_ended();
+        self.places.heal(self.queued());
         for at in 0..self.links.len() {
             if self.outcomes_left.is_empty() {
                 self.use_grants(at);

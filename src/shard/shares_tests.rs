@@ -63,9 +63,7 @@ impl World {
             self.shard.handle_timeout(now);
             let batch = self.shard.poll_commit();
             let request = self.shard.poll_read();
-            if batch.is_none() && request.is_none() {
-                break;
-            }
+            let is_last = batch.is_none() && request.is_none();
             if let Some(batch) = batch {
                 let seq = batch.seq;
                 self.store.commit(batch.into_ops()).expect("kept");
@@ -84,6 +82,9 @@ impl World {
                     Effect::Link(..) | Effect::Maintain(_) => {}
                     Effect::Alarm(what) => panic!("{what}"),
                 }
+            }
+            if is_last {
+                break;
             }
         }
     }

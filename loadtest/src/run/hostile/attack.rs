@@ -261,7 +261,9 @@ mod tests {
     fn a_tally_is_told_in_one_line() {
         let tally = Tally::new("b");
         assert_eq!(tally.to_string(), "never");
-        [Ending::Held, Ending::Cut, Ending::Answered(503), Ending::Cut].map(|ending| tally.note(ending));
+        for ending in [Ending::Held, Ending::Cut, Ending::Answered(503), Ending::Cut] {
+            tally.note(ending);
+        }
         tally.count(7);
         assert_eq!(tally.to_string(), "503 × 1, cut × 2, held × 1; 7 units");
     }

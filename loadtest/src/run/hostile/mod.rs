@@ -50,6 +50,8 @@ const P99_FACTOR: u64 = 10;
 const POLL_MAX_S: f64 = 0.010;
 /// A stop by SIGTERM takes no longer.
 const TERM_MAX: Duration = Duration::from_secs(15);
+/// How long the generator waits for an answer.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(100);
 /// For what is waited for until it comes.
 const LONG: Duration = Duration::from_secs(24 * 3_600);
@@ -107,9 +109,9 @@ pub fn play(options: &Options) -> Result<Verdict, String> {
     }
     let hand = Hand::start(front);
     let mut generator = ground.start_sender("third", &options.offer(FIRST, options.minutes * 60.0))?;
-    let watched = watch(&mut stentor, &mut generator.process, front);
+    let watched = watch(&mut stentor, &mut generator.process, front, ground.stall());
     let tallies = campaign.end();
-    let (told, report) = (hand.finish()?, generator.finish(ground.stall())?);
+    let (told, report) = (hand.finish()?, generator.finish(ground.stall() + ANSWER_MAX)?);
 
     let mut verdict = Verdict::new("hostile");
     verdict.figure(SILENT, if name_server.is_there() { "yes" } else { "no (it needs root)" });
@@ -121,13 +123,21 @@ pub fn play(options: &Options) -> Result<Verdict, String> {
         return Ok(verdict);
     }
     options.tell_polls(&mut verdict, &ground);
-    ground.watch_delivered(&mut smsc, report.acknowledged_count())?;
-    Audit::take(&ground, &mut smsc, &report, FIRST)?.tell(&mut verdict);
-    told.tell(&ground, &mut verdict)?;
-    verdict.figure("in doubt, the attackers' too", ground.metrics().sum(IN_DOUBT).unwrap_or_default());
-    verdict.claim("every message of the third was taken when it was offered", report.is_complete());
+    let judged = judge(&mut verdict, &ground, &mut smsc, &report, &told);
+    // Whoever asks it after its end is told of a broken connection: its own last words say more.
+    stentor.check_alive().and(judged)?;
     end(&mut verdict, &mut ground, stentor)?;
     Ok(verdict)
+}
+
+/// What became of each of the third's messages, once the attackers are gone.
+fn judge(verdict: &mut Verdict, ground: &Ground, smsc: &mut Smsc, report: &Report, told: &Told) -> Result<(), String> {
+    ground.watch_delivered(smsc, report.acknowledged_count())?;
+    Audit::take(ground, smsc, report, FIRST)?.tell(verdict);
+    told.tell(ground, verdict)?;
+    verdict.figure("in doubt, the attackers' too", ground.metrics().sum(IN_DOUBT).unwrap_or_default());
+    verdict.claim("every message of the third was taken when it was offered", report.is_complete());
+    Ok(())
 }
 
 impl Options {
@@ -193,8 +203,8 @@ impl Options {
     }
 }
 
-/// Looks at the daemon until the generator has ended, or the daemon has.
-fn watch(stentor: &mut Process, generator: &mut Process, front: &Front) -> Watched {
+/// Looks at the daemon until the generator has ended, or the daemon has, or nothing is answered any more.
+fn watch(stentor: &mut Process, generator: &mut Process, front: &Front, stall: Duration) -> Watched {
     let mut watched = Watched::default();
     while generator.is_alive() {
         let usage = stentor.usage();
@@ -203,6 +213,8 @@ fn watch(stentor: &mut Process, generator: &mut Process, front: &Front) -> Watch
         watched.fds_peak = watched.fds_peak.max(stentor.fds());
         if let Some(status) = stentor.ended() {
             watched.ended = Some((status, front.elapsed().as_secs_f64()));
+        }
+        if watched.ended.is_some() || front.elapsed() > front.time + stall {
             generator.signal(Signal::TERM);
             break;
         }
