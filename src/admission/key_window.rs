@@ -47,7 +47,7 @@ impl Entry {
     }
 
     const fn tenant(&self) -> TenantId {
-        TenantId((self.stamp & (1 << TENANT_BITS) - 1) as u32)
+        TenantId((self.stamp & ((1 << TENANT_BITS) - 1)) as u32)
     }
 }
 

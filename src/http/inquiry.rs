@@ -67,7 +67,8 @@ impl Api {
         let ids = lookup::read_ids(&body)?;
         let room = body.into_room();
         let mut held_bytes = room.bytes();
-        let mut found = vec![Rc::new(Lookup::Unknown); ids.len()];
+        let unknown = Rc::new(Lookup::Unknown);
+        let mut found: Vec<_> = ids.iter().map(|_| Rc::clone(&unknown)).collect();
         let mut by_shard: BTreeMap<ShardId, Vec<(usize, MessageId)>> = BTreeMap::new();
         for (place, (_, id)) in ids.iter().enumerate() {
             if let Some((id, shard)) = id.and_then(|id| Some((id, self.shard(id.shard())?))) {
@@ -136,7 +137,7 @@ impl Api {
             Format::Ndjson => "application/x-ndjson",
             Format::Csv => "text/csv; charset=utf-8; header=present",
         };
-        let (api, patience) = (Rc::clone(self), Patience::new());
+        let (api, patience) = (Rc::clone(self), Patience::default());
         let mut reader = RecordReader { api, tenant, query, shard: ShardId(0), patience, ended: false };
         let first = reader.next().await?;
         let room = asked.body.claim();

@@ -26,13 +26,15 @@ pub const PAGE: usize = 500;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience(u32);
 
-impl Patience {
-    const PAGES_MAX: u32 = 8;
-
+impl Default for Patience {
     /// Of a new request.
-    pub const fn new() -> Self {
+    fn default() -> Self {
         Self(Self::PAGES_MAX)
     }
+}
+
+impl Patience {
+    const PAGES_MAX: u32 = 8;
 
     /// A page that was not its shard's last came back with so many records: whether the next one may be asked for.
     pub fn goes_on(&mut self, records: usize) -> bool {
@@ -402,10 +404,10 @@ mod tests {
 
     #[test]
     fn who_finds_nothing_gets_a_cursor_to_go_on_from() {
-        let mut patience = Patience::new();
+        let mut patience = Patience::default();
         let pages = (0..100).take_while(|_| patience.goes_on(0)).count();
         assert_eq!(pages, 7, "the eighth is the last");
-        let mut patience = Patience::new();
+        let mut patience = Patience::default();
         assert!((0..1_000).all(|at| patience.goes_on(at % 2)), "who finds something every other page reads on");
         let cursor = Cursor::start(1);
         let mut out = Vec::new();

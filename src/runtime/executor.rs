@@ -6,6 +6,8 @@
 //!   happen between futures inside one task.
 //! - A panic inside a task would end its executor silently: [`spawn`] catches it and does as [`OnPanic`] says.
 //! - More than 32,767 wakers of one task panic: never join over messages; one completion per batch.
+//! - It falls asleep with tasks that are ready, without a timer, when its thread got no CPU for [`LOOK`] at the wrong moment
+//!   (`run_task_queues` takes "preempt" for "nothing to run"): the heartbeat has timers behind it that wake it again.
 //! - Sockets and timers are looked at only when no task is ready, or when a timer says so: [`LOOK`].
 //! - A wake-up from another thread can be late when it meets the executor falling asleep: the heartbeat task of each
 //!   executor (10 ms) bounds that, fires the coarse timers and tells the watchdog that the executor turns.
@@ -14,7 +16,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     panic::AssertUnwindSafe,
     pin::Pin,
     sync::mpsc,
@@ -23,7 +25,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use glommio::{ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement};
+use glommio::{ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement, timer::Timer};
 
 pub use super::poll::{Polls, breathe, gave, is_late, poll_intake, poll_outlet, polls, took};
 
@@ -41,9 +43,11 @@ use crate::{
 
 /// Resolution of [`sleep`] and [`sleep_until`]: they end up to this much late, never early.
 pub const HEARTBEAT: Duration = Duration::from_millis(10);
+/// Timers behind each heartbeat, ms after it: the first soon, and so many that never all of them pass unseen.
+const GUARDS_MS: [u64; 12] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048];
 /// While tasks are ready, sockets and timers are looked at this often; glommio's own 100 ms would let tasks that only yield
 /// to each other keep everybody who waits for a socket waiting. A look costs some µs.
-const LOOK: Duration = Duration::from_millis(2);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// One executor to start.
 #[derive(Clone, Debug)]
@@ -144,7 +148,7 @@ fn enter(executor: Executor) {
     LOCAL.with(|slot| *slot.borrow_mut() = Some(entered));
     spawn(OnPanic::Abort, "heartbeat", async {
         loop {
-            glommio::timer::sleep(HEARTBEAT).await;
+            beat().await;
             let due = local(|local| {
                 let now = local.executor.clock.mono();
                 local.executor.heart.beat(now);
@@ -153,6 +157,24 @@ fn enter(executor: Executor) {
             due.into_iter().for_each(Waker::wake);
         }
     });
+}
+
+/// Ends after [`HEARTBEAT`]. While it has ended and its task has not run yet, further timers stand behind it: an executor that
+/// falls asleep with tasks that are ready (see the head of this file) is woken by the next of them.
+async fn beat() {
+    let mut guards = GUARDS_MS.map(|ms| Timer::new(HEARTBEAT + Duration::from_millis(ms)));
+    let mut beat = Timer::new(HEARTBEAT);
+    let mut is_armed = false;
+    poll_fn(|context| {
+        if !std::mem::replace(&mut is_armed, true) {
+            for guard in &mut guards {
+                // Armed by being asked.
+                let _ = Pin::new(guard).poll(context);
+            }
+        }
+        Pin::new(&mut beat).poll(context).map(drop)
+    })
+    .await;
 }
 
 /// # Panics

@@ -1,6 +1,6 @@
 //! Questions of doors that need the store: asked of the reader thread, answered when it has.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::delivery::{EventKind, view};
 use crate::model::{Address, Lane, MessageId, MessageState, ReplyTo, TenantId};
@@ -27,7 +27,9 @@ pub(super) struct Lookups {
     next_token: u64,
     /// Messages that somebody wants to cancel, and the question: until they are taken by a link, have ended, or the store has
     /// answered. Each question stands for itself: who asks for a message that is not his takes nothing from its owner.
-    cancelling: BTreeSet<(Address, u64)>,
+    ///
+    /// Some: it became ready after the store was asked, and whether its list is of what was restored.
+    cancelling: BTreeMap<(Address, u64), Option<bool>>,
 }
 
 impl Lookups {
@@ -39,8 +41,15 @@ impl Lookups {
 
     /// A message was taken from its fifo, or has ended: who wants to cancel it is too late.
     pub(super) fn too_late(&mut self, address: Address) {
-        while let Some(&asked) = self.cancelling.range((address, 0)..=(address, u64::MAX)).next() {
+        while let Some((&asked, _)) = self.cancelling.range((address, 0)..=(address, u64::MAX)).next() {
             self.cancelling.remove(&asked);
+        }
+    }
+
+    /// A message went from the delay queue into a list: what the store says to who wants to cancel it may be older.
+    pub(super) fn became_ready(&mut self, address: Address, restored: bool) {
+        for (_, ready) in self.cancelling.range_mut((address, 0)..=(address, u64::MAX)) {
+            *ready = Some(restored);
         }
     }
 }
@@ -70,7 +79,7 @@ impl Shard {
         // Also of a message that is under way: whose it is, and whether there is one of that id, only the store can tell.
         let address = id.address();
         let token = self.lookups.insert(Pending::Cancel { reply, tenant, id });
-        self.lookups.cancelling.insert((address, token));
+        self.lookups.cancelling.insert((address, token), None);
         let request = ReadRequest::Messages { token, addresses: vec![address], events_from: self.events_from() };
         self.reads.push_back((self.decided(), request));
     }
@@ -166,8 +175,10 @@ impl Shard {
         stored: Option<StoredMessage>,
     ) -> Cancelled {
         let address = id.address();
-        let still_waits = self.lookups.cancelling.remove(&(address, token));
-        let is_restored = stored.as_ref().is_some_and(|stored| self.is_in_restored_list(address, &stored.events));
+        let asked = self.lookups.cancelling.remove(&(address, token));
+        let (still_waits, ready) = (asked.is_some(), asked.flatten());
+        let is_restored = ready
+            .unwrap_or_else(|| stored.as_ref().is_some_and(|stored| self.is_in_restored_list(address, &stored.events)));
         let stored = match self.shown(tenant, id, stored) {
             Lookup::Found(found) => found,
             Lookup::Unknown => return Cancelled::Unknown,
@@ -184,7 +195,7 @@ impl Shard {
         }
         // In a list its place is free at once, in the delay queue when its time has come.
         let mut holder = tenant;
-        if stored.view.state == MessageState::Queued {
+        if ready.is_some() || stored.view.state == MessageState::Queued {
             let lane = Lane { class: stored.head.class, route: stored.head.route };
             self.add_ended(Lists { lane, restored: is_restored }, 1);
             self.places.leave(std::mem::take(&mut holder));

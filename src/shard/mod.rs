@@ -392,6 +392,7 @@ impl Shard {
                     let due = self.scheduled.head().tick.wall();
                     let held = self.restored_due(&entry, due);
                     self.gathering.event(entry.address, EventKind::Due, u32::from(held.is_some()));
+                    self.lookups.became_ready(entry.address, held.is_some());
                     let kind = held.unwrap_or(FifoKind::Due);
                     self.gathering.due(FifoName { lane: entry.lane, kind }, entry.address);
                 }

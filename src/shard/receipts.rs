@@ -245,7 +245,7 @@ impl Shard {
     fn receipt(&mut self, batch: &ReceiptBatch, receipt: &ReceiptIn) -> Judged {
         let id = receipt.id.of(&batch.arena);
         let Some(state) = receipt.state else {
-            return Judged::Told(self.from_handset(batch, receipt));
+            return Judged::Told(self.handset_message(batch, receipt));
         };
         let dialect = self.receipts.dialects.entry(batch.group).or_default();
         let candidates = dialect.candidates(u64::from(batch.group.0), id);
@@ -329,7 +329,7 @@ impl Shard {
     }
 
     /// A message from a handset is kept whole. Over the bound, and while the disk is low, its carrier keeps it instead.
-    fn from_handset(&mut self, batch: &ReceiptBatch, receipt: &ReceiptIn) -> Verdict {
+    fn handset_message(&mut self, batch: &ReceiptBatch, receipt: &ReceiptIn) -> Verdict {
         let (messages, octets) = self.outbox.handsets();
         let (bounds, more) = (&self.options.bounds, u64::from(receipt.text.len) + HANDSET_OCTETS);
         let fits = messages < bounds.handset_messages_max as u64 && octets + more <= bounds.handset_octets_max;

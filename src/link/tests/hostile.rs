@@ -209,7 +209,7 @@ fn what_is_long_stops_the_reading_before_it_is_many_over_all_sessions() {
         deliver_long(&mut world, receipts);
         receipts += 1;
     }
-    assert_eq!(receipts, u64::from(INQUIRY_OCTETS_MAX / 60_000 + 1));
+    assert_eq!(receipts, INQUIRY_OCTETS_MAX / 60_000 + 1);
     world.disconnect(FIRST, Disconnect::ByPeer);
     while world.connects.len() == 1 {
         world.advance_ms(100);
