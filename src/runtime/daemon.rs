@@ -35,7 +35,7 @@ use crate::{
 };
 
 use super::{
-    backup,
+    allocator, backup,
     clock::Clock,
     core::{Core, LinkSeat, ToCore},
     descriptors, disk,
@@ -145,6 +145,7 @@ impl Daemon {
     /// # Errors
     /// See [`StartError`]; nothing runs then but threads that wait for nothing.
     pub fn start(config: Config, extra: Option<Extra>) -> Result<Self, StartError> {
+        allocator::settle();
         translate::check(&config, "configuration").map_err(|problems| StartError::Config(problems.to_string()))?;
         let blocked = signals::block().map_err(|error| StartError::System("signals".into(), error))?;
         let cores = config.node.cores.map_or_else(cpus, usize::from).clamp(1, 255);

@@ -10,7 +10,9 @@ pub const IN_DOUBT: &str = "stentor_in_doubt_total";
 pub const DOUBTS: &str = "stentor_in_doubt_messages";
 /// CPU time of the longest poll of a task, and of the 999th of 1,000, in seconds (gauges).
 pub const POLL_LONGEST: &str = "stentor_executor_poll_longest_seconds";
-pub const POLL_TAIL: &str = "stentor_executor_poll_p999_seconds";
+pub const POLL_TAIL: &str = "stentor_executor_poll_tail_seconds";
+/// Lines of the log that could not be written (counter).
+pub const LOG_DROPPED: &str = "stentor_log_lines_dropped_total";
 /// Whether the daemon holds its ballast (gauge).
 pub const BALLAST_GONE: &str = "stentor_disk_ballast_gone";
 /// Whether a shard sends nothing, and why (gauge).

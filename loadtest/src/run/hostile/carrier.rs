@@ -16,7 +16,8 @@ const ENQUIRE_LINK: u32 = 0x15;
 const UNKNOWN: u32 = 0x9999;
 const RESPONSE: u32 = 0x8000_0000;
 
-/// The least and the most time for one turn; with the least all of them have their turn within a minute.
+/// The least and the most time for one turn, from its first connection. The turns take half of the phase, the other half is for
+/// waiting until the daemon connects again.
 const TURN_MIN: Duration = Duration::from_secs(1);
 /// Longer than the daemon's watchdog waits.
 const TURN_MAX: Duration = Duration::from_secs(7);
@@ -98,15 +99,24 @@ pub fn serve(listener: &TcpListener, front: &Arc<Front>, turns: &[Turn]) {
     if listener.set_nonblocking(true).is_err() {
         return;
     }
-    let turn_time = (front.time / turns.len() as u32).clamp(TURN_MIN, TURN_MAX);
+    let turn_time = (front.time / (2 * turns.len() as u32)).clamp(TURN_MIN, TURN_MAX);
+    let (mut index, mut begun, mut has_met) = (0, Duration::ZERO, false);
     let mut sessions = Vec::new();
     while !front.is_over() {
-        let number = (front.elapsed().as_millis() / turn_time.as_millis()) as u32;
-        let turn = &turns[number as usize % turns.len()];
+        let now = front.elapsed();
+        // A turn that has met nobody waits: the daemon may be between two attempts to connect.
+        if has_met && now >= begun + turn_time {
+            index = (index + 1) % turns.len();
+            has_met = false;
+        }
         match listener.accept() {
             Ok((stream, _)) => {
+                if !has_met {
+                    (begun, has_met) = (now, true);
+                }
+                let turn = &turns[index];
                 let (front, tally, habit) = (Arc::clone(front), turn.tally(), turn.habit);
-                let until = turn_time * (number + 1);
+                let until = begun + turn_time;
                 sessions.push(thread::spawn(move || {
                     let mut session = Session { stream, front, tally, until, input: Vec::new() };
                     let ending = session.play(habit).err().unwrap_or(Ending::Held);

@@ -25,7 +25,7 @@ use rustix::process::Signal;
 use super::audit::Audit;
 use super::ground::{Ground, GroundOptions, Smsc};
 use super::process::Process;
-use super::prometheus::{IN_DOUBT, POLL_LONGEST, POLL_TAIL};
+use super::prometheus::{IN_DOUBT, LOG_DROPPED, POLL_LONGEST, POLL_TAIL};
 use super::verdict::{Verdict, mib, quantiles_ms};
 use crate::send::report::Report;
 use attack::{Attack, Campaign, Front, Tally};
@@ -109,16 +109,16 @@ pub fn play(options: &Options) -> Result<Verdict, String> {
     }
     let hand = Hand::start(front);
     let mut generator = ground.start_sender("third", &options.offer(FIRST, options.minutes * 60.0))?;
-    let watched = watch(&mut stentor, &mut generator.process, front, ground.stall());
+    let mut watched = watch(&mut stentor, &mut generator.process, front, ground.stall());
     let tallies = campaign.end();
     let (told, report) = (hand.finish()?, generator.finish(ground.stall() + ANSWER_MAX)?);
 
     let mut verdict = Verdict::new("hostile");
     verdict.figure(SILENT, if name_server.is_there() { "yes" } else { "no (it needs root)" });
     tell_attacks(&mut verdict, &tallies, !options.only.is_empty());
-    watched.tell(&mut verdict);
     options.tell_times(&mut verdict, &idle, &report, &told);
     if watched.ended.is_some() {
+        watched.tell(&mut verdict);
         verdict.figure("its last words", stentor.failure("").trim());
         return Ok(verdict);
     }
@@ -126,6 +126,9 @@ pub fn play(options: &Options) -> Result<Verdict, String> {
     let judged = judge(&mut verdict, &ground, &mut smsc, &report, &told);
     // Whoever asks it after its end is told of a broken connection: its own last words say more.
     stentor.check_alive().and(judged)?;
+    // What the attackers left is still worked off after them: memory counts until here.
+    watched.look(&stentor);
+    watched.tell(&mut verdict);
     end(&mut verdict, &mut ground, stentor)?;
     Ok(verdict)
 }
@@ -135,7 +138,9 @@ fn judge(verdict: &mut Verdict, ground: &Ground, smsc: &mut Smsc, report: &Repor
     ground.watch_delivered(smsc, report.acknowledged_count())?;
     Audit::take(ground, smsc, report, FIRST)?.tell(verdict);
     told.tell(ground, verdict)?;
-    verdict.figure("in doubt, the attackers' too", ground.metrics().sum(IN_DOUBT).unwrap_or_default());
+    let metrics = ground.metrics();
+    verdict.figure("in doubt, the attackers' too", metrics.sum(IN_DOUBT).unwrap_or_default());
+    verdict.figure("lines of the log that were dropped", metrics.sum(LOG_DROPPED).unwrap_or_default());
     verdict.claim("every message of the third was taken when it was offered", report.is_complete());
     Ok(())
 }
@@ -207,10 +212,7 @@ impl Options {
 fn watch(stentor: &mut Process, generator: &mut Process, front: &Front, stall: Duration) -> Watched {
     let mut watched = Watched::default();
     while generator.is_alive() {
-        let usage = stentor.usage();
-        watched.rss_peak = watched.rss_peak.max(usage.rss_peak);
-        watched.cpu_s = watched.cpu_s.max(usage.cpu_s);
-        watched.fds_peak = watched.fds_peak.max(stentor.fds());
+        watched.look(stentor);
         if let Some(status) = stentor.ended() {
             watched.ended = Some((status, front.elapsed().as_secs_f64()));
         }
@@ -224,6 +226,13 @@ fn watch(stentor: &mut Process, generator: &mut Process, front: &Front, stall: D
 }
 
 impl Watched {
+    fn look(&mut self, stentor: &Process) {
+        let usage = stentor.usage();
+        self.rss_peak = self.rss_peak.max(usage.rss_peak);
+        self.cpu_s = self.cpu_s.max(usage.cpu_s);
+        self.fds_peak = self.fds_peak.max(stentor.fds());
+    }
+
     fn tell(&self, verdict: &mut Verdict) {
         let allowed = stage::MEMORY + MEMORY_BESIDE;
         verdict.figure("RSS, most", mib(self.rss_peak));

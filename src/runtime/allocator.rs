@@ -1,0 +1,16 @@
+//! The C library's allocator, told once how to treat large blocks. Knows one of its settings; allocates nothing.
+
+/// Blocks from this size on are mapped for themselves, and given back when they are freed.
+const MAPPED_BYTES_MIN: libc::c_int = 1 << 20;
+
+/// Fixes the size from which blocks are mapped. Left to itself the allocator raises it to the largest block that was freed,
+/// up to 32 MiB; bodies then grow inside heaps that other blocks keep from being given back: under attack 537 MiB were held
+/// for 121 MiB in use, and 274 MiB with this. To be called before there are threads.
+pub fn settle() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the call sets a number of the allocator, and takes no pointer.
+    #[allow(unsafe_code)] // the standard library has no word for it
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED_BYTES_MIN);
+    }
+}
