@@ -12,6 +12,7 @@ const CONFIDENCE: f64 = 0.90;
 
 /// What is compared.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)] // `million` brings its own of that name
 pub struct Options {
     #[command(flatten)]
     million: million::Options,
