@@ -1,9 +1,10 @@
 //! Whose messages wait: places in the shard's queue by tenant, so that each keeps its share ([`Shares`]).
 //!
-//! A message has a place from its admission, or from coming back, until it is taken from its list, whatever becomes of it
-//! then. Everything that makes a message wait calls [`Places::enter`], everything that ends its waiting [`Places::leave`];
-//! nothing else changes a count. How much waits in all is counted by the queue itself, and told to [`Places::room`]: what
-//! belongs to no tenant (waits of the ledger, what was there before there were tenants) is the rest.
+//! A message has a place from its admission, or from coming back, until it is taken from its list or is cancelled or expires
+//! in it; one that is cancelled in the delay queue, until its time has come. Everything that makes a message wait calls
+//! [`Places::enter`], everything that ends its waiting [`Places::leave`]; beside them only [`Places::heal`] changes a count. How
+//! much waits in all is counted by the queue itself, and told to [`Places::room`]: what belongs to no tenant (waits of the
+//! ledger, what was there before there were tenants) is the rest.
 //!
 //! The counts are durable with the commit that changes them ([`Key::Waiting`]): a start finds them as they were.
 
