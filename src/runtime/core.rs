@@ -5,6 +5,9 @@
 //! doors or to other cores. Then the core sleeps until its inbox or the next timeout wakes it. Shards and links that feed
 //! each other, or an inbox that is never empty, do not keep the executor: a turn ends when its poll has had its time, and
 //! the loop goes on with what is left when others have run.
+//!
+//! Each batch costs a sync. The loop hands one out as soon as no other task of its core is ready; while some are, or when the
+//! last batch was large, not before [`GATHER_NS`] have passed, for what comes meanwhile goes into the same batch.
 
 use std::{
     cell::{Cell, RefCell},
@@ -33,6 +36,10 @@ use super::{
 
 /// Items taken from the inbox in one turn.
 const INBOX_MAX: usize = 256;
+/// How long a core gathers under load: about as long as a sync takes where disks are slow.
+const GATHER_NS: u64 = 8_000_000;
+/// A batch that tells of so many messages tells of load: some ten thousand a second.
+const LARGE: usize = 256;
 
 /// What reaches a core from elsewhere.
 #[derive(Debug)]
@@ -82,6 +89,8 @@ pub struct Core {
     door: Rc<Door>,
     waker: RefCell<Option<Waker>>,
     deadline: Cell<Option<Mono>>,
+    /// Of the executor, when the loop was polled last.
+    polls: Cell<u64>,
 }
 
 struct State {
@@ -93,10 +102,49 @@ struct State {
     overflow: Vec<VecDeque<ToCore>>,
     /// From this core to itself, and what came in: a turn that was over before it was through leaves it to the next.
     local: VecDeque<ToCore>,
+    pace: Pace,
     disk: DiskRoom,
     draining: bool,
     sealing: bool,
     ended: bool,
+}
+
+/// When batches are handed out.
+#[derive(Debug, Default)]
+struct Pace {
+    /// When the last one was, and whether it was large.
+    last: Mono,
+    was_large: bool,
+    /// One may be waiting.
+    is_waiting: bool,
+}
+
+impl Pace {
+    /// Whether it is time; `is_idle`: nothing else is ready, and nothing is left of what came in.
+    fn is_due(&self, now: Mono, is_idle: bool) -> bool {
+        (is_idle && !self.was_large) || now.since(self.last) >= GATHER_NS
+    }
+
+    /// The same, and notes that one may be waiting if it is not.
+    fn hands_out(&mut self, now: Mono, is_idle: bool) -> bool {
+        let is_due = self.is_due(now, is_idle);
+        self.is_waiting = !is_due;
+        is_due
+    }
+
+    fn handed_out(&mut self, now: Mono, weight: usize) {
+        (self.last, self.was_large) = (now, weight >= LARGE);
+    }
+
+    /// When to look again though nothing comes.
+    fn deadline(&self) -> Option<Mono> {
+        (self.is_waiting && self.was_large).then(|| self.last.after_ns(GATHER_NS))
+    }
+
+    /// Whether to look again when what is ready has run.
+    const fn asks_again(&self) -> bool {
+        self.is_waiting && !self.was_large
+    }
 }
 
 /// A link that is to live on a core.
@@ -142,25 +190,33 @@ impl Core {
             cores,
             overflow,
             local: VecDeque::new(),
+            pace: Pace::default(),
             disk: DiskRoom::Ample,
             draining: false,
             sealing: false,
             ended: false,
         };
-        Rc::new(Self { id, state: RefCell::new(state), door, waker: RefCell::new(None), deadline: Cell::new(None) })
+        Rc::new(Self {
+            id,
+            state: RefCell::new(state),
+            door,
+            waker: RefCell::new(None),
+            deadline: Cell::new(None),
+            polls: Cell::new(0),
+        })
     }
 
     /// Turns until [`ToCore::End`].
     pub async fn run(self: Rc<Self>, mut inbox: Inbox<ToCore>) {
         let mut items = Vec::with_capacity(INBOX_MAX);
-        self.turn();
+        self.turn_as(true);
         loop {
-            let drained = self.wait(&mut inbox, &mut items).await;
+            let (drained, is_alone) = self.wait(&mut inbox, &mut items).await;
             if drained == Some(0) {
                 return;
             }
             self.state.borrow_mut().local.extend(items.drain(..));
-            self.turn();
+            self.turn_as(is_alone);
             if self.state.borrow().ended {
                 // Tasks that outlive this loop keep the core alive; the threads beside its shards must end all the same.
                 self.state.borrow_mut().shards.clear();
@@ -170,21 +226,28 @@ impl Core {
         }
     }
 
-    /// Sleeps until the inbox holds something (how much), or the next timeout has come or a turn was not through (`None`).
-    async fn wait(&self, inbox: &mut Inbox<ToCore>, items: &mut Vec<ToCore>) -> Option<usize> {
+    /// Sleeps until the inbox holds something (how much), or the next timeout has come, a turn was not through or a batch that
+    /// waits may be handed out (`None`). And whether no other task ran since the last time.
+    async fn wait(&self, inbox: &mut Inbox<ToCore>, items: &mut Vec<ToCore>) -> (Option<usize>, bool) {
         let mut armed = None;
         let mut timer: Pin<Box<dyn Future<Output = ()>>> = Box::pin(std::future::pending());
         poll_fn(|context: &mut Context<'_>| {
-            let left = self.state.borrow().local.len();
+            let polls = executor::polls_begun();
+            let is_alone = polls - self.polls.replace(polls) <= 1;
+            let (left, is_due, asks_again) = {
+                let State { local, pace, .. } = &*self.state.borrow();
+                let is_due = pace.is_waiting && pace.is_due(executor::now().mono, is_alone);
+                (local.len(), is_due, pace.asks_again())
+            };
             // What is left is done first; meanwhile the mailbox fills, and its senders wait.
             if left >= INBOX_MAX {
-                return Poll::Ready(None);
+                return Poll::Ready((None, is_alone));
             }
             if let Poll::Ready(drained) = pin!(inbox.drain(items, INBOX_MAX)).poll(context) {
-                return Poll::Ready(Some(drained));
+                return Poll::Ready((Some(drained), is_alone));
             }
-            if left > 0 {
-                return Poll::Ready(None);
+            if left > 0 || is_due {
+                return Poll::Ready((None, is_alone));
             }
             let deadline = self.deadline.get();
             if deadline != armed {
@@ -195,7 +258,11 @@ impl Core {
                 };
             }
             if timer.as_mut().poll(context).is_ready() {
-                return Poll::Ready(None);
+                return Poll::Ready((None, is_alone));
+            }
+            if asks_again {
+                // Behind all that is ready.
+                context.waker().wake_by_ref();
             }
             *self.waker.borrow_mut() = Some(context.waker().clone());
             Poll::Pending
@@ -272,21 +339,26 @@ impl Core {
         self.state.borrow_mut().links.get_mut(place).map(|slot| look(slot.id, &mut slot.link))
     }
 
-    /// Turns everything until nothing moves or it is late, then notes when to wake.
+    /// A turn of a door. What it brings to a batch waits for what other tasks bring.
     fn turn(self: &Rc<Self>) {
+        self.turn_as(false);
+    }
+
+    /// Turns everything until nothing moves or it is late, then notes when to wake. `is_alone`: nothing else is ready.
+    fn turn_as(self: &Rc<Self>, is_alone: bool) {
         let mut replies = Vec::new();
         let (deadline, is_through) = {
             let mut state = self.state.borrow_mut();
             state.timeouts();
             loop {
                 state.dispatch(self, &mut replies);
-                state.pump_shards(self.id, &mut replies);
+                state.pump_shards(self.id, is_alone, &mut replies);
                 state.pump_links(self);
                 if state.local.is_empty() || executor::is_late() {
                     break;
                 }
             }
-            (state.next_deadline(), state.local.is_empty())
+            (state.next_deadline(), state.local.is_empty() && !state.pace.asks_again())
         };
         for (to, reply) in replies {
             self.door.deliver(to, reply);
@@ -396,13 +468,18 @@ impl State {
         }
     }
 
-    fn pump_shards(&mut self, core: u8, replies: &mut Vec<(ReplyTo, Reply)>) {
+    fn pump_shards(&mut self, core: u8, is_alone: bool, replies: &mut Vec<(ReplyTo, Reply)>) {
+        let now = executor::now().mono;
+        let hands_out = self.pace.hands_out(now, is_alone && self.local.is_empty());
         for at in 0..self.shards.len() {
             let slot = &mut self.shards[at];
-            slot.shard.checkpoint_if_idle();
-            while let Some(batch) = slot.shard.poll_commit() {
-                if slot.storage.commits.try_push(batch).is_err() {
-                    unreachable!("one batch at a time is under way to a storage thread");
+            if hands_out {
+                slot.shard.checkpoint_if_idle();
+                while let Some(batch) = slot.shard.poll_commit() {
+                    self.pace.handed_out(now, batch.weight());
+                    if slot.storage.commits.try_push(batch).is_err() {
+                        unreachable!("one batch at a time is under way to a storage thread");
+                    }
                 }
             }
             while let Some(request) = slot.shard.poll_read() {
@@ -491,7 +568,7 @@ impl State {
         let blocked = self.overflow.iter().any(|queue| !queue.is_empty())
             || self.shards.iter().any(|slot| !slot.errands.is_empty());
         let retry = blocked.then(|| executor::now().mono.after_ms(1));
-        shards.chain(links).chain(retry).min()
+        shards.chain(links).chain(retry).chain(self.pace.deadline()).min()
     }
 }
 
@@ -546,6 +623,19 @@ mod tests {
             watchdog::Heartbeat,
         },
     };
+
+    #[test]
+    fn a_core_under_load_gathers_and_an_idle_one_does_not() {
+        let (mut pace, soon, late) = (Pace::default(), Mono(1 + GATHER_NS), Mono(2 * GATHER_NS));
+        pace.handed_out(Mono(GATHER_NS), LARGE - 1);
+        assert!(pace.hands_out(soon, true) && !pace.asks_again());
+        assert!(!pace.hands_out(soon, false) && pace.asks_again());
+        assert!(pace.hands_out(late, false) && !pace.asks_again(), "not for ever");
+        pace.handed_out(Mono(GATHER_NS), LARGE);
+        assert!(!pace.hands_out(soon, true) && !pace.asks_again());
+        assert_eq!(pace.deadline(), Some(late));
+        assert!(pace.hands_out(late, true) && pace.deadline().is_none());
+    }
 
     /// More than a millisecond's work: what is left of it by a turn that is late is done by the loop.
     #[test]

@@ -27,7 +27,7 @@ use std::{
 use futures_util::FutureExt;
 use glommio::{ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement, timer::Timer};
 
-pub use super::poll::{Polls, breathe, gave, is_late, poll_intake, poll_outlet, polls, took};
+pub use super::poll::{Polls, breathe, gave, is_late, poll_intake, poll_outlet, polls, polls_begun, took};
 
 use super::{
     clock::Clock,

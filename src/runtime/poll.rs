@@ -29,8 +29,11 @@ use crate::metrics::Distribution;
 const INTAKE_BYTES: usize = 128 << 10;
 /// What a poll may write to sockets, bytes: only a copy, but for a peer that reads as fast as we write.
 const OUTLET_BYTES: usize = 512 << 10;
-/// After this a poll ends where it can.
+/// After this a turn of shards and links ends where it can.
 const SLICE: Duration = Duration::from_millis(1);
+/// After this a poll that reads, writes or computes for one peer ends where it can: many of them may be ready, and who comes anew
+/// waits for all.
+const PORTION: Duration = Duration::from_micros(500);
 /// A poll that used more CPU time than this is told of.
 const LONG_NS: u64 = 10_000_000;
 /// A task's long polls are told of once in so long.
@@ -48,8 +51,8 @@ struct Share {
 impl Share {
     const NO_POLL: Self = Self { began: None, intake: INTAKE_BYTES, outlet: OUTLET_BYTES };
 
-    fn is_over(&self) -> bool {
-        self.began.is_some_and(|began| began.elapsed() >= SLICE)
+    fn is_over(&self, after: Duration) -> bool {
+        self.began.is_some_and(|began| began.elapsed() >= after)
     }
 
     /// What one direction may still move: at least one read or write a poll, or a poll that is slow before it comes to
@@ -58,7 +61,7 @@ impl Share {
         match self.began {
             None => Some(usize::MAX),
             Some(_) if left == whole => Some(left),
-            Some(_) if left == 0 || self.is_over() => None,
+            Some(_) if left == 0 || self.is_over(PORTION) => None,
             Some(_) => Some(left),
         }
     }
@@ -81,6 +84,12 @@ pub struct Polls {
 thread_local! {
     static SHARE: Cell<Share> = const { Cell::new(Share::NO_POLL) };
     static POLLS: RefCell<Polls> = RefCell::default();
+    static BEGUN: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Polls of tasks that this executor has begun since it started.
+pub fn polls_begun() -> u64 {
+    BEGUN.get()
 }
 
 /// Looks at what was measured on this executor.
@@ -122,15 +131,15 @@ fn or_later(left: Option<usize>, context: &mut Context<'_>) -> Poll<usize> {
     }
 }
 
-/// Whether this poll has run for about a millisecond: for loops that cannot wait and leave the rest to the next poll.
+/// Whether this poll has run for about a millisecond: for turns that cannot wait and leave the rest to the next poll.
 pub fn is_late() -> bool {
-    SHARE.get().is_over()
+    SHARE.get().is_over(SLICE)
 }
 
-/// Lets other tasks run if this poll has run for about a millisecond. One look at the clock: for each bounded slice of work
+/// Lets other tasks run if this poll has run for about half a millisecond. One look at the clock: for each bounded slice of work
 /// over what came from outside (a hundred lines, some KiB), not for each byte.
 pub async fn breathe() {
-    if is_late() {
+    if SHARE.get().is_over(PORTION) {
         futures_lite::future::yield_now().await;
     }
 }
@@ -168,6 +177,7 @@ impl<F: Future> Future for Polled<F> {
         let outer = SHARE.replace(Share { began: Some(began), ..Share::NO_POLL });
         let is_outermost = outer.began.is_none();
         if is_outermost {
+            BEGUN.set(BEGUN.get() + 1);
             POLLS.with_borrow_mut(|polls| polls.begin(began));
         }
         let polled = this.task.poll(context);

@@ -73,6 +73,12 @@ impl WriteBatch {
             && self.checkpoint.is_none()
     }
 
+    /// How many messages it tells of, roughly: new ones, attempts and events.
+    pub fn weight(&self) -> usize {
+        let messages: usize = self.segments.iter().map(|segment| segment.heads.len()).sum();
+        messages + self.turn.attempts.len() + self.turn.events.len()
+    }
+
     /// The changes, encoded. Takes its time (compression): for the storage thread.
     pub fn into_ops(self) -> Vec<Op> {
         let commit = self.seq.0;

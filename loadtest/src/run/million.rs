@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::ground::{Ground, GroundOptions};
-use super::prometheus::{ACCEPT_TO_SUBMIT, ACCEPTED, Metrics};
+use super::prometheus::{ACCEPT_TO_SUBMIT, ACCEPTED, COMMITS, Metrics};
 use super::verdict::{Verdict, mib, quantiles_ms};
 
 /// A clean stop is over by then.
@@ -84,6 +84,8 @@ pub fn pass(options: &Options) -> Result<(Verdict, Cost), String> {
     verdict.figure("offer to submit p50/p99/p99.9/max", quantiles_ms(&stats.messages.age_us));
     verdict.figure("accept to submit p50/p99/p99.9", accept_to_submit(&metrics));
     verdict.figure("stentor CPU per message", per_message_us(after.0.cpu_s - before.0.cpu_s));
+    let commits = metrics.sum(COMMITS).unwrap_or_default();
+    verdict.figure("messages a commit", format!("{:.0}", options.count as f64 / commits));
     verdict.figure("simulator CPU per message", per_message_us(after.1.cpu_s - before.1.cpu_s));
     verdict.figure("stentor RSS, most", mib(after.0.rss_peak));
     verdict.figure("ready after", format!("{ready_s:.2} s"));

@@ -22,6 +22,8 @@ pub const RESIDENT: &str = "process_resident_memory_bytes";
 pub const FDS: &str = "process_open_fds";
 /// From the acknowledgement to the first byte at the wire, in seconds (histogram).
 pub const ACCEPT_TO_SUBMIT: &str = "stentor_accept_to_submit_seconds";
+/// Batches that became durable, of all shards.
+pub const COMMITS: &str = "stentor_commit_seconds_count";
 
 /// One reading of all metrics.
 #[derive(Clone, Debug, Default, PartialEq)]
