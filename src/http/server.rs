@@ -53,8 +53,13 @@ const BUFFER_BYTES_MAX: usize = 32 << 10;
 
 /// An answer up to this size counts as part of its connection.
 const ANSWER_BYTES_FREE: usize = 16 << 10;
-/// How often another connection is told to go so that a new one has a place.
+/// How often other connections are told to go so that a new one has a place.
 const PLACES_TRIES: u32 = 3;
+/// How many are told at once, at most: until they have gone each other task has its turn, and under a flood of connections
+/// the next ones shall not wait for that again.
+const PLACES_AT_ONCE: usize = 32;
+/// But no more than this part of all places.
+const PLACES_PART: usize = 32;
 
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 const TOO_MANY: &[u8] =
@@ -184,16 +189,17 @@ async fn accept<H: Handler>(listener: Rc<Listener>, tls: Option<TlsAcceptor>, ha
     }
 }
 
-/// A place; where none is left, that of the connection that can best be spared. None when all are at work.
+/// A place; where none is left, that of a connection that can be spared. None when all are at work.
 async fn place(sweeper: &Rc<Sweeper>, origin: Origin) -> Option<Rc<Watch>> {
     for _ in 0..PLACES_TRIES {
         if let Some(watch) = sweeper.watch(origin) {
             return Some(watch);
         }
-        if !sweeper.make_place() {
+        let at_once = (sweeper.limits().connections_max / PLACES_PART).clamp(1, PLACES_AT_ONCE);
+        if (0..at_once).take_while(|_| sweeper.make_place()).count() == 0 {
             return None;
         }
-        // Its task was woken and stands before this one.
+        // Their tasks were woken and stand before this one.
         executor::yield_now().await;
     }
     sweeper.watch(origin)
