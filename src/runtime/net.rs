@@ -26,6 +26,9 @@ use super::executor;
 const BACKLOG: i32 = 4096;
 /// Silence after which the kernel asks whether the peer still exists.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+/// What the kernel keeps for a peer that takes its answer slowly; it counts twice as much with its own overhead. Left to
+/// itself it keeps some MiB, and who reads nothing would be through with us.
+const UNTAKEN_BYTES_MAX: usize = 256 << 10;
 /// Bytes that stay unacknowledged for this long end the connection: the peer is gone without a word.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 
@@ -50,6 +53,7 @@ impl Listener {
             socket.set_only_v6(true)?;
         }
         set_options(&SockRef::from(&socket))?;
+        socket.set_send_buffer_size(UNTAKEN_BYTES_MAX)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         let address = socket.local_addr()?.as_socket().unwrap_or(address);
@@ -362,6 +366,23 @@ mod tests {
             let mut got = Vec::new();
             server.read_to_end(&mut got).await.expect("read");
             assert_eq!((got.len(), got[(3 << 20) - 1], got[3 << 20]), (6 << 20, 7, 9));
+        });
+    }
+
+    /// The kernel's own growing buffers would take some MiB.
+    #[test]
+    fn who_takes_nothing_is_written_little() {
+        run(|| async {
+            let (client, mut server) = pair().await;
+            SockRef::from(&client).set_recv_buffer_size(1 << 10).expect("a small buffer");
+            let mut written = 0;
+            let stuck = async {
+                while let Ok(taken) = server.write(&[7; 64 << 10]).await {
+                    written += taken;
+                }
+            };
+            future::or(stuck, executor::sleep(Duration::from_millis(200))).await;
+            assert!((1..=8 * UNTAKEN_BYTES_MAX).contains(&written), "{written}");
         });
     }
 
