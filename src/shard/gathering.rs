@@ -67,6 +67,11 @@ impl Gathering {
         self.messages
     }
 
+    /// Octets of them.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// What becomes ready or is put off, and stands in no list yet.
     pub(super) const fn entering(&self) -> u64 {
         self.entering

@@ -1,7 +1,7 @@
 //! Admission: the lines of a frame, one by one, into the segment of this turn.
 
 use crate::admission::{Over, Seen};
-use crate::model::limits::TURN_MESSAGES_MAX;
+use crate::model::limits::{TURN_BYTES_MAX, TURN_MESSAGES_MAX};
 use crate::model::{Address, Frame, Head, KeyPrint, Lane, MessageId, Point, Refusal, ReplyTo, TenantId};
 use crate::queue::{DueEntry, InsertReason};
 
@@ -77,8 +77,10 @@ impl Shard {
     /// Frames that waited and have room now: a quarter of a turn at once, for a whole one takes long; the rest at the next
     /// call, which [`Shard::poll_timeout`] asks for.
     pub(super) fn admit_waiting(&mut self) {
-        let upto = self.gathering.messages() + TURN_MESSAGES_MAX / 4;
-        while self.gathering.messages() < upto
+        let messages = self.gathering.messages() + TURN_MESSAGES_MAX / 4;
+        let bytes = self.gathering.bytes() + TURN_BYTES_MAX / 4;
+        while self.gathering.messages() < messages
+            && self.gathering.bytes() < bytes
             && let Some(frame) = self.waiting_frames.pop_front()
         {
             if !self.has_room_for(&frame) {
@@ -275,9 +277,19 @@ mod tests {
 
     #[test]
     fn frames_that_waited_are_admitted_a_quarter_of_a_turn_at_once() {
-        let mut shard = Shard::recover(Options::default(), 1, Recovery::default(), Now::default());
         let head = Head { class: Class::Otp, expires_at: crate::model::Wall(9), ..Head::default() };
-        let frame = Frame { heads: vec![head; TURN_MESSAGES_MAX / 4], ..Frame::default() };
+        admitted_in_quarters(&Frame { heads: vec![head; TURN_MESSAGES_MAX / 4], ..Frame::default() });
+        let (messages, octets) = (TURN_BYTES_MAX / 4 / 32_768, 32_768);
+        let large = |at: usize| Head { content_at: (at * octets) as u32, content_len: octets as u32, ..head };
+        admitted_in_quarters(&Frame {
+            heads: (0..messages).map(large).collect(),
+            arena: vec![0; messages * octets],
+            ..Frame::default()
+        });
+    }
+
+    fn admitted_in_quarters(frame: &Frame) {
+        let mut shard = Shard::recover(Options::default(), 1, Recovery::default(), Now::default());
         let submit = |shard: &mut Shard| {
             shard.handle(ShardEvent::Ask(Ask::Submit(frame.clone())), Now::default());
         };
@@ -292,7 +304,7 @@ mod tests {
             assert!(shard.poll_commit().is_none());
             assert_eq!(shard.waiting_frames.len(), waiting);
         }
-        assert_eq!(shard.gathering.messages(), TURN_MESSAGES_MAX);
+        assert_eq!(shard.gathering.messages(), 4 * frame.heads.len());
         assert_ne!(shard.poll_timeout(), Some(Now::default().mono), "nothing waits but for expiry");
     }
 
