@@ -81,9 +81,7 @@ impl Told {
             if front.is_over() {
                 break;
             }
-            let begun = Instant::now();
             told.step(front, u64::from(number));
-            told.latency_us.saturating_record(begun.elapsed().as_micros() as u64);
         }
         told
     }
@@ -108,7 +106,10 @@ impl Told {
     fn ask(&mut self, http: SocketAddr, call: &str, body: &str, wanted: u16) -> Option<Vec<u8>> {
         let headers = format!("Authorization: Bearer {KEY_THIRD}\r\nContent-Type: application/json\r\n");
         let method = call.split(' ').next().unwrap_or_default();
-        match http::ask(http, call, &headers, body, PATIENCE) {
+        let begun = Instant::now();
+        let answer = http::ask(http, call, &headers, body, PATIENCE);
+        self.latency_us.saturating_record(begun.elapsed().as_micros() as u64);
+        match answer {
             Ok((status, body)) if status == wanted => return Some(body),
             Ok((status, body)) => self.refuse(&format!("{method}: {status} {}", code(&body))),
             Err(error) => self.refuse(&format!("{method}: {error}")),
