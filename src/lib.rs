@@ -12,6 +12,7 @@ pub mod link;
 pub mod mesh;
 pub mod metrics;
 pub mod model;
+pub mod node;
 pub mod queue;
 pub mod routing;
 pub mod runtime;

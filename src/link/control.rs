@@ -57,7 +57,7 @@ impl Link {
     }
 
     /// Ends everything now: what was sent and not answered is `Unanswered(Stopped)`, connections are closed.
-    pub fn stop_now(&mut self, now: Now) {
+    pub(super) fn stop(&mut self, now: Now) {
         (self.draining, self.stopped) = (true, true);
         for at in 0..self.legs.len() {
             let bind = BindId(at as u16);
@@ -74,7 +74,6 @@ impl Link {
                 }
             }
         }
-        self.end_turn(now);
     }
 
     /// Other options from now on. What needs new sessions gets them; messages begun under another coding end.

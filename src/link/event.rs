@@ -47,6 +47,8 @@ pub enum LinkEvent {
     Rebind,
     /// The daemon is about to end: answer what is held, wait for what is in flight, unbind.
     Drain,
+    /// The daemon waits no longer: what was sent and not answered is `Unanswered(Stopped)`, connections are closed.
+    Stop,
     /// The configuration was reloaded.
     Reconfigure(Box<Options>),
 }

@@ -3,10 +3,10 @@
 //! Knows one carrier. Refuses to know routes, retries, records and other carriers; reads no clock and opens no socket. It
 //! keeps its side of the invariants of [`crate::traffic`].
 //!
-//! The owner calls, in this order, each time something happened:
+//! A `node` calls, in this order, each time something happened:
 //! 1. [`Link::handle`] for each event, [`Link::handle_bytes`] for what came in, [`Link::handle_timeout`] when
 //!    [`Link::poll_timeout`] has come;
-//! 2. [`Link::poll_effect`] until it gives `None`; what goes to shards is gathered until then, so several events may
+//! 2. `poll_effect` until it gives `None`; what goes to shards is gathered until then, so several events may
 //!    be handled before;
 //! 3. for each `Transmit`: [`Link::take_transmit`], write, report by `Written`;
 //! 4. sleep until [`Link::poll_timeout`] at the latest.
@@ -142,6 +142,7 @@ impl Link {
             LinkEvent::Disk(room) => self.disk = room,
             LinkEvent::Rebind => self.rebind(now),
             LinkEvent::Drain => self.drain(now),
+            LinkEvent::Stop => self.stop(now),
             LinkEvent::Reconfigure(options) => self.reconfigure(*options, now),
         }
         self.end_turn(now);
@@ -163,7 +164,7 @@ impl Link {
     }
 
     /// The next thing to be done; `None` when the turn is over.
-    pub fn poll_effect(&mut self) -> Option<LinkEffect> {
+    pub(crate) fn poll_effect(&mut self) -> Option<LinkEffect> {
         // Answers before the places that they make free: so a shard has no more attempts open, on disk either, than windows
         // and prepared queues hold.
         let told = self.outbox.pop().map(|(shard, traffic)| LinkEffect::ToShard { shard, traffic });

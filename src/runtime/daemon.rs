@@ -19,11 +19,12 @@ use crate::{
     config::Config,
     egress::Dial,
     http::{self, Door, Server, StatusBoard},
-    link::{self, Link},
+    link,
     mesh::{self, CoreId, Inbox, Sender, ShardMap, waker::ThreadInbox},
     metrics::Metrics,
     model::{Mono, NodeId, ShardId},
-    shard::{Catalog, Shard, control::Control},
+    node::{Node, NodeEvent},
+    shard::{Catalog, ShardEvent, control::Control},
     store::{
         Backend, Op, Reader, Recovery, StoreError,
         directory::{self, DataDirectory, FORMAT_VERSION, Format, HighWaterFile},
@@ -37,7 +38,7 @@ use crate::{
 use super::{
     allocator, backup,
     clock::Clock,
-    core::{Core, LinkSeat, ToCore},
+    core::{Core, ToCore},
     descriptors, disk,
     ending::{self, Steps},
     executor::{self, Executor, ExecutorError, OnPanic, Running},
@@ -444,7 +445,7 @@ fn start_storage(
     core: Sender<ToCore>,
 ) -> Result<(Storage, Threads), StartError> {
     let answer = move |stored| {
-        let mut item = ToCore::Stored(id, stored);
+        let mut item = ToCore::Node(NodeEvent::Shard(id, stored));
         while let Err(mesh::Full(back)) = core.try_push(item) {
             item = back;
             thread::sleep(std::time::Duration::from_micros(200));
@@ -578,17 +579,12 @@ fn open_door(shared: &Arc<Shared>, number: u8) -> Rc<Door> {
         number,
         Box::new(move |shard, ask| {
             let core = usize::from(map.core_of(shard).0);
-            senders[core].try_push(ToCore::Ask(shard, ask)).map_err(|mesh::Full(item)| match item {
-                ToCore::Ask(_, ask) => ask,
-                ToCore::Reply(..)
-                | ToCore::Stored(..)
-                | ToCore::Link(..)
-                | ToCore::Shard(..)
-                | ToCore::BackUp(..)
-                | ToCore::Disk(_)
-                | ToCore::Drain
-                | ToCore::Seal
-                | ToCore::End => unreachable!("it was pushed as a question"),
+            let item = ToCore::Node(NodeEvent::Shard(shard, ShardEvent::Ask(ask)));
+            senders[core].try_push(item).map_err(|mesh::Full(item)| {
+                let ToCore::Node(NodeEvent::Shard(_, ShardEvent::Ask(ask))) = item else {
+                    unreachable!("it was pushed as a question");
+                };
+                ask
             })
         }),
     )
@@ -603,22 +599,15 @@ fn seat_core(
 ) -> Rc<Core> {
     let now = executor::now();
     let seed = |salt: u64| crate::model::prng::mix(now.wall.0 ^ (u64::from(number) << 56) ^ salt);
-    let shards = seats
-        .into_iter()
-        .map(|(id, found, storage)| {
-            let options = translate::shard_options(&shared.config, &shared.control, id, shared.map.shards());
-            debug_assert_eq!(options.node, NodeId(shared.config.node.id));
-            let mut shard = Shard::recover(options, seed(u64::from(id.0)), found, now);
-            shard.handle(crate::shard::ShardEvent::Catalog(Arc::clone(&shared.catalog)), now);
-            (id, shard, storage)
-        })
-        .collect();
-    let links = links
-        .into_iter()
-        .map(|(options, dial)| {
-            let id = options.link;
-            LinkSeat { link: Link::new(options, seed(1 << 32 | u64::from(id.carrier.0)), now), id, dial }
-        })
-        .collect();
-    Core::new(number, shards, links, shared.senders.clone(), shared.catalog.shard_cores.clone(), Rc::clone(door))
+    let mut node = Node::new(number, shared.senders.len(), Arc::clone(&shared.catalog));
+    let mut storages = Vec::with_capacity(seats.len());
+    for (id, found, storage) in seats {
+        let options = translate::shard_options(&shared.config, &shared.control, id, shared.map.shards());
+        debug_assert_eq!(options.node, NodeId(shared.config.node.id));
+        node.seat_shard(options, seed(u64::from(id.0)), found, now);
+        storages.push((id, storage));
+    }
+    let core = Core::new(number, node, storages, shared.senders.clone(), Rc::clone(door));
+    core.seat_links(links, |id| seed(1 << 32 | u64::from(id.carrier.0)));
+    core
 }

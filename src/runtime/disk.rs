@@ -27,6 +27,7 @@ use crate::{
     http::{DiskStatus, StatusBoard},
     mesh::Sender,
     model::DiskRoom,
+    node::NodeEvent,
 };
 
 use super::core::ToCore;
@@ -176,7 +177,7 @@ impl Guard {
         board.put_disk(status);
         let room = self.gauge.room();
         for (core, told) in cores.iter().zip(told) {
-            if *told != room && core.try_push(ToCore::Disk(room)).is_ok() {
+            if *told != room && core.try_push(ToCore::Node(NodeEvent::Disk(room))).is_ok() {
                 *told = room;
             }
         }
@@ -325,7 +326,7 @@ mod tests {
         let watching = guard.watch(Arc::clone(&board), vec![core]).expect("watches");
         let mut told = Vec::new();
         assert_eq!(inbox.drain(&mut told, 4), 1);
-        assert!(matches!(told.as_slice(), [ToCore::Disk(DiskRoom::Low | DiskRoom::Out)]));
+        assert!(matches!(told.as_slice(), [ToCore::Node(NodeEvent::Disk(DiskRoom::Low | DiskRoom::Out))]));
         assert!(board.disk().ballast_gone && board.unready().len() == 1);
         drop(watching);
     }

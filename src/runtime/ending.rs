@@ -10,7 +10,11 @@ use std::{
     time::Duration,
 };
 
-use crate::{http::Server, mesh::Sender};
+use crate::{
+    http::Server,
+    mesh::{Full, Sender},
+    node::NodeEvent,
+};
 
 use super::{
     core::{Core, ToCore},
@@ -52,28 +56,28 @@ pub async fn end(core: Rc<Core>, server: Rc<Server>, own: Sender<ToCore>, steps:
         tracing::warn!(cut, "requests cut off at the end");
     }
     steps.together(0).await;
-    tell(&own, ToCore::Drain).await;
+    tell(&own, NodeEvent::Drain).await;
     let mut stopped = false;
     while !core.is_drained() {
         if !stopped && executor::now().mono >= give_up {
             tracing::warn!("carriers have not answered everything; the rest is in doubt");
-            core.stop_links();
+            tell(&own, NodeEvent::Stop).await;
             stopped = true;
         }
         executor::sleep(LOOK).await;
     }
     steps.together(1).await;
-    tell(&own, ToCore::Seal).await;
+    tell(&own, NodeEvent::Seal).await;
     while !core.is_sealed() {
         executor::sleep(LOOK).await;
     }
     steps.together(2).await;
-    tell(&own, ToCore::End).await;
+    tell(&own, NodeEvent::End).await;
 }
 
-async fn tell(to: &Sender<ToCore>, what: ToCore) {
-    let mut what = what;
-    while let Err(crate::mesh::Full(back)) = to.try_push(what) {
+async fn tell(to: &Sender<ToCore>, what: NodeEvent) {
+    let mut what = ToCore::Node(what);
+    while let Err(Full(back)) = to.try_push(what) {
         what = back;
         executor::sleep(LOOK).await;
     }

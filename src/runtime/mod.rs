@@ -15,6 +15,7 @@ pub mod figures;
 pub mod logging;
 pub mod names;
 pub mod net;
+mod pace;
 pub mod poll;
 pub mod probe;
 pub mod resolver;

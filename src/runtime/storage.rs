@@ -16,12 +16,13 @@ use std::{
 };
 
 use crate::{
-    mesh::{self, Sender, waker::ThreadInbox},
+    mesh::{self, Full, Sender, waker::ThreadInbox},
     model::ShardId,
-    shard::Maintenance,
+    node,
+    shard::{Maintenance, ShardEvent},
     store::{
-        Answerer, Backend, CommitSeq, Found, Quarantined, ReadRequest, Step, StoreError, Walk, WriteBatch,
-        backend::{Maintainer, RunId},
+        Answerer, Backend, CommitSeq, Quarantined, Step, StoreError, Walk, WriteBatch,
+        backend::Maintainer,
         directory::HighWaterFile,
         fjall::{FjallReader, FjallStore},
         fjall_backup::StoreSnapshot,
@@ -40,26 +41,11 @@ const READS_MAX: usize = 4_096;
 /// How often the maintainer looks after journals, and the high-water mark is set.
 const MAINTENANCE: Duration = Duration::from_secs(1);
 
-/// What the threads of a shard answer.
-#[derive(Debug)]
-pub enum Stored {
-    /// The batch of that number is durable.
-    Committed(CommitSeq),
-    /// An answer of the reader.
-    Found(Found),
-    /// A sorted run is durable.
-    RunWritten(RunId),
-    /// So many damaged segments were met and set aside.
-    Quarantined(u64),
-}
-
 /// Work for the reader thread.
 #[derive(Debug)]
 pub enum Errand {
-    /// A question.
-    Read(ReadRequest),
-    /// Maintenance.
-    Maintain(Maintenance),
+    /// Of its shard.
+    Work(node::Errand),
     /// A snapshot for a backup.
     BackUp(backup::Order),
 }
@@ -69,8 +55,31 @@ pub enum Errand {
 pub struct Storage {
     /// To the storage thread.
     pub commits: Sender<WriteBatch>,
-    /// To the reader thread.
-    pub errands: Sender<Errand>,
+    errands: Sender<Errand>,
+    /// What the reader thread had no room for.
+    waiting: VecDeque<Errand>,
+}
+
+impl Storage {
+    /// To the reader thread, behind everything that waits for it.
+    pub fn ask(&mut self, errand: Errand) {
+        self.waiting.push_back(errand);
+        self.ask_again();
+    }
+
+    /// Once more what there was no room for.
+    pub fn ask_again(&mut self) {
+        while let Some(errand) = self.waiting.pop_front() {
+            if let Err(Full(errand)) = self.errands.try_push(errand) {
+                return self.waiting.push_front(errand);
+            }
+        }
+    }
+
+    /// Something waits for room.
+    pub fn is_full(&self) -> bool {
+        !self.waiting.is_empty()
+    }
 }
 
 /// They end when the mailboxes are dropped.
@@ -89,7 +98,7 @@ pub fn start<A>(
     answer: A,
 ) -> io::Result<(Storage, Threads)>
 where
-    A: Fn(Stored) + Clone + Send + 'static,
+    A: Fn(ShardEvent) + Clone + Send + 'static,
 {
     let (commits, commit_inbox) = mesh::thread_mailbox(COMMITS_MAX);
     let (errands, errand_inbox) = mesh::thread_mailbox(READS_MAX);
@@ -103,7 +112,7 @@ where
         let _end = EndOnPanic(shard);
         read(shard, reader, maintainer, errand_inbox, &Quarantine { shard, directory: quarantine }, &answer_reads);
     })?;
-    Ok((Storage { commits, errands }, [writing, reading]))
+    Ok((Storage { commits, errands, waiting: VecDeque::new() }, [writing, reading]))
 }
 
 fn write(
@@ -111,7 +120,7 @@ fn write(
     mut store: FjallStore,
     mut mark: HighWaterFile,
     mut inbox: ThreadInbox<WriteBatch>,
-    answer: &impl Fn(Stored),
+    answer: &impl Fn(ShardEvent),
 ) {
     let mut batches = Vec::new();
     let mut marked = Instant::now();
@@ -120,7 +129,7 @@ fn write(
         for batch in batches.drain(..) {
             last = batch.seq;
             store.commit(batch.into_ops()).unwrap_or_else(|error| give_up(shard, &error));
-            answer(Stored::Committed(last));
+            answer(ShardEvent::Committed(last));
         }
         if marked.elapsed() >= MAINTENANCE {
             marked = Instant::now();
@@ -144,7 +153,7 @@ fn read<M: Maintainer>(
     maintainer: M,
     mut inbox: ThreadInbox<Errand>,
     quarantine: &Quarantine,
-    answer: &impl Fn(Stored),
+    answer: &impl Fn(ShardEvent),
 ) {
     let answerer = Answerer::new(reader.clone());
     let mut reading = Reading { shard, reader, answerer, maintainer, quarantine, answer, walks: VecDeque::new() };
@@ -160,7 +169,7 @@ fn read<M: Maintainer>(
         }
         if maintained.elapsed() >= MAINTENANCE {
             maintained = Instant::now();
-            errands.push(Errand::Maintain(Maintenance::Checkpoint));
+            errands.push(Errand::Work(node::Errand::Maintain(Maintenance::Checkpoint)));
         }
         for errand in errands.drain(..) {
             reading.carry_out(errand).unwrap_or_else(|error| give_up(shard, &error));
@@ -184,42 +193,46 @@ struct Reading<'t, M, A> {
     walks: VecDeque<Box<Walk>>,
 }
 
-impl<M: Maintainer, A: Fn(Stored)> Reading<'_, M, A> {
+impl<M: Maintainer, A: Fn(ShardEvent)> Reading<'_, M, A> {
     fn carry_out(&mut self, errand: Errand) -> Result<(), StoreError> {
         match errand {
-            Errand::Read(request) => {
+            Errand::Work(node::Errand::Read(request)) => {
                 let step = self.answerer.begin(request);
                 self.went(step);
                 Ok(())
             }
+            Errand::Work(node::Errand::Maintain(work)) => self.maintain(work),
             Errand::BackUp(backup::Order(answer)) => {
                 // Nobody waits for it any more if it cannot be sent.
                 let _ = answer.send((self.shard, StoreSnapshot::open(&self.reader)));
                 Ok(())
             }
-            Errand::Maintain(Maintenance::DropRange { space, from, to }) => {
-                self.maintainer.drop_range(space, &from, &to)
-            }
-            Errand::Maintain(Maintenance::DeleteRun(run)) => self.maintainer.delete_run(run),
-            Errand::Maintain(Maintenance::Checkpoint) => self.maintainer.checkpoint(),
-            Errand::Maintain(Maintenance::WriteRun { run, entries }) => {
+        }
+    }
+
+    fn maintain(&mut self, work: Maintenance) -> Result<(), StoreError> {
+        match work {
+            Maintenance::DropRange { space, from, to } => self.maintainer.drop_range(space, &from, &to),
+            Maintenance::DeleteRun(run) => self.maintainer.delete_run(run),
+            Maintenance::Checkpoint => self.maintainer.checkpoint(),
+            Maintenance::WriteRun { run, entries } => {
                 let written = self
                     .maintainer
                     .write_run(run, &mut |sink| entries.iter().try_for_each(|(key, value)| sink.put(key, value)));
-                written.inspect(|()| (self.answer)(Stored::RunWritten(run)))
+                written.inspect(|()| (self.answer)(ShardEvent::RunWritten(run)))
             }
         }
     }
 
     fn went(&mut self, step: Step) {
         match step {
-            Step::Done(found) => (self.answer)(Stored::Found(found)),
+            Step::Done(found) => (self.answer)(ShardEvent::Found(found)),
             Step::More(walk) => self.walks.push_back(walk),
         }
         let damaged = self.answerer.take_quarantined();
         if !damaged.is_empty() {
             damaged.iter().for_each(|segment| self.quarantine.keep(segment));
-            (self.answer)(Stored::Quarantined(damaged.len() as u64));
+            (self.answer)(ShardEvent::Quarantined(damaged.len() as u64));
         }
     }
 }

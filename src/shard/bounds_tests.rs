@@ -24,7 +24,7 @@ impl World {
     }
 
     fn counters(&self) -> Counters {
-        self.shard.status().counters
+        self.shard().status().counters
     }
 
     /// A message from a handset comes in; whether it was kept.
@@ -64,10 +64,10 @@ fn parked_receipts_are_bounded_and_foreign_ones_go_first() {
     for foreign in 0..50 {
         world.receipt(BERT, &format!("foreign-{foreign}"), ReceiptState::Delivered, None);
     }
-    assert_eq!((world.shard.status().orphans, world.entries(Space::Orphan)), (5, 1), "foreign ones cost no disk");
+    assert_eq!((world.shard().status().orphans, world.entries(Space::Orphan)), (5, 1), "foreign ones cost no disk");
     assert_eq!((world.counters().receipts_parked, world.counters().receipts_dropped), (51, [46, 0]));
     world.answered(&submit, 1, OK);
-    assert_eq!((world.story(id).0, world.shard.status().orphans), (MessageState::Delivered, 4));
+    assert_eq!((world.story(id).0, world.shard().status().orphans), (MessageState::Delivered, 4));
     assert_eq!(world.entries(Space::Orphan), 0);
 }
 
@@ -80,10 +80,10 @@ fn parked_receipts_of_numbers_that_are_written_to_are_bounded() {
     for n in 0..50 {
         world.receipt(ANNA, &format!("other-{n}"), ReceiptState::Delivered, None);
     }
-    assert_eq!((world.shard.status().orphans, world.entries(Space::Orphan)), (8, 8));
+    assert_eq!((world.shard().status().orphans, world.entries(Space::Orphan)), (8, 8));
     assert_eq!(world.counters().receipts_dropped, [0, 42]);
     let world = world.crashed(bounded(Bounds { parked_max: 3, parked_foreign_max: 2, ..bounds }));
-    assert_eq!((world.shard.status().orphans, world.entries(Space::Orphan)), (3, 3));
+    assert_eq!((world.shard().status().orphans, world.entries(Space::Orphan)), (3, 3));
 }
 
 #[test]
@@ -125,14 +125,14 @@ fn a_receipt_that_nobody_asked_for_is_known_and_not_parked() {
         let submit = world.pulled(Class::Transactional);
         if outruns {
             world.receipt(ANNA, "id-1", ReceiptState::Delivered, None);
-            assert_eq!(world.shard.status().orphans, 1);
+            assert_eq!(world.shard().status().orphans, 1);
         }
         world.answered(&submit, 1, OK);
-        assert_eq!((world.shard.status().orphans, world.entries(Space::Orphan)), (0, 0));
+        assert_eq!((world.shard().status().orphans, world.entries(Space::Orphan)), (0, 0));
         let mut world = world.crashed(options());
         world.receipt(ANNA, "id-1", ReceiptState::Delivered, None);
         let late = world.counters().receipts_late;
-        assert_eq!((world.shard.status().orphans, world.entries(Space::Orphan), late), (0, 0, 1));
+        assert_eq!((world.shard().status().orphans, world.entries(Space::Orphan), late), (0, 0, 1));
     }
 }
 
@@ -146,10 +146,10 @@ fn messages_from_handsets_are_bounded_and_their_carrier_keeps_the_rest() {
     let mut world = world.crashed(bounded(bounds));
     assert_eq!((world.handset("hello"), world.entries(Space::Outbox)), (Verdict::Full, 3));
     // And retention makes room.
-    world.checkpointed();
+    world.checkpoint();
     world.pass(options().retention_ms + options().retention_ms / 32);
-    world.checkpointed();
-    assert_eq!((world.shard.status().handsets, world.handset("hello")), ((0, 0), Verdict::Kept));
+    world.checkpoint();
+    assert_eq!((world.shard().status().handsets, world.handset("hello")), ((0, 0), Verdict::Kept));
     assert_eq!(world.handset(&"long".repeat(200)), Verdict::Full, "one that alone is too large");
 }
 
@@ -163,7 +163,7 @@ fn a_full_ledger_begins_nothing_until_somebody_decides() {
     world.lost(&submit);
     let waits = world.accepted(Class::Transactional, ANNA, 1);
     assert!(world.granted(Class::Transactional).is_none());
-    assert_eq!((world.unused, world.shard.status().held_by), (1, Some(Hold::LedgerFull)), "the place goes back");
+    assert_eq!((world.unused, world.shard().status().held_by), (1, Some(Hold::LedgerFull)), "the place goes back");
     // What cannot wait has a reserve.
     world.accepted(Class::Emergency, BERT, 1);
     assert!(world.granted(Class::Emergency).is_some());
@@ -171,10 +171,10 @@ fn a_full_ledger_begins_nothing_until_somebody_decides() {
     assert!(world.granted(Class::Emergency).is_none());
     let mut world = world.crashed(bounded(bounds));
     assert_eq!(world.decide(first, DoubtAction::Drop), Resolved::Done);
-    let doubts = world.shard.status().doubts;
-    assert_eq!((doubts, world.shard.status().held_by), (2, Some(Hold::LedgerFull)));
+    let doubts = world.shard().status().doubts;
+    assert_eq!((doubts, world.shard().status().held_by), (2, Some(Hold::LedgerFull)));
     world.pass(WAIT_MS);
-    assert_eq!((world.shard.status().doubts, world.shard.status().held_by), (1, None));
+    assert_eq!((world.shard().status().doubts, world.shard().status().held_by), (1, None));
     assert_eq!(world.pulled(Class::Transactional).address, waits.address());
 }
 
@@ -192,7 +192,7 @@ fn messages_of_several_parts_that_only_wait_for_receipts_make_room() {
     assert!(world.counters().parts_forgotten > 0);
     let states: Vec<_> = ids.iter().map(|id| world.story(*id).0).collect();
     assert_eq!(states, [MessageState::Submitted; 3], "each was sent whole, once");
-    world.checkpointed();
+    world.checkpoint();
     let world = world.crashed(bounded(bounds));
     assert_eq!(world.counters().parts_unnoted, 0);
 }
@@ -279,7 +279,7 @@ fn a_receipt_that_is_said_again_and_again_is_not_written_down_for_ever() {
     assert_eq!(found.view.state, MessageState::Delivered);
     assert!(found.view.timeline.len() <= usize::from(RECORDED_MAX) + 3, "{} entries", found.view.timeline.len());
     assert_eq!(world.counters().receipts_repeated, 999 - u64::from(RECORDED_MAX));
-    assert_eq!(world.shard.status().orphans, 0);
+    assert_eq!(world.shard().status().orphans, 0);
 }
 
 /// Not through any set: they are bounded. But whatever is behind it, a process that ends at each checkpoint helps nobody.
@@ -294,17 +294,16 @@ fn a_checkpoint_that_does_not_fit_is_left_out_and_told() {
         world.lost(&submit);
     }
     for round in 1..=2 {
-        world.shard.want_checkpoint(world.now);
-        world.turn();
-        assert!(!world.shard.checkpoint_pending(), "a stop would never end");
+        world.handle(ShardEvent::Checkpoint);
+        assert!(!world.shard().checkpoint_pending(), "a stop would never end");
         assert_eq!(world.alarms.as_ref().map(Vec::len), Some(round));
     }
     assert_eq!(world.counters().checkpoints_too_large, 2);
     ids.push(world.accepted(Class::Transactional, BERT, 1));
     // Nothing is lost by it, and a later one may fit.
     let mut world = world.crashed(options());
-    world.checkpointed();
-    assert_eq!((world.shard.status().doubts, world.shard.status().waiting[Class::Transactional.index()]), (3, 7));
+    world.checkpoint();
+    assert_eq!((world.shard().status().doubts, world.shard().status().waiting[Class::Transactional.index()]), (3, 7));
     assert_eq!(world.store.reader().get(Space::Meta, &Key::Checkpoint.bytes()).map(|found| found.is_some()), Ok(true));
 }
 
@@ -318,11 +317,10 @@ fn time_heals_a_checkpoint_that_does_not_fit() {
         let (_, submit) = world.sent(Class::Transactional, ANNA, 2);
         [1, 2].into_iter().for_each(|part| world.answered(&submit, part, OK));
     }
-    world.shard.want_checkpoint(world.now);
-    world.turn();
+    world.handle(ShardEvent::Checkpoint);
     assert_eq!(world.alarms.as_ref().map(Vec::len), Some(1));
     world.pass(options().orphan_ms + 1);
-    world.checkpointed();
+    world.checkpoint();
     assert_eq!(world.counters().checkpoints_too_large, 1);
 }
 
@@ -332,7 +330,7 @@ fn a_disk_without_room_holds_everything_and_lets_it_go_on() {
     let id = world.accepted(Class::Transactional, ANNA, 1);
     world.handle(ShardEvent::Disk(DiskRoom::Out));
     assert!(world.granted(Class::Transactional).is_none());
-    assert_eq!((world.unused, world.shard.status().held_by), (1, Some(Hold::DiskOut)));
+    assert_eq!((world.unused, world.shard().status().held_by), (1, Some(Hold::DiskOut)));
     assert_eq!(world.handset("hello"), Verdict::Full);
     // Answers that are out are written, and reading goes on.
     assert_eq!(world.story(id).0, MessageState::Queued);
@@ -340,7 +338,7 @@ fn a_disk_without_room_holds_everything_and_lets_it_go_on() {
     assert_eq!(world.pulled(Class::Transactional).address, id.address());
     assert_eq!(world.handset("hello"), Verdict::Full, "new is what handsets send, too");
     world.handle(ShardEvent::Disk(DiskRoom::Ample));
-    assert_eq!((world.handset("hello"), world.shard.status().held_by), (Verdict::Kept, None));
+    assert_eq!((world.handset("hello"), world.shard().status().held_by), (Verdict::Kept, None));
 }
 
 /// Whoever is told that the disk is full makes what room there is to be made.

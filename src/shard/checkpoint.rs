@@ -1,7 +1,7 @@
 //! Checkpoints: the shard as it stands after a commit, written together with the folded events up to it, so that a start
 //! replays only what came later. The snapshot is taken when its commit is handed over; folding takes its time.
 
-use crate::model::{Now, Point};
+use crate::model::Point;
 use crate::queue::{FifoName, Lists, Position};
 use crate::store::backend::{Op, Space};
 use crate::store::batch::fifo_code;
@@ -54,12 +54,6 @@ impl Folding {
 const TURN_COST: usize = 4;
 
 impl Shard {
-    /// Asks for a checkpoint after the next commit, whatever its size: in a clean stop, or before a backup.
-    pub fn want_checkpoint(&mut self, now: Now) {
-        self.now = now;
-        self.folding.wanted = true;
-    }
-
     /// Whether a checkpoint is wanted or being written.
     pub const fn checkpoint_pending(&self) -> bool {
         self.folding.wanted || self.folding.under_way
@@ -75,7 +69,7 @@ impl Shard {
     }
 
     /// Starts a wanted checkpoint although there is nothing to write: the last commit will do.
-    pub fn checkpoint_if_idle(&mut self) {
+    pub(super) fn checkpoint_if_idle(&mut self) {
         if self.folding.wanted && !self.folding.under_way && self.in_flight.is_none() && self.gathering.is_empty() {
             self.start_fold(self.durable);
         }

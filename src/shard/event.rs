@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::delivery::{DoubtFilter, DoubtPolicy, InDoubt, MessageView};
 use crate::model::{Address, Class, DiskRoom, Frame, Head, KeyPrint, LinkId, MessageId, Refusal, ReplyTo, TenantId};
 use crate::store::backend::{RunId, Space};
+use crate::store::{CommitSeq, Found};
 use crate::traffic::{ToLink, ToShard};
 
 use super::Options;
@@ -17,6 +18,14 @@ pub enum ShardEvent {
     Ask(Ask),
     /// From a link.
     Traffic(ToShard),
+    /// The batch of that number is on stable storage.
+    Committed(CommitSeq),
+    /// An answer of the reader thread.
+    Found(Found),
+    /// A run is on stable storage.
+    RunWritten(RunId),
+    /// So many segments were found damaged, and set aside.
+    Quarantined(u64),
     /// The catalog changed.
     Catalog(Arc<Catalog>),
     /// The configuration was reloaded. What is laid out at the start only is left as it is.
@@ -25,6 +34,8 @@ pub enum ShardEvent {
     Disk(DiskRoom),
     /// No new messages from now on, and nothing more is handed to links.
     Drain,
+    /// A checkpoint is wanted after the next commit, or after the last one if there is nothing to write: in a clean stop.
+    Checkpoint,
 }
 
 /// What a door asks for. Each gets exactly one [`Reply`] with the same `reply`.
@@ -189,7 +200,7 @@ pub enum Effect {
 pub enum Maintenance {
     /// Free what lies behind cursors.
     DropRange { space: Space, from: Vec<u8>, to: Vec<u8> },
-    /// Write a sorted run; the answer is [`super::Shard::handle_run_written`].
+    /// Write a sorted run; the answer is [`ShardEvent::RunWritten`].
     WriteRun { run: RunId, entries: Vec<(Vec<u8>, Vec<u8>)> },
     /// Delete a run whose registration is gone.
     DeleteRun(RunId),

@@ -9,10 +9,8 @@ use crate::model::{
     ReplyTo, RouteId, TenantId, Wall,
 };
 use crate::routing::{Condition, Route, RouteTable, Way};
-use crate::store::backend::Maintainer;
-use crate::store::memory::{DroppedRanges, Drops, MemoryReader, MemoryStore, Remains};
-use crate::store::{Answerer, Backend, recover};
-use crate::traffic::{Answer, Grant, NotWritten, Outcome, OutcomeBatch, Span, Submit, ToLink, ToShard, Unanswered};
+use crate::store::memory::{DroppedRanges, Drops, MemoryStore, Remains};
+use crate::traffic::{Answer, Grant, NotWritten, Outcome, OutcomeBatch, Span, ToShard, Unanswered};
 
 use super::*;
 
@@ -24,16 +22,11 @@ const PATIENCE_MS: u64 = 6 * SECOND_MS;
 /// Event of finals in [`Counters::FINALS`].
 const EXPIRED: usize = 2;
 
-struct World {
-    store: MemoryStore,
-    answerer: Answerer<MemoryReader>,
-    shard: Shard,
-    options: Options,
-    now: Now,
-    submits: Vec<Submit>,
-    replies: Vec<Reply>,
-    alarms: Vec<String>,
-}
+/// The worlds of this file.
+#[derive(Debug)]
+struct Expiry;
+
+type World = crate::node::tests::world::World<MemoryStore, Expiry>;
 
 fn catalog() -> Arc<Catalog> {
     let way = Way { carrier: LINK.carrier, weight: 1 };
@@ -44,21 +37,9 @@ fn catalog() -> Arc<Catalog> {
     Arc::new(Catalog { version: 1, routes: RouteTable { routes }, carriers: vec![carrier], shard_cores: vec![0] })
 }
 
-fn start(store: MemoryStore, options: Options, now: Now) -> World {
-    let found = recover(&store.reader()).expect("sound");
-    let mut shard = Shard::recover(options.clone(), 7, found, now);
-    shard.handle(ShardEvent::Catalog(catalog()), now);
-    let answerer = Answerer::new(store.reader());
-    let (submits, replies, alarms) = (Vec::new(), Vec::new(), Vec::new());
-    let mut world = World { store, answerer, shard, options, now, submits, replies, alarms };
-    world.shard.handle_timeout(now);
-    world.turn();
-    world
-}
-
 fn world(options: Options) -> World {
     let now = Now { mono: Mono(0), wall: Wall(1_795_238_512_000) };
-    start(MemoryStore::new(Drops::AtOnce), options, now)
+    World::start(MemoryStore::new(Drops::AtOnce), options, catalog(), now)
 }
 
 /// What one message is to be; the rest of its head is the same for all.
@@ -73,79 +54,12 @@ struct Wanted {
 const OTP: Wanted = Wanted { class: Class::Otp, route: 1, send_in_ms: 0, expires_in_ms: 3 * SECOND_MS };
 
 impl World {
-    fn turn(&mut self) {
-        loop {
-            let mut moved = false;
-            self.shard.checkpoint_if_idle();
-            while let Some(batch) = self.shard.poll_commit() {
-                let seq = batch.seq;
-                self.store.commit(batch.into_ops()).expect("kept");
-                self.shard.handle_committed(seq, self.now);
-                moved = true;
-            }
-            while let Some(request) = self.shard.poll_read() {
-                let found = self.answerer.answer(request);
-                self.alarms.extend(self.answerer.take_quarantined().into_iter().map(|found| found.why));
-                self.shard.handle_read(found, self.now);
-                moved = true;
-            }
-            while let Some(effect) = self.shard.poll_effect() {
-                moved = true;
-                match effect {
-                    Effect::Reply(_, reply) => self.replies.push(reply),
-                    Effect::Link(_, ToLink::Submits(batch)) => self.submits.extend(batch.submits),
-                    Effect::Link(_, ToLink::Demand(_) | ToLink::Verdicts(_)) => {}
-                    Effect::Maintain(Maintenance::DropRange { space, from, to }) => {
-                        self.store.maintainer().drop_range(space, &from, &to).expect("dropped");
-                    }
-                    Effect::Maintain(_) => {}
-                    Effect::Alarm(what) => self.alarms.push(what),
-                }
-            }
-            if !moved {
-                return;
-            }
-        }
-    }
-
-    fn handle(&mut self, event: ShardEvent) {
-        self.shard.handle(event, self.now);
-        self.turn();
-    }
-
-    fn ask(&mut self, ask: Ask) -> Reply {
-        self.handle(ShardEvent::Ask(ask));
-        self.replies.pop().expect("an answer")
-    }
-
-    /// Time passes, and the shard wakes whenever it wants to.
-    fn pass(&mut self, ms: u64) {
-        let end = self.now.after_ns(ms * 1_000_000);
-        for _ in 0..100_000 {
-            let next = self.shard.poll_timeout().filter(|at| *at <= end.mono);
-            let at = next.unwrap_or(end.mono).max(self.now.mono);
-            self.now = self.now.after_ns(at.0 - self.now.mono.0);
-            self.shard.handle_timeout(self.now);
-            self.turn();
-            if next.is_none() {
-                return;
-            }
-        }
-        panic!("it never sleeps");
-    }
-
-    fn checkpoint(&mut self) {
-        self.shard.want_checkpoint(self.now);
-        self.turn();
-        assert!(!self.shard.checkpoint_pending());
-    }
-
     /// The process dies and starts again.
     fn crash(self, downtime_ms: u64) -> World {
         let World { store, options, now, .. } = self;
         let now = Now { mono: Mono(0), wall: now.wall.after_ms(downtime_ms) };
         let remains = Remains { dropped: DroppedRanges::StayDropped, ..Remains::default() };
-        start(store.crash(&remains).expect("a disk"), options, now)
+        World::start(store.crash(&remains).expect("a disk"), options, catalog(), now)
     }
 
     fn submit(&mut self, wanted: &[Wanted]) -> Vec<LineResult> {
@@ -213,10 +127,10 @@ impl World {
 
     /// Nothing waits, nothing is counted as waiting, and so many have expired.
     fn check_freed(&self, expired: u64) {
-        let status = self.shard.status();
+        let status = self.shard().status();
         assert_eq!((status.waiting, status.scheduled, status.oldest), ([0; Class::COUNT], 0, None), "{status:?}");
         assert_eq!(status.counters.finals[EXPIRED], expired, "{status:?}");
-        assert_eq!(self.shard.lanes().count(), 0);
+        assert_eq!(self.shard().lanes().count(), 0);
     }
 }
 
@@ -265,10 +179,10 @@ fn so_it_does_over_a_crash() {
         if checkpoints[1] {
             world.checkpoint();
         }
-        let before = world.shard.status().counters.finals[EXPIRED];
+        let before = world.shard().status().counters.finals[EXPIRED];
         let mut world = world.crash(downtime_ms);
         world.pass(PATIENCE_MS);
-        let status = world.shard.status();
+        let status = world.shard().status();
         assert_eq!((status.waiting[Class::Otp.index()], before + status.counters.finals[EXPIRED]), (1, 2));
         world.check_expired(ids[0]);
         let mut world = world.crash(60 * SECOND_MS);
@@ -278,7 +192,7 @@ fn so_it_does_over_a_crash() {
         world.check_expired(ids[2]);
         world.grant(Class::Otp, 9);
         assert!(world.submits.is_empty(), "nothing of it leaves");
-        assert_eq!(world.alarms, [] as [String; 0]);
+        assert_eq!(world.answerer.take_quarantined(), []);
     }
 }
 
@@ -289,10 +203,10 @@ fn what_is_still_wanted_between_them_leaves_in_order() {
     let long = Wanted { expires_in_ms: DAY_MS, ..OTP };
     let ids = world.accepted(&[long, OTP, OTP, long, OTP]);
     world.pass(OTP.expires_in_ms + PATIENCE_MS);
-    let status = world.shard.status();
+    let status = world.shard().status();
     assert_eq!((status.waiting[Class::Otp.index()], status.counters.finals[EXPIRED]), (2, 3));
     let mut world = world.crash(SECOND_MS);
-    assert_eq!(world.shard.status().waiting[Class::Otp.index()], 2);
+    assert_eq!(world.shard().status().waiting[Class::Otp.index()], 2);
     world.grant(Class::Otp, 9);
     assert_eq!(world.submits.iter().map(|one| one.address).collect::<Vec<_>>(), [ids[0].address(), ids[3].address()]);
     world.check_freed(0);
@@ -314,11 +228,11 @@ fn what_is_held_in_doubt_ends_with_its_time_and_what_waits_for_a_receipt_after_i
     world.pass(OTP.expires_in_ms + PATIENCE_MS);
     world.check_expired(held);
     assert_eq!(world.found(waiting).view.state, MessageState::InDoubt, "a receipt may still settle it");
-    assert_eq!(world.shard.status().counters.resolved[Resolution::Expired.index()], 1);
+    assert_eq!(world.shard().status().counters.resolved[Resolution::Expired.index()], 1);
     world.pass(10 * SECOND_MS);
     world.check_expired(waiting);
     world.check_freed(2);
-    assert_eq!((world.shard.status().doubts, world.submits.len()), (0, 2));
+    assert_eq!((world.shard().status().doubts, world.submits.len()), (0, 2));
 }
 
 #[test]
@@ -327,7 +241,7 @@ fn what_is_at_a_link_ends_when_the_link_gives_it_back() {
     let ids = world.accepted(&[OTP; 2]);
     world.grant(Class::Otp, 2);
     world.pass(OTP.expires_in_ms + PATIENCE_MS);
-    let status = world.shard.status();
+    let status = world.shard().status();
     assert_eq!((status.open, status.counters.finals[EXPIRED]), (2, 0), "nobody knows yet what became of it");
     world.outcome(ids[0].address(), 1, Answer::NotWritten(NotWritten::LinkDown));
     world.outcome(ids[1].address(), 1, Answer::Accepted(Span { at: 0, len: 2 }));
@@ -344,17 +258,16 @@ fn what_happens_while_the_store_is_asked_counts() {
     let ids = world.accepted(&[OTP; 3]);
     world.now = world.now.after_ns(OTP.expires_in_ms * 1_000_000);
     // As a clock that goes back lets a link take what a visit has found to be over.
-    world.shard.handle_timeout(world.now);
-    let request = world.shard.poll_read().expect("the visit");
+    world.turn();
+    let request = world.reads.pop_front().expect("the visit");
     let found = world.answerer.answer(request);
     world.now = Now { wall: Wall(world.now.wall.0 - 1), ..world.now };
     world.grant(Class::Otp, 1);
     assert_eq!(world.submits.len(), 1);
     world.outcome(ids[0].address(), 1, Answer::Accepted(Span { at: 0, len: 2 }));
-    world.shard.handle_read(found, world.now);
-    world.turn();
+    world.handle(ShardEvent::Found(found));
     assert_eq!(world.found(ids[0]).view.state, MessageState::Submitted);
-    assert_eq!(world.shard.status().counters.finals[EXPIRED], 2);
+    assert_eq!(world.shard().status().counters.finals[EXPIRED], 2);
     // What was ended is not sent, though by this clock it has a millisecond left.
     let mut world = world.crash(0);
     world.grant(Class::Otp, 9);
@@ -372,18 +285,18 @@ fn an_entry_whose_segment_is_gone_is_passed_over_without_a_word() {
     let lasting = world.accepted(&[Wanted { send_in_ms: SECOND_MS, expires_in_ms: DAY_MS, ..OTP }])[0];
     world.pass(10 * SECOND_MS);
     world.check_expired(gone);
-    assert_eq!(world.shard.lanes.entries_total(), 2, "it stands behind what lasts");
+    assert_eq!(world.shard().lanes.entries_total(), 2, "it stands behind what lasts");
     for _ in 0..3 {
         world.pass(61 * SECOND_MS);
         world.checkpoint();
     }
-    assert_eq!(world.shard.first_segment, lasting.address().segment());
+    assert_eq!(world.shard().first_segment, lasting.address().segment());
     let mut world = world.crash(SECOND_MS);
-    assert_eq!(world.shard.status().waiting[Class::Otp.index()], 1);
+    assert_eq!(world.shard().status().waiting[Class::Otp.index()], 1);
     world.grant(Class::Otp, 9);
     assert_eq!(world.submits.iter().map(|one| one.address).collect::<Vec<_>>(), [lasting.address()]);
     world.check_freed(0);
-    assert_eq!((world.alarms, world.shard.lanes.entries_total()), (Vec::<String>::new(), 0));
+    assert_eq!((world.answerer.take_quarantined(), world.shard().lanes.entries_total()), (Vec::new(), 0));
 }
 
 #[test]
@@ -394,7 +307,7 @@ fn what_is_cancelled_frees_its_place_at_once() {
     assert_eq!(reply, Reply::Cancelled(Cancelled::Done));
     let next = world.accepted(&[OTP])[0];
     let mut world = world.crash(0);
-    assert_eq!(world.shard.status().waiting[Class::Otp.index()], 2);
+    assert_eq!(world.shard().status().waiting[Class::Otp.index()], 2);
     world.grant(Class::Otp, 9);
     let sent: Vec<_> = world.submits.iter().map(|one| one.address).collect();
     assert_eq!(sent, [ids[0].address(), next.address()]);
@@ -411,8 +324,8 @@ fn many_end_within_seconds_and_their_lists_shrink_by_themselves() {
     }
     world.pass(OTP.expires_in_ms + PATIENCE_MS);
     world.check_freed(40_000);
-    let entries: u64 = world.shard.lanes.entries_total();
-    assert_eq!((entries, world.shard.lanes.ended().count()), (0, 0), "nothing is left of them");
+    let entries: u64 = world.shard().lanes.entries_total();
+    assert_eq!((entries, world.shard().lanes.ended().count()), (0, 0), "nothing is left of them");
     world.accepted(&[OTP]);
     world.grant(Class::Otp, 1);
     assert_eq!(world.submits.len(), 1);
@@ -427,7 +340,7 @@ fn behind_what_lasts_entries_are_bounded_as_well() {
         taken += world.submit(&[OTP; 3]).iter().filter(|line| matches!(line, LineResult::Accepted(_))).count();
         world.pass(OTP.expires_in_ms + PATIENCE_MS);
     }
-    assert_eq!(world.shard.status().waiting[Class::Otp.index()], 1);
+    assert_eq!(world.shard().status().waiting[Class::Otp.index()], 1);
     assert!((60..=66).contains(&taken), "sixteen entries for each place: {taken}");
     assert_eq!(world.submit(&[OTP]), [LineResult::Refused(Refusal::QueueFull)]);
     world.grant(Class::Otp, 1);
@@ -445,13 +358,13 @@ fn a_segment_that_is_sent_in_time_leaves_no_alarm() {
     }
     world.checkpoint();
     world.checkpoint();
-    let status = world.shard.status();
+    let status = world.shard().status();
     assert_eq!((status.waiting[Class::Marketing.index()], status.scheduled), (1, 0), "an alarm is no message");
-    assert_eq!((world.shard.alarms.is_empty(), world.shard.scheduled.alarms()), (true, 1));
+    assert_eq!((world.shard().alarms.is_empty(), world.shard().scheduled.alarms()), (true, 1));
     world.pass(DAY_MS + PATIENCE_MS);
     world.check_expired(lasting);
     world.checkpoint();
-    assert_eq!((world.shard.alarms.is_empty(), world.shard.scheduled.alarms()), (true, 0));
+    assert_eq!((world.shard().alarms.is_empty(), world.shard().scheduled.alarms()), (true, 0));
 }
 
 /// Core A13: a lost connection brings its whole window at once.
@@ -474,16 +387,14 @@ fn outcomes_of_a_lost_connection_are_taken_in_over_several_turns() {
     };
     let outcomes = ids.iter().map(outcome).collect();
     let batch = OutcomeBatch { link: LINK, group: GroupId(1), outcomes, arena: Vec::new() };
-    world.shard.handle(ShardEvent::Traffic(ToShard::Outcomes(batch)), world.now);
+    world.tell(ShardEvent::Traffic(ToShard::Outcomes(batch)));
     let mut turns = Vec::new();
-    while let Some(batch) = world.shard.poll_commit() {
+    while let Some(batch) = &world.batch {
         turns.push(batch.turn.events.len());
-        let seq = batch.seq;
-        world.store.commit(batch.into_ops()).expect("kept");
-        world.shard.handle_committed(seq, world.now);
+        world.sync();
     }
     assert_eq!(turns, [4_096, 4_096, 1_808]);
-    assert_eq!(world.shard.status().doubts, 10_000);
+    assert_eq!(world.shard().status().doubts, 10_000);
 }
 
 /// Core A12: what waits of many segments, a message or two of each, holds these and not the segments.
@@ -497,10 +408,10 @@ fn lists_hold_what_waits_and_not_the_segments_around_it() {
         world.submit(&frame);
         world.grant(Class::Otp, 999);
     }
-    assert_eq!(world.shard.status().waiting[Class::Marketing.index()], 50);
+    assert_eq!(world.shard().status().waiting[Class::Marketing.index()], 50);
     let mut world = world.crash(0);
     world.grant(Class::Emergency, 1);
-    let held = world.shard.lanes.window_bytes();
+    let held = world.shard().lanes.window_bytes();
     assert!(held < 50 * 1_000, "{held} octets for 50 messages");
 }
 
@@ -510,9 +421,11 @@ fn what_is_passed_over_counts_until_it_is_ended() {
     let mut world = world(Options::default());
     let id = world.accepted(&[OTP])[0];
     world.now = world.now.after_ns((OTP.expires_in_ms + 1) * 1_000_000);
-    world.grant(Class::Otp, 1);
-    assert_eq!((world.submits.len(), world.shard.lanes.entries_total()), (0, 0));
-    assert_eq!(world.shard.status().waiting[Class::Otp.index()], 1, "nothing has ended it yet");
+    // Its alarm rings, and before the store has told, a link takes.
+    let grant = Grant { link: LINK, class: Class::Otp, messages: 1, standing: true };
+    world.tell(ShardEvent::Traffic(ToShard::Grant(grant)));
+    assert_eq!((world.submits.len(), world.shard().lanes.entries_total()), (0, 0));
+    assert_eq!(world.shard().status().waiting[Class::Otp.index()], 1, "nothing has ended it yet");
     world.pass(PATIENCE_MS);
     world.check_expired(id);
     world.check_freed(1);

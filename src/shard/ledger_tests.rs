@@ -1,21 +1,19 @@
 //! One shard over a store in memory, turned by hand: what is in doubt, from its beginning to its end.
 
-use std::sync::Arc;
-
 use crate::delivery::{DoubtFilter, DoubtPolicy, EventKind, Lost, LostBind, Resolution};
 use crate::model::{
     Address, CarrierId, Class, DeadLetterReason, Frame, GroupId, Head, LinkId, MessageId, MessageState, Mono, Msisdn,
     Now, ReplyTo, RouteId, ShardId, TenantId, Wall,
 };
-use crate::routing::{Condition, Route, RouteTable, Way};
+use crate::node::tests::world::catalog;
 use crate::smpp::receipt::ReceiptState;
 use crate::store::backend::RunFamily;
-use crate::store::memory::{DroppedRanges, Drops, MemoryReader, MemoryStore, Remains};
+use crate::store::memory::{DroppedRanges, Drops, MemoryStore, Remains};
 use crate::store::record::{NoticeRecord, OutboxRecord, decode};
-use crate::store::{Answerer, Backend, Found, Reader, Space, StoreError, recover};
+use crate::store::{Backend, Found, Reader, Space, StoreError};
 use crate::traffic::{
-    Answer, Grant, IfUnknown, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, ReceiptToken, Span, Submit, ToLink,
-    ToShard, Unanswered, Verdict,
+    Answer, Grant, IfUnknown, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, ReceiptToken, Span, Submit, ToShard,
+    Unanswered, Verdict,
 };
 
 use super::*;
@@ -26,33 +24,11 @@ mod bounds;
 const LINK: LinkId = LinkId { carrier: CarrierId(1), core: 2 };
 const WAIT_MS: u64 = 10_000;
 
-struct World {
-    store: MemoryStore,
-    answerer: Answerer<MemoryReader>,
-    shard: Shard,
-    options: Options,
-    now: Now,
-    submits: Vec<Submit>,
-    replies: Vec<Reply>,
-    verdicts: Vec<(ReceiptToken, Verdict)>,
-    /// Places given back.
-    unused: u32,
-    /// What the operator was told, where that is expected.
-    alarms: Option<Vec<String>>,
-}
+/// The worlds of this file.
+#[derive(Debug)]
+struct Ledger;
 
-fn catalog() -> Arc<Catalog> {
-    let ways = vec![Way { carrier: LINK.carrier, weight: 1 }];
-    let route = Route { id: RouteId(1), name: "all".to_owned(), when: Condition::default(), ways };
-    let carrier =
-        CatalogCarrier { id: LINK.carrier, name: "north".to_owned(), group: GroupId(3), home: Some(LINK.core) };
-    Arc::new(Catalog {
-        version: 1,
-        routes: RouteTable { routes: vec![route] },
-        carriers: vec![carrier],
-        shard_cores: vec![0],
-    })
-}
+type World = crate::node::tests::world::World<MemoryStore, Ledger>;
 
 /// Policies by class: emergency resend, otp drop, transactional hold, marketing resend.
 fn options() -> Options {
@@ -61,14 +37,7 @@ fn options() -> Options {
 }
 
 fn start(store: MemoryStore, options: Options, now: Now) -> World {
-    let found = recover(&store.reader()).expect("sound");
-    let mut shard = Shard::recover(options.clone(), 7, found, now);
-    shard.handle(ShardEvent::Catalog(catalog()), now);
-    let answerer = Answerer::new(store.reader());
-    let (submits, replies, verdicts, unused, alarms) = (Vec::new(), Vec::new(), Vec::new(), 0, None);
-    let mut world = World { store, answerer, shard, options, now, submits, replies, verdicts, unused, alarms };
-    world.turn();
-    world
+    World::start(store, options, catalog(LINK, GroupId(3)), now)
 }
 
 fn world() -> World {
@@ -77,59 +46,6 @@ fn world() -> World {
 }
 
 impl World {
-    fn turn(&mut self) {
-        loop {
-            let mut moved = false;
-            self.shard.checkpoint_if_idle();
-            while let Some(batch) = self.shard.poll_commit() {
-                let seq = batch.seq;
-                self.store.commit(batch.into_ops()).expect("kept");
-                self.shard.handle_committed(seq, self.now);
-                moved = true;
-            }
-            while let Some(request) = self.shard.poll_read() {
-                let found = self.answerer.answer(request);
-                self.shard.handle_read(found, self.now);
-                moved = true;
-            }
-            while let Some(effect) = self.shard.poll_effect() {
-                moved = true;
-                match effect {
-                    Effect::Reply(_, reply) => self.replies.push(reply),
-                    Effect::Link(_, ToLink::Submits(batch)) => {
-                        self.submits.extend(batch.submits);
-                        self.unused += batch.unused;
-                    }
-                    Effect::Link(_, ToLink::Verdicts(batch)) => self.verdicts.extend(batch.verdicts),
-                    Effect::Link(_, ToLink::Demand(_)) | Effect::Maintain(_) => {}
-                    Effect::Alarm(what) => match &mut self.alarms {
-                        Some(alarms) => alarms.push(what),
-                        None => panic!("{what}"),
-                    },
-                }
-            }
-            if !moved {
-                return;
-            }
-        }
-    }
-
-    fn handle(&mut self, event: ShardEvent) {
-        self.shard.handle(event, self.now);
-        self.turn();
-    }
-
-    fn ask(&mut self, ask: Ask) -> Reply {
-        self.handle(ShardEvent::Ask(ask));
-        self.replies.pop().expect("an answer")
-    }
-
-    fn pass(&mut self, ms: u64) {
-        self.now = self.now.after_ns(ms * 1_000_000);
-        self.shard.handle_timeout(self.now);
-        self.turn();
-    }
-
     fn accepted(&mut self, class: Class, to: &str, parts: u8) -> MessageId {
         let head = Head {
             to: number(to),
@@ -154,12 +70,13 @@ impl World {
 
     /// Asks, and finds that the store cannot be read.
     fn fails(&mut self, event: ShardEvent) {
-        self.shard.handle(event, self.now);
-        let request = Box::new(self.shard.poll_read().expect("the store is asked"));
+        self.tell(event);
+        let request = Box::new(self.reads.pop_front().expect("the store is asked"));
         let error = StoreError::Damaged("flipped".to_owned());
-        self.shard.handle_read(Found::Failed { request, error }, self.now);
-        assert!(matches!(self.shard.poll_effect(), Some(Effect::Alarm(_))));
-        self.turn();
+        self.alarms = Some(Vec::new());
+        self.tell(ShardEvent::Found(Found::Failed { request, error }));
+        assert_eq!(self.alarms.take().map(|alarms| alarms.len()), Some(1));
+        self.settle();
     }
 
     fn pulled(&mut self, class: Class) -> Submit {
@@ -257,14 +174,8 @@ impl World {
         start(store, options, self.now)
     }
 
-    fn checkpointed(&mut self) {
-        self.shard.want_checkpoint(self.now);
-        self.turn();
-        assert!(!self.shard.checkpoint_pending());
-    }
-
     fn resolved(&self, how: Resolution) -> u64 {
-        self.shard.status().counters.resolved[how.index()]
+        self.shard().status().counters.resolved[how.index()]
     }
 }
 
@@ -301,7 +212,7 @@ fn each_class_is_treated_as_it_wants() {
     world.lost(&submit);
     let (resent, submit) = world.sent(Class::Marketing, BERT, 1);
     world.lost(&submit);
-    assert_eq!(world.shard.status().doubts, 2);
+    assert_eq!(world.shard().status().doubts, 2);
     world.pass(WAIT_MS - 1);
     assert_eq!(world.story(resent), (MessageState::InDoubt, vec![]));
     world.pass(11);
@@ -339,7 +250,7 @@ fn the_ledger_tells_where_why_and_since_when_and_survives_a_crash() {
     assert_eq!(check(&mut world), before);
     let crashed = world.listed(DoubtFilter { reason: Some(Unanswered::Crashed), ..DoubtFilter::default() });
     assert_eq!((crashed.len(), crashed[0].message.id, crashed[0].doubt.lost.bind), (1, open, None));
-    world.checkpointed();
+    world.checkpoint();
     let mut world = world.crashed(options());
     assert_eq!(check(&mut world), before);
     let none = DoubtFilter { tenant: Some(TenantId(6)), ..DoubtFilter::default() };
@@ -374,9 +285,9 @@ fn a_page_looks_at_so_many_entries_and_goes_on() {
     let mut world = world();
     let (_, submit) = world.sent(Class::Transactional, ANNA, 1);
     world.lost(&submit);
-    let doubt = *world.shard.attempts.ledger().next().expect("one").1;
+    let doubt = *world.shard().attempts.ledger().next().expect("one").1;
     let entries = Shard::LOOKED_AT_MAX as u64 + 1;
-    world.shard.attempts.doubts.extend((0..entries).map(|number| (Address::new(1_000 + number, 0), doubt)));
+    world.shard_mut().attempts.doubts.extend((0..entries).map(|number| (Address::new(1_000 + number, 0), doubt)));
     let filter = DoubtFilter { tenant: Some(TenantId(6)), ..DoubtFilter::default() };
     let mut from = Address::default();
     for expected in [Some(Address::new(1_000 + entries - 2, 0)), None] {
@@ -414,7 +325,7 @@ fn a_hand_decides_once() {
             assert_eq!(world.decide(*id, DoubtAction::Resend), Resolved::NotInDoubt);
         }
         if round == 1 {
-            world.checkpointed();
+            world.checkpoint();
         }
         world = world.crashed(options());
     }
@@ -441,7 +352,7 @@ fn a_late_answer_settles_it() {
     world.answered(&submit, 1, Answer::Refused(8));
     assert_eq!(world.story(id), (MessageState::Scheduled, vec![(EventKind::Refused, 8)]));
     let mut world = world.crashed(options());
-    assert_eq!((world.shard.status().doubts, world.story(id).0), (0, MessageState::Scheduled));
+    assert_eq!((world.shard().status().doubts, world.story(id).0), (0, MessageState::Scheduled));
     world.pass(600_000);
     assert_eq!(world.pulled(Class::Marketing).attempt, 2);
 }
@@ -469,11 +380,10 @@ fn who_cancels_what_ends_meanwhile_is_too_late() {
     world.answered(&submit, 1, Answer::Accepted(Span { at: 0, len: 4 }));
     world.answered(&submit, 2, Answer::Refused(8));
     let cancel = Ask::Cancel { reply: ReplyTo::default(), tenant: TenantId(5), id };
-    world.shard.handle(ShardEvent::Ask(cancel), world.now);
-    let found = world.answerer.answer(world.shard.poll_read().expect("the store is asked"));
+    world.tell(ShardEvent::Ask(cancel));
+    let found = world.answerer.answer(world.reads.pop_front().expect("the store is asked"));
     world.receipt(ANNA, "id-1", ReceiptState::Undeliverable, None);
-    world.shard.handle_read(found, world.now);
-    world.turn();
+    world.handle(ShardEvent::Found(found));
     assert!(matches!(world.replies.pop(), Some(Reply::Cancelled(Cancelled::TooLate))));
     assert_eq!(world.story(id).0, MessageState::Undelivered);
 }
@@ -487,11 +397,10 @@ fn a_store_that_cannot_be_read_leaves_nobody_waiting() {
         let (_, submit) = world.sent(Class::Transactional, ANNA, 1);
         world.answered(&submit, 1, Answer::Accepted(Span { at: 0, len: 4 }));
     }
-    world.shard.handle_run_written((RunFamily::Receipt, 1), world.now);
-    world.turn();
+    world.handle(ShardEvent::RunWritten((RunFamily::Receipt, 1)));
     let receipt = world.receipt_event(BERT, "in-a-run", ReceiptState::Delivered, None);
     world.fails(receipt);
-    assert_eq!(world.shard.status().orphans, 1, "it is parked");
+    assert_eq!(world.shard().status().orphans, 1, "it is parked");
 
     let id = world.accepted(Class::Marketing, BERT, 1);
     let cancel = || Ask::Cancel { reply: ReplyTo::default(), tenant: TenantId(5), id };
@@ -520,7 +429,7 @@ fn a_receipt_settles_the_only_one_that_it_can_be_about() {
     world.lost(&two);
     world.receipt(BERT, "78", ReceiptState::Delivered, None);
     assert_eq!([first, second].map(|id| world.story(id).0), [MessageState::InDoubt; 2], "either could be meant");
-    assert_eq!(world.shard.status().orphans, 1);
+    assert_eq!(world.shard().status().orphans, 1);
 }
 
 #[test]
@@ -528,17 +437,17 @@ fn a_receipt_that_outran_the_loss_settles_it() {
     let mut world = world();
     let (id, submit) = world.sent(Class::Otp, ANNA, 1);
     world.receipt(ANNA, "9", ReceiptState::Delivered, None);
-    assert_eq!(world.shard.status().orphans, 1);
+    assert_eq!(world.shard().status().orphans, 1);
     world.lost(&submit);
     assert_eq!(world.story(id).0, MessageState::Delivered, "it is not given up");
-    assert_eq!((world.shard.status().orphans, world.outbox().len()), (0, 0));
+    assert_eq!((world.shard().status().orphans, world.outbox().len()), (0, 0));
 
     let (id, _) = world.sent(Class::Transactional, BERT, 1);
     world.receipt(BERT, "10", ReceiptState::Undeliverable, None);
     let mut world = world.crashed(options());
-    assert_eq!((world.story(id).0, world.shard.status().orphans), (MessageState::Undelivered, 0));
+    assert_eq!((world.story(id).0, world.shard().status().orphans), (MessageState::Undelivered, 0));
     let world = world.crashed(options());
-    assert_eq!((world.shard.status().orphans, world.shard.status().doubts), (0, 0));
+    assert_eq!((world.shard().status().orphans, world.shard().status().doubts), (0, 0));
 }
 
 #[test]
@@ -567,9 +476,9 @@ fn what_somebody_vouched_for_still_gets_its_receipt() {
     let (id, submit) = world.sent(Class::Transactional, ANNA, 1);
     world.lost(&submit);
     assert_eq!(world.decide(id, DoubtAction::Sent), Resolved::Done);
-    world.checkpointed();
+    world.checkpoint();
     let mut world = world.crashed(options());
-    assert_eq!((world.story(id).0, world.shard.status().doubts), (MessageState::Submitted, 0));
+    assert_eq!((world.story(id).0, world.shard().status().doubts), (MessageState::Submitted, 0));
     world.receipt(ANNA, "5", ReceiptState::Delivered, None);
     assert_eq!(world.story(id).0, MessageState::Delivered);
     assert_eq!(
@@ -611,7 +520,7 @@ fn a_wait_that_passed_under_another_policy_begins_anew() {
     let mut world = world();
     let (id, submit) = world.sent(Class::Marketing, ANNA, 1);
     world.lost(&submit);
-    world.checkpointed();
+    world.checkpoint();
     world.handle(ShardEvent::Reconfigure(Box::new(Options { doubt: [Hold; 4], ..options() })));
     world.pass(2 * WAIT_MS);
     assert_eq!(world.story(id).0, MessageState::InDoubt);
@@ -641,29 +550,21 @@ fn notices_past_retention_are_dropped() {
     let mut world = world();
     let (_, submit) = world.sent(Class::Otp, ANNA, 1);
     world.lost(&submit);
-    world.checkpointed();
+    world.checkpoint();
     world.pass(world.options.retention_ms + 10);
     let (_, submit) = world.sent(Class::Otp, ANNA, 1);
     world.lost(&submit);
-    world.shard.want_checkpoint(world.now);
-    let mut dropped = None;
-    for _ in 0..10 {
-        while let Some(batch) = world.shard.poll_commit() {
-            let seq = batch.seq;
-            world.store.commit(batch.into_ops()).expect("kept");
-            world.shard.handle_committed(seq, world.now);
-        }
-        world.shard.checkpoint_if_idle();
-        while let Some(request) = world.shard.poll_read() {
-            let found = world.answerer.answer(request);
-            world.shard.handle_read(found, world.now);
-        }
-        while let Some(effect) = world.shard.poll_effect() {
-            if let Effect::Maintain(Maintenance::DropRange { space: Space::Outbox, from, to }) = effect {
-                dropped = Some((from, to));
-            }
+    world.tell(ShardEvent::Checkpoint);
+    while world.batch.is_some() || !world.reads.is_empty() {
+        world.read();
+        if world.batch.is_some() {
+            world.sync();
         }
     }
+    let dropped = world.works.drain(..).find_map(|work| match work {
+        Maintenance::DropRange { space: Space::Outbox, from, to } => Some((from, to)),
+        _ => None,
+    });
     let (from, to) = dropped.expect("a range");
     let mut kept = 0;
     let mut gone = 0;

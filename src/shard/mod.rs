@@ -1,11 +1,11 @@
 //! The single writer for its recipients: asks the rooms below, writes one batch per turn, and lets nothing out before
 //! that batch is durable. Pure: no clock, no disk, no chance but what it is given.
 //!
-//! Calling order of a turn: any number of `handle*`, then [`Shard::poll_commit`], [`Shard::poll_read`] and
-//! [`Shard::poll_effect`] until each is empty, then sleep until [`Shard::poll_timeout`]. At most one batch is under way.
+//! Calling order of a turn: any number of [`Shard::handle`], then `poll_commit`, `poll_read` and `poll_effect` until each is
+//! empty, then sleep until [`Shard::poll_timeout`]. At most one batch is under way. Only a `node` makes these calls.
 //!
 //! Invariants:
-//! 1. An effect that tells of a decision leaves after the batch that holds it ([`Shard::handle_committed`]).
+//! 1. An effect that tells of a decision leaves after the batch that holds it is durable ([`ShardEvent::Committed`]).
 //! 2. An attempt is in a durable batch before its message leaves for a link.
 //! 3. Every message admitted is in exactly one place: a fifo, the delay queue, an open attempt, the ledger, or settled.
 
@@ -319,7 +319,7 @@ impl Shard {
         shard
     }
 
-    /// Takes in one event.
+    /// Something happened.
     pub fn handle(&mut self, event: ShardEvent, now: Now) {
         self.now = now;
         match event {
@@ -327,6 +327,10 @@ impl Shard {
             ShardEvent::Traffic(ToShard::Grant(grant)) => self.granted(grant),
             ShardEvent::Traffic(ToShard::Outcomes(batch)) => self.outcomes(batch),
             ShardEvent::Traffic(ToShard::Receipts(batch)) => self.receipts(&batch),
+            ShardEvent::Committed(upto) => self.handle_committed(upto),
+            ShardEvent::Found(found) => self.handle_found(found),
+            ShardEvent::RunWritten(run) => self.handle_run_written(run),
+            ShardEvent::Quarantined(segments) => self.counters.quarantined += segments,
             ShardEvent::Catalog(catalog) => {
                 self.adopt(catalog);
                 self.settle_ledger_by_parked();
@@ -337,24 +341,21 @@ impl Shard {
                 self.draining = true;
                 self.return_grants();
             }
+            ShardEvent::Checkpoint => self.folding.want(),
         }
     }
 
-    /// The batch of that number is on stable storage.
-    pub fn handle_committed(&mut self, upto: CommitSeq, now: Now) {
-        self.now = now;
+    fn handle_committed(&mut self, upto: CommitSeq) {
         debug_assert!(upto > self.durable, "commits come back once and in order");
         self.durable = upto;
         self.folding.handle_committed(upto);
         if self.in_flight.is_some_and(|seq| seq <= upto) {
             self.in_flight = None;
-            self.measures.commit_us.record(now.mono.since(self.commit_began) / 1_000);
+            self.measures.commit_us.record(self.now.mono.since(self.commit_began) / 1_000);
         }
     }
 
-    /// An answer to [`Self::poll_read`].
-    pub fn handle_read(&mut self, found: Found, now: Now) {
-        self.now = now;
+    fn handle_found(&mut self, found: Found) {
         match found {
             Found::Ready { name, chunks, edge } => self.lanes.fifo(name).loaded(chunks, edge),
             Found::Due { entries, edge } => self.scheduled.loaded(entries, edge),
@@ -365,11 +366,6 @@ impl Shard {
             Found::Probe { token, notes } => self.probed(token, &notes),
             Found::Failed { request, error } => self.read_failed(*request, &error),
         }
-    }
-
-    /// So many segments were found damaged, and set aside.
-    pub const fn handle_quarantined(&mut self, segments: u64) {
-        self.counters.quarantined += segments;
     }
 
     /// Time has passed: what is due becomes ready.
@@ -418,7 +414,8 @@ impl Shard {
     const DUE_PER_TURN_MAX: usize = 8_192;
 
     /// The batch of this turn, if there is something to write and none is under way.
-    pub fn poll_commit(&mut self) -> Option<WriteBatch> {
+    pub(crate) fn poll_commit(&mut self) -> Option<WriteBatch> {
+        self.checkpoint_if_idle();
         self.admit_waiting();
         if self.in_flight.is_some() {
             return None;
@@ -443,7 +440,7 @@ impl Shard {
     }
 
     /// The next question for the reader thread.
-    pub fn poll_read(&mut self) -> Option<ReadRequest> {
+    pub(crate) fn poll_read(&mut self) -> Option<ReadRequest> {
         if let Some((name, from)) = self.lanes.wants_read(self.durable.0) {
             let octets = if self.buggify.at(Point::WindowsFull) { 1 } else { self.lanes.share() };
             let messages = Fifo::WINDOW_MESSAGES_MAX;
@@ -458,7 +455,7 @@ impl Shard {
     }
 
     /// The next effect whose cause is durable.
-    pub fn poll_effect(&mut self) -> Option<Effect> {
+    pub(crate) fn poll_effect(&mut self) -> Option<Effect> {
         let effect = match self.prompt.pop_front() {
             Some(effect) => effect,
             None => {

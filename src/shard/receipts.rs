@@ -520,12 +520,11 @@ impl Shard {
     }
 
     /// A run is on stable storage: from now on it answers for the entries that it holds.
-    pub fn handle_run_written(&mut self, written: RunId, now: crate::model::Now) {
-        self.now = now;
+    pub(super) fn handle_run_written(&mut self, written: RunId) {
         let Some(sealing) = self.receipts.sealing.take_if(|sealing| sealing.run == written.1) else { return };
         self.forget_oldest(sealing.entries);
-        self.receipts.runs.push_back((sealing.run, now.wall));
-        let sealed_at = now.wall.0.to_be_bytes().to_vec();
+        self.receipts.runs.push_back((sealing.run, self.now.wall));
+        let sealed_at = self.now.wall.0.to_be_bytes().to_vec();
         self.gathering.batch().extra.push(run::register(written, sealed_at));
     }
 

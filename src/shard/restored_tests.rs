@@ -1,17 +1,15 @@
 //! A shard over a real store, backed up at some commit and restored elsewhere, while the original goes on.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::model::{CarrierId, Frame, GroupId, Head, LinkId, MessageId, Mono, Msisdn, Now, RouteId, TenantId};
-use crate::routing::{Condition, Route, RouteTable, Way};
-use crate::shard::{Cancelled, Catalog, CatalogCarrier, Effect, LineResult, Lookup, Maintenance, Options, ShardEvent};
-use crate::store::backend::Maintainer;
+use crate::node::tests::world::catalog;
+use crate::shard::{Cancelled, LineResult, Lookup, Options, ShardEvent};
 use crate::store::backup::{BackupWriter, CONTROL, Manifest, Table};
-use crate::store::fjall::{FjallOptions, FjallReader, FjallStore};
+use crate::store::fjall::{FjallOptions, FjallStore};
 use crate::store::fjall_backup::{self, StoreSnapshot};
-use crate::store::{Answerer, Backend, Space, recover};
-use crate::traffic::{Answer, Grant, Outcome, OutcomeBatch, Span, Submit, ToLink, ToShard};
+use crate::store::{Backend, Space};
+use crate::traffic::{Answer, Grant, Outcome, OutcomeBatch, Span, ToShard};
 
 use super::*;
 
@@ -21,73 +19,23 @@ const LINK: LinkId = LinkId { carrier: CarrierId(1), core: 0 };
 const BEGIN_MS: u64 = 1_700_000_000_000;
 const HOUR_MS: u64 = 3_600_000;
 
-/// A shard, its store, and everything that it said.
-struct World {
-    shard: Shard,
-    store: FjallStore,
-    answerer: Answerer<FjallReader>,
-    at_ms: u64,
-    replies: Vec<Reply>,
-    submits: Vec<Submit>,
-}
+/// The worlds of this file.
+#[derive(Debug)]
+struct Restored;
+
+type World = crate::node::tests::world::World<FjallStore, Restored>;
 
 impl World {
     fn open(path: &Path, at_ms: u64) -> Self {
         let (store, _) = FjallStore::open(path, FjallOptions::shared_by(4)).expect("a store");
-        let found = recover(&store.reader()).expect("understood");
         let options = Options { in_doubt_wait_ms: 1_000, ..Options::default() };
-        let mut shard = Shard::recover(options, 1, found, now(at_ms));
-        shard.handle(ShardEvent::Catalog(Arc::new(catalog())), now(at_ms));
-        let answerer = Answerer::new(store.reader());
-        let mut world = Self { shard, store, answerer, at_ms, replies: Vec::new(), submits: Vec::new() };
-        world.turn();
-        world
+        Self::start(store, options, catalog(LINK, GroupId(1)), now(at_ms))
     }
 
-    /// Until nothing moves.
-    fn turn(&mut self) {
-        let now = now(self.at_ms);
-        loop {
-            let mut moved = false;
-            self.shard.handle_timeout(now);
-            self.shard.checkpoint_if_idle();
-            while let Some(batch) = self.shard.poll_commit() {
-                let seq = batch.seq;
-                self.store.commit(batch.into_ops()).expect("committed");
-                self.shard.handle_committed(seq, now);
-                moved = true;
-            }
-            while let Some(request) = self.shard.poll_read() {
-                self.shard.handle_read(self.answerer.answer(request), now);
-                moved = true;
-            }
-            while let Some(effect) = self.shard.poll_effect() {
-                moved = true;
-                match effect {
-                    Effect::Reply(_, reply) => self.replies.push(reply),
-                    Effect::Link(_, ToLink::Submits(batch)) => self.submits.extend(batch.submits),
-                    Effect::Link(_, ToLink::Demand(_) | ToLink::Verdicts(_)) => {}
-                    Effect::Maintain(Maintenance::DropRange { space, from, to }) => {
-                        self.store.maintainer().drop_range(space, &from, &to).expect("dropped");
-                    }
-                    Effect::Maintain(_) => {}
-                    Effect::Alarm(what) => panic!("{what}"),
-                }
-            }
-            if !moved {
-                return;
-            }
-        }
-    }
-
-    fn handle(&mut self, event: ShardEvent) {
-        self.shard.handle(event, now(self.at_ms));
-        self.turn();
-    }
-
-    fn ask(&mut self, ask: crate::shard::Ask) -> Reply {
-        self.handle(ShardEvent::Ask(ask));
-        self.replies.pop().expect("an answer")
+    /// It is that late now.
+    fn at(&mut self, at_ms: u64) {
+        self.now = now(at_ms);
+        self.settle();
     }
 
     fn send(&mut self, class: Class, to: u64, send_at_ms: u64) -> MessageId {
@@ -158,7 +106,7 @@ impl World {
             node: 0,
             shards: 1,
             created: 1,
-            mark: self.at_ms,
+            mark: self.now.wall.0,
             commits: vec![snapshot.commit().0],
         };
         let mut octets = Vec::new();
@@ -172,13 +120,6 @@ impl World {
 
 fn now(at_ms: u64) -> Now {
     Now { mono: Mono((at_ms - BEGIN_MS) * 1_000_000), wall: Wall(at_ms) }
-}
-
-fn catalog() -> Catalog {
-    let carrier = CatalogCarrier { id: LINK.carrier, name: "one".to_owned(), group: GroupId(1), home: Some(0) };
-    let ways = vec![Way { carrier: LINK.carrier, weight: 1 }];
-    let route = Route { id: ROUTE, name: "all".to_owned(), when: Condition::default(), ways };
-    Catalog { version: 1, routes: RouteTable { routes: vec![route] }, carriers: vec![carrier], shard_cores: vec![0] }
 }
 
 fn restore(backup: &[u8], to: &Path, at_ms: u64, unsent: DoubtPolicy) -> World {
@@ -208,8 +149,7 @@ fn placed(path: &Path, with_checkpoint: bool) -> Placed {
     assert_eq!(world.grant(class, 1), [open.address()]);
     let ready = world.send(class, 491_511_111_113, 0);
     if with_checkpoint {
-        world.shard.want_checkpoint(now(world.at_ms));
-        world.turn();
+        world.checkpoint();
     }
     let soon = world.send(class, 491_511_111_114, BEGIN_MS + HOUR_MS);
     let late = world.send(class, 491_511_111_115, BEGIN_MS + 9 * HOUR_MS);
@@ -233,11 +173,11 @@ fn what_was_unsent_is_in_doubt_until_it_is_released() {
             assert_eq!(world.state(id), MessageState::InDoubt, "{what}, {with_checkpoint}");
         }
         assert_eq!(world.state(late), MessageState::Scheduled, "it cannot have been sent");
-        let status = world.shard.restored().expect("it was");
+        let status = world.shard().restored().expect("it was");
         assert_eq!((status.mark, status.at), (Wall(BEGIN_MS), Wall(restored_ms)));
         assert_eq!(status.waiting, [0, 1, 2, 0], "{status:?}");
         assert_eq!(
-            world.shard.doubts().map(|(at, doubt)| (*at, doubt.lost.reason)).collect::<Vec<_>>(),
+            world.shard().doubts().map(|(at, doubt)| (*at, doubt.lost.reason)).collect::<Vec<_>>(),
             [(open.address(), Unanswered::Restored)]
         );
 
@@ -253,8 +193,7 @@ fn what_was_unsent_is_in_doubt_until_it_is_released() {
         assert_eq!([ready, open, soon, otp].map(|id| world.state(id)), [MessageState::InDoubt; 4]);
 
         assert_eq!(world.release(Some(Class::Transactional), DoubtPolicy::Resend), 3);
-        world.at_ms += 1_000;
-        world.turn();
+        world.pass(1_000);
         let mut sent = world.grant(Class::Transactional, 9);
         sent.sort();
         assert_eq!(sent, [open.address(), ready.address(), soon.address()]);
@@ -265,8 +204,7 @@ fn what_was_unsent_is_in_doubt_until_it_is_released() {
         let mut world = World::open(&at("new").join("shard-00"), restored_ms + HOUR_MS);
         assert_eq!(world.release(Some(Class::Otp), DoubtPolicy::Drop), 1);
         assert_eq!(world.look(otp), (MessageState::Dead, vec![EventKind::InDoubt, EventKind::Dead]));
-        world.at_ms = BEGIN_MS + 9 * HOUR_MS;
-        world.turn();
+        world.at(BEGIN_MS + 9 * HOUR_MS);
         assert!(world.grant(Class::Transactional, 9).contains(&late.address()), "its time came after the restore");
     }
 }
@@ -291,8 +229,7 @@ fn what_comes_due_after_a_restore_is_like_any_other() {
     let at = |name: &str| folder.path().join(name);
     let Placed { world, soon, late, .. } = placed(&at("old"), true);
     let mut world = restore(&world.backup(), &at("new"), BEGIN_MS + 2 * HOUR_MS, DoubtPolicy::Hold);
-    world.at_ms = BEGIN_MS + 9 * HOUR_MS;
-    world.turn();
+    world.at(BEGIN_MS + 9 * HOUR_MS);
     assert_eq!([soon, late].map(|id| world.state(id)), [MessageState::InDoubt, MessageState::Queued]);
     let mut cancel = |id| {
         let ask = crate::shard::Ask::Cancel { reply: ReplyTo::default(), tenant: TenantId(0), id };
@@ -327,17 +264,12 @@ fn retention_passes_over_the_numbers_that_a_restore_left_out() {
     let taken = world.grant(Class::Otp, 9);
     world.accept(taken[0], 1);
     // What was scheduled has expired.
-    world.at_ms = BEGIN_MS + 200 * HOUR_MS;
-    world.turn();
+    world.at(BEGIN_MS + 200 * HOUR_MS);
     assert!(world.grant(Class::Transactional, 9).is_empty());
     // Long after everything was settled or past the patience for its receipt.
-    world.at_ms = BEGIN_MS + 1_000 * HOUR_MS;
-    for _ in 0..2 {
-        world.turn();
-        world.shard.want_checkpoint(now(world.at_ms));
-        world.turn();
-    }
-    let gone = world.shard.first_segment;
+    world.at(BEGIN_MS + 1_000 * HOUR_MS);
+    (0..2).for_each(|_| world.checkpoint());
+    let gone = world.shard().first_segment;
     assert!(gone > submitted.address().segment() && gone > fresh.address().segment(), "{gone}");
 }
 
@@ -351,15 +283,13 @@ fn a_backup_reads_one_moment_while_the_store_goes_on() {
     let later = world.send(Class::Transactional, 491_511_111_119, 0);
     world.grant(Class::Transactional, 9);
     // Folds the events and drops their ranges.
-    world.shard.want_checkpoint(now(world.at_ms));
-    world.turn();
-    world.turn();
+    world.checkpoint();
     let manifest = Manifest {
         stentor: "0".to_owned(),
         node: 0,
         shards: 1,
         created: 1,
-        mark: world.at_ms,
+        mark: world.now.wall.0,
         commits: vec![commit.0],
     };
     let mut octets = Vec::new();
@@ -398,8 +328,7 @@ fn what_is_held_expires_all_the_same_and_was_in_doubt_until_then() {
         let at = |name: &str| folder.path().join(name);
         let Placed { world, ready, open, soon, otp, .. } = placed(&at("old"), with_checkpoint);
         let mut world = restore(&world.backup(), &at("new"), BEGIN_MS + 2 * HOUR_MS, DoubtPolicy::Hold);
-        world.at_ms = BEGIN_MS + 101 * HOUR_MS;
-        world.turn();
+        world.at(BEGIN_MS + 101 * HOUR_MS);
         let held = vec![EventKind::InDoubt, EventKind::Expired];
         assert_eq!(world.look(ready), (MessageState::Expired, held.clone()));
         assert_eq!(world.look(otp), (MessageState::Expired, held));
@@ -407,9 +336,9 @@ fn what_is_held_expires_all_the_same_and_was_in_doubt_until_then() {
         assert_eq!(world.look(open), (MessageState::Expired, was_tried));
         let was_due = vec![EventKind::Due, EventKind::InDoubt, EventKind::Expired];
         assert_eq!(world.look(soon), (MessageState::Expired, was_due));
-        let status = world.shard.restored().expect("it was");
-        assert_eq!((status.waiting, world.shard.doubts().count()), ([0; Class::COUNT], 0));
-        assert_eq!(world.shard.status().waiting, [0; Class::COUNT]);
+        let status = world.shard().restored().expect("it was");
+        assert_eq!((status.waiting, world.shard().doubts().count()), ([0; Class::COUNT], 0));
+        assert_eq!(world.shard().status().waiting, [0; Class::COUNT]);
         // Nothing of it is sent, whatever is decided now.
         world.release(None, DoubtPolicy::Resend);
         assert!(world.grant(Class::Otp, 9).is_empty());

@@ -1,10 +1,9 @@
 //! Tenants that share a shard: one fills it, the other still gets its share, whatever happens to the messages meanwhile, and
 //! after a start.
 
-use crate::model::{CarrierId, DiskRoom, GroupId, Head, KeyPrint, Line, MessageId, MessageState, Msisdn, RouteId};
-use crate::routing::{Condition, Route, RouteTable, Way};
-use crate::store::memory::{Drops, MemoryReader, MemoryStore};
-use crate::store::{Answerer, Backend};
+use crate::model::{CarrierId, GroupId, Head, KeyPrint, Line, MessageId, MessageState, Msisdn, RouteId};
+use crate::node::tests::world::catalog;
+use crate::store::memory::{Drops, MemoryStore};
 use crate::traffic::{Answer, Grant, NotWritten, Outcome, OutcomeBatch, Span, Unanswered};
 
 use super::*;
@@ -14,14 +13,13 @@ const A: TenantId = TenantId(1);
 const B: TenantId = TenantId(2);
 const QUEUE: u64 = 40;
 
-struct World {
-    shard: Shard,
-    store: MemoryStore,
-    answerer: Answerer<MemoryReader>,
-    replies: Vec<Reply>,
-    left: Vec<Address>,
-    wall: u64,
-}
+const BEGIN_MS: u64 = 1_795_238_512_000;
+
+/// The worlds of this file.
+#[derive(Debug)]
+struct Shares;
+
+type World = crate::node::tests::world::World<MemoryStore, Shares>;
 
 fn options(tenants: &[(TenantId, u32)]) -> Options {
     let tenants = tenants.to_vec();
@@ -30,80 +28,17 @@ fn options(tenants: &[(TenantId, u32)]) -> Options {
 
 impl World {
     fn new(tenants: &[(TenantId, u32)]) -> Self {
-        let store = MemoryStore::new(Drops::AtOnce);
-        let answerer = Answerer::new(store.reader());
-        let shard = Shard::recover(options(tenants), 1, Recovery::default(), Now::default());
-        let mut world = Self { shard, store, answerer, replies: Vec::new(), left: Vec::new(), wall: 1_795_238_512_000 };
-        world.publish();
-        world
+        let now = Now { mono: Mono(0), wall: Wall(BEGIN_MS) };
+        Self::start(MemoryStore::new(Drops::AtOnce), options(tenants), catalog(LINK, GroupId(1)), now)
     }
 
-    fn publish(&mut self) {
-        let way = Way { carrier: CarrierId(1), weight: 1 };
-        let route = Route { id: RouteId(1), name: "r".into(), when: Condition::default(), ways: vec![way] };
-        let carrier = CatalogCarrier { id: CarrierId(1), name: "c".into(), group: GroupId(1), home: Some(0) };
-        let routes = RouteTable { routes: vec![route] };
-        self.handle(ShardEvent::Catalog(Arc::new(Catalog {
-            version: 1,
-            routes,
-            carriers: vec![carrier],
-            shard_cores: vec![0],
-        })));
-    }
-
-    fn now(&self) -> Now {
-        Now { mono: Mono((self.wall - 1_795_238_000_000) * 1_000_000), wall: Wall(self.wall) }
-    }
-
-    /// An event, and everything that follows from it, durable.
-    fn handle(&mut self, event: ShardEvent) {
-        self.shard.handle(event, self.now());
-        loop {
-            let now = self.now();
-            self.shard.handle_timeout(now);
-            let batch = self.shard.poll_commit();
-            let request = self.shard.poll_read();
-            let is_last = batch.is_none() && request.is_none();
-            if let Some(batch) = batch {
-                let seq = batch.seq;
-                self.store.commit(batch.into_ops()).expect("kept");
-                self.shard.handle_committed(seq, now);
-            }
-            if let Some(request) = request {
-                let found = self.answerer.answer(request);
-                self.shard.handle_read(found, now);
-            }
-            while let Some(effect) = self.shard.poll_effect() {
-                match effect {
-                    Effect::Reply(_, reply) => self.replies.push(reply),
-                    Effect::Link(_, ToLink::Submits(batch)) => {
-                        self.left.extend(batch.submits.iter().map(|submit| submit.address));
-                    }
-                    Effect::Link(..) | Effect::Maintain(_) => {}
-                    Effect::Alarm(what) => panic!("{what}"),
-                }
-            }
-            if is_last {
-                break;
-            }
-        }
-    }
-
-    /// The process ends without a word and starts again.
-    fn restart(&mut self, tenants: &[(TenantId, u32)]) {
-        let found = crate::store::recover(&self.store.reader()).expect("sound");
-        self.shard = Shard::recover(options(tenants), 2, found, self.now());
-        self.answerer = Answerer::new(self.store.reader());
-        self.publish();
-    }
-
-    fn pass(&mut self, ms: u64) {
-        self.wall += ms;
-        self.handle(ShardEvent::Disk(DiskRoom::Ample));
+    /// Addresses of everything that has left.
+    fn left(&self) -> Vec<Address> {
+        self.submits.iter().map(|submit| submit.address).collect()
     }
 
     fn submit(&mut self, tenant: TenantId, messages: usize, send_in_ms: u64) -> Vec<LineResult> {
-        let send_at = if send_in_ms > 0 { Wall(self.wall + send_in_ms) } else { Wall(0) };
+        let send_at = if send_in_ms > 0 { Wall(self.now.wall.0 + send_in_ms) } else { Wall(0) };
         let head = Head {
             to: Msisdn::from_number(491_511_000_000).unwrap_or_default(),
             tenant,
@@ -111,7 +46,7 @@ impl World {
             parts: 1,
             route: RouteId(1),
             send_at,
-            expires_at: Wall(self.wall + 600_000),
+            expires_at: Wall(self.now.wall.0 + 600_000),
             ..Head::default()
         };
         self.submit_frame(Frame { heads: vec![head; messages], ..Frame::default() })
@@ -168,7 +103,7 @@ impl World {
 
     /// Messages that wait, of A and of B.
     fn waiting(&self) -> [u64; 2] {
-        let tenants = self.shard.status().tenants;
+        let tenants = self.shard().status().tenants;
         assert!(tenants.iter().all(|(_, messages)| *messages > 0), "{tenants:?}");
         [A, B].map(|tenant| tenants.iter().find(|(known, _)| *known == tenant).map_or(0, |(_, messages)| *messages))
     }
@@ -195,7 +130,7 @@ fn a_tenant_that_fills_the_queue_leaves_the_last_tenth_to_the_others() {
     assert_eq!(world.taken(A, 100), (6, Some(Refusal::QueueShareFull)), "up to the last tenth once more");
     assert_eq!(world.taken(B, 1), (1, None));
     let at = |refusal| Counters::REFUSALS.iter().position(|known| *known == refusal).expect("counted");
-    assert_eq!(world.shard.status().counters.refused[at(Refusal::QueueShareFull)], 64 + 94);
+    assert_eq!(world.shard().status().counters.refused[at(Refusal::QueueShareFull)], 64 + 94);
 }
 
 #[test]
@@ -214,7 +149,7 @@ fn a_tenant_that_comes_late_gets_its_whole_share_as_places_become_free() {
 fn without_tenants_everything_is_everybodys() {
     let mut world = World::new(&[]);
     assert_eq!(world.taken(TenantId(0), 100), (QUEUE as usize, Some(Refusal::QueueFull)));
-    assert_eq!(world.shard.status().tenants, []);
+    assert_eq!(world.shard().status().tenants, []);
 }
 
 /// Every way on which a message begins and ends to wait.
@@ -228,15 +163,15 @@ fn places_are_counted_exactly_whatever_becomes_of_a_message() {
     assert_eq!(world.cancel(B, later[1]), Cancelled::Done);
     assert_eq!(world.waiting(), [2, 3], "free at once in a list, and when it is due in the delay queue");
     world.grant(1);
-    assert_eq!((world.waiting(), world.left.len()), ([1, 3], 1));
-    world.outcome(world.left[0], Answer::NotWritten(NotWritten::LinkDown));
-    assert_eq!((world.waiting(), world.left.len()), ([2, 3], 1), "given back unsent");
+    assert_eq!((world.waiting(), world.submits.len()), ([1, 3], 1));
+    world.outcome(world.submits[0].address, Answer::NotWritten(NotWritten::LinkDown));
+    assert_eq!((world.waiting(), world.submits.len()), ([2, 3], 1), "given back unsent");
     world.pass(6_000);
     assert_eq!(world.waiting(), [2, 2], "due, but for the cancelled one");
     world.grant(2);
-    assert_eq!((world.waiting(), world.left.len()), ([1, 1], 3), "what came back and what was due go first");
+    assert_eq!((world.waiting(), world.submits.len()), ([1, 1], 3), "what came back and what was due go first");
     world.grant(2);
-    assert_eq!((world.waiting(), world.left.len()), ([0, 0], 5), "all, and the cancelled one is passed over");
+    assert_eq!((world.waiting(), world.submits.len()), ([0, 0], 5), "all, and the cancelled one is passed over");
     world.outcome(ready[0].address(), Answer::Refused(0x58));
     world.outcome(later[0].address(), Answer::Accepted(Span { at: 0, len: 2 }));
     assert_eq!(world.waiting(), [1, 0], "refused for now: it waits to be tried again");
@@ -245,7 +180,7 @@ fn places_are_counted_exactly_whatever_becomes_of_a_message() {
 #[test]
 fn what_is_sent_again_out_of_doubt_and_what_expires_is_counted() {
     let mut world = World::new(&EQUAL);
-    world.shard.options.doubt = Class::ALL.map(|_| crate::delivery::DoubtPolicy::Resend);
+    world.shard_mut().options.doubt = Class::ALL.map(|_| crate::delivery::DoubtPolicy::Resend);
     let id = world.ids(B, 1, 0)[0];
     world.grant(1);
     world.outcome(id.address(), Answer::Unanswered(Unanswered::ConnectionLost));
@@ -271,11 +206,10 @@ fn a_start_finds_whose_messages_wait() {
         let taken = count(&world.submit(A, 40, 0));
         assert_eq!(taken, (36 - waiting as usize, Some(Refusal::QueueShareFull)), "{round}");
         waiting = 36;
-        world.restart(&EQUAL);
+        world.restart(options(&EQUAL));
         assert_eq!(world.waiting(), [waiting, 0], "{round}");
         if round == 1 {
-            world.shard.want_checkpoint(world.now());
-            world.pass(1);
+            world.checkpoint();
         }
     }
     assert_eq!(world.taken(B, 9), (4, Some(Refusal::QueueFull)));
@@ -286,13 +220,12 @@ fn what_was_cancelled_before_a_start_gives_its_place_back_when_it_is_due() {
     let mut world = World::new(&EQUAL);
     let later = world.ids(B, 2, 5_000);
     assert_eq!(world.cancel(B, later[0]), Cancelled::Done);
-    world.shard.want_checkpoint(world.now());
-    world.pass(1);
-    world.restart(&EQUAL);
+    world.checkpoint();
+    world.restart(options(&EQUAL));
     assert_eq!(world.waiting(), [0, 2]);
     world.pass(6_000);
     world.grant(5);
-    assert_eq!((world.waiting(), world.left.clone()), ([0, 0], vec![later[1].address()]));
+    assert_eq!((world.waiting(), world.left()), ([0, 0], vec![later[1].address()]));
     world.handle(ShardEvent::Ask(Ask::Lookup { reply: ReplyTo::default(), tenant: B, ids: vec![later[0]] }));
     match world.replies.pop() {
         Some(Reply::Found(found)) => match &found[..] {
@@ -316,7 +249,7 @@ fn a_reload_changes_shares_and_a_tenant_that_is_removed_counts_until_it_has_left
     world.handle(reload(&[(B, 1)]));
     world.grant(6);
     assert_eq!((world.waiting(), world.taken(B, 9)), ([30, 4], (6, Some(Refusal::QueueFull))));
-    world.restart(&[(B, 1)]);
+    world.restart(options(&[(B, 1)]));
     assert_eq!(world.waiting(), [30, 10]);
     world.grant(40);
     assert_eq!(world.waiting(), [0, 0]);
@@ -334,7 +267,7 @@ fn keys_are_shared_as_the_queue_is_and_a_start_knows_whose_they_are() {
     };
     let lines = world.submit_frame(frame(A, 0, 25));
     assert_eq!(count(&lines), (18, Some(Refusal::KeyShareFull)));
-    world.restart(&EQUAL);
+    world.restart(options(&EQUAL));
     assert_eq!(count(&world.submit_frame(frame(A, 30, 1))), (0, Some(Refusal::KeyShareFull)));
     assert_eq!(world.claim(A, 1_000), Claimed::Refused(Refusal::KeyShareFull));
     assert_eq!(world.claim(B, 1_000), Claimed::Ours);
@@ -347,15 +280,14 @@ fn keys_are_shared_as_the_queue_is_and_a_start_knows_whose_they_are() {
 fn who_cancels_what_is_not_his_learns_nothing_and_takes_nothing_from_its_owner() {
     let mut world = World::new(&EQUAL);
     let [waits, leaves] = world.ids(A, 2, 0)[..] else { panic!("two") };
-    let now = world.now();
     for tenant in [B, A, B] {
-        world.shard.handle(ShardEvent::Ask(Ask::Cancel { reply: ReplyTo::default(), tenant, id: waits }), now);
+        world.tell(ShardEvent::Ask(Ask::Cancel { reply: ReplyTo::default(), tenant, id: waits }));
     }
-    world.handle(ShardEvent::Disk(DiskRoom::Ample));
+    world.settle();
     use Cancelled::{Done, TooLate, Unknown};
     assert_eq!(std::mem::take(&mut world.replies), [Unknown, Done, Unknown].map(Reply::Cancelled));
     world.grant(5);
-    assert_eq!(world.left, [leaves.address()]);
+    assert_eq!(world.left(), [leaves.address()]);
     assert_eq!((world.cancel(B, leaves), world.cancel(A, leaves)), (Unknown, TooLate), "it is under way");
     let forged = MessageId::new(Wall(1), leaves.node(), leaves.shard(), leaves.address());
     assert_eq!(world.cancel(A, forged), Unknown, "nor is there one of another time at its place");

@@ -229,7 +229,7 @@ mod tests {
     fn answer(shard: &mut Shard, ask: Ask) -> Reply {
         shard.handle(ShardEvent::Ask(ask), Now::default());
         if let Some(batch) = shard.poll_commit() {
-            shard.handle_committed(batch.seq, Now::default());
+            shard.handle(ShardEvent::Committed(batch.seq), Now::default());
         }
         match shard.poll_effect() {
             Some(Effect::Reply(_, reply)) => reply,
@@ -260,7 +260,7 @@ mod tests {
         shard.handle(ShardEvent::Ask(frame(0, 1, true)), Now::default());
         let mut answered = Vec::new();
         while let Some(batch) = shard.poll_commit() {
-            shard.handle_committed(batch.seq, Now::default());
+            shard.handle(ShardEvent::Committed(batch.seq), Now::default());
             let mut of_batch = Vec::new();
             while let Some(effect) = shard.poll_effect() {
                 if let Effect::Reply(to, Reply::Submitted(results)) = effect {
@@ -297,7 +297,7 @@ mod tests {
         let first = shard.poll_commit().expect("a batch");
         (0..8).for_each(|_| submit(&mut shard));
         assert_eq!(shard.waiting_frames.len(), 4);
-        shard.handle_committed(first.seq, Now::default());
+        shard.handle(ShardEvent::Committed(first.seq), Now::default());
         assert!(shard.poll_commit().is_some());
         for waiting in [3, 2, 1, 0] {
             assert_eq!(shard.poll_timeout(), Some(Now::default().mono));

@@ -1,15 +1,13 @@
 //! The shard over a store in memory, step by step: what it does while a batch is decided and not durable. Each test is a
 //! finding of the simulator, which needs whole worlds to come by such a moment.
 
-use std::collections::VecDeque;
-
 use crate::model::{
     CarrierId, Encoding, GroupId, Head, KeyPrint, Line, MessageId, MessageState, Msisdn, RouteId, TenantId,
 };
-use crate::routing::{Condition, Route, RouteTable, Way};
+use crate::node::tests::world::catalog;
 use crate::smpp::receipt::ReceiptState;
-use crate::store::memory::{Drops, MemoryReader, MemoryStore};
-use crate::store::{Answerer, Backend, Quarantined};
+use crate::store::memory::{Drops, MemoryStore};
+use crate::store::{Backend, Quarantined};
 use crate::traffic::{
     Answer, Grant, IfUnknown, NotWritten, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, ReceiptToken, Span,
 };
@@ -19,85 +17,20 @@ use super::*;
 const LINK: LinkId = LinkId { carrier: CarrierId(1), core: 0 };
 const CONTENT: &[u8] = b"content";
 
-struct Bench {
-    shard: Shard,
-    store: MemoryStore,
-    answerer: Answerer<MemoryReader>,
-    batch: Option<WriteBatch>,
-    reads: VecDeque<ReadRequest>,
-    replies: Vec<Reply>,
-    /// What left for the link: addresses of messages, and places given back.
-    left: Vec<Address>,
-    unused: u32,
-}
+/// The worlds of this file.
+#[derive(Debug)]
+struct Steps;
+
+type Bench = crate::node::tests::world::World<MemoryStore, Steps>;
 
 impl Bench {
     fn new() -> Self {
-        let store = MemoryStore::new(Drops::AtOnce);
-        let answerer = Answerer::new(store.reader());
-        let shard = Shard::recover(Options::default(), 1, Recovery::default(), now());
-        let (batch, reads, replies, left) = (None, VecDeque::new(), Vec::new(), Vec::new());
-        let mut bench = Self { shard, store, answerer, batch, reads, replies, left, unused: 0 };
-        let way = Way { carrier: CarrierId(1), weight: 1 };
-        let route = Route { id: RouteId(1), name: "r".into(), when: Condition::default(), ways: vec![way] };
-        let carrier = CatalogCarrier { id: CarrierId(1), name: "c".into(), group: GroupId(1), home: Some(0) };
-        bench.handle(ShardEvent::Catalog(Arc::new(Catalog {
-            version: 1,
-            routes: RouteTable { routes: vec![route] },
-            carriers: vec![carrier],
-            shard_cores: vec![0],
-        })));
-        bench
+        Self::start(MemoryStore::new(Drops::AtOnce), Options::default(), catalog(LINK, GroupId(1)), now())
     }
 
-    fn handle(&mut self, event: ShardEvent) {
-        self.shard.handle(event, now());
-        self.turn();
-    }
-
-    /// Everything that can go without the disk.
-    fn turn(&mut self) {
-        self.shard.checkpoint_if_idle();
-        self.batch = self.shard.poll_commit().or(self.batch.take());
-        self.reads.extend(std::iter::from_fn(|| self.shard.poll_read()));
-        while let Some(effect) = self.shard.poll_effect() {
-            match effect {
-                Effect::Reply(_, reply) => self.replies.push(reply),
-                Effect::Link(_, ToLink::Submits(batch)) => {
-                    self.left.extend(batch.submits.iter().map(|submit| submit.address));
-                    self.unused += batch.unused;
-                }
-                Effect::Link(..) | Effect::Maintain(_) => {}
-                Effect::Alarm(what) => panic!("{what}"),
-            }
-        }
-    }
-
-    /// The batch under way becomes durable.
-    fn sync(&mut self) {
-        let batch = self.batch.take().expect("a batch is under way");
-        let seq = batch.seq;
-        self.store.commit(batch.into_ops()).expect("the store keeps it");
-        self.shard.handle_committed(seq, now());
-        self.turn();
-    }
-
-    /// Every question of the reader thread is answered.
-    fn read(&mut self) {
-        while let Some(request) = self.reads.pop_front() {
-            let found = self.answerer.answer(request);
-            self.shard.handle_read(found, now());
-            self.turn();
-        }
-    }
-
-    fn settle(&mut self) {
-        while self.batch.is_some() || !self.reads.is_empty() {
-            self.read();
-            if self.batch.is_some() {
-                self.sync();
-            }
-        }
+    /// Addresses of everything that has left.
+    fn left(&self) -> Vec<Address> {
+        self.submits.iter().map(|submit| submit.address).collect()
     }
 
     fn submit(&mut self, key: Option<u128>) {
@@ -118,7 +51,7 @@ impl Bench {
         };
         let keys = key.map(|key| Line { index: 0, print: KeyPrint { key, content: 5 } }).into_iter().collect();
         let frame = Frame { heads: vec![head], keys, arena: CONTENT.to_vec(), ..Frame::default() };
-        self.handle(ShardEvent::Ask(Ask::Submit(frame)));
+        self.tell(ShardEvent::Ask(Ask::Submit(frame)));
     }
 
     /// A message that is durable.
@@ -136,14 +69,14 @@ impl Bench {
 
     fn grant(&mut self, messages: u32) {
         let grant = Grant { link: LINK, class: Class::Otp, messages, standing: true };
-        self.handle(ShardEvent::Traffic(ToShard::Grant(grant)));
+        self.tell(ShardEvent::Traffic(ToShard::Grant(grant)));
     }
 
     fn outcome(&mut self, address: Address, answer: Answer) {
         let outcome = Outcome { address, attempt: 1, part: 1, parts: 1, answer, bind: 0, written_at: Mono(0) };
         let (group, arena) = (GroupId(1), b"77".to_vec());
         let batch = OutcomeBatch { link: LINK, group, outcomes: vec![outcome], arena };
-        self.handle(ShardEvent::Traffic(ToShard::Outcomes(batch)));
+        self.tell(ShardEvent::Traffic(ToShard::Outcomes(batch)));
     }
 
     fn delivered(&mut self) {
@@ -159,15 +92,15 @@ impl Bench {
             text: Span::default(),
         };
         let batch = ReceiptBatch { link: LINK, group: GroupId(1), receipts: vec![receipt], arena: b"77".to_vec() };
-        self.handle(ShardEvent::Traffic(ToShard::Receipts(batch)));
+        self.tell(ShardEvent::Traffic(ToShard::Receipts(batch)));
     }
 
     fn cancel(&mut self, id: MessageId) {
-        self.handle(ShardEvent::Ask(Ask::Cancel { reply: ReplyTo::default(), tenant: TenantId(0), id }));
+        self.tell(ShardEvent::Ask(Ask::Cancel { reply: ReplyTo::default(), tenant: TenantId(0), id }));
     }
 
     fn look_up(&mut self, id: MessageId) {
-        self.handle(ShardEvent::Ask(Ask::Lookup { reply: ReplyTo::default(), tenant: TenantId(0), ids: vec![id] }));
+        self.tell(ShardEvent::Ask(Ask::Lookup { reply: ReplyTo::default(), tenant: TenantId(0), ids: vec![id] }));
     }
 }
 
@@ -185,8 +118,7 @@ fn history_is_seen_while_its_checkpoint_is_not_durable() {
     bench.outcome(id.address(), Answer::Accepted(Span { at: 0, len: 2 }));
     bench.delivered();
     bench.settle();
-    bench.shard.want_checkpoint(now());
-    bench.turn();
+    bench.tell(ShardEvent::Checkpoint);
     bench.read();
     assert!(bench.batch.as_ref().is_some_and(|batch| batch.checkpoint.is_some()), "a checkpoint is under way");
     bench.look_up(id);
@@ -206,7 +138,7 @@ fn history_is_seen_while_its_checkpoint_is_not_durable() {
 fn what_retention_took_is_gone_though_the_disk_still_has_it() {
     let mut bench = Bench::new();
     let id = bench.accepted();
-    bench.shard.first_segment = id.address().segment() + 1;
+    bench.shard_mut().first_segment = id.address().segment() + 1;
     bench.look_up(id);
     bench.settle();
     bench.cancel(id);
@@ -231,7 +163,7 @@ fn a_message_is_not_cancelled_in_a_batch_that_is_not_durable_and_again() {
     bench.settle();
     let cancelled: Vec<_> = bench.replies.iter().filter(|reply| matches!(reply, Reply::Cancelled(_))).collect();
     assert_eq!(cancelled, [&Reply::Cancelled(Cancelled::Done), &Reply::Cancelled(Cancelled::TooLate)]);
-    assert!(!bench.left.contains(&id.address()));
+    assert!(!bench.left().contains(&id.address()));
 }
 
 #[test]
@@ -253,7 +185,7 @@ fn what_was_taken_before_is_said_before_any_refusal() {
     let mut bench = Bench::new();
     bench.submit(Some(9));
     bench.settle();
-    bench.handle(ShardEvent::Drain);
+    bench.tell(ShardEvent::Drain);
     bench.submit(Some(9));
     bench.submit(Some(10));
     bench.settle();
@@ -276,15 +208,15 @@ fn followers_of_what_comes_back_do_not_overtake_it() {
     let (first, second) = (bench.accepted(), bench.accepted());
     bench.grant(1);
     bench.settle();
-    assert_eq!(bench.left, [first.address()]);
+    assert_eq!(bench.left(), [first.address()]);
     bench.grant(1);
     assert!(bench.batch.is_some(), "the second one's attempt is recorded, and not durable");
     bench.outcome(first.address(), Answer::NotWritten(NotWritten::LinkDown));
     bench.settle();
-    assert_eq!((&bench.left[1..], bench.unused), (&[][..], 1), "its place goes back");
+    assert_eq!((&bench.left()[1..], bench.unused), (&[][..], 1), "its place goes back");
     bench.grant(2);
     bench.settle();
-    assert_eq!(bench.left[1..], [first.address(), second.address()]);
+    assert_eq!(bench.left()[1..], [first.address(), second.address()]);
 }
 
 /// A damaged segment costs its own messages only: what stands behind it in the same lane is sent.
@@ -297,31 +229,24 @@ fn a_damaged_segment_costs_its_own_messages_only() {
     let value = b"no segment".to_vec();
     bench.store.commit(vec![crate::store::Op::Put { space: crate::store::Space::Segment, key, value }]).expect("kept");
     // As a start finds it: nothing is in memory.
-    let found = crate::store::recover(&bench.store.reader()).expect("sound but for the segment");
-    let catalog = Arc::clone(&bench.shard.catalog);
-    bench.shard = Shard::recover(Options::default(), 1, found, now());
-    bench.handle(ShardEvent::Catalog(catalog));
+    bench.restart(Options::default());
     bench.grant(5);
     bench.settle();
-    assert_eq!(bench.left, [kept.address()]);
+    assert_eq!(bench.left(), [kept.address()]);
     let quarantined = bench.answerer.take_quarantined();
     let [Quarantined { segment, why, octets }] = &quarantined[..] else { panic!("{quarantined:?}") };
     assert_eq!((*segment, octets.as_deref()), (lost.address().segment(), Some(&b"no segment"[..])));
     assert!(why.contains("segment: shorter than its header"), "{why}");
-    assert_eq!(bench.shard.status().counters.finals[5], 1, "it is dead");
+    assert_eq!(bench.shard().status().counters.finals[5], 1, "it is dead");
     // Who asks for it is told that it cannot be read; the pages of records leave it out.
-    bench.shard.handle(
-        ShardEvent::Ask(Ask::Lookup { reply: ReplyTo::default(), tenant: TenantId(0), ids: vec![lost] }),
-        now(),
-    );
-    while let Some(request) = bench.shard.poll_read() {
-        bench.shard.handle_read(bench.answerer.answer(request), now());
-    }
-    let effects: Vec<Effect> = std::iter::from_fn(|| bench.shard.poll_effect()).collect();
-    assert!(effects.iter().any(|effect| matches!(effect, Effect::Reply(_, Reply::Unreadable))), "{effects:?}");
+    bench.alarms = Some(Vec::new());
+    bench.replies.clear();
+    bench.look_up(lost);
+    bench.settle();
+    assert_eq!(bench.replies, [Reply::Unreadable]);
     assert_eq!(bench.answerer.take_quarantined(), [], "it is told once");
     let records = Ask::Records { reply: ReplyTo::default(), tenant: TenantId(0), from: Address::default(), limit: 10 };
-    bench.handle(ShardEvent::Ask(records));
+    bench.tell(ShardEvent::Ask(records));
     bench.settle();
     match bench.replies.pop() {
         Some(Reply::Records { found, .. }) => assert_eq!(found.iter().map(|one| one.id).collect::<Vec<_>>(), [kept]),

@@ -221,7 +221,7 @@ impl Clients {
 
     fn ticket(&mut self) -> ReplyTo {
         self.tickets += 1;
-        ReplyTo { core: 0, ticket: self.tickets }
+        ReplyTo { core: (self.tickets % u64::from(self.map.cores())) as u8, ticket: self.tickets }
     }
 
     fn ask(&self, shard: ShardId, ticket: u64, question: Question, ask: Ask, plan: &Plan, stage: &mut Stage) {

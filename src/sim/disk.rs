@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::shard::Maintenance;
+use crate::node::Errand;
+use crate::shard::{Maintenance, ShardEvent};
 use crate::store::backend::{Backend, Maintainer, Op, RunId, RunSink, Space, StoreError};
 use crate::store::memory::{DroppedRanges, LooseRuns, MemoryMaintainer, MemoryReader, MemoryStore, Remains};
-use crate::store::{Answerer, CommitSeq, Found, ReadRequest, Recovery, WriteBatch, run};
+use crate::store::{Answerer, CommitSeq, Found, Recovery, WriteBatch, run};
 
 use super::agenda::InOrder;
 use super::faulty::{Faults, Operation};
@@ -21,15 +22,6 @@ use super::tally::Count;
 
 /// Errands in whose time a run is written, at most.
 const RUN_ERRANDS: u64 = 40;
-
-/// Work for the reader thread.
-#[derive(Debug)]
-pub enum Errand {
-    /// A question.
-    Read(ReadRequest),
-    /// Maintenance.
-    Maintain(Maintenance),
-}
 
 /// What the reader thread is at.
 #[derive(Debug)]
@@ -151,14 +143,12 @@ impl Disk {
         }
     }
 
-    /// The shard has heard an answer.
-    pub const fn handle_told(&mut self) {
-        self.telling -= 1;
-    }
-
-    /// The shard has heard of a durable batch.
-    pub const fn handle_committed(&mut self) {
-        self.untold -= 1;
+    /// The shard has heard of a durable batch, or an answer.
+    pub const fn handle_told(&mut self, event: &ShardEvent) {
+        match event {
+            ShardEvent::Committed(_) => self.untold -= 1,
+            _ => self.telling -= 1,
+        }
     }
 
     /// Nothing becomes durable before then.
@@ -217,7 +207,9 @@ impl Disk {
         }
         self.untold += 1;
         let delay = self.plan.told.draw(&mut stage.chance);
-        stage.agenda.after(delay, Happening::Inside(self.life, Inside::Committed(self.at, seq)));
+        stage
+            .agenda
+            .after(delay, Happening::Inside(self.life, Inside::Told(self.at, Box::new(ShardEvent::Committed(seq)))));
     }
 
     /// Work for the reader thread.
@@ -231,7 +223,7 @@ impl Disk {
         match self.under_way.take() {
             Some(UnderWay::Answer(mut found)) => {
                 sabotage::answer(&mut found, stage.mutant);
-                self.tell(Inside::Read(self.at, found), stage);
+                self.tell(ShardEvent::Found(*found), stage);
             }
             Some(UnderWay::Fails) => return self.fail(Operation::Read, stage),
             Some(UnderWay::Maintain(work)) => self.maintain(work, stage),
@@ -240,7 +232,7 @@ impl Disk {
                 self.expect(written, stage);
                 if !stage.is_mutant(Mutant::RegisterEarly) {
                     self.loose_runs.insert(run);
-                    self.tell(Inside::RunWritten(self.at, run), stage);
+                    self.tell(ShardEvent::RunWritten(run), stage);
                 }
             }
             None => {}
@@ -248,10 +240,11 @@ impl Disk {
         self.start(stage);
     }
 
-    fn tell(&mut self, what: Inside, stage: &mut Stage) {
+    fn tell(&mut self, event: ShardEvent, stage: &mut Stage) {
         let arrival = stage.now_ns() + self.plan.told.draw(&mut stage.chance);
         self.telling += 1;
-        stage.agenda.at(self.answers.arrival(arrival), Happening::Inside(self.life, what));
+        let told = Inside::Told(self.at, Box::new(event));
+        stage.agenda.at(self.answers.arrival(arrival), Happening::Inside(self.life, told));
     }
 
     fn start(&mut self, stage: &mut Stage) {
@@ -281,7 +274,7 @@ impl Disk {
         let begun = self.maintainer.begin_run(run, &mut fill);
         self.expect(begun, stage);
         if stage.is_mutant(Mutant::RegisterEarly) {
-            self.tell(Inside::RunWritten(self.at, run), stage);
+            self.tell(ShardEvent::RunWritten(run), stage);
         }
         UnderWay::Run(run)
     }

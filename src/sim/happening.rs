@@ -1,11 +1,10 @@
 //! Everything that can happen in the simulated world, as values on its agenda.
 
-use crate::link::BindId;
+use crate::link::{BindId, Disconnect};
 use crate::model::{ReplyTo, ShardId};
-use crate::shard::{Ask, Reply};
-use crate::store::backend::RunId;
-use crate::store::{CommitSeq, Found};
-use crate::traffic::{ToLink, ToShard};
+use crate::node::NodeEvent;
+use crate::shard::{Ask, Reply, ShardEvent};
+use crate::store::CommitSeq;
 
 use super::oracle::Question;
 use super::plan::HostPlan;
@@ -76,24 +75,16 @@ pub enum Happening {
 /// Something happens within the process.
 #[derive(Debug)]
 pub enum Inside {
-    /// Mail for a shard.
-    ToShard(usize, ToShard),
-    /// Mail for a link.
-    ToLink(usize, ToLink),
-    /// A shard wants to be asked.
-    ShardWakes(usize),
-    /// A link wants to be asked.
-    LinkWakes(usize),
+    /// A node takes mail out of its mailbox.
+    Arrives(u8, Box<NodeEvent>),
+    /// A node wants to be turned.
+    Wakes(usize),
     /// A batch becomes durable.
     Durable(usize, CommitSeq),
-    /// The shard learns of it.
-    Committed(usize, CommitSeq),
     /// The reader thread has finished what it was at.
     ErrandDone(usize),
-    /// The shard gets an answer.
-    Read(usize, Box<Found>),
-    /// The shard learns of a run.
-    RunWritten(usize, RunId),
+    /// The threads beside a shard tell it something.
+    Told(usize, Box<ShardEvent>),
     /// An attempt to connect, by number, comes to something, at a host of that kind, or not.
     Connected(usize, BindId, u64, Option<HostPlan>),
     /// The socket takes octets.
@@ -101,7 +92,7 @@ pub enum Inside {
     /// Octets come in.
     Hears(ConnId, Vec<u8>),
     /// The link's side of a connection notices its end.
-    Loses(ConnId, crate::link::Disconnect),
+    Loses(ConnId, Disconnect),
     /// Patience with a drain ends.
     DrainOver,
 }

@@ -1,11 +1,11 @@
-//! The second world: the very shards and links of the daemon, in virtual time, over a disk, a network, carriers and clients
+//! The second world: the very nodes of the daemon with their shards and links, in virtual time, over a disk, a network, carriers and clients
 //! that fail in every way a seed can think of, judged by an oracle that believes nobody. Knows floors 0 to 3; refuses to
 //! know clocks, sockets, files and threads: one seed is one run, to the last octet.
 //!
 //! - [`simulator::run`] is the face: a seed in, a report or the first broken promise out.
 //! - [`plan`] is what a seed decides, [`world`] lets it happen, [`stage`] is what everybody shares.
-//! - [`process`] wires the real shards and links as the daemon does, over [`disk`] and [`network`]; [`faulty`] is what of a
-//!   disk fails, [`phase`] where in its turn a process dies.
+//! - [`process`] drives the daemon's own nodes over [`disk`] and [`network`], [`machine`] is what they have at hand in a turn;
+//!   [`faulty`] is what of a disk fails, [`phase`] where in its turn a process dies.
 //! - [`smsc`] plays the carriers around [`carrier`], which `dev` and the load test use too; [`clients`] plays the clients.
 //! - [`operator`] makes backups and restores them.
 //! - [`oracle`], [`wire`], [`restored`] and [`audit`] hold what must be true; [`mutants`] are bugs that they must find, with
@@ -20,6 +20,7 @@ pub mod contract;
 pub mod disk;
 pub mod faulty;
 pub mod happening;
+pub mod machine;
 pub mod mutants;
 pub mod network;
 pub mod operator;

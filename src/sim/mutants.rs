@@ -28,6 +28,8 @@ pub enum Mutant {
     SwapShards,
     /// An answer of a carrier never reaches its shard.
     DropOutcomes,
+    /// What a full mailbox has no room for is not kept.
+    DropRefused,
     /// A receipt is answered to the carrier and never given to its shard.
     ForgetReceipt,
     /// A receipt is taken for another message's.
@@ -62,7 +64,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::AcknowledgeEarly,
         Self::LoseBatch,
         Self::IgnoreFailedSync,
@@ -75,6 +77,7 @@ impl Mutant {
         Self::ForgetCancel,
         Self::SwapShards,
         Self::DropOutcomes,
+        Self::DropRefused,
         Self::ForgetReceipt,
         Self::MatchWrongId,
         Self::AnswerReceiptsEarly,

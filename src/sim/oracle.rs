@@ -269,14 +269,14 @@ impl Oracle {
     }
 
     /// A shard lets a reply out: from now on it is a promise.
-    pub fn told(&mut self, shard: ShardId, to: ReplyTo, reply: &Reply, tally: &mut Tally) {
+    pub fn told(&mut self, to: ReplyTo, reply: &Reply, tally: &mut Tally) {
         let Some(question) = self.questions.remove(&to.ticket) else {
             return self.break_at(Invariant::Answers, format!("{to:?} is answered, and did not ask: {reply:?}"));
         };
         match (question, reply) {
             (Question::Submit(messages), Reply::Submitted(results)) if messages.len() == results.len() => {
                 for (message, result) in messages.into_iter().zip(results) {
-                    self.told_line(shard, message, *result, tally);
+                    self.told_line(message, *result, tally);
                 }
             }
             (Question::Lookup(messages), Reply::Found(found)) if messages.len() == found.len() => {
@@ -315,9 +315,9 @@ impl Oracle {
         self.break_at(Invariant::NothingLost, format!("message {message}, told as {id:?}: {how}"));
     }
 
-    fn told_line(&mut self, shard: ShardId, message: u32, result: LineResult, tally: &mut Tally) {
+    fn told_line(&mut self, message: u32, result: LineResult, tally: &mut Tally) {
         use super::tally::Count;
-        let key = self.truths[message as usize].intent.key;
+        let Intent { key, shard, .. } = self.truths[message as usize].intent;
         match result {
             LineResult::Accepted(id) => {
                 tally.add(Count::Accepted);

@@ -66,8 +66,12 @@ pub struct Plan {
     pub shard: ShardOptions,
     /// The disk.
     pub disk: DiskPlan,
-    /// Between two cores.
+    /// From one core's mailbox to another.
     pub mailbox: Latency,
+    /// Places in each.
+    pub mailbox_places: u32,
+    /// Items of mail after which a turn is late, in a million.
+    pub late_ppm: u32,
     /// Between us and a carrier, one way.
     pub network: Latency,
     /// From a link's octets to the socket.
@@ -148,7 +152,7 @@ pub struct CarrierPlan {
 impl Plan {
     /// What that seed decides.
     pub fn draw(prng: &mut Prng) -> Self {
-        let cores = prng.between(1, 2) as u8;
+        let cores = *pick(prng, &[1, 2, 2, 3]);
         let stormy = prng.chance(700_000);
         let carriers: Vec<_> = (0..prng.between(1, 3)).map(|_| CarrierPlan::draw(prng, cores, stormy)).collect();
         let backups = if prng.chance(150_000) { prng.between(1, 2) as u32 } else { 0 };
@@ -188,6 +192,8 @@ impl Plan {
                 drops: if prng.chance(500_000) { Drops::AtOnce } else { Drops::AtCheckpoint },
             },
             mailbox: latency(prng, US, 500 * US, 100 * MS),
+            mailbox_places: prng.between(2, 8) as u32,
+            late_ppm: if prng.chance(500_000) { prng.between(0, 300_000) as u32 } else { 0 },
             network: latency(prng, 100 * US, 30 * MS, 400 * MS),
             socket: Latency { slow_ppm: if stormy { 20_000 } else { 0 }, ..latency(prng, 0, 0, 1_500 * MS) },
             door: latency(prng, 10 * US, 2 * MS, 200 * MS),

@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 
 use crate::delivery::EventKind;
+use crate::node::Errand;
 use crate::store::expiry::Visited;
 use crate::store::key::Key;
 use crate::store::memory::MemoryStore;
@@ -57,8 +58,8 @@ pub fn recover<R: Reader>(reader: &R, mutant: Option<Mutant>) -> Result<Recovery
 }
 
 /// What the reader thread is asked.
-pub const fn ask(request: &mut ReadRequest, mutant: Option<Mutant>) {
-    if let (ReadRequest::Expire(visit), Some(Mutant::ExpireEarly)) = (request, mutant) {
+pub const fn ask(errand: &mut Errand, mutant: Option<Mutant>) {
+    if let (Errand::Read(ReadRequest::Expire(visit)), Some(Mutant::ExpireEarly)) = (errand, mutant) {
         visit.now = visit.now.after_ms(30_000);
     }
 }

@@ -1,7 +1,7 @@
 //! What everybody in the simulated world shares: the agenda, chance, the two hands of the clock, the trace, the oracle and
 //! the tally of what happened. Knows no actor.
 
-use crate::model::{Mono, Now, Prng, ReplyTo, ShardId, Wall};
+use crate::model::{Mono, Now, Prng, ReplyTo, Wall};
 use crate::shard::Reply;
 
 use super::agenda::{Agenda, MS, SECOND};
@@ -115,8 +115,8 @@ impl Stage {
     }
 
     /// A shard lets a reply out.
-    pub fn told(&mut self, shard: ShardId, to: ReplyTo, reply: &Reply) {
-        self.oracle.told(shard, to, reply, &mut self.tally);
+    pub fn told(&mut self, to: ReplyTo, reply: &Reply) {
+        self.oracle.told(to, reply, &mut self.tally);
     }
 
     /// A socket took octets: what is whole now is judged.

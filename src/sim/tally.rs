@@ -77,6 +77,10 @@ pub enum Count {
     Stops,
     /// Clean stops that ended by force.
     StopsForced,
+    /// Times at which another core's mailbox was full.
+    MailboxesFull,
+    /// Turns that were late.
+    TurnsLate,
     /// Jumps of the wall clock forwards.
     WallForward,
     /// Jumps of the wall clock backwards.
@@ -155,7 +159,7 @@ impl Default for Tally {
 
 impl Count {
     /// Everything that is counted.
-    pub const ALL: [Self; 63] = [
+    pub const ALL: [Self; 65] = [
         Self::Messages,
         Self::Accepted,
         Self::Duplicates,
@@ -189,6 +193,8 @@ impl Count {
         Self::Stalls,
         Self::Stops,
         Self::StopsForced,
+        Self::MailboxesFull,
+        Self::TurnsLate,
         Self::WallForward,
         Self::WallBackward,
         Self::Checkpoints,

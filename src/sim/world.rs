@@ -2,7 +2,7 @@
 //! has been judged. Decides faults; the plan says how many.
 
 use crate::model::{DiskRoom, Prng, Wall};
-use crate::shard::{Ask, Reply, ShardEvent};
+use crate::shard::{Ask, Reply};
 use crate::store::fold::RECEIPT_PATIENCE_MS;
 use crate::store::memory::MemoryStore;
 
@@ -238,7 +238,7 @@ impl World {
                         stage.oracle.decided(shard, class, policy);
                     }
                     stage.oracle.asked(ticket, question);
-                    process.ask(shard, ShardEvent::Ask(*ask), plan, stage);
+                    process.ask(shard, *ask, plan, net, stage);
                 }
             }
             Happening::Replied(to, reply) => {
@@ -295,7 +295,7 @@ impl World {
         if self.disk_room != DiskRoom::Ample {
             process.disk_has(self.disk_room, &self.plan, &mut self.net, &mut self.stage);
         }
-        process.wake_all(&self.plan, &mut self.net, &mut self.stage);
+        process.turn_all(&self.plan, &mut self.net, &mut self.stage);
         self.process = Some(process);
         self.clients.look_up_told(&self.plan, &mut self.stage);
     }
@@ -316,7 +316,7 @@ impl World {
         if matches!(phase, Phase::Draining | Phase::Sealing)
             && let Some(process) = self.process.as_mut()
         {
-            process.drain(&self.plan, &mut self.net, &mut self.stage);
+            process.drain(&self.plan, &mut self.stage);
         }
     }
 
@@ -422,7 +422,7 @@ impl World {
         }
         if let Some(process) = self.process.as_mut() {
             self.stops_left -= 1;
-            process.drain(&self.plan, &mut self.net, &mut self.stage);
+            process.drain(&self.plan, &mut self.stage);
         }
     }
 
@@ -482,7 +482,7 @@ impl World {
         self.stage.tally.add(if forward { Count::WallForward } else { Count::WallBackward });
         note!(self.stage, "the wall clock jumps to {:?}", self.stage.wall());
         if let Some(process) = self.process.as_mut() {
-            process.wake_all(&self.plan, &mut self.net, &mut self.stage);
+            process.turn_all(&self.plan, &mut self.net, &mut self.stage);
         }
     }
 

@@ -1,19 +1,21 @@
-//! A real shard over a real store, driven hard in a process of its own, so that the shim sees everything that it does to
-//! the disk: messages, attempts, answers, receipts, checkpoints, runs, retention, and a second start.
+//! A real node with one shard over a real store, driven hard in a process of its own, so that the shim sees everything that
+//! it does to the disk: messages, attempts, answers, receipts, checkpoints, runs, retention, and a second start.
 //!
-//! Knows: how a shard is turned (as `runtime` turns it), and a carrier's side of the conversation in the simplest form.
+//! Knows: what a node has done by its host, and a carrier's side of the conversation in the simplest form.
 //! Refuses to know: crashes. What it does depends on its seed alone.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use stentor::link::{BindId, LinkEvent};
 use stentor::model::{
     CarrierId, Class, Content, Encoding, Frame, GroupId, Head, KeyPrint, Line, LinkId, Mono, Msisdn, Now, Prng,
-    ReplyTo, RouteId, SenderId, Wall,
+    ReplyTo, RouteId, SenderId, ShardId, Wall,
 };
+use stentor::node::{Alarm, Errand, Host, Node, NodeEvent, Wanted};
 use stentor::routing::{Condition, Route, RouteTable, Way};
-use stentor::shard::{Ask, Catalog, CatalogCarrier, Effect, Maintenance, Options as ShardOptions, Shard, ShardEvent};
+use stentor::shard::{Ask, Catalog, CatalogCarrier, Maintenance, Options as ShardOptions, Reply, ShardEvent};
 use stentor::smpp::receipt::ReceiptState;
 use stentor::store::backend::{Backend, Maintainer, Op, Space};
 use stentor::store::directory::{DataDirectory, FORMAT_VERSION, Format, HighWaterFile};
@@ -21,7 +23,7 @@ use stentor::store::fjall::{FjallMaintainer, FjallOptions, FjallReader, FjallSto
 use stentor::store::fjall_mutants::Mutant;
 use stentor::store::fjall_start::{self, Started};
 use stentor::store::key::Key;
-use stentor::store::{Answerer, WriteBatch, content, run};
+use stentor::store::{Answerer, Recovery, WriteBatch, content, run};
 use stentor::traffic::{
     Answer, Grant, IfUnknown, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, ReceiptToken, Span, Submit, ToLink,
     ToShard, Unanswered,
@@ -37,6 +39,8 @@ const FLOOD: (u64, u64) = (256, 2_000);
 const LOOK: u64 = 5;
 /// A wall clock's beginning, ms.
 const EPOCH: u64 = 1_750_000_000_000;
+/// The shard's core; the link and the doors are on core 0, which this driver plays.
+const CORE: u8 = 1;
 const LINK: LinkId = LinkId { carrier: CarrierId(1), core: 0 };
 const GROUP: GroupId = GroupId(1);
 const ROUTE: RouteId = RouteId(1);
@@ -90,7 +94,14 @@ pub fn catalog() -> Arc<Catalog> {
     let route = Route { id: ROUTE, name: "all".into(), when: Condition::default(), ways: vec![way] };
     let carrier = CatalogCarrier { id: LINK.carrier, name: "only".into(), group: GROUP, home: Some(0) };
     let routes = RouteTable { routes: vec![route] };
-    Arc::new(Catalog { version: 1, routes, carriers: vec![carrier], shard_cores: vec![0] })
+    Arc::new(Catalog { version: 1, routes, carriers: vec![carrier], shard_cores: vec![CORE] })
+}
+
+/// A node whose one shard is as its store left it.
+pub fn node(seed: u64, found: Recovery, now: Now) -> Node {
+    let mut node = Node::new(CORE, usize::from(CORE) + 1, catalog());
+    node.seat_shard(shard_options(), seed, found, now);
+    node
 }
 
 /// A moment of the driver's own time.
@@ -104,47 +115,55 @@ pub fn run(options: &Options) -> Result<(), String> {
     let mut marks = Marks::open(&options.root)?;
     let data = options.root.join("data");
     marks.set(&Mark::Starting { is_new: true })?;
-    let mut host = Host::start(&data, options.seed, mutant, marks)?;
-    (0..TURNS).try_for_each(|_| host.everyday())?;
-    host = host.again(&data)?;
-    (0..TURNS).try_for_each(|_| host.everyday())?;
+    let mut driver = Driver::start(&data, options.seed, mutant, marks)?;
+    (0..TURNS).try_for_each(|_| driver.everyday())?;
+    driver = driver.again(&data)?;
+    (0..TURNS).try_for_each(|_| driver.everyday())?;
     if options.flood {
-        while host.rotations < 1 || host.store.journal_count() > 1 {
-            host.flood()?;
+        while driver.rotations < 1 || driver.ground.store.journal_count() > 1 {
+            driver.flood()?;
         }
-        (0..TURNS).try_for_each(|_| host.everyday())?;
+        (0..TURNS).try_for_each(|_| driver.everyday())?;
     }
     // Retention and patience pass: segments are dropped, runs deleted.
-    host.later_ms += 5 * 24 * 60 * MINUTE_MS;
-    (0..TURNS).try_for_each(|_| host.everyday())?;
-    if options.stop { host.stop() } else { Ok(()) }
+    driver.later_ms += 5 * 24 * 60 * MINUTE_MS;
+    (0..TURNS).try_for_each(|_| driver.everyday())?;
+    if options.stop { driver.stop() } else { Ok(()) }
 }
 
-struct Host {
+struct Driver {
     _directory: DataDirectory,
-    store: FjallStore,
-    answerer: Answerer<FjallReader>,
-    maintainer: FjallMaintainer,
-    mark: HighWaterFile,
-    shard: Shard,
-    marks: Marks,
+    node: Node,
+    ground: Ground,
     chance: Prng,
     mutant: Option<Mutant>,
     turn: u64,
     later_ms: u64,
     rotations: usize,
+    receipts: VecDeque<(Msisdn, u64)>,
+}
+
+/// What the node has at hand: its store, and a carrier's side.
+struct Ground {
+    store: FjallStore,
+    answerer: Answerer<FjallReader>,
+    maintainer: FjallMaintainer,
+    mark: HighWaterFile,
+    marks: Marks,
     last: u64,
     next_id: u64,
     outcomes: VecDeque<(Submit, u64)>,
-    receipts: VecDeque<(Msisdn, u64)>,
-    written: VecDeque<stentor::store::backend::RunId>,
+    /// What the shard is told next.
+    answers: Vec<ShardEvent>,
+    /// The first thing that failed.
+    failed: Option<String>,
 }
 
 fn told(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-impl Host {
+impl Driver {
     fn start(data: &Path, seed: u64, mutant: Option<Mutant>, marks: Marks) -> Result<Self, String> {
         Self::start_at(data, Prng::new(seed), mutant, marks, (0, 0, 0))
     }
@@ -162,34 +181,18 @@ impl Host {
         marks.set(&Mark::Serving)?;
         let (answerer, maintainer, last) = (Answerer::new(store.reader()), store.maintainer(), found.last.0);
         let now = moment(turn, later_ms);
-        let mut shard = Shard::recover(shard_options(), chance.next_u64(), found, now);
-        shard.handle(ShardEvent::Catalog(catalog()), now);
-        Ok(Self {
-            _directory: directory,
-            store,
-            answerer,
-            maintainer,
-            mark,
-            shard,
-            marks,
-            chance,
-            mutant,
-            turn,
-            later_ms,
-            rotations: 0,
-            last,
-            next_id,
-            outcomes: VecDeque::new(),
-            receipts: VecDeque::new(),
-            written: VecDeque::new(),
-        })
+        let node = node(chance.next_u64(), found, now);
+        let (outcomes, answers) = (VecDeque::new(), Vec::new());
+        let ground =
+            Ground { store, answerer, maintainer, mark, marks, last, next_id, outcomes, answers, failed: None };
+        let receipts = VecDeque::new();
+        Ok(Self { _directory: directory, node, ground, chance, mutant, turn, later_ms, rotations: 0, receipts })
     }
 
     /// A second life over the same directory, without a good end of the first.
     fn again(self, data: &Path) -> Result<Self, String> {
-        let Self {
-            _directory, store, answerer, maintainer, mut marks, chance, mutant, turn, later_ms, next_id, ..
-        } = self;
+        let Self { _directory, ground, chance, mutant, turn, later_ms, .. } = self;
+        let Ground { store, answerer, maintainer, mut marks, next_id, .. } = ground;
         drop((answerer, maintainer, store, _directory));
         marks.set(&Mark::Starting { is_new: false })?;
         Self::start_at(data, chance, mutant, marks, (turn, later_ms, next_id))
@@ -208,9 +211,9 @@ impl Host {
 
     fn flood(&mut self) -> Result<(), String> {
         self.submit(FLOOD.0, FLOOD.1, false);
-        let before = self.store.journal_count();
+        let before = self.ground.store.journal_count();
         self.end_turn()?;
-        self.rotations += usize::from(self.store.journal_count() > before);
+        self.rotations += usize::from(self.ground.store.journal_count() > before);
         Ok(())
     }
 
@@ -242,7 +245,11 @@ impl Host {
                 frame.keys.push(Line { index: index as u32, print });
             }
         }
-        self.shard.handle(ShardEvent::Ask(Ask::Submit(frame)), self.now());
+        self.tell(ShardEvent::Ask(Ask::Submit(frame)));
+    }
+
+    fn tell(&mut self, event: ShardEvent) {
+        self.node.push(NodeEvent::Shard(ShardId(0), event));
     }
 
     /// The carrier's side: places, answers to what it was given, receipts.
@@ -250,11 +257,11 @@ impl Host {
         let now = self.now();
         for class in Class::ALL {
             let grant = Grant { link: LINK, class, messages: 8, standing: false };
-            self.shard.handle(ShardEvent::Traffic(ToShard::Grant(grant)), now);
+            self.tell(ShardEvent::Traffic(ToShard::Grant(grant)));
         }
         let mut batch = OutcomeBatch { link: LINK, group: GROUP, ..OutcomeBatch::default() };
-        for _ in 0..self.outcomes.len() / 2 {
-            let Some((submit, id)) = self.outcomes.pop_front() else { break };
+        for _ in 0..self.ground.outcomes.len() / 2 {
+            let Some((submit, id)) = self.ground.outcomes.pop_front() else { break };
             let answer = match self.chance.below(20) {
                 0 => Answer::Refused(0x58),
                 1 => Answer::Unanswered(Unanswered::ConnectionLost),
@@ -266,7 +273,7 @@ impl Host {
             let Submit { address, attempt, .. } = submit;
             batch.outcomes.push(Outcome { address, attempt, part: 1, parts: 1, answer, bind: 0, written_at: now.mono });
         }
-        self.shard.handle(ShardEvent::Traffic(ToShard::Outcomes(batch)), now);
+        self.tell(ShardEvent::Traffic(ToShard::Outcomes(batch)));
         let mut batch = ReceiptBatch { link: LINK, group: GROUP, ..ReceiptBatch::default() };
         while self.receipts.len() > 60 {
             let Some((to, id)) = self.receipts.pop_front() else { break };
@@ -288,50 +295,59 @@ impl Host {
                 text: Span::default(),
             });
         }
-        self.shard.handle(ShardEvent::Traffic(ToShard::Receipts(batch)), now);
-        self.shard.handle_timeout(now);
+        self.tell(ShardEvent::Traffic(ToShard::Receipts(batch)));
     }
 
     fn end_turn(&mut self) -> Result<(), String> {
         self.settle()?;
         self.turn += 1;
         if self.turn.is_multiple_of(LOOK) {
-            self.marks.set(&Mark::Checkpoint)?;
-            self.maintainer.checkpoint().map_err(told)?;
-            self.mark.write(self.last).map_err(told)?;
+            let ground = &mut self.ground;
+            ground.marks.set(&Mark::Checkpoint)?;
+            ground.maintainer.checkpoint().map_err(told)?;
+            ground.mark.write(ground.last).map_err(told)?;
         }
         Ok(())
     }
 
-    /// Turns the shard until nothing moves, as a core does.
+    /// Turns the node until nothing moves.
     fn settle(&mut self) -> Result<(), String> {
         loop {
-            let mut moved = false;
-            self.shard.checkpoint_if_idle();
-            while let Some(batch) = self.shard.poll_commit() {
-                self.commit(batch)?;
-                moved = true;
+            self.node.turn(moment(self.turn, self.later_ms), &mut self.ground);
+            if let Some(error) = self.ground.failed.take() {
+                return Err(error);
             }
-            while let Some(request) = self.shard.poll_read() {
-                let found = self.answerer.answer(request);
-                self.shard.handle_read(found, self.now());
-                moved = true;
-            }
-            while let Some(effect) = self.shard.poll_effect() {
-                self.effect(effect)?;
-                moved = true;
-            }
-            while let Some(run) = self.written.pop_front() {
-                self.shard.handle_run_written(run, self.now());
-                moved = true;
-            }
-            if !moved {
+            if self.ground.answers.is_empty() {
                 return Ok(());
+            }
+            for event in self.ground.answers.split_off(0) {
+                self.tell(event);
             }
         }
     }
 
-    fn commit(&mut self, batch: WriteBatch) -> Result<(), String> {
+    /// As the daemon ends: everything is answered, a checkpoint, a mark that says "clean".
+    fn stop(mut self) -> Result<(), String> {
+        self.node.push(NodeEvent::Drain);
+        while !self.ground.outcomes.is_empty() {
+            self.turn += 1;
+            self.converse();
+            if self.ground.outcomes.len() == 1 {
+                self.ground.outcomes.clear();
+            }
+            self.settle()?;
+        }
+        self.node.push(NodeEvent::Seal);
+        self.settle()?;
+        while self.node.shards().any(|(_, shard)| shard.checkpoint_pending()) {
+            self.settle()?;
+        }
+        self.ground.mark.seal(self.ground.last).map_err(told)
+    }
+}
+
+impl Ground {
+    fn write(&mut self, batch: WriteBatch) -> Result<(), String> {
         let seq = batch.seq;
         let ops = batch.into_ops();
         let is = |wanted: &dyn Fn(&[u8]) -> bool| {
@@ -346,24 +362,8 @@ impl Host {
         self.store.commit(ops).map_err(told)?;
         self.marks.set(&Mark::Kept(seq.0))?;
         self.last = seq.0;
-        self.shard.handle_committed(seq, self.now());
+        self.answers.push(ShardEvent::Committed(seq));
         Ok(())
-    }
-
-    fn effect(&mut self, effect: Effect) -> Result<(), String> {
-        match effect {
-            Effect::Reply(..) => Ok(()),
-            Effect::Link(_, ToLink::Submits(batch)) => {
-                for submit in batch.submits {
-                    self.next_id += 1;
-                    self.outcomes.push_back((submit, self.next_id));
-                }
-                Ok(())
-            }
-            Effect::Link(_, ToLink::Demand(_) | ToLink::Verdicts(_)) => Ok(()),
-            Effect::Maintain(work) => self.maintain(work),
-            Effect::Alarm(what) => Err(format!("an alarm: {what}")),
-        }
     }
 
     fn maintain(&mut self, work: Maintenance) -> Result<(), String> {
@@ -379,7 +379,7 @@ impl Host {
                     entries.iter().try_for_each(|(key, value)| sink.put(key, value))
                 };
                 self.maintainer.write_run(run, fill).map_err(told)?;
-                self.written.push_back(run);
+                self.answers.push(ShardEvent::RunWritten(run));
                 self.marks.set(&Mark::RunKept(run.1))
             }
             Maintenance::DeleteRun(run) => self.maintainer.delete_run(run).map_err(told),
@@ -387,21 +387,48 @@ impl Host {
         }
     }
 
-    /// As the daemon ends: everything is answered, a checkpoint, a mark that says "clean".
-    fn stop(mut self) -> Result<(), String> {
-        self.shard.handle(ShardEvent::Drain, self.now());
-        while !self.outcomes.is_empty() {
-            self.turn += 1;
-            self.converse();
-            if self.outcomes.len() == 1 {
-                self.outcomes.clear();
+    fn note(&mut self, done: Result<(), String>) {
+        if let Err(error) = done {
+            self.failed.get_or_insert(error);
+        }
+    }
+}
+
+impl Host for Ground {
+    fn commit(&mut self, _: ShardId, batch: WriteBatch) {
+        let done = self.write(batch);
+        self.note(done);
+    }
+
+    fn errand(&mut self, _: ShardId, errand: Errand) {
+        match errand {
+            Errand::Read(request) => self.answers.push(ShardEvent::Found(self.answerer.answer(request))),
+            Errand::Maintain(work) => {
+                let done = self.maintain(work);
+                self.note(done);
             }
-            self.settle()?;
         }
-        self.shard.want_checkpoint(self.now());
-        while self.shard.checkpoint_pending() {
-            self.settle()?;
+    }
+
+    fn reply(&mut self, _: ReplyTo, _: Reply) {}
+
+    fn post(&mut self, _: u8, mail: NodeEvent) -> Option<NodeEvent> {
+        if let NodeEvent::Link(_, LinkEvent::Traffic(ToLink::Submits(batch))) = mail {
+            for submit in batch.submits {
+                self.next_id += 1;
+                self.outcomes.push_back((submit, self.next_id));
+            }
         }
-        self.mark.seal(self.last).map_err(told)
+        None
+    }
+
+    fn connection(&mut self, _: usize, _: BindId, _: Wanted) {}
+
+    fn alarm(&mut self, alarm: Alarm<'_>) {
+        self.note(Err(format!("an alarm: {alarm:?}")));
+    }
+
+    fn is_late(&mut self) -> bool {
+        false
     }
 }

@@ -11,13 +11,16 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use stentor::shard::{Shard, ShardEvent};
+use stentor::link::BindId;
+use stentor::model::{ReplyTo, ShardId};
+use stentor::node::{Alarm, Errand, Host, NodeEvent, Wanted};
+use stentor::shard::Reply;
 use stentor::store::backend::{Backend, Op, Reader, Space};
 use stentor::store::directory::DataDirectory;
 use stentor::store::fjall::FjallStore;
 use stentor::store::fjall_mutants::Mutant;
 use stentor::store::fjall_start::{self, Started};
-use stentor::store::{CommitSeq, run};
+use stentor::store::{CommitSeq, WriteBatch, run};
 
 use super::drive;
 use super::marks::{self, FAMILY, Mark};
@@ -190,9 +193,9 @@ fn judge_here(image: &Path, expected: &Expected, mutant: Option<Mutant>, twice: 
     }
     expected.compare(&store, last)?;
     let now = drive::moment(1_000_000, 0);
-    let mut shard = Shard::recover(drive::shard_options(), 1, found, now);
-    shard.handle(ShardEvent::Catalog(drive::catalog()), now);
-    let batch = shard.poll_commit();
+    let mut first = FirstBatch::default();
+    drive::node(1, found, now).turn(now, &mut first);
+    let FirstBatch(batch) = first;
     let next = batch.as_ref().map(|batch| batch.seq);
     if let Some(batch) = batch {
         store.commit(batch.into_ops()).map_err(|error| format!("the next batch: {error}"))?;
@@ -211,4 +214,30 @@ fn judge_here(image: &Path, expected: &Expected, mutant: Option<Mutant>, twice: 
         }
     }
     Ok(())
+}
+
+/// What a node wants written first after a start; it hears of nothing.
+#[derive(Default)]
+struct FirstBatch(Option<WriteBatch>);
+
+impl Host for FirstBatch {
+    fn commit(&mut self, _: ShardId, batch: WriteBatch) {
+        self.0 = Some(batch);
+    }
+
+    fn errand(&mut self, _: ShardId, _: Errand) {}
+
+    fn reply(&mut self, _: ReplyTo, _: Reply) {}
+
+    fn post(&mut self, _: u8, _: NodeEvent) -> Option<NodeEvent> {
+        None
+    }
+
+    fn connection(&mut self, _: usize, _: BindId, _: Wanted) {}
+
+    fn alarm(&mut self, _: Alarm<'_>) {}
+
+    fn is_late(&mut self) -> bool {
+        false
+    }
 }

@@ -295,7 +295,7 @@ fn a_stop_leaves_nothing_open() {
     world.wait(0, ONE, Class::Transactional, "b");
     world.demand(0);
     world.handle(LinkEvent::Drain);
-    world.link.stop_now(world.now);
+    world.link.handle(LinkEvent::Stop, world.now);
     world.settle();
     let stopped = Answer::Unanswered(Unanswered::Stopped);
     assert_eq!(world.outcomes(), [Answer::NotWritten(NotWritten::Drained), stopped]);

@@ -1,0 +1,255 @@
+//! What a node of the process has at hand in the middle of a turn: disks, mailboxes that are full at times, connections. Knows
+//! where mail goes, and is the hand of those mutants that tamper with it; the process does what is left when the turn is over.
+
+use std::collections::BTreeSet;
+
+use crate::link::{BindId, LinkEvent};
+use crate::model::{ReplyTo, ShardId};
+use crate::node::{Alarm, Errand, Host, NodeEvent, Wanted};
+use crate::shard::{Reply, ShardEvent};
+use crate::store::WriteBatch;
+use crate::traffic::{ReceiptBatch, ToLink, ToShard, Verdict, VerdictBatch};
+
+use super::agenda::InOrder;
+use super::disk::Disk;
+use super::happening::{Happening, Inside};
+use super::mutants::Mutant;
+use super::oracle::Invariant;
+use super::plan::Plan;
+use super::sabotage;
+use super::stage::{Stage, note};
+use super::tally::Count;
+
+/// The mailboxes of all cores, by number.
+#[derive(Debug)]
+pub struct Mailboxes {
+    life: u32,
+    places: u32,
+    boxes: Vec<Mailbox>,
+    /// Tickets of replies on their way to a door of another core.
+    replies: BTreeSet<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Mailbox {
+    taken: u32,
+    order: InOrder,
+}
+
+impl Mailboxes {
+    /// Empty ones, with so many places each.
+    pub fn new(life: u32, cores: u8, places: u32) -> Self {
+        let boxes = (0..cores).map(|_| Mailbox::default()).collect();
+        Self { life, places, boxes, replies: BTreeSet::new() }
+    }
+
+    fn is_full(&self, core: u8) -> bool {
+        self.boxes[usize::from(core)].taken >= self.places
+    }
+
+    /// Puts something in, behind everything that is in it. Whoever may be refused asks before; the end of the process does not.
+    pub fn put(&mut self, core: u8, mail: NodeEvent, plan: &Plan, stage: &mut Stage) {
+        let mailbox = &mut self.boxes[usize::from(core)];
+        mailbox.taken += 1;
+        let arrival = mailbox.order.arrival(stage.now_ns() + plan.mailbox.draw(&mut stage.chance));
+        stage.agenda.at(arrival, Happening::Inside(self.life, Inside::Arrives(core, Box::new(mail))));
+    }
+
+    /// Something was taken out.
+    pub fn handle_taken(&mut self, core: u8) {
+        self.boxes[usize::from(core)].taken -= 1;
+    }
+
+    /// Nothing is under way.
+    pub fn are_empty(&self) -> bool {
+        self.boxes.iter().all(|mailbox| mailbox.taken == 0)
+    }
+}
+
+/// What mutants remember of the mail.
+#[derive(Debug, Default)]
+pub struct Tampering {
+    batches: u64,
+    /// The receipt that is given to another message.
+    last_id: Vec<u8>,
+}
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Machine<'a> {
+    /// The number of the node's core.
+    pub core: u8,
+    /// What the seed has decided.
+    pub plan: &'a Plan,
+    /// What everybody shares.
+    pub stage: &'a mut Stage,
+    /// By shard.
+    pub disks: &'a mut [Disk],
+    /// By core.
+    pub mailboxes: &'a mut Mailboxes,
+    /// Of mutants.
+    pub tampering: &'a mut Tampering,
+    /// What links want of their connections, in order.
+    pub wanted: Vec<(usize, BindId, Wanted)>,
+    /// What comes in addition, by a mutant.
+    pub forged: Vec<(u8, NodeEvent)>,
+    /// A batch may be waiting.
+    pub gathers: bool,
+}
+
+impl Host for Machine<'_> {
+    fn takes_batches(&mut self, _: bool) -> bool {
+        self.gathers = self.stage.fault(self.plan.late_ppm);
+        !self.gathers
+    }
+
+    fn commit(&mut self, shard: ShardId, batch: WriteBatch) {
+        let seq = batch.seq;
+        self.disks[usize::from(shard.0)].commit(batch, self.stage);
+        if self.stage.is_mutant(Mutant::AcknowledgeEarly) {
+            self.forged.push((self.core, NodeEvent::Shard(shard, ShardEvent::Committed(seq))));
+        }
+    }
+
+    fn errand(&mut self, shard: ShardId, mut errand: Errand) {
+        sabotage::ask(&mut errand, self.stage.mutant);
+        self.disks[usize::from(shard.0)].push(errand, self.stage);
+    }
+
+    fn reply(&mut self, to: ReplyTo, reply: Reply) {
+        if !self.mailboxes.replies.remove(&to.ticket) {
+            self.told(to, &reply);
+        }
+        let delay = self.plan.door.draw(&mut self.stage.chance);
+        self.stage.replies_under_way += 1;
+        self.stage.agenda.after(delay, Happening::Replied(to, Box::new(reply)));
+    }
+
+    fn post(&mut self, core: u8, mail: NodeEvent) -> Option<NodeEvent> {
+        if self.mailboxes.is_full(core) {
+            self.stage.tally.add(Count::MailboxesFull);
+            return Some(mail).filter(|_| !self.stage.is_mutant(Mutant::DropRefused));
+        }
+        self.mailboxes.put(core, mail, self.plan, self.stage);
+        None
+    }
+
+    fn connection(&mut self, link: usize, bind: BindId, wanted: Wanted) {
+        self.wanted.push((link, bind, wanted));
+    }
+
+    fn alarm(&mut self, alarm: Alarm<'_>) {
+        match alarm {
+            Alarm::Shard(_, what) => self.stage.oracle.break_at(Invariant::NoAlarm, what),
+            Alarm::Link(carrier, alarm) => note!(self.stage, "link to {carrier} alarm {alarm:?}"),
+            Alarm::Astray(mail) => {
+                self.stage.oracle.break_at(Invariant::NoAlarm, format!("core {}: {mail:?} is astray", self.core));
+            }
+        }
+    }
+
+    fn is_late(&mut self) -> bool {
+        let is_late = self.stage.fault(self.plan.late_ppm);
+        if is_late {
+            self.stage.tally.add(Count::TurnsLate);
+        }
+        is_late
+    }
+
+    fn pass(&mut self, core: u8, mail: NodeEvent) -> Option<NodeEvent> {
+        match mail {
+            NodeEvent::Reply(to, reply) => {
+                self.told(to, &reply);
+                self.mailboxes.replies.insert(to.ticket);
+                Some(NodeEvent::Reply(to, reply))
+            }
+            NodeEvent::Link(link, LinkEvent::Traffic(traffic)) => {
+                note!(self.stage, "to {link:?}: {}", summary_to_link(&traffic));
+                if let ToLink::Submits(batch) = &traffic {
+                    batch.submits.iter().for_each(|submit| self.stage.oracle.handed_over(batch.shard, submit));
+                    self.tampering.batches += 1;
+                    if self.stage.is_mutant(Mutant::SubmitTwice) && self.tampering.batches % 7 == 3 {
+                        self.forged.push((core, NodeEvent::Link(link, LinkEvent::Traffic(traffic.clone()))));
+                    }
+                }
+                Some(NodeEvent::Link(link, LinkEvent::Traffic(traffic)))
+            }
+            NodeEvent::Shard(shard, ShardEvent::Traffic(mut traffic)) => {
+                note!(self.stage, "to shard {}: {}", shard.0, summary_to_shard(&traffic));
+                let arrives = self.tamper(shard, &mut traffic);
+                arrives.then_some(NodeEvent::Shard(shard, ShardEvent::Traffic(traffic)))
+            }
+            other => Some(other),
+        }
+    }
+}
+
+impl Machine<'_> {
+    /// A shard lets a reply out.
+    fn told(&mut self, to: ReplyTo, reply: &Reply) {
+        self.stage.told(to, reply);
+        note!(self.stage, "core {} replies {to:?}", self.core);
+    }
+
+    /// Whether it arrives at all.
+    fn tamper(&mut self, shard: ShardId, traffic: &mut ToShard) -> bool {
+        if let ToShard::Outcomes(_) | ToShard::Receipts(_) = traffic {
+            self.tampering.batches += 1;
+        }
+        let is_every = |each, place| self.tampering.batches % each == place;
+        match traffic {
+            ToShard::Receipts(batch) => {
+                let forgets = self.stage.is_mutant(Mutant::ForgetReceipt) && is_every(8, 5);
+                if self.stage.is_mutant(Mutant::MatchWrongId) {
+                    sabotage::exchange_ids(batch, &mut self.tampering.last_id);
+                }
+                if forgets || self.stage.is_mutant(Mutant::AnswerReceiptsEarly) {
+                    let kept = LinkEvent::Traffic(ToLink::Verdicts(all_kept(shard, batch)));
+                    self.forged.push((self.core, NodeEvent::Link(batch.link, kept)));
+                }
+                !forgets
+            }
+            ToShard::Outcomes(_) => !(self.stage.is_mutant(Mutant::DropOutcomes) && is_every(16, 7)),
+            ToShard::Grant(_) => true,
+        }
+    }
+}
+
+fn all_kept(shard: ShardId, batch: &ReceiptBatch) -> VerdictBatch {
+    VerdictBatch { shard, verdicts: batch.receipts.iter().map(|receipt| (receipt.token, Verdict::Kept)).collect() }
+}
+
+fn summary_to_link(traffic: &ToLink) -> String {
+    match traffic {
+        ToLink::Demand(demand) => format!("demand {:?}", demand.waiting),
+        ToLink::Submits(batch) => {
+            let submits: Vec<_> = batch.submits.iter().map(|s| format!("{}#{}", s.address, s.attempt)).collect();
+            format!("submits {:?} {submits:?} unused {}", batch.class, batch.unused)
+        }
+        ToLink::Verdicts(batch) => format!("verdicts {:?}", batch.verdicts),
+    }
+}
+
+fn summary_to_shard(traffic: &ToShard) -> String {
+    match traffic {
+        ToShard::Grant(grant) => format!("grant {} {:?}", grant.messages, grant.class),
+        ToShard::Outcomes(batch) => {
+            let outcomes: Vec<_> = batch
+                .outcomes
+                .iter()
+                .map(|o| format!("{}#{} {}/{} {:?}", o.address, o.attempt, o.part, o.parts, o.answer))
+                .collect();
+            format!("outcomes {outcomes:?}")
+        }
+        ToShard::Receipts(batch) => {
+            let id =
+                |receipt: &crate::traffic::ReceiptIn| String::from_utf8_lossy(receipt.id.of(&batch.arena)).into_owned();
+            let receipts: Vec<_> = batch
+                .receipts
+                .iter()
+                .map(|r| format!("{:?} {} {:?} {:?}", r.token, id(r), r.state, r.if_unknown))
+                .collect();
+            format!("receipts {receipts:?}")
+        }
+    }
+}
