@@ -38,6 +38,8 @@ pub struct OpenAttempt {
     pub resumed: u8,
     /// What is known of it so far.
     pub verdict: Verdict,
+    /// All its parts have their outcomes.
+    pub answered: bool,
     /// The bind on which its last unanswered part went, by number.
     pub lost_on: Option<u16>,
     /// The carrier took a part, and there was no room to remember which: it cannot be tried again without sending that twice.
@@ -159,7 +161,7 @@ impl Attempts {
         self.open.get(&address)
     }
 
-    /// Takes an attempt out, as replay does when a later event closed it.
+    /// Takes an attempt out: an event has ended it.
     pub fn remove(&mut self, address: Address) -> Option<OpenAttempt> {
         let removed = self.open.remove(&address)?;
         self.note_closed(removed.recipient);
@@ -173,9 +175,9 @@ impl Attempts {
         all
     }
 
-    /// Counts one outcome in; gives the attempt back once all its parts have theirs. `None` also for an outcome of an
-    /// attempt that is not open any more.
-    pub fn settle(&mut self, outcome: &Outcome) -> Option<OpenAttempt> {
+    /// Counts one outcome in; the attempt, once all its parts have theirs. `None` also for an outcome of an attempt that is not
+    /// open any more. It stays open until an event ends it.
+    pub fn settle(&mut self, outcome: &Outcome) -> Option<&OpenAttempt> {
         let open = self.open.get_mut(&outcome.address)?;
         if open.attempt != outcome.attempt {
             return None;
@@ -191,7 +193,8 @@ impl Attempts {
         if open.outcomes < outcome.parts.saturating_sub(open.resumed) {
             return None;
         }
-        self.remove(outcome.address)
+        open.answered = true;
+        Some(open)
     }
 
     /// Notes that the carrier took a part of several.
@@ -300,6 +303,7 @@ mod tests {
             outcomes: 0,
             resumed: 0,
             verdict: Verdict::Accepted,
+            answered: false,
             lost_on: None,
             unnoted: false,
         }

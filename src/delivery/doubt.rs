@@ -1,5 +1,5 @@
 //! The ledger's words: an attempt of which nobody knows whether the carrier has it, where it was lost, and how it left the
-//! ledger. Both go to disk as details of events.
+//! ledger. How both go to disk is told in `event.rs`.
 
 use crate::model::{Address, CarrierId, Class, Lane, Msisdn, TenantId, Wall};
 use crate::traffic::Unanswered;
@@ -47,7 +47,7 @@ pub struct LostBind {
     pub number: u16,
 }
 
-/// How an attempt was lost: the detail of [`super::EventKind::InDoubt`].
+/// How an attempt was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
     /// Why there is no answer.
@@ -56,29 +56,6 @@ pub struct Lost {
     pub bind: Option<LostBind>,
     /// Its class's policy was `hold`.
     pub held: bool,
-}
-
-impl Lost {
-    /// Bits 0–2 reason, 3 held, 4–15 bind + 1 (0: not known), 16–23 core.
-    pub fn pack(self) -> u32 {
-        let bind = self.bind.filter(|bind| bind.number < 0xFFF);
-        let place = bind.map_or(0, |bind| u32::from(bind.core) << 16 | (u32::from(bind.number) + 1) << 4);
-        place | u32::from(self.held) << 3 | self.reason as u32
-    }
-
-    /// Back from [`Self::pack`]; an unknown reason is a crash.
-    pub const fn unpack(detail: u32) -> Self {
-        let number = (detail >> 4 & 0xFFF) as u16;
-        let bind = match number {
-            0 => None,
-            number => Some(LostBind { core: (detail >> 16) as u8, number: number - 1 }),
-        };
-        let reason = match Unanswered::from_index((detail & 7) as u8) {
-            Some(reason) => reason,
-            None => Unanswered::Crashed,
-        };
-        Self { reason, bind, held: detail & 8 != 0 }
-    }
 }
 
 /// How a message left the ledger. Discriminants go to disk: never reuse one.
@@ -181,21 +158,6 @@ pub const fn part_reference(address: Address, attempt: u8, part: u8) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_was_lost_survives_the_disk() {
-        for reason in Unanswered::ALL {
-            for bind in [None, Some(LostBind { core: 0, number: 0 }), Some(LostBind { core: 255, number: 4_094 })] {
-                for held in [false, true] {
-                    let lost = Lost { reason, bind, held };
-                    assert_eq!(Lost::unpack(lost.pack()), lost);
-                }
-            }
-        }
-        let far = Lost { reason: Unanswered::Stopped, bind: Some(LostBind { core: 1, number: 4_095 }), held: false };
-        assert_eq!(Lost::unpack(far.pack()).bind, None);
-        assert_eq!(Lost::unpack(0).reason, Unanswered::Crashed);
-    }
 
     #[test]
     fn golden_references_of_parts() {

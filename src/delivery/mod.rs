@@ -7,12 +7,14 @@ pub mod event;
 pub mod once;
 pub mod policy;
 pub mod progress;
+pub mod retention;
 pub mod view;
 
 pub use attempt::{Attempts, OpenAttempt};
 pub use doubt::{DoubtFilter, InDoubt, Lost, LostBind, Resolution};
-pub use event::{Event, EventKind};
+pub use event::{Event, EventKind, Happened};
 pub use once::OnceInDoubt;
 pub use policy::{Backoff, Disposition, DoubtPolicy, Refused, RetryPolicy};
 pub use progress::{Noted, Progress, ProgressTable, Taken};
-pub use view::{MessageView, TimelineEntry, view};
+pub use retention::{Retention, Tally};
+pub use view::{Fact, MessageView, TimelineEntry, view};

@@ -1,9 +1,9 @@
-//! A message's state, derived from its head and its events: the one place where events get their meaning. The API, the
-//! retention of segments and the simulator's oracle all ask here.
+//! What events mean: the state that a message is in, what its timeline tells. The one place where they get their meaning: the
+//! API, expiry, the retention of segments and the simulator's oracle all ask here.
 
 use crate::model::{CarrierId, DeadLetterReason, Head, MessageState, Wall};
 
-use super::event::{Event, EventKind};
+use super::event::{Event, EventKind, Happened};
 
 /// What the API shows of a message, apart from its content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct MessageView {
     pub carrier: Option<CarrierId>,
     /// When the carrier had taken all parts.
     pub submitted_at: Option<Wall>,
-    /// When it reached its final state.
+    /// When it reached its end.
     pub final_at: Option<Wall>,
     /// The last code a carrier gave: a command status or a receipt's error.
     pub error: Option<u32>,
@@ -36,9 +36,22 @@ pub struct TimelineEntry {
     /// When.
     pub at: Wall,
     /// What.
-    pub kind: EventKind,
-    /// See [`EventKind`].
-    pub detail: u32,
+    pub what: Happened,
+}
+
+/// What a line of the timeline tells beside its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// A number.
+    Number(u32),
+    /// One of the names that the API documents.
+    Name(&'static str),
+    /// A carrier.
+    Carrier(CarrierId),
+    /// A command status, or a receipt's error where the carrier used the same numbers.
+    Status(u32),
+    /// A receipt's error code.
+    Code(u32),
 }
 
 /// Reads a message's events, in the order of their commits, as they stand at `now`.
@@ -50,9 +63,9 @@ pub fn view(head: &Head, events: &[Event], now: Wall) -> MessageView {
         ..MessageView::default()
     };
     for event in events {
-        view.timeline.push(TimelineEntry { at: event.at, kind: event.kind, detail: event.detail });
-        if !view.state.is_final() {
-            apply(&mut view, event);
+        view.timeline.push(TimelineEntry { at: event.at, what: event.what });
+        if !view.is_final() {
+            view.apply(event);
         }
     }
     let unsent = matches!(view.state, MessageState::Scheduled | MessageState::Queued);
@@ -64,99 +77,187 @@ pub fn view(head: &Head, events: &[Event], now: Wall) -> MessageView {
     view
 }
 
-fn apply(view: &mut MessageView, event: &Event) {
-    let end = |view: &mut MessageView, state| {
-        view.state = state;
-        view.final_at = Some(event.at);
-    };
-    match event.kind {
-        EventKind::Due | EventKind::Resent => view.state = MessageState::Queued,
-        EventKind::Attempt => {
-            view.state = MessageState::Sending;
-            view.attempts += 1;
-            view.carrier = Some(CarrierId((event.detail >> 8) as u16));
+impl Happened {
+    /// The state that it leads to; `None` if it leaves the state as it is.
+    pub const fn leads_to(self) -> Option<MessageState> {
+        match self {
+            Self::Due { .. } | Self::Returned { .. } | Self::Resent { .. } => Some(MessageState::Queued),
+            Self::Attempt { .. } => Some(MessageState::Sending),
+            Self::Refused { .. } => Some(MessageState::Scheduled),
+            Self::InDoubt { .. } => Some(MessageState::InDoubt),
+            Self::Submitted { .. } | Self::Resolved { .. } => Some(MessageState::Submitted),
+            Self::PartAccepted { .. } | Self::PartDelivered { .. } | Self::Intermediate { .. } | Self::Late { .. } => {
+                None
+            }
+            Self::Delivered { .. } => Some(MessageState::Delivered),
+            Self::Undelivered { .. } => Some(MessageState::Undelivered),
+            Self::Expired { .. } => Some(MessageState::Expired),
+            Self::Rejected { .. } => Some(MessageState::Rejected),
+            Self::Cancelled { .. } => Some(MessageState::Cancelled),
+            Self::Dead { .. } => Some(MessageState::Dead),
         }
-        EventKind::PartAccepted => view.parts = (event.detail >> 8) as u8,
-        EventKind::Submitted => {
-            view.state = MessageState::Submitted;
-            view.parts = event.detail as u8;
-            view.submitted_at = Some(event.at);
+    }
+
+    /// Nothing but notes in the timeline can follow.
+    pub fn is_final(self) -> bool {
+        self.leads_to().is_some_and(MessageState::is_final)
+    }
+
+    /// Its carrier has the message, or it has reached its end: nothing of it is unsent.
+    pub fn is_sent(self) -> bool {
+        self.is_final() || self.leads_to() == Some(MessageState::Submitted)
+    }
+
+    /// Whether a message with that event, since its shard was restored, stands with the new ones: not in a list of what was
+    /// unsent in the backup.
+    pub const fn leaves_backup(self) -> bool {
+        match self {
+            Self::Due { from_backup } => !from_backup,
+            other => matches!(other.leads_to(), Some(MessageState::Queued | MessageState::Sending)),
         }
-        EventKind::Returned => {
-            view.state = MessageState::Queued;
-            view.attempts = view.attempts.saturating_sub(1);
+    }
+}
+
+impl MessageView {
+    /// It has reached its end: nothing but notes in the timeline can follow.
+    pub const fn is_final(&self) -> bool {
+        self.final_at.is_some()
+    }
+
+    fn apply(&mut self, event: &Event) {
+        if let Some(state) = event.what.leads_to() {
+            self.state = state;
         }
-        EventKind::Refused => {
-            view.state = MessageState::Scheduled;
-            view.error = Some(event.detail);
+        if event.what.is_final() {
+            self.final_at = Some(event.at);
         }
-        EventKind::InDoubt => view.state = MessageState::InDoubt,
-        EventKind::Resolved => {
-            view.state = MessageState::Submitted;
-            view.submitted_at = Some(event.at);
+        match event.what {
+            Happened::Attempt { carrier, .. } => {
+                self.attempts += 1;
+                self.carrier = Some(carrier);
+            }
+            Happened::PartAccepted { parts, .. } => self.parts = parts,
+            Happened::Submitted { parts, .. } => {
+                self.parts = parts;
+                self.submitted_at = Some(event.at);
+            }
+            Happened::Resolved { .. } => self.submitted_at = Some(event.at),
+            Happened::Returned { .. } => self.attempts = self.attempts.saturating_sub(1),
+            Happened::Refused { status: error } | Happened::Undelivered { error } | Happened::Rejected { error } => {
+                self.error = Some(error);
+            }
+            Happened::PartDelivered { .. } => self.parts_delivered += 1,
+            Happened::Delivered { .. } => self.parts_delivered = u32::from(self.parts),
+            Happened::Expired { error } => {
+                self.error = error.filter(|error| *error != 0);
+                self.reason = error.is_none().then_some(DeadLetterReason::ExpiredHere);
+            }
+            Happened::Dead { reason, .. } => self.reason = Some(reason),
+            Happened::Due { .. }
+            | Happened::InDoubt { .. }
+            | Happened::Resent { .. }
+            | Happened::Intermediate { .. }
+            | Happened::Late { .. }
+            | Happened::Cancelled { .. } => {}
         }
-        EventKind::PartDelivered => view.parts_delivered += 1,
-        EventKind::Intermediate | EventKind::Late => {}
-        EventKind::Delivered => {
-            view.parts_delivered = u32::from(view.parts);
-            end(view, MessageState::Delivered);
-        }
-        EventKind::Undelivered => {
-            view.error = Some(event.detail);
-            end(view, MessageState::Undelivered);
-        }
-        EventKind::Expired => {
-            view.error = (event.detail != 0).then_some(event.detail);
-            // Here, unless a carrier had it: then its receipt says so.
-            let is_here = event.detail == 0 && view.submitted_at.is_none();
-            view.reason = is_here.then_some(DeadLetterReason::ExpiredHere);
-            end(view, MessageState::Expired);
-        }
-        EventKind::Rejected => {
-            view.error = Some(event.detail);
-            end(view, MessageState::Rejected);
-        }
-        EventKind::Cancelled => end(view, MessageState::Cancelled),
-        EventKind::Dead => {
-            view.reason = DeadLetterReason::from_index(event.detail as u8);
-            end(view, MessageState::Dead);
-        }
+    }
+}
+
+impl TimelineEntry {
+    /// Its kind.
+    pub const fn kind(&self) -> EventKind {
+        self.what.kind()
+    }
+
+    /// What it tells beside its name, in this order.
+    pub fn facts(&self) -> impl Iterator<Item = (&'static str, Fact)> {
+        let number = |name, number: u8| Some((name, Fact::Number(number.into())));
+        let name = |key, name| Some((key, Fact::Name(name)));
+        let code = |error: u32| (error != 0).then_some(("error", Fact::Code(error)));
+        let facts = match self.what {
+            Happened::Due { .. } | Happened::Cancelled { .. } => [None; 3],
+            Happened::Attempt { carrier, attempt } => {
+                [Some(("carrier", Fact::Carrier(carrier))), number("attempt", attempt), None]
+            }
+            Happened::PartAccepted { part, parts } => [number("part", part), number("parts", parts), None],
+            Happened::Submitted { parts, .. } => [number("parts", parts), None, None],
+            Happened::Returned { why } => [name("reason", why.name()), None, None],
+            Happened::Refused { status: error } | Happened::Rejected { error } => {
+                [Some(("error", Fact::Status(error))), None, None]
+            }
+            Happened::InDoubt { lost } => {
+                let core = lost.bind.and_then(|bind| number("core", bind.core));
+                let bind = lost.bind.map(|bind| ("bind", Fact::Number(bind.number.into())));
+                [name("reason", lost.reason.name()), core, bind]
+            }
+            Happened::Resent { by } | Happened::Resolved { by } => [name("by", by.name()), None, None],
+            Happened::PartDelivered { part } => [number("part", part), None, None],
+            Happened::Intermediate { receipt } | Happened::Late { receipt } => {
+                [name("receipt", receipt.word()), None, None]
+            }
+            Happened::Delivered { error } | Happened::Undelivered { error } => [code(error), None, None],
+            Happened::Expired { error } => [error.and_then(code), None, None],
+            Happened::Dead { reason, by } => {
+                [name("reason", reason.code()), by.and_then(|by| name("by", by.name())), None]
+            }
+        };
+        facts.into_iter().flatten()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::delivery::Resolution;
+    use crate::delivery::event::tests::samples;
+    use crate::traffic::NotWritten;
+
     use super::*;
 
-    fn state(kinds: &[(EventKind, u32)]) -> (MessageState, u32) {
-        let events: Vec<_> = kinds
-            .iter()
-            .map(|&(kind, detail)| Event { address: Default::default(), kind, detail, at: Wall(5) })
-            .collect();
-        let head = Head { expires_at: Wall(100), ..Head::default() };
-        let view = view(&head, &events, Wall(50));
-        assert_eq!(view.timeline.len(), kinds.len());
+    const ATTEMPT: Happened = Happened::Attempt { carrier: CarrierId(1), attempt: 1 };
+    const SUBMITTED: Happened = Happened::Submitted { parts: 1, awaits_receipt: true };
+    const IN_DOUBT: Happened = Happened::InDoubt {
+        lost: crate::delivery::Lost { reason: crate::traffic::Unanswered::Crashed, bind: None, held: false },
+    };
+    const RETURNED: Happened = Happened::Returned { why: NotWritten::LinkDown };
+
+    fn of(head: &Head, happened: &[Happened]) -> MessageView {
+        let event = |what: &Happened| Event { address: Default::default(), at: Wall(5), what: *what };
+        let view = view(head, &happened.iter().map(event).collect::<Vec<_>>(), Wall(50));
+        assert_eq!(view.timeline.len(), happened.len());
+        view
+    }
+
+    fn state(happened: &[Happened]) -> (MessageState, u32) {
+        let view = of(&Head { expires_at: Wall(100), ..Head::default() }, happened);
         (view.state, view.attempts)
     }
 
     #[test]
     fn follows_the_diagram() {
-        use EventKind as E;
         use MessageState as S;
+        let by = Resolution::LateAnswer;
         assert_eq!(state(&[]), (S::Queued, 0));
-        assert_eq!(state(&[(E::Attempt, 1)]), (S::Sending, 1));
-        assert_eq!(state(&[(E::Attempt, 1), (E::Returned, 1)]), (S::Queued, 0));
-        assert_eq!(state(&[(E::Attempt, 1), (E::InDoubt, 1), (E::Resent, 0), (E::Attempt, 2)]), (S::Sending, 2));
-        assert_eq!(state(&[(E::Attempt, 1), (E::InDoubt, 1), (E::Resolved, 1)]), (S::Submitted, 1));
-        assert_eq!(state(&[(E::Attempt, 1), (E::Refused, 8)]), (S::Scheduled, 1));
-        assert_eq!(state(&[(E::Attempt, 1), (E::Submitted, 1), (E::Delivered, 0)]), (S::Delivered, 1));
+        assert_eq!(state(&[ATTEMPT]), (S::Sending, 1));
+        assert_eq!(state(&[ATTEMPT, RETURNED]), (S::Queued, 0));
+        assert_eq!(state(&[ATTEMPT, IN_DOUBT, Happened::Resent { by }, ATTEMPT]), (S::Sending, 2));
+        assert_eq!(state(&[ATTEMPT, IN_DOUBT, Happened::Resolved { by }]), (S::Submitted, 1));
+        assert_eq!(state(&[ATTEMPT, Happened::Refused { status: 8 }]), (S::Scheduled, 1));
+        assert_eq!(state(&[ATTEMPT, SUBMITTED, Happened::Delivered { error: 0 }]), (S::Delivered, 1));
     }
 
     #[test]
     fn a_final_state_does_not_regress() {
-        use EventKind as E;
-        let events = [(E::Attempt, 1), (E::Submitted, 1), (E::Undelivered, 1), (E::Delivered, 0), (E::Late, 2)];
-        assert_eq!(state(&events), (MessageState::Undelivered, 1));
+        let undelivered = Happened::Undelivered { error: 1 };
+        for after in samples() {
+            assert_eq!(state(&[ATTEMPT, SUBMITTED, undelivered, after]), (MessageState::Undelivered, 1), "{after:?}");
+        }
+    }
+
+    #[test]
+    fn kinds_and_what_they_mean_agree_on_what_is_final() {
+        for happened in samples() {
+            assert_eq!(happened.kind().is_final(), happened.is_final(), "{happened:?}");
+        }
     }
 
     #[test]
@@ -168,17 +269,15 @@ mod tests {
 
     #[test]
     fn an_end_by_time_says_whose_it_was() {
-        use EventKind as E;
         let head = Head { expires_at: Wall(10), ..Head::default() };
-        let of = |kinds: &[E]| {
-            let event = |kind: &E| Event { address: Default::default(), kind: *kind, detail: 0, at: Wall(5) };
-            let view = view(&head, &kinds.iter().map(event).collect::<Vec<_>>(), Wall(50));
-            (view.state, view.reason)
+        let told = |happened: &[Happened]| {
+            let view = of(&head, happened);
+            (view.state, view.reason, view.error)
         };
-        assert_eq!(
-            of(&[E::Attempt, E::Returned, E::Expired]),
-            (MessageState::Expired, Some(DeadLetterReason::ExpiredHere))
-        );
-        assert_eq!(of(&[E::Attempt, E::Submitted, E::Expired]), (MessageState::Expired, None));
+        let here = Some(DeadLetterReason::ExpiredHere);
+        let end = |error| Happened::Expired { error };
+        assert_eq!(told(&[ATTEMPT, RETURNED, end(None)]), (MessageState::Expired, here, None));
+        assert_eq!(told(&[ATTEMPT, SUBMITTED, end(Some(0))]), (MessageState::Expired, None, None));
+        assert_eq!(told(&[ATTEMPT, SUBMITTED, end(Some(7))]), (MessageState::Expired, None, Some(7)));
     }
 }

@@ -13,10 +13,10 @@ use super::{
     problem::{Code, Flaw, Problem},
 };
 use crate::{
-    delivery::{EventKind, Lost, Resolution, TimelineEntry},
-    model::{CarrierId, DeadLetterReason, MessageId, quoted::QUOTED_MAX},
+    delivery::{Fact, TimelineEntry},
+    model::{CarrierId, MessageId, quoted::QUOTED_MAX},
     shard::{Catalog, FoundMessage, Lookup},
-    smpp::{receipt::ReceiptState, status::CommandStatus},
+    smpp::status::CommandStatus,
     store::content,
 };
 
@@ -146,7 +146,7 @@ pub fn write(found: &FoundMessage, catalog: &Catalog, out: &mut Vec<u8>) {
     let FoundMessage { id, head, content, view } = found;
     let content = content::decode(content).unwrap_or_default();
     let mut object = Object::begin(out);
-    object.id("id", *id).text("state", view.state.name()).truth("final", view.state.is_final());
+    object.id("id", *id).text("state", view.state.name()).truth("final", view.is_final());
     object.text("to", &format!("+{}", head.to)).text_unless_empty("from", content.from.as_str());
     object.text("class", head.class.name()).text("encoding", head.encoding.name());
     object.number("parts", view.parts).number("parts_delivered", view.parts_delivered);
@@ -188,73 +188,18 @@ pub fn error_text(error: u32) -> String {
 }
 
 fn write_entry_of_timeline(entry: &TimelineEntry, catalog: &Catalog, out: &mut Vec<u8>) {
-    let detail = entry.detail;
     let mut item = Object::begin(out);
-    item.time("at", entry.at).text("event", entry.kind.name());
-    match entry.kind {
-        EventKind::Due | EventKind::Cancelled => {}
-        EventKind::Resent | EventKind::Resolved => {
-            item.text_unless_empty("by", resolution(detail));
-        }
-        EventKind::Attempt => {
-            item.text("carrier", carrier_name(catalog, CarrierId((detail >> 8) as u16)))
-                .number("attempt", detail & 0xFF);
-        }
-        EventKind::PartAccepted => {
-            item.number("part", detail & 0xFF).number("parts", detail >> 8);
-        }
-        EventKind::Submitted => {
-            item.number("parts", detail);
-        }
-        EventKind::Returned => {
-            item.text("reason", not_written(detail));
-        }
-        EventKind::Refused | EventKind::Rejected => {
-            item.text("error", &error_text(detail));
-        }
-        EventKind::InDoubt => {
-            let lost = Lost::unpack(detail);
-            item.text("reason", lost.reason.name());
-            if let Some(bind) = lost.bind {
-                item.number("core", bind.core).number("bind", bind.number);
-            }
-        }
-        EventKind::PartDelivered => {
-            item.number("part", detail);
-        }
-        EventKind::Intermediate | EventKind::Late => {
-            let state = u8::try_from(detail).ok().and_then(ReceiptState::from_code);
-            item.text("receipt", state.map_or("UNKNOWN", ReceiptState::word));
-        }
-        EventKind::Delivered | EventKind::Undelivered | EventKind::Expired => {
-            if detail != 0 {
-                item.text("error", &detail.to_string());
-            }
-        }
-        EventKind::Dead => {
-            let reason = DeadLetterReason::from_index(detail as u8);
-            item.text("reason", reason.map_or("", DeadLetterReason::code));
-            item.text_unless_empty("by", resolution(detail >> 8));
-        }
+    item.time("at", entry.at).text("event", entry.kind().name());
+    for (name, fact) in entry.facts() {
+        match fact {
+            Fact::Number(number) => item.number(name, number),
+            Fact::Name(text) => item.text(name, text),
+            Fact::Carrier(carrier) => item.text(name, carrier_name(catalog, carrier)),
+            Fact::Status(error) => item.text(name, &error_text(error)),
+            Fact::Code(error) => item.text(name, &error.to_string()),
+        };
     }
     item.end();
-}
-
-/// [`crate::traffic::NotWritten`] as it stands on disk.
-const fn not_written(detail: u32) -> &'static str {
-    match detail {
-        1 => "link_down",
-        2 => "expired",
-        3 => "sibling_refused",
-        4 => "drained",
-        5 => "connection_lost",
-        _ => "",
-    }
-}
-
-/// How a message left the ledger, as it stands on disk; empty if it never was there.
-fn resolution(detail: u32) -> &'static str {
-    Resolution::from_index(detail as u8).map_or("", Resolution::name)
 }
 
 #[cfg(test)]
@@ -263,9 +208,13 @@ pub(super) mod tests {
 
     use super::*;
     use crate::{
-        delivery::{LostBind, MessageView},
-        model::{Address, Class, Content, GroupId, Head, MessageState, Msisdn, NodeId, SenderId, ShardId, Wall},
+        delivery::{EventKind, Happened, Lost, LostBind, MessageView, Resolution, event::tests::samples},
+        model::{
+            Address, Class, Content, DeadLetterReason, GroupId, Head, MessageState, Msisdn, NodeId, SenderId, ShardId,
+            Wall,
+        },
         shard::CatalogCarrier,
+        smpp::receipt::ReceiptState,
         traffic::{NotWritten, Unanswered},
     };
 
@@ -292,7 +241,8 @@ pub(super) mod tests {
             expires_at: Wall(9_000),
             ..Head::default()
         };
-        let entry = |at, kind, detail| TimelineEntry { at: Wall(at), kind, detail };
+        let entry = |at, what| TimelineEntry { at: Wall(at), what };
+        let attempt = Happened::Attempt { carrier: CarrierId(4), attempt: 1 };
         let view = MessageView {
             state: MessageState::Delivered,
             attempts: 1,
@@ -301,7 +251,7 @@ pub(super) mod tests {
             carrier: Some(CarrierId(4)),
             submitted_at: Some(Wall(2_000)),
             final_at: Some(Wall(3_000)),
-            timeline: vec![entry(1_500, EventKind::Attempt, 4 << 8 | 1), entry(3_000, EventKind::Delivered, 0)],
+            timeline: vec![entry(1_500, attempt), entry(3_000, Happened::Delivered { error: 0 })],
             ..MessageView::default()
         };
         let id = MessageId::new(Wall(1_000), NodeId(1), ShardId(shard), Address::new(1, slot));
@@ -333,44 +283,48 @@ pub(super) mod tests {
 
     #[test]
     fn the_timelines_numbers_have_names() {
-        let entry = |kind, detail| {
-            let entry = TimelineEntry { at: Wall(0), kind, detail };
+        let entry = |what: Happened| {
+            let entry = TimelineEntry { at: Wall(0), what };
             let mut shown = shown(|out| write_entry_of_timeline(&entry, &catalog(), out));
             let object = shown.as_object_mut().expect("object");
             object.remove("at");
-            assert_eq!(object.remove("event"), Some(json!(kind.name())));
+            assert_eq!(object.remove("event"), Some(json!(what.kind().name())));
             shown
         };
-        assert_eq!(entry(EventKind::PartAccepted, 3 << 8 | 2), json!({"part": 2, "parts": 3}));
-        assert_eq!(entry(EventKind::Refused, 0x58), json!({"error": "ESME_RTHROTTLED"}));
-        assert_eq!(entry(EventKind::Rejected, 0x1234), json!({"error": "4660"}));
-        assert_eq!(entry(EventKind::Late, 2), json!({"receipt": "DELIVRD"}));
-        assert_eq!(entry(EventKind::Undelivered, 21), json!({"error": "21"}));
-        assert_eq!(entry(EventKind::Dead, 1), json!({"reason": "attempts_exhausted"}));
-        for reason in [
-            NotWritten::LinkDown,
-            NotWritten::Expired,
-            NotWritten::SiblingRefused,
-            NotWritten::Drained,
-            NotWritten::ConnectionLost,
-        ] {
-            let name = entry(EventKind::Returned, reason as u32)["reason"].as_str().expect("reason").replace('_', "");
-            assert_eq!(name, format!("{reason:?}").to_lowercase());
+        let attempt = Happened::Attempt { carrier: CarrierId(4), attempt: 2 };
+        assert_eq!(entry(attempt), json!({"carrier": "north", "attempt": 2}));
+        assert_eq!(entry(Happened::PartAccepted { part: 2, parts: 3 }), json!({"part": 2, "parts": 3}));
+        assert_eq!(entry(Happened::Submitted { parts: 3, awaits_receipt: false }), json!({"parts": 3}));
+        assert_eq!(entry(Happened::Refused { status: 0x58 }), json!({"error": "ESME_RTHROTTLED"}));
+        assert_eq!(entry(Happened::Rejected { error: 0x1234 }), json!({"error": "4660"}));
+        assert_eq!(entry(Happened::Late { receipt: ReceiptState::Delivered }), json!({"receipt": "DELIVRD"}));
+        assert_eq!(entry(Happened::Undelivered { error: 21 }), json!({"error": "21"}));
+        for error in [None, Some(0)] {
+            assert_eq!(entry(Happened::Expired { error }), json!({}));
         }
-        for reason in Unanswered::ALL {
-            let name = entry(EventKind::InDoubt, reason as u32)["reason"].as_str().expect("reason").replace('_', "");
-            assert_eq!(name, format!("{reason:?}").to_lowercase());
+        assert_eq!(entry(Happened::Expired { error: Some(8) }), json!({"error": "8"}), "no status");
+        let dead = |reason, by| entry(Happened::Dead { reason, by });
+        assert_eq!(dead(DeadLetterReason::AttemptsExhausted, None), json!({"reason": "attempts_exhausted"}));
+        assert_eq!(
+            dead(DeadLetterReason::InDoubtDropped, Some(Resolution::PolicyDrop)),
+            json!({"reason": "in_doubt_dropped", "by": "policy_drop"})
+        );
+        let reason = |shown: Value| shown["reason"].as_str().expect("reason").replace('_', "");
+        for why in NotWritten::ALL {
+            assert_eq!(reason(entry(Happened::Returned { why })), format!("{why:?}").to_lowercase());
+        }
+        for why in Unanswered::ALL {
+            let lost = Lost { reason: why, bind: None, held: false };
+            assert_eq!(reason(entry(Happened::InDoubt { lost })), format!("{why:?}").to_lowercase());
         }
         let lost = Lost { reason: Unanswered::Stopped, bind: Some(LostBind { core: 1, number: 2 }), held: true };
-        assert_eq!(entry(EventKind::InDoubt, lost.pack()), json!({"reason": "stopped", "core": 1, "bind": 2}));
-        assert_eq!(entry(EventKind::Resolved, 1), json!({"by": "late_answer"}));
-        assert_eq!(
-            (entry(EventKind::Resent, 0), entry(EventKind::Resent, 6)),
-            (json!({}), json!({"by": "hand_resend"}))
-        );
-        assert_eq!(entry(EventKind::Dead, 0x502), json!({"reason": "in_doubt_dropped", "by": "policy_drop"}));
-        for kind in EventKind::ALL {
-            entry(kind, u32::MAX);
+        assert_eq!(entry(Happened::InDoubt { lost }), json!({"reason": "stopped", "core": 1, "bind": 2}));
+        assert_eq!(entry(Happened::Resolved { by: Resolution::LateAnswer }), json!({"by": "late_answer"}));
+        assert_eq!(entry(Happened::Resent { by: Resolution::HandResend }), json!({"by": "hand_resend"}));
+        let kinds: std::collections::BTreeSet<EventKind> = samples().into_iter().map(Happened::kind).collect();
+        for kind in kinds {
+            let sample = samples().into_iter().find(|what| what.kind() == kind).expect("one of each kind");
+            entry(sample);
         }
     }
 

@@ -186,7 +186,7 @@ pub struct Page {
 impl Page {
     /// Cuts what a shard found from `from` on. `next`: as the shard said it.
     pub fn cut(mut found: Vec<FoundMessage>, next: Option<Address>, from: Address, query: &Query, left: u64) -> Self {
-        let settled = found.iter().take_while(|found| !query.settled || found.view.state.is_final()).count();
+        let settled = found.iter().take_while(|found| !query.settled || found.view.is_final()).count();
         let wanted = settled.min(usize::try_from(left).unwrap_or(usize::MAX));
         let whole = wanted == found.len();
         found.truncate(wanted);
@@ -252,7 +252,7 @@ fn write_object(found: &FoundMessage, catalog: &Catalog, out: &mut Vec<u8>) {
     let content = content::decode(content).unwrap_or_default();
     let mut object = Object::begin(out);
     object.id("id", *id).text("to", &format!("+{}", head.to)).text_unless_empty("from", content.from.as_str());
-    object.text("class", head.class.name()).text("state", view.state.name()).truth("final", view.state.is_final());
+    object.text("class", head.class.name()).text("state", view.state.name()).truth("final", view.is_final());
     object.number("parts", view.parts).number("attempts", view.attempts);
     object.text_unless_empty("route", catalog.routes.get(head.route).map_or("", |route| &route.name));
     object.text_unless_empty("carrier", view.carrier.map_or("", |carrier| carrier_name(catalog, carrier)));
@@ -285,7 +285,7 @@ fn write_row(found: &FoundMessage, catalog: &Catalog, out: &mut Vec<u8>) {
     for text in [&format!("+{}", head.to), content.from.as_str(), head.class.name(), view.state.name()] {
         push_cell(text, out);
     }
-    push_cell(if view.state.is_final() { "true" } else { "false" }, out);
+    push_cell(if view.is_final() { "true" } else { "false" }, out);
     for number in [u64::from(view.parts), u64::from(view.attempts)] {
         push_number(out, number);
         out.push(b',');

@@ -81,6 +81,17 @@ pub enum DeadLetterReason {
 }
 
 impl DeadLetterReason {
+    /// Every reason.
+    pub const ALL: [Self; 7] = [
+        Self::AttemptsExhausted,
+        Self::InDoubtDropped,
+        Self::CarrierRejected,
+        Self::Unencodable,
+        Self::NoRoute,
+        Self::ExpiredHere,
+        Self::Unreadable,
+    ];
+
     /// The stable code of the API.
     pub const fn code(self) -> &'static str {
         match self {

@@ -14,7 +14,7 @@ use prometheus_client::{
 };
 
 use crate::{
-    delivery::Resolution,
+    delivery::{EventKind, Resolution},
     http::{self, StatusBoard, memory, sweeper},
     link::{self, LinkState, leg::LegState},
     metrics::{Distribution, Family, Kind, Metric, Metrics, Snapshot, Value},
@@ -78,7 +78,7 @@ fn shard(snapshot: &mut Snapshot, id: ShardId, status: &shard::Status, now: Wall
     for (refusal, count) in shard::Counters::REFUSALS.into_iter().zip(counters.refused) {
         snapshot.count(Metric::Refused, &[refusal.code()], count);
     }
-    for (kind, count) in shard::Counters::FINALS.into_iter().zip(counters.finals) {
+    for (kind, count) in EventKind::FINALS.into_iter().zip(counters.finals) {
         snapshot.count(Metric::Final, &[kind.name()], count);
     }
     let counts = [

@@ -1,6 +1,7 @@
 //! Checkpoints: the shard as it stands after a commit, written together with the folded events up to it, so that a start
 //! replays only what came later. The snapshot is taken when its commit is handed over; folding takes its time.
 
+use crate::delivery::Retention;
 use crate::model::Point;
 use crate::queue::{FifoName, Lists, Position};
 use crate::store::backend::{Op, Space};
@@ -81,13 +82,15 @@ impl Shard {
         // Before, for what is too old belongs into no checkpoint, whatever becomes of this one.
         self.expire_receipts();
         let snapshot = Box::new(self.snapshot(seq));
+        #[cfg(test)]
+        self.replay_anew();
         if !self.fits(&snapshot, &[]) {
             return;
         }
         self.folding.under_way = true;
         let from = self.folding.folded_to + 1;
-        let (retention_ms, now) = (self.options.retention_ms, self.now.wall);
-        self.reads.push_back((seq, ReadRequest::Fold { from, snapshot, retention_ms, now }));
+        let (retention, now) = (Retention { kept_ms: self.options.retention_ms }, self.now.wall);
+        self.reads.push_back((seq, ReadRequest::Fold { from, snapshot, retention, now }));
     }
 
     /// Whether the store can keep it. The bounds of all sets see to that; if it does not fit all the same, the shard goes on
@@ -117,7 +120,7 @@ impl Shard {
         }
         self.forget_remainders();
         let first_kept = crate::model::Address::new(self.first_segment, 0);
-        self.cancelled.retain(|address, _| *address >= first_kept);
+        self.books.cancelled.retain(|address, _| *address >= first_kept);
         let head = self.scheduled.head();
         self.outbox.mark(seq.0, self.now.wall, self.options.retention_ms);
         let (outbox_from, outbox_marks) = self.outbox.notes();
@@ -129,25 +132,28 @@ impl Shard {
             due_head: (head.tick.0, head.commit, head.index),
             due_waiting: self.scheduled.waiting(),
             open: self
+                .books
                 .attempts
                 .sorted()
                 .into_iter()
                 .map(|(address, open)| (attempt_note(address, open), open.at.0))
                 .collect(),
-            doubts: self.attempts.doubts.iter().map(|(address, doubt)| doubt_note(*address, doubt)).collect(),
+            doubts: self.books.attempts.doubts.iter().map(|(address, doubt)| doubt_note(*address, doubt)).collect(),
             progress: self
+                .books
                 .attempts
                 .progress
                 .iter()
                 .map(|(address, progress)| progress_note(*address, progress))
                 .collect(),
-            cancelled: self.cancelled.iter().map(|(address, tenant)| (address.packed(), tenant.0)).collect(),
-            tried: self.tried.iter().map(|(address, attempt)| (address.packed(), *attempt)).collect(),
+            cancelled: self.books.cancelled.iter().map(|(address, tenant)| (address.packed(), tenant.0)).collect(),
+            tried: self.books.tried.iter().map(|(address, attempt)| (address.packed(), *attempt)).collect(),
             receipts_from: self.receipts.first_commit().unwrap_or(seq.0 + 1),
             keys_from: self.key_commits.front().map_or(seq.0 + 1, |(commit, _)| *commit),
             next_reference: self.next_reference,
             next_run: self.receipts.next_run(),
             once_in_doubt: self
+                .books
                 .attempts
                 .once_in_doubt()
                 .map(|(recipient, address, since)| (recipient.number(), address.packed(), since.0))
@@ -217,7 +223,7 @@ fn fifo_note(name: FifoName, fifo: &crate::queue::Fifo) -> FifoNote {
     FifoNote { fifo: fifo_code(name), commit, index, newest: fifo.newest(), waiting: fifo.waiting() }
 }
 
-fn attempt_note(address: crate::model::Address, open: &crate::delivery::OpenAttempt) -> AttemptNote {
+pub(super) fn attempt_note(address: crate::model::Address, open: &crate::delivery::OpenAttempt) -> AttemptNote {
     AttemptNote {
         address: address.packed(),
         recipient: open.recipient.number(),
@@ -247,7 +253,7 @@ fn doubt_note(address: crate::model::Address, doubt: &crate::delivery::InDoubt) 
         attempt,
         sent_at: doubt.sent_at.0,
         since: doubt.since.0,
-        lost: doubt.lost.pack(),
+        lost: doubt.lost,
         resend_at: doubt.resend_at.0,
         vouched: doubt.vouched,
     }

@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::delivery::{EventKind, InDoubt, Resolution};
+use crate::delivery::{Happened, InDoubt, Resolution};
 use crate::model::{Address, Class, Head, Lane, Mono, Now, Point, RouteId, Wall};
 use crate::queue::{DueEntry, FifoName, InsertReason, Lists};
 use crate::store::ReadRequest;
@@ -334,10 +334,10 @@ impl Shard {
         let address = Address::new(segment, message.slot);
         match message.place {
             Place::Ready { restored } => {
-                if self.attempts.get(address).is_some() || self.attempts.doubts.contains_key(&address) {
+                if self.books.attempts.get(address).is_some() || self.books.attempts.doubts.contains_key(&address) {
                     return false;
                 }
-                if self.cancelled.contains_key(&address) || self.is_closed(address) {
+                if self.books.cancelled.contains_key(&address) || self.books.is_closed(address) {
                     return true;
                 }
                 if restored {
@@ -347,7 +347,7 @@ impl Shard {
                 self.places.leave(message.tenant);
             }
             // What waits for a receipt goes on waiting for it, and is ready again or settled then.
-            Place::InDoubt => match self.attempts.in_ledger(address) {
+            Place::InDoubt => match self.books.attempts.in_ledger(address) {
                 Some(doubt) if doubt.resend_at == InDoubt::HELD => {
                     self.counters.resolved[Resolution::Expired.index()] += 1;
                 }
@@ -357,9 +357,7 @@ impl Shard {
         self.alarms.note_ended(message.expires_at, self.next_segment);
         let turn = &mut self.gathering.batch().turn;
         turn.expired_to = turn.expired_to.max(message.expires_at.0);
-        self.finish(address, EventKind::Expired, 0);
-        // Nothing of it goes on: a receipt of one of its parts is late.
-        self.attempts.progress.remove(&address);
+        self.finish(address, Happened::Expired { error: None });
         true
     }
 
@@ -377,8 +375,8 @@ impl Shard {
     /// Whether a message that was just taken from a fifo is not to be sent, because it has ended or its time is over: nothing
     /// is left to do about its entry.
     pub(super) fn pass_over(&mut self, name: FifoName, address: Address, head: Option<&Head>) -> bool {
-        let cancelled = self.cancelled.remove(&address);
-        if cancelled == Some(CLOSED) || cancelled.is_none() && self.is_closed(address) {
+        let cancelled = self.books.cancelled.remove(&address);
+        if cancelled == Some(CLOSED) || cancelled.is_none() && self.books.is_closed(address) {
             // A receipt of one part has ended it, and its place was counted until now.
             self.waits_no_more(address, head);
             return true;
@@ -406,7 +404,7 @@ impl Shard {
                 && let Some((segment, slot)) = self.lanes.peek(name)
             {
                 let (address, head) = (segment.address(slot), segment.head(slot).copied());
-                if !self.cancelled.contains_key(&address) && !self.has_ended(address, head.as_ref()) {
+                if !self.books.cancelled.contains_key(&address) && !self.has_ended(address, head.as_ref()) {
                     break;
                 }
                 self.lanes.fifo(name).take();

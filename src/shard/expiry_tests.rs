@@ -119,8 +119,8 @@ impl World {
     /// It ended as expired, once, and says so by an event of its own.
     fn check_expired(&mut self, id: MessageId) {
         let found = self.found(id);
-        let ends = found.view.timeline.iter().filter(|entry| entry.kind.is_final());
-        let ends: Vec<_> = ends.map(|entry| entry.kind).collect();
+        let ends = found.view.timeline.iter().filter(|entry| entry.what.is_final());
+        let ends: Vec<_> = ends.map(|entry| entry.kind()).collect();
         assert_eq!((found.view.state, &ends[..]), (MessageState::Expired, &[EventKind::Expired][..]), "{found:?}");
         assert_eq!(found.view.reason, Some(crate::model::DeadLetterReason::ExpiredHere));
     }

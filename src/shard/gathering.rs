@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::delivery::EventKind;
+use crate::delivery::Event;
 use crate::model::limits::{SEGMENT_BYTES_MAX, SEGMENT_MESSAGES_MAX, TURN_BYTES_MAX, TURN_MESSAGES_MAX};
 use crate::model::{Address, Class, Head, Lane, Segment, Wall};
 use crate::queue::{DueEntry, DuePosition, FifoKind, FifoName, InsertReason, Lists, Position, SlotRuns, Tick};
-use crate::store::record::{SegmentNote, TakenNote};
+use crate::store::record::{EventNote, SegmentNote, TakenNote};
 use crate::store::{CommitSeq, WriteBatch, batch::fifo_code};
 
 /// Slots of one segment that become ready.
@@ -168,8 +168,8 @@ impl Gathering {
         self.due.entry(tick).or_default().push(entry);
     }
 
-    pub(super) fn event(&mut self, address: Address, kind: EventKind, detail: u32) {
-        self.batch.turn.events.push((address.packed(), kind as u8, detail));
+    pub(super) fn event(&mut self, event: &Event) {
+        self.batch.turn.events.push(EventNote { address: event.address.packed(), what: event.what });
     }
 
     /// One message left that fifo, whose head is now there.

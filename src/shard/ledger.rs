@@ -8,8 +8,8 @@
 //! 4. An entry of a class that sends again has an entry in the delay queue at [`InDoubt::resend_at`]; one that fires
 //!    earlier belongs to an older doubt of the message and does nothing.
 
-use crate::delivery::{DoubtFilter, DoubtPolicy, EventKind, InDoubt, Lost, LostBind, OpenAttempt, Resolution, Taken};
-use crate::model::{Address, DeadLetterReason, GroupId, MessageId, Msisdn, ReplyTo, Wall};
+use crate::delivery::{DoubtFilter, DoubtPolicy, Happened, InDoubt, Lost, LostBind, Resolution};
+use crate::model::{Address, DeadLetterReason, GroupId, MessageId, Msisdn, ReplyTo};
 use crate::queue::{DueEntry, FifoKind, FifoName, InsertReason, Tick};
 use crate::smpp::receipt::ReceiptState;
 use crate::smpp::receipt_id::id_key;
@@ -29,13 +29,12 @@ pub(super) struct Listed {
 
 impl Shard {
     /// The attempt went without an answer. `core`: of the link; `None` if the attempt was found at a start.
-    pub(super) fn doubt(&mut self, address: Address, open: &OpenAttempt, reason: Unanswered, core: Option<u8>) {
-        self.counters.in_doubt += 1;
+    pub(super) fn doubt(&mut self, address: Address, reason: Unanswered, core: Option<u8>) {
+        let Some(open) = self.books.attempts.get(address) else { return };
         let held = self.doubt_policy(open.lane.class, reason) == DoubtPolicy::Hold;
         let bind = core.zip(open.lost_on).map(|(core, number)| LostBind { core, number });
-        let lost = Lost { reason, bind, held };
-        self.gathering.event(address, EventKind::InDoubt, lost.pack());
-        self.attempts.doubt(address, in_doubt(open, lost, self.now.wall), true);
+        self.counters.in_doubt += 1;
+        self.happens(address, Happened::InDoubt { lost: Lost { reason, bind, held } });
         if !self.settle_by_parked(address) {
             self.apply_policy(address);
         }
@@ -43,7 +42,7 @@ impl Shard {
 
     /// What the class of an entry wants, from now on.
     pub(super) fn apply_policy(&mut self, address: Address) {
-        let Some(doubt) = self.attempts.in_ledger(address) else { return };
+        let Some(doubt) = self.books.attempts.in_ledger(address) else { return };
         let resend_at = match self.doubt_policy(doubt.lane.class, doubt.lost.reason) {
             DoubtPolicy::Drop => return self.give_up_doubt(address, Resolution::PolicyDrop),
             DoubtPolicy::Hold => InDoubt::HELD,
@@ -54,7 +53,7 @@ impl Shard {
                 at
             }
         };
-        if let Some(doubt) = self.attempts.doubts.get_mut(&address) {
+        if let Some(doubt) = self.books.attempts.doubts.get_mut(&address) {
             doubt.resend_at = resend_at;
         }
     }
@@ -69,7 +68,7 @@ impl Shard {
             DoubtPolicy::Resend => doubt.resend_at == InDoubt::HELD || Tick::at_or_after(doubt.resend_at) <= passed,
         };
         let astray: Vec<Address> =
-            self.attempts.ledger().filter(|(_, doubt)| astray(doubt)).map(|(address, _)| *address).collect();
+            self.books.attempts.ledger().filter(|(_, doubt)| astray(doubt)).map(|(address, _)| *address).collect();
         for address in astray {
             self.apply_policy(address);
         }
@@ -77,8 +76,8 @@ impl Shard {
 
     /// The wait of a message in doubt is over: unless something settled it, it is ready again.
     pub(super) fn doubt_wait_over(&mut self, address: Address) {
-        if self.attempts.in_ledger(address).is_some_and(|doubt| doubt.resend_at <= self.now.wall) {
-            match self.has_room_for_tried() {
+        if self.books.attempts.in_ledger(address).is_some_and(|doubt| doubt.resend_at <= self.now.wall) {
+            match self.books.has_room_for_tried() {
                 true => self.resend(address, Resolution::PolicyResend),
                 // An answer to its last attempt may still come: the next one needs a number of its own.
                 false => self.apply_policy(address),
@@ -86,20 +85,27 @@ impl Shard {
         }
     }
 
-    pub(super) fn resend(&mut self, address: Address, how: Resolution) {
-        let Some(doubt) = self.attempts.in_ledger(address) else { return };
-        self.attempts.doubts.remove(&address);
-        self.counters.resolved[how.index()] += 1;
-        self.remember_tried(address, doubt.attempt);
-        self.places.enter(doubt.tenant, 1);
-        self.gathering.event(address, EventKind::Resent, how as u32);
-        self.gathering.due(FifoName { lane: doubt.lane, kind: FifoKind::Due }, address);
+    pub(super) fn resend(&mut self, address: Address, by: Resolution) {
+        if self.books.attempts.in_ledger(address).is_none() {
+            return;
+        }
+        self.counters.resolved[by.index()] += 1;
+        if let Some(doubt) = self.happens(address, Happened::Resent { by }).doubt {
+            self.places.enter(doubt.tenant, 1);
+            self.gathering.due(FifoName { lane: doubt.lane, kind: FifoKind::Due }, address);
+        }
     }
 
     pub(super) fn give_up_doubt(&mut self, address: Address, how: Resolution) {
-        let Some(doubt) = self.attempts.in_ledger(address) else { return };
+        if let Some(doubt) = self.books.attempts.in_ledger(address) {
+            self.give_up(address, &doubt, how);
+        }
+    }
+
+    /// Gives up what is in doubt, or was until now.
+    pub(super) fn give_up(&mut self, address: Address, doubt: &InDoubt, how: Resolution) {
         self.counters.resolved[how.index()] += 1;
-        let detail = (how as u32) << 8 | DeadLetterReason::InDoubtDropped as u32;
+        let end = Happened::Dead { reason: DeadLetterReason::InDoubtDropped, by: Some(how) };
         let notice = NoticeRecord {
             wall: self.now.wall.0,
             address: address.packed(),
@@ -108,26 +114,23 @@ impl Shard {
             class: doubt.lane.class as u8,
             carrier: doubt.carrier.0,
             attempt: doubt.attempt,
-            kind: EventKind::Dead as u8,
-            detail,
-            lost: doubt.lost.pack(),
+            end,
+            lost: doubt.lost,
         };
         self.gathering.batch().outbox.push(OutboxRecord::Notice(notice));
-        self.finish(address, EventKind::Dead, detail);
+        self.finish(address, end);
     }
 
     /// The carrier has a part of it. With all its parts the message leaves the ledger.
     fn taken_after_all(&mut self, address: Address, doubt: &InDoubt, (part, parts): (u8, u8), how: Resolution) {
         if parts > 1 {
-            let (carrier, reference, now) = (doubt.carrier, doubt.reference, self.now.wall);
-            self.part_taken(address, Taken { carrier, reference, part, parts, at: now });
-            let accepted = self.attempts.progress.get(&address).map_or(0, |progress| progress.accepted.len());
+            self.part_taken(address, part, parts);
+            let accepted = self.books.attempts.progress.get(&address).map_or(0, |progress| progress.accepted.len());
             if accepted < u32::from(parts) {
                 return;
             }
         }
         if !doubt.vouched {
-            self.attempts.doubts.remove(&address);
             self.resolved_as(address, how);
         }
     }
@@ -136,13 +139,13 @@ impl Shard {
         self.alarms.touch(address);
         self.counters.resolved[how.index()] += 1;
         self.counters.submitted += 1;
-        self.gathering.event(address, EventKind::Resolved, how as u32);
+        self.happens(address, Happened::Resolved { by: how });
     }
 
     /// An outcome of an attempt that is not open any more: the carrier's answer came after it was given up.
     pub(super) fn late_outcome(&mut self, batch: &OutcomeBatch, outcome: &Outcome) {
         let address = outcome.address;
-        let doubt = self.attempts.doubts.get(&address).filter(|doubt| doubt.attempt == outcome.attempt).copied();
+        let doubt = self.books.attempts.doubts.get(&address).filter(|doubt| doubt.attempt == outcome.attempt).copied();
         let Some(doubt) = doubt.filter(|doubt| doubt.carrier == batch.link.carrier) else { return };
         match outcome.answer {
             Answer::Accepted(id) => {
@@ -156,7 +159,6 @@ impl Shard {
             // Of several parts others may have been taken: only a refused whole is surely not there.
             Answer::Refused(status) if outcome.parts <= 1 && !doubt.vouched => {
                 self.counters.resolved[Resolution::LateAnswer.index()] += 1;
-                self.attempts.doubts.remove(&address);
                 self.refused_late(address, &doubt, status);
             }
             Answer::Refused(_) | Answer::NotWritten(_) | Answer::Unanswered(_) | Answer::Unencodable => {}
@@ -169,11 +171,11 @@ impl Shard {
         let state = record.state.and_then(ReceiptState::from_code);
         let (Some(recipient), Some(state)) = (recipient, state) else { return false };
         let by_reference = record.reference.and_then(|reference| {
-            let (address, doubt, part) = self.attempts.referenced_doubt(recipient, reference)?;
+            let (address, doubt, part) = self.books.attempts.referenced_doubt(recipient, reference)?;
             Some((address, doubt, part, Resolution::Reference))
         });
         let sole = || {
-            let (address, doubt) = self.attempts.sole_doubt(recipient)?;
+            let (address, doubt) = self.books.attempts.sole_doubt(recipient)?;
             Some((address, doubt, 1, Resolution::Receipt))
         };
         let Some((address, doubt, part, how)) = by_reference.or_else(sole) else { return false };
@@ -181,7 +183,7 @@ impl Shard {
         if self.carrier_group(doubt.carrier) != Some(group) {
             return false;
         }
-        let parts = self.attempts.progress.get(&address).map_or(doubt.parts, |progress| progress.parts).max(1);
+        let parts = self.books.attempts.progress.get(&address).map_or(doubt.parts, |progress| progress.parts).max(1);
         self.taken_after_all(address, &doubt, (part, parts), how);
         let note = doubt_note(address, &doubt, (part, parts), group, &record.id);
         if record.id.is_empty() {
@@ -196,23 +198,23 @@ impl Shard {
 
     /// Receipts for the recipient came before its attempt was given up, and were parked: whether they settled it.
     fn settle_by_parked(&mut self, address: Address) -> bool {
-        let Some(doubt) = self.attempts.in_ledger(address) else { return true };
+        let Some(doubt) = self.books.attempts.in_ledger(address) else { return true };
         let Some(group) = self.carrier_group(doubt.carrier) else { return false };
         let parked = self.receipts.parked_for(doubt.recipient, group, doubt.sent_at);
         if parked.is_empty() {
             return false;
         }
-        let (sole, several) = (self.attempts.sole_doubt(doubt.recipient), parked.len() > 1);
+        let (sole, several) = (self.books.attempts.sole_doubt(doubt.recipient), parked.len() > 1);
         for (key, record) in parked {
             let named = record.reference.and_then(|reference| {
-                self.attempts.referenced_doubt(doubt.recipient, reference).filter(|(at, ..)| *at == address)
+                self.books.attempts.referenced_doubt(doubt.recipient, reference).filter(|(at, ..)| *at == address)
             });
             let is_sole = !several && sole.is_some_and(|(at, _)| at == address);
             if (named.is_some() || is_sole) && self.settle_by_receipt(&record) {
                 self.unpark(key);
             }
         }
-        self.attempts.in_ledger(address).is_none()
+        self.books.attempts.in_ledger(address).is_none()
     }
 
     /// Carriers and their groups are known: what a start found in doubt may be settled by what was parked before.
@@ -220,7 +222,7 @@ impl Shard {
         if self.receipts.orphans() == 0 {
             return;
         }
-        let entries: Vec<Address> = self.attempts.ledger().map(|(address, _)| *address).collect();
+        let entries: Vec<Address> = self.books.attempts.ledger().map(|(address, _)| *address).collect();
         for address in entries {
             self.settle_by_parked(address);
         }
@@ -232,7 +234,7 @@ impl Shard {
     /// A page of the ledger, from an address on.
     pub(super) fn list_doubts(&mut self, reply: ReplyTo, filter: &DoubtFilter, from: Address, limit: usize) {
         let (mut listed, mut next) = (Vec::new(), None);
-        for (looked_at, (address, doubt)) in self.attempts.ledger_from(from).enumerate() {
+        for (looked_at, (address, doubt)) in self.books.attempts.ledger_from(from).enumerate() {
             let is_wanted = filter.takes(doubt);
             if looked_at >= Self::LOOKED_AT_MAX || (is_wanted && listed.len() >= limit) {
                 next = Some(*address);
@@ -253,8 +255,8 @@ impl Shard {
     pub(super) fn shown_doubts(&self, listed: &[Listed], messages: Vec<Option<StoredMessage>>) -> Vec<FoundDoubt> {
         let shown = |(entry, stored): (&Listed, Option<StoredMessage>)| {
             let stored = stored?;
-            let doubt = self.attempts.in_ledger(entry.address).filter(|doubt| doubt.attempt == entry.attempt)?;
-            let progress = self.attempts.progress.get(&entry.address);
+            let doubt = self.books.attempts.in_ledger(entry.address).filter(|doubt| doubt.attempt == entry.attempt)?;
+            let progress = self.books.attempts.progress.get(&entry.address);
             let (parts, taken) = progress.map_or((doubt.parts, 0), |known| (known.parts, known.accepted.len()));
             let parts_open = u32::from(parts.max(1)).saturating_sub(taken);
             let (node, shard) = (self.options.node, self.options.shard);
@@ -267,38 +269,15 @@ impl Shard {
 
     /// A hand decides over one message; all 128 bits of its id have been compared.
     pub(super) fn resolve_by_hand(&mut self, address: Address, action: DoubtAction) -> Resolved {
-        if self.attempts.in_ledger(address).is_none() {
+        if self.books.attempts.in_ledger(address).is_none() {
             return Resolved::NotInDoubt;
         }
         match action {
             DoubtAction::Resend => self.resend(address, Resolution::HandResend),
             DoubtAction::Drop => self.give_up_doubt(address, Resolution::HandDrop),
-            DoubtAction::Sent => {
-                if let Some(doubt) = self.attempts.doubts.get_mut(&address) {
-                    doubt.vouched = true;
-                }
-                self.resolved_as(address, Resolution::HandSent);
-            }
+            DoubtAction::Sent => self.resolved_as(address, Resolution::HandSent),
         }
         Resolved::Done
-    }
-}
-
-/// The entry that an open attempt becomes.
-pub(super) fn in_doubt(open: &OpenAttempt, lost: Lost, since: Wall) -> InDoubt {
-    InDoubt {
-        attempt: open.attempt,
-        reference: open.reference,
-        carrier: open.carrier,
-        lane: open.lane,
-        recipient: open.recipient,
-        tenant: open.tenant,
-        parts: open.parts,
-        sent_at: open.at,
-        since,
-        lost,
-        resend_at: if lost.held { InDoubt::HELD } else { Wall(0) },
-        vouched: false,
     }
 }
 

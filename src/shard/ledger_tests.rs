@@ -1,6 +1,6 @@
 //! One shard over a store in memory, turned by hand: what is in doubt, from its beginning to its end.
 
-use crate::delivery::{DoubtFilter, DoubtPolicy, EventKind, Lost, LostBind, Resolution};
+use crate::delivery::{DoubtFilter, DoubtPolicy, EventKind, Happened, Lost, LostBind, Resolution};
 use crate::model::{
     Address, CarrierId, Class, DeadLetterReason, Frame, GroupId, Head, LinkId, MessageId, MessageState, Mono, Msisdn,
     Now, ReplyTo, RouteId, ShardId, TenantId, Wall,
@@ -20,6 +20,8 @@ use super::*;
 
 #[path = "bounds_tests.rs"]
 mod bounds;
+#[path = "replay_tests.rs"]
+mod replay;
 
 const LINK: LinkId = LinkId { carrier: CarrierId(1), core: 2 };
 const WAIT_MS: u64 = 10_000;
@@ -130,16 +132,16 @@ impl World {
         ShardEvent::Traffic(ToShard::Receipts(batch))
     }
 
-    /// State, and kinds of the timeline with their details, from the first doubt on.
-    fn story(&mut self, id: MessageId) -> (MessageState, Vec<(EventKind, u32)>) {
+    /// State, and what happened behind the first doubt.
+    fn story(&mut self, id: MessageId) -> (MessageState, Vec<Happened>) {
         let Reply::Found(found) =
             self.ask(Ask::Lookup { reply: ReplyTo::default(), tenant: TenantId(5), ids: vec![id] })
         else {
             panic!("another answer")
         };
         let Lookup::Found(found) = &found[0] else { panic!("{found:?}") };
-        let kinds = found.view.timeline.iter().map(|entry| (entry.kind, entry.detail));
-        (found.view.state, kinds.skip_while(|(kind, _)| *kind != EventKind::InDoubt).skip(1).collect())
+        let happened = found.view.timeline.iter().map(|entry| entry.what);
+        (found.view.state, happened.skip_while(|what| what.kind() != EventKind::InDoubt).skip(1).collect())
     }
 
     fn listed(&mut self, filter: DoubtFilter) -> Vec<FoundDoubt> {
@@ -191,8 +193,8 @@ fn each_class_is_treated_as_it_wants() {
     let mut world = world();
     let (dropped, submit) = world.sent(Class::Otp, ANNA, 1);
     world.lost(&submit);
-    let by_policy = (Resolution::PolicyDrop as u32) << 8 | DeadLetterReason::InDoubtDropped as u32;
-    assert_eq!(world.story(dropped), (MessageState::Dead, vec![(EventKind::Dead, by_policy)]));
+    let end = Happened::Dead { reason: DeadLetterReason::InDoubtDropped, by: Some(Resolution::PolicyDrop) };
+    assert_eq!(world.story(dropped), (MessageState::Dead, vec![end]));
     let lost = Lost { reason: Unanswered::ConnectionLost, bind: Some(LostBind { core: 2, number: 4 }), held: false };
     let notice = NoticeRecord {
         wall: world.now.wall.0,
@@ -202,9 +204,8 @@ fn each_class_is_treated_as_it_wants() {
         class: Class::Otp as u8,
         carrier: 1,
         attempt: 1,
-        kind: EventKind::Dead as u8,
-        detail: by_policy,
-        lost: lost.pack(),
+        end,
+        lost,
     };
     assert_eq!(world.outbox(), [OutboxRecord::Notice(notice)]);
 
@@ -216,7 +217,7 @@ fn each_class_is_treated_as_it_wants() {
     world.pass(WAIT_MS - 1);
     assert_eq!(world.story(resent), (MessageState::InDoubt, vec![]));
     world.pass(11);
-    let again = vec![(EventKind::Resent, Resolution::PolicyResend as u32)];
+    let again = vec![Happened::Resent { by: Resolution::PolicyResend }];
     assert_eq!(world.story(resent), (MessageState::Queued, again));
     assert_eq!(world.pulled(Class::Marketing).attempt, 2);
     world.pass(1_000 * WAIT_MS);
@@ -285,9 +286,9 @@ fn a_page_looks_at_so_many_entries_and_goes_on() {
     let mut world = world();
     let (_, submit) = world.sent(Class::Transactional, ANNA, 1);
     world.lost(&submit);
-    let doubt = *world.shard().attempts.ledger().next().expect("one").1;
+    let doubt = *world.shard().books.attempts.ledger().next().expect("one").1;
     let entries = Shard::LOOKED_AT_MAX as u64 + 1;
-    world.shard_mut().attempts.doubts.extend((0..entries).map(|number| (Address::new(1_000 + number, 0), doubt)));
+    world.shard_mut().books.attempts.doubts.extend((0..entries).map(|number| (Address::new(1_000 + number, 0), doubt)));
     let filter = DoubtFilter { tenant: Some(TenantId(6)), ..DoubtFilter::default() };
     let mut from = Address::default();
     for expected in [Some(Address::new(1_000 + entries - 2, 0)), None] {
@@ -313,11 +314,11 @@ fn a_hand_decides_once() {
         assert_eq!(world.decide(*id, action), Resolved::Done);
         assert_eq!(world.decide(*id, action), Resolved::NotInDoubt);
     }
-    let by_hand = (Resolution::HandDrop as u32) << 8 | DeadLetterReason::InDoubtDropped as u32;
+    let dropped = Happened::Dead { reason: DeadLetterReason::InDoubtDropped, by: Some(Resolution::HandDrop) };
     let expected = [
-        (MessageState::Queued, vec![(EventKind::Resent, Resolution::HandResend as u32)]),
-        (MessageState::Dead, vec![(EventKind::Dead, by_hand)]),
-        (MessageState::Submitted, vec![(EventKind::Resolved, Resolution::HandSent as u32)]),
+        (MessageState::Queued, vec![Happened::Resent { by: Resolution::HandResend }]),
+        (MessageState::Dead, vec![dropped]),
+        (MessageState::Submitted, vec![Happened::Resolved { by: Resolution::HandSent }]),
     ];
     for round in 0..3 {
         for (id, expected) in ids.iter().zip(&expected) {
@@ -339,18 +340,18 @@ fn a_late_answer_settles_it() {
     let (id, submit) = world.sent(Class::Marketing, ANNA, 1);
     world.answered(&submit, 1, Answer::Unanswered(Unanswered::ResponseTimeout));
     world.answered(&submit, 1, Answer::Accepted(Span { at: 0, len: 4 }));
-    let late = (EventKind::Resolved, Resolution::LateAnswer as u32);
+    let late = Happened::Resolved { by: Resolution::LateAnswer };
     assert_eq!(world.story(id), (MessageState::Submitted, vec![late]));
     world.pass(2 * WAIT_MS);
     assert_eq!(world.granted(Class::Marketing).map(|submit| submit.attempt), None, "it is not sent again");
     let mut world = world.crashed(options());
     world.receipt(ANNA, "id-1", ReceiptState::Delivered, None);
-    assert_eq!(world.story(id), (MessageState::Delivered, vec![late, (EventKind::Delivered, 0)]));
+    assert_eq!(world.story(id), (MessageState::Delivered, vec![late, Happened::Delivered { error: 0 }]));
 
     let (id, submit) = world.sent(Class::Marketing, BERT, 1);
     world.answered(&submit, 1, Answer::Unanswered(Unanswered::ResponseTimeout));
     world.answered(&submit, 1, Answer::Refused(8));
-    assert_eq!(world.story(id), (MessageState::Scheduled, vec![(EventKind::Refused, 8)]));
+    assert_eq!(world.story(id), (MessageState::Scheduled, vec![Happened::Refused { status: 8 }]));
     let mut world = world.crashed(options());
     assert_eq!((world.shard().status().doubts, world.story(id).0), (0, MessageState::Scheduled));
     world.pass(600_000);
@@ -363,7 +364,7 @@ fn late_answers_to_parts_leave_the_rest_in_doubt() {
     let (id, submit) = world.sent(Class::Marketing, ANNA, 2);
     world.lost(&submit);
     world.answered(&submit, 2, Answer::Accepted(Span { at: 0, len: 4 }));
-    assert_eq!(world.story(id), (MessageState::InDoubt, vec![(EventKind::PartAccepted, 2 << 8 | 2)]));
+    assert_eq!(world.story(id), (MessageState::InDoubt, vec![Happened::PartAccepted { part: 2, parts: 2 }]));
     assert_eq!(world.listed(DoubtFilter::default())[0].parts_open, 1);
     let mut world = world.crashed(options());
     world.pass(WAIT_MS + 10);
@@ -416,8 +417,8 @@ fn a_receipt_settles_the_only_one_that_it_can_be_about() {
     world.lost(&submit);
     // Not final: it proves that the carrier has the message, and makes its id known.
     world.receipt(ANNA, "77", ReceiptState::Accepted, None);
-    let resolved = (EventKind::Resolved, Resolution::Receipt as u32);
-    let on_the_way = (EventKind::Intermediate, ReceiptState::Accepted as u32);
+    let resolved = Happened::Resolved { by: Resolution::Receipt };
+    let on_the_way = Happened::Intermediate { receipt: ReceiptState::Accepted };
     assert_eq!(world.story(id), (MessageState::Submitted, vec![resolved, on_the_way]));
     let mut world = world.crashed(options());
     world.receipt(ANNA, "77", ReceiptState::Delivered, None);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::delivery::{EventKind, view};
+use crate::delivery::{Happened, view};
 use crate::model::{Address, Lane, MessageId, MessageState, ReplyTo, TenantId};
 use crate::queue::Lists;
 use crate::store::{CommitSeq, ReadRequest, StoreError, StoredMessage};
@@ -185,11 +185,11 @@ impl Shard {
             Lookup::Gone => return Cancelled::Gone,
         };
         let unsent = matches!(stored.view.state, MessageState::Scheduled | MessageState::Queued);
-        let under_way = self.attempts.get(address).is_some() || self.attempts.doubts.contains_key(&address);
-        if !unsent || !still_waits || under_way || self.cancelled.contains_key(&address) {
+        let under_way = self.books.attempts.get(address).is_some() || self.books.attempts.doubts.contains_key(&address);
+        if !unsent || !still_waits || under_way || self.books.cancelled.contains_key(&address) {
             return Cancelled::TooLate;
         }
-        if self.cancelled.len() >= self.options.bounds.cancelled_max {
+        if !self.books.has_room_for_cancelled() {
             self.counters.cancellations_refused += 1;
             return Cancelled::Busy;
         }
@@ -200,8 +200,7 @@ impl Shard {
             self.add_ended(Lists { lane, restored: is_restored }, 1);
             self.places.leave(std::mem::take(&mut holder));
         }
-        self.finish(address, EventKind::Cancelled, holder.0);
-        self.cancelled.insert(address, holder);
+        self.finish(address, Happened::Cancelled { place_of: holder });
         Cancelled::Done
     }
 

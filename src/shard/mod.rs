@@ -10,6 +10,7 @@
 //! 3. Every message admitted is in exactly one place: a fifo, the delay queue, an open attempt, the ledger, or settled.
 
 mod answered;
+mod books;
 pub mod bounds;
 pub mod catalog;
 mod checkpoint;
@@ -45,7 +46,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::admission::KeyWindow;
-use crate::delivery::{Attempts, EventKind, InDoubt, Resolution};
+use crate::delivery::{Event, EventKind, Happened, InDoubt, Resolution};
 use crate::metrics::Distribution;
 use crate::model::{
     Address, Buggify, CarrierId, Class, DiskRoom, Frame, Lane, LinkId, Mono, Now, Point, Prng, Refusal, ReplyTo,
@@ -65,6 +66,7 @@ pub use event::{
 pub use options::Options;
 pub use restored::RestoredStatus;
 
+use books::{Books, CLOSED, Closed};
 use expiry::Alarms;
 use gathering::Gathering;
 use lookups::Lookups;
@@ -86,12 +88,7 @@ pub struct Shard {
 
     lanes: Lanes,
     scheduled: ScheduledQueue,
-    attempts: Attempts,
-    /// Attempts already consumed by messages that wait to be tried again.
-    tried: BTreeMap<Address, u8>,
-    /// Messages cancelled and not passed over yet, and whose place each holds until then (nobody's: it is free), or
-    /// [`CLOSED`].
-    cancelled: BTreeMap<Address, TenantId>,
+    books: Books,
     alarms: Alarms,
     outcomes_left: OutcomesLeft,
     /// That it was restored from a backup, if it was.
@@ -123,10 +120,9 @@ pub struct Shard {
     measures: Measures,
     /// When the batch under way was handed out.
     commit_began: Mono,
+    #[cfg(test)]
+    replayed: books::tests::Replayed,
 }
-
-/// In [`Shard::cancelled`]: a message that a receipt of one part has ended, whose parts are not remembered any more.
-const CLOSED: TenantId = TenantId(u32::MAX);
 
 /// What a shard counts; read by the metrics of its core.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,8 +137,8 @@ pub struct Counters {
     pub attempts: u64,
     /// Messages that a carrier took whole.
     pub submitted: u64,
-    /// Messages that reached a final state, in the order of [`Counters::FINALS`].
-    pub finals: [u64; 6],
+    /// Messages that reached a final state, in the order of [`EventKind::FINALS`].
+    pub finals: [u64; EventKind::FINALS.len()],
     /// Attempts that went in doubt.
     pub in_doubt: u64,
     /// Messages that left the ledger, by [`Resolution::index`].
@@ -199,16 +195,6 @@ impl Counters {
         Refusal::DiskFull,
         Refusal::QueueShareFull,
         Refusal::KeyShareFull,
-    ];
-
-    /// The events whose messages [`Counters::finals`] counts.
-    pub const FINALS: [EventKind; 6] = [
-        EventKind::Delivered,
-        EventKind::Undelivered,
-        EventKind::Expired,
-        EventKind::Rejected,
-        EventKind::Cancelled,
-        EventKind::Dead,
     ];
 }
 
@@ -280,13 +266,9 @@ impl Shard {
             buggify,
             lanes: Lanes::default(),
             scheduled: ScheduledQueue::default(),
-            attempts: Attempts::new(
-                options.hash_seed,
-                options.bounds.progress_octets_max,
-                options.bounds.once_in_doubt_max,
-            ),
-            tried: BTreeMap::new(),
-            cancelled: BTreeMap::new(),
+            #[cfg(test)]
+            replayed: books::tests::Replayed::from(&Books::new(&options)),
+            books: Books::new(&options),
             alarms: Alarms::default(),
             outcomes_left: OutcomesLeft::default(),
             restored: None,
@@ -316,6 +298,8 @@ impl Shard {
         };
         shard.keys.share_out(&shard.options.tenants);
         shard.replay(found);
+        #[cfg(test)]
+        shard.replay_anew();
         shard
     }
 
@@ -387,7 +371,7 @@ impl Shard {
                 InsertReason::Scheduled | InsertReason::Retry => {
                     let due = self.scheduled.head().tick.wall();
                     let held = self.restored_due(&entry, due);
-                    self.gathering.event(entry.address, EventKind::Due, u32::from(held.is_some()));
+                    self.happens(entry.address, Happened::Due { from_backup: held.is_some() });
                     self.lookups.became_ready(entry.address, held.is_some());
                     let kind = held.unwrap_or(FifoKind::Due);
                     self.gathering.due(FifoName { lane: entry.lane, kind }, entry.address);
@@ -402,10 +386,10 @@ impl Shard {
     /// Whether a message whose turn has come was cancelled: it is passed over, and its place is free. One that a receipt has
     /// closed goes on into its list, where its head says whose place it is.
     fn passes_over(&mut self, address: Address) -> bool {
-        let Some(tenant) = self.cancelled.get(&address).copied().filter(|tenant| *tenant != CLOSED) else {
+        let Some(tenant) = self.books.cancelled.get(&address).copied().filter(|tenant| *tenant != CLOSED) else {
             return false;
         };
-        self.cancelled.remove(&address);
+        self.books.cancelled.remove(&address);
         self.places.leave(tenant);
         true
     }
@@ -429,6 +413,8 @@ impl Shard {
         self.measures.commit_messages.record(self.gathering.messages() as u64);
         let mut batch = self.gathering.finish(self.now.wall, self.next_reference);
         batch.extra.extend(self.places.poll_record());
+        #[cfg(test)]
+        self.replayed.turn(&batch.turn, &self.books);
         if !batch.keys.is_empty() {
             self.key_commits.push_back((seq.0, self.now.wall));
         }
@@ -484,7 +470,7 @@ impl Shard {
 
     /// Nothing is under way: neither at a link nor at the store, and everything was told.
     pub fn is_quiet(&self) -> bool {
-        self.attempts.open_count() == 0
+        self.books.attempts.open_count() == 0
             && self.in_flight.is_none()
             && self.gathering.is_empty()
             && self.effects.is_empty()
@@ -510,14 +496,14 @@ impl Shard {
         }
         let oldest = self.lanes().filter_map(|(_, _, oldest)| oldest).min();
         let mut ledger = BTreeMap::new();
-        for (_, doubt) in self.attempts.ledger() {
+        for (_, doubt) in self.books.attempts.ledger() {
             *ledger.entry((doubt.carrier, doubt.lane.class, doubt.lost.reason)).or_default() += 1;
         }
         Status {
             waiting,
             scheduled: self.scheduled.messages(),
             tenants: self.places.iter().collect(),
-            open: self.attempts.open_count() as u64,
+            open: self.books.attempts.open_count() as u64,
             doubts: ledger.values().sum(),
             ledger,
             keys: self.keys.len() as u64,
@@ -564,7 +550,7 @@ impl Shard {
 
     /// The ledger: every attempt that nobody answered, in the order of addresses.
     pub fn doubts(&self) -> impl Iterator<Item = (&Address, &InDoubt)> {
-        self.attempts.ledger()
+        self.books.attempts.ledger()
     }
 
     /// Other options from now on; what was laid out for the old ones at the start stays as it is.
@@ -575,6 +561,20 @@ impl Shard {
         self.options =
             Options { queue_messages_max, tenants, in_doubt_wait_ms, doubt, retry, retention_ms, ..self.options };
         self.reconcile_ledger();
+    }
+
+    /// Something happens to a message: the books know it from now on, and this turn's batch holds it. What that took out of the
+    /// books.
+    fn happens(&mut self, address: Address, what: Happened) -> Closed {
+        let event = Event { address, at: self.now.wall, what };
+        self.gathering.event(&event);
+        self.books.apply(&event, &mut self.counters)
+    }
+
+    /// Tests replay each turn from here on, and compare.
+    #[cfg(test)]
+    fn replay_anew(&mut self) {
+        self.replayed = books::tests::Replayed::from(&self.books);
     }
 
     fn effect(&mut self, effect: Effect) {

@@ -14,8 +14,6 @@ use crate::smpp::receipt::ReceiptState;
 use crate::smpp::receipt_id::{Dialect, IdForm, id_key};
 use crate::store::record::InboundRecord;
 
-use super::receipts::final_kind;
-
 /// Commit and place in it: when a receipt was parked, and where it is on disk, if it is.
 pub(super) type Parked = (u64, u32);
 
@@ -140,7 +138,7 @@ fn aliases_of(record: &InboundRecord) -> impl Iterator<Item = u64> {
 }
 
 fn is_final(record: &InboundRecord) -> bool {
-    record.state.and_then(ReceiptState::from_code).and_then(final_kind).is_some()
+    record.state.and_then(ReceiptState::from_code).is_some_and(ReceiptState::is_final)
 }
 
 #[cfg(test)]

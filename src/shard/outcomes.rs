@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use crate::delivery::{Disposition, EventKind, InDoubt, OpenAttempt, Progress, Refused, Taken, attempt::Verdict};
+use crate::delivery::{Disposition, EventKind, Happened, InDoubt, OpenAttempt, Refused, attempt::Verdict};
 use crate::model::{Address, Class, DeadLetterReason, Head, Lane, LinkId, Msisdn, Point, Segment, TenantId, Wall};
 use crate::queue::{DueEntry, InsertReason};
 use crate::traffic::{Answer, NotWritten, Outcome, OutcomeBatch, ToLink};
@@ -77,26 +77,25 @@ impl Shard {
             | Answer::Unencodable => false,
         };
         let whose =
-            |outcome: &Outcome| self.attempts.get(outcome.address).map(|open| (open.recipient, open.lane.class));
+            |outcome: &Outcome| self.books.attempts.get(outcome.address).map(|open| (open.recipient, open.lane.class));
         batch.outcomes.iter().filter(comes_back).filter_map(whose).collect()
     }
 
     fn outcome(&mut self, batch: &OutcomeBatch, outcome: &Outcome) {
         let address = outcome.address;
-        let Some(open) = self.attempts.get(address).filter(|open| open.attempt == outcome.attempt) else {
+        let Some(open) = self.books.attempts.get(address).filter(|open| open.attempt == outcome.attempt) else {
             return self.late_outcome(batch, outcome);
         };
         let wants_receipt = head_of(open, address).is_some_and(|head| head.receipt);
-        let (carrier, reference) = (open.carrier, open.reference);
-        let (group, class) = (batch.group, open.lane.class);
+        let (group, class, reference) = (batch.group, open.lane.class, open.reference);
         let awaited = Awaited { group, recipient: open.recipient, tenant: open.tenant, class, reference };
         let accepted = matches!(outcome.answer, Answer::Accepted(_));
         if accepted && outcome.parts > 1 {
-            let Outcome { part, parts, .. } = *outcome;
-            self.part_taken(address, Taken { carrier, reference, part, parts, at: self.now.wall });
+            self.part_taken(address, outcome.part, outcome.parts);
         }
-        if let Some(open) = self.attempts.settle(outcome) {
-            self.resolved(address, open, outcome, wants_receipt, batch.link.core);
+        if let Some(open) = self.books.attempts.settle(outcome) {
+            let (verdict, unnoted) = (open.verdict, open.unnoted);
+            self.answered(outcome, (verdict, unnoted), wants_receipt, batch.link.core);
         }
         if let Answer::Accepted(id) = outcome.answer {
             let id = id.of(&batch.arena);
@@ -107,51 +106,34 @@ impl Shard {
         }
     }
 
-    fn resolved(&mut self, address: Address, open: OpenAttempt, outcome: &Outcome, wants_receipt: bool, core: u8) {
-        if self.is_closed(address) {
-            return self.resolved_closed(address, &open);
+    /// All parts of an attempt have their answers.
+    fn answered(&mut self, outcome: &Outcome, (verdict, unnoted): (Verdict, bool), wants_receipt: bool, core: u8) {
+        let address = outcome.address;
+        if self.books.is_closed(address) {
+            return self.books.settle_ended(address, self.now.wall);
         }
-        if open.unnoted && matches!(open.verdict, Verdict::NotWritten(_) | Verdict::Refused(_)) {
+        if unnoted && matches!(verdict, Verdict::NotWritten(_) | Verdict::Refused(_)) {
             // A part is with the carrier, and nobody knows which: it would go twice.
             return self.die(address, DeadLetterReason::AttemptsExhausted);
         }
-        match open.verdict {
+        match verdict {
             Verdict::Accepted => {
                 self.counters.submitted += 1;
-                self.measures.accept_to_submit_us.record(self.accept_to_submit_us(&open, outcome));
-                self.gathering.event(address, EventKind::Submitted, u32::from(outcome.parts));
-                if !wants_receipt {
-                    self.attempts.progress.remove(&address);
+                let what = Happened::Submitted { parts: outcome.parts, awaits_receipt: wants_receipt };
+                if let Some(open) = self.happens(address, what).attempt {
+                    self.measures.accept_to_submit_us.record(self.accept_to_submit_us(&open, outcome));
                 }
             }
-            Verdict::NotWritten(NotWritten::Expired) => self.finish(address, EventKind::Expired, 0),
-            Verdict::NotWritten(reason) => self.give_back_attempt(address, open, reason),
-            Verdict::Refused(status) => self.refused(address, &open, status),
+            Verdict::NotWritten(NotWritten::Expired) => self.finish(address, Happened::Expired { error: None }),
+            Verdict::NotWritten(why) => self.give_back_attempt(address, why),
+            Verdict::Refused(status) => self.refused(address, status),
             Verdict::Unencodable => self.die(address, DeadLetterReason::Unencodable),
-            Verdict::Unanswered(reason) => self.doubt(address, &open, reason, Some(core)),
+            Verdict::Unanswered(reason) => self.doubt(address, reason, Some(core)),
         }
     }
 
-    /// The last outcome of a message that is final already.
-    fn resolved_closed(&mut self, address: Address, open: &OpenAttempt) {
-        if matches!(open.verdict, Verdict::Unanswered(_)) {
-            self.attempts.restore_once_in_doubt(open.recipient, address, self.now.wall);
-        }
-        if self.attempts.progress.get(&address).is_some_and(Progress::is_all_settled) {
-            self.attempts.progress.remove(&address);
-        }
-    }
-
-    /// A receipt of one part has ended the message while others were still under way.
-    pub(super) fn is_closed(&self, address: Address) -> bool {
-        self.attempts.progress.get(&address).is_some_and(|progress| progress.closed)
-    }
-
-    fn give_back_attempt(&mut self, address: Address, open: OpenAttempt, reason: NotWritten) {
-        self.gathering.event(address, EventKind::Returned, reason as u32);
-        if open.attempt > 1 {
-            self.remember_tried(address, open.attempt - 1);
-        }
+    fn give_back_attempt(&mut self, address: Address, why: NotWritten) {
+        let Some(open) = self.happens(address, Happened::Returned { why }).attempt else { return };
         self.places.enter(open.tenant, 1);
         let name = self.lanes.returned(open.lane, address);
         self.gathering.returned(name, address, open.segment);
@@ -178,13 +160,14 @@ impl Shard {
             }
         }
         for address in recalled {
-            if let Some(open) = self.attempts.remove(address) {
-                self.give_back_attempt(address, open, NotWritten::LinkDown);
+            if self.books.attempts.get(address).is_some() {
+                self.give_back_attempt(address, NotWritten::LinkDown);
             }
         }
     }
 
-    fn refused(&mut self, address: Address, open: &OpenAttempt, status: u32) {
+    fn refused(&mut self, address: Address, status: u32) {
+        let Some(open) = self.books.attempts.get(address) else { return };
         let expires_at = head_of(open, address).map_or(Wall(u64::MAX), |head| head.expires_at);
         let refused = Refused { carrier: open.carrier, status, attempt: open.attempt };
         self.after_refusal(address, open.lane, open.tenant, refused, expires_at);
@@ -197,19 +180,18 @@ impl Shard {
     }
 
     fn after_refusal(&mut self, address: Address, lane: Lane, tenant: TenantId, refused: Refused, expires_at: Wall) {
-        let Refused { status, attempt, .. } = refused;
+        let Refused { status, .. } = refused;
         match self.options.retry.after_refusal(refused, self.now.wall, expires_at, &mut self.chance) {
             Disposition::RetryAt(at) => {
                 self.counters.retried += 1;
-                self.gathering.event(address, EventKind::Refused, status);
-                self.remember_tried(address, attempt);
+                self.happens(address, Happened::Refused { status });
                 self.places.enter(tenant, 1);
                 let entry = DueEntry { address, lane, reason: InsertReason::Retry };
                 self.gathering.put_off(self.scheduled.tick_for(at), entry);
             }
-            Disposition::Rejected => self.finish(address, EventKind::Rejected, status),
+            Disposition::Rejected => self.finish(address, Happened::Rejected { error: status }),
             Disposition::Dead(reason) => {
-                self.gathering.event(address, EventKind::Refused, status);
+                self.happens(address, Happened::Refused { status });
                 self.die(address, reason);
             }
         }
@@ -224,23 +206,17 @@ impl Shard {
     }
 
     pub(super) fn die(&mut self, address: Address, reason: DeadLetterReason) {
-        self.finish(address, EventKind::Dead, reason as u32);
+        self.finish(address, Happened::Dead { reason, by: None });
     }
 
-    /// A message reaches its final state: nothing of it stays but its history, and receipts of its other parts.
-    pub(super) fn finish(&mut self, address: Address, kind: EventKind, detail: u32) {
-        debug_assert!(kind.is_final());
-        self.gathering.event(address, kind, detail);
-        self.tried.remove(&address);
+    /// A message reaches its final state.
+    pub(super) fn finish(&mut self, address: Address, end: Happened) {
+        debug_assert!(end.is_final());
         self.leaves_list(address);
-        self.attempts.doubts.remove(&address);
-        if let Some(progress) = self.attempts.progress.get_mut(&address) {
-            progress.closed = true;
-        }
-        const FINALS: [EventKind; 6] = super::Counters::FINALS;
-        if let Some(at) = FINALS.iter().position(|known| *known == kind) {
+        if let Some(at) = EventKind::FINALS.iter().position(|known| *known == end.kind()) {
             self.counters.finals[at] += 1;
         }
+        self.happens(address, end);
     }
 }
 

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::delivery::{EventKind, OpenAttempt, attempt::Verdict};
+use crate::delivery::{Happened, OpenAttempt, attempt::Verdict};
 use crate::model::limits::OPEN_ATTEMPTS_MAX;
 use crate::model::{Address, Class, DeadLetterReason, Head, LinkId, Point, RouteId};
 use crate::queue::{Chunk, DueEntry, FifoKind, FifoName, InsertReason, Taken, Tick};
 use crate::store::batch::fifo_code;
-use crate::store::record::AttemptNote;
 use crate::traffic::{Demand, Grant, Submit, SubmitBatch, ToLink};
 
 use super::Shard;
 use super::catalog::Catalog;
+use super::checkpoint::attempt_note;
 use super::event::Effect;
 
 /// A link as this shard knows it.
@@ -189,7 +189,7 @@ impl Shard {
     /// One more attempt may be open; if not, an outcome of those that are goes on with what waits. Never refuses an urgent
     /// one: its link keeps a slot for it, and may hold back the very attempts that we would wait for.
     fn may_attempt(&mut self, class: Class) -> bool {
-        match self.attempts.open_count() {
+        match self.books.attempts.open_count() {
             0 => true,
             _ if class.is_urgent() => true,
             OPEN_ATTEMPTS_MAX.. => false,
@@ -232,26 +232,15 @@ impl Shard {
         }
         // Of a time that knew no alarms.
         if head.expires_at <= self.now.wall {
-            self.finish(address, EventKind::Expired, 0);
+            self.finish(address, Happened::Expired { error: None });
             return None;
         }
-        let attempt = self.tried.remove(&address).unwrap_or(0).saturating_add(1);
-        let progress = self.attempts.progress.get(&address).filter(|known| known.carrier == link.carrier);
+        let attempt = self.books.next_attempt(address);
+        let progress = self.books.attempts.progress.get(&address).filter(|known| known.carrier == link.carrier);
         let (reference, answered) = match progress {
             Some(known) => (known.reference, (!known.accepted.is_empty()).then(|| Box::new(known.accepted))),
             None => (self.reference(head.parts), None),
         };
-        self.gathering.batch().turn.attempts.push(AttemptNote {
-            address: address.packed(),
-            recipient: head.to.number(),
-            tenant: head.tenant.0,
-            carrier: link.carrier.0,
-            reference,
-            route: name.lane.route.0,
-            class: name.lane.class as u8,
-            attempt,
-            parts: head.parts,
-        });
         let open = OpenAttempt {
             attempt,
             reference,
@@ -265,10 +254,12 @@ impl Shard {
             outcomes: 0,
             resumed: answered.as_ref().map_or(0, |set| set.len() as u8),
             verdict: Verdict::Accepted,
+            answered: false,
             lost_on: None,
             unnoted: false,
         };
-        self.attempts.insert(address, open);
+        self.gathering.batch().turn.attempts.push(attempt_note(address, &open));
+        self.books.begin(address, open);
         Some(Submit { address, attempt, reference, head, arena: taken.segment.arena.clone(), answered })
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::delivery::EventKind;
+use crate::delivery::Happened;
 use crate::model::limits::RECEIPT_TEXT_MAX;
 use crate::model::{Address, CarrierId, Class, GroupId, Msisdn, Point, TenantId, Wall};
 use crate::smpp::receipt::ReceiptState;
@@ -348,7 +348,7 @@ impl Shard {
         }
         self.counters.receipts_parked += 1;
         let at = (self.gathering.seq().0, self.gathering.batch().orphans.len() as u32);
-        let is_foreign = !self.attempts.is_under_way_to(record.from);
+        let is_foreign = !self.books.attempts.is_under_way_to(record.from);
         if !is_foreign {
             self.gathering.batch().orphans.push(record.clone());
         }
@@ -386,7 +386,7 @@ impl Shard {
             self.effect(Effect::Maintain(dropped));
         }
         for (commit, index, record) in found {
-            let is_foreign = !self.attempts.is_under_way_to(record.from);
+            let is_foreign = !self.books.attempts.is_under_way_to(record.from);
             self.insert_orphan(Orphan { at: (commit, index), is_foreign, is_on_disk: true, record });
         }
         self.shed_orphans();
@@ -407,12 +407,18 @@ impl Shard {
     }
 
     /// A receipt that changes nothing stands in the timeline, unless enough of them do.
-    fn aside(&mut self, address: Address, kind: EventKind, state: ReceiptState) {
+    fn aside(&mut self, address: Address, what: Happened) {
         if self.receipts.repeats.is_recorded(address) {
-            self.gathering.event(address, kind, state as u32);
+            self.happens(address, what);
         } else {
             self.counters.receipts_repeated += 1;
         }
+    }
+
+    /// A receipt after the end.
+    fn late(&mut self, address: Address, receipt: ReceiptState) {
+        self.counters.receipts_late += 1;
+        self.aside(address, Happened::Late { receipt });
     }
 
     pub(super) fn carrier_group(&self, carrier: CarrierId) -> Option<GroupId> {
@@ -437,63 +443,53 @@ impl Shard {
     pub(super) fn receipt_without_id(&mut self, note: ReceiptNote, state: ReceiptState, error: u32) {
         self.counters.receipts += 1;
         let address = Address::from_packed(note.address);
-        match final_kind(state) {
-            None => self.aside(address, EventKind::Intermediate, state),
-            Some(kind) => self.final_receipt(address, note, kind, state, error),
+        match end_by(state, error) {
+            None => self.aside(address, Happened::Intermediate { receipt: state }),
+            Some(end) => self.final_receipt(address, note, end, state),
         }
     }
 
     pub(super) fn apply_receipt(&mut self, note: ReceiptNote, answered: bool, state: ReceiptState, error: u32) {
         let address = Address::from_packed(note.address);
         self.counters.receipts += 1;
-        let Some(kind) = final_kind(state) else {
-            let kind = if answered { EventKind::Late } else { EventKind::Intermediate };
-            return self.aside(address, kind, state);
+        let end = match end_by(state, error) {
+            None if answered => return self.aside(address, Happened::Late { receipt: state }),
+            None => return self.aside(address, Happened::Intermediate { receipt: state }),
+            Some(_) if answered => return self.late(address, state),
+            Some(end) => end,
         };
-        if answered {
-            self.counters.receipts_late += 1;
-            return self.aside(address, EventKind::Late, state);
-        }
         if !self.receipts.epoch.answer(note.key) {
             self.receipts.answered.insert(note.key, note.recipient);
         }
         self.gathering.batch().receipts.answered.push((note.key, note.recipient));
-        self.final_receipt(address, note, kind, state, error);
+        self.final_receipt(address, note, end, state);
     }
 
-    fn final_receipt(&mut self, address: Address, note: ReceiptNote, kind: EventKind, state: ReceiptState, error: u32) {
+    fn final_receipt(&mut self, address: Address, note: ReceiptNote, end: Happened, state: ReceiptState) {
         if note.parts <= 1 {
-            self.finish(address, kind, error);
+            self.finish(address, end);
         } else {
-            self.part_receipt(address, note, kind, state, error);
+            self.part_receipt(address, note, end, state);
         }
     }
 
     /// A message is delivered when all parts of one attempt are, and failed when one is. A receipt of an attempt that
     /// was given up for another one counts no more.
-    fn part_receipt(&mut self, address: Address, note: ReceiptNote, kind: EventKind, state: ReceiptState, error: u32) {
-        let progress = self.attempts.progress.get_mut(&address).filter(|known| known.reference == note.reference);
-        let Some(progress) = progress else {
-            self.counters.receipts_late += 1;
-            return self.aside(address, EventKind::Late, state);
-        };
-        progress.settled.insert(note.part);
-        let all_settled = progress.is_all_settled();
+    fn part_receipt(&mut self, address: Address, note: ReceiptNote, end: Happened, state: ReceiptState) {
+        let progress = self.books.attempts.progress.get(&address).filter(|known| known.reference == note.reference);
+        let Some(progress) = progress else { return self.late(address, state) };
         if progress.closed {
-            self.counters.receipts_late += 1;
-            self.aside(address, EventKind::Late, state);
-        } else if kind == EventKind::Delivered {
-            progress.delivered.insert(note.part);
-            let all = progress.delivered.len() >= u32::from(note.parts);
-            self.gathering.event(address, EventKind::PartDelivered, u32::from(note.part));
-            if all {
-                self.finish(address, EventKind::Delivered, error);
-            }
-        } else {
-            self.finish(address, kind, error);
+            self.late(address, state);
+            return self.books.part_settled(address, note.part);
         }
-        if all_settled && self.attempts.get(address).is_none() {
-            self.attempts.progress.remove(&address);
+        if !matches!(end, Happened::Delivered { .. }) {
+            self.finish(address, end);
+            return self.books.part_settled(address, note.part);
+        }
+        self.happens(address, Happened::PartDelivered { part: note.part });
+        let delivered = self.books.attempts.progress.get(&address).map_or(0, |progress| progress.delivered.len());
+        if delivered >= u32::from(note.parts) {
+            self.finish(address, end);
         }
     }
 
@@ -550,8 +546,8 @@ impl Shard {
         for old in self.receipts.orphans.expire(horizon) {
             self.gone(&old);
         }
-        self.attempts.progress.expire(horizon);
-        self.attempts.forget_once_in_doubt(horizon);
+        self.books.attempts.progress.expire(horizon);
+        self.books.attempts.forget_once_in_doubt(horizon);
     }
 }
 
@@ -568,14 +564,14 @@ fn inbound_record(batch: &ReceiptBatch, receipt: &ReceiptIn) -> InboundRecord {
     }
 }
 
-/// The final event that a receipt's state means; `None` for one that is not final.
-pub(super) fn final_kind(state: ReceiptState) -> Option<EventKind> {
+/// The end that a receipt's state means; `None` for one that is not final.
+const fn end_by(state: ReceiptState, error: u32) -> Option<Happened> {
     match state {
-        ReceiptState::Delivered => Some(EventKind::Delivered),
-        ReceiptState::Expired => Some(EventKind::Expired),
-        ReceiptState::Rejected => Some(EventKind::Rejected),
+        ReceiptState::Delivered => Some(Happened::Delivered { error }),
+        ReceiptState::Expired => Some(Happened::Expired { error: Some(error) }),
+        ReceiptState::Rejected => Some(Happened::Rejected { error }),
         ReceiptState::Deleted | ReceiptState::Undeliverable | ReceiptState::Unknown | ReceiptState::Skipped => {
-            Some(EventKind::Undelivered)
+            Some(Happened::Undelivered { error })
         }
         ReceiptState::Enroute | ReceiptState::Accepted | ReceiptState::Scheduled => None,
     }

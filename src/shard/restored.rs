@@ -11,10 +11,9 @@
 //! sent by a process that was gone by then, and is sent as ever. Attempts and doubts of the time of the backup are few, and
 //! stand in the ledger.
 
-use crate::delivery::{DoubtPolicy, Event, EventKind, InDoubt, Lost, MessageView, Resolution};
+use crate::delivery::{DoubtPolicy, Event, Happened, InDoubt, Lost, MessageView, Resolution};
 use crate::model::{Address, CarrierId, Class, DeadLetterReason, Head, Lane, MessageState, Point, ReplyTo, Wall};
 use crate::queue::{DueEntry, FifoKind, InsertReason, Unsent};
-use crate::store::expiry::leaves_restored;
 use crate::store::key::Key;
 use crate::store::record::{RestoredRecord, encode};
 use crate::store::{Op, restored};
@@ -48,11 +47,12 @@ impl Shard {
             self.lanes.set_unsent(class, self.unsent(class).map_or(Unsent::Sent, unsent));
         }
         let reason = if is_first_start { Unanswered::Restored } else { Unanswered::Crashed };
-        let left_open: Vec<_> =
-            self.attempts.sorted().into_iter().map(|(address, open)| (address, open.clone())).collect();
-        for (address, open) in left_open {
-            self.attempts.remove(address);
-            self.doubt(address, &open, reason, None);
+        let left_open: Vec<_> = self.books.attempts.sorted().into_iter().map(|(address, _)| address).collect();
+        for address in left_open {
+            match self.books.is_closed(address) {
+                true => self.books.settle_ended(address, self.now.wall),
+                false => self.doubt(address, reason, None),
+            }
         }
         if is_first_start {
             self.hold_ledger();
@@ -63,14 +63,13 @@ impl Shard {
     /// What was in doubt already when the backup was made has no better prospects now.
     fn hold_ledger(&mut self) {
         let known: Vec<(Address, Class)> =
-            self.attempts.ledger().map(|(address, doubt)| (*address, doubt.lane.class)).collect();
+            self.books.attempts.ledger().map(|(address, doubt)| (*address, doubt.lane.class)).collect();
         for (address, class) in known {
             let policy = self.doubt_policy(class, Unanswered::Restored);
-            let doubt = self.attempts.doubts.get_mut(&address).filter(|doubt| !is_restored(doubt.lost.reason));
-            if let Some(doubt) = doubt.filter(|_| policy != DoubtPolicy::Resend) {
-                doubt.lost = Lost { reason: Unanswered::Restored, held: policy == DoubtPolicy::Hold, ..doubt.lost };
-                let detail = doubt.lost.pack();
-                self.gathering.event(address, EventKind::InDoubt, detail);
+            let lost = self.books.attempts.doubts.get(&address).map(|doubt| doubt.lost);
+            if let Some(lost) = lost.filter(|lost| !is_restored(lost.reason) && policy != DoubtPolicy::Resend) {
+                let lost = Lost { reason: Unanswered::Restored, held: policy == DoubtPolicy::Hold, ..lost };
+                self.happens(address, Happened::InDoubt { lost });
             }
         }
     }
@@ -103,20 +102,20 @@ impl Shard {
     /// A message that was unsent at the backup is taken: its doubt is recorded before its attempt.
     pub(super) fn begin_restored(&mut self, address: Address) {
         self.note_restored_doubt(address, Resolution::HandResend);
-        self.gathering.event(address, EventKind::Resent, Resolution::HandResend as u32);
+        self.happens(address, Happened::Resent { by: Resolution::HandResend });
     }
 
     /// A message that was unsent at the backup leaves its list: it was in doubt until then, and how that ends follows.
     pub(super) fn note_restored_doubt(&mut self, address: Address, how: Resolution) {
         self.counters.in_doubt += 1;
         self.counters.resolved[how.index()] += 1;
-        self.gathering.event(address, EventKind::InDoubt, RESTORED.pack());
+        self.happens(address, Happened::InDoubt { lost: RESTORED });
     }
 
     /// Whether a message with that history that waits in a list waits in one of what was unsent at the backup.
     pub(super) fn is_in_restored_list(&self, address: Address, history: &[Event]) -> bool {
         self.restored.as_ref().is_some_and(|record| {
-            let has_left = |event: &Event| event.at.0 > record.at && leaves_restored(event.kind, event.detail);
+            let has_left = |event: &Event| event.at.0 > record.at && event.what.leaves_backup();
             address.segment() < record.below && !history.iter().any(has_left)
         })
     }
@@ -147,9 +146,8 @@ impl Shard {
                     continue;
                 };
                 self.counters.in_doubt += 1;
-                self.gathering.event(address, EventKind::InDoubt, RESTORED.pack());
-                self.attempts.doubts.insert(address, unsent_doubt(&head, name.lane, self.now.wall));
-                self.give_up_doubt(address, Resolution::HandDrop);
+                self.happens(address, Happened::InDoubt { lost: RESTORED });
+                self.give_up(address, &unsent_doubt(&head, name.lane, self.now.wall), Resolution::HandDrop);
             }
         }
     }
@@ -176,7 +174,7 @@ impl Shard {
         let own =
             |doubt: &InDoubt| class.is_none_or(|class| doubt.lane.class == class) && is_restored(doubt.lost.reason);
         let held: Vec<Address> =
-            self.attempts.ledger().filter(|(_, doubt)| own(doubt)).map(|(address, _)| *address).collect();
+            self.books.attempts.ledger().filter(|(_, doubt)| own(doubt)).map(|(address, _)| *address).collect();
         for address in &held {
             match policy {
                 DoubtPolicy::Hold => self.apply_policy(*address),
@@ -191,12 +189,12 @@ impl Shard {
     pub(super) fn show_restored(&self, address: Address, class: Class, view: &mut MessageView) {
         let Some(record) = self.restored.as_ref().filter(|record| address.segment() < record.below) else { return };
         let expired_here = view.reason == Some(DeadLetterReason::ExpiredHere)
-            && view.timeline.iter().all(|entry| !entry.kind.is_final());
+            && view.timeline.iter().all(|entry| !entry.what.is_final());
         let is_unsent = view.state == MessageState::Queued || (expired_here && view.state == MessageState::Expired);
         // What came due after the restore, or was tried since, stands with the new messages.
         let is_released = view.timeline.iter().any(|entry| {
-            let since = entry.at.0 > record.at;
-            since && (entry.kind == EventKind::Attempt || (entry.kind == EventKind::Due && entry.detail == 0))
+            let is_new = matches!(entry.what, Happened::Attempt { .. } | Happened::Due { from_backup: false });
+            entry.at.0 > record.at && is_new
         });
         if is_unsent && !is_released && restored::policy(record.unsent[class.index()]) == DoubtPolicy::Hold {
             (view.state, view.final_at, view.reason) = (MessageState::InDoubt, None, None);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::delivery::EventKind;
 use crate::model::{CarrierId, Frame, GroupId, Head, LinkId, MessageId, Mono, Msisdn, Now, RouteId, TenantId};
 use crate::node::tests::world::catalog;
 use crate::shard::{Cancelled, LineResult, Lookup, Options, ShardEvent};
@@ -80,7 +81,7 @@ impl World {
         match self.ask(crate::shard::Ask::Lookup { reply, tenant: TenantId(0), ids: vec![id] }) {
             Reply::Found(found) => match &found[..] {
                 [Lookup::Found(found)] => {
-                    (found.view.state, found.view.timeline.iter().map(|entry| entry.kind).collect())
+                    (found.view.state, found.view.timeline.iter().map(|entry| entry.kind()).collect())
                 }
                 other => panic!("{other:?}"),
             },

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::delivery::{DoubtPolicy, EventKind};
+use crate::delivery::{DoubtPolicy, EventKind, Happened};
 use crate::model::{DeadLetterReason, MessageState, ShardId};
 use crate::shard::FoundMessage;
 use crate::store::content::decode;
@@ -59,7 +59,7 @@ impl Oracle {
         if truth.cancelled && state != MessageState::Cancelled {
             return self.break_at(Invariant::Cancelled, told);
         }
-        let attempts = found.view.timeline.iter().filter(|entry| entry.kind == EventKind::Attempt).count();
+        let attempts = found.view.timeline.iter().filter(|entry| entry.kind() == EventKind::Attempt).count();
         let handed = self.handed.get(&(found.id.shard(), found.id.address())).copied().unwrap_or(0);
         if (attempts as u32) < handed {
             return self.break_at(Invariant::Causes, format!("{told}, handed over {handed} times"));
@@ -102,11 +102,12 @@ impl Oracle {
             | MessageState::Cancelled
             | MessageState::Rejected => None,
             MessageState::Expired => {
-                let Some(end) = found.view.timeline.iter().find(|entry| entry.kind.is_final()) else {
+                let Some(end) = found.view.timeline.iter().find(|entry| entry.what.is_final()) else {
                     return Some("it only looks so: nothing has ended it");
                 };
                 // By whose clock is not known where it was set.
-                let is_here = end.detail == 0 && !claimed(Fate::Expired) && plan.wall_jumps == 0;
+                let is_here =
+                    end.what == Happened::Expired { error: None } && !claimed(Fate::Expired) && plan.wall_jumps == 0;
                 (is_here && end.at < truth.intent.head.expires_at).then_some("its time was not over")
             }
         }
@@ -137,7 +138,7 @@ impl Oracle {
         for number in 0..self.next_message() {
             let truth = &self.truths[number as usize];
             let held_up = truth.timeline.iter().any(|entry| {
-                matches!(entry.kind, EventKind::Due | EventKind::Refused | EventKind::InDoubt | EventKind::Cancelled)
+                matches!(entry.kind(), EventKind::Due | EventKind::Refused | EventKind::InDoubt | EventKind::Cancelled)
             });
             let shared = usize::from(truth.intent.head.route.0) > plan.carriers.len();
             // Of one that may be gone the end of the story is not known.

@@ -539,7 +539,7 @@ impl Oracle {
             let what = format!("message {message} had {:?}, has {timeline:?}", truth.timeline);
             return self.break_at(Invariant::History, what);
         }
-        let was_final = truth.timeline.iter().any(|entry| entry.kind.is_final());
+        let was_final = truth.timeline.iter().any(|entry| entry.what.is_final());
         if was_final && truth.state != found.view.state {
             let what = format!("message {message} was {:?}, is {:?}", truth.state, found.view.state);
             return self.break_at(Invariant::History, what);
@@ -568,5 +568,5 @@ impl Oracle {
 
 /// Ledger entries of a timeline.
 pub(super) fn doubts_in(timeline: &[TimelineEntry]) -> usize {
-    timeline.iter().filter(|entry| entry.kind == EventKind::InDoubt).count()
+    timeline.iter().filter(|entry| entry.kind() == EventKind::InDoubt).count()
 }

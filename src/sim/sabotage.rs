@@ -31,7 +31,7 @@ pub fn recover<R: Reader>(reader: &R, mutant: Option<Mutant>) -> Result<Recovery
         Some(Mutant::ForgetCancel) => {
             found.checkpoint.cancelled.clear();
             for (_, turn) in &mut found.turns {
-                turn.events.retain(|(_, kind, _)| *kind != EventKind::Cancelled as u8);
+                turn.events.retain(|event| event.what.kind() != EventKind::Cancelled);
             }
         }
         Some(Mutant::ReplayDropped) => {
@@ -95,8 +95,8 @@ pub fn answer(found: &mut Found, mutant: Option<Mutant>) {
     };
     // What came after the end counts as the end.
     for message in messages {
-        if message.events.last().is_some_and(|event| event.kind == EventKind::Late) {
-            message.events.retain(|event| !event.kind.is_final());
+        if message.events.last().is_some_and(|event| event.what.kind() == EventKind::Late) {
+            message.events.retain(|event| !event.what.is_final());
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The simulated world: everybody in it, and what happens, one thing after the other, until everything has come to rest and
 //! has been judged. Decides faults; the plan says how many.
 
+use crate::delivery::retention::RECEIPT_PATIENCE_MS;
 use crate::model::{DiskRoom, Prng, Wall};
 use crate::shard::{Ask, Reply};
-use crate::store::fold::RECEIPT_PATIENCE_MS;
 use crate::store::memory::MemoryStore;
 
 use super::agenda::{MS, SECOND};

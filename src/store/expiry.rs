@@ -1,11 +1,11 @@
-//! What of some segments has run out of time, judged by what the store holds. Knows which events leave a message waiting,
-//! and where it then stands; refuses to know what its shard has decided since.
+//! What of some segments has run out of time, judged by what the store holds. Knows in which states a message waits, and
+//! where; refuses to know what its shard has decided since.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use crate::delivery::EventKind;
-use crate::model::{Class, Lane, Segment, TenantId, Wall};
+use crate::delivery::Happened;
+use crate::model::{Class, Lane, MessageState, Segment, TenantId, Wall};
 
 use super::backend::{Reader, Space, StoreError};
 use super::key::Key;
@@ -70,73 +70,25 @@ impl Visited {
     }
 }
 
-/// Where a message stands by its events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stand {
-    /// Nothing has happened to it: it is ready, or waits for its `send_at`.
-    #[default]
-    Untouched,
-    Ready,
-    PutOff,
-    AtLink,
-    InDoubt,
-    /// Final, or with its carrier.
-    Over,
-}
-
+/// What the events say of one message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Slot {
-    stand: Stand,
+    /// Where it stands. `None`: nothing has happened to it, it is ready or waits for its `send_at`.
+    state: Option<MessageState>,
+    /// Nothing of it is unsent any more.
+    is_over: bool,
     /// Since its shard was restored it has left the lists of what was unsent then.
     released: bool,
 }
 
 impl Slot {
-    fn apply(&mut self, kind: EventKind, detail: u32, is_since: bool) {
-        if self.stand == Stand::Over {
+    fn apply(&mut self, what: Happened, is_since: bool) {
+        if self.is_over {
             return;
         }
-        self.stand = match kind {
-            EventKind::Due | EventKind::Returned | EventKind::Resent => Stand::Ready,
-            EventKind::Attempt => Stand::AtLink,
-            EventKind::Refused => Stand::PutOff,
-            EventKind::InDoubt => Stand::InDoubt,
-            EventKind::PartAccepted | EventKind::PartDelivered | EventKind::Intermediate | EventKind::Late => {
-                return;
-            }
-            EventKind::Submitted
-            | EventKind::Resolved
-            | EventKind::Delivered
-            | EventKind::Undelivered
-            | EventKind::Expired
-            | EventKind::Rejected
-            | EventKind::Cancelled
-            | EventKind::Dead => Stand::Over,
-        };
-        self.released |= is_since && leaves_restored(kind, detail);
-    }
-}
-
-/// Whether a message with that event, since its shard was restored, stands with the new ones: not in a list of what was
-/// unsent in the backup.
-pub const fn leaves_restored(kind: EventKind, detail: u32) -> bool {
-    match kind {
-        EventKind::Attempt | EventKind::Returned | EventKind::Resent => true,
-        EventKind::Due => detail == 0,
-        EventKind::PartAccepted
-        | EventKind::Submitted
-        | EventKind::Refused
-        | EventKind::InDoubt
-        | EventKind::PartDelivered
-        | EventKind::Intermediate
-        | EventKind::Late
-        | EventKind::Delivered
-        | EventKind::Undelivered
-        | EventKind::Expired
-        | EventKind::Rejected
-        | EventKind::Cancelled
-        | EventKind::Dead
-        | EventKind::Resolved => false,
+        self.state = what.leads_to().or(self.state);
+        self.is_over = what.is_sent();
+        self.released |= is_since && what.leaves_backup();
     }
 }
 
@@ -151,15 +103,15 @@ pub struct Stands {
 }
 
 impl Stands {
-    fn apply(&mut self, slot: u16, kind: EventKind, detail: u32, is_since: bool) {
+    fn apply(&mut self, slot: u16, what: Happened, is_since: bool) {
         let at = usize::from(slot);
         if self.slots.len() <= at {
             self.slots.resize(at + 1, Slot::default());
         }
         let slot = &mut self.slots[at];
-        let before = slot.stand;
-        slot.apply(kind, detail, is_since);
-        self.over += u32::from(before != Stand::Over && slot.stand == Stand::Over);
+        let was_over = slot.is_over;
+        slot.apply(what, is_since);
+        self.over += u32::from(!was_over && slot.is_over);
     }
 
     /// Nothing of it can expire any more: nobody need look at the segment itself.
@@ -171,17 +123,20 @@ impl Stands {
     pub fn judge(&self, segment: &Segment, visit: &Visit) -> Visited {
         let mut visited = Visited { messages: segment.heads.len() as u32, ..Visited::nothing(segment.number) };
         for (at, head) in segment.heads.iter().enumerate() {
-            let Slot { stand, released } = self.slots.get(at).copied().unwrap_or_default();
+            let Slot { state, is_over, released } = self.slots.get(at).copied().unwrap_or_default();
+            if is_over {
+                continue;
+            }
             let waits_for_send_at = head.send_at > head.accepted_at;
-            let place = match stand {
-                Stand::Over => continue,
-                Stand::Untouched if waits_for_send_at => None,
-                Stand::Untouched | Stand::Ready => {
+            let place = match state {
+                None if waits_for_send_at => None,
+                None | Some(MessageState::Queued) => {
                     let was_there = visit.restored.is_some_and(|(below, _)| segment.number < below);
                     Some(Place::Ready { restored: was_there && !released })
                 }
-                Stand::InDoubt => Some(Place::InDoubt),
-                Stand::PutOff | Stand::AtLink => None,
+                Some(MessageState::InDoubt) => Some(Place::InDoubt),
+                // Put off, or at its link.
+                Some(_) => None,
             };
             match place.filter(|_| head.expires_at <= visit.now) {
                 Some(place) => {
@@ -229,7 +184,7 @@ pub fn stands<R: Reader>(reader: &R, visit: &Visit) -> Result<BTreeMap<u64, Stan
         }
         for event in events_of(&turn).filter(|event| (*first..=*last).contains(&event.address.segment())) {
             if let Some(stands) = found.get_mut(&event.address.segment()).filter(|known| commit > known.folded_to) {
-                stands.apply(event.address.slot(), event.kind, event.detail, event.at > since);
+                stands.apply(event.address.slot(), event.what, event.at > since);
             }
         }
         ControlFlow::Continue(())
@@ -242,10 +197,8 @@ fn folded<R: Reader>(reader: &R, segment: u64, since: Wall) -> Result<Stands, St
     let Some(bytes) = reader.get(key.space(), &key.bytes())? else { return Ok(Stands::default()) };
     let state: StateRecord = decode(&bytes).map_err(|error| StoreError::Damaged(format!("st {segment}: {error}")))?;
     let mut stands = Stands { messages: state.messages, folded_to: state.folded_to, ..Stands::default() };
-    for (slot, kind, detail, at) in state.events {
-        if let Some(kind) = EventKind::from_index(kind) {
-            stands.apply(slot, kind, detail, Wall(at) > since);
-        }
+    for event in state.events {
+        stands.apply(event.slot, event.what, event.at() > since);
     }
     Ok(stands)
 }
@@ -254,11 +207,17 @@ fn folded<R: Reader>(reader: &R, segment: u64, since: Wall) -> Result<Stands, St
 mod tests {
     use std::sync::Arc;
 
-    use crate::model::{Head, RouteId};
+    use crate::delivery::{Lost, Resolution};
+    use crate::model::{CarrierId, Head, RouteId};
+    use crate::traffic::{NotWritten, Unanswered};
 
     use super::*;
 
     const NOW: Wall = Wall(1_000);
+    const ATTEMPT: Happened = Happened::Attempt { carrier: CarrierId(1), attempt: 1 };
+    const RETURNED: Happened = Happened::Returned { why: NotWritten::LinkDown };
+    const SUBMITTED: Happened = Happened::Submitted { parts: 1, awaits_receipt: true };
+    const LOST: Lost = Lost { reason: Unanswered::Crashed, bind: None, held: false };
 
     fn visit(restored: Option<(u64, Wall)>) -> Visit {
         Visit { segments: vec![5], events_from: 1, now: NOW, restored }
@@ -268,43 +227,47 @@ mod tests {
         Head { expires_at: Wall(expires_at), class, route: RouteId(1), ..Head::default() }
     }
 
-    fn judge(events: &[(u16, EventKind)], heads: Vec<Head>) -> Visited {
+    fn judge(events: &[(u16, Happened)], heads: Vec<Head>) -> Visited {
         let mut stands = Stands::default();
-        events.iter().for_each(|(slot, kind)| stands.apply(*slot, *kind, 0, false));
+        events.iter().for_each(|(slot, what)| stands.apply(*slot, *what, false));
         stands.judge(&Segment { number: 5, heads, arena: Arc::default(), slots: Vec::new() }, &visit(None))
     }
 
     #[test]
     fn only_what_waits_is_over_and_the_rest_says_when_to_look_again() {
-        use EventKind as E;
+        let by = Resolution::PolicyResend;
         let events = [
-            (1, E::Attempt),
-            (2, E::Attempt),
-            (2, E::Submitted),
-            (3, E::Attempt),
-            (3, E::InDoubt),
-            (4, E::Attempt),
-            (4, E::Refused),
-            (5, E::Attempt),
-            (5, E::Returned),
-            (6, E::Expired),
+            (1, ATTEMPT),
+            (2, ATTEMPT),
+            (2, SUBMITTED),
+            (3, ATTEMPT),
+            (3, Happened::InDoubt { lost: LOST }),
+            (4, ATTEMPT),
+            (4, Happened::Refused { status: 8 }),
+            (5, ATTEMPT),
+            (5, RETURNED),
+            (6, Happened::Expired { error: None }),
+            (8, ATTEMPT),
+            (8, Happened::InDoubt { lost: LOST }),
+            (8, Happened::Resent { by }),
         ];
         let mut heads = vec![head(900, Class::Marketing); 7];
         heads.push(head(2_000, Class::Otp));
+        heads.push(head(900, Class::Marketing));
         let visited = judge(&events, heads);
         let found: Vec<_> = visited.overdue.iter().map(|one| (one.slot, one.place)).collect();
         let ready = Place::Ready { restored: false };
-        assert_eq!(found, [(0, ready), (3, Place::InDoubt), (5, ready)]);
-        assert_eq!((visited.messages, visited.next), (8, Some((Wall(900), Class::Otp))), "1 is at its link, 4 put off");
+        assert_eq!(found, [(0, ready), (3, Place::InDoubt), (5, ready), (8, ready)]);
+        assert_eq!((visited.messages, visited.next), (9, Some((Wall(900), Class::Otp))), "1 is at its link, 4 put off");
     }
 
     #[test]
     fn a_segment_whose_messages_are_all_over_need_not_be_read() {
         let mut stands = Stands { messages: 2, ..Stands::default() };
-        stands.apply(0, EventKind::Submitted, 1, false);
-        stands.apply(0, EventKind::Delivered, 0, false);
+        stands.apply(0, SUBMITTED, false);
+        stands.apply(0, Happened::Delivered { error: 0 }, false);
         assert!(!stands.is_over());
-        stands.apply(1, EventKind::Cancelled, 0, false);
+        stands.apply(1, Happened::Cancelled { place_of: TenantId(0) }, false);
         assert!(stands.is_over());
         assert!(!Stands::default().is_over(), "nothing is known of how many there are");
     }
@@ -312,10 +275,10 @@ mod tests {
     #[test]
     fn what_was_restored_stands_apart_until_it_was_taken() {
         let mut stands = Stands::default();
-        stands.apply(1, EventKind::Attempt, 1, true);
-        stands.apply(1, EventKind::Returned, 1, true);
-        stands.apply(2, EventKind::Due, 1, true);
-        stands.apply(3, EventKind::Due, 0, true);
+        stands.apply(1, ATTEMPT, true);
+        stands.apply(1, RETURNED, true);
+        stands.apply(2, Happened::Due { from_backup: true }, true);
+        stands.apply(3, Happened::Due { from_backup: false }, true);
         let heads = vec![head(900, Class::Otp); 4];
         let segment = Segment { number: 5, heads, arena: Arc::default(), slots: Vec::new() };
         let places = |below| {

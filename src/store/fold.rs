@@ -1,19 +1,18 @@
-//! Folding: events since the checkpoint, gathered by commit, become one state record per segment; and what retention may
-//! drop. Runs on the reader thread; its result goes into an ordinary commit together with the checkpoint.
+//! Folding: events since the checkpoint, gathered by commit, become one state record per segment; and which segments may be
+//! dropped, by the retention that is handed in. Runs on the reader thread; its result goes into an ordinary commit together
+//! with the checkpoint.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use crate::delivery::EventKind;
+use crate::delivery::{Retention, Tally};
 use crate::model::Wall;
 
 use super::backend::{Op, Reader, Space, StoreError};
 use super::key::Key;
-use super::record::{StateRecord, TurnRecord, decode, encode};
+use super::reader::events_of;
+use super::record::{StateRecord, StatedEvent, TurnRecord, decode, encode};
 use super::trim::trim;
-
-/// How long a message that a carrier took waits for its receipt before retention may drop it all the same, ms.
-pub const RECEIPT_PATIENCE_MS: u64 = 72 * 3_600_000;
 
 /// Folded segments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,15 +59,9 @@ fn gather(touched: &mut BTreeMap<u64, StateRecord>, turn: &TurnRecord) {
         state.messages = note.messages;
         state.newest = state.newest.max(turn.wall);
     }
-    let attempts = turn.attempts.iter().map(|note| {
-        let detail = u32::from(note.carrier) << 8 | u32::from(note.attempt);
-        (note.address, EventKind::Attempt as u8, detail)
-    });
-    // An attempt precedes its own turn's events only if it was handed over in that turn; outcomes of one attempt always
-    // come in a later turn, returns of an older one in an earlier event of the same turn.
-    for (address, kind, detail) in turn.events.iter().copied().chain(attempts) {
-        let state = touched.entry(address >> 16).or_default();
-        state.events.push(((address & 0xFFFF) as u16, kind, detail, turn.wall));
+    for event in events_of(turn) {
+        let state = touched.entry(event.address.segment()).or_default();
+        state.events.push(StatedEvent { slot: event.address.slot(), what: event.what, at: event.at.0 });
         state.newest = state.newest.max(turn.wall);
     }
 }
@@ -83,7 +76,7 @@ fn merge<R: Reader>(reader: &R, number: u64, news: StateRecord, to: u64) -> Resu
         state.messages = state.messages.max(news.messages);
         state.newest = state.newest.max(news.newest);
         state.events.extend(news.events);
-        state.events.sort_by_key(|&(slot, ..)| slot);
+        state.events.sort_by_key(|event| event.slot);
         trim(&mut state.events);
         state.folded_to = to;
     }
@@ -92,23 +85,19 @@ fn merge<R: Reader>(reader: &R, number: u64, news: StateRecord, to: u64) -> Resu
 }
 
 fn count(state: &mut StateRecord) {
-    let (mut settled, mut sent) = (0, 0);
-    for events in state.events.chunk_by(|a, b| a.0 == b.0) {
-        let kinds = || events.iter().filter_map(|&(_, kind, ..)| EventKind::from_index(kind));
-        let is_final = kinds().any(EventKind::is_final);
-        settled += u32::from(is_final);
-        let is_taken = |kind| matches!(kind, EventKind::Submitted | EventKind::Resolved);
-        sent += u32::from(is_final || kinds().any(is_taken));
+    let mut tally = Tally::default();
+    for events in state.events.chunk_by(|a, b| a.slot == b.slot) {
+        tally.count(events.iter().map(|event| event.what));
     }
-    state.settled = settled;
-    state.unsent = state.messages.saturating_sub(sent);
+    state.settled = tally.settled;
+    state.unsent = state.messages.saturating_sub(tally.sent);
 }
 
-/// The first segment that must stay: everything before it, from `first` on, is settled since `retention_ms`.
+/// The first segment that must stay: everything before it, from `first` on, may be dropped.
 ///
 /// # Errors
 /// Those of the store, and [`StoreError::Damaged`] for an unreadable record.
-pub fn retire<R: Reader>(reader: &R, first: u64, retention_ms: u64, now: Wall) -> Result<u64, StoreError> {
+pub fn retire<R: Reader>(reader: &R, first: u64, retention: Retention, now: Wall) -> Result<u64, StoreError> {
     let gaps = super::recovery::restored(reader)?.map(|restored| restored.gaps).unwrap_or_default();
     let mut keep = first;
     let mut failure = None;
@@ -121,13 +110,12 @@ pub fn retire<R: Reader>(reader: &R, first: u64, retention_ms: u64, now: Wall) -
                 return ControlFlow::Break(());
             }
         };
-        let age = now.since(Wall(state.newest));
-        let settled = state.settled >= state.messages && age > retention_ms;
-        let silent = state.unsent == 0 && age > retention_ms.saturating_add(RECEIPT_PATIENCE_MS);
+        let tally = Tally { settled: state.settled, sent: state.messages.saturating_sub(state.unsent) };
+        let may_drop = retention.may_drop(state.messages, tally, Wall(state.newest), now);
         // A restore leaves numbers out; any other segment that is missing here stops it.
         let next = gaps.iter().find(|(unused, _)| *unused == keep).map_or(keep, |(_, used_again)| *used_again);
         match Key::number(key) {
-            Some(number) if number == next && (settled || silent) => {
+            Some(number) if number == next && may_drop => {
                 keep = number + 1;
                 ControlFlow::Continue(())
             }

@@ -22,6 +22,7 @@ pub mod memory;
 mod memory_tail;
 pub mod reader;
 pub mod record;
+mod record_event;
 mod record_older;
 pub mod recovery;
 pub mod restored;

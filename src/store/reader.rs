@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::delivery::{Event, EventKind};
-use crate::model::{Address, Class, Head, Lane, RouteId, Segment, TenantId, Wall};
+use crate::delivery::{Event, Happened, Retention};
+use crate::model::{Address, CarrierId, Class, Head, Lane, RouteId, Segment, TenantId, Wall};
 use crate::queue::{Chunk, DueEntry, DuePosition, FifoName, InsertReason, Position, SlotRuns, Tick};
 
 use super::backend::{Reader, RunFamily, Space, StoreError};
@@ -40,8 +40,8 @@ pub enum ReadRequest {
     Messages { token: u64, addresses: Vec<Address>, events_from: u64 },
     /// Messages of a tenant in the order of addresses: at most `limit`, and no more than a question may cost.
     Scan { token: u64, tenant: TenantId, from: Address, limit: usize, events_from: u64 },
-    /// Fold the events of `from..=snapshot.commit`, and see what retention may drop.
-    Fold { from: u64, snapshot: Box<CheckpointRecord>, retention_ms: u64, now: Wall },
+    /// Fold the events of `from..=snapshot.commit`, and see what may be dropped.
+    Fold { from: u64, snapshot: Box<CheckpointRecord>, retention: Retention, now: Wall },
     /// What of these segments has run out of time.
     Expire(Visit),
     /// Look receipts' keys up in the sealed runs.
@@ -137,7 +137,7 @@ impl<R: Reader> Answerer<R> {
                 self.ready(*name, *from, (*messages, *octets), *first_segment)
             }
             ReadRequest::Due { from, limit } => self.due(*from, *limit),
-            ReadRequest::Fold { from, snapshot, retention_ms, now } => self.fold(*from, snapshot, *retention_ms, *now),
+            ReadRequest::Fold { from, snapshot, retention, now } => self.fold(*from, snapshot, *retention, *now),
             ReadRequest::Expire(visit) => self.expire(visit),
             ReadRequest::Probe { token, receipts } => self.probe(*token, receipts),
             ReadRequest::Messages { .. } | ReadRequest::Scan { .. } => unreachable!("answered by steps"),
@@ -323,9 +323,15 @@ impl<R: Reader> Answerer<R> {
         }
     }
 
-    fn fold(&self, from: u64, snapshot: &CheckpointRecord, retention_ms: u64, now: Wall) -> Result<Found, StoreError> {
+    fn fold(
+        &self,
+        from: u64,
+        snapshot: &CheckpointRecord,
+        retention: Retention,
+        now: Wall,
+    ) -> Result<Found, StoreError> {
         let folded = fold::fold(&self.reader, from, snapshot.commit)?;
-        let first_segment = fold::retire(&self.reader, snapshot.first_segment, retention_ms, now)?;
+        let first_segment = fold::retire(&self.reader, snapshot.first_segment, retention, now)?;
         let snapshot = Box::new(CheckpointRecord { first_segment, ..snapshot.clone() });
         Ok(Found::Folded { snapshot, folded })
     }
@@ -364,29 +370,24 @@ impl<R: Reader> Answerer<R> {
     }
 }
 
-/// All events of a turn, in the order in which they happened to any one message.
+/// All events of a turn, in the order in which they happened to any one message: an attempt is the last of its turn, for its
+/// outcome comes in a later one, and what it goes back to came before.
 pub fn events_of(turn: &TurnRecord) -> impl Iterator<Item = Event> + '_ {
     let at = Wall(turn.wall);
-    let attempts = turn.attempts.iter().map(move |note| Event {
-        address: Address::from_packed(note.address),
-        kind: EventKind::Attempt,
-        detail: u32::from(note.carrier) << 8 | u32::from(note.attempt),
-        at,
+    let attempts = turn.attempts.iter().map(move |note| {
+        let what = Happened::Attempt { carrier: CarrierId(note.carrier), attempt: note.attempt };
+        Event { address: Address::from_packed(note.address), at, what }
     });
-    let events = turn.events.iter().filter_map(move |&(address, kind, detail)| {
-        Some(Event { address: Address::from_packed(address), kind: EventKind::from_index(kind)?, detail, at })
-    });
+    let events = turn.events.iter().map(move |note| Event { address: note.address(), at, what: note.what });
     events.chain(attempts)
 }
 
 /// The folded events of one message; a state's events stand in the order of slots.
 fn folded_events(state: &StateRecord, address: Address) -> impl Iterator<Item = Event> + '_ {
     let slot = address.slot();
-    let first = state.events.partition_point(|event| event.0 < slot);
-    let mine = state.events[first..].iter().take_while(move |event| event.0 == slot);
-    mine.filter_map(move |&(_, kind, detail, at)| {
-        Some(Event { address, kind: EventKind::from_index(kind)?, detail, at: Wall(at) })
-    })
+    let first = state.events.partition_point(|event| event.slot < slot);
+    let mine = state.events[first..].iter().take_while(move |event| event.slot == slot);
+    mine.map(move |event| Event { address, at: event.at(), what: event.what })
 }
 
 fn stored(segment: &Segment, address: Address) -> Option<StoredMessage> {

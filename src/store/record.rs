@@ -6,6 +6,10 @@ use std::fmt;
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use bincode::{Decode, Encode};
 
+use crate::delivery::{Happened, Lost};
+
+pub use super::record_event::{EventNote, StatedEvent};
+
 /// More than any record holds: a length that says more is refused before memory is reserved for it.
 const RECORD_BYTES_MAX: usize = 1 << 30;
 
@@ -88,8 +92,8 @@ pub struct TurnRecord {
     pub segments: Vec<SegmentNote>,
     /// Attempts that it recorded.
     pub attempts: Vec<AttemptNote>,
-    /// Everything else that happened: packed address, kind, detail.
-    pub events: Vec<(u64, u8, u32)>,
+    /// Everything else that happened.
+    pub events: Vec<EventNote>,
     /// Messages that became ready, by fifo.
     pub appended: Vec<(FifoCode, u32)>,
     /// Fifos whose head moved: new head and how many messages were taken.
@@ -273,7 +277,7 @@ impl OutboxRecord {
 }
 
 /// A notice that is due whether or not somebody asked for notices: a message was given up that may have arrived.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct NoticeRecord {
     /// When, ms.
     pub wall: u64,
@@ -290,11 +294,9 @@ pub struct NoticeRecord {
     /// Number of that attempt.
     pub attempt: u8,
     /// The event that ended it, as in `ev`.
-    pub kind: u8,
-    /// That event's detail.
-    pub detail: u32,
-    /// How the attempt was lost: the detail of its event `in_doubt`.
-    pub lost: u32,
+    pub end: Happened,
+    /// How the attempt was lost.
+    pub lost: Lost,
 }
 
 /// `orphan`, and in `outbox`: a receipt that nobody could use yet, or a message from a handset.
@@ -331,8 +333,8 @@ pub struct StateRecord {
     pub folded_to: u64,
     /// The newest event, or the segment's own time, ms.
     pub newest: u64,
-    /// By slot, then in the order of commits: slot, kind, detail, when (ms).
-    pub events: Vec<(u16, u8, u32, u64)>,
+    /// By slot, then in the order of commits.
+    pub events: Vec<StatedEvent>,
 }
 
 /// `meta`: the shard as it stood after a commit.
@@ -453,8 +455,8 @@ pub struct DoubtNote {
     pub sent_at: u64,
     /// Since when it is in doubt, ms.
     pub since: u64,
-    /// How it was lost: the detail of its event `in_doubt`.
-    pub lost: u32,
+    /// How it was lost.
+    pub lost: Lost,
     /// When its policy sends it again, ms.
     pub resend_at: u64,
     /// Somebody says that the carrier has it.
@@ -542,6 +544,10 @@ pub struct RestoredRecord {
 
 #[cfg(test)]
 mod tests {
+    use crate::delivery::Resolution;
+    use crate::model::DeadLetterReason;
+    use crate::store::record_event::tests::LOST;
+
     use super::*;
 
     fn hex(bytes: Vec<u8>) -> String {
@@ -617,9 +623,8 @@ mod tests {
             class: 5,
             carrier: 6,
             attempt: 7,
-            kind: 17,
-            detail: 0x502,
-            lost: 9,
+            end: Happened::Dead { reason: DeadLetterReason::InDoubtDropped, by: Some(Resolution::PolicyDrop) },
+            lost: LOST,
         };
         let expected = "0101000000010000000000000002000000000000000300000004000000000000000506000711020500000\
                         9000000";
@@ -632,25 +637,6 @@ mod tests {
             OutboxRecord::is_handset(&handset) && !OutboxRecord::is_handset(&encode(&OutboxRecord::Notice(notice)))
         );
         assert_eq!(hex(handset), expected);
-    }
-
-    #[test]
-    fn golden_bytes_of_the_ledger() {
-        let attempt = AttemptNote {
-            address: 1,
-            recipient: 2,
-            tenant: 3,
-            carrier: 4,
-            reference: 5,
-            route: 6,
-            class: 7,
-            attempt: 8,
-            parts: 9,
-        };
-        let note = DoubtNote { attempt, sent_at: 10, since: 11, lost: 12, resend_at: 13, vouched: true };
-        let expected = "0101000000000000000200000000000000030000000400050006000708090a000000000000000b000000000000\
-                        000c0000000d0000000000000001";
-        assert_eq!(hex(encode(&note)), expected);
     }
 
     #[test]
@@ -669,7 +655,7 @@ mod tests {
             parts: 9,
         };
         record.open = vec![(attempt, 1); 2];
-        record.doubts = vec![DoubtNote { attempt, sent_at: 1, since: 2, lost: 3, resend_at: 4, vouched: false }; 3];
+        record.doubts = vec![DoubtNote { attempt, sent_at: 1, since: 2, lost: LOST, resend_at: 4, vouched: false }; 3];
         record.fifos = vec![FifoNote { fifo: (1, 2, 3), commit: 4, index: 5, newest: 6, waiting: 7 }; 4];
         let progress = ProgressNote { accepted: vec![1, 2], settled: vec![1], ..ProgressNote::default() };
         record.progress = vec![progress; 5];

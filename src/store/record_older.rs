@@ -3,8 +3,8 @@
 use bincode::Decode;
 
 use super::record::{
-    AttemptNote, CheckpointRecord, DecodeError, DoubtNote, FifoCode, FifoNote, ProgressNote, Record, SegmentNote,
-    TakenNote, TurnRecord, decode_body,
+    AttemptNote, CheckpointRecord, DecodeError, DoubtNote, EventNote, FifoCode, FifoNote, ProgressNote, Record,
+    SegmentNote, TakenNote, TurnRecord, decode_body,
 };
 
 /// Version 1 knew no alarms of expiry: its segments are looked at once, and say then when they expire.
@@ -13,7 +13,7 @@ struct TurnRecord1 {
     wall: u64,
     segments: Vec<(u64, u32)>,
     attempts: Vec<AttemptNote>,
-    events: Vec<(u64, u8, u32)>,
+    events: Vec<EventNote>,
     appended: Vec<(FifoCode, u32)>,
     taken: Vec<TakenNote>,
     put_off: u32,

@@ -215,6 +215,28 @@ pub enum NotWritten {
     ConnectionLost = 5,
 }
 
+impl NotWritten {
+    /// Every reason.
+    pub const ALL: [Self; 5] =
+        [Self::LinkDown, Self::Expired, Self::SiblingRefused, Self::Drained, Self::ConnectionLost];
+
+    /// The name in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LinkDown => "link_down",
+            Self::Expired => "expired",
+            Self::SiblingRefused => "sibling_refused",
+            Self::Drained => "drained",
+            Self::ConnectionLost => "connection_lost",
+        }
+    }
+
+    /// As read back from disk.
+    pub fn from_index(index: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| *reason as u8 == index)
+    }
+}
+
 /// Why nobody knows whether the carrier has a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]

@@ -1,0 +1,315 @@
+//! What a shard knows of messages that are under way, and what each event changes in it. [`Books::apply`] is called when
+//! something happens, before that is written, and again when a start replays what was written: so a shard that was started
+//! anew knows what it knew, but for the time, of which a turn has only one.
+//!
+//! What changes the books without an event, and what a start makes of it:
+//! - An attempt begins ([`Books::begin`]): the turn's record of attempts says more than an event, and is replayed by the same
+//!   function.
+//! - Answers to single parts ([`Attempts::settle`]) and the last one of a message that has ended ([`Books::settle_ended`]): after
+//!   a crash nobody knows which came. What has no outcome in the history is in doubt as a whole, or once was.
+//! - A receipt for a part of a message that has ended ([`Books::part_settled`]): it only lets progress go before its time.
+//! - When a doubt is to be sent again: that is what the policy of today makes of it, which a start asks once more.
+//! - A cancelled message is passed over: lists and the delay queue say by their heads what was taken from them, not which
+//!   messages. A start keeps the mark until retention has passed; nobody meets it any more.
+//! - What is over by age, or goes for want of room: the same rules find it again.
+//!
+//! How many messages of each tenant wait is not replayed but written down whole by each commit that changes it (`places.rs`).
+//! So whoever lets something happen counts by what `apply` returns, and replay drops that.
+
+use std::collections::BTreeMap;
+
+use crate::delivery::attempt::Verdict;
+use crate::delivery::{Attempts, Event, Happened, InDoubt, Lost, Noted, OpenAttempt, Progress, Resolution, Taken};
+use crate::model::{Address, CarrierId, Class, Lane, Msisdn, RouteId, TenantId, Wall};
+use crate::store::record::{AttemptNote, TurnRecord};
+
+use super::{Counters, Options};
+
+/// See the head of this file.
+#[derive(Clone, Debug)]
+pub(super) struct Books {
+    pub attempts: Attempts,
+    /// Attempts already consumed by messages that wait to be tried again.
+    pub tried: BTreeMap<Address, u8>,
+    /// Messages cancelled and not passed over yet, and whose place each holds until then (nobody's: it is free), or
+    /// [`CLOSED`].
+    pub cancelled: BTreeMap<Address, TenantId>,
+    tried_max: usize,
+    cancelled_max: usize,
+}
+
+/// In [`Books::cancelled`]: a message that a receipt of one part has ended, whose parts are not remembered any more.
+pub(super) const CLOSED: TenantId = TenantId(u32::MAX);
+
+/// What an event has taken out of the books.
+#[derive(Debug, Default)]
+pub(super) struct Closed {
+    /// The attempt that it ended.
+    pub attempt: Option<OpenAttempt>,
+    /// The doubt that it ended.
+    pub doubt: Option<InDoubt>,
+}
+
+impl Books {
+    pub(super) fn new(options: &Options) -> Self {
+        let bounds = &options.bounds;
+        Self {
+            attempts: Attempts::new(options.hash_seed, bounds.progress_octets_max, bounds.once_in_doubt_max),
+            tried: BTreeMap::new(),
+            cancelled: BTreeMap::new(),
+            tried_max: bounds.tried_max,
+            cancelled_max: bounds.cancelled_max,
+        }
+    }
+
+    /// An attempt begins.
+    pub(super) fn begin(&mut self, address: Address, open: OpenAttempt) {
+        self.tried.remove(&address);
+        self.attempts.insert(address, open);
+    }
+
+    /// The same as it was written down.
+    pub(super) fn begin_again(&mut self, note: &AttemptNote, at: Wall) {
+        if let Some(open) = open_attempt(note, at) {
+            self.begin(Address::from_packed(note.address), open);
+        }
+    }
+
+    /// A turn as it was decided. Its attempts came last: what they began from is among its events, what ends them is in later
+    /// turns.
+    pub(super) fn replay(&mut self, turn: &TurnRecord, counters: &mut Counters) {
+        let at = Wall(turn.wall);
+        for note in &turn.events {
+            self.apply(&Event { address: note.address(), at, what: note.what }, counters);
+        }
+        for note in &turn.attempts {
+            self.begin_again(note, at);
+        }
+    }
+
+    /// The number of a message's next attempt.
+    pub(super) fn next_attempt(&self, address: Address) -> u8 {
+        self.tried.get(&address).map_or(1, |tried| tried.saturating_add(1))
+    }
+
+    /// Something happens to a message, or has happened.
+    pub(super) fn apply(&mut self, event: &Event, counters: &mut Counters) -> Closed {
+        let Event { address, at, what } = *event;
+        match what {
+            // `begin`, with the record of the attempt.
+            Happened::Attempt { .. } => Closed::default(),
+            // A note, or a move between lists.
+            Happened::Due { .. } | Happened::Intermediate { .. } | Happened::Late { .. } => Closed::default(),
+            Happened::PartAccepted { part, parts } => {
+                self.part_accepted(address, (part, parts), at, counters);
+                Closed::default()
+            }
+            Happened::PartDelivered { part } => {
+                if let Some(progress) = self.attempts.progress.get_mut(&address) {
+                    progress.delivered.insert(part);
+                    progress.settled.insert(part);
+                }
+                Closed::default()
+            }
+            Happened::Submitted { awaits_receipt, .. } => {
+                if !awaits_receipt {
+                    self.attempts.progress.remove(&address);
+                }
+                Closed { attempt: self.attempts.remove(address), doubt: None }
+            }
+            Happened::Returned { .. } => {
+                let attempt = self.attempts.remove(address);
+                if let Some(before) = attempt.as_ref().and_then(|open| open.attempt.checked_sub(1)).filter(|n| *n > 0) {
+                    self.remember_tried(address, before, counters);
+                }
+                Closed { attempt, doubt: None }
+            }
+            Happened::Refused { .. } | Happened::Resent { .. } => self.consumed(address, counters),
+            Happened::InDoubt { lost } => self.in_doubt(address, lost, at),
+            // It stays known for the receipt whose id nobody knows.
+            Happened::Resolved { by: Resolution::HandSent } => {
+                if let Some(doubt) = self.attempts.doubts.get_mut(&address) {
+                    doubt.vouched = true;
+                }
+                Closed::default()
+            }
+            Happened::Resolved { .. } => Closed { attempt: None, doubt: self.attempts.doubts.remove(&address) },
+            Happened::Cancelled { place_of } => {
+                self.cancelled.insert(address, place_of);
+                self.end(address, at)
+            }
+            Happened::Expired { error: None } => {
+                let closed = self.end(address, at);
+                // Nothing of it goes on: a receipt of one of its parts is late.
+                self.attempts.progress.remove(&address);
+                closed
+            }
+            Happened::Delivered { .. }
+            | Happened::Undelivered { .. }
+            | Happened::Expired { error: Some(_) }
+            | Happened::Rejected { .. }
+            | Happened::Dead { .. } => self.end(address, at),
+        }
+    }
+
+    fn close(&mut self, address: Address) -> Closed {
+        Closed { attempt: self.attempts.remove(address), doubt: self.attempts.doubts.remove(&address) }
+    }
+
+    /// The attempt, or the doubt that it became, has ended, and there may be another.
+    fn consumed(&mut self, address: Address, counters: &mut Counters) -> Closed {
+        let closed = self.close(address);
+        let of_doubt = closed.doubt.as_ref().map(|doubt| doubt.attempt);
+        if let Some(attempt) = closed.attempt.as_ref().map(|open| open.attempt).or(of_doubt) {
+            self.remember_tried(address, attempt, counters);
+        }
+        closed
+    }
+
+    /// A message has reached its end: nothing of it stays but its history, and what receipts and answers of its other parts
+    /// are still to be known by.
+    fn end(&mut self, address: Address, at: Wall) -> Closed {
+        self.tried.remove(&address);
+        let parts = self.attempts.progress.get_mut(&address).map(|progress| progress.closed = true);
+        if parts.is_some() && self.attempts.get(address).is_some_and(|open| !open.answered) {
+            // By a receipt of one part: the answers to others are to come.
+            return Closed { attempt: None, doubt: self.attempts.doubts.remove(&address) };
+        }
+        let closed = self.close(address);
+        if let Some(open) = closed.attempt.as_ref().filter(|open| !open.answered) {
+            self.attempts.restore_once_in_doubt(open.recipient, address, at);
+        }
+        if parts.is_some() {
+            self.forget_settled(address);
+        }
+        closed
+    }
+
+    /// The last answer has come to an attempt whose message has ended, or it will not come.
+    pub(super) fn settle_ended(&mut self, address: Address, at: Wall) {
+        let Some(open) = self.attempts.remove(address) else { return };
+        if !open.answered || matches!(open.verdict, Verdict::Unanswered(_)) {
+            self.attempts.restore_once_in_doubt(open.recipient, address, at);
+        }
+        self.forget_settled(address);
+    }
+
+    /// The final receipt of a part has come, and changes nothing else.
+    pub(super) fn part_settled(&mut self, address: Address, part: u8) {
+        if let Some(progress) = self.attempts.progress.get_mut(&address) {
+            progress.settled.insert(part);
+        }
+        self.forget_settled(address);
+    }
+
+    /// Of a message of which every part had its receipt nothing more is to come.
+    fn forget_settled(&mut self, address: Address) {
+        let is_settled = self.attempts.progress.get(&address).is_some_and(Progress::is_all_settled);
+        if is_settled && self.attempts.get(address).is_none() {
+            self.attempts.progress.remove(&address);
+        }
+    }
+
+    /// A receipt of one part has ended the message while others were still under way.
+    pub(super) fn is_closed(&self, address: Address) -> bool {
+        self.attempts.progress.get(&address).is_some_and(|progress| progress.closed)
+    }
+
+    fn in_doubt(&mut self, address: Address, lost: Lost, at: Wall) -> Closed {
+        let attempt = self.attempts.remove(address);
+        if let Some(open) = &attempt {
+            self.attempts.doubt(address, doubt_of(open, lost, at), true);
+        } else if let Some(doubt) = self.attempts.doubts.get_mut(&address) {
+            // It was in doubt already when the backup was made that this shard was restored from.
+            doubt.lost = lost;
+        }
+        Closed { attempt, doubt: None }
+    }
+
+    /// Where the parts of a message are: its carrier, and the reference that they share.
+    fn holder(&self, address: Address) -> Option<(CarrierId, u16)> {
+        let open = self.attempts.get(address).map(|open| (open.carrier, open.reference));
+        open.or_else(|| self.attempts.doubts.get(&address).map(|doubt| (doubt.carrier, doubt.reference)))
+    }
+
+    /// Whether it is known that the carrier has that part.
+    pub(super) fn knows_part(&self, address: Address, part: u8) -> bool {
+        self.attempts.progress.get(&address).is_some_and(|progress| {
+            self.holder(address) == Some((progress.carrier, progress.reference)) && progress.accepted.contains(part)
+        })
+    }
+
+    fn part_accepted(&mut self, address: Address, (part, parts): (u8, u8), at: Wall, counters: &mut Counters) {
+        let Some((carrier, reference)) = self.holder(address) else { return };
+        let progress = &self.attempts.progress;
+        if progress.is_full(parts) && progress.get(&address).is_none() {
+            let void_max = self.cancelled_max.saturating_sub(self.cancelled.len());
+            let (forgotten, void) = self.attempts.make_room_for_parts(void_max);
+            counters.parts_forgotten += forgotten as u64;
+            // Final ones, which must be passed over if they still stand in a list.
+            self.cancelled.extend(void.into_iter().map(|address| (address, CLOSED)));
+        }
+        let noted = self.attempts.part_accepted(address, Taken { carrier, reference, part, parts, at });
+        counters.parts_unnoted += u64::from(noted == Noted::NoRoom);
+    }
+
+    /// So many attempts of that message are consumed. Where that cannot be remembered, it counts from 1 again: it is tried
+    /// more often than its policy says, and never less.
+    fn remember_tried(&mut self, address: Address, attempts: u8, counters: &mut Counters) {
+        if self.has_room_for_tried() || self.tried.contains_key(&address) {
+            self.tried.insert(address, attempts);
+        } else {
+            counters.attempts_uncounted += 1;
+        }
+    }
+
+    pub(super) fn has_room_for_tried(&self) -> bool {
+        self.tried.len() < self.tried_max
+    }
+
+    pub(super) fn has_room_for_cancelled(&self) -> bool {
+        self.cancelled.len() < self.cancelled_max
+    }
+}
+
+/// The doubt that an open attempt becomes.
+fn doubt_of(open: &OpenAttempt, lost: Lost, since: Wall) -> InDoubt {
+    InDoubt {
+        attempt: open.attempt,
+        reference: open.reference,
+        carrier: open.carrier,
+        lane: open.lane,
+        recipient: open.recipient,
+        tenant: open.tenant,
+        parts: open.parts,
+        sent_at: open.at,
+        since,
+        lost,
+        resend_at: if lost.held { InDoubt::HELD } else { Wall(0) },
+        vouched: false,
+    }
+}
+
+fn open_attempt(note: &AttemptNote, at: Wall) -> Option<OpenAttempt> {
+    Some(OpenAttempt {
+        attempt: note.attempt,
+        reference: note.reference,
+        carrier: CarrierId(note.carrier),
+        lane: Lane { class: Class::from_index(note.class)?, route: RouteId(note.route) },
+        recipient: Msisdn::from_number(note.recipient)?,
+        tenant: TenantId(note.tenant),
+        parts: note.parts,
+        at,
+        segment: None,
+        outcomes: 0,
+        resumed: 0,
+        verdict: Verdict::Accepted,
+        answered: false,
+        lost_on: None,
+        unnoted: false,
+    })
+}
+
+#[cfg(test)]
+#[path = "books_tests.rs"]
+pub(super) mod tests;
