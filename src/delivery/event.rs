@@ -121,6 +121,8 @@ pub enum Happened {
         /// Who says so.
         by: Resolution,
     },
+    /// Final: the carrier has it, and its receipt did not come while one was waited for.
+    NoReceipt,
 }
 
 /// Kinds of events: what a timeline calls them, without what belongs to them.
@@ -144,12 +146,20 @@ pub enum EventKind {
     Cancelled,
     Dead,
     Resolved,
+    NoReceipt,
 }
 
 impl EventKind {
     /// Those that end a message; nothing but notes follow.
-    pub const FINALS: [Self; 6] =
-        [Self::Delivered, Self::Undelivered, Self::Expired, Self::Rejected, Self::Cancelled, Self::Dead];
+    pub const FINALS: [Self; 7] = [
+        Self::Delivered,
+        Self::Undelivered,
+        Self::Expired,
+        Self::Rejected,
+        Self::Cancelled,
+        Self::Dead,
+        Self::NoReceipt,
+    ];
 
     /// The name in the timeline.
     pub const fn name(self) -> &'static str {
@@ -172,6 +182,7 @@ impl EventKind {
             Self::Cancelled => "cancelled",
             Self::Dead => "dead",
             Self::Resolved => "resolved",
+            Self::NoReceipt => "no_receipt",
         }
     }
 
@@ -217,6 +228,7 @@ impl Happened {
             Self::Cancelled { .. } => EventKind::Cancelled,
             Self::Dead { .. } => EventKind::Dead,
             Self::Resolved { .. } => EventKind::Resolved,
+            Self::NoReceipt => EventKind::NoReceipt,
         }
     }
 
@@ -243,6 +255,7 @@ impl Happened {
             Self::Cancelled { place_of } => (16, place_of.0),
             Self::Dead { reason, by } => (17, by.map_or(0, |by| by as u32) << 8 | reason as u32),
             Self::Resolved { by } => (18, by as u32),
+            Self::NoReceipt => (20, 0),
         };
         let [a, b, c, d] = detail.to_le_bytes();
         [number, a, b, c, d]
@@ -277,6 +290,7 @@ impl Happened {
             }
             18 => Resolution::from_index(low).map(|by| Self::Resolved { by }),
             19 => Some(Self::Expired { error: Some(0) }),
+            20 => Some(Self::NoReceipt),
             _ => None,
         };
         // What is left over in the octets belongs to nothing.
@@ -342,6 +356,7 @@ pub(crate) mod tests {
             ]);
             samples.extend(Unanswered::ALL.into_iter().flat_map(lost).map(|lost| Happened::InDoubt { lost }));
         }
+        samples.push(Happened::NoReceipt);
         samples.extend(NotWritten::ALL.map(|why| Happened::Returned { why }));
         let said = |receipt| [Happened::Intermediate { receipt }, Happened::Late { receipt }];
         samples.extend(ReceiptState::ALL.into_iter().flat_map(said));
@@ -362,7 +377,7 @@ pub(crate) mod tests {
             assert_eq!(*seen.entry(octets).or_insert(happened), happened, "{octets:?}");
         }
         let kinds: std::collections::BTreeSet<_> = seen.values().map(|happened| happened.kind()).collect();
-        assert_eq!(kinds.len(), 18, "a kind without a sample proves nothing");
+        assert_eq!(kinds.len(), 19, "a kind without a sample proves nothing");
     }
 
     #[test]
@@ -411,6 +426,7 @@ pub(crate) mod tests {
                 [17, 2, 5, 0, 0],
             ),
             (Happened::Resolved { by: Resolution::LateAnswer }, [18, 1, 0, 0, 0]),
+            (Happened::NoReceipt, [20, 0, 0, 0, 0]),
         ];
         for (happened, octets) in golden {
             assert_eq!((happened.pack(), Happened::unpack(octets)), (octets, Ok(happened)));

@@ -64,7 +64,8 @@ mod tests {
         tally.count([SUBMITTED, SUBMITTED]);
         tally.count([Happened::Resolved { by: Resolution::HandSent }]);
         tally.count([Happened::Refused { status: 8 }]);
-        assert_eq!(tally, Tally { settled: 1, sent: 3 });
+        tally.count([SUBMITTED, Happened::NoReceipt]);
+        assert_eq!(tally, Tally { settled: 2, sent: 4 });
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl Happened {
             Self::Attempt { .. } => Some(MessageState::Sending),
             Self::Refused { .. } => Some(MessageState::Scheduled),
             Self::InDoubt { .. } => Some(MessageState::InDoubt),
-            Self::Submitted { .. } | Self::Resolved { .. } => Some(MessageState::Submitted),
+            Self::Submitted { .. } | Self::Resolved { .. } | Self::NoReceipt => Some(MessageState::Submitted),
             Self::PartAccepted { .. } | Self::PartDelivered { .. } | Self::Intermediate { .. } | Self::Late { .. } => {
                 None
             }
@@ -100,7 +100,7 @@ impl Happened {
 
     /// Nothing but notes in the timeline can follow.
     pub fn is_final(self) -> bool {
-        self.leads_to().is_some_and(MessageState::is_final)
+        matches!(self, Self::NoReceipt) || self.leads_to().is_some_and(MessageState::is_final)
     }
 
     /// Its carrier has the message, or it has reached its end: nothing of it is unsent.
@@ -158,7 +158,8 @@ impl MessageView {
             | Happened::Resent { .. }
             | Happened::Intermediate { .. }
             | Happened::Late { .. }
-            | Happened::Cancelled { .. } => {}
+            | Happened::Cancelled { .. }
+            | Happened::NoReceipt => {}
         }
     }
 }
@@ -175,7 +176,7 @@ impl TimelineEntry {
         let name = |key, name| Some((key, Fact::Name(name)));
         let code = |error: u32| (error != 0).then_some(("error", Fact::Code(error)));
         let facts = match self.what {
-            Happened::Due { .. } | Happened::Cancelled { .. } => [None; 3],
+            Happened::Due { .. } | Happened::Cancelled { .. } | Happened::NoReceipt => [None; 3],
             Happened::Attempt { carrier, attempt } => {
                 [Some(("carrier", Fact::Carrier(carrier))), number("attempt", attempt), None]
             }
@@ -250,6 +251,17 @@ mod tests {
         let undelivered = Happened::Undelivered { error: 1 };
         for after in samples() {
             assert_eq!(state(&[ATTEMPT, SUBMITTED, undelivered, after]), (MessageState::Undelivered, 1), "{after:?}");
+        }
+    }
+
+    #[test]
+    fn what_no_receipt_came_for_stays_submitted_and_is_final() {
+        let head = Head { expires_at: Wall(100), ..Head::default() };
+        assert!(!of(&head, &[ATTEMPT, SUBMITTED]).is_final());
+        for after in samples() {
+            let view = of(&head, &[ATTEMPT, SUBMITTED, Happened::NoReceipt, after]);
+            let end = (view.state, view.is_final(), view.final_at);
+            assert_eq!(end, (MessageState::Submitted, true, Some(Wall(5))), "{after:?}");
         }
     }
 

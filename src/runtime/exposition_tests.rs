@@ -13,7 +13,7 @@ fn shard_status() -> shard::Status {
         shard::Status { waiting: [0, 7, 0, 90], scheduled: 3, oldest: Some(Wall(1)), ..Default::default() };
     status.counters.accepted = [0, 11, 12, 13];
     status.counters.refused[0] = 4;
-    status.counters.finals = [31, 32, 33, 34, 35, 36];
+    status.counters.finals = [31, 32, 33, 34, 35, 36, 37];
     status.counters.in_doubt = 2;
     status.counters.resolved[Resolution::LateAnswer.index()] = 5;
     status.ledger.insert((CarrierId(1), Class::Otp, Unanswered::Crashed), 3);

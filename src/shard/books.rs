@@ -148,7 +148,8 @@ impl Books {
             | Happened::Undelivered { .. }
             | Happened::Expired { error: Some(_) }
             | Happened::Rejected { .. }
-            | Happened::Dead { .. } => self.end(address, at),
+            | Happened::Dead { .. }
+            | Happened::NoReceipt => self.end(address, at),
         }
     }
 

@@ -221,6 +221,19 @@ fn what_is_kept_of_parts_goes_with_the_last_word_about_them() {
 }
 
 #[test]
+fn what_no_receipt_came_for_hears_of_its_parts_too_late() {
+    let mut world = World::new();
+    world.takes_both();
+    world.happens(SUBMITTED);
+    world.happens(Happened::NoReceipt);
+    assert!(world.books.is_closed(AT));
+    let mut world = World::new();
+    world.happens(Happened::InDoubt { lost: LOST });
+    world.happens(Happened::Resolved { by: Resolution::HandSent });
+    assert!(world.happens(Happened::NoReceipt).doubt.is_some(), "nobody waits for a receipt without an id any more");
+}
+
+#[test]
 fn a_cancelled_message_keeps_its_place_until_it_is_passed_over() {
     let mut world = World::new();
     world.happens(RETURNED);
