@@ -17,9 +17,8 @@ use super::{
 };
 use crate::{
     delivery::{DoubtFilter, DoubtPolicy, InDoubt},
-    model::{Address, Class, MessageId, Quoted, ShardId, Wall},
+    model::{Address, Class, Content, MessageId, Quoted, ShardId, Wall},
     shard::{Ask, Catalog, DoubtAction, FoundDoubt, Reply, Resolved},
-    store::content,
     traffic::Unanswered,
 };
 
@@ -298,7 +297,7 @@ pub(super) fn write_page(
 
 fn write_entry(found: &FoundDoubt, catalog: &Catalog, tenants: &Tenants, out: &mut Vec<u8>) {
     let FoundDoubt { message, doubt, parts_open, policy } = found;
-    let content = content::decode(&message.content).unwrap_or_default();
+    let content = Content::decode(&message.content).unwrap_or_default();
     let head = &message.head;
     let mut item = Object::begin(out);
     item.id("id", message.id).text_unless_empty("tenant", tenants.name_of(doubt.tenant));

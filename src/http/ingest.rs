@@ -20,7 +20,6 @@ use crate::{
     model::{Frame, Head, KeyPrint, Line, Refusal, ShardId, limits},
     routing::Question,
     shard::{Catalog, LineResult},
-    store::content,
 };
 
 /// Messages of one frame at most: about a third of a millisecond of a shard.
@@ -201,7 +200,7 @@ impl<'b> Ingest<'b> {
         };
         let index = frame.heads.len() as u32;
         let content_at = frame.arena.len() as u32;
-        content::encode(&meant.content, &mut frame.arena);
+        meant.content.encode(&mut frame.arena);
         let content_len = frame.arena.len() as u32 - content_at;
         frame.heads.push(Head { route, content_at, content_len, ..meant.head });
         if let Some(print) = print {

@@ -9,7 +9,7 @@ use crate::{
         auth::{Tenant, TenantSpec},
         line::{Defaults, tests::NUMBERING},
     },
-    model::{Address, MessageId, Msisdn, NodeId, RouteId, TenantId, Wall},
+    model::{Address, Content, MessageId, Msisdn, NodeId, RouteId, TenantId, Wall},
     routing::{Condition, Route, RouteTable},
 };
 
@@ -136,7 +136,7 @@ fn frames_hold_what_was_said() {
     assert_eq!(*shard, SHARDS.shard_of(4_915_112_345_678));
     let read = |head: &Head| {
         let from = head.content_at as usize;
-        let content = content::decode(&frame.arena[from..from + head.content_len as usize]).expect("content");
+        let content = Content::decode(&frame.arena[from..from + head.content_len as usize]).expect("content");
         (String::from_utf8_lossy(content.body).into_owned(), content.from.to_string(), content.tags, content.reference)
     };
     assert_eq!(read(&frame.heads[0]), ("one".to_owned(), "ACME".to_owned(), "vip", "r"));

@@ -14,10 +14,9 @@ use super::{
 };
 use crate::{
     delivery::{Fact, TimelineEntry},
-    model::{CarrierId, MessageId, quoted::QUOTED_MAX},
+    model::{CarrierId, Content, MessageId, quoted::QUOTED_MAX},
     shard::{Catalog, FoundMessage, Lookup},
     smpp::status::CommandStatus,
-    store::content,
 };
 
 /// Ids of one bulk lookup at most.
@@ -144,7 +143,7 @@ pub fn gone() -> Flaw {
 /// A message.
 pub fn write(found: &FoundMessage, catalog: &Catalog, out: &mut Vec<u8>) {
     let FoundMessage { id, head, content, view } = found;
-    let content = content::decode(content).unwrap_or_default();
+    let content = Content::decode(content).unwrap_or_default();
     let mut object = Object::begin(out);
     object.id("id", *id).text("state", view.state.name()).truth("final", view.is_final());
     object.text("to", &format!("+{}", head.to)).text_unless_empty("from", content.from.as_str());
@@ -210,8 +209,7 @@ pub(super) mod tests {
     use crate::{
         delivery::{EventKind, Happened, Lost, LostBind, MessageView, Resolution, event::tests::samples},
         model::{
-            Address, Class, Content, DeadLetterReason, GroupId, Head, MessageState, Msisdn, NodeId, SenderId, ShardId,
-            Wall,
+            Address, Class, DeadLetterReason, GroupId, Head, MessageState, Msisdn, NodeId, SenderId, ShardId, Wall,
         },
         shard::CatalogCarrier,
         smpp::receipt::ReceiptState,
@@ -233,7 +231,7 @@ pub(super) mod tests {
             tags: "a,b",
             ..Content::default()
         };
-        content::encode(&said, &mut content);
+        said.encode(&mut content);
         let head = Head {
             to: Msisdn::from_digits(b"4915112345678").expect("number"),
             class: Class::Otp,

@@ -12,9 +12,8 @@ use super::{
     rfc3339,
 };
 use crate::{
-    model::{Address, Quoted, ShardId, Wall},
+    model::{Address, Content, Quoted, ShardId, Wall},
     shard::{Catalog, FoundMessage},
-    store::content,
 };
 
 /// Messages that a shard is asked for at once.
@@ -249,7 +248,7 @@ fn write_cursor(cursor: &Cursor, out: &mut Vec<u8>) {
 
 fn write_object(found: &FoundMessage, catalog: &Catalog, out: &mut Vec<u8>) {
     let FoundMessage { id, head, content, view } = found;
-    let content = content::decode(content).unwrap_or_default();
+    let content = Content::decode(content).unwrap_or_default();
     let mut object = Object::begin(out);
     object.id("id", *id).text("to", &format!("+{}", head.to)).text_unless_empty("from", content.from.as_str());
     object.text("class", head.class.name()).text("state", view.state.name()).truth("final", view.is_final());
@@ -279,7 +278,7 @@ fn write_object(found: &FoundMessage, catalog: &Catalog, out: &mut Vec<u8>) {
 /// A row up to its last comma.
 fn write_row(found: &FoundMessage, catalog: &Catalog, out: &mut Vec<u8>) {
     let FoundMessage { id, head, content, view } = found;
-    let content = content::decode(content).unwrap_or_default();
+    let content = Content::decode(content).unwrap_or_default();
     push_id(out, *id);
     out.push(b',');
     for text in [&format!("+{}", head.to), content.from.as_str(), head.class.name(), view.state.name()] {

@@ -4,10 +4,9 @@
 //! and takes at the end what it used: time stands still within a turn.
 
 use crate::delivery::doubt::part_reference;
-use crate::model::{Mono, Now};
+use crate::model::{Content, Mono, Now};
 use crate::smpp::session::{SendError, Session};
 use crate::smpp::split::Position;
-use crate::store::content::decode;
 use crate::traffic::{NotWritten, SubmitBatch};
 
 use super::Link;
@@ -169,7 +168,7 @@ impl Link {
         let head = &held.submit.head;
         let (from, octets) = (head.content_at as usize, head.content_len as usize);
         let content = held.submit.arena.get(from..from.saturating_add(octets)).unwrap_or_default();
-        let Ok(content) = decode(content) else { return self.give_up_unencodable(index) };
+        let Ok(content) = Content::decode(content) else { return self.give_up_unencodable(index) };
         let planned = match held.plan {
             Some(planned) => planned,
             None => match plan(head, &content, &self.options) {

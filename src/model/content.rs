@@ -1,4 +1,8 @@
-//! What a message says, apart from where and when: the part that no decision reads.
+//! What a message says, apart from where and when: the part that no decision reads. Doors write it as octets, links read
+//! it back; who keeps it in between does not look inside.
+//!
+//! The octets: sender and body, then 0, or 1 and what most messages do not have: header, reference, tags, TLVs, address for
+//! notices. Each is its length (`u64`, little endian) and that many octets.
 
 use super::sender::SenderId;
 
@@ -57,4 +61,117 @@ pub struct Content<'a> {
     pub tlvs: &'a [u8],
     /// Where notices of this message go; empty = nowhere in particular.
     pub callback_url: &'a str,
+}
+
+/// Octets that are no content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotContent;
+
+impl<'a> Content<'a> {
+    /// Appends the octets to an arena.
+    pub fn encode(&self, arena: &mut Vec<u8>) {
+        put(self.from.as_bytes(), arena);
+        put(self.body, arena);
+        let rest =
+            [self.udh, self.reference.as_bytes(), self.tags.as_bytes(), self.tlvs, self.callback_url.as_bytes()];
+        let has_rest = rest.iter().any(|field| !field.is_empty());
+        arena.push(u8::from(has_rest));
+        if has_rest {
+            rest.iter().for_each(|field| put(field, arena));
+        }
+    }
+
+    /// Reads a content back, borrowed from the arena.
+    ///
+    /// # Errors
+    /// [`NotContent`]: it is cut off, a text is not UTF-8, or the sender is none.
+    pub fn decode(octets: &'a [u8]) -> Result<Self, NotContent> {
+        let mut rest = octets;
+        let from = text(&mut rest)?;
+        let from = if from.is_empty() { SenderId::default() } else { SenderId::parse(from).map_err(|_| NotContent)? };
+        let content = Self { from, body: take(&mut rest)?, ..Self::default() };
+        match rest.split_off_first() {
+            Some(0) => Ok(content),
+            Some(1) => Ok(Self {
+                udh: take(&mut rest)?,
+                reference: text(&mut rest)?,
+                tags: text(&mut rest)?,
+                tlvs: take(&mut rest)?,
+                callback_url: text(&mut rest)?,
+                ..content
+            }),
+            Some(2..) | None => Err(NotContent),
+        }
+    }
+}
+
+fn put(field: &[u8], arena: &mut Vec<u8>) {
+    arena.extend_from_slice(&(field.len() as u64).to_le_bytes());
+    arena.extend_from_slice(field);
+}
+
+fn take<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], NotContent> {
+    let (length, after) = rest.split_first_chunk().ok_or(NotContent)?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| NotContent)?;
+    let (field, after) = after.split_at_checked(length).ok_or(NotContent)?;
+    *rest = after;
+    Ok(field)
+}
+
+fn text<'a>(rest: &mut &'a [u8]) -> Result<&'a str, NotContent> {
+    std::str::from_utf8(take(rest)?).map_err(|_| NotContent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_bytes_of_version_1() {
+        let from = SenderId::parse("Bank").expect("sender");
+        let mut arena = Vec::new();
+        Content { from, body: b"hi", ..Content::default() }.encode(&mut arena);
+        assert_eq!(arena, b"\x04\0\0\0\0\0\0\0Bank\x02\0\0\0\0\0\0\0hi\0");
+        arena.clear();
+        Content { udh: &[9], reference: "r", tags: "t", tlvs: &[8], callback_url: "u", ..Content::default() }
+            .encode(&mut arena);
+        let expected: Vec<u8> = [&[0; 16][..], &[1]].concat();
+        let field = |octet: u8| [1, 0, 0, 0, 0, 0, 0, 0, octet];
+        let fields = [9, b'r', b't', 8, b'u'].map(field).concat();
+        assert_eq!(arena, [expected, fields].concat());
+    }
+
+    #[test]
+    fn comes_back_whole_and_not_in_part() {
+        let content = Content {
+            from: SenderId::parse("12345").expect("sender"),
+            body: "Grüße".as_bytes(),
+            udh: &[5, 0, 3, 1, 2, 1],
+            reference: "r-1",
+            tags: "a,b",
+            tlvs: &[1, 2, 0, 1, 9],
+            callback_url: "https://example.com/",
+        };
+        let mut arena = vec![9; 3];
+        content.encode(&mut arena);
+        assert_eq!(Content::decode(&arena[3..]), Ok(content));
+        for end in 3..arena.len() {
+            assert_eq!(Content::decode(&arena[3..end]), Err(NotContent), "{end} octets");
+        }
+    }
+
+    #[test]
+    fn what_is_no_content() {
+        let mut arena = Vec::new();
+        Content { body: b"hi", ..Content::default() }.encode(&mut arena);
+        let with = |at: usize, octet: u8| {
+            let mut octets = arena.clone();
+            octets[at] = octet;
+            Content::decode(&octets).map(|content| content.body.to_vec())
+        };
+        assert_eq!(with(0, 0), Ok(b"hi".to_vec()));
+        assert_eq!([with(7, 255), with(8, 3), with(arena.len() - 1, 2)], [const { Err(NotContent) }; 3]);
+        let reference = [&[0; 16][..], &[1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0xFF]].concat();
+        assert_eq!(Content::decode(&reference), Err(NotContent), "no UTF-8");
+    }
 }

@@ -21,7 +21,7 @@ pub mod time;
 
 pub use buggify::{Buggify, Point};
 pub use class::Class;
-pub use content::{Content, Encoding};
+pub use content::{Content, Encoding, NotContent};
 pub use disk::DiskRoom;
 pub use ids::{Address, CarrierId, GroupId, Lane, LinkId, NodeId, RouteId, ShardId, TenantId};
 pub use map::{Map, map};

@@ -135,7 +135,7 @@ pub struct FoundMessage {
     pub id: MessageId,
     /// Its fixed part.
     pub head: Head,
-    /// Its encoded content ([`crate::store::content`]).
+    /// Its encoded content ([`crate::model::Content`]).
     pub content: Vec<u8>,
     /// What became of it.
     pub view: MessageView,

@@ -65,7 +65,7 @@ impl World {
     fn submit(&mut self, wanted: &[Wanted]) -> Vec<LineResult> {
         let (wall, content) = (self.now.wall, crate::model::Content::default());
         let mut arena = Vec::new();
-        crate::store::content::encode(&content, &mut arena);
+        content.encode(&mut arena);
         let head = |wanted: &Wanted| Head {
             to: Msisdn::from_number(4_915_112_345_678).expect("a number"),
             tenant: TenantId(0),

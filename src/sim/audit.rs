@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::delivery::{DoubtPolicy, EventKind, Happened};
-use crate::model::{DeadLetterReason, MessageState, ShardId};
+use crate::model::{Content, DeadLetterReason, MessageState, ShardId};
 use crate::shard::FoundMessage;
-use crate::store::content::decode;
 
 use super::carrier::Fate;
 use super::oracle::{Invariant, Oracle, Truth, doubts_in};
@@ -18,7 +17,7 @@ impl Oracle {
     pub fn judge_all(&mut self, plan: &Plan, stored: &[(ShardId, FoundMessage)], tally: &mut Tally) {
         let mut copies: BTreeMap<u32, u32> = BTreeMap::new();
         for (shard, found) in stored {
-            let body = decode(&found.content).map(|content| content.body.to_vec()).unwrap_or_default();
+            let body = Content::decode(&found.content).map(|content| content.body.to_vec()).unwrap_or_default();
             let Some(number) = PartSeen::number_in(&body).filter(|number| *number < self.next_message()) else {
                 return self.break_at(Invariant::Answers, format!("nobody sent {found:?}"));
             };

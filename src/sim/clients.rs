@@ -9,7 +9,6 @@ use crate::model::{
     Address, Content, Encoding, Frame, Head, KeyPrint, Line, Msisdn, ReplyTo, SenderId, ShardId, TenantId, Wall,
 };
 use crate::shard::{Ask, FoundMessage, LineResult, Reply};
-use crate::store::content::encode;
 
 use super::agenda::{MS, SECOND};
 use super::contract::route_id;
@@ -165,7 +164,7 @@ impl Clients {
         let expires_at = if hurried { chance.between(500, 20_000) } else { 48 * 3_600_000 };
         let mut content = Vec::new();
         let from = SenderId::parse("Stentor").unwrap_or_default();
-        encode(&Content { from, body: text.as_bytes(), ..Content::default() }, &mut content);
+        Content { from, body: text.as_bytes(), ..Content::default() }.encode(&mut content);
         let head = Head {
             to: Msisdn::from_number(number).unwrap_or_default(),
             tenant,

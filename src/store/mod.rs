@@ -4,7 +4,6 @@
 pub mod backend;
 pub mod backup;
 pub mod batch;
-pub mod content;
 pub mod directory;
 pub mod expiry;
 pub mod extent;

@@ -1,13 +1,14 @@
 //! A segment from any octets; once as they are, once with a checksum that fits, as nobody but a writer would make it.
 #![no_main]
 
-use stentor::store::{content, segment};
+use stentor::model::Content;
+use stentor::store::segment;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 const FIELDS_BYTES: usize = 26;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let _ = content::decode(data);
+    let _ = Content::decode(data);
     read(data);
     let Some((fields, block)) = data.split_at_checked(FIELDS_BYTES) else { return };
     let mut fields = fields.to_vec();
@@ -20,7 +21,7 @@ fn read(octets: &[u8]) {
     let Ok(found) = segment::decode(octets) else { return };
     for head in &found.heads {
         let (from, length) = (head.content_at as usize, head.content_len as usize);
-        let _ = found.arena.get(from..from.saturating_add(length)).map(content::decode);
+        let _ = found.arena.get(from..from.saturating_add(length)).map(Content::decode);
     }
     let again = segment::decode(&segment::encode(&found));
     assert_eq!(again.map(|again| (again.number, again.heads, again.arena)).ok(), Some((found.number, found.heads, found.arena)));

@@ -23,7 +23,7 @@ use stentor::store::fjall::{FjallMaintainer, FjallOptions, FjallReader, FjallSto
 use stentor::store::fjall_mutants::Mutant;
 use stentor::store::fjall_start::{self, Started};
 use stentor::store::key::Key;
-use stentor::store::{Answerer, Recovery, WriteBatch, content, run};
+use stentor::store::{Answerer, Recovery, WriteBatch, run};
 use stentor::traffic::{
     Answer, Grant, IfUnknown, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, ReceiptToken, Span, Submit, ToLink,
     ToShard, Unanswered,
@@ -224,7 +224,7 @@ impl Driver {
             let body: Vec<u8> = (0..octets.div_ceil(8)).flat_map(|_| self.chance.next_u64().to_le_bytes()).collect();
             let content = Content { from: SenderId::default(), body: &body, ..Content::default() };
             let at = frame.arena.len();
-            content::encode(&content, &mut frame.arena);
+            content.encode(&mut frame.arena);
             let is_later = is_mixed && self.chance.chance(100_000);
             let class = if is_mixed { Class::ALL[self.chance.below(4) as usize] } else { Class::Marketing };
             frame.heads.push(Head {

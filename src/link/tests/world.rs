@@ -11,7 +11,6 @@ use crate::model::{
 };
 use crate::smpp::session::{Event, Options as SessionOptions, Session};
 use crate::smpp::status::CommandStatus;
-use crate::store::content::encode;
 use crate::traffic::{
     Answer, Demand, Outcome, ReceiptIn, ReceiptToken, Span, Submit, SubmitBatch, ToLink, ToShard, Unanswered, Verdict,
     VerdictBatch,
@@ -164,7 +163,7 @@ impl World {
         change: impl FnOnce(&mut Submit),
     ) -> Submit {
         let mut arena = Vec::new();
-        encode(content, &mut arena);
+        content.encode(&mut arena);
         let head = Head {
             to: Msisdn::from_number(to).expect("a number"),
             class,
