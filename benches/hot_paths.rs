@@ -7,16 +7,12 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stentor::admission::{KeyWindow, Seen, numbering::Numbering};
-use stentor::http::auth::Tenant;
+use stentor::admission::{Defaults, KeyWindow, Printer, Rules, Seen, Tenant, numbering::Numbering};
 use stentor::http::ingest::{Ingest, RequestLimits, Terms};
 use stentor::http::items::Form;
-use stentor::http::keys::Printer;
-use stentor::http::line::{Defaults, Rules};
-use stentor::http::meter::Room;
 use stentor::limit::SlidingLimit;
 use stentor::mesh::ShardMap;
-use stentor::model::{Address, Head, KeyPrint, Mono, Msisdn, RouteId, Segment, TenantId, Wall};
+use stentor::model::{Address, Head, KeyPrint, Mono, Msisdn, Now, RouteId, Segment, TenantId, Wall};
 use stentor::queue::{Chunk, Fifo, SlotRuns};
 use stentor::routing::{Condition, Route, RouteTable};
 use stentor::shard::Catalog;
@@ -71,14 +67,14 @@ fn ingest(bench: &Bench) {
     let catalog = Catalog { routes: RouteTable { routes: vec![route] }, ..Catalog::default() };
     let numbering = Numbering::new(None).expect("no country is named");
     let (tenant, defaults) = (Tenant::default(), Defaults::default());
-    let room = Room { messages: u64::MAX, more_in_s: 1, limit: "rate" };
+    let now = Now { mono: Mono(1), wall: Wall(1_800_000_000_000) };
     let terms = Terms {
-        rules: Rules { now: Wall(1_800_000_000_000), tenant: &tenant, defaults: &defaults, numbering: &numbering },
+        rules: Rules { now: now.wall, tenant: &tenant, defaults: &defaults, numbering: &numbering },
         catalog: &catalog,
         shards: ShardMap::new(4, 2),
         printer: Printer::new(7),
         limits: RequestLimits::default(),
-        room,
+        now,
     };
     bench.run(
         "ingest: NDJSON to frames",
@@ -87,7 +83,7 @@ fn ingest(bench: &Bench) {
             let mut ingest = Ingest::new(body, Form::Lines, &terms, None);
             while ingest.advance(&terms, 32 << 10).expect("readable") {}
             assert_eq!(ingest.sent(), MESSAGES as u64);
-            ingest.finish(room)
+            ingest.finish()
         },
     );
     let typed: Vec<String> = (0..MESSAGES).map(|n| format!("+{}", recipient(n))).collect();

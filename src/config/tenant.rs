@@ -10,7 +10,7 @@ use super::gather::Gather;
 use super::raw::{RawTenant, Typed};
 use super::secret::{Secret, SecretRef};
 use super::units::Quota;
-use crate::model::Quoted;
+use crate::model::{Quoted, SenderId};
 
 /// Shorter keys can be guessed.
 const KEY_MIN: usize = 16;
@@ -65,25 +65,14 @@ impl Tenant {
             gather.check_country(country.get_ref(), &country.span());
         }
         if let Some(typed) = &raw.from
-            && !tenant.may_send_as(typed.get_ref())
+            && let Ok(from) = SenderId::parse(typed.get_ref())
+            && !tenant.senders.is_empty()
+            && !tenant.senders.iter().any(|pattern| from.fits(pattern))
         {
             let sender = Quoted(typed.get_ref());
             gather.refuse(&typed.span(), format!("{sender} is not among this tenant's `senders`"));
         }
         tenant
-    }
-
-    /// Whether it may use this sender.
-    pub fn may_send_as(&self, sender: &str) -> bool {
-        self.senders.is_empty() || self.senders.iter().any(|pattern| matches(pattern, sender))
-    }
-}
-
-/// Whole, or its beginning if the pattern ends in `*`.
-fn matches(pattern: &str, sender: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(beginning) => sender.starts_with(beginning),
-        None => sender == pattern,
     }
 }
 

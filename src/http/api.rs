@@ -24,18 +24,17 @@ use super::{
     body::{RequestBody, ResponseBody},
     calls::{CALLS, Call, What},
     door::{Door, Overloaded},
-    ingest::{RequestLimits, Tally},
-    keys::Printer,
-    line::Defaults,
+    ingest::RequestLimits,
     lookup::DOCUMENT_BYTES_MAX,
     openapi,
     problem::{Code, Problem},
+    report::Tally,
     restored,
     server::Handler,
     turns::Turns,
 };
 use crate::{
-    admission::numbering::Numbering,
+    admission::{Defaults, Printer, numbering::Numbering},
     mesh::ShardMap,
     model::{Mono, Quoted, ShardId},
     runtime::executor,
@@ -237,7 +236,7 @@ impl Api {
             (scope @ (Scope::Tenant | Scope::Admin), _) => {
                 let caller = admit()?;
                 caller.needs(scope)?;
-                if !body.belongs_to(caller.tenant.id) {
+                if !body.belongs_to(caller.tenant.id()) {
                     return Err(Problem::new(Code::Overloaded, "this tenant has more than its share of connections"));
                 }
                 Some(caller)
@@ -258,7 +257,7 @@ impl Api {
         settings: &Settings,
         seen: &mut Seen,
     ) -> Answered {
-        let tenant = caller.tenant.id;
+        let tenant = caller.tenant.id();
         match what {
             What::Submit => self.submit(asked, caller.tenant, settings, &mut seen.tally).await,
             What::Show => self.show(&asked, tenant).await,

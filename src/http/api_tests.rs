@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    admission::TenantOptions,
     delivery::MessageView,
     http::{Limits, Server, TenantSpec, backup::Pipe},
     mesh::{CoreId, mailbox},
@@ -418,19 +419,12 @@ fn a_request_key_belongs_to_its_body() {
 
 #[test]
 fn a_key_opens_what_is_its_own() {
-    let shop = TenantSpec {
-        id: TenantId(7),
-        name: "shop".into(),
-        keys: vec!["shop-key".into()],
-        rate: Some(1),
-        ..TenantSpec::default()
-    };
-    let boss = TenantSpec {
-        id: TenantId(8),
-        name: "boss".into(),
-        admin_keys: vec!["boss-key".into()],
-        ..TenantSpec::default()
-    };
+    let tenant =
+        |id, name: &str, rate| TenantOptions { id: TenantId(id), name: name.into(), rate, ..Default::default() };
+    let shop =
+        TenantSpec { tenant: tenant(7, "shop", Some(1)), keys: vec!["shop-key".into()], ..TenantSpec::default() };
+    let boss =
+        TenantSpec { tenant: tenant(8, "boss", None), admin_keys: vec!["boss-key".into()], ..TenantSpec::default() };
     serve(vec![shop, boss], false, |client| {
         let call = |line: &str, key: &str| {
             let headers = ["content-type: application/json", &format!("authorization: Bearer {key}")];
@@ -485,7 +479,8 @@ fn records_go_on_where_they_ended() {
 #[test]
 fn what_a_call_of_records_passes_over_is_bounded_and_the_next_goes_on() {
     let keys = vec!["patient-key".to_owned()];
-    serve(vec![TenantSpec { id: PATIENT, name: "p".into(), keys, ..TenantSpec::default() }], false, |client| {
+    let tenant = TenantOptions { id: PATIENT, name: "p".into(), ..TenantOptions::default() };
+    serve(vec![TenantSpec { tenant, keys, ..TenantSpec::default() }], false, |client| {
         let call = |query: &str| {
             let heard =
                 client.call(&format!("GET /v1/records?limit=1{query}"), &["authorization: Bearer patient-key"], b"");

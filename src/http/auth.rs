@@ -9,67 +9,21 @@ use hyper::header::HeaderValue;
 use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use subtle::ConstantTimeEq;
 
-use super::{
-    meter::{Meter, Quota},
-    problem::{Code, Problem},
+use super::problem::{Code, Problem};
+use crate::{
+    admission::{Tenant, TenantOptions},
+    model::TenantId,
 };
-use crate::model::{SenderId, TenantId};
 
-/// A tenant as it is configured.
+/// A tenant as it is configured, and its keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TenantSpec {
-    /// Its number, for ever bound to its name.
-    pub id: TenantId,
-    /// Its name.
-    pub name: String,
+    /// Who it is, and what it may do.
+    pub tenant: TenantOptions,
     /// Keys with the scope of sending and asking after one's own.
     pub keys: Vec<String>,
     /// Keys with scope `admin` as well.
     pub admin_keys: Vec<String>,
-    /// Sender of messages that name none; empty: the installation's.
-    pub from: SenderId,
-    /// Senders that it may use; empty: any. Ending in `*`: what begins so.
-    pub senders: Vec<String>,
-    /// Messages in every sliding second.
-    pub rate: Option<u32>,
-    /// Messages per calendar period.
-    pub quota: Option<Quota>,
-    /// Countries that it may send to, ISO 3166; empty: any.
-    pub countries: Vec<String>,
-}
-
-/// A tenant at work.
-#[derive(Debug, Default)]
-pub struct Tenant {
-    /// Its number.
-    pub id: TenantId,
-    /// Its name; empty for the nameless one.
-    pub name: String,
-    /// Sender of messages that name none; empty: the installation's.
-    pub from: SenderId,
-    /// Countries that it may send to, ISO 3166; empty: any.
-    pub countries: Vec<String>,
-    /// What it brought in.
-    pub meter: Meter,
-    senders: Vec<String>,
-}
-
-impl Tenant {
-    /// Whether it may use this sender; the carrier's own (empty) is always allowed.
-    pub fn may_send_as(&self, sender: &SenderId) -> bool {
-        let fits = |pattern: &String| match pattern.strip_suffix('*') {
-            Some(beginning) => sender.as_str().starts_with(beginning.trim_start_matches('+')),
-            None => sender.as_str() == pattern.trim_start_matches('+'),
-        };
-        self.senders.is_empty() || sender.is_empty() || self.senders.iter().any(fits)
-    }
-}
-
-impl From<TenantSpec> for Tenant {
-    fn from(spec: TenantSpec) -> Self {
-        let meter = Meter::new(spec.rate, spec.quota);
-        Self { id: spec.id, name: spec.name, from: spec.from, countries: spec.countries, meter, senders: spec.senders }
-    }
 }
 
 /// What a caller may do.
@@ -121,7 +75,7 @@ impl Tenants {
                 keys.push(Key { digest: digest(key.as_bytes()), tenant, scope });
             }
         }
-        let mut tenants: Vec<Tenant> = specs.into_iter().map(Tenant::from).collect();
+        let mut tenants: Vec<Tenant> = specs.into_iter().map(|spec| Tenant::new(spec.tenant)).collect();
         if open {
             tenants.push(Tenant::default());
         }
@@ -130,11 +84,10 @@ impl Tenants {
 
     /// The tenants of a reloaded configuration: what one of them brought in already still counts.
     pub fn renewed(&self, specs: Vec<TenantSpec>) -> Self {
-        let limits: Vec<_> = specs.iter().map(|spec| (spec.id, spec.rate, spec.quota)).collect();
         let mut renewed = Self::new(specs);
-        for (tenant, (id, rate, quota)) in renewed.tenants.iter_mut().zip(limits) {
-            if let Some(before) = self.tenants.iter().find(|before| before.id == id) {
-                tenant.meter = before.meter.renewed(rate, quota);
+        for tenant in &mut renewed.tenants {
+            if let Some(before) = self.tenants.iter().find(|before| before.id() == tenant.id()) {
+                *tenant = before.renewed(std::mem::take(&mut tenant.options));
             }
         }
         renewed
@@ -161,12 +114,12 @@ impl Tenants {
 
     /// The tenant of that name; the nameless one has none.
     pub fn id_of(&self, name: &str) -> Option<TenantId> {
-        self.tenants.iter().find(|tenant| tenant.name == name && !name.is_empty()).map(|tenant| tenant.id)
+        self.tenants.iter().find(|tenant| tenant.options.name == name && !name.is_empty()).map(Tenant::id)
     }
 
     /// A tenant's name; empty for the nameless one, and for one that is no more.
     pub fn name_of(&self, id: TenantId) -> &str {
-        self.tenants.iter().find(|tenant| tenant.id == id).map_or("", |tenant| &tenant.name)
+        self.tenants.iter().find(|tenant| tenant.id() == id).map_or("", |tenant| &tenant.options.name)
     }
 
     fn find(&self, key: &[u8]) -> Option<Caller<'_>> {
@@ -216,18 +169,20 @@ fn is_here(peer: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        admission::Quota,
+        model::{Now, Period, Wall},
+    };
 
     fn tenants() -> Tenants {
+        let tenant = |id, name: &str| TenantOptions { id: TenantId(id), name: name.to_owned(), ..Default::default() };
         let shop = TenantSpec {
-            id: TenantId(7),
-            name: "shop".to_owned(),
+            tenant: tenant(7, "shop"),
             keys: vec!["shop-key-0123456789".to_owned()],
-            senders: vec!["ACME".to_owned(), "4915*".to_owned()],
             ..TenantSpec::default()
         };
         let operations = TenantSpec {
-            id: TenantId(8),
-            name: "operations".to_owned(),
+            tenant: tenant(8, "operations"),
             admin_keys: vec!["operations-key-0123".to_owned()],
             ..TenantSpec::default()
         };
@@ -239,7 +194,7 @@ mod tests {
         let peer = SocketAddr::new(peer.parse().expect("address"), 1);
         tenants
             .admit(header.as_ref(), peer)
-            .map(|caller| (caller.tenant.id, caller.scope))
+            .map(|caller| (caller.tenant.id(), caller.scope))
             .map_err(|problem| problem.code)
     }
 
@@ -267,14 +222,21 @@ mod tests {
     }
 
     #[test]
-    fn senders_are_taken_at_their_word() {
-        let tenants = tenants();
-        let may = |tenant: usize, sender: &str| {
-            tenants.tenants[tenant].may_send_as(&SenderId::parse(sender).expect("sender"))
+    fn what_a_tenant_brought_in_still_counts_after_a_reload() {
+        let quota = |messages| Some(Quota { messages, period: Period::Day });
+        let spec = |id, messages| TenantSpec {
+            tenant: TenantOptions { id: TenantId(id), quota: quota(messages), ..TenantOptions::default() },
+            ..TenantSpec::default()
         };
-        assert!(may(0, "ACME") && may(0, "+491512345678") && may(1, "Anyone"));
-        assert!(!may(0, "ACM") && !may(0, "ACMEX") && !may(0, "4916123"));
-        assert!(tenants.tenants[0].may_send_as(&SenderId::default()));
+        let before = Tenants::new(vec![spec(1, 9), spec(2, 9)]);
+        let mut charge = before.tenants[1].meter.open();
+        charge.take(Now::default(), || 1).expect("room");
+        charge.ask(1);
+        let after = before.renewed(vec![spec(2, 5), spec(3, 5)]);
+        assert_eq!([0, 1].map(|at: usize| after.tenants[at].meter.used(Wall(0))), [1, 0]);
+        assert_eq!(after.tenants[0].options.quota, quota(5));
+        charge.settle(0);
+        assert_eq!(after.tenants[0].meter.used(Wall(0)), 0, "what was under way is settled with those of now");
     }
 
     #[test]

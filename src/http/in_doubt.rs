@@ -360,6 +360,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::{
+        admission::TenantOptions,
         delivery::{Lost, LostBind},
         http::{
             TenantSpec,
@@ -392,7 +393,8 @@ pub(super) mod tests {
     }
 
     pub(in crate::http) fn tenants() -> Tenants {
-        Tenants::new(vec![TenantSpec { id: TenantId(7), name: "shop".to_owned(), ..TenantSpec::default() }])
+        let tenant = TenantOptions { id: TenantId(7), name: "shop".to_owned(), ..TenantOptions::default() };
+        Tenants::new(vec![TenantSpec { tenant, ..TenantSpec::default() }])
     }
 
     #[test]

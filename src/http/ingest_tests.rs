@@ -5,17 +5,18 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    http::{
-        auth::{Tenant, TenantSpec},
-        line::{Defaults, tests::NUMBERING},
+    admission::{
+        Defaults, Quota, Tenant, TenantOptions,
+        intake::{FRAME_BYTES_MAX, FRAME_MESSAGES_MAX},
     },
-    model::{Address, Content, MessageId, Msisdn, NodeId, RouteId, TenantId, Wall},
+    http::{problem::ERRORS_BYTES_MAX, spelling::tests::NUMBERING},
+    model::{Address, Content, Head, Line, MessageId, Mono, Msisdn, NodeId, Period, RouteId, ShardId, TenantId, Wall},
     routing::{Condition, Route, RouteTable},
+    shard::LineResult,
 };
 
-const NOW: Wall = Wall(1_782_907_200_000);
+const NOW: Now = Now { mono: Mono(1), wall: Wall(1_782_907_200_000) };
 const SHARDS: ShardMap = ShardMap::new(4, 2);
-const UNLIMITED: Room = Room { messages: u64::MAX, more_in_s: 1, limit: "rate" };
 const PRINTER: Printer = Printer::new(7);
 
 /// Germany by one route, tags "vip" by another, nothing else.
@@ -32,26 +33,30 @@ struct Request<'b> {
     body: &'b [u8],
     form: Form,
     key: Option<KeyPrint>,
-    room: Room,
+    quota: Option<Quota>,
     limits: RequestLimits,
 }
 
 impl Default for Request<'_> {
     fn default() -> Self {
-        Self { body: b"", form: Form::Lines, key: None, room: UNLIMITED, limits: RequestLimits::default() }
+        Self { body: b"", form: Form::Lines, key: None, quota: None, limits: RequestLimits::default() }
     }
 }
 
 impl Request<'_> {
     fn plan(&self) -> Result<(Vec<Parcel>, Report), Problem> {
-        let (tenant, defaults, catalog) = (Tenant::default(), Defaults::default(), catalog());
-        let rules = Rules { now: NOW, tenant: &tenant, defaults: &defaults, numbering: &NUMBERING };
-        let Self { limits, room, .. } = *self;
-        let terms = Terms { rules, catalog: &catalog, shards: SHARDS, printer: PRINTER, limits, room };
+        let tenant = Tenant::new(TenantOptions { quota: self.quota, ..TenantOptions::default() });
+        let (defaults, catalog, limits) = (Defaults::default(), catalog(), self.limits);
+        let rules = Rules { now: NOW.wall, tenant: &tenant, defaults: &defaults, numbering: &NUMBERING };
+        let terms = Terms { rules, catalog: &catalog, shards: SHARDS, printer: PRINTER, limits, now: NOW };
         let mut ingest = Ingest::new(self.body, self.form, &terms, self.key);
         while ingest.advance(&terms, 3 * MESSAGE_WORK)? {}
-        assert_eq!(ingest.sent() as usize, ingest.parcels.iter().map(|parcel| parcel.frame.heads.len()).sum::<usize>());
-        Ok(ingest.finish(room))
+        let sent = ingest.sent();
+        let (parcels, report, charge) = ingest.finish();
+        assert_eq!(sent as usize, parcels.iter().map(|parcel| parcel.frame.heads.len()).sum::<usize>());
+        assert_eq!(tenant.meter.used(NOW.wall), if self.quota.is_some() { sent } else { 0 });
+        drop(charge);
+        Ok((parcels, report))
     }
 
     /// Plans, lets every shard answer by `answer`, and shows the answer: status and document.
@@ -230,13 +235,44 @@ fn a_shard_that_fails_costs_its_own_lines() {
 #[test]
 fn a_tenants_rate_lets_in_what_fits() {
     let body = br#"[{"to":"+4915112345670","body":"hi"},{"to":"x"},{"to":"+4915112345671","body":"hi"}]"#;
-    let room = Room { messages: 1, more_in_s: 30, limit: "quota" };
-    let (status, results) = Request { body, form: Form::Json, room, ..Request::default() }.run(accepted);
+    let quota = |messages| Some(Quota { messages, period: Period::Hour });
+    let (status, results) = Request { body, form: Form::Json, quota: quota(1), ..Request::default() }.run(accepted);
     assert_eq!((status, &results[2]["error"]["code"]), (202, &json!("over_quota")));
-    let room = Room { messages: 0, ..room };
+    assert_eq!(results[2]["error"]["detail"], "the tenant's quota is used up");
     let one = br#"{"to":"+4915112345670","body":"hi"}"#;
-    let (_, report) = Request { body: one, form: Form::Json, room, ..Request::default() }.plan().expect("sound");
-    assert_eq!((report.problem().status, report.problem().retry_after_s), (429, 30));
+    let request = Request { body: one, form: Form::Json, quota: quota(0), ..Request::default() };
+    let (_, report) = request.plan().expect("sound");
+    assert_eq!((report.problem().status, report.problem().retry_after_s), (429, 3_600));
+}
+
+/// What four cores get that bring a tenant's requests, 400 each of 100 messages, of which shards take `admitted`.
+fn bring_on_four_cores(tenant: &Tenant, admitted: fn(u64) -> u64) -> u64 {
+    let request = |number: u64| {
+        let mut charge = tenant.meter.open();
+        let taken = (0..100).take_while(|_| charge.take(NOW, || 1 + number % 50).is_ok()).count() as u64;
+        charge.settle(admitted(taken));
+        admitted(taken)
+    };
+    std::thread::scope(|scope| {
+        let cores: Vec<_> = (0..4).map(|_| scope.spawn(|| (0..400).map(request).sum::<u64>())).collect();
+        cores.into_iter().map(|core| core.join().expect("no panic")).sum()
+    })
+}
+
+#[test]
+fn cores_that_ask_at_once_get_no_more_than_the_quota_and_are_charged_what_was_admitted() {
+    let quota = Some(Quota { messages: 30_000, period: Period::Day });
+    let tenant = Tenant::new(TenantOptions { quota, ..TenantOptions::default() });
+    let admitted = bring_on_four_cores(&tenant, |taken| taken / 2);
+    assert_eq!(tenant.meter.used(NOW.wall), admitted);
+    assert!((10_000..=30_000).contains(&admitted), "{admitted}");
+}
+
+#[test]
+fn cores_that_ask_at_once_get_no_more_than_the_rate() {
+    let tenant = Tenant::new(TenantOptions { rate: Some(900), ..TenantOptions::default() });
+    let taken = bring_on_four_cores(&tenant, |taken| taken);
+    assert!((1..=900).contains(&taken), "{taken}");
 }
 
 #[test]
@@ -296,7 +332,7 @@ fn an_answer_quotes_little_and_tells_of_few_in_full() {
         (&json!("invalid_recipient"), &json!("50000 messages, none accepted"))
     );
 
-    let words: usize = report.flaws.iter().map(Flaw::text_bytes).sum();
+    let words = report.flaws_bytes();
     assert!(words < ERRORS_BYTES_MAX + 50_000 * 4, "{words} octets of words are kept");
 }
 
@@ -307,7 +343,7 @@ fn each_message_that_was_not_taken_is_named_however_many_they_are() {
     let shown = summary(&report, 32 << 10);
     let errors = shown["errors"].as_array().expect("errors");
     assert_eq!((&shown["accepted"], &shown["rejected"], errors.len()), (&json!(1), &json!(20_000), 20_000));
-    assert_eq!(errors[0]["detail"], report.flaws[0].detail.as_ref());
+    assert_eq!(errors[0]["detail"], "0 digits after +1; numbers there have 7 to 10");
     let last = json!({"index": 19_999, "code": "invalid_recipient", "field": "to", "detail": "", "retryable": false});
     assert_eq!(errors[19_999], last);
     assert_eq!(summary(&report, 100), shown, "the same in whatever slices");
@@ -320,9 +356,9 @@ fn each_message_that_was_not_taken_is_named_however_many_they_are() {
 #[test]
 fn a_slice_of_work_is_as_long_as_it_is_said_to_be() {
     let (tenant, defaults, catalog) = (Tenant::default(), Defaults::default(), catalog());
-    let rules = Rules { now: NOW, tenant: &tenant, defaults: &defaults, numbering: &NUMBERING };
+    let rules = Rules { now: NOW.wall, tenant: &tenant, defaults: &defaults, numbering: &NUMBERING };
     let limits = RequestLimits::default();
-    let terms = Terms { rules, catalog: &catalog, shards: SHARDS, printer: PRINTER, limits, room: UNLIMITED };
+    let terms = Terms { rules, catalog: &catalog, shards: SHARDS, printer: PRINTER, limits, now: NOW };
     let long = format!("{{\"to\":\"+4915112345678\",\"body\":\"{}\",\"parts_max\":255}}\n", "x".repeat(30_000));
     for (lines, slices) in [
         ("{\"to\":\"+4915112345678\",\"body\":\"x\"}\n".repeat(6_400), 100),
@@ -341,15 +377,15 @@ fn a_slice_of_work_is_as_long_as_it_is_said_to_be() {
 
 #[test]
 fn a_tenants_messages_are_its_own() {
-    let tenant = Tenant::from(TenantSpec { id: TenantId(9), ..TenantSpec::default() });
+    let tenant = Tenant::new(TenantOptions { id: TenantId(9), ..TenantOptions::default() });
     let (defaults, catalog) = (Defaults::default(), catalog());
-    let rules = Rules { now: NOW, tenant: &tenant, defaults: &defaults, numbering: &NUMBERING };
+    let rules = Rules { now: NOW.wall, tenant: &tenant, defaults: &defaults, numbering: &NUMBERING };
     let limits = RequestLimits::default();
-    let terms = Terms { rules, catalog: &catalog, shards: SHARDS, printer: PRINTER, limits, room: UNLIMITED };
+    let terms = Terms { rules, catalog: &catalog, shards: SHARDS, printer: PRINTER, limits, now: NOW };
     let body = br#"{"to":"+4915112345678","body":"hi"}"#;
     let mut ingest = Ingest::new(body, Form::Json, &terms, None);
     while ingest.advance(&terms, 1).expect("sound") {}
-    assert_eq!(ingest.finish(UNLIMITED).0[0].frame.heads[0].tenant, TenantId(9));
+    assert_eq!(ingest.finish().0[0].frame.heads[0].tenant, TenantId(9));
 }
 
 fn any_line() -> impl Strategy<Value = Vec<u8>> {

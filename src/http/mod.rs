@@ -2,9 +2,10 @@
 //! and bodies on one side (`server`, `transport`, `sweeper`, `watch`, `places`, `memory`, `body`, `decode`, `response`, `limits`);
 //! what is asked and answered on the other.
 //!
-//! Pure, and tested as such: `items` and `typed` (a body → messages as typed), `line` (as typed → as meant), `ingest`
-//! (messages → frames, results → an answer), `keys`, `problem`, `lookup`, `records`, `board`, `openapi`. Async: [`Api`],
-//! which routes, with `submit`, `inquiry`, `backup` and `restored`, and [`Door`], which asks shards. Knows no disk and no carrier.
+//! Pure, and tested as such: `items` and `typed` (a body → messages as typed), `spelling` (as typed → as wanted), `ingest`
+//! (which asks `admission`, and has frames), `wording` and `report` (objections and results → an answer), `problem`, `lookup`,
+//! `records`, `board`, `openapi`. Async: [`Api`], which routes, with `submit`, `inquiry`, `backup` and `restored`, and [`Door`],
+//! which asks shards. Knows no disk and no carrier.
 
 pub mod api;
 pub mod auth;
@@ -20,26 +21,26 @@ pub mod ingest;
 mod inquiry;
 pub mod items;
 pub mod json;
-pub mod keys;
 pub mod limits;
-pub mod line;
 pub mod lookup;
 pub mod memory;
-pub mod meter;
 pub mod openapi;
 pub mod places;
 pub mod problem;
 pub mod records;
+pub mod report;
 pub mod response;
 mod restored;
 pub mod rfc3339;
 pub mod server;
+pub mod spelling;
 mod submit;
 pub mod sweeper;
 pub mod transport;
 mod turns;
 pub mod typed;
 pub mod watch;
+pub mod wording;
 
 pub use api::{Api, Extra, Options, Seen, Settings, WriteMetrics};
 pub use auth::{TenantSpec, Tenants};

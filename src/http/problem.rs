@@ -13,10 +13,7 @@ use super::{
     json::Object,
     memory::NoRoom,
 };
-use crate::{
-    admission::numbering::NumberError,
-    model::{Clipped, Refusal, SenderId},
-};
+use crate::model::{Clipped, Refusal};
 
 /// Octets of failed messages that one answer tells of in full; of those that come after it only the code is told, or only
 /// how many they are.
@@ -188,16 +185,6 @@ impl Flaw {
     /// A flaw of the message as a whole.
     pub fn whole(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { code, field: None, detail: detail.into() }
-    }
-
-    /// A number that is none, in a field.
-    pub fn number(field: &'static str, error: NumberError) -> Self {
-        Self::of(Code::InvalidRecipient, field, error.to_string())
-    }
-
-    /// A sender that the tenant may not use.
-    pub fn sender_not_allowed(sender: &SenderId) -> Self {
-        Self::of(Code::SenderNotAllowed, "from", format!("{sender} is not among the senders of this tenant"))
     }
 
     /// A shard's refusal.

@@ -1,11 +1,9 @@
-//! Instants as RFC 3339 text, both ways. Knows the calendar (proleptic Gregorian); knows no time zone but offsets, and
-//! no clock.
+//! Instants as RFC 3339 text, both ways. Knows no time zone but offsets, and no clock.
 
-use crate::model::Wall;
-
-const DAY_MS: u64 = 86_400_000;
-/// Days from 0000-03-01 to 1970-01-01.
-const EPOCH_DAYS: i64 = 719_468;
+use crate::model::{
+    Wall,
+    calendar::{DAY_MS, civil_from_days, days_from_civil},
+};
 
 /// Why a text is no instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,29 +81,6 @@ const fn days_in(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days since 1970-01-01 (H. Hinnant, "chrono-compatible low-level date algorithms").
-const fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year - era * 400;
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - EPOCH_DAYS
-}
-
-/// Year, month and day of a day since 1970-01-01; the inverse of [`days_from_civil`].
-const fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let days = days + EPOCH_DAYS;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days - era * 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
-    (year, month, day_of_year - (153 * month_from_march + 2) / 5 + 1)
-}
-
 /// Appends `2026-01-31T12:00:00.123Z`; instants past the year 9999 as its last millisecond.
 pub fn push(out: &mut Vec<u8>, at: Wall) {
     let at = at.0.min(253_402_300_799_999);
@@ -126,31 +101,6 @@ pub fn push(out: &mut Vec<u8>, at: Wall) {
     put(17, 2, of_day / 1_000 % 60);
     put(20, 3, of_day % 1_000);
     out.extend_from_slice(&text);
-}
-
-/// The first instant of the UTC hour, day or month after the one that holds `at`: when a calendar quota begins anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Period {
-    Hour,
-    Day,
-    Month,
-}
-
-impl Period {
-    /// The number of the period that holds `at`, and when the next begins.
-    pub fn of(self, at: Wall) -> (u64, Wall) {
-        let span_ms = match self {
-            Self::Hour => DAY_MS / 24,
-            Self::Day => DAY_MS,
-            Self::Month => {
-                let (year, month, _) = civil_from_days((at.0 / DAY_MS) as i64);
-                let (next_year, next_month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
-                let next = days_from_civil(next_year, next_month, 1) as u64 * DAY_MS;
-                return ((year * 12 + month) as u64, Wall(next));
-            }
-        };
-        (at.0 / span_ms, Wall((at.0 / span_ms + 1) * span_ms))
-    }
 }
 
 #[cfg(test)]
@@ -200,16 +150,6 @@ mod tests {
             ("1969-12-31T23:59:59Z", Range),
         ] {
             assert_eq!(parse(typed), Err(why), "{typed}");
-        }
-    }
-
-    #[test]
-    fn periods_end_where_the_calendar_says() {
-        let at = parse("2026-12-31T23:30:00Z").expect("instant");
-        let next = parse("2027-01-01T00:00:00Z").expect("instant");
-        for period in [Period::Hour, Period::Day, Period::Month] {
-            assert_eq!(period.of(at).1, next);
-            assert_eq!(period.of(next).0, period.of(at).0 + 1);
         }
     }
 

@@ -10,16 +10,16 @@ use hyper::{
 
 use super::{
     api::{Answered, Api, Asked, Settings, typed},
-    auth::Tenant,
     body::{ResponseBody, Whole},
     door::Answer,
-    ingest::{Ingest, Outcome, Parcel, Report, Tally, Terms},
+    ingest::{Ingest, Terms},
     items::Form,
-    line::Rules,
     memory::Room,
     problem::{Code, Problem},
+    report::{Outcome, Report, Tally},
 };
 use crate::{
+    admission::{Charge, Parcel, Rules, Tenant},
     model::{KeyPrint, Quoted, ReplyTo, TenantId, limits},
     runtime::executor,
     shard::{Ask, Claimed, Reply},
@@ -55,15 +55,16 @@ impl Api {
             Some(key) => Some(self.print(tenant, key, &body).await),
             None => None,
         };
-        let (parcels, mut report) = self.plan(&body, form, request, tenant, settings).await?;
+        let (parcels, mut report, mut charge) = self.plan(&body, form, request, tenant, settings).await?;
         // The body goes, what was made of it stays claimed: it is in memory until the shards have it on stable storage.
         let room = body.into_room();
-        room.shrink(parcels.iter().map(Parcel::held_bytes).sum::<usize>() + report.held_bytes());
+        room.shrink(parcels.iter().map(Parcel::held_bytes).sum::<usize>() + report.settled_bytes());
         if let Some(print) = request.filter(|_| !parcels.is_empty()) {
-            self.claim(tenant.id, print).await?;
+            self.claim(tenant.id(), print).await?;
         }
-        report.settle(self.send(parcels, &room).await);
+        report.settle(self.send(parcels, &mut charge, &room).await);
         *tally = report.tally();
+        charge.settle(tally.accepted);
         if tally.accepted + tally.duplicates == 0 {
             return Err(report.problem());
         }
@@ -78,7 +79,7 @@ impl Api {
 
     /// The fingerprint of the request's own key.
     async fn print(&self, tenant: &Tenant, key: &HeaderValue, body: &[u8]) -> KeyPrint {
-        let mut print = self.printer.request(tenant.id, key.as_bytes());
+        let mut print = self.printer.request(tenant.id(), key.as_bytes());
         for slice in body.chunks(SLICE) {
             print.add(slice);
             executor::breathe().await;
@@ -93,19 +94,18 @@ impl Api {
         request: Option<KeyPrint>,
         tenant: &Tenant,
         settings: &Settings,
-    ) -> Result<(Vec<Parcel>, Report), Problem> {
-        let (now, catalog) = (executor::now(), self.catalog());
-        let (room, body_bytes) = (tenant.meter.room(now), body.room().bytes());
+    ) -> Result<(Vec<Parcel>, Report, Charge), Problem> {
+        let (now, catalog, body_bytes) = (executor::now(), self.catalog(), body.room().bytes());
         let rules = Rules { now: now.wall, tenant, defaults: &settings.defaults, numbering: &settings.numbering };
         let (shards, printer, limits) = (self.shards, self.printer, settings.limits);
-        let terms = Terms { rules, catalog: &catalog, shards, printer, limits, room };
+        let mut terms = Terms { rules, catalog: &catalog, shards, printer, limits, now };
         let mut ingest = Ingest::new(body, form, &terms, request);
         while ingest.advance(&terms, SLICE)? {
             body.room().grow(body_bytes + ingest.held_bytes()).await?;
             executor::breathe().await;
+            terms.now = executor::now();
         }
-        tenant.meter.charge(ingest.sent(), now);
-        Ok(ingest.finish(room))
+        Ok(ingest.finish())
     }
 
     /// Records the request's key, so that it cannot be used for another body.
@@ -126,14 +126,17 @@ impl Api {
     }
 
     /// `room` covers the parcels: it is held until their shards have answered, also if nobody waits for that any more.
-    async fn send(self: &Rc<Self>, parcels: Vec<Parcel>, room: &Room) -> Vec<Outcome> {
+    async fn send(self: &Rc<Self>, parcels: Vec<Parcel>, charge: &mut Charge, room: &Room) -> Vec<Outcome> {
         let mut answers: Vec<Result<Answer, Code>> = Vec::with_capacity(parcels.len());
         for Parcel { shard, mut frame } in parcels {
+            let messages = frame.heads.len() as u64;
             let posted = self.door.post(shard, Some(room), |reply| {
                 frame.reply = reply;
                 Ask::Submit(frame)
             });
-            answers.push(posted.await.map_err(|_| Code::Overloaded));
+            let posted = posted.await.map_err(|_| Code::Overloaded);
+            charge.ask(if posted.is_ok() { messages } else { 0 });
+            answers.push(posted);
         }
         let mut outcomes = Vec::with_capacity(answers.len());
         for answer in answers {
@@ -196,7 +199,7 @@ impl Writing {
             room.shrink(out.capacity());
             ResponseBody::Held(out.into(), room)
         } else {
-            room.shrink(self.report.held_bytes());
+            room.shrink(self.report.settled_bytes());
             ResponseBody::made(move || {
                 // Moved in, and given back with the last piece or with the connection.
                 let _held = &room;

@@ -7,7 +7,10 @@ use std::{borrow::Cow, fmt, marker::PhantomData};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::problem::{Code, Flaw};
-use crate::model::{Quoted, limits};
+use crate::{
+    admission::draft::TLVS_MAX,
+    model::{Quoted, limits},
+};
 
 /// A field of a message. [`FIELDS`] documents each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,8 +105,6 @@ fields! {
         "For routes and reports; without commas, 256 octets in all.";
 }
 
-/// TLVs that a message may bring.
-pub const TLVS_MAX: usize = 16;
 /// Tags beyond which their octets are too many in any case, each with its comma.
 const TAGS_MAX: usize = limits::REFERENCE_BYTES_MAX / 2;
 

@@ -72,8 +72,7 @@ impl<'a> Content<'a> {
     pub fn encode(&self, arena: &mut Vec<u8>) {
         put(self.from.as_bytes(), arena);
         put(self.body, arena);
-        let rest =
-            [self.udh, self.reference.as_bytes(), self.tags.as_bytes(), self.tlvs, self.callback_url.as_bytes()];
+        let rest = [self.udh, self.reference.as_bytes(), self.tags.as_bytes(), self.tlvs, self.callback_url.as_bytes()];
         let has_rest = rest.iter().any(|field| !field.is_empty());
         arena.push(u8::from(has_rest));
         if has_rest {

@@ -2,6 +2,7 @@
 //! remembers or carries lives on a higher floor. Knows no clock and no disk; chance only as an argument ([`Prng`], [`Buggify`]).
 
 pub mod buggify;
+pub mod calendar;
 pub mod class;
 pub mod content;
 pub mod disk;
@@ -20,6 +21,7 @@ pub mod state;
 pub mod time;
 
 pub use buggify::{Buggify, Point};
+pub use calendar::Period;
 pub use class::Class;
 pub use content::{Content, Encoding, NotContent};
 pub use disk::DiskRoom;

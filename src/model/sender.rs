@@ -72,6 +72,15 @@ impl SenderId {
         self.length == 0
     }
 
+    /// Whether it is the sender that a pattern names, or, if the pattern ends in `*`, one that begins so. A leading `+` of
+    /// the pattern says nothing, as in a sender.
+    pub fn fits(&self, pattern: &str) -> bool {
+        match pattern.strip_suffix('*') {
+            Some(beginning) => self.as_str().starts_with(beginning.trim_start_matches('+')),
+            None => self.as_str() == pattern.trim_start_matches('+'),
+        }
+    }
+
     /// What it looks like.
     pub fn form(&self) -> SenderForm {
         if !self.as_bytes().iter().all(u8::is_ascii_digit) {
@@ -106,6 +115,15 @@ mod tests {
         assert_eq!(form("+4915112345678"), Ok(("4915112345678".into(), SenderForm::International)));
         assert_eq!(form("72345"), Ok(("72345".into(), SenderForm::ShortCode)));
         assert_eq!(form("My Bank"), Ok(("My Bank".into(), SenderForm::Alphanumeric)));
+    }
+
+    #[test]
+    fn a_sender_fits_whole_or_by_its_beginning() {
+        let fits = |sender, pattern: &str| SenderId::parse(sender).is_ok_and(|sender| sender.fits(pattern));
+        assert!(["BankNord", "Bank*", "*"].iter().all(|pattern| fits("BankNord", pattern)));
+        assert!(!fits("BankNord", "Bank") && !fits("BankNord", "Nord*"));
+        assert!(fits("+4915112", "4915*") && fits("4915112", "+4915*") && fits("4915112", "+4915112"));
+        assert!(!fits("4915112", "4916*"));
     }
 
     #[test]

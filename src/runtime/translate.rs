@@ -12,12 +12,12 @@ mod expectations;
 use std::{rc::Rc, sync::Arc, thread};
 
 use crate::{
-    admission::numbering::Numbering,
+    admission::{Defaults, Quota, TenantOptions, numbering::Numbering},
     config::{self, Config, ErrorClass, InDoubt, Place, Problem, Problems},
     delivery::{Backoff, DoubtPolicy, RetryPolicy},
-    http::{self, Door, Extra, StatusBoard, TenantSpec, Tenants, ingest::RequestLimits, line, meter, rfc3339},
+    http::{self, Door, Extra, StatusBoard, TenantSpec, Tenants, ingest::RequestLimits},
     mesh::ShardMap,
-    model::{CarrierId, Class, NodeId, RouteId, SenderId, ShardId, TenantId},
+    model::{CarrierId, Class, NodeId, Period, RouteId, SenderId, ShardId, TenantId},
     routing::{Condition, Route, RouteTable, Way},
     shard::{
         self, Catalog,
@@ -69,7 +69,7 @@ fn route(meant: &config::Route, control: &Control) -> Route {
         name: meant.name.clone(),
         when: Condition {
             prefixes: when.prefix.clone(),
-            senders: when.sender.iter().map(|pattern| pattern.trim_start_matches('+').to_owned()).collect(),
+            senders: when.sender.clone(),
             classes: when.class.iter().map(|class| self::class(*class)).collect(),
             tenants: when.tenant.iter().map(|name| tenant_id(name, control)).collect(),
             tags: when.tag.clone(),
@@ -219,11 +219,14 @@ pub fn tenants(config: &Config, control: &Control) -> Vec<TenantSpec> {
 
 fn tenant_spec(tenant: &config::Tenant, control: &Control) -> TenantSpec {
     let keys = |secrets: &[config::Secret]| secrets.iter().map(|key| key.reveal().to_owned()).collect();
-    TenantSpec {
+    let (tenant_keys, admin_keys) = (keys(&tenant.keys), keys(&tenant.admin_keys));
+    TenantSpec { tenant: tenant_options(tenant, control), keys: tenant_keys, admin_keys }
+}
+
+fn tenant_options(tenant: &config::Tenant, control: &Control) -> TenantOptions {
+    TenantOptions {
         id: tenant_id(&tenant.name, control),
         name: tenant.name.clone(),
-        keys: keys(&tenant.keys),
-        admin_keys: keys(&tenant.admin_keys),
         from: sender(tenant.from.as_deref()),
         senders: tenant.senders.clone(),
         rate: tenant.rate_messages_per_s,
@@ -232,13 +235,13 @@ fn tenant_spec(tenant: &config::Tenant, control: &Control) -> TenantSpec {
     }
 }
 
-fn quota(quota: config::Quota) -> meter::Quota {
+fn quota(quota: config::Quota) -> Quota {
     let period = match quota.period {
-        config::Period::Hour => rfc3339::Period::Hour,
-        config::Period::Day => rfc3339::Period::Day,
-        config::Period::Month => rfc3339::Period::Month,
+        config::Period::Hour => Period::Hour,
+        config::Period::Day => Period::Day,
+        config::Period::Month => Period::Month,
     };
-    meter::Quota { messages: quota.messages, period }
+    Quota { messages: quota.messages, period }
 }
 
 /// Checked when the configuration was read; empty is the carrier's own.
@@ -278,9 +281,9 @@ pub fn http_settings(config: &Config, tenants: Arc<Tenants>) -> http::Settings {
     http::Settings { tenants, defaults: defaults(config), numbering, limits: request_limits(config) }
 }
 
-fn defaults(config: &Config) -> line::Defaults {
+fn defaults(config: &Config) -> Defaults {
     let typed = &config.defaults;
-    line::Defaults {
+    Defaults {
         class: class(typed.class),
         from: sender(typed.from.as_deref()),
         expires_in_ms: typed.expires_in_ms,

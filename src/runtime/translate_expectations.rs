@@ -4,14 +4,9 @@
 use std::borrow::Cow;
 
 use crate::{
+    admission::{Rules, Tenant, TenantOptions, judge},
     config::{Config, Decision, Encoding, Given, Problems},
-    http::{
-        TenantSpec,
-        auth::Tenant,
-        line::{self, Rules, Scratch},
-        problem::Code,
-        typed::Typed,
-    },
+    http::{problem::Code, spelling, typed::Typed, wording},
     link::{self, compose},
     mesh::ShardMap,
     model::{GroupId, LinkId, Wall},
@@ -20,7 +15,7 @@ use crate::{
     smpp::coding::Alphabet,
 };
 
-use super::{carrier, catalog, class, defaults, names, numbering, tenant_spec};
+use super::{carrier, catalog, class, defaults, names, numbering, tenant_options};
 
 /// Stands in for the body of a test that has none, for then nothing hangs on it.
 const ANY_BODY: &str = "x";
@@ -49,9 +44,12 @@ pub fn failed_tests(config: &Config) -> Result<(), Problems> {
 
 fn decide(config: &Config, routes: &RouteTable, rules: &Rules<'_>, given: &Given) -> Decision {
     let rejected = |code: Code| Decision::Rejected(code.text().to_owned());
-    let mut scratch = Scratch::default();
+    let mut scratch = spelling::Scratch::default();
     let typed = typed(given);
-    let meant = match line::judge(&typed, rules, &mut scratch) {
+    let draft = spelling::draft(&typed, &mut scratch);
+    let judged = draft
+        .and_then(|draft| judge(&draft, rules).map_err(|objection| wording::flaw(&objection, &typed, rules.tenant)));
+    let meant = match judged {
         Ok(meant) => meant,
         Err(flaw) => return rejected(flaw.code),
     };
@@ -82,7 +80,7 @@ fn typed(given: &Given) -> Typed<'_> {
 /// The tenant of that name, or the nameless one.
 fn tenant(config: &Config, control: &Control, name: Option<&str>) -> Tenant {
     let named = config.tenants.iter().find(|tenant| Some(tenant.name.as_str()) == name);
-    Tenant::from(named.map_or_else(TenantSpec::default, |tenant| tenant_spec(tenant, control)))
+    Tenant::new(named.map_or_else(TenantOptions::default, |tenant| tenant_options(tenant, control)))
 }
 
 /// The link of the route's first carrier that has a weight.

@@ -91,7 +91,7 @@ fn routes_keep_their_order_and_conditions() {
     assert_eq!((brand.id, ways(brand)), (RouteId(3), vec![(4, 1), (3, 2)]));
     assert_eq!(
         (brand.when.prefixes.join(" "), brand.when.senders.join(" ")),
-        ("49 43".into(), "ACME* 4915* 72345".into())
+        ("49 43".into(), "ACME* +4915* 72345".into())
     );
     assert_eq!((rest.id, &rest.when, ways(rest)), (RouteId(4), &Condition::default(), vec![(3, 1)]));
 }
@@ -226,17 +226,20 @@ fn tenants_keep_their_keys_and_numbers() {
     let config = config("");
     let specs = tenants(&config, &book(&config));
     let [desk, shop] = specs.as_slice() else { panic!("two tenants") };
-    assert_eq!((desk.id, desk.keys.as_slice()), (TenantId(5), &["desk-key-0123456789".to_owned()][..]));
-    let expected = TenantSpec {
+    assert_eq!((desk.tenant.id, desk.keys.as_slice()), (TenantId(5), &["desk-key-0123456789".to_owned()][..]));
+    let tenant = TenantOptions {
         id: TenantId(6),
         name: "shop".to_owned(),
-        keys: vec!["shop-key-0123456789".to_owned(), "shop-key-9876543210".to_owned()],
-        admin_keys: vec!["shop-admin-key-01234".to_owned()],
         from: SenderId::parse("ACME").expect("sender"),
         senders: vec!["ACME*".to_owned(), "72345".to_owned()],
         rate: Some(9),
-        quota: Some(meter::Quota { messages: 7, period: rfc3339::Period::Day }),
+        quota: Some(Quota { messages: 7, period: Period::Day }),
         countries: vec!["DE".to_owned(), "AT".to_owned()],
+    };
+    let expected = TenantSpec {
+        tenant,
+        keys: vec!["shop-key-0123456789".to_owned(), "shop-key-9876543210".to_owned()],
+        admin_keys: vec!["shop-admin-key-01234".to_owned()],
     };
     assert_eq!(*shop, expected);
 }
@@ -245,7 +248,7 @@ fn tenants_keep_their_keys_and_numbers() {
 fn a_message_gets_the_defaults() {
     let config = config("[defaults]\nclass = \"marketing\"\nfrom = \"ACME\"\nparts_max = 3\nexpires_in = \"9s\"");
     let from = SenderId::parse("ACME").expect("sender");
-    assert_eq!(defaults(&config), line::Defaults { class: Class::Marketing, from, expires_in_ms: 9_000, parts_max: 3 });
+    assert_eq!(defaults(&config), Defaults { class: Class::Marketing, from, expires_in_ms: 9_000, parts_max: 3 });
 }
 
 /// What `check` says, one line each, without the file's name.

@@ -4,14 +4,14 @@
 use std::sync::LazyLock;
 
 use stentor::admission::numbering::Numbering;
-use stentor::http::auth::Tenant;
+use stentor::admission::prints::said;
+use stentor::admission::{Defaults, Rules, Tenant, judge};
 use stentor::http::items::{Form, Items, Next};
-use stentor::http::keys::said;
-use stentor::http::line::{Defaults, Rules, Scratch, judge};
 use stentor::http::lookup::read_ids;
+use stentor::http::spelling::{Scratch, draft};
 use stentor::http::typed::Typed;
-use stentor::model::Wall;
-use stentor::store::content;
+use stentor::http::wording;
+use stentor::model::{Content, Wall};
 
 const LINE_BYTES_MAX: usize = 4_096;
 /// Octets that are looked at before a pause, in the house 32 KiB.
@@ -43,13 +43,17 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         };
         count += 1;
         assert!(octets <= body.len() && count <= body.len(), "more was read than there is");
+        let Ok(draft) = draft(&typed, &mut scratch) else { continue };
         let mut print = Vec::new();
-        said(&typed, &mut print);
-        if let Ok(meant) = judge(&typed, &rules, &mut scratch) {
-            assert!(typed.flaw.is_none() && meant.head.parts > 0 && meant.head.expires_at >= meant.head.send_at);
-            let mut arena = Vec::new();
-            content::encode(&meant.content, &mut arena);
-            assert_eq!(content::decode(&arena).ok(), Some(meant.content));
+        said(&draft, &mut print);
+        match judge(&draft, &rules) {
+            Ok(meant) => {
+                assert!(typed.flaw.is_none() && meant.head.parts > 0 && meant.head.expires_at >= meant.head.send_at);
+                let mut arena = Vec::new();
+                meant.content.encode(&mut arena);
+                assert_eq!(Content::decode(&arena).ok(), Some(meant.content));
+            }
+            Err(objection) => drop(wording::flaw(&objection, &typed, &tenant)),
         }
     }
 });

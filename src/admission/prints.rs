@@ -8,7 +8,7 @@ use std::fmt;
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed, xxh3_128_with_seed};
 
-use super::typed::{Loose, Typed};
+use super::draft::{Body, Draft, Expiry};
 use crate::model::{KeyPrint, Msisdn, TenantId};
 
 const OF_MESSAGE: u8 = 1;
@@ -41,6 +41,28 @@ impl Printer {
     /// Of a line without a key in such a request; lines are numbered from 0.
     pub fn line(self, request: KeyPrint, line: u64, said: &[u8]) -> KeyPrint {
         self.print(OF_LINE, &[&request.key.to_le_bytes(), &line.to_le_bytes()], said)
+    }
+
+    /// Of a message that has a key, or whose request has one; it stands in that request's place `line`. `room` is for
+    /// what it says.
+    pub fn of(
+        self,
+        draft: &Draft<'_>,
+        tenant: TenantId,
+        to: Msisdn,
+        (request, line): (Option<KeyPrint>, usize),
+        room: &mut Vec<u8>,
+    ) -> Option<KeyPrint> {
+        if draft.key.is_none() && request.is_none() {
+            return None;
+        }
+        room.clear();
+        said(draft, room);
+        match (draft.key, request) {
+            (Some(key), _) => Some(self.message(tenant, to, key, room)),
+            (None, Some(request)) => Some(self.line(request, line as u64, room)),
+            (None, None) => None,
+        }
     }
 
     fn print(self, scope: u8, parts: &[&[u8]], content: &[u8]) -> KeyPrint {
@@ -88,71 +110,55 @@ impl RequestPrint {
 
 /// Everything that the sender said but the recipient and the key, which are the scope: each field that is there, with its
 /// number and length. What was left out stays out, so that another default does not make another message of it.
-pub fn said(typed: &Typed<'_>, out: &mut Vec<u8>) {
-    let texts = [
-        (1, &typed.from),
-        (2, &typed.body),
-        (3, &typed.data),
-        (4, &typed.udh),
-        (5, &typed.class),
-        (6, &typed.send_at),
-        (7, &typed.expires_at),
-        (8, &typed.encoding),
-        (9, &typed.reference),
-    ];
-    for (number, text) in texts {
-        if let Some(text) = text {
-            put(number, text.as_bytes(), out);
+pub fn said(draft: &Draft<'_>, out: &mut Vec<u8>) {
+    let mut put = |number: u8, octets: Option<&[u8]>| {
+        if let Some(octets) = octets {
+            out.push(number);
+            out.extend_from_slice(&(octets.len() as u32).to_le_bytes());
+            out.extend_from_slice(octets);
+        }
+    };
+    let number = |number: Option<u64>| number.map(u64::to_le_bytes);
+    let truth = |truth: Option<bool>| truth.map(|truth| [u8::from(truth)]);
+    let there = |octets: &'_ [u8]| !octets.is_empty();
+    put(1, draft.from.map(str::as_bytes));
+    match draft.body {
+        None => {}
+        Some(Body::Text(text)) => put(2, Some(text.as_bytes())),
+        Some(Body::Data { octets, udh }) => {
+            put(3, Some(octets));
+            put(4, Some(udh).filter(|udh| there(udh)));
         }
     }
-    for (number, truth) in [(10, typed.flash), (11, typed.receipt)] {
-        if let Some(truth) = truth {
-            put(number, &[truth.into()], out);
-        }
+    put(5, draft.class.map(|class| class.name().as_bytes()));
+    put(6, number(draft.send_at.map(|at| at.0)).as_ref().map(<[u8; 8]>::as_slice));
+    match draft.expiry {
+        None => {}
+        Some(Expiry::At(at)) => put(7, Some(&at.0.to_le_bytes())),
+        Some(Expiry::In(ms)) => put(13, Some(&ms.to_le_bytes())),
     }
-    if let Some(parts) = typed.parts_max {
-        put(12, &parts.to_le_bytes(), out);
-    }
-    if let Some(span) = &typed.expires_in {
-        put_loose(13, span, out);
-    }
-    for tag in typed.tags.iter().flatten() {
-        put(14, tag.as_bytes(), out);
-    }
-    for tlv in typed.tlvs.iter().flatten() {
-        if let Some(tag) = &tlv.tag {
-            put_loose(15, tag, out);
-        }
-        for (number, value) in [(16, &tlv.text), (17, &tlv.hex)] {
-            if let Some(value) = value {
-                put(number, value.as_bytes(), out);
-            }
-        }
-    }
-}
-
-fn put_loose(number: u8, value: &Loose<'_>, out: &mut Vec<u8>) {
-    match value {
-        Loose::Number(value) => put(number, value.to_string().as_bytes(), out),
-        Loose::Text(value) => put(number, value.as_bytes(), out),
-    }
-}
-
-fn put(number: u8, octets: &[u8], out: &mut Vec<u8>) {
-    out.push(number);
-    out.extend_from_slice(&(octets.len() as u32).to_le_bytes());
-    out.extend_from_slice(octets);
+    put(8, draft.encoding.map(|encoding| encoding.name().as_bytes()));
+    put(9, draft.reference.map(str::as_bytes));
+    put(10, truth(draft.flash).as_ref().map(<[u8; 1]>::as_slice));
+    put(11, truth(draft.receipt).as_ref().map(<[u8; 1]>::as_slice));
+    put(12, number(draft.parts_max).as_ref().map(<[u8; 8]>::as_slice));
+    put(14, Some(draft.tags.as_bytes()).filter(|tags| there(tags)));
+    put(15, Some(draft.tlvs).filter(|tlvs| there(tlvs)));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::limits::KEY_BYTES_MAX;
+    use crate::model::{Class, Encoding, Wall, limits::KEY_BYTES_MAX};
 
-    fn said_of(json: &str) -> Vec<u8> {
+    fn said_of(draft: &Draft<'_>) -> Vec<u8> {
         let mut out = Vec::new();
-        said(&serde_json::from_str(json).expect("JSON"), &mut out);
+        said(draft, &mut out);
         out
+    }
+
+    fn text(text: &str) -> Draft<'_> {
+        Draft { body: Some(Body::Text(text)), ..Draft::default() }
     }
 
     fn request(printer: Printer, tenant: u32, key: &[u8], body: &[u8]) -> KeyPrint {
@@ -168,8 +174,9 @@ mod tests {
     #[test]
     fn fingerprints_on_disk_do_not_move() {
         let printer = Printer::new(7);
-        let print = printer.message(TenantId(1), to("4915112345678"), "k", &said_of(r#"{"body":"hi","flash":true}"#));
-        assert_eq!(said_of(r#"{"body":"hi","flash":true}"#), b"\x02\x02\0\0\0hi\x0a\x01\0\0\0\x01");
+        let said = said_of(&Draft { flash: Some(true), ..text("hi") });
+        assert_eq!(said, b"\x02\x02\0\0\0hi\x0a\x01\0\0\0\x01");
+        let print = printer.message(TenantId(1), to("4915112345678"), "k", &said);
         assert_eq!(format!("{:032x} {:016x}", print.key, print.content), GOLDEN_MESSAGE);
         let request = request(printer, 1, b"k", b"{}");
         assert_eq!(format!("{:032x} {:016x}", request.key, request.content), GOLDEN_REQUEST);
@@ -217,23 +224,58 @@ mod tests {
     }
 
     #[test]
-    fn another_content_is_another_content() {
-        let one = said_of(r#"{"to":"1","body":"hi","key":"a"}"#);
-        assert_eq!(
-            one,
-            said_of(r#" { "key":"b", "body":"\u0068i", "to":"2" } "#),
-            "form, recipient and key do not count"
-        );
+    fn everything_that_is_said_counts() {
+        let whole = Draft {
+            to: Some("1"),
+            from: Some("A"),
+            body: Some(Body::Data { octets: b"d", udh: b"u" }),
+            class: Some(Class::Otp),
+            key: Some("k"),
+            send_at: Some(Wall(6)),
+            expiry: Some(Expiry::At(Wall(7))),
+            encoding: Some(Encoding::Binary),
+            flash: Some(true),
+            receipt: Some(false),
+            parts_max: Some(12),
+            reference: Some("r"),
+            tags: "a,b",
+            tlvs: b"tlv",
+        };
+        let expected = b"\x01\x01\0\0\0A\x03\x01\0\0\0d\x04\x01\0\0\0u\x05\x03\0\0\0otp\
+            \x06\x08\0\0\0\x06\0\0\0\0\0\0\0\x07\x08\0\0\0\x07\0\0\0\0\0\0\0\x08\x06\0\0\0binary\
+            \x09\x01\0\0\0r\x0a\x01\0\0\0\x01\x0b\x01\0\0\0\0\x0c\x08\0\0\0\x0c\0\0\0\0\0\0\0\
+            \x0e\x03\0\0\0a,b\x0f\x03\0\0\0tlv";
+        assert_eq!(said_of(&whole), expected);
+        assert_eq!(said_of(&Draft { to: Some("2"), key: None, ..whole }), expected, "recipient and key are the scope");
+        let within = Draft { expiry: Some(Expiry::In(13)), ..Draft::default() };
+        assert_eq!(said_of(&within), b"\x0d\x08\0\0\0\x0d\0\0\0\0\0\0\0");
+        let one = said_of(&text("hi"));
         for other in [
-            r#"{"body":"ho"}"#,
-            r#"{"body":"hi","from":""}"#,
-            r#"{"body":"hi","class":"transactional"}"#,
-            r#"{"body":"hi","expires_in":60}"#,
-            r#"{"body":"hi","tags":["a"]}"#,
-            r#"{"data":"hi"}"#,
+            text("ho"),
+            Draft { from: Some(""), ..text("hi") },
+            Draft { class: Some(Class::Transactional), ..text("hi") },
+            Draft { expiry: Some(Expiry::In(60_000)), ..text("hi") },
+            Draft { tags: "a", ..text("hi") },
+            Draft { body: Some(Body::Data { octets: b"hi", udh: b"" }), ..Draft::default() },
         ] {
-            assert_ne!(one, said_of(other), "{other}");
+            assert_ne!(one, said_of(&other), "{other:?}");
         }
-        assert_ne!(said_of(r#"{"tags":["a","b"]}"#), said_of(r#"{"tags":["ab"]}"#));
+    }
+
+    #[test]
+    fn a_key_of_its_own_goes_before_the_requests() {
+        let printer = Printer::new(1);
+        let number = to("4915112345678");
+        let of_request = request(printer, 1, b"k", b"body");
+        let of = |draft: &Draft<'_>, request| {
+            printer.of(draft, TenantId(1), number, (request, 3), &mut b"left over".to_vec())
+        };
+        let said = said_of(&text("hi"));
+        assert_eq!(of(&text("hi"), None), None);
+        assert_eq!(of(&text("hi"), Some(of_request)), Some(printer.line(of_request, 3, &said)));
+        let keyed = Draft { key: Some("own"), ..text("hi") };
+        for request in [None, Some(of_request)] {
+            assert_eq!(of(&keyed, request), Some(printer.message(TenantId(1), number, "own", &said)));
+        }
     }
 }

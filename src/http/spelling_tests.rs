@@ -1,11 +1,11 @@
-//! One message as it is typed, and what is meant by it.
+//! One message as it is typed, and what is meant by it; each flaw in the words of this API.
 
 use std::sync::LazyLock;
 
 use super::*;
 use crate::{
-    http::auth::TenantSpec,
-    model::{Msisdn, TenantId},
+    admission::{Defaults, Meant, Rules, Tenant, TenantOptions, judge, numbering::Numbering},
+    model::{Head, Msisdn, SenderId, TenantId},
 };
 
 pub(in crate::http) static NUMBERING: LazyLock<Numbering> = LazyLock::new(|| Numbering::new(None).expect("metadata"));
@@ -16,8 +16,10 @@ fn meant(json: &str, tenant: &Tenant) -> Result<(Head, Vec<String>), (Code, Stri
     let typed: Typed<'_> = serde_json::from_str(json).expect("JSON");
     let rules = Rules { now: NOW, tenant, defaults: &Defaults::default(), numbering: &NUMBERING };
     let mut scratch = Scratch::default();
-    let Meant { head, content, .. } =
-        judge(&typed, &rules, &mut scratch).map_err(|flaw| (flaw.code, flaw.field.unwrap_or_default().into_owned()))?;
+    let told = |flaw: Flaw| (flaw.code, flaw.field.unwrap_or_default().into_owned());
+    let draft = draft(&typed, &mut scratch).map_err(told)?;
+    let Meant { head, content } =
+        judge(&draft, &rules).map_err(|objection| told(wording::flaw(&objection, &typed, tenant)))?;
     let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
     let from = content.from.to_string();
     let parts =
@@ -119,6 +121,38 @@ fn each_flaw_names_its_field() {
 }
 
 #[test]
+fn what_is_wrong_is_told_for_people() {
+    let detail = |fields: &str| {
+        let json = format!(r#"{{"to":"+4915112345678",{fields}}}"#);
+        let typed: Typed<'_> = serde_json::from_str(&json).expect("JSON");
+        let tenant = Tenant::default();
+        let rules = Rules { now: NOW, tenant: &tenant, defaults: &Defaults::default(), numbering: &NUMBERING };
+        let mut scratch = Scratch::default();
+        let flaw = match draft(&typed, &mut scratch) {
+            Ok(draft) => wording::flaw(&judge(&draft, &rules).expect_err("an objection"), &typed, &tenant),
+            Err(flaw) => flaw,
+        };
+        flaw.detail.into_owned()
+    };
+    let long = "a".repeat(161);
+    let tags = format!(r#""tags":["{long}","{long}"]"#);
+    for (fields, told) in [
+        (r#""body":"naïve","encoding":"gsm7""#, "\"ï\" (character 2) has no place in GSM 7-bit"),
+        (r#""data":"AA==","udh":"06050415""#, "; it looks like hexadecimal, base64 is wanted"),
+        (r#""data":"A!==""#, "no base64: the character at octet 1"),
+        (&format!(r#""body":"{long}","parts_max":1"#), "it takes 2 parts; 1 are allowed (`parts_max`)"),
+        (r#""body":"x","tags":["a,b"]"#, "\"a,b\": a tag is not empty and has no comma or control character in it"),
+        (&format!(r#""body":"x",{tags}"#), "more than 256 octets in all"),
+        (r#""body":"x","tlvs":[{"tag":9,"text":""},{"tag":1060,"text":"x"}]"#, "number 1: 0x0424 says what"),
+        (&format!(r#""body":"x","tlvs":[{}]"#, [r#"{"tag":9,"text":""}"#; 17].join(",")), "more than 16"),
+        (r#""body":"x","from":"Twelve chars""#, "longer than 11 characters, or 15 digits"),
+        (r#""body":"x","expires_in":"15d""#, "more than 14 days after the message is due"),
+    ] {
+        assert!(detail(fields).contains(told), "{fields:.200}: {}", detail(fields));
+    }
+}
+
+#[test]
 fn parts_are_counted_as_they_will_be_sent() {
     let parts = |fields: String| plain(&format!(r#"{{"to":"+4915112345678",{fields}}}"#)).map(|(head, _)| head.parts);
     assert_eq!(parts(format!(r#""body":"{}""#, "a".repeat(160))), Ok(1));
@@ -141,14 +175,14 @@ fn what_was_due_in_the_past_is_due_now_and_expires_by_its_own_time() {
 
 #[test]
 fn a_tenant_sends_as_itself_and_where_it_may() {
-    let spec = TenantSpec {
+    let options = TenantOptions {
         id: TenantId(7),
         from: SenderId::parse("ACME").expect("sender"),
         senders: vec!["ACME".to_owned()],
         countries: vec!["DE".to_owned()],
-        ..TenantSpec::default()
+        ..TenantOptions::default()
     };
-    let tenant = Tenant::from(spec);
+    let tenant = Tenant::new(options);
     let (head, content) = meant(r#"{"to":"+4915112345678","body":"x"}"#, &tenant).expect("good");
     assert_eq!((head.tenant, content[0].as_str()), (TenantId(7), "ACME"));
     let refused = |json| meant(json, &tenant).err();

@@ -1,0 +1,217 @@
+//! The messages of one request on their way to shards: what is meant is charged to its tenant and put into frames. Who
+//! carries frames and results is somebody else.
+//!
+//! Invariants:
+//! 1. A message that is taken has one place in one frame, and is charged once.
+//! 2. A frame is a small part of a shard's turn: the shard takes it as one event, and between two events others have theirs.
+//! 3. Of one request and one shard, frames and the messages in them stand in the order of the request.
+
+use super::{
+    judge::Meant,
+    meter::{Charge, Meter, UsedUp},
+};
+use crate::model::{Frame, Head, KeyPrint, Line, Now, RouteId, ShardId, limits};
+
+/// Messages of one frame at most: about a third of a millisecond of a shard.
+pub const FRAME_MESSAGES_MAX: usize = 1_024;
+/// Octets of content in one frame at most, unless one message alone is larger.
+pub const FRAME_BYTES_MAX: usize = 256 << 10;
+
+const _: () =
+    assert!(FRAME_MESSAGES_MAX <= limits::TURN_MESSAGES_MAX / 4 && FRAME_BYTES_MAX <= limits::TURN_BYTES_MAX / 4);
+
+/// Messages for one shard.
+#[derive(Debug)]
+pub struct Parcel {
+    /// Which.
+    pub shard: ShardId,
+    /// Its `reply` is for the door to fill in.
+    pub frame: Frame,
+}
+
+impl Parcel {
+    /// What it takes in memory.
+    pub fn held_bytes(&self) -> usize {
+        let Frame { heads, keys, arena, .. } = &self.frame;
+        heads.capacity() * size_of::<Head>() + keys.capacity() * size_of::<Line>() + arena.capacity()
+    }
+}
+
+/// Where a message stands that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Among the parcels.
+    pub parcel: u32,
+    /// In its frame.
+    pub index: u32,
+}
+
+/// Where a message is to go, and by what it is known again.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Its recipient's.
+    pub shard: ShardId,
+    /// That leads to it.
+    pub route: RouteId,
+    /// Of its key, if it has one.
+    pub print: Option<KeyPrint>,
+}
+
+/// What a whole request probably holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Outlook {
+    /// Messages; 1: certainly no more than one.
+    pub messages: usize,
+    /// Octets of content.
+    pub octets: usize,
+}
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Intake {
+    parcels: Vec<Parcel>,
+    /// The parcel that a shard's messages go to; one past the last if it has none yet.
+    open: Vec<u32>,
+    charge: Charge,
+    taken: u64,
+}
+
+const NOT_OPEN: u32 = u32::MAX;
+
+impl Intake {
+    /// For a request of the tenant whose meter this is, to so many shards.
+    pub fn new(meter: &Meter, shards: u8) -> Self {
+        Self { parcels: Vec::new(), open: vec![NOT_OPEN; usize::from(shards)], charge: meter.open(), taken: 0 }
+    }
+
+    /// Takes a message. `outlook` is asked where room is made.
+    ///
+    /// # Errors
+    /// [`UsedUp`]: it is not taken, and none after it.
+    pub fn take(
+        &mut self,
+        meant: &Meant<'_>,
+        target: Target,
+        now: Now,
+        outlook: impl Fn() -> Outlook,
+    ) -> Result<Place, UsedUp> {
+        let taken = self.taken;
+        self.charge.take(now, || (outlook().messages as u64).saturating_sub(taken))?;
+        self.taken += 1;
+        let parcel = self.parcel_for(target.shard, outlook);
+        let frame = &mut self.parcels[parcel as usize].frame;
+        let index = frame.heads.len() as u32;
+        let content_at = frame.arena.len() as u32;
+        meant.content.encode(&mut frame.arena);
+        let content_len = frame.arena.len() as u32 - content_at;
+        frame.heads.push(Head { route: target.route, content_at, content_len, ..meant.head });
+        if let Some(print) = target.print {
+            frame.keys.push(Line { index, print });
+        }
+        Ok(Place { parcel, index })
+    }
+
+    /// The parcel that the shard's next message goes to.
+    fn parcel_for(&mut self, shard: ShardId, outlook: impl FnOnce() -> Outlook) -> u32 {
+        let shards = self.open.len();
+        let current = &mut self.open[usize::from(shard.0)];
+        let has_room = self.parcels.get(*current as usize).is_some_and(|Parcel { frame, .. }| {
+            frame.heads.len() < FRAME_MESSAGES_MAX && frame.arena.len() < FRAME_BYTES_MAX
+        });
+        if !has_room {
+            let Outlook { messages, octets } = outlook();
+            let share = |whole: usize| if messages == 1 { whole } else { whole / shards * 9 / 8 + 1 };
+            let heads = Vec::with_capacity(share(messages).min(FRAME_MESSAGES_MAX));
+            let arena = Vec::with_capacity(share(octets).min(FRAME_BYTES_MAX + limits::BODY_BYTES_MAX));
+            *current = self.parcels.len() as u32;
+            self.parcels.push(Parcel { shard, frame: Frame { heads, arena, ..Frame::default() } });
+        }
+        *current
+    }
+
+    /// Messages taken.
+    pub const fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// What it takes in memory.
+    pub fn held_bytes(&self) -> usize {
+        self.parcels.iter().map(Parcel::held_bytes).sum()
+    }
+
+    /// The request brings nothing more: its frames, and what they are charged.
+    pub fn finish(self) -> (Vec<Parcel>, Charge) {
+        let Self { mut parcels, open, mut charge, .. } = self;
+        let mut frames = vec![0_u32; open.len()];
+        for Parcel { shard, .. } in &parcels {
+            frames[usize::from(shard.0)] += 1;
+        }
+        for Parcel { shard, frame } in &mut parcels {
+            frame.alone = frames[usize::from(shard.0)] == 1;
+        }
+        charge.close();
+        (parcels, charge)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Content, Mono, Msisdn, Period, Wall};
+
+    use super::super::meter::{Limit, Quota};
+
+    const NOW: Now = Now { mono: Mono(1), wall: Wall(1_782_907_200_000) };
+    const MANY: Outlook = Outlook { messages: 3_000, octets: 60_000 };
+
+    fn meant(number: u64) -> Meant<'static> {
+        let to = Msisdn::from_number(4_915_112_345_000 + number).expect("a number");
+        Meant { head: Head { to, ..Head::default() }, content: Content { body: b"hi", ..Content::default() } }
+    }
+
+    fn to(shard: u8) -> Target {
+        Target { shard: ShardId(shard), route: RouteId(7), print: None }
+    }
+
+    #[test]
+    fn every_message_stands_where_it_was_said_and_in_order() {
+        let mut intake = Intake::new(&Meter::default(), 3);
+        let places: Vec<Place> = (0..3_000_u64)
+            .map(|number| {
+                let shard = u8::from(number >= 2_500);
+                let print = (number % 2 == 0).then_some(KeyPrint { key: number.into(), content: 0 });
+                intake.take(&meant(number), Target { print, ..to(shard) }, NOW, || MANY).expect("no limit")
+            })
+            .collect();
+        assert_eq!(intake.taken(), 3_000);
+        let (parcels, _) = intake.finish();
+        let shape: Vec<_> =
+            parcels.iter().map(|parcel| (parcel.shard.0, parcel.frame.heads.len(), parcel.frame.alone)).collect();
+        assert_eq!(shape, [(0, 1_024, false), (0, 1_024, false), (0, 452, false), (1, 500, true)]);
+        for (number, place) in (0..).zip(places) {
+            let frame = &parcels[place.parcel as usize].frame;
+            let head = frame.heads[place.index as usize];
+            assert_eq!((head.to, head.route), (meant(number).head.to, RouteId(7)));
+            let from = head.content_at as usize;
+            let content = Content::decode(&frame.arena[from..from + head.content_len as usize]);
+            assert_eq!(content, Ok(meant(number).content));
+            let key = frame.keys.iter().find(|line| line.index == place.index).map(|line| line.print.key);
+            assert_eq!(key, (number % 2 == 0).then_some(number.into()));
+        }
+    }
+
+    #[test]
+    fn taken_is_what_fits_and_that_is_charged_once() {
+        let meter = Meter::new(None, Some(Quota { messages: 5, period: Period::Day }));
+        let mut intake = Intake::new(&meter, 1);
+        let places: Vec<_> = (0..9).map(|number| intake.take(&meant(number), to(0), NOW, || MANY)).collect();
+        let limits = places.iter().filter_map(|place| place.err()).map(|used_up| used_up.limit);
+        assert_eq!(limits.collect::<Vec<_>>(), [Limit::Quota; 4]);
+        let (parcels, charge) = intake.finish();
+        assert_eq!((parcels[0].frame.heads.len(), meter.used(NOW.wall)), (5, 5));
+        drop(charge);
+        assert_eq!(meter.used(NOW.wall), 0, "nobody was asked to take them");
+        assert!(Intake::new(&meter, 1).take(&meant(0), to(0), NOW, || MANY).is_ok());
+        assert_eq!(meter.used(NOW.wall), 0, "nor was what a request left behind");
+    }
+}

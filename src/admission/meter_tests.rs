@@ -1,0 +1,139 @@
+//! Rates and quotas as they are promised: never more, and charged is what was admitted.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::Mono;
+
+/// 2026-07-01 12:00 UTC, and so much later.
+fn at(ms: u64) -> Now {
+    Now { mono: Mono(ms * 1_000_000), wall: Wall(1_782_907_200_000 + ms) }
+}
+
+const fn hourly(messages: u64) -> Option<Quota> {
+    Some(Quota { messages, period: Period::Hour })
+}
+
+/// A request of so many messages, all of which are asked for: how many the meter let in.
+fn bring(meter: &Meter, messages: u64, now: Now) -> (u64, Charge) {
+    let mut charge = meter.open();
+    let taken = (0..messages).take_while(|at| charge.take(now, || messages - at).is_ok()).count() as u64;
+    charge.close();
+    charge.ask(taken);
+    (taken, charge)
+}
+
+fn used_up(meter: &Meter, now: Now) -> Option<UsedUp> {
+    meter.open().take(now, || 1).err()
+}
+
+#[test]
+fn no_sliding_second_holds_more_than_the_rate() {
+    let meter = Meter::new(Some(100), None);
+    let taken: Vec<_> = (10_000..30_000).step_by(7).map(|ms| (ms, bring(&meter, 1 + ms % 9, at(ms)).0)).collect();
+    let most = taken.iter().map(|&(from, _)| {
+        taken.iter().filter(|(ms, _)| (from..from + 1_000).contains(ms)).map(|(_, messages)| messages).sum::<u64>()
+    });
+    assert_eq!(most.max(), Some(100));
+    let mean = taken.iter().map(|(_, messages)| messages).sum::<u64>() / 20;
+    assert!(mean >= 85, "{mean} a second");
+    assert_eq!(used_up(&Meter::new(Some(0), None), at(0)), Some(UsedUp { limit: Limit::Rate, more_in_s: 1 }));
+}
+
+#[test]
+fn a_quota_begins_anew_with_its_period() {
+    let meter = Meter::new(Some(1_000), hourly(50));
+    assert_eq!(bring(&meter, 45, at(0)).0, 45);
+    assert_eq!(bring(&meter, 9, at(5_000)).0, 5);
+    assert_eq!(used_up(&meter, at(5_000)), Some(UsedUp { limit: Limit::Quota, more_in_s: 3_595 }));
+    assert_eq!(used_up(&meter, at(3_599_999)), Some(UsedUp { limit: Limit::Quota, more_in_s: 1 }));
+    assert_eq!(bring(&meter, 7, at(3_600_000)).0, 7);
+    assert_eq!((meter.used(at(3_600_000).wall), meter.used(at(7_200_000).wall)), (7, 0));
+}
+
+#[test]
+fn a_clock_that_is_set_back_gives_no_period_twice() {
+    let meter = Meter::new(None, hourly(50));
+    assert_eq!(bring(&meter, 50, at(3_600_000)).0, 50);
+    assert_eq!(used_up(&meter, at(3_500_000)), Some(UsedUp { limit: Limit::Quota, more_in_s: 3_700 }));
+    assert_eq!(bring(&meter, 1, at(3_700_000)).0, 0);
+    assert_eq!(bring(&meter, 60, at(0)).0, 0, "the hour before");
+    let ahead = Meter::new(None, hourly(50));
+    assert_eq!(bring(&ahead, 50, at(48 * 3_600_000)).0, 50);
+    assert_eq!(bring(&ahead, 60, at(0)).0, 50, "a clock that was wrong by days is not waited for");
+}
+
+#[test]
+fn who_has_no_limit_is_not_held_up() {
+    let meter = Meter::default();
+    assert_eq!((bring(&meter, 1_000, at(0)).0, meter.used(at(0).wall)), (1_000, 0));
+}
+
+#[test]
+fn charged_is_what_was_admitted() {
+    let meter = Meter::new(Some(1_000), hourly(100));
+    let used = || meter.used(at(0).wall);
+    let (taken, charge) = bring(&meter, 60, at(0));
+    assert_eq!((taken, used()), (60, 60));
+    charge.settle(20);
+    assert_eq!(used(), 20);
+    drop(bring(&meter, 10, at(0)).1);
+    assert_eq!(used(), 30, "nobody knows what became of it");
+    let mut charge = meter.open();
+    assert!((0..50).all(|_| charge.take(at(0), || 1_000).is_ok()));
+    assert_eq!(used(), 100, "a block was borrowed");
+    charge.ask(5);
+    drop(charge);
+    assert_eq!(used(), 35, "no shard was asked for the others");
+}
+
+#[test]
+fn a_request_that_was_cut_short_gets_nothing_more() {
+    let meter = Meter::new(Some(10), None);
+    let mut charge = meter.open();
+    assert_eq!((0..20).filter(|_| charge.take(at(10_000), || 20).is_ok()).count(), 10);
+    assert!(charge.take(at(20_000), || 1).is_err() && charge.used_up.is_some());
+    assert!(meter.open().take(at(20_000), || 1).is_ok());
+}
+
+#[test]
+fn what_a_slow_request_takes_late_wipes_out_nothing() {
+    let meter = Meter::new(Some(10), None);
+    let later = at(10_000 + 17 * 64);
+    assert_eq!(bring(&meter, 10, later).0, 10);
+    assert_eq!(bring(&meter, 10, at(10_000)).0, 0, "the same slot, an earlier tick");
+    assert_eq!(bring(&meter, 10, later).0, 0);
+}
+
+#[test]
+fn other_limits_count_on() {
+    let before = Meter::new(None, hourly(100));
+    let (_, under_way) = bring(&before, 60, at(0));
+    let after = before.renewed(None, hourly(50)).renewed(None, None).renewed(Some(7), hourly(70));
+    assert_eq!((after.used(at(0).wall), bring(&after, 60, at(0)).0), (60, 7));
+    under_way.settle(0);
+    assert_eq!(after.used(at(0).wall), 7);
+}
+
+proptest! {
+    /// Requests that overlap, of which some are settled, some forgotten: against a plain count.
+    #[test]
+    fn never_more_than_the_quota_and_never_another_count(
+        requests in prop::collection::vec((0_u64..40, 0_u64..40, 0_usize..4, 0_u64..2_000), 1..60),
+    ) {
+        let meter = Meter::new(None, hourly(200));
+        let (mut open, mut charged, mut now) = (Vec::new(), 0, 0);
+        for (messages, admitted, settled, ms) in requests {
+            now = (now + ms).min(3_599_999);
+            let (taken, charge) = bring(&meter, messages, at(now));
+            prop_assert_eq!(taken, messages.min(200 - charged));
+            charged += taken;
+            open.push((taken, admitted.min(taken), charge));
+            for (taken, admitted, charge) in open.drain(..settled.min(open.len())) {
+                charge.settle(admitted);
+                charged -= taken - admitted;
+            }
+            prop_assert_eq!(meter.used(at(now).wall), charged);
+        }
+    }
+}

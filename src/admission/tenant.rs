@@ -1,0 +1,92 @@
+//! What a tenant may do: as whom it may send, where to, how much. Who calls, and as which tenant, is the doors' to find out.
+
+use super::{
+    meter::{Meter, Quota},
+    numbering::Numbering,
+};
+use crate::model::{Msisdn, SenderId, TenantId};
+
+/// A tenant as it is configured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TenantOptions {
+    /// Its number, for ever bound to its name.
+    pub id: TenantId,
+    /// Its name; empty for the nameless one.
+    pub name: String,
+    /// Sender of messages that name none; empty: the installation's.
+    pub from: SenderId,
+    /// Senders that it may use; empty: any. Ending in `*`: what begins so.
+    pub senders: Vec<String>,
+    /// Messages in every sliding second.
+    pub rate: Option<u32>,
+    /// Messages per calendar period.
+    pub quota: Option<Quota>,
+    /// Countries that it may send to, ISO 3166; empty: any.
+    pub countries: Vec<String>,
+}
+
+/// A tenant at work.
+#[derive(Debug, Default)]
+pub struct Tenant {
+    /// As it is configured.
+    pub options: TenantOptions,
+    /// What it brought in.
+    pub meter: Meter,
+}
+
+impl Tenant {
+    /// A tenant that has brought in nothing.
+    pub fn new(options: TenantOptions) -> Self {
+        let meter = Meter::new(options.rate, options.quota);
+        Self { options, meter }
+    }
+
+    /// The same tenant configured anew: what it brought in already still counts.
+    pub fn renewed(&self, options: TenantOptions) -> Self {
+        let meter = self.meter.renewed(options.rate, options.quota);
+        Self { options, meter }
+    }
+
+    /// Its number.
+    pub const fn id(&self) -> TenantId {
+        self.options.id
+    }
+
+    /// Whether it may use this sender; the carrier's own (empty) is always allowed.
+    pub fn may_send_as(&self, sender: &SenderId) -> bool {
+        let senders = &self.options.senders;
+        senders.is_empty() || sender.is_empty() || senders.iter().any(|pattern| sender.fits(pattern))
+    }
+
+    /// Whether it may send to this recipient's country.
+    pub fn may_send_to(&self, to: Msisdn, numbering: &Numbering) -> bool {
+        let countries = &self.options.countries;
+        countries.is_empty() || numbering.is_in(to, countries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn senders_are_taken_at_their_word() {
+        let senders = |list: &[&str]| list.iter().map(|sender| (*sender).to_owned()).collect();
+        let shop =
+            Tenant::new(TenantOptions { senders: senders(&["ACME", "4915*", "+72345"]), ..TenantOptions::default() });
+        let may = |tenant: &Tenant, sender: &str| tenant.may_send_as(&SenderId::parse(sender).expect("sender"));
+        assert!(may(&shop, "ACME") && may(&shop, "+491512345678") && may(&shop, "72345"));
+        assert!(!may(&shop, "ACM") && !may(&shop, "ACMEX") && !may(&shop, "4916123"));
+        assert!(shop.may_send_as(&SenderId::default()) && may(&Tenant::default(), "Anyone"));
+    }
+
+    #[test]
+    fn countries_are_those_of_the_number() {
+        let numbering = Numbering::new(None).expect("metadata");
+        let tenant = Tenant::new(TenantOptions { countries: vec!["DE".to_owned()], ..TenantOptions::default() });
+        let may =
+            |tenant: &Tenant, number| tenant.may_send_to(Msisdn::from_number(number).expect("a number"), &numbering);
+        assert!(may(&tenant, 4_915_112_345_678) && !may(&tenant, 4_366_012_345_678));
+        assert!(may(&Tenant::default(), 4_366_012_345_678));
+    }
+}

@@ -1,0 +1,319 @@
+//! What became of a request, message by message: results of shards and flaws, told in the order of the request, or as one
+//! problem. Pure. What is written of an answer is cut into slices of work, however long a message or a flaw is.
+
+use super::{
+    json::{Object, push_id},
+    problem::{Code, ERRORS_BYTES_MAX, Flaw, Problem},
+};
+use crate::{admission, shard::LineResult};
+
+/// What became of a parcel: a result for each of its messages, or why there is none.
+pub type Outcome = Result<Vec<LineResult>, Code>;
+
+/// Where the answer for a message comes from.
+#[derive(Clone, Copy, Debug)]
+enum Origin {
+    Sent(admission::Place),
+    Flawed(u32),
+}
+
+/// What became of one message.
+#[derive(Clone, Debug)]
+enum Fate<'r> {
+    Known(LineResult),
+    Flawed(&'r Flaw),
+    Failed(Code),
+}
+
+/// See the head of this file.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// It is answered by one result, not by a list.
+    one: bool,
+    places: Vec<Origin>,
+    flaws: Vec<Flaw>,
+    /// Of all that the flaws say.
+    flaws_bytes: usize,
+    outcomes: Vec<Outcome>,
+    /// Seconds until the tenant may bring in more, if it may not.
+    more_in_s: u32,
+}
+
+/// How many messages ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Durable now.
+    pub accepted: u64,
+    /// Durable before.
+    pub duplicates: u64,
+    /// Not taken.
+    pub rejected: u64,
+}
+
+impl Report {
+    /// By one result if it is one message that was sent as such, else by a list.
+    pub fn answered_by(self, one: bool) -> Self {
+        Self { one, ..self }
+    }
+
+    /// About so many messages are going to come.
+    pub fn expect(&mut self, messages: usize) {
+        self.places.reserve(messages);
+    }
+
+    /// The next message goes to a shard.
+    pub fn sent(&mut self, place: admission::Place) {
+        self.places.push(Origin::Sent(place));
+    }
+
+    /// The next message is not taken. What is wrong with it is kept in full only while an answer has room for it.
+    pub fn refused(&mut self, flaw: Flaw) {
+        let has_room = self.flaws_bytes + flaw.text_bytes() <= ERRORS_BYTES_MAX;
+        let kept = if has_room { flaw } else { flaw.in_short() };
+        self.flaws_bytes += kept.text_bytes();
+        self.places.push(Origin::Flawed(self.flaws.len() as u32));
+        self.flaws.push(kept);
+    }
+
+    /// The tenant's limit is used up, and there is more in so many seconds.
+    pub const fn used_up(&mut self, more_in_s: u32) {
+        self.more_in_s = more_in_s;
+    }
+
+    /// Messages in it.
+    pub const fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// What it takes in memory.
+    pub fn held_bytes(&self) -> usize {
+        self.places.capacity() * size_of::<Origin>() + self.flaws.capacity() * size_of::<Flaw>() + self.flaws_bytes
+    }
+
+    /// What it is going to take in memory with a result for each message.
+    pub fn settled_bytes(&self) -> usize {
+        self.held_bytes() + self.places.len() * size_of::<LineResult>()
+    }
+
+    /// Octets of all that is said of messages that were not taken.
+    #[cfg(test)]
+    pub(super) const fn flaws_bytes(&self) -> usize {
+        self.flaws_bytes
+    }
+
+    /// The outcomes are there, in the order of the parcels.
+    pub fn settle(&mut self, outcomes: Vec<Outcome>) {
+        self.outcomes = outcomes;
+    }
+
+    fn fate(&self, index: usize) -> Fate<'_> {
+        match self.places.get(index) {
+            Some(Origin::Flawed(flaw)) => {
+                self.flaws.get(*flaw as usize).map_or(Fate::Failed(Code::Internal), Fate::Flawed)
+            }
+            Some(Origin::Sent(admission::Place { parcel, index })) => match self.outcomes.get(*parcel as usize) {
+                Some(Ok(results)) => {
+                    results.get(*index as usize).map_or(Fate::Failed(Code::Internal), |result| Fate::Known(*result))
+                }
+                Some(Err(code)) => Fate::Failed(*code),
+                None => Fate::Failed(Code::Internal),
+            },
+            None => Fate::Failed(Code::Internal),
+        }
+    }
+
+    /// Counts.
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally { rejected: self.flaws.len() as u64, ..Tally::default() };
+        let mut sent_and_failed = self.places.len() as u64 - tally.rejected;
+        for result in self.outcomes.iter().flatten().flatten() {
+            match result {
+                LineResult::Accepted(_) => tally.accepted += 1,
+                LineResult::Duplicate(_) => tally.duplicates += 1,
+                LineResult::Refused(_) => continue,
+            }
+            sent_and_failed = sent_and_failed.saturating_sub(1);
+        }
+        tally.rejected += sent_and_failed;
+        tally
+    }
+
+    /// `ack=summary`: counts, and the messages that were not taken. Written from the message `from` on until `work` octets
+    /// were written or looked at; where to go on, `None` at its end. `told`: octets of flaws told so far.
+    pub fn write_summary(&self, from: usize, work: usize, told: &mut usize, out: &mut Vec<u8>) -> Option<usize> {
+        if from == 0 {
+            let Tally { accepted, duplicates, rejected } = self.tally();
+            let mut object = Object::begin(out);
+            object.number("accepted", accepted).number("duplicates", duplicates).number("rejected", rejected);
+            object.value("errors").push(b'[');
+        }
+        let (mut index, until) = (from, out.len() + work);
+        while index < self.len() && out.len() + (index - from) * FATE_WORK < until {
+            if let Some(flaw) = self.fate(index).flaw() {
+                if *told > 0 {
+                    out.push(b',');
+                }
+                write_item(index, &flaw, told, out);
+            }
+            index += 1;
+        }
+        if index < self.len() {
+            return Some(index);
+        }
+        out.extend_from_slice(b"]}");
+        None
+    }
+
+    /// The results from the message `from` on, as a part of the whole answer, until `work` octets were written; where to go
+    /// on, `None` when the last one was written. `told`: octets of flaws told so far.
+    pub fn write_results(&self, from: usize, work: usize, told: &mut usize, out: &mut Vec<u8>) -> Option<usize> {
+        let (mut index, until) = (from, out.len() + work);
+        if from == 0 && !self.one {
+            out.push(b'[');
+        }
+        while index < self.len() && (out.len() < until || index == from) {
+            if index > 0 {
+                out.push(b',');
+            }
+            self.fate(index).write(told, out);
+            index += 1;
+        }
+        if index < self.len() {
+            return Some(index);
+        }
+        if !self.one {
+            out.push(b']');
+        }
+        None
+    }
+
+    /// When nothing was taken: why, as one problem. Looks at each message once, and keeps as many flaws as are told in full.
+    pub fn problem(&self) -> Problem {
+        let (mut failed, mut items, mut items_bytes) = (Failed::default(), Vec::new(), 0);
+        for (index, fate) in (0..self.len()).map(|index| (index, self.fate(index))) {
+            let Some(code) = fate.code() else { continue };
+            failed.add(code);
+            if items_bytes < ERRORS_BYTES_MAX
+                && let Some(flaw) = fate.flaw()
+            {
+                items_bytes += flaw.text_bytes() + ITEM_BYTES;
+                items.push((index, flaw));
+            }
+        }
+        let first = failed.first.unwrap_or(Code::Internal);
+        let mut problem = if failed.is_one_code {
+            let detail = match &items[..] {
+                [(_, flaw)] => flaw.detail.clone().into_owned(),
+                [_, ..] | [] => format!("{} messages, none accepted", failed.count),
+            };
+            Problem::new(first, detail)
+        } else {
+            let detail = format!("{} messages, none accepted; `errors` says why each", failed.count);
+            let worst = failed.has_503.then_some(503).or(failed.has_429.then_some(429));
+            let status = if failed.is_one_status { Some(first.status()) } else { worst };
+            let problem = Problem::new(Code::NothingAccepted, detail);
+            Problem { status: status.unwrap_or(problem.status), ..problem }
+        };
+        problem.retry_after_s = match problem.status {
+            429 => self.more_in_s.max(1),
+            503 => 1,
+            _ => 0,
+        };
+        Problem { items_omitted: failed.count - items.len(), items, ..problem }
+    }
+}
+
+/// What a message that is looked at counts for in a slice of work, in octets written.
+const FATE_WORK: usize = 16;
+/// Octets of an item of a problem beside its texts, about.
+const ITEM_BYTES: usize = 80;
+
+/// The codes of all messages that failed.
+#[derive(Debug)]
+struct Failed {
+    count: usize,
+    first: Option<Code>,
+    is_one_code: bool,
+    is_one_status: bool,
+    has_503: bool,
+    has_429: bool,
+}
+
+impl Default for Failed {
+    fn default() -> Self {
+        Self { count: 0, first: None, is_one_code: true, is_one_status: true, has_503: false, has_429: false }
+    }
+}
+
+impl Failed {
+    fn add(&mut self, code: Code) {
+        let first = *self.first.get_or_insert(code);
+        self.count += 1;
+        self.is_one_code &= code == first;
+        self.is_one_status &= code.status() == first.status();
+        self.has_503 |= code.status() == 503;
+        self.has_429 |= code.status() == 429;
+    }
+}
+
+/// A failed message among others, in short if much was told already.
+fn write_item(index: usize, flaw: &Flaw, told: &mut usize, out: &mut Vec<u8>) {
+    let before = out.len();
+    let mut item = Object::begin(out);
+    item.number("index", index as u64);
+    flaw.write_within(*told, &mut item);
+    item.end();
+    *told += out.len() - before;
+}
+
+impl Fate<'_> {
+    /// Why it was not taken.
+    fn code(&self) -> Option<Code> {
+        match self {
+            Self::Known(LineResult::Accepted(_) | LineResult::Duplicate(_)) => None,
+            Self::Known(LineResult::Refused(refusal)) => Some(Code::from(*refusal)),
+            Self::Flawed(flaw) => Some(flaw.code),
+            Self::Failed(code) => Some(*code),
+        }
+    }
+
+    fn flaw(&self) -> Option<Flaw> {
+        match self {
+            Self::Known(LineResult::Accepted(_) | LineResult::Duplicate(_)) => None,
+            Self::Known(LineResult::Refused(refusal)) => Some(Flaw::refused(*refusal)),
+            Self::Flawed(flaw) => Some(Flaw::clone(flaw)),
+            Self::Failed(code) => Some(Flaw::whole(*code, code.title())),
+        }
+    }
+
+    fn write(&self, told: &mut usize, out: &mut Vec<u8>) {
+        match self {
+            Self::Known(LineResult::Accepted(id)) => {
+                out.extend_from_slice(b"{\"id\":");
+                push_id(out, *id);
+                out.push(b'}');
+            }
+            Self::Known(LineResult::Duplicate(id)) => {
+                out.extend_from_slice(b"{\"id\":");
+                push_id(out, *id);
+                out.extend_from_slice(b",\"duplicate\":true}");
+            }
+            Self::Known(LineResult::Refused(_)) | Self::Flawed(_) | Self::Failed(_) => {
+                let before = out.len();
+                out.extend_from_slice(b"{\"error\":");
+                let mut object = Object::begin(out);
+                if let Some(flaw) = self.flaw() {
+                    flaw.write_within(*told, &mut object);
+                }
+                object.end();
+                out.push(b'}');
+                *told += out.len() - before;
+            }
+        }
+    }
+}

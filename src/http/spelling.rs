@@ -1,0 +1,198 @@
+//! From a message as it was typed to what is wanted, or to the field that cannot be read: how HTTP spells instants, spans,
+//! octets, classes and codings. Whether what is wanted may be had is asked of `admission`.
+
+use super::{
+    base64::{self, NotBase64},
+    problem::{Code, Flaw},
+    rfc3339::{self, NotAnInstant},
+    typed::{Loose, Typed, TypedTlv},
+    wording,
+};
+use crate::{
+    admission::{Body, Draft, Expiry, TagList, TlvList},
+    model::{Class, Encoding, Wall},
+};
+
+/// Buffers that a message borrows from while it is judged; kept from message to message.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    data: Vec<u8>,
+    udh: Vec<u8>,
+    value: Vec<u8>,
+    tlvs: TlvList,
+    tags: TagList,
+}
+
+/// What is wanted.
+///
+/// # Errors
+/// The first field that cannot be read.
+pub fn draft<'m>(typed: &'m Typed<'_>, scratch: &'m mut Scratch) -> Result<Draft<'m>, Flaw> {
+    if let Some(flaw) = &typed.flaw {
+        return Err(Flaw::clone(flaw));
+    }
+    let Scratch { data, udh, value, tlvs, tags } = scratch;
+    let class = class(typed)?;
+    let send_at = typed.send_at.as_deref().map(|text| instant("send_at", text)).transpose()?;
+    let expiry = expiry(typed)?;
+    tags.clear();
+    for tag in typed.tags.iter().flatten() {
+        tags.add(tag).map_err(|objection| wording::of_tag(&objection, tag))?;
+    }
+    tlvs.clear();
+    for (at, tlv) in typed.tlvs.iter().flatten().enumerate() {
+        add_tlv(at, tlv, tlvs, value)?;
+    }
+    Ok(Draft {
+        to: typed.to.as_deref(),
+        from: typed.from.as_deref(),
+        body: body(typed, data, udh)?,
+        class,
+        key: typed.key.as_deref(),
+        send_at,
+        expiry,
+        encoding: encoding(typed)?,
+        flash: typed.flash,
+        receipt: typed.receipt,
+        parts_max: typed.parts_max,
+        reference: typed.reference.as_deref(),
+        tags: tags.text(),
+        tlvs: tlvs.octets(),
+    })
+}
+
+fn class(typed: &Typed<'_>) -> Result<Option<Class>, Flaw> {
+    let Some(name) = typed.class.as_deref() else { return Ok(None) };
+    let known = || format!("one of {}", Class::ALL.map(Class::name).join(", "));
+    Class::from_name(name).map(Some).ok_or_else(|| Flaw::of(Code::InvalidClass, "class", known()))
+}
+
+fn instant(field: &'static str, text: &str) -> Result<Wall, Flaw> {
+    rfc3339::parse(text).map_err(|error| {
+        Flaw::of(
+            Code::InvalidTime,
+            field,
+            match error {
+                NotAnInstant::Form => "an instant is written like 2026-01-31T12:00:00Z or 2026-01-31T14:00:00+02:00",
+                NotAnInstant::Range => "there is no such day or hour",
+            },
+        )
+    })
+}
+
+fn expiry(typed: &Typed<'_>) -> Result<Option<Expiry>, Flaw> {
+    match (&typed.expires_in, typed.expires_at.as_deref()) {
+        (Some(_), Some(_)) => {
+            Err(Flaw::of(Code::ConflictingFields, "expires_at", "either `expires_in` or `expires_at`"))
+        }
+        (None, None) => Ok(None),
+        (None, Some(text)) => Ok(Some(Expiry::At(instant("expires_at", text)?))),
+        (Some(span), None) => match span_ms(span) {
+            Some(ms) => Ok(Some(Expiry::In(ms))),
+            None => Err(Flaw::of(
+                Code::InvalidTime,
+                "expires_in",
+                "a number of seconds, or a text such as \"90s\", \"10m\", \"48h\", \"2d\"",
+            )),
+        },
+    }
+}
+
+fn span_ms(span: &Loose<'_>) -> Option<u64> {
+    let (number, unit_ms) = match span {
+        Loose::Number(seconds) => (*seconds, 1_000),
+        Loose::Text(text) => {
+            let at = text.len().checked_sub(1)?;
+            let (number, unit) = text.split_at_checked(at)?;
+            let unit_ms = match unit {
+                "s" => 1_000,
+                "m" => 60_000,
+                "h" => 3_600_000,
+                "d" => 86_400_000,
+                _ => return None,
+            };
+            (number.bytes().all(|byte| byte.is_ascii_digit()).then(|| number.parse().ok())??, unit_ms)
+        }
+    };
+    Some(number.saturating_mul(unit_ms)).filter(|ms| *ms > 0)
+}
+
+/// `value` is room for octets that are typed in hexadecimal.
+fn add_tlv(at: usize, typed: &TypedTlv<'_>, tlvs: &mut TlvList, value: &mut Vec<u8>) -> Result<(), Flaw> {
+    let wrong = |what: &str| Flaw::of(Code::InvalidTlvs, "tlvs", format!("number {at}: {what}"));
+    let tag =
+        tag(typed.tag.as_ref()).ok_or_else(|| wrong("`tag` is a number up to 65535, or a text such as \"0x1400\""))?;
+    let octets = match (&typed.text, &typed.hex) {
+        (Some(text), None) => text.as_bytes(),
+        (None, Some(hex)) => {
+            value.clear();
+            push_octets(hex, value).ok_or_else(|| wrong("`hex` is pairs of hexadecimal digits"))?;
+            value
+        }
+        (Some(_), Some(_)) | (None, None) => return Err(wrong("either `text` or `hex`")),
+    };
+    tlvs.add(tag, octets).map_err(|objection| wording::of_tlv(&objection, at))
+}
+
+fn tag(typed: Option<&Loose<'_>>) -> Option<u16> {
+    match typed? {
+        Loose::Number(number) => u16::try_from(*number).ok(),
+        Loose::Text(text) => u16::from_str_radix(text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?, 16).ok(),
+    }
+}
+
+/// Octets that are typed in hexadecimal.
+pub(super) fn push_octets(hex: &str, into: &mut Vec<u8>) -> Option<()> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let (pairs, []) = hex.as_bytes().as_chunks::<2>() else { return None };
+    for [high, low] in pairs {
+        into.push(digit(*high)? << 4 | digit(*low)?);
+    }
+    Some(())
+}
+
+fn body<'m>(typed: &'m Typed<'_>, data: &'m mut Vec<u8>, udh: &'m mut Vec<u8>) -> Result<Option<Body<'m>>, Flaw> {
+    match (typed.body.as_deref(), typed.data.as_deref()) {
+        (Some(_), Some(_)) => Err(Flaw::of(Code::ConflictingFields, "data", "either `body` or `data`")),
+        (None, None) => Ok(None),
+        (Some(_), None) if typed.udh.is_some() => {
+            Err(Flaw::of(Code::ConflictingFields, "udh", "`udh` goes with `data`"))
+        }
+        (Some(text), None) => Ok(Some(Body::Text(text))),
+        (None, Some(base64)) => {
+            data.clear();
+            udh.clear();
+            octets("data", Code::InvalidData, base64, data)?;
+            octets("udh", Code::InvalidUdh, typed.udh.as_deref().unwrap_or_default(), udh)?;
+            Ok(Some(Body::Data { octets: data, udh }))
+        }
+    }
+}
+
+fn octets(field: &'static str, code: Code, base64: &str, into: &mut Vec<u8>) -> Result<(), Flaw> {
+    base64::decode(base64, into).map_err(|error| {
+        Flaw::of(
+            code,
+            field,
+            match error {
+                NotBase64::BadCharacter(at) => format!("no base64: the character at octet {at}"),
+                NotBase64::BadEnd => "no base64: it ends in the middle of an octet".to_owned(),
+            },
+        )
+    })
+}
+
+fn encoding(typed: &Typed<'_>) -> Result<Option<Encoding>, Flaw> {
+    Ok(Some(match typed.encoding.as_deref() {
+        None => return Ok(None),
+        Some("auto") => Encoding::Auto,
+        Some("gsm7") => Encoding::Gsm7,
+        Some("ucs2") => Encoding::Ucs2,
+        Some("binary") => Encoding::Binary,
+        Some(_) => return Err(Flaw::of(Code::InvalidEncoding, "encoding", "one of auto, gsm7, ucs2, binary")),
+    }))
+}
+
+#[cfg(test)]
+#[path = "spelling_tests.rs"]
+pub(super) mod tests;

@@ -1,0 +1,124 @@
+//! What admission objects to, in the words of this API: code, field and detail. Knows how each field is called; decides
+//! nothing.
+
+use super::{
+    problem::{Code, Flaw},
+    spelling::push_octets,
+    typed::Typed,
+};
+use crate::{
+    admission::{Objection, Tenant, UsedUp, draft},
+    model::{Quoted, limits, sender::SenderError},
+    smpp::{split::TextError, udh::HeaderError},
+};
+
+/// What is wrong with a message of this tenant.
+pub fn flaw(objection: &Objection, typed: &Typed<'_>, tenant: &Tenant) -> Flaw {
+    let body = if typed.data.is_some() { "data" } else { "body" };
+    match *objection {
+        Objection::NoRecipient => Flaw::of(Code::MissingField, "to", "every message has a recipient"),
+        Objection::Recipient(error) => Flaw::of(Code::InvalidRecipient, "to", error.to_string()),
+        Objection::Country => {
+            let detail = format!("this tenant may send to {}", tenant.options.countries.join(", "));
+            Flaw::of(Code::CountryNotAllowed, "to", detail)
+        }
+        Objection::Sender(error) => Flaw::of(Code::InvalidSender, "from", of_sender(error)),
+        Objection::SenderNotAllowed(sender) => {
+            Flaw::of(Code::SenderNotAllowed, "from", format!("{sender} is not among the senders of this tenant"))
+        }
+        Objection::Key(octets) => {
+            Flaw::of(Code::InvalidKey, "key", format!("1 to {} octets, not {octets}", limits::KEY_BYTES_MAX))
+        }
+        Objection::DueTooLate => Flaw::of(Code::InvalidTime, "send_at", "more than 366 days ahead"),
+        Objection::ValidTooLong => {
+            let field = if typed.expires_in.is_some() { "expires_in" } else { "expires_at" };
+            Flaw::of(Code::InvalidTime, field, "more than 14 days after the message is due")
+        }
+        Objection::ExpiresTooEarly => Flaw::of(Code::InvalidTime, "expires_at", "not after `send_at`"),
+        Objection::Reference(octets) => {
+            let detail = format!("{octets} octets; {} are allowed", limits::REFERENCE_BYTES_MAX);
+            Flaw::of(Code::InvalidRef, "ref", detail)
+        }
+        Objection::Tag | Objection::TagsTooLong => of_tag(objection, ""),
+        Objection::TooManyTlvs | Objection::TlvReserved(_) | Objection::TlvTooLong(_) => of_tlv(objection, 0),
+        Objection::NoBody => Flaw::of(Code::MissingField, "body", "every message has a `body`, or `data`"),
+        Objection::TextAsBinary => Flaw::of(Code::ConflictingFields, "encoding", "`binary` goes with `data`"),
+        Objection::DataAsText => Flaw::of(Code::ConflictingFields, "encoding", "`data` is always `binary`"),
+        Objection::BodyLength(octets) => {
+            let code = if typed.data.is_some() { Code::InvalidData } else { Code::InvalidBody };
+            match octets {
+                0 => Flaw::of(code, body, "it is empty"),
+                1.. => {
+                    let detail = format!("{octets} octets; no message holds more than {}", limits::BODY_BYTES_MAX);
+                    Flaw::of(code, body, detail)
+                }
+            }
+        }
+        Objection::Header(error) => of_header(error, typed),
+        Objection::PartsMax => Flaw::of(Code::InvalidPartsMax, "parts_max", format!("1 to {}", limits::PARTS_MAX)),
+        Objection::TooManyParts { needed, allowed } => {
+            let detail = format!("it takes {needed} parts; {allowed} are allowed (`parts_max`)");
+            Flaw::of(Code::TooManyParts, body, detail)
+        }
+        Objection::Text(error) => of_text(error, body),
+    }
+}
+
+const fn of_sender(error: SenderError) -> &'static str {
+    match error {
+        SenderError::Empty => "it is empty; leave it out for the default sender",
+        SenderError::TooLong => "longer than 11 characters, or 15 digits",
+        SenderError::BadCharacter => "it has a character that carriers do not take in a sender",
+    }
+}
+
+fn of_header(error: HeaderError, typed: &Typed<'_>) -> Flaw {
+    let is_hex = typed.udh.as_deref().is_some_and(|udh| push_octets(udh, &mut Vec::new()).is_some());
+    let hint = if is_hex { "; it looks like hexadecimal, base64 is wanted" } else { "" };
+    Flaw::of(Code::InvalidUdh, "udh", format!("{error}{hint}"))
+}
+
+fn of_text(error: TextError, body: &'static str) -> Flaw {
+    match error {
+        TextError::Unrepresentable(found) => {
+            let mut octets = [0; 4];
+            let character = Quoted(found.character.encode_utf8(&mut octets));
+            let detail = format!("{character} (character {}) has no place in GSM 7-bit", found.position);
+            Flaw::of(Code::Unencodable, "body", detail)
+        }
+        TextError::HeaderTooLong => Flaw::of(Code::InvalidUdh, "udh", "it leaves no room for the data"),
+        TextError::HeaderNumbersParts => {
+            let detail = "it numbers parts, and the data does not fit one: send each part as a message";
+            Flaw::of(Code::InvalidUdh, "udh", detail)
+        }
+        TextError::TooManyParts { .. } | TextError::TooLong { .. } => {
+            Flaw::of(Code::TooManyParts, body, "it takes more parts than a message can have")
+        }
+    }
+}
+
+/// What is wrong with a tag.
+pub fn of_tag(objection: &Objection, tag: &str) -> Flaw {
+    let detail = match objection {
+        Objection::TagsTooLong => format!("more than {} octets in all", limits::REFERENCE_BYTES_MAX),
+        _ => format!("{}: a tag is not empty and has no comma or control character in it", Quoted(tag)),
+    };
+    Flaw::of(Code::InvalidTags, "tags", detail)
+}
+
+/// What is wrong with the SMPP parameter in that place.
+pub fn of_tlv(objection: &Objection, at: usize) -> Flaw {
+    let detail = match objection {
+        Objection::TlvReserved(tag) => format!("number {at}: 0x{tag:04X} says what the message itself says"),
+        Objection::TlvTooLong(octets) => {
+            format!("number {at}: {octets} octets; {} are allowed", draft::TLV_BYTES_MAX)
+        }
+        _ => format!("more than {}", draft::TLVS_MAX),
+    };
+    Flaw::of(Code::InvalidTlvs, "tlvs", detail)
+}
+
+/// That a tenant may bring in no more now.
+pub fn used_up(used_up: UsedUp) -> Flaw {
+    Flaw::whole(Code::OverQuota, format!("the tenant's {} is used up", used_up.limit.name()))
+}
