@@ -4,25 +4,30 @@
 //!
 //! At a door: [`Draft`] (what is wanted) → [`judge()`] (what is meant, by the rules of [`numbering`] and of a [`Tenant`]) →
 //! [`Printer`] (by what it is known again) → [`Intake`] (charged, and in frames).
-//! At a shard: [`KeyWindow`] (was it taken before?) and [`Shares`] of what there is.
+//! At a shard: [`KeyWindow`] (was it taken before?), [`Gate`] (is it taken now?), [`Places`] (whose messages wait). Both share
+//! out what there is by [`Shares`].
 
 pub mod draft;
+pub mod gate;
 pub mod intake;
 pub mod judge;
 pub mod key_window;
 pub mod meter;
 pub mod numbering;
 pub mod objection;
+pub mod places;
 pub mod prints;
 pub mod shares;
 pub mod tenant;
 
 pub use draft::{Body, Draft, Expiry, TagList, TlvList};
+pub use gate::{Allowance, Gate, Known};
 pub use intake::{Intake, Outlook, Parcel, Place, Target};
 pub use judge::{Defaults, Meant, Rules, judge};
 pub use key_window::{KeyWindow, Seen};
 pub use meter::{Charge, Limit, Meter, Quota, UsedUp};
 pub use objection::Objection;
+pub use places::Places;
 pub use prints::Printer;
 pub use shares::{Over, Shares};
 pub use tenant::{Tenant, TenantOptions};

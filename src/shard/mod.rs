@@ -29,7 +29,6 @@ pub mod options;
 mod orphans;
 mod outbox;
 mod outcomes;
-mod places;
 mod pull;
 mod receipt_epoch;
 mod receipts;
@@ -45,7 +44,7 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::admission::KeyWindow;
+use crate::admission::{KeyWindow, Places};
 use crate::delivery::{Event, EventKind, Happened, InDoubt, Resolution};
 use crate::metrics::Distribution;
 use crate::model::{
@@ -72,7 +71,6 @@ use gathering::Gathering;
 use lookups::Lookups;
 use outbox::Outbox;
 use outcomes::OutcomesLeft;
-use places::Places;
 use pull::LinkSlot;
 use receipts::Receipts;
 
@@ -412,7 +410,7 @@ impl Shard {
         self.commit_began = self.now.mono;
         self.measures.commit_messages.record(self.gathering.messages() as u64);
         let mut batch = self.gathering.finish(self.now.wall, self.next_reference);
-        batch.extra.extend(self.places.poll_record());
+        batch.extra.extend(self.waiting_record());
         #[cfg(test)]
         self.replayed.turn(&batch.turn, &self.books);
         if !batch.keys.is_empty() {

@@ -36,7 +36,7 @@ impl Shard {
             }
             self.key_commits.push_back((*commit, newest));
         }
-        self.places.restore(&found.waiting);
+        self.places.restore(&found.waiting.0);
         self.replay_restored(found.restored, found.last.0);
     }
 

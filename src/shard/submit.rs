@@ -1,9 +1,12 @@
-//! Admission: the lines of a frame, one by one, into the segment of this turn.
+//! The lines of a frame, one by one, into the segment of this turn, if admission says yes.
 
-use crate::admission::{Over, Seen};
+use crate::admission::{Allowance, Gate, Known, Seen};
 use crate::model::limits::{TURN_BYTES_MAX, TURN_MESSAGES_MAX};
 use crate::model::{Address, Frame, Head, KeyPrint, Lane, MessageId, Point, Refusal, ReplyTo, TenantId};
 use crate::queue::{DueEntry, InsertReason};
+use crate::store::Op;
+use crate::store::key::Key;
+use crate::store::record::{WaitingRecord, encode};
 
 use super::event::{Claimed, LineResult, Reply};
 use super::{Ask, Counters, Shard};
@@ -12,28 +15,6 @@ use super::{Ask, Counters, Shard};
 const PASSING_MESSAGES_MAX: usize = 64;
 /// So many messages of such frames may come on top of a full turn.
 const PASSING_BEYOND: usize = TURN_MESSAGES_MAX / 16;
-/// Entries in lists, also of what has ended, for each message that may wait.
-const ENTRIES_PER_PLACE_MAX: u64 = 16;
-
-/// What one tenant may bring in now, and how much of it it has brought.
-#[derive(Default)]
-struct Room {
-    is_known: bool,
-    tenant: TenantId,
-    messages: u64,
-    over: Over,
-    taken: u64,
-}
-
-impl Room {
-    const fn refusal(&self) -> Refusal {
-        match self.over {
-            Over::Total => Refusal::QueueFull,
-            Over::Share => Refusal::QueueShareFull,
-        }
-    }
-}
-
 /// Whether it need not wait behind others: in whatever order it is taken, no request's own order suffers.
 fn passes(frame: &Frame) -> bool {
     frame.alone && frame.heads.len() <= PASSING_MESSAGES_MAX
@@ -99,58 +80,46 @@ impl Shard {
     }
 
     fn admit_frame(&mut self, frame: Frame) {
-        let mut room = Room::default();
+        let mut allowance = Allowance::default();
         let mut keys = frame.keys.iter().peekable();
         let mut results = Vec::with_capacity(frame.heads.len());
         for (index, head) in frame.heads.iter().enumerate() {
             let print = keys.next_if(|line| line.index as usize == index).map(|line| line.print);
             let at = head.content_at as usize;
             let content = frame.arena.get(at..at + head.content_len as usize).unwrap_or_default();
-            results.push(self.admit(head, print, content, &mut room));
+            results.push(self.admit(head, print, content, &mut allowance));
         }
-        self.places.enter(room.tenant, room.taken);
+        allowance.close(&mut self.places);
         self.reply(frame.reply, Reply::Submitted(results));
     }
 
-    /// Messages that wait, in lists and in the delay queue, with what enters them at the end of this turn. Entries of what has
-    /// ended are passed over as soon as they stand at the head of their list; where something that waits for long stands before
-    /// them they take room on the disk, and with too many of them all is full.
+    /// Messages that wait, in lists and in the delay queue, with what enters them at the end of this turn; all places, where
+    /// lists are full of what has ended.
     pub(super) fn queued(&self) -> u64 {
-        let entries_max = self.options.queue_messages_max.saturating_mul(ENTRIES_PER_PLACE_MAX);
-        if self.lanes.entries_total() >= entries_max {
-            return self.options.queue_messages_max;
-        }
-        self.lanes.depth_total() + self.scheduled.messages() + self.gathering.entering()
+        let messages = self.lanes.depth_total() + self.scheduled.messages() + self.gathering.entering();
+        self.places.taken(messages, self.lanes.entries_total())
     }
 
-    /// Makes `room` that of a tenant. A frame is one tenant's, so this looks at the books once a frame.
-    fn make_room(&mut self, room: &mut Room, tenant: TenantId) {
-        if room.is_known && room.tenant == tenant {
-            return;
-        }
-        self.places.enter(room.tenant, room.taken);
-        let (messages, over) = self.places.room(tenant, self.queued());
-        *room = Room { is_known: true, tenant, messages, over, taken: 0 };
+    const fn gate(&self) -> Gate {
+        Gate { now: self.now.wall, is_draining: self.draining, disk: self.disk }
     }
 
-    /// What was taken before is said first: a client that tries again must not hear "too late" of a message that was sent.
-    fn admit(&mut self, head: &Head, print: Option<KeyPrint>, content: &[u8], room: &mut Room) -> LineResult {
+    /// What the next commit has to hold of whose messages wait.
+    pub(super) fn waiting_record(&mut self) -> Option<Op> {
+        let (key, record) = (Key::Waiting, WaitingRecord(self.places.take_changed()?));
+        Some(Op::Put { space: key.space(), key: key.bytes(), value: encode(&record) })
+    }
+
+    fn admit(&mut self, head: &Head, print: Option<KeyPrint>, content: &[u8], allowance: &mut Allowance) -> LineResult {
         if let Some(seen) = print.and_then(|print| self.keys.look(print, self.now.wall)) {
-            return self.repeated(seen);
+            return self.known(seen.into());
         }
-        self.make_room(room, head.tenant);
-        let refusal = if self.draining {
-            Some(Refusal::Draining)
-        } else if self.disk.is_low() {
-            Some(Refusal::DiskFull)
-        } else if room.taken >= room.messages {
-            Some(room.refusal())
-        } else if head.expires_at <= self.now.wall || head.expires_at <= head.send_at {
-            Some(Refusal::AlreadyExpired)
-        } else {
-            None
-        };
-        if let Some(refusal) = refusal {
+        if !allowance.is_of(head.tenant) {
+            allowance.close(&mut self.places);
+            let taken = self.queued();
+            *allowance = Allowance::of(head.tenant, &mut self.places, taken);
+        }
+        if let Some(refusal) = self.gate().refusal(head, allowance) {
             return self.refuse(refusal);
         }
         if self.gathering.is_building() && self.buggify.at(Point::SegmentFull) {
@@ -160,10 +129,10 @@ impl Shard {
             let address = self.gathering.next_address(content.len(), self.next_segment);
             match self.keys.claim(print, head.tenant, address, self.now.wall) {
                 Seen::New => self.gathering.batch().keys.push((print, head.tenant, address, self.now.wall)),
-                seen @ (Seen::Same(..) | Seen::Other | Seen::Full | Seen::ShareFull) => return self.repeated(seen),
+                seen @ (Seen::Same(..) | Seen::Other | Seen::Full | Seen::ShareFull) => return self.known(seen.into()),
             }
         }
-        room.taken += 1;
+        allowance.take();
         let head = Head { accepted_at: self.now.wall, ..*head };
         let address = self.gathering.admit(head, content, &mut self.next_segment);
         self.place(&head, address);
@@ -171,15 +140,13 @@ impl Shard {
         LineResult::Accepted(MessageId::new(self.now.wall, self.options.node, self.options.shard, address))
     }
 
-    fn repeated(&mut self, seen: Seen) -> LineResult {
-        match seen {
-            Seen::Same(first, at) => {
+    fn known(&mut self, known: Known) -> LineResult {
+        match known {
+            Known::Before(first, at) => {
                 self.counters.duplicates += 1;
                 LineResult::Duplicate(MessageId::new(at, self.options.node, self.options.shard, first))
             }
-            Seen::Other => self.refuse(Refusal::KeyReused),
-            Seen::ShareFull => self.refuse(Refusal::KeyShareFull),
-            Seen::New | Seen::Full => self.refuse(Refusal::KeyWindowFull),
+            Known::Refused(refusal) => self.refuse(refusal),
         }
     }
 
@@ -201,8 +168,8 @@ impl Shard {
     }
 
     fn claim(&mut self, reply: ReplyTo, tenant: TenantId, print: KeyPrint) {
-        if self.disk.is_low() {
-            return self.reply(reply, Reply::Claimed(Claimed::Refused(Refusal::DiskFull)));
+        if let Some(refusal) = self.gate().refusal_of_keys() {
+            return self.reply(reply, Reply::Claimed(Claimed::Refused(refusal)));
         }
         let claimed = match self.keys.claim(print, tenant, Address::default(), self.now.wall) {
             Seen::New => {
