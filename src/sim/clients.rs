@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::mesh::ShardMap;
 use crate::model::prng::mix;
 use crate::model::{
-    Address, Content, Encoding, Frame, Head, KeyPrint, Line, Msisdn, ReplyTo, SenderId, ShardId, TenantId, Wall,
+    Address, Content, Encoding, Frame, Head, KeyPrint, Msisdn, ReplyTo, SenderId, ShardId, TenantId, Wall,
 };
 use crate::shard::{Ask, FoundMessage, LineResult, Reply};
 
@@ -163,7 +163,7 @@ impl Clients {
         let send_at = if scheduled { wall.after_ms(chance.between(1, 30_000)) } else { Wall(0) };
         let expires_at = if hurried { chance.between(500, 20_000) } else { 48 * 3_600_000 };
         let mut content = Vec::new();
-        let from = SenderId::parse("Stentor").unwrap_or_default();
+        let from = SenderId::parse(Intent::SENDER).unwrap_or_default();
         Content { from, body: text.as_bytes(), ..Content::default() }.encode(&mut content);
         let head = Head {
             to: Msisdn::from_number(number).unwrap_or_default(),
@@ -201,17 +201,10 @@ impl Clients {
     }
 
     fn send(&mut self, request: Request, plan: &Plan, stage: &mut Stage) {
-        let mut frame = Frame { reply: self.ticket(), ..Frame::default() };
-        for (index, message) in request.messages.iter().enumerate() {
-            let Some(intent) = stage.oracle.intent(*message) else { continue };
-            let content_at = frame.arena.len() as u32;
-            frame.heads.push(Head { content_at, ..intent.head });
-            frame.arena.extend_from_slice(&intent.content);
-            if let Some((key, content)) = intent.key {
-                frame.keys.push(Line { index: index as u32, print: KeyPrint { key, content } });
-            }
-        }
-        let ticket = frame.reply.ticket;
+        let reply = self.ticket();
+        let ticket = reply.ticket;
+        // What it holds, the door decides that it comes to.
+        let frame = Frame { reply, ..Frame::default() };
         note!(stage, "ticket {ticket}: shard {} gets {:?}, try {}", request.shard.0, request.messages, request.tries);
         self.ask(request.shard, ticket, Question::Submit(request.messages.clone()), Ask::Submit(frame), plan, stage);
         stage.agenda.after(PATIENCE_NS, Happening::PatienceEnds(ticket));
@@ -332,6 +325,22 @@ impl Clients {
         if !again.is_empty() {
             stage.tally.add(Count::RequestsRetried);
             self.send(Request { shard: request.shard, messages: again, tries: request.tries + 1 }, plan, stage);
+        }
+    }
+
+    /// A door lets only the first messages of a request in. The others have a request of their own from now on, of which
+    /// nothing is heard: it is tried again when patience with it ends.
+    pub fn turned_away(&mut self, ticket: u64, let_in: usize, stage: &mut Stage) {
+        let Some(request) = self.requests.get_mut(&ticket) else { return };
+        if let_in == request.messages.len() {
+            return;
+        }
+        stage.tally.add_many(Count::TurnedAway, (request.messages.len() - let_in) as u64);
+        if let_in > 0 {
+            let rest = Request { messages: request.messages.split_off(let_in), ..*request };
+            let ticket = self.ticket().ticket;
+            stage.agenda.after(PATIENCE_NS, Happening::PatienceEnds(ticket));
+            self.requests.insert(ticket, rest);
         }
     }
 

@@ -6,9 +6,10 @@
 //! - [`plan`] is what a seed decides, [`world`] lets it happen, [`stage`] is what everybody shares.
 //! - [`process`] drives the daemon's own nodes over [`disk`] and [`network`], [`machine`] is what they have at hand in a turn;
 //!   [`faulty`] is what of a disk fails, [`phase`] where in its turn a process dies.
-//! - [`smsc`] plays the carriers around [`carrier`], which `dev` and the load test use too; [`clients`] plays the clients.
+//! - [`smsc`] plays the carriers around [`carrier`], which `dev` and the load test use too; [`clients`] plays the clients,
+//!   [`doors`] the doors that they come to.
 //! - [`operator`] makes backups and restores them.
-//! - [`oracle`], [`wire`], [`restored`] and [`audit`] hold what must be true; [`mutants`] are bugs that they must find, with
+//! - [`oracle`], [`wire`], [`quotas`], [`restored`] and [`audit`] hold what must be true; [`mutants`] are bugs that they must find, with
 //!   [`sabotage`] as their hands.
 //! - [`trace`] proves that equal seeds are equal runs; [`tally`] that every fault fired, and every place was hit.
 
@@ -18,6 +19,7 @@ pub mod carrier;
 pub mod clients;
 pub mod contract;
 pub mod disk;
+pub mod doors;
 pub mod faulty;
 pub mod happening;
 pub mod machine;
@@ -29,6 +31,7 @@ pub mod part;
 pub mod phase;
 pub mod plan;
 pub mod process;
+pub mod quotas;
 pub mod restored;
 pub mod sabotage;
 pub mod simulator;

@@ -60,11 +60,13 @@ pub enum Mutant {
     LoseVisit,
     /// What is looked at is called expired half a minute before its time.
     ExpireEarly,
+    /// A tenant's quota is charged twice for what it brings in.
+    ChargeTwice,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::AcknowledgeEarly,
         Self::LoseBatch,
         Self::IgnoreFailedSync,
@@ -93,5 +95,6 @@ impl Mutant {
         Self::ForgetAlarms,
         Self::LoseVisit,
         Self::ExpireEarly,
+        Self::ChargeTwice,
     ];
 }

@@ -11,6 +11,7 @@ use crate::traffic::Submit;
 use super::carrier::{Fate, IssuedId};
 use super::happening::ConnId;
 use super::part::PartSeen;
+use super::quotas::Quotas;
 use super::tally::Tally;
 use super::wire::Wire;
 
@@ -41,6 +42,8 @@ pub enum Invariant {
     Cancelled,
     /// A tenant is held to its share only when it has it, and to the total only when that is taken.
     Shares,
+    /// A tenant brings in no more than its rate and its quota, and is charged what was admitted for it.
+    Quotas,
     /// Nothing leaves before its time.
     NotEarly,
     /// An attempt is recorded before it leaves, and states have a cause.
@@ -81,6 +84,11 @@ pub struct Intent {
     pub content: Vec<u8>,
     /// Of its key and content, if it has one.
     pub key: Option<(u128, u64)>,
+}
+
+impl Intent {
+    /// Whom all messages come from.
+    pub const SENDER: &'static str = "Stentor";
 }
 
 /// What a carrier did with a part.
@@ -199,6 +207,8 @@ pub struct Oracle {
     pub claims_asked: u64,
     /// Messages and keys that a shard takes at most, and who shares them, by weight.
     limits: (u64, u64, Vec<(TenantId, u32)>),
+    /// What tenants have brought in.
+    pub quotas: Quotas,
     /// The newest connection before that restore.
     pub(super) conns_before: ConnId,
 }
@@ -525,7 +535,9 @@ impl Oracle {
             return self.break_at(Invariant::Answers, format!("there is no message {message}"));
         };
         let Head { accepted_at, content_at, content_len, .. } = found.head;
-        let intended = Head { accepted_at, content_at, content_len, ..truth.intent.head };
+        // What was due before it reached its door is due at once.
+        let send_at = if found.head.send_at == Wall(0) { Wall(0) } else { truth.intent.head.send_at };
+        let intended = Head { accepted_at, send_at, content_at, content_len, ..truth.intent.head };
         if found.head != intended || found.content != truth.intent.content {
             let what = format!("message {message} is found as {found:?}");
             return self.break_at(Invariant::NothingLost, what);

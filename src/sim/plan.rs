@@ -1,9 +1,10 @@
 //! What a seed decides before anything happens: how many shards, links and clients there are, how slow, how faulty and how
 //! long everything is. Knows ranges and chances; refuses to know what is done with them.
 
+use crate::admission::{Quota, TenantOptions};
 use crate::delivery::{Backoff, DoubtPolicy, RetryPolicy};
 use crate::link::BindKind;
-use crate::model::{Class, NodeId, Prng, TenantId};
+use crate::model::{Class, NodeId, Period, Prng, TenantId};
 use crate::shard::Options as ShardOptions;
 use crate::smpp::split::Splitting;
 use crate::store::memory::Drops;
@@ -86,6 +87,8 @@ pub struct Plan {
     pub copied_ppm: u32,
     /// Requests with a key of their own, in a million.
     pub claimed_ppm: u32,
+    /// Limits of those tenants that have any.
+    pub tenants: Vec<TenantOptions>,
     /// A seed of each kind is left out of some worlds, so that rare ones are not always buried under the others.
     pub classes: Vec<Class>,
 }
@@ -201,10 +204,11 @@ impl Plan {
             keyed_ppm: prng.between(0, 1_000_000) as u32,
             copied_ppm: some(prng, 300_000),
             claimed_ppm: some(prng, 300_000),
+            tenants: Vec::new(),
             classes: classes(prng),
             disk_shortages: some(prng, 2),
         };
-        plan.with_tenants(prng).bounded(prng)
+        plan.with_tenants(prng).bounded(prng).with_limits(prng)
     }
 
     /// Some worlds reach the bounds of what a shard may remember: where only people make room again, nothing would ever end.
@@ -232,6 +236,17 @@ impl Plan {
             if prng.chance(200_000) {
                 self.shard.keys_max = prng.between(5, 40) as usize;
             }
+        }
+        self
+    }
+
+    /// Some tenants may bring in little in a second, or in an hour.
+    fn with_limits(mut self, prng: &mut Prng) -> Self {
+        for (id, _) in &self.shard.tenants {
+            let quota = Quota { messages: prng.between(1, 60), period: Period::Hour };
+            let quota = prng.chance(300_000).then_some(quota);
+            let rate = prng.chance(200_000).then(|| prng.between(1, 8) as u32);
+            self.tenants.push(TenantOptions { id: *id, rate, quota, ..TenantOptions::default() });
         }
         self
     }
@@ -312,6 +327,7 @@ impl Plan {
             reply_lost_ppm: 10_000,
             keyed_ppm: 500_000,
             claimed_ppm: 0,
+            tenants: Vec::new(),
             classes: Class::ALL.to_vec(),
             ..usual
         }

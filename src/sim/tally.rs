@@ -21,6 +21,8 @@ pub enum Count {
     Refused,
     /// Lines refused because their tenant had more than its share.
     SharesRefused,
+    /// Messages turned away at a door: their tenant's rate or quota was used up.
+    TurnedAway,
     /// Keys used with another content.
     KeysReused,
     /// Requests of which three copies were sent at once.
@@ -159,12 +161,13 @@ impl Default for Tally {
 
 impl Count {
     /// Everything that is counted.
-    pub const ALL: [Self; 65] = [
+    pub const ALL: [Self; 66] = [
         Self::Messages,
         Self::Accepted,
         Self::Duplicates,
         Self::Refused,
         Self::SharesRefused,
+        Self::TurnedAway,
         Self::KeysReused,
         Self::RequestsCopied,
         Self::Claims,

@@ -1,23 +1,26 @@
 //! The simulated world: everybody in it, and what happens, one thing after the other, until everything has come to rest and
 //! has been judged. Decides faults; the plan says how many.
 
+use crate::admission::numbering::Numbering;
 use crate::delivery::retention::RECEIPT_PATIENCE_MS;
-use crate::model::{DiskRoom, Prng, Wall};
+use crate::model::{DiskRoom, Prng, ShardId, Wall};
 use crate::shard::{Ask, Reply};
 use crate::store::memory::MemoryStore;
 
 use super::agenda::{MS, SECOND};
 use super::clients::Clients;
 use super::disk::Platter;
+use super::doors::Doors;
 use super::faulty::{Fault, Faults, Operation};
 use super::happening::{Happening, Inside};
 use super::mutants::Mutant;
 use super::network::Network;
 use super::operator::Operator;
-use super::oracle::{Invariant, Oracle, Violation};
+use super::oracle::{Invariant, Oracle, Question, Violation};
 use super::phase::{Phase, Phases};
 use super::plan::{Plan, pick};
 use super::process::Process;
+use super::quotas::Quotas;
 use super::simulator::SimOptions;
 use super::smsc::Carriers;
 use super::stage::{Stage, note};
@@ -64,6 +67,8 @@ pub struct World {
     net: Network,
     carriers: Carriers,
     clients: Clients,
+    doors: Doors,
+    numbering: Numbering,
     operator: Operator,
     crashes_left: u32,
     /// Where the process is to be hit, and until when that is waited for.
@@ -95,11 +100,18 @@ impl World {
         let trace = Trace::new(options.lines_max);
         let mut stage = Stage::new(chance, trace, Oracle::new(rates, &plan.shard), options.mutant);
         stage.oracle.known_ms = plan.known_ms;
+        stage.oracle.quotas = Quotas::new(&plan.tenants);
         note!(stage, "{plan:?}");
+        let numbering = match Numbering::new(None) {
+            Ok(numbering) => numbering,
+            Err(unknown) => unreachable!("no country is asked for: {unknown:?}"),
+        };
         let platter = |_| Platter { store: MemoryStore::new(plan.disk.drops), faults: Faults::default() };
         let disks = (0..plan.shards).map(platter).collect();
         let mut world = Self {
             clients: Clients::new(&plan),
+            doors: Doors::new(&plan),
+            numbering,
             operator: Operator::default(),
             crashes_left: plan.crashes_max,
             aim: None,
@@ -231,21 +243,13 @@ impl World {
                     stage.agenda.after(next, Happening::ClientActs);
                 }
             }
-            Happening::Asked(shard, ticket, question, ask) => {
-                stage.asks_under_way -= 1;
-                if let Some(process) = self.process.as_mut() {
-                    if let Ask::Release { class: Some(class), policy, .. } = *ask {
-                        stage.oracle.decided(shard, class, policy);
-                    }
-                    stage.oracle.asked(ticket, question);
-                    process.ask(shard, *ask, plan, net, stage);
-                }
-            }
+            Happening::Asked(shard, ticket, question, ask) => self.asked(shard, ticket, question, *ask),
             Happening::Replied(to, reply) => {
                 stage.replies_under_way -= 1;
                 if matches!(*reply, Reply::Released(_)) {
                     self.operator.released(to, stage);
                 }
+                self.doors.settle(to, &reply, stage);
                 self.clients.replied(to, *reply, plan, stage);
             }
             Happening::PatienceEnds(ticket) => self.clients.impatient(ticket, plan, stage),
@@ -267,6 +271,30 @@ impl World {
             Happening::Look => self.look(),
             Happening::Measure => self.measure(),
         }
+    }
+
+    /// A question reaches the door that it is meant for, if a process is there.
+    fn asked(&mut self, shard: ShardId, ticket: u64, question: Question, ask: Ask) {
+        let (plan, stage) = (&self.plan, &mut self.stage);
+        stage.asks_under_way -= 1;
+        let Some(process) = self.process.as_mut() else { return };
+        let (question, ask) = match (question, ask) {
+            (Question::Submit(mut messages), Ask::Submit(empty)) => {
+                let frame = self.doors.take_in((shard, empty.reply), &messages, &self.numbering, stage);
+                messages.truncate(frame.heads.len());
+                self.clients.turned_away(ticket, messages.len(), stage);
+                if messages.is_empty() {
+                    return;
+                }
+                (Question::Submit(messages), Ask::Submit(frame))
+            }
+            others => others,
+        };
+        if let Ask::Release { class: Some(class), policy, .. } = ask {
+            stage.oracle.decided(shard, class, policy);
+        }
+        stage.oracle.asked(ticket, question);
+        process.ask(shard, ask, plan, &mut self.net, stage);
     }
 
     fn start(&mut self) {
@@ -297,6 +325,8 @@ impl World {
         }
         process.turn_all(&self.plan, &mut self.net, &mut self.stage);
         self.process = Some(process);
+        self.doors = Doors::new(&self.plan);
+        self.stage.oracle.quotas.forget();
         self.clients.look_up_told(&self.plan, &mut self.stage);
     }
 
