@@ -258,12 +258,12 @@ impl State {
         let (mono, replies) = (now.mono, Vec::new());
         let mut machine = Machine { core, now: mono, is_alone, pace, storages, wires, cores, replies };
         let is_through = node.turn(now, &mut machine);
-        let Machine { pace, replies, .. } = machine;
+        let replies = machine.replies;
         storages.iter_mut().for_each(|(_, storage)| storage.ask_again());
         let is_full = storages.iter().any(|(_, storage)| storage.is_full());
         let retry_at = is_full.then(|| now.mono.after_ms(RETRY_MS));
-        let deadline = node.poll_timeout().into_iter().chain(retry_at).chain(pace.deadline()).min();
-        (deadline, is_through && !pace.asks_again(), replies)
+        let deadline = node.poll_timeout().into_iter().chain(retry_at).chain(self.pace.deadline()).min();
+        (deadline, is_through && !self.pace.asks_again(), replies)
     }
 }
 

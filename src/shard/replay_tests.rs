@@ -14,9 +14,9 @@ fn what_ended_before_its_last_answer_is_not_in_doubt_after_a_crash() {
     world.answered(&submit, 1, OK);
     world.receipt(ANNA, "id-1", ReceiptState::Undeliverable, None);
     assert_eq!(world.story(id).0, MessageState::Undelivered);
-    world.checkpointed();
+    world.checkpoint();
     let mut world = world.crashed(options());
-    assert_eq!((world.shard.status().doubts, world.shard.status().open), (0, 0));
+    assert_eq!((world.shard().status().doubts, world.shard().status().open), (0, 0));
     assert_eq!(world.story(id).0, MessageState::Undelivered);
 }
 
@@ -46,13 +46,13 @@ fn what_expired_in_its_list_with_a_part_at_the_carrier_frees_one_place() {
     world.pass(HOUR_MS / 4);
     world.answered(&half, 2, BUSY);
     world.pass(HOUR_MS / 4);
-    assert_eq!(world.shard.status().tenants, [(TenantId(5), 2)]);
+    assert_eq!(world.shard().status().tenants, [(TenantId(5), 2)]);
     [HOUR_MS, 1_000].into_iter().for_each(|ms| world.pass(ms));
     assert_eq!(world.story(expires).0, MessageState::Expired);
-    assert_eq!(world.shard.status().tenants, [(TenantId(5), 1)]);
+    assert_eq!(world.shard().status().tenants, [(TenantId(5), 1)]);
 
     let mut world = world.crashed(options());
     world.accepted(Class::Transactional, BERT, 1);
     assert_eq!(world.pulled(Class::Transactional).address, first.address());
-    assert_eq!(world.shard.status().tenants, [(TenantId(5), 1)]);
+    assert_eq!(world.shard().status().tenants, [(TenantId(5), 1)]);
 }
