@@ -385,7 +385,7 @@ mod tests {
             let found = (0..4).map(|slot| {
                 let mut found = delivered(0, slot);
                 if open.contains(&slot) {
-                    found.view.state = MessageState::Submitted;
+                    (found.view.state, found.view.final_at) = (MessageState::Submitted, None);
                 }
                 found
             });
