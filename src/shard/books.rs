@@ -274,7 +274,7 @@ impl Books {
 }
 
 /// The doubt that an open attempt becomes.
-fn doubt_of(open: &OpenAttempt, lost: Lost, since: Wall) -> InDoubt {
+pub(super) fn doubt_of(open: &OpenAttempt, lost: Lost, since: Wall) -> InDoubt {
     InDoubt {
         attempt: open.attempt,
         reference: open.reference,
@@ -291,7 +291,8 @@ fn doubt_of(open: &OpenAttempt, lost: Lost, since: Wall) -> InDoubt {
     }
 }
 
-fn open_attempt(note: &AttemptNote, at: Wall) -> Option<OpenAttempt> {
+/// An attempt as it was written down; none if its record makes no sense.
+pub(super) fn open_attempt(note: &AttemptNote, at: Wall) -> Option<OpenAttempt> {
     Some(OpenAttempt {
         attempt: note.attempt,
         reference: note.reference,

@@ -8,6 +8,7 @@ use crate::store::record::{CheckpointRecord, DoubtNote, FifoCode, ProgressNote, 
 use crate::traffic::PartSet;
 
 use super::Shard;
+use super::books::{doubt_of, open_attempt};
 use super::expiry::Alarms;
 use super::outbox::Outbox;
 
@@ -131,20 +132,8 @@ fn fifo_name((class, route, kind): FifoCode) -> Option<FifoName> {
 
 fn restored_doubt(note: &DoubtNote) -> Option<InDoubt> {
     let DoubtNote { attempt, sent_at, since, lost, resend_at, vouched } = *note;
-    Some(InDoubt {
-        attempt: attempt.attempt,
-        reference: attempt.reference,
-        carrier: CarrierId(attempt.carrier),
-        lane: Lane { class: Class::from_index(attempt.class)?, route: RouteId(attempt.route) },
-        recipient: Msisdn::from_number(attempt.recipient)?,
-        tenant: TenantId(attempt.tenant),
-        parts: attempt.parts,
-        sent_at: Wall(sent_at),
-        since: Wall(since),
-        lost,
-        resend_at: Wall(resend_at),
-        vouched,
-    })
+    let open = open_attempt(&attempt, Wall(sent_at))?;
+    Some(InDoubt { resend_at: Wall(resend_at), vouched, ..doubt_of(&open, lost, Wall(since)) })
 }
 
 fn progress(note: &ProgressNote) -> Progress {
