@@ -284,15 +284,8 @@ async fn serve<H: Handler>(socket: Socket, peer: SocketAddr, tls: Option<TlsAcce
             tracing::debug!(%error, %peer, "connection broken");
         }
         Err(Overdue::Header) if watch.phase() == Phase::Header => say_too_late(connection.into_parts().io, watch).await,
-        Err(
-            Overdue::Header
-            | Overdue::Body
-            | Overdue::Idle
-            | Overdue::Write
-            | Overdue::Linger
-            | Overdue::Drain
-            | Overdue::Evicted,
-        ) => {}
+        Err(Overdue::Write) => connection.into_parts().io.reset(),
+        Err(Overdue::Header | Overdue::Body | Overdue::Idle | Overdue::Linger | Overdue::Drain | Overdue::Evicted) => {}
     }
 }
 

@@ -49,6 +49,12 @@ impl Transport {
             let _ = socket.write_now(bytes);
         }
     }
+
+    /// Ends the connection by a reset: the kernel drops what the peer has not taken, and the peer sees that its answer is not
+    /// whole. After an orderly end the kernel would go on keeping it for as long as the peer takes a little of it.
+    pub fn reset(self) {
+        self.stream.socket().reset();
+    }
 }
 
 impl Read for Transport {

@@ -143,6 +143,12 @@ impl Socket {
     pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
         SockRef::from(self).send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
     }
+
+    /// When it is closed, the peer is told of a reset, and what it has not taken is dropped.
+    pub fn reset(&self) {
+        // A connection that is gone has nothing left to drop.
+        let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
 }
 
 impl AsFd for Socket {
