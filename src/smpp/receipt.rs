@@ -278,54 +278,82 @@ enum Field {
     Text,
 }
 
-/// The names, blanks and underlines left out.
-const NAMES: [(&[u8], Field); 10] = [
-    (b"ID", Field::Id),
-    (b"SUB", Field::Sub),
-    (b"DLVRD", Field::Dlvrd),
-    (b"SUBMITDATE", Field::SubmitDate),
-    (b"DONEDATE", Field::DoneDate),
-    (b"STATUS", Field::Stat),
-    (b"STAT", Field::Stat),
-    (b"ERROR", Field::Err),
-    (b"ERR", Field::Err),
-    (b"TEXT", Field::Text),
-];
+/// What an octet can be in the text of a receipt; read for each octet of each receipt, so it is one look into a table.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut octet = 0_u8;
+    loop {
+        classes[octet as usize] = match octet.to_ascii_uppercase() {
+            b' ' | b'\t' | b'\r' | b'\n' | 0 => BLANK,
+            b',' | b';' | b'|' => SEPARATOR,
+            b'I' | b'S' | b'D' | b'E' | b'T' => INITIAL,
+            _ => 0,
+        };
+        if octet == u8::MAX {
+            break classes;
+        }
+        octet += 1;
+    }
+};
+const BLANK: u8 = 1;
+const SEPARATOR: u8 = 2;
+/// The first letter of a field's name.
+const INITIAL: u8 = 4;
+
+const fn is_one_of(octet: u8, classes: u8) -> bool {
+    CLASSES[octet as usize] & classes != 0
+}
+
+/// The names that begin with a letter, blanks and underlines left out.
+const fn names(initial: u8) -> &'static [(&'static [u8], Field)] {
+    match initial.to_ascii_uppercase() {
+        b'I' => &[(b"ID", Field::Id)],
+        b'S' => &[
+            (b"SUB", Field::Sub),
+            (b"STATUS", Field::Stat),
+            (b"STAT", Field::Stat),
+            (b"SUBMITDATE", Field::SubmitDate),
+        ],
+        b'D' => &[(b"DLVRD", Field::Dlvrd), (b"DONEDATE", Field::DoneDate)],
+        b'E' => &[(b"ERR", Field::Err), (b"ERROR", Field::Err)],
+        b'T' => &[(b"TEXT", Field::Text)],
+        _ => &[],
+    }
+}
 
 /// The next field and what follows its colon. A name counts at the beginning and after what ends a value.
 fn next_field(text: &[u8]) -> Option<(Field, &[u8])> {
-    let mut at = 0;
-    while at < text.len() {
-        let may_begin = at == 0 || text.get(at - 1).is_some_and(|&octet| ends_value(octet));
+    let mut may_begin = true;
+    for (at, &octet) in text.iter().enumerate() {
         if may_begin && let Some(found) = field_at(text.get(at..)?) {
             return Some(found);
         }
-        at += 1;
+        may_begin = ends_value(octet);
     }
     None
 }
 
 /// The field whose name stands exactly here.
 fn field_at(text: &[u8]) -> Option<(Field, &[u8])> {
-    if !matches!(text.first()?.to_ascii_uppercase(), b'I' | b'S' | b'D' | b'E' | b'T') {
-        return None;
-    }
-    NAMES.iter().find_map(|&(name, field)| Some((field, after_name(text, name)?)))
+    let &initial = text.first().filter(|octet| is_one_of(**octet, INITIAL))?;
+    names(initial).iter().find_map(|&(name, field)| Some((field, after_name(text, name)?)))
 }
 
+/// What follows the colon behind a name, which may be written with blanks, underlines and hyphens in it.
 fn after_name<'t>(text: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
-    let mut letters = name.iter();
-    let mut wanted = letters.next();
-    for (at, &octet) in text.iter().enumerate() {
-        match wanted {
-            Some(letter) if octet.eq_ignore_ascii_case(letter) => wanted = letters.next(),
-            Some(_) if at > 0 && matches!(octet, b' ' | b'_' | b'-') => {}
-            None if octet == b':' => return text.get(at + 1..),
-            None if octet == b' ' => {}
-            Some(_) | None => return None,
+    let mut octets = text.iter();
+    for (place, letter) in name.iter().enumerate() {
+        loop {
+            let octet = octets.next()?;
+            if octet.to_ascii_uppercase() == *letter {
+                break;
+            }
+            if place == 0 || !matches!(octet, b' ' | b'_' | b'-') {
+                return None;
+            }
         }
     }
-    None
+    (*octets.find(|octet| **octet != b' ')? == b':').then_some(octets.as_slice())
 }
 
 /// The value at the beginning, and what follows it. A comma ends a value only where a field follows, for ids may
@@ -336,27 +364,34 @@ fn split_value(text: &[u8], field: Field, is_last: bool) -> (&[u8], &[u8]) {
     }
     let blanks = text.iter().take_while(|octet| is_blank(**octet)).count();
     let text = text.get(blanks..).unwrap_or_default();
-    let ends = |at: usize| {
-        let rest = text.get(at..).unwrap_or_default();
-        let follows = || field_at(trimmed_start(rest.get(1..).unwrap_or_default())).is_some();
-        match rest.first() {
-            Some(&octet) if is_blank(octet) => field != Field::Text || follows(),
-            Some(b',' | b';' | b'|') => rest.len() == 1 || follows(),
-            Some(_) => at == 0 && field_at(rest).is_some(),
-            None => true,
-        }
-    };
-    let end = (0..text.len()).find(|&at| ends(at)).unwrap_or(text.len());
+    let end = if field_at(text).is_some() { 0 } else { value_len(text, field) };
     let (value, rest) = text.split_at(end);
     (trimmed(value), rest)
 }
 
-fn ends_value(octet: u8) -> bool {
-    is_blank(octet) || matches!(octet, b',' | b';' | b'|')
+/// Where a value ends that begins with no name of a field.
+fn value_len(text: &[u8], field: Field) -> usize {
+    let mut from = 0;
+    while let Some(step) = text.get(from..).and_then(|rest| rest.iter().position(|&octet| ends_value(octet))) {
+        let (at, rest) = (from + step, text.get(from + step + 1..).unwrap_or_default());
+        let needs_no_field = match text.get(at) {
+            Some(&octet) if is_blank(octet) => field != Field::Text,
+            Some(_) | None => rest.is_empty(),
+        };
+        if needs_no_field || field_at(trimmed_start(rest)).is_some() {
+            return at;
+        }
+        from = at + 1;
+    }
+    text.len()
 }
 
-fn is_blank(octet: u8) -> bool {
-    matches!(octet, b' ' | b'\t' | b'\r' | b'\n' | 0)
+const fn ends_value(octet: u8) -> bool {
+    is_one_of(octet, BLANK | SEPARATOR)
+}
+
+const fn is_blank(octet: u8) -> bool {
+    is_one_of(octet, BLANK)
 }
 
 fn trimmed_start(octets: &[u8]) -> &[u8] {
