@@ -12,9 +12,9 @@ use super::leg::{Leg, LegState, PartToken};
 use super::options::BindKind;
 use super::{Link, answers::End};
 
-/// PDUs that are dealt with before others run: what a read of 64 KiB brings of answers, half of what it brings of the smallest.
-/// About a millisecond. With a quarter of it, a message costs a twentieth more CPU.
-pub const PDUS_MAX: usize = 2_048;
+/// PDUs that are dealt with before the caller looks at the time: a fraction of a millisecond. It may go on at once; what the
+/// link tells of them is gathered until it is polled.
+pub const PDUS_MAX: usize = 256;
 
 /// Octets that may wait for a peer who does not read: 60,000 answers.
 pub const UNREAD_OCTETS_MAX: u64 = 1 << 20;

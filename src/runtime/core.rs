@@ -124,7 +124,8 @@ impl Core {
             let is_alone = polls - self.polls.replace(polls) <= 1;
             let (left, wants_out, asks_again) = {
                 let State { node, pace, .. } = &*self.state.borrow();
-                (node.waiting(), pace.wants_out(executor::now().mono, is_alone), pace.asks_again())
+                let now = executor::now().mono;
+                (node.waiting(), pace.wants_out(now, is_alone), pace.asks_again(now))
             };
             // What is left is done first; meanwhile the mailbox fills, and its senders wait.
             if left >= INBOX_MAX {
@@ -262,8 +263,8 @@ impl State {
         storages.iter_mut().for_each(|(_, storage)| storage.ask_again());
         let is_full = storages.iter().any(|(_, storage)| storage.is_full());
         let retry_at = is_full.then(|| now.mono.after_ms(RETRY_MS));
-        let deadline = node.poll_timeout().into_iter().chain(retry_at).chain(self.pace.deadline()).min();
-        (deadline, is_through && !self.pace.asks_again(), replies)
+        let deadline = node.poll_timeout().into_iter().chain(retry_at).chain(self.pace.deadline(mono)).min();
+        (deadline, is_through && !self.pace.asks_again(mono), replies)
     }
 }
 
@@ -365,10 +366,18 @@ impl LinkOwner for Seat {
         self.core.turn();
     }
 
+    /// As much as there is time for, a stretch of PDUs at a time; then one turn for all of it.
     fn bytes(&self, bind: BindId, bytes: &[u8]) -> usize {
-        let dealt_with = self.core.state.borrow_mut().node.handle_bytes(self.link, bind, bytes, executor::now());
+        let (mut rest, now) = (bytes, executor::now());
+        while !rest.is_empty() {
+            let dealt_with = self.core.state.borrow_mut().node.handle_bytes(self.link, bind, rest, now);
+            rest = rest.get(dealt_with..).unwrap_or_default();
+            if executor::is_late() {
+                break;
+            }
+        }
         self.core.turn();
-        dealt_with
+        bytes.len() - rest.len()
     }
 
     fn take_transmit(&self, bind: BindId, out: &mut Vec<u8>) -> bool {

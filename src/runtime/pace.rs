@@ -1,11 +1,13 @@
 //! When a core hands out batches: each costs a sync. As soon as no other task of the core is ready, if the last batch was
-//! small; else not before [`GATHER_NS`] have passed since that, for what comes meanwhile goes into the same batch. Knows times
-//! and sizes; holds no batch.
+//! small; else not before [`IDLE_GATHER_NS`] have passed since that, for what comes meanwhile goes into the same batch. While
+//! others are ready, after [`GATHER_NS`] at the latest. Knows times and sizes; holds no batch.
 
 use crate::model::Mono;
 
-/// How long a core gathers under load: about as long as a sync takes where disks are slow.
+/// How long a core gathers while it has other work: about as long as a sync takes where disks are slow.
 const GATHER_NS: u64 = 8_000_000;
+/// How long it gathers under load when it has none: clients and carriers then wait for what the batch tells.
+const IDLE_GATHER_NS: u64 = 4_000_000;
 /// A batch that tells of so many messages tells of load: some ten thousand a second.
 const LARGE: usize = 256;
 
@@ -27,7 +29,12 @@ impl Pace {
     }
 
     fn is_due(&self, now: Mono, is_idle: bool) -> bool {
-        (is_idle && !self.was_large) || now.since(self.last) >= GATHER_NS
+        (is_idle && now >= self.idle_from()) || now.since(self.last) >= GATHER_NS
+    }
+
+    /// From when on it suffices that nothing else is ready.
+    fn idle_from(&self) -> Mono {
+        self.last.after_ns(if self.was_large { IDLE_GATHER_NS } else { 0 })
     }
 
     /// One that tells of so many messages was.
@@ -41,13 +48,13 @@ impl Pace {
     }
 
     /// When to look again though nothing comes.
-    pub fn deadline(&self) -> Option<Mono> {
-        (self.is_waiting && self.was_large).then(|| self.last.after_ns(GATHER_NS))
+    pub fn deadline(&self, now: Mono) -> Option<Mono> {
+        Some(self.idle_from()).filter(|at| self.is_waiting && *at > now)
     }
 
     /// Whether to look again when what is ready has run.
-    pub const fn asks_again(&self) -> bool {
-        self.is_waiting && !self.was_large
+    pub fn asks_again(&self, now: Mono) -> bool {
+        self.is_waiting && now >= self.idle_from()
     }
 }
 
@@ -57,15 +64,19 @@ mod tests {
 
     #[test]
     fn a_core_under_load_gathers_and_an_idle_one_does_not() {
-        let (mut pace, soon, late) = (Pace::default(), Mono(1 + GATHER_NS), Mono(2 * GATHER_NS));
-        pace.handed_out(Mono(GATHER_NS), LARGE - 1);
-        assert!(pace.hands_out(soon, true) && !pace.asks_again());
-        assert!(!pace.hands_out(soon, false) && pace.asks_again());
+        const LAST: Mono = Mono(GATHER_NS);
+        let mut pace = Pace::default();
+        let (soon, later, late) = (LAST.after_ns(1), LAST.after_ns(IDLE_GATHER_NS), LAST.after_ns(GATHER_NS));
+        pace.handed_out(LAST, LARGE - 1);
+        assert!(pace.hands_out(soon, true) && !pace.asks_again(soon));
+        assert!(!pace.hands_out(soon, false) && pace.asks_again(soon) && pace.deadline(soon).is_none());
         assert!(!pace.wants_out(soon, false) && pace.wants_out(soon, true));
-        assert!(pace.hands_out(late, false) && !pace.asks_again(), "not for ever");
-        pace.handed_out(Mono(GATHER_NS), LARGE);
-        assert!(!pace.hands_out(soon, true) && !pace.asks_again());
-        assert_eq!(pace.deadline(), Some(late));
-        assert!(pace.hands_out(late, true) && pace.deadline().is_none());
+        assert!(pace.hands_out(late, false) && !pace.asks_again(late), "not for ever");
+        pace.handed_out(LAST, LARGE);
+        assert!(!pace.hands_out(soon, true) && !pace.asks_again(soon));
+        assert_eq!(pace.deadline(soon), Some(later));
+        assert!(!pace.hands_out(later, false) && pace.asks_again(later) && pace.deadline(later).is_none());
+        assert!(pace.wants_out(later, true) && pace.wants_out(late, false));
+        assert!(pace.hands_out(later, true) && !pace.asks_again(later) && pace.deadline(soon).is_none());
     }
 }
