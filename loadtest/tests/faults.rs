@@ -8,10 +8,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use stage::{scenario, until};
+use stage::{budget, scenario, until};
 
 fn strike(fault: &str, rounds: u64) {
-    let rounds = std::env::var("STENTOR_FAULT_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(rounds);
+    let rounds = budget("STENTOR_FAULT_ROUNDS", rounds);
     scenario::play(&["fault", fault, "--rounds", &rounds.to_string(), "--rate", "3000", "--stall", "120"]);
 }
 

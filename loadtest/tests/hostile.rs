@@ -3,12 +3,11 @@
 
 mod stage;
 
-use stage::scenario;
+use stage::{budget, scenario};
 
 #[test]
 fn nobody_outside_ends_it_stops_it_or_fills_it() {
-    let seconds = std::env::var("STENTOR_HOSTILE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60.0);
-    let minutes: f64 = seconds / 60.0;
+    let minutes = budget("STENTOR_HOSTILE_SECONDS", 60.0) / 60.0;
     // What is true of a build without optimisation on a machine with other work: nothing of times.
     let arguments = ["hostile", "--minutes", &minutes.to_string(), "--idle", "5", "--untimed", "--stall", "120"];
     assert!(scenario::play(&arguments), "it needs nothing that a machine may lack");

@@ -18,8 +18,11 @@ const FULL: u64 = 1_000;
 /// Failures that are told in full.
 const TOLD: usize = 20;
 
+/// # Panics
+/// When what was asked for is no number: a run of another size would look like the one that was meant.
 fn asked_for(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|text| text.parse().ok())
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is a whole number, not {text:?}")))
 }
 
 /// Calls `each` with `from..from + times` on every core; what it gives, in the order of the numbers.

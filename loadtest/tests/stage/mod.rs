@@ -1,6 +1,7 @@
 //! What the end-to-end tests stand on: processes that end with their test, a plain SMPP client and an HTTP sink.
 #![allow(dead_code)] // each test file uses its part
 
+use std::str::FromStr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,16 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// The budget of a test that the environment names, else `default`.
+///
+/// # Panics
+/// When what it names is no number: a run of another size would look like the one that was meant.
+pub fn budget<N: FromStr>(name: &str, default: N) -> N {
+    let Ok(text) = std::env::var(name) else { return default };
+    text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}"))
+}
+
 /// Messages per test: `STENTOR_E2E_MESSAGES`, else `default`.
 pub fn messages(default: u64) -> u64 {
-    std::env::var("STENTOR_E2E_MESSAGES").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    budget("STENTOR_E2E_MESSAGES", default)
 }
