@@ -90,6 +90,10 @@ impl Orphans {
     /// The receipt of the message that was taken under an id with this key. A converted id may be another message's, so
     /// it counts only with the recipient.
     pub(super) fn take(&mut self, key: u64, recipient: u64) -> Option<Orphan> {
+        // Asked for each part that was taken, and mostly none is parked.
+        if self.parked.is_empty() {
+            return None;
+        }
         if let Some(orphan) = self.remove(key) {
             return Some(orphan);
         }

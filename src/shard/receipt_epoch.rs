@@ -14,13 +14,29 @@ struct Entry {
     answered: bool,
 }
 
-/// A ring of entries and a table of indices into it: about 53 bytes an entry.
+/// Where an entry stands, with half of its key's hash: a table that grows, or finds another key in the same place, does not
+/// have to look into the ring, which is far larger than a cache.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    number: u32,
+    half: u32,
+}
+
+const fn half(key: u64) -> u32 {
+    (mix(key) >> 32) as u32
+}
+
+const fn hash(half: u32) -> u64 {
+    (half as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// A ring of entries and a table of places in it: about 57 bytes an entry.
 #[derive(Debug, Default)]
 pub(super) struct ReceiptEpoch {
     ring: VecDeque<Entry>,
     /// Entries that left the ring at its front: index + `gone` = number.
     gone: u32,
-    table: HashTable<u32>,
+    table: HashTable<Place>,
     /// Commits whose entries are in the ring, oldest first, with how many of theirs are left.
     commits: VecDeque<(u64, usize)>,
     /// Entries at the ring's end that belong to no commit yet.
@@ -41,17 +57,19 @@ impl ReceiptEpoch {
 
     /// Adds a part; a carrier that gives an id again gives it to the new message.
     pub(super) fn insert(&mut self, note: ReceiptNote) {
-        let number = self.gone.wrapping_add(self.ring.len() as u32);
+        let place = Place { number: self.gone.wrapping_add(self.ring.len() as u32), half: half(note.key) };
         let (ring, gone) = (&self.ring, self.gone);
-        let at = |number: u32| ring.get(number.wrapping_sub(gone) as usize);
-        match self.table.find_mut(mix(note.key), |known| at(*known).is_some_and(|entry| entry.note.key == note.key)) {
+        let at = |place: &Place| ring.get(place.number.wrapping_sub(gone) as usize);
+        let is_same =
+            |known: &Place| known.half == place.half && at(known).is_some_and(|entry| entry.note.key == note.key);
+        match self.table.find_mut(hash(place.half), is_same) {
             Some(known) => {
-                self.unanswered += usize::from(at(*known).is_some_and(|entry| entry.answered));
-                *known = number;
+                self.unanswered += usize::from(at(known).is_some_and(|entry| entry.answered));
+                *known = place;
             }
             None => {
                 self.unanswered += 1;
-                self.table.insert_unique(mix(note.key), number, |known| at(*known).map_or(0, |e| mix(e.note.key)));
+                self.table.insert_unique(hash(place.half), place, |known| hash(known.half));
             }
         }
         self.ring.push_back(Entry { note, answered: false });
@@ -67,9 +85,11 @@ impl ReceiptEpoch {
     }
 
     fn position(&self, key: u64) -> Option<usize> {
-        let index = |number: u32| number.wrapping_sub(self.gone) as usize;
-        let same = |number: &u32| self.ring.get(index(*number)).is_some_and(|entry| entry.note.key == key);
-        self.table.find(mix(key), same).map(|number| index(*number))
+        let (half, index) = (half(key), |place: &Place| place.number.wrapping_sub(self.gone) as usize);
+        let is_same = |place: &Place| {
+            place.half == half && self.ring.get(index(place)).is_some_and(|entry| entry.note.key == key)
+        };
+        self.table.find(hash(half), is_same).map(index)
     }
 
     /// The part that waits, or waited, under this key; with whether its final receipt came.
@@ -102,7 +122,7 @@ impl ReceiptEpoch {
                     answered(&entry.note);
                 }
                 let number = self.gone;
-                if let Ok(found) = self.table.find_entry(mix(entry.note.key), |known| *known == number) {
+                if let Ok(found) = self.table.find_entry(hash(half(entry.note.key)), |known| known.number == number) {
                     found.remove();
                     self.unanswered -= usize::from(!entry.answered);
                 }
