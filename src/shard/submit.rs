@@ -168,7 +168,9 @@ impl Shard {
     }
 
     fn claim(&mut self, reply: ReplyTo, tenant: TenantId, print: KeyPrint) {
-        if let Some(refusal) = self.gate().refusal_of_keys() {
+        // What is known of it is said first, whatever holds now: as of a message that was taken before.
+        let is_known = self.keys.look(print, self.now.wall).is_some();
+        if let Some(refusal) = self.gate().refusal_of_keys().filter(|_| !is_known) {
             return self.reply(reply, Reply::Claimed(Claimed::Refused(refusal)));
         }
         let claimed = match self.keys.claim(print, tenant, Address::default(), self.now.wall) {
@@ -186,112 +188,5 @@ impl Shard {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{Class, DiskRoom, Now};
-    use crate::shard::{Effect, Options, ShardEvent};
-    use crate::store::Recovery;
-
-    /// What the shard answers to one question, its batch committed.
-    fn answer(shard: &mut Shard, ask: Ask) -> Reply {
-        shard.handle(ShardEvent::Ask(ask), Now::default());
-        if let Some(batch) = shard.poll_commit() {
-            shard.handle(ShardEvent::Committed(batch.seq), Now::default());
-        }
-        match shard.poll_effect() {
-            Some(Effect::Reply(_, reply)) => reply,
-            other => panic!("no reply: {other:?}"),
-        }
-    }
-
-    fn submit(shard: &mut Shard) -> LineResult {
-        let head = Head { class: Class::Otp, expires_at: crate::model::Wall(9), ..Head::default() };
-        match answer(shard, Ask::Submit(Frame { heads: vec![head], ..Frame::default() })) {
-            Reply::Submitted(results) => results[0],
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_small_request_does_not_wait_behind_large_ones() {
-        let mut shard = Shard::recover(Options::default(), 1, Recovery::default(), Now::default());
-        let head = Head { class: Class::Otp, expires_at: crate::model::Wall(9), ..Head::default() };
-        let frame = |ticket, messages: usize, alone| {
-            let reply = ReplyTo { core: 0, ticket };
-            Ask::Submit(Frame { reply, heads: vec![head; messages], alone, ..Frame::default() })
-        };
-        let frames = TURN_MESSAGES_MAX / 1_000 * 3;
-        for ticket in 1..=frames as u64 {
-            shard.handle(ShardEvent::Ask(frame(ticket, 1_000, false)), Now::default());
-        }
-        shard.handle(ShardEvent::Ask(frame(0, 1, true)), Now::default());
-        let mut answered = Vec::new();
-        while let Some(batch) = shard.poll_commit() {
-            shard.handle(ShardEvent::Committed(batch.seq), Now::default());
-            let mut of_batch = Vec::new();
-            while let Some(effect) = shard.poll_effect() {
-                if let Effect::Reply(to, Reply::Submitted(results)) = effect {
-                    assert!(results.iter().all(|result| matches!(result, LineResult::Accepted(_))));
-                    of_batch.push(to.ticket);
-                }
-            }
-            answered.push(of_batch);
-        }
-        assert!(answered[0].contains(&0) && answered.len() >= 3, "{answered:?}");
-        let large: Vec<u64> = answered.concat().into_iter().filter(|ticket| *ticket > 0).collect();
-        assert!(large.is_sorted() && large.len() == frames, "large ones keep their order: {large:?}");
-    }
-
-    #[test]
-    fn frames_that_waited_are_admitted_a_quarter_of_a_turn_at_once() {
-        let head = Head { class: Class::Otp, expires_at: crate::model::Wall(9), ..Head::default() };
-        admitted_in_quarters(&Frame { heads: vec![head; TURN_MESSAGES_MAX / 4], ..Frame::default() });
-        let (messages, octets) = (TURN_BYTES_MAX / 4 / 32_768, 32_768);
-        let large = |at: usize| Head { content_at: (at * octets) as u32, content_len: octets as u32, ..head };
-        admitted_in_quarters(&Frame {
-            heads: (0..messages).map(large).collect(),
-            arena: vec![0; messages * octets],
-            ..Frame::default()
-        });
-    }
-
-    fn admitted_in_quarters(frame: &Frame) {
-        let mut shard = Shard::recover(Options::default(), 1, Recovery::default(), Now::default());
-        let submit = |shard: &mut Shard| {
-            shard.handle(ShardEvent::Ask(Ask::Submit(frame.clone())), Now::default());
-        };
-        submit(&mut shard);
-        let first = shard.poll_commit().expect("a batch");
-        (0..8).for_each(|_| submit(&mut shard));
-        assert_eq!(shard.waiting_frames.len(), 4);
-        shard.handle(ShardEvent::Committed(first.seq), Now::default());
-        assert!(shard.poll_commit().is_some());
-        for waiting in [3, 2, 1, 0] {
-            assert_eq!(shard.poll_timeout(), Some(Now::default().mono));
-            assert!(shard.poll_commit().is_none());
-            assert_eq!(shard.waiting_frames.len(), waiting);
-        }
-        assert_eq!(shard.gathering.messages(), 4 * frame.heads.len());
-        assert_ne!(shard.poll_timeout(), Some(Now::default().mono), "nothing waits but for expiry");
-    }
-
-    #[test]
-    fn a_full_disk_refuses_what_is_new_until_there_is_room() {
-        let mut shard = Shard::recover(Options::default(), 1, Recovery::default(), Now::default());
-        let full = Refusal::DiskFull;
-        assert!(matches!(submit(&mut shard), LineResult::Accepted(_)));
-        shard.handle(ShardEvent::Disk(DiskRoom::Low), Now::default());
-        assert_eq!(submit(&mut shard), LineResult::Refused(full));
-        let claim = || Ask::Claim {
-            reply: ReplyTo::default(),
-            tenant: TenantId::default(),
-            print: KeyPrint { key: 1, content: 2 },
-        };
-        assert_eq!(answer(&mut shard, claim()), Reply::Claimed(Claimed::Refused(full)));
-        let at = Counters::REFUSALS.iter().position(|known| *known == full).expect("counted");
-        assert_eq!(shard.status().counters.refused[at], 1);
-        shard.handle(ShardEvent::Disk(DiskRoom::Ample), Now::default());
-        assert!(matches!(submit(&mut shard), LineResult::Accepted(_)));
-        assert_eq!(answer(&mut shard, claim()), Reply::Claimed(Claimed::Ours));
-    }
-}
+#[path = "submit_tests.rs"]
+mod tests;

@@ -30,6 +30,8 @@ pub struct World<S: Backend, T> {
     pub reads: VecDeque<ReadRequest>,
     pub works: Vec<Maintenance>,
     pub replies: Vec<Reply>,
+    /// Whose they are.
+    pub tickets: Vec<u64>,
     pub submits: Vec<Submit>,
     pub verdicts: Vec<(ReceiptToken, Verdict)>,
     /// Places given back.
@@ -61,6 +63,7 @@ impl<S: Backend, T> World<S, T> {
             reads: VecDeque::new(),
             works: Vec::new(),
             replies: Vec::new(),
+            tickets: Vec::new(),
             submits: Vec::new(),
             verdicts: Vec::new(),
             unused: 0,
@@ -192,7 +195,10 @@ impl<S: Backend, T> Host for World<S, T> {
 
     fn post(&mut self, _: u8, mail: NodeEvent) -> Option<NodeEvent> {
         match mail {
-            NodeEvent::Reply(_, reply) => self.replies.push(reply),
+            NodeEvent::Reply(to, reply) => {
+                self.tickets.push(to.ticket);
+                self.replies.push(reply);
+            }
             NodeEvent::Link(_, LinkEvent::Traffic(ToLink::Submits(batch))) => {
                 self.submits.extend(batch.submits);
                 self.unused += batch.unused;
