@@ -8,9 +8,10 @@
 //! - Answers to single parts ([`Attempts::settle`]) and the last one of a message that has ended ([`Books::settle_ended`]): after
 //!   a crash nobody knows which came. What has no outcome in the history is in doubt as a whole, or once was.
 //! - A receipt for a part of a message that has ended ([`Books::part_settled`]): it only lets progress go before its time.
-//! - When a doubt is to be sent again: that is what the policy of today makes of it, which a start asks once more.
-//! - A cancelled message is passed over: lists and the delay queue say by their heads what was taken from them, not which
-//!   messages. A start keeps the mark until retention has passed; nobody meets it any more.
+//! - When a doubt is to be sent again ([`Books::put_off_doubt`]): that is what the policy of today makes of it, which a start
+//!   asks once more.
+//! - A cancelled message is passed over ([`Books::pass_over`]): lists and the delay queue say by their heads what was taken from
+//!   them, not which messages. A start keeps the mark until retention has passed; nobody meets it any more.
 //! - What is over by age, or goes for want of room: the same rules find it again.
 //!
 //! How many messages of each tenant wait is not replayed but written down whole by each commit that changes it (`places.rs`).
@@ -20,10 +21,13 @@ use std::collections::BTreeMap;
 
 use crate::delivery::attempt::Verdict;
 use crate::delivery::{Attempts, Event, Happened, InDoubt, Lost, Noted, OpenAttempt, Progress, Resolution, Taken};
-use crate::model::{Address, CarrierId, Class, Lane, Msisdn, RouteId, TenantId, Wall};
-use crate::store::record::{AttemptNote, TurnRecord};
+use crate::model::{Address, CarrierId, Msisdn, TenantId, Wall};
+use crate::queue::Lists;
+use crate::store::record::{AttemptNote, CheckpointRecord, TurnRecord};
 
-use super::{Counters, Options};
+use super::counters::Counters;
+use super::notes::{self, doubt_of, open_attempt};
+use super::options::Options;
 
 /// See the head of this file.
 #[derive(Clone, Debug)]
@@ -48,6 +52,17 @@ pub(super) struct Closed {
     pub attempt: Option<OpenAttempt>,
     /// The doubt that it ended.
     pub doubt: Option<InDoubt>,
+}
+
+/// What became of a message whose time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expired {
+    /// It is under way, or waits for a receipt.
+    Elsewhere,
+    /// It had ended before.
+    Before,
+    /// It is ended now. It stands in one of those lists, if in any.
+    Now(Option<Lists>),
 }
 
 impl Books {
@@ -264,6 +279,60 @@ impl Books {
         }
     }
 
+    /// A message that was cancelled, or closed, is passed over: whose place it held, or [`CLOSED`]. None if it is neither.
+    pub(super) fn pass_over(&mut self, address: Address) -> Option<TenantId> {
+        self.cancelled.remove(&address)
+    }
+
+    /// When a doubt is to be sent again.
+    pub(super) fn put_off_doubt(&mut self, address: Address, resend_at: Wall) {
+        if let Some(doubt) = self.attempts.doubts.get_mut(&address) {
+            doubt.resend_at = resend_at;
+        }
+    }
+
+    /// What is known goes into a checkpoint, but for marks of messages whose history is not kept: nobody meets them any more.
+    pub(super) fn note(&mut self, first_segment: u64, checkpoint: &mut CheckpointRecord) {
+        let first_kept = Address::new(first_segment, 0);
+        self.cancelled.retain(|address, _| *address >= first_kept);
+        let Attempts { doubts, progress, .. } = &self.attempts;
+        let open = self.attempts.sorted().into_iter();
+        checkpoint.open = open.map(|(address, open)| (notes::attempt_note(address, open), open.at.0)).collect();
+        checkpoint.doubts = doubts.iter().map(|(address, doubt)| notes::doubt_note(*address, doubt)).collect();
+        checkpoint.progress = progress.iter().map(|(address, known)| notes::progress_note(*address, known)).collect();
+        checkpoint.cancelled = self.cancelled.iter().map(|(address, tenant)| (address.packed(), tenant.0)).collect();
+        checkpoint.tried = self.tried.iter().map(|(address, attempt)| (address.packed(), *attempt)).collect();
+        let once = self.attempts.once_in_doubt();
+        checkpoint.once_in_doubt =
+            once.map(|(recipient, address, since)| (recipient.number(), address.packed(), since.0)).collect();
+    }
+
+    /// As a checkpoint left it.
+    pub(super) fn restore(&mut self, checkpoint: &CheckpointRecord) {
+        for (note, at) in &checkpoint.open {
+            self.begin_again(note, Wall(*at));
+        }
+        for note in &checkpoint.doubts {
+            if let Some(doubt) = notes::doubt(note) {
+                self.attempts.doubts.insert(Address::from_packed(note.attempt.address), doubt);
+            }
+        }
+        for &(recipient, packed, since) in &checkpoint.once_in_doubt {
+            if let Some(recipient) = Msisdn::from_number(recipient) {
+                self.attempts.restore_once_in_doubt(recipient, Address::from_packed(packed), Wall(since));
+            }
+        }
+        for note in &checkpoint.progress {
+            self.attempts.progress.restore(Address::from_packed(note.address), notes::progress(note));
+        }
+        self.cancelled = checkpoint
+            .cancelled
+            .iter()
+            .map(|(packed, tenant)| (Address::from_packed(*packed), TenantId(*tenant)))
+            .collect();
+        self.tried = checkpoint.tried.iter().map(|&(packed, tried)| (Address::from_packed(packed), tried)).collect();
+    }
+
     pub(super) fn has_room_for_tried(&self) -> bool {
         self.tried.len() < self.tried_max
     }
@@ -271,45 +340,6 @@ impl Books {
     pub(super) fn has_room_for_cancelled(&self) -> bool {
         self.cancelled.len() < self.cancelled_max
     }
-}
-
-/// The doubt that an open attempt becomes.
-pub(super) fn doubt_of(open: &OpenAttempt, lost: Lost, since: Wall) -> InDoubt {
-    InDoubt {
-        attempt: open.attempt,
-        reference: open.reference,
-        carrier: open.carrier,
-        lane: open.lane,
-        recipient: open.recipient,
-        tenant: open.tenant,
-        parts: open.parts,
-        sent_at: open.at,
-        since,
-        lost,
-        resend_at: if lost.held { InDoubt::HELD } else { Wall(0) },
-        vouched: false,
-    }
-}
-
-/// An attempt as it was written down; none if its record makes no sense.
-pub(super) fn open_attempt(note: &AttemptNote, at: Wall) -> Option<OpenAttempt> {
-    Some(OpenAttempt {
-        attempt: note.attempt,
-        reference: note.reference,
-        carrier: CarrierId(note.carrier),
-        lane: Lane { class: Class::from_index(note.class)?, route: RouteId(note.route) },
-        recipient: Msisdn::from_number(note.recipient)?,
-        tenant: TenantId(note.tenant),
-        parts: note.parts,
-        at,
-        segment: None,
-        outcomes: 0,
-        resumed: 0,
-        verdict: Verdict::Accepted,
-        answered: false,
-        lost_on: None,
-        unnoted: false,
-    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What the books know after each event, and that a replay knows the same.
 
 use crate::model::DeadLetterReason;
-use crate::shard::checkpoint::attempt_note;
+use crate::shard::notes::attempt_note;
 use crate::smpp::receipt::ReceiptState;
 use crate::traffic::{Answer, NotWritten, Outcome, Unanswered};
 

@@ -8,8 +8,8 @@ use crate::store::backend::{RunId, Space};
 use crate::store::{CommitSeq, Found};
 use crate::traffic::{ToLink, ToShard};
 
-use super::Options;
 use super::catalog::Catalog;
+use super::options::Options;
 
 /// To a shard. Every one is handled at once; what follows from it waits for the commit.
 #[derive(Debug)]

@@ -14,14 +14,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::delivery::{Happened, InDoubt, Resolution};
 use crate::model::{Address, Class, Head, Lane, Mono, Now, Point, RouteId, Wall};
-use crate::queue::{DueEntry, FifoName, InsertReason, Lists};
+use crate::queue::{DueEntry, InsertReason};
 use crate::store::ReadRequest;
-use crate::store::expiry::{Overdue, Place, Visit, Visited};
-use crate::store::record::{AlarmNote, SegmentNote};
+use crate::store::expiry::{Overdue, Visit, Visited};
+use crate::store::record::{AlarmNote, CheckpointRecord, SegmentNote, TurnRecord};
 
-use super::{CLOSED, Shard};
+use super::books::Expired;
+use super::turn::Turn;
 
 /// Alarms in memory whose time has come.
 pub(super) const OVERDUE_MAX: usize = 65_536;
@@ -38,8 +38,6 @@ const AGAIN_MS: u64 = 1_000;
 const GRAIN_MS: u64 = 1_000;
 /// Alarms that one turn moves into the delay queue at most, or finds to be due.
 const MOVED_PER_TURN_MAX: usize = 8_192;
-/// Entries at the heads of lists that one turn passes over at most.
-const PASSED_PER_TURN_MAX: usize = 4_096;
 
 /// When a segment is to be visited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,13 +79,16 @@ pub(super) struct Alarms {
 const STEPS_MAX: usize = 8;
 
 impl Alarms {
-    pub(super) fn restore(covered_from: u64, ended_to: &[(u64, u64)]) -> Self {
-        let ended_to = ended_to.iter().map(|(expires_at, below)| (Wall(*expires_at), *below)).collect();
-        Self { covered_from, ended_to, ..Self::default() }
+    /// As a checkpoint left it.
+    pub(super) fn restore(checkpoint: &CheckpointRecord) -> Self {
+        let ended_to = checkpoint.ended_to.iter().map(|(expires_at, below)| (Wall(*expires_at), *below)).collect();
+        let mut alarms = Self { covered_from: checkpoint.alarms_from, ended_to, ..Self::default() };
+        checkpoint.alarms.iter().for_each(|note| alarms.restore_alarm(note, checkpoint.commit));
+        alarms
     }
 
     /// An alarm as a checkpoint left it; its segment is folded.
-    pub(super) fn restore_alarm(&mut self, note: &AlarmNote, commit: u64) {
+    fn restore_alarm(&mut self, note: &AlarmNote, commit: u64) {
         let (at, class) = (Wall(note.at), class_of(note.class));
         self.insert(note.segment, Alarm { at, class, messages: note.messages, young: Some(commit), outlived: true });
     }
@@ -185,15 +186,6 @@ impl Alarms {
         head.expires_at <= now || was_over()
     }
 
-    /// For a checkpoint: see the field.
-    pub(super) fn ended_to(&self) -> Vec<(u64, u64)> {
-        self.ended_to.iter().map(|(expires_at, below)| (expires_at.0, *below)).collect()
-    }
-
-    pub(super) const fn covered_from(&self) -> u64 {
-        self.covered_from
-    }
-
     /// A message that expires then was ended; `next_segment` is of a later time.
     pub(super) fn note_ended(&mut self, expires_at: Wall, next_segment: u64) {
         let steps = &mut self.ended_to;
@@ -208,8 +200,7 @@ impl Alarms {
         }
     }
 
-    /// For a checkpoint.
-    pub(super) fn notes(&self) -> Vec<AlarmNote> {
+    fn notes(&self) -> Vec<AlarmNote> {
         let note = |(segment, alarm): (&u64, &Alarm)| AlarmNote {
             segment: *segment,
             at: alarm.at.0,
@@ -242,200 +233,151 @@ impl Alarms {
     }
 }
 
-impl Shard {
-    /// Time has passed: what is due is visited.
-    pub(super) fn wake_alarms(&mut self) {
-        self.alarms.wake(self.now.wall);
-        self.visit_overdue();
+impl Alarms {
+    /// Time has passed: what is due is visited. `events_from`: which events are in no state record.
+    pub(super) fn wake_and_visit(&mut self, turn: &mut Turn, events_from: u64) {
+        self.wake(turn.now.wall);
+        self.visit_overdue(turn, events_from);
     }
 
-    fn visit_overdue(&mut self) {
-        if self.draining {
+    pub(super) fn visit_overdue(&mut self, turn: &mut Turn, events_from: u64) {
+        if turn.draining {
             return;
         }
-        let Some(segments) = self.alarms.visit(self.now) else { return };
-        let restored = self.restored.as_ref().map(|record| (record.below, Wall(record.at)));
-        let (events_from, now) = (self.events_from(), self.now.wall);
-        let visit = Visit { segments, events_from, now, restored };
-        self.reads.push_back((self.decided(), ReadRequest::Expire(visit)));
+        let Some(segments) = self.visit(turn.now) else { return };
+        let visit = Visit { segments, events_from, now: turn.now.wall, restored: turn.restored.below() };
+        turn.reads.push_back((turn.decided(), ReadRequest::Expire(visit)));
     }
 
     /// An alarm has left the delay queue.
-    pub(super) fn alarm_due(&mut self, entry: &DueEntry) {
-        self.gathering.batch().turn.alarms.taken += 1;
+    pub(super) fn handle_due(&mut self, turn: &mut Turn, entry: &DueEntry) {
+        turn.gathering.batch().turn.alarms.taken += 1;
         let segment = entry.address.segment();
-        if segment < self.first_segment || self.alarms.of.contains_key(&segment) {
+        if segment < turn.first_segment || self.of.contains_key(&segment) {
             return;
         }
-        if self.alarms.overdue.len() >= OVERDUE_MAX || self.buggify.at(Point::AlarmsFull) {
-            return self.put_alarm_off(entry.address, entry.lane.class, self.now.wall.after_ms(NO_ROOM_MS));
+        if self.overdue.len() >= OVERDUE_MAX || turn.buggify.at(Point::AlarmsFull) {
+            return put_off(turn, entry.address, entry.lane.class, turn.now.wall.after_ms(NO_ROOM_MS));
         }
         let class = entry.lane.class as u8;
-        self.alarms.keep(entry.address, class);
-        self.gathering.batch().turn.alarms.kept.push((entry.address.packed(), class));
+        self.keep(entry.address, class);
+        turn.gathering.batch().turn.alarms.kept.push((entry.address.packed(), class));
     }
 
-    /// `last`: the last message of its segment.
-    fn put_alarm_off(&mut self, last: Address, class: Class, at: Wall) {
-        let at = Wall(at.0.div_ceil(GRAIN_MS).saturating_mul(GRAIN_MS));
-        let lane = Lane { class, route: RouteId(0) };
-        let entry = DueEntry { address: last, lane, reason: InsertReason::Expiry };
-        self.gathering.put_off(self.scheduled.tick_for(at), entry);
+    fn done(&mut self, turn: &mut Turn, segment: u64) {
+        self.remove(segment);
+        turn.gathering.batch().turn.alarms.done.push(segment);
     }
 
-    fn alarm_done(&mut self, segment: u64) {
-        self.alarms.remove(segment);
-        self.gathering.batch().turn.alarms.done.push(segment);
-    }
-
-    /// The reader thread has looked.
-    pub(super) fn visited(&mut self, visited: Vec<Visited>) {
-        let Some(mut asked) = self.alarms.visit.take() else { return };
-        let soon = self.now.wall.after_ms(AGAIN_MS);
+    /// The reader thread has looked; `expire` ends a message whose time is over. False if nothing was asked.
+    pub(super) fn handle_visited(
+        &mut self,
+        turn: &mut Turn,
+        visited: Vec<Visited>,
+        mut expire: impl FnMut(&mut Turn, Address, &Overdue) -> Expired,
+    ) -> bool {
+        let Some(mut asked) = self.visit.take() else { return false };
+        let soon = turn.now.wall.after_ms(AGAIN_MS);
         for Visited { segment, messages, overdue, next } in visited {
             let Some(touched) = asked.remove(&segment) else { continue };
-            if segment < self.first_segment {
+            if segment < turn.first_segment {
                 // All of it is settled. It may still be on the disk, and then without its history.
-                self.alarm_done(segment);
+                self.done(turn, segment);
                 continue;
             }
             let mut left = None;
             for message in overdue {
-                if touched.contains(&message.slot) || !self.expire(segment, &message) {
+                let address = Address::new(segment, message.slot);
+                let is_left = touched.contains(&message.slot)
+                    || match expire(turn, address, &message) {
+                        Expired::Elsewhere => true,
+                        Expired::Before => false,
+                        Expired::Now(_) => {
+                            self.note_ended(message.expires_at, turn.next_segment);
+                            let record = &mut turn.gathering.batch().turn;
+                            record.expired_to = record.expired_to.max(message.expires_at.0);
+                            false
+                        }
+                    };
+                if is_left {
                     let class = left.map_or(message.lane.class, |class: Class| class.min(message.lane.class));
                     left = Some(class);
                 }
             }
-            self.alarm_done(segment);
+            self.done(turn, segment);
             let next = next.map(|(at, class)| (at.max(soon), class)).into_iter().chain(left.map(|class| (soon, class)));
             if let Some((at, class)) = next.reduce(|(a, of_a), (b, of_b)| (a.min(b), of_a.min(of_b))) {
-                self.put_alarm_off(Address::new(segment, messages.saturating_sub(1) as u16), class, at);
+                put_off(turn, Address::new(segment, messages.saturating_sub(1) as u16), class, at);
             }
         }
         // What cannot be read has nothing to expire; it was told to the operator.
-        asked.into_keys().for_each(|segment| self.alarm_done(segment));
-        self.forget_remainders();
-        self.visit_overdue();
-    }
-
-    /// The store could not answer.
-    pub(super) fn visit_failed(&mut self) {
-        let Some(asked) = self.alarms.visit.take() else { return };
-        let soon = self.now.wall.after_ms(NO_ROOM_MS);
-        for segment in asked.into_keys() {
-            if let Some(alarm) = self.alarms.of.get(&segment).copied() {
-                self.alarms.insert(segment, Alarm { at: soon, ..alarm });
-            }
-        }
-    }
-
-    /// Ends a message whose time is over; not if it is somewhere else by now.
-    fn expire(&mut self, segment: u64, message: &Overdue) -> bool {
-        let address = Address::new(segment, message.slot);
-        match message.place {
-            Place::Ready { restored } => {
-                if self.books.attempts.get(address).is_some() || self.books.attempts.doubts.contains_key(&address) {
-                    return false;
-                }
-                if self.books.cancelled.contains_key(&address) || self.books.is_closed(address) {
-                    return true;
-                }
-                if restored {
-                    self.note_restored_doubt(address, Resolution::Expired);
-                }
-                self.add_ended(Lists { lane: message.lane, restored }, 1);
-                self.places.leave(message.tenant);
-            }
-            // What waits for a receipt goes on waiting for it, and is ready again or settled then.
-            Place::InDoubt => match self.books.attempts.in_ledger(address) {
-                Some(doubt) if doubt.resend_at == InDoubt::HELD => {
-                    self.counters.resolved[Resolution::Expired.index()] += 1;
-                }
-                Some(_) | None => return false,
-            },
-        }
-        self.alarms.note_ended(message.expires_at, self.next_segment);
-        let turn = &mut self.gathering.batch().turn;
-        turn.expired_to = turn.expired_to.max(message.expires_at.0);
-        self.finish(address, Happened::Expired { error: None });
+        asked.into_keys().for_each(|segment| self.done(turn, segment));
         true
     }
 
-    /// What was passed over early and then ended in another way than by a visit is no longer waited for when there are no alarms.
-    pub(super) fn forget_remainders(&mut self) {
-        self.lanes.forget_remainders(self.alarms.is_empty() && self.scheduled.alarms() == 0);
-    }
-
-    /// So many more entries of messages that have ended stand in those lists, or fewer.
-    pub(super) fn add_ended(&mut self, lists: Lists, entries: i32) {
-        self.lanes.add_ended(lists, entries.into());
-        self.gathering.ended(lists, entries);
-    }
-
-    /// Whether a message that was just taken from a fifo is not to be sent, because it has ended or its time is over: nothing
-    /// is left to do about its entry.
-    pub(super) fn pass_over(&mut self, name: FifoName, address: Address, head: Option<&Head>) -> bool {
-        let cancelled = self.books.cancelled.remove(&address);
-        if cancelled == Some(CLOSED) || cancelled.is_none() && self.books.is_closed(address) {
-            // A receipt of one part has ended it, and its place was counted until now.
-            self.waits_no_more(address, head);
-            return true;
-        }
-        // Whoever cancelled it while it was put off has held its place until now.
-        self.places.leave(cancelled.unwrap_or_default());
-        let is_ended = cancelled.is_some() || self.has_ended(address, head);
-        if is_ended {
-            self.add_ended(Lists::of(name), -1);
-        }
-        is_ended
-    }
-
-    /// Retention takes only what is settled.
-    fn has_ended(&self, address: Address, head: Option<&Head>) -> bool {
-        let is_over = || head.is_some_and(|head| self.alarms.is_over(address, head, self.now.wall));
-        address.segment() < self.first_segment || is_over()
-    }
-
-    /// What has ended at the heads of lists is passed over, although nobody takes from them.
-    pub(super) fn pass_ended(&mut self) {
-        let mut left = PASSED_PER_TURN_MAX;
-        for name in self.lanes.perhaps_ended() {
-            while left > 0
-                && let Some((segment, slot)) = self.lanes.peek(name)
-            {
-                let (address, head) = (segment.address(slot), segment.head(slot).copied());
-                if !self.books.cancelled.contains_key(&address) && !self.has_ended(address, head.as_ref()) {
-                    break;
-                }
-                self.lanes.fifo(name).take();
-                let at = self.lanes.fifo(name).head();
-                self.gathering.taken(name, at);
-                self.pass_over(name, address, head.as_ref());
-                left -= 1;
+    /// The store could not answer.
+    pub(super) fn handle_visit_failed(&mut self, turn: &mut Turn) {
+        let Some(asked) = self.visit.take() else { return };
+        let soon = turn.now.wall.after_ms(NO_ROOM_MS);
+        for segment in asked.into_keys() {
+            if let Some(alarm) = self.of.get(&segment).copied() {
+                self.insert(segment, Alarm { at: soon, ..alarm });
             }
         }
     }
 
     /// The events up to a commit are folded: which segments go without an alarm from now on, and which go on in the delay
     /// queue.
-    pub(super) fn alarms_folded(&mut self, commit: u64, unsent: &[(u64, u32)]) {
-        for segment in self.alarms.folded(commit, unsent) {
-            self.alarm_done(segment);
+    pub(super) fn handle_folded(&mut self, turn: &mut Turn, commit: u64, unsent: &[(u64, u32)]) {
+        for segment in self.folded(commit, unsent) {
+            self.done(turn, segment);
         }
     }
 
     /// Alarms that have outlived two folds go into the delay queue, as many as one turn may move.
-    pub(super) fn settle_alarms(&mut self) {
-        let many = self.alarms.settled.len().min(MOVED_PER_TURN_MAX);
-        for segment in self.alarms.settled.drain(..many).collect::<Vec<_>>() {
-            let Some(alarm) = self.alarms.of.get(&segment).copied() else { continue };
-            if alarm.young.is_some() && self.alarms.order.contains(&(alarm.at, segment)) {
-                self.alarm_done(segment);
+    pub(super) fn settle(&mut self, turn: &mut Turn) {
+        let many = self.settled.len().min(MOVED_PER_TURN_MAX);
+        for segment in self.settled.drain(..many).collect::<Vec<_>>() {
+            let Some(alarm) = self.of.get(&segment).copied() else { continue };
+            if alarm.young.is_some() && self.order.contains(&(alarm.at, segment)) {
+                self.done(turn, segment);
                 let last = Address::new(segment, alarm.messages.saturating_sub(1) as u16);
-                self.put_alarm_off(last, alarm.class, alarm.at);
+                put_off(turn, last, alarm.class, alarm.at);
             }
         }
     }
+
+    /// Whether a message in a list has ended, or its segment's alarm will end it. Retention takes only what is settled.
+    pub(super) fn has_ended(&self, turn: &Turn, address: Address, head: Option<&Head>) -> bool {
+        let is_over = || head.is_some_and(|head| self.is_over(address, head, turn.now.wall));
+        address.segment() < turn.first_segment || is_over()
+    }
+
+    /// What it knows goes into a checkpoint.
+    pub(super) fn note(&self, checkpoint: &mut CheckpointRecord) {
+        checkpoint.alarms = self.notes();
+        checkpoint.alarms_from = self.covered_from;
+        checkpoint.ended_to = self.ended_to.iter().map(|(expires_at, below)| (expires_at.0, *below)).collect();
+    }
+
+    /// A turn that was written down; `next_segment` comes behind its segments.
+    pub(super) fn replay(&mut self, commit: u64, record: &TurnRecord, next_segment: u64) {
+        // An alarm that goes may come again by another entry of the same turn.
+        record.alarms.done.iter().for_each(|segment| self.remove(*segment));
+        self.begin(&record.segments, commit);
+        record.alarms.kept.iter().for_each(|(last, class)| self.keep(Address::from_packed(*last), *class));
+        if record.expired_to > 0 {
+            self.note_ended(Wall(record.expired_to), next_segment);
+        }
+    }
+}
+
+/// Puts an alarm off. `last`: the last message of its segment.
+fn put_off(turn: &mut Turn, last: Address, class: Class, at: Wall) {
+    let at = Wall(at.0.div_ceil(GRAIN_MS).saturating_mul(GRAIN_MS));
+    let lane = Lane { class, route: RouteId(0) };
+    let entry = DueEntry { address: last, lane, reason: InsertReason::Expiry };
+    turn.put_off(at, entry);
 }
 
 fn class_of(index: u8) -> Class {
@@ -461,11 +403,11 @@ mod tests {
         assert!(is_over(&alarms, 15, 50, 5), "and again");
         assert!(!is_over(&alarms, 15, 60, 5), "not what was made between");
         alarms.note_ended(Wall(200), 30);
-        assert_eq!(alarms.ended_to(), [(200, 30)], "by then it is all one");
+        assert_eq!(alarms.ended_to, [(Wall(200), 30)], "by then it is all one");
         for n in 0..100 {
             alarms.note_ended(Wall(190 - n), 31 + n);
         }
-        assert!(alarms.ended_to().len() <= STEPS_MAX);
+        assert!(alarms.ended_to.len() <= STEPS_MAX);
         assert!((0..100).all(|n| is_over(&alarms, 30 + n, 190 - n, 5)));
     }
 

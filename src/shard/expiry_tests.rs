@@ -285,18 +285,18 @@ fn an_entry_whose_segment_is_gone_is_passed_over_without_a_word() {
     let lasting = world.accepted(&[Wanted { send_in_ms: SECOND_MS, expires_in_ms: DAY_MS, ..OTP }])[0];
     world.pass(10 * SECOND_MS);
     world.check_expired(gone);
-    assert_eq!(world.shard().lanes.entries_total(), 2, "it stands behind what lasts");
+    assert_eq!(world.shard().pull.lanes.entries_total(), 2, "it stands behind what lasts");
     for _ in 0..3 {
         world.pass(61 * SECOND_MS);
         world.checkpoint();
     }
-    assert_eq!(world.shard().first_segment, lasting.address().segment());
+    assert_eq!(world.shard().turn.first_segment, lasting.address().segment());
     let mut world = world.crash(SECOND_MS);
     assert_eq!(world.shard().status().waiting[Class::Otp.index()], 1);
     world.grant(Class::Otp, 9);
     assert_eq!(world.submits.iter().map(|one| one.address).collect::<Vec<_>>(), [lasting.address()]);
     world.check_freed(0);
-    assert_eq!((world.answerer.take_quarantined(), world.shard().lanes.entries_total()), (Vec::new(), 0));
+    assert_eq!((world.answerer.take_quarantined(), world.shard().pull.lanes.entries_total()), (Vec::new(), 0));
 }
 
 #[test]
@@ -324,8 +324,8 @@ fn many_end_within_seconds_and_their_lists_shrink_by_themselves() {
     }
     world.pass(OTP.expires_in_ms + PATIENCE_MS);
     world.check_freed(40_000);
-    let entries: u64 = world.shard().lanes.entries_total();
-    assert_eq!((entries, world.shard().lanes.ended().count()), (0, 0), "nothing is left of them");
+    let entries: u64 = world.shard().pull.lanes.entries_total();
+    assert_eq!((entries, world.shard().pull.lanes.ended().count()), (0, 0), "nothing is left of them");
     world.accepted(&[OTP]);
     world.grant(Class::Otp, 1);
     assert_eq!(world.submits.len(), 1);
@@ -360,11 +360,11 @@ fn a_segment_that_is_sent_in_time_leaves_no_alarm() {
     world.checkpoint();
     let status = world.shard().status();
     assert_eq!((status.waiting[Class::Marketing.index()], status.scheduled), (1, 0), "an alarm is no message");
-    assert_eq!((world.shard().alarms.is_empty(), world.shard().scheduled.alarms()), (true, 1));
+    assert_eq!((world.shard().alarms.is_empty(), world.shard().pull.scheduled.alarms()), (true, 1));
     world.pass(DAY_MS + PATIENCE_MS);
     world.check_expired(lasting);
     world.checkpoint();
-    assert_eq!((world.shard().alarms.is_empty(), world.shard().scheduled.alarms()), (true, 0));
+    assert_eq!((world.shard().alarms.is_empty(), world.shard().pull.scheduled.alarms()), (true, 0));
 }
 
 /// Core A13: a lost connection brings its whole window at once.
@@ -411,7 +411,7 @@ fn lists_hold_what_waits_and_not_the_segments_around_it() {
     assert_eq!(world.shard().status().waiting[Class::Marketing.index()], 50);
     let mut world = world.crash(0);
     world.grant(Class::Emergency, 1);
-    let held = world.shard().lanes.window_bytes();
+    let held = world.shard().pull.lanes.window_bytes();
     assert!(held < 50 * 1_000, "{held} octets for 50 messages");
 }
 
@@ -424,7 +424,7 @@ fn what_is_passed_over_counts_until_it_is_ended() {
     // Its alarm rings, and before the store has told, a link takes.
     let grant = Grant { link: LINK, class: Class::Otp, messages: 1, standing: true };
     world.tell(ShardEvent::Traffic(ToShard::Grant(grant)));
-    assert_eq!((world.submits.len(), world.shard().lanes.entries_total()), (0, 0));
+    assert_eq!((world.submits.len(), world.shard().pull.lanes.entries_total()), (0, 0));
     assert_eq!(world.shard().status().waiting[Class::Otp.index()], 1, "nothing has ended it yet");
     world.pass(PATIENCE_MS);
     world.check_expired(id);

@@ -7,107 +7,179 @@
 //!    waits for a receipt waits until [`InDoubt::resend_at`] all the same.
 //! 4. An entry of a class that sends again has an entry in the delay queue at [`InDoubt::resend_at`]; one that fires
 //!    earlier belongs to an older doubt of the message and does nothing.
+//!
+//! It has the books of what is under way: whoever moves a message on tells it what happened, and is told what follows for others.
 
-use crate::delivery::{DoubtFilter, DoubtPolicy, Happened, InDoubt, Lost, LostBind, Resolution};
-use crate::model::{Address, DeadLetterReason, GroupId, MessageId, Msisdn, ReplyTo};
+use crate::delivery::{DoubtFilter, DoubtPolicy, Event, EventKind, Happened, InDoubt, Lost, LostBind, Resolution};
+use crate::model::limits::OPEN_ATTEMPTS_MAX;
+use crate::model::{Address, Class, DeadLetterReason, GroupId, MessageId, Msisdn, Point, Wall};
 use crate::queue::{DueEntry, FifoKind, FifoName, InsertReason, Tick};
 use crate::smpp::receipt::ReceiptState;
 use crate::smpp::receipt_id::id_key;
 use crate::store::StoredMessage;
-use crate::store::record::{InboundRecord, NoticeRecord, OutboxRecord, ReceiptNote};
-use crate::traffic::{Answer, Outcome, OutcomeBatch, Unanswered};
+use crate::store::record::{CheckpointRecord, InboundRecord, NoticeRecord, OutboxRecord, ReceiptNote, TurnRecord};
+use crate::traffic::Unanswered;
 
-use super::Shard;
-use super::event::{DoubtAction, FoundDoubt, Reply, Resolved};
+use super::books::{Books, Closed};
+use super::counters::Counters;
+use super::event::{DoubtAction, FoundDoubt, Resolved};
+use super::options::Options;
+use super::restored::Restored;
+use super::shown::{Listed, message};
+use super::status::Hold;
+use super::turn::Turn;
 
-/// A message that a page of the ledger shows, until the store has told what it is.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Listed {
-    pub address: Address,
-    pub attempt: u8,
+/// See the head of this file.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    pub books: Books,
+    /// The reference that parts were given last.
+    next_reference: u16,
 }
 
-impl Shard {
-    /// The attempt went without an answer. `core`: of the link; `None` if the attempt was found at a start.
-    pub(super) fn doubt(&mut self, address: Address, reason: Unanswered, core: Option<u8>) {
-        let Some(open) = self.books.attempts.get(address) else { return };
-        let held = self.doubt_policy(open.lane.class, reason) == DoubtPolicy::Hold;
-        let bind = core.zip(open.lost_on).map(|(core, number)| LostBind { core, number });
-        self.counters.in_doubt += 1;
-        self.happens(address, Happened::InDoubt { lost: Lost { reason, bind, held } });
-        if !self.settle_by_parked(address) {
-            self.apply_policy(address);
+impl Ledger {
+    pub(super) fn new(options: &Options) -> Self {
+        Self { books: Books::new(options), next_reference: 0 }
+    }
+
+    /// A fresh part reference. A message whose parts the carrier's splitting makes more of than were counted at ingest
+    /// needs one as well, so every message that is not surely single gets one.
+    pub(super) fn reference(&mut self, parts: u8) -> u16 {
+        if parts > 1 {
+            self.next_reference = self.next_reference.wrapping_add(1);
         }
+        self.next_reference
+    }
+
+    /// Something happens to a message: the books know it from now on, and this turn's batch holds it. What that took out of the
+    /// books.
+    pub(super) fn happens(&mut self, turn: &mut Turn, address: Address, what: Happened) -> Closed {
+        let event = Event { address, at: turn.now.wall, what };
+        turn.gathering.event(&event);
+        self.books.apply(&event, &mut turn.counters)
+    }
+
+    pub(super) fn die(&mut self, turn: &mut Turn, address: Address, reason: DeadLetterReason) {
+        self.finish(turn, address, Happened::Dead { reason, by: None });
+    }
+
+    /// A message reaches its final state.
+    pub(super) fn finish(&mut self, turn: &mut Turn, address: Address, end: Happened) {
+        debug_assert!(end.is_final());
+        turn.moved.push(address);
+        if let Some(at) = EventKind::FINALS.iter().position(|known| *known == end.kind()) {
+            turn.counters.finals[at] += 1;
+        }
+        self.happens(turn, address, end);
+    }
+
+    /// Why no attempt of that class is begun at present. An attempt that is open may end in the ledger, so both count.
+    pub(super) fn hold(&self, turn: &Turn, class: Class) -> Option<Hold> {
+        let bounds = &turn.options.bounds;
+        let most = if class.is_urgent() { bounds.unanswered_urgent_max } else { bounds.unanswered_max };
+        if turn.disk.is_out() {
+            Some(Hold::DiskOut)
+        } else if self.books.attempts.open_count() + self.books.attempts.doubts.len() >= most {
+            Some(Hold::LedgerFull)
+        } else {
+            None
+        }
+    }
+
+    /// One more attempt may be open; if not, an outcome of those that are goes on with what waits. Never refuses an urgent
+    /// one: its link keeps a slot for it, and may hold back the very attempts that we would wait for.
+    pub(super) fn may_attempt(&mut self, turn: &mut Turn, class: Class) -> bool {
+        match self.books.attempts.open_count() {
+            0 => true,
+            _ if class.is_urgent() => true,
+            OPEN_ATTEMPTS_MAX.. => false,
+            _ => !turn.buggify.at(Point::AttemptsFull),
+        }
+    }
+
+    /// The carrier took a part of several: it stands in the message's timeline if it is news.
+    pub(super) fn part_taken(&mut self, turn: &mut Turn, address: Address, part: u8, parts: u8) {
+        if !self.books.knows_part(address, part) {
+            self.happens(turn, address, Happened::PartAccepted { part, parts });
+        }
+    }
+
+    /// The attempt went without an answer. `core`: of the link; `None` if the attempt was found at a start. Whether it is in
+    /// doubt from now on: then a parked receipt may settle it, or its class decides ([`Ledger::apply_policy`]).
+    pub(super) fn doubt(&mut self, turn: &mut Turn, address: Address, reason: Unanswered, core: Option<u8>) -> bool {
+        let Some(open) = self.books.attempts.get(address) else { return false };
+        let held = turn.restored.doubt_policy(&turn.options, open.lane.class, reason) == DoubtPolicy::Hold;
+        let bind = core.zip(open.lost_on).map(|(core, number)| LostBind { core, number });
+        turn.counters.in_doubt += 1;
+        self.happens(turn, address, Happened::InDoubt { lost: Lost { reason, bind, held } });
+        true
     }
 
     /// What the class of an entry wants, from now on.
-    pub(super) fn apply_policy(&mut self, address: Address) {
+    pub(super) fn apply_policy(&mut self, turn: &mut Turn, address: Address) {
         let Some(doubt) = self.books.attempts.in_ledger(address) else { return };
-        let resend_at = match self.doubt_policy(doubt.lane.class, doubt.lost.reason) {
-            DoubtPolicy::Drop => return self.give_up_doubt(address, Resolution::PolicyDrop),
+        let resend_at = match turn.restored.doubt_policy(&turn.options, doubt.lane.class, doubt.lost.reason) {
+            DoubtPolicy::Drop => return self.give_up_doubt(turn, address, Resolution::PolicyDrop),
             DoubtPolicy::Hold => InDoubt::HELD,
             DoubtPolicy::Resend => {
-                let at = self.now.wall.after_ms(self.options.in_doubt_wait_ms);
+                let at = turn.now.wall.after_ms(turn.options.in_doubt_wait_ms);
                 let entry = DueEntry { address, lane: doubt.lane, reason: InsertReason::DoubtWait };
-                self.gathering.put_off(self.scheduled.tick_for(at), entry);
+                turn.put_off(at, entry);
                 at
             }
         };
-        if let Some(doubt) = self.books.attempts.doubts.get_mut(&address) {
-            doubt.resend_at = resend_at;
-        }
+        self.books.put_off_doubt(address, resend_at);
     }
 
     /// Entries that stand otherwise than their class's policy wants: it was changed, or a start has found them.
-    pub(super) fn reconcile_ledger(&mut self) {
-        let passed = self.scheduled.head().tick;
-        let astray = |doubt: &InDoubt| match self.doubt_policy(doubt.lane.class, doubt.lost.reason) {
-            DoubtPolicy::Drop => true,
-            DoubtPolicy::Hold => doubt.resend_at != InDoubt::HELD,
-            // Its wait may have passed under another policy; what a start replayed does not say when it ends.
-            DoubtPolicy::Resend => doubt.resend_at == InDoubt::HELD || Tick::at_or_after(doubt.resend_at) <= passed,
-        };
-        let astray: Vec<Address> =
-            self.books.attempts.ledger().filter(|(_, doubt)| astray(doubt)).map(|(address, _)| *address).collect();
-        for address in astray {
-            self.apply_policy(address);
+    pub(super) fn reconcile(&mut self, turn: &mut Turn) {
+        let passed = turn.due_from;
+        let astray =
+            |doubt: &InDoubt| match turn.restored.doubt_policy(&turn.options, doubt.lane.class, doubt.lost.reason) {
+                DoubtPolicy::Drop => true,
+                DoubtPolicy::Hold => doubt.resend_at != InDoubt::HELD,
+                // Its wait may have passed under another policy; what a start replayed does not say when it ends.
+                DoubtPolicy::Resend => doubt.resend_at == InDoubt::HELD || Tick::at_or_after(doubt.resend_at) <= passed,
+            };
+        for address in self.addresses(astray) {
+            self.apply_policy(turn, address);
         }
     }
 
     /// The wait of a message in doubt is over: unless something settled it, it is ready again.
-    pub(super) fn doubt_wait_over(&mut self, address: Address) {
-        if self.books.attempts.in_ledger(address).is_some_and(|doubt| doubt.resend_at <= self.now.wall) {
+    pub(super) fn doubt_wait_over(&mut self, turn: &mut Turn, address: Address) {
+        if self.books.attempts.in_ledger(address).is_some_and(|doubt| doubt.resend_at <= turn.now.wall) {
             match self.books.has_room_for_tried() {
-                true => self.resend(address, Resolution::PolicyResend),
+                true => self.resend(turn, address, Resolution::PolicyResend),
                 // An answer to its last attempt may still come: the next one needs a number of its own.
-                false => self.apply_policy(address),
+                false => self.apply_policy(turn, address),
             }
         }
     }
 
-    pub(super) fn resend(&mut self, address: Address, by: Resolution) {
+    pub(super) fn resend(&mut self, turn: &mut Turn, address: Address, by: Resolution) {
         if self.books.attempts.in_ledger(address).is_none() {
             return;
         }
-        self.counters.resolved[by.index()] += 1;
-        if let Some(doubt) = self.happens(address, Happened::Resent { by }).doubt {
-            self.places.enter(doubt.tenant, 1);
-            self.gathering.due(FifoName { lane: doubt.lane, kind: FifoKind::Due }, address);
+        turn.counters.resolved[by.index()] += 1;
+        if let Some(doubt) = self.happens(turn, address, Happened::Resent { by }).doubt {
+            turn.places.enter(doubt.tenant, 1);
+            turn.gathering.due(FifoName { lane: doubt.lane, kind: FifoKind::Due }, address);
         }
     }
 
-    pub(super) fn give_up_doubt(&mut self, address: Address, how: Resolution) {
+    pub(super) fn give_up_doubt(&mut self, turn: &mut Turn, address: Address, how: Resolution) {
         if let Some(doubt) = self.books.attempts.in_ledger(address) {
-            self.give_up(address, &doubt, how);
+            self.give_up(turn, address, &doubt, how);
         }
     }
 
     /// Gives up what is in doubt, or was until now.
-    pub(super) fn give_up(&mut self, address: Address, doubt: &InDoubt, how: Resolution) {
-        self.counters.resolved[how.index()] += 1;
+    pub(super) fn give_up(&mut self, turn: &mut Turn, address: Address, doubt: &InDoubt, how: Resolution) {
+        turn.counters.resolved[how.index()] += 1;
         let end = Happened::Dead { reason: DeadLetterReason::InDoubtDropped, by: Some(how) };
         let notice = NoticeRecord {
-            wall: self.now.wall.0,
+            wall: turn.now.wall.0,
             address: address.packed(),
             tenant: doubt.tenant.0,
             recipient: doubt.recipient.number(),
@@ -117,59 +189,47 @@ impl Shard {
             end,
             lost: doubt.lost,
         };
-        self.gathering.batch().outbox.push(OutboxRecord::Notice(notice));
-        self.finish(address, end);
+        turn.gathering.batch().outbox.push(OutboxRecord::Notice(notice));
+        self.finish(turn, address, end);
     }
 
     /// The carrier has a part of it. With all its parts the message leaves the ledger.
-    fn taken_after_all(&mut self, address: Address, doubt: &InDoubt, (part, parts): (u8, u8), how: Resolution) {
+    pub(super) fn taken_after_all(
+        &mut self,
+        turn: &mut Turn,
+        address: Address,
+        doubt: &InDoubt,
+        (part, parts): (u8, u8),
+        how: Resolution,
+    ) {
         if parts > 1 {
-            self.part_taken(address, part, parts);
+            self.part_taken(turn, address, part, parts);
             let accepted = self.books.attempts.progress.get(&address).map_or(0, |progress| progress.accepted.len());
             if accepted < u32::from(parts) {
                 return;
             }
         }
         if !doubt.vouched {
-            self.resolved_as(address, how);
+            self.resolved_as(turn, address, how);
         }
     }
 
-    fn resolved_as(&mut self, address: Address, how: Resolution) {
-        self.alarms.touch(address);
-        self.counters.resolved[how.index()] += 1;
-        self.counters.submitted += 1;
-        self.happens(address, Happened::Resolved { by: how });
+    fn resolved_as(&mut self, turn: &mut Turn, address: Address, how: Resolution) {
+        turn.moved.push(address);
+        turn.counters.resolved[how.index()] += 1;
+        turn.counters.submitted += 1;
+        self.happens(turn, address, Happened::Resolved { by: how });
     }
 
-    /// An outcome of an attempt that is not open any more: the carrier's answer came after it was given up.
-    pub(super) fn late_outcome(&mut self, batch: &OutcomeBatch, outcome: &Outcome) {
-        let address = outcome.address;
-        let doubt = self.books.attempts.doubts.get(&address).filter(|doubt| doubt.attempt == outcome.attempt).copied();
-        let Some(doubt) = doubt.filter(|doubt| doubt.carrier == batch.link.carrier) else { return };
-        match outcome.answer {
-            Answer::Accepted(id) => {
-                let id = id.of(&batch.arena);
-                let of = (outcome.part, outcome.parts);
-                self.taken_after_all(address, &doubt, of, Resolution::LateAnswer);
-                if !id.is_empty() {
-                    self.await_part(doubt_note(address, &doubt, of, batch.group, id));
-                }
-            }
-            // Of several parts others may have been taken: only a refused whole is surely not there.
-            Answer::Refused(status) if outcome.parts <= 1 && !doubt.vouched => {
-                self.counters.resolved[Resolution::LateAnswer.index()] += 1;
-                self.refused_late(address, &doubt, status);
-            }
-            Answer::Refused(_) | Answer::NotWritten(_) | Answer::Unanswered(_) | Answer::Unencodable => {}
-        }
-    }
-
-    /// A receipt whose id nobody knows: whether it settled an entry of the ledger.
-    pub(super) fn settle_by_receipt(&mut self, record: &InboundRecord) -> bool {
+    /// A receipt whose id nobody knows: if it settles an entry of the ledger, the part that it is about, and what it says.
+    pub(super) fn settle_by_receipt(
+        &mut self,
+        turn: &mut Turn,
+        record: &InboundRecord,
+    ) -> Option<(ReceiptNote, ReceiptState)> {
         let recipient = Msisdn::from_number(record.from);
         let state = record.state.and_then(ReceiptState::from_code);
-        let (Some(recipient), Some(state)) = (recipient, state) else { return false };
+        let (recipient, state) = recipient.zip(state)?;
         let by_reference = record.reference.and_then(|reference| {
             let (address, doubt, part) = self.books.attempts.referenced_doubt(recipient, reference)?;
             Some((address, doubt, part, Resolution::Reference))
@@ -178,61 +238,55 @@ impl Shard {
             let (address, doubt) = self.books.attempts.sole_doubt(recipient)?;
             Some((address, doubt, 1, Resolution::Receipt))
         };
-        let Some((address, doubt, part, how)) = by_reference.or_else(sole) else { return false };
+        let (address, doubt, part, how) = by_reference.or_else(sole)?;
         let group = GroupId(record.group);
-        if self.carrier_group(doubt.carrier) != Some(group) {
-            return false;
+        if turn.carrier_group(doubt.carrier) != Some(group) {
+            return None;
         }
         let parts = self.books.attempts.progress.get(&address).map_or(doubt.parts, |progress| progress.parts).max(1);
-        self.taken_after_all(address, &doubt, (part, parts), how);
-        let note = doubt_note(address, &doubt, (part, parts), group, &record.id);
-        if record.id.is_empty() {
-            self.receipt_without_id(note, state, record.error);
-        } else {
-            // Its id is known from now on.
-            self.await_late(note);
-            self.apply_receipt(note, false, state, record.error);
-        }
-        true
+        self.taken_after_all(turn, address, &doubt, (part, parts), how);
+        Some((doubt_note(address, &doubt, (part, parts), group, &record.id), state))
     }
 
-    /// Receipts for the recipient came before its attempt was given up, and were parked: whether they settled it.
-    fn settle_by_parked(&mut self, address: Address) -> bool {
-        let Some(doubt) = self.books.attempts.in_ledger(address) else { return true };
-        let Some(group) = self.carrier_group(doubt.carrier) else { return false };
-        let parked = self.receipts.parked_for(doubt.recipient, group, doubt.sent_at);
-        if parked.is_empty() {
-            return false;
-        }
-        let (sole, several) = (self.books.attempts.sole_doubt(doubt.recipient), parked.len() > 1);
-        for (key, record) in parked {
-            let named = record.reference.and_then(|reference| {
-                self.books.attempts.referenced_doubt(doubt.recipient, reference).filter(|(at, ..)| *at == address)
-            });
-            let is_sole = !several && sole.is_some_and(|(at, _)| at == address);
-            if (named.is_some() || is_sole) && self.settle_by_receipt(&record) {
-                self.unpark(key);
+    /// Whether a parked receipt is about that doubt: it names it, or nothing else can be meant; `is_sole`: it can not.
+    pub(super) fn is_about(&self, address: Address, doubt: &InDoubt, record: &InboundRecord, is_sole: bool) -> bool {
+        let named = record.reference.and_then(|reference| {
+            self.books.attempts.referenced_doubt(doubt.recipient, reference).filter(|(at, ..)| *at == address)
+        });
+        named.is_some() || is_sole
+    }
+
+    /// Entries of the ledger that are wanted.
+    pub(super) fn addresses(&self, is_wanted: impl Fn(&InDoubt) -> bool) -> Vec<Address> {
+        self.books.attempts.ledger().filter(|(_, doubt)| is_wanted(doubt)).map(|(address, _)| *address).collect()
+    }
+
+    /// Somebody decided about what a backup held unsent: how many entries of the ledger that concerns.
+    pub(super) fn release(&mut self, turn: &mut Turn, class: Option<Class>, policy: DoubtPolicy) -> u64 {
+        let own = |doubt: &InDoubt| {
+            class.is_none_or(|class| doubt.lane.class == class) && Restored::is_cause(doubt.lost.reason)
+        };
+        let held = self.addresses(own);
+        for address in &held {
+            match policy {
+                DoubtPolicy::Hold => self.apply_policy(turn, *address),
+                DoubtPolicy::Drop => self.give_up_doubt(turn, *address, Resolution::HandDrop),
+                DoubtPolicy::Resend => self.resend(turn, *address, Resolution::HandResend),
             }
         }
-        self.books.attempts.in_ledger(address).is_none()
-    }
-
-    /// Carriers and their groups are known: what a start found in doubt may be settled by what was parked before.
-    pub(super) fn settle_ledger_by_parked(&mut self) {
-        if self.receipts.orphans() == 0 {
-            return;
-        }
-        let entries: Vec<Address> = self.books.attempts.ledger().map(|(address, _)| *address).collect();
-        for address in entries {
-            self.settle_by_parked(address);
-        }
+        held.len() as u64
     }
 
     /// Entries of the ledger that one question looks at: with a filter that fits few, a page may be empty and go on.
     pub(super) const LOOKED_AT_MAX: usize = 10_000;
 
-    /// A page of the ledger, from an address on.
-    pub(super) fn list_doubts(&mut self, reply: ReplyTo, filter: &DoubtFilter, from: Address, limit: usize) {
+    /// A page of the ledger, from an address on, and where the next begins.
+    pub(super) fn list_doubts(
+        &self,
+        filter: &DoubtFilter,
+        from: Address,
+        limit: usize,
+    ) -> (Vec<Listed>, Option<Address>) {
         let (mut listed, mut next) = (Vec::new(), None);
         for (looked_at, (address, doubt)) in self.books.attempts.ledger_from(from).enumerate() {
             let is_wanted = filter.takes(doubt);
@@ -244,45 +298,95 @@ impl Shard {
                 listed.push(Listed { address: *address, attempt: doubt.attempt });
             }
         }
-        if listed.is_empty() {
-            return self.reply(reply, Reply::Doubts { found: Vec::new(), next });
-        }
-        let addresses = listed.iter().map(|entry| entry.address).collect();
-        self.read_for_doubts(reply, listed, next, addresses);
+        (listed, next)
     }
 
     /// What the store told of a page; what left the ledger meanwhile is left out.
-    pub(super) fn shown_doubts(&self, listed: &[Listed], messages: Vec<Option<StoredMessage>>) -> Vec<FoundDoubt> {
+    pub(super) fn shown_doubts(
+        &self,
+        turn: &Turn,
+        listed: &[Listed],
+        messages: Vec<Option<StoredMessage>>,
+    ) -> Vec<FoundDoubt> {
         let shown = |(entry, stored): (&Listed, Option<StoredMessage>)| {
             let stored = stored?;
             let doubt = self.books.attempts.in_ledger(entry.address).filter(|doubt| doubt.attempt == entry.attempt)?;
             let progress = self.books.attempts.progress.get(&entry.address);
             let (parts, taken) = progress.map_or((doubt.parts, 0), |known| (known.parts, known.accepted.len()));
             let parts_open = u32::from(parts.max(1)).saturating_sub(taken);
-            let (node, shard) = (self.options.node, self.options.shard);
+            let (node, shard) = (turn.options.node, turn.options.shard);
             let id = MessageId::new(stored.head.accepted_at, node, shard, stored.address);
-            let policy = self.doubt_policy(doubt.lane.class, doubt.lost.reason);
-            Some(FoundDoubt { message: self.message(id, stored), doubt, parts_open, policy })
+            let policy = turn.restored.doubt_policy(&turn.options, doubt.lane.class, doubt.lost.reason);
+            Some(FoundDoubt { message: message(turn, id, stored), doubt, parts_open, policy })
         };
         listed.iter().zip(messages).filter_map(shown).collect()
     }
 
     /// A hand decides over one message; all 128 bits of its id have been compared.
-    pub(super) fn resolve_by_hand(&mut self, address: Address, action: DoubtAction) -> Resolved {
+    pub(super) fn resolve_by_hand(&mut self, turn: &mut Turn, address: Address, action: DoubtAction) -> Resolved {
         if self.books.attempts.in_ledger(address).is_none() {
             return Resolved::NotInDoubt;
         }
         match action {
-            DoubtAction::Resend => self.resend(address, Resolution::HandResend),
-            DoubtAction::Drop => self.give_up_doubt(address, Resolution::HandDrop),
-            DoubtAction::Sent => self.resolved_as(address, Resolution::HandSent),
+            DoubtAction::Resend => self.resend(turn, address, Resolution::HandResend),
+            DoubtAction::Drop => self.give_up_doubt(turn, address, Resolution::HandDrop),
+            DoubtAction::Sent => self.resolved_as(turn, address, Resolution::HandSent),
         }
         Resolved::Done
+    }
+
+    /// An attempt that a start has found without its outcome: whether its message has ended. If not, it is in doubt.
+    pub(super) fn settle_left_open(&mut self, turn: &Turn, address: Address) -> bool {
+        let has_ended = self.books.is_closed(address);
+        if has_ended {
+            self.books.settle_ended(address, turn.now.wall);
+        }
+        has_ended
+    }
+
+    /// What was in doubt already when the backup was made, in the first start after its restore.
+    pub(super) fn hold_again(&mut self, turn: &mut Turn) {
+        for address in self.addresses(|_| true) {
+            let doubt = self.books.attempts.doubts.get(&address);
+            let lost = doubt.and_then(|doubt| turn.restored.lost_again(&turn.options, doubt.lane.class, doubt.lost));
+            if let Some(lost) = lost {
+                self.happens(turn, address, Happened::InDoubt { lost });
+            }
+        }
+    }
+
+    /// What it knows goes into a checkpoint.
+    pub(super) fn note(&mut self, turn: &Turn, checkpoint: &mut CheckpointRecord) {
+        self.books.note(turn.first_segment, checkpoint);
+        checkpoint.next_reference = self.next_reference;
+    }
+
+    /// As a checkpoint left it.
+    pub(super) fn restore(&mut self, checkpoint: &CheckpointRecord) {
+        self.books.restore(checkpoint);
+        self.next_reference = checkpoint.next_reference;
+    }
+
+    /// A turn that was written down.
+    pub(super) fn replay(&mut self, record: &TurnRecord, counters: &mut Counters) {
+        self.books.replay(record, counters);
+        self.next_reference = record.next_reference;
+    }
+
+    /// The reference that parts were given last.
+    pub(super) const fn last_reference(&self) -> u16 {
+        self.next_reference
+    }
+
+    /// Forgets what was remembered long enough.
+    pub(super) fn expire_memory(&mut self, horizon: Wall) {
+        self.books.attempts.progress.expire(horizon);
+        self.books.attempts.forget_once_in_doubt(horizon);
     }
 }
 
 /// The part of an entry that waits for its receipt under an id which is known only now.
-fn doubt_note(address: Address, doubt: &InDoubt, of: (u8, u8), group: GroupId, id: &[u8]) -> ReceiptNote {
+pub(super) fn doubt_note(address: Address, doubt: &InDoubt, of: (u8, u8), group: GroupId, id: &[u8]) -> ReceiptNote {
     let (part, parts) = of;
     ReceiptNote {
         key: id_key(u64::from(group.0), id),

@@ -286,9 +286,15 @@ fn a_page_looks_at_so_many_entries_and_goes_on() {
     let mut world = world();
     let (_, submit) = world.sent(Class::Transactional, ANNA, 1);
     world.lost(&submit);
-    let doubt = *world.shard().books.attempts.ledger().next().expect("one").1;
-    let entries = Shard::LOOKED_AT_MAX as u64 + 1;
-    world.shard_mut().books.attempts.doubts.extend((0..entries).map(|number| (Address::new(1_000 + number, 0), doubt)));
+    let doubt = *world.shard().ledger.books.attempts.ledger().next().expect("one").1;
+    let entries = ledger::Ledger::LOOKED_AT_MAX as u64 + 1;
+    world
+        .shard_mut()
+        .ledger
+        .books
+        .attempts
+        .doubts
+        .extend((0..entries).map(|number| (Address::new(1_000 + number, 0), doubt)));
     let filter = DoubtFilter { tenant: Some(TenantId(6)), ..DoubtFilter::default() };
     let mut from = Address::default();
     for expected in [Some(Address::new(1_000 + entries - 2, 0)), None] {

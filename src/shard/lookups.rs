@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use crate::delivery::{Happened, view};
-use crate::model::{Address, Lane, MessageId, MessageState, ReplyTo, TenantId};
-use crate::queue::Lists;
-use crate::store::{CommitSeq, ReadRequest, StoreError, StoredMessage};
+use crate::model::{Address, MessageId, ReplyTo, TenantId};
+use crate::store::ReadRequest;
 
-use super::Shard;
-use super::event::{Cancelled, DoubtAction, Effect, FoundMessage, Lookup, Reply, Resolved};
-use super::ledger::Listed;
+use super::event::{DoubtAction, Reply};
+use super::shown::Listed;
+use super::turn::Turn;
 
+/// A question, and whose it is.
 #[derive(Debug)]
-enum Pending {
+pub(super) enum Pending {
     Lookup { reply: ReplyTo, tenant: TenantId, ids: Vec<MessageId> },
     Cancel { reply: ReplyTo, tenant: TenantId, id: MessageId },
     Records { reply: ReplyTo },
@@ -54,186 +53,92 @@ impl Lookups {
     }
 }
 
-impl Shard {
-    fn read(&mut self, request: ReadRequest) {
-        self.reads.push_back((CommitSeq(0), request));
-    }
-
-    /// Up to where something is decided: who asks the store behind it misses nothing. A message may have ended, or have
-    /// been cancelled, in a batch that is not durable yet.
-    pub(super) fn decided(&self) -> CommitSeq {
-        if self.gathering.is_empty() { self.in_flight.unwrap_or(self.durable) } else { self.gathering.seq() }
-    }
-
-    pub(super) fn events_from(&self) -> u64 {
-        self.folding.durable_to() + 1
-    }
-
-    pub(super) fn lookup(&mut self, reply: ReplyTo, tenant: TenantId, ids: Vec<MessageId>) {
+impl Lookups {
+    pub(super) fn lookup(
+        &mut self,
+        turn: &mut Turn,
+        events_from: u64,
+        reply: ReplyTo,
+        tenant: TenantId,
+        ids: Vec<MessageId>,
+    ) {
         let addresses = ids.iter().map(|id| id.address()).collect();
-        let token = self.lookups.insert(Pending::Lookup { reply, tenant, ids });
-        self.read(ReadRequest::Messages { token, addresses, events_from: self.events_from() });
+        let token = self.insert(Pending::Lookup { reply, tenant, ids });
+        turn.read(ReadRequest::Messages { token, addresses, events_from });
     }
 
-    pub(super) fn cancel(&mut self, reply: ReplyTo, tenant: TenantId, id: MessageId) {
+    pub(super) fn cancel(
+        &mut self,
+        turn: &mut Turn,
+        events_from: u64,
+        reply: ReplyTo,
+        tenant: TenantId,
+        id: MessageId,
+    ) {
         // Also of a message that is under way: whose it is, and whether there is one of that id, only the store can tell.
         let address = id.address();
-        let token = self.lookups.insert(Pending::Cancel { reply, tenant, id });
-        self.lookups.cancelling.insert((address, token), None);
-        let request = ReadRequest::Messages { token, addresses: vec![address], events_from: self.events_from() };
-        self.reads.push_back((self.decided(), request));
+        let token = self.insert(Pending::Cancel { reply, tenant, id });
+        self.cancelling.insert((address, token), None);
+        let request = ReadRequest::Messages { token, addresses: vec![address], events_from };
+        turn.reads.push_back((turn.decided(), request));
     }
 
-    pub(super) fn records(&mut self, reply: ReplyTo, tenant: TenantId, from: Address, limit: usize) {
-        let token = self.lookups.insert(Pending::Records { reply });
-        let from = from.max(Address::new(self.first_segment, 0));
-        self.read(ReadRequest::Scan { token, tenant, from, limit, events_from: self.events_from() });
-    }
-
-    pub(super) fn found_messages(&mut self, token: u64, messages: Vec<Option<StoredMessage>>) {
-        match self.lookups.pending.remove(&token) {
-            Some(Pending::Lookup { reply, tenant, ids }) => {
-                let found = ids.into_iter().zip(messages).map(|(id, stored)| self.shown(tenant, id, stored)).collect();
-                self.reply(reply, Reply::Found(found));
-            }
-            Some(Pending::Cancel { reply, tenant, id }) => {
-                let stored = messages.into_iter().next().flatten();
-                let cancelled = self.cancel_found(token, tenant, id, stored);
-                self.reply(reply, Reply::Cancelled(cancelled));
-            }
-            Some(Pending::Doubts { reply, listed, next }) => {
-                let found = self.shown_doubts(&listed, messages);
-                self.reply(reply, Reply::Doubts { found, next });
-            }
-            Some(Pending::Resolve { reply, ids, action }) => {
-                let resolved = ids.into_iter().zip(messages).map(|(id, stored)| self.resolve_found(id, stored, action));
-                let resolved = resolved.collect();
-                self.reply(reply, Reply::Resolved(resolved));
-            }
-            Some(Pending::Records { .. }) | None => {}
-        }
+    pub(super) fn records(
+        &mut self,
+        turn: &mut Turn,
+        events_from: u64,
+        reply: ReplyTo,
+        tenant: TenantId,
+        from: Address,
+        limit: usize,
+    ) {
+        let token = self.insert(Pending::Records { reply });
+        let from = from.max(Address::new(turn.first_segment, 0));
+        turn.read(ReadRequest::Scan { token, tenant, from, limit, events_from });
     }
 
     pub(super) fn read_for_doubts(
         &mut self,
+        turn: &mut Turn,
+        events_from: u64,
         reply: ReplyTo,
         listed: Vec<Listed>,
         next: Option<Address>,
-        addresses: Vec<Address>,
     ) {
-        let token = self.lookups.insert(Pending::Doubts { reply, listed, next });
-        self.read(ReadRequest::Messages { token, addresses, events_from: self.events_from() });
+        let addresses = listed.iter().map(|entry| entry.address).collect();
+        let token = self.insert(Pending::Doubts { reply, listed, next });
+        turn.read(ReadRequest::Messages { token, addresses, events_from });
     }
 
-    pub(super) fn resolve(&mut self, reply: ReplyTo, ids: Vec<MessageId>, action: DoubtAction) {
-        let addresses = ids.iter().map(|id| id.address()).collect();
-        let token = self.lookups.insert(Pending::Resolve { reply, ids, action });
-        self.read(ReadRequest::Messages { token, addresses, events_from: self.events_from() });
-    }
-
-    fn resolve_found(&mut self, id: MessageId, stored: Option<StoredMessage>, action: DoubtAction) -> Resolved {
-        let tenant = stored.as_ref().map_or(TenantId(0), |stored| stored.head.tenant);
-        match self.shown(tenant, id, stored) {
-            Lookup::Found(found) => self.resolve_by_hand(found.id.address(), action),
-            Lookup::Unknown => Resolved::Unknown,
-            Lookup::Gone => Resolved::Gone,
-        }
-    }
-
-    fn shown(&self, tenant: TenantId, id: MessageId, stored: Option<StoredMessage>) -> Lookup {
-        if id.address().segment() < self.first_segment && self.is_ours(id) {
-            // What was dropped may still be there, or have come back after a crash: then without its history.
-            return Lookup::Gone;
-        }
-        match stored {
-            Some(stored) if self.is_that(tenant, id, &stored) => Lookup::Found(Box::new(self.message(id, stored))),
-            Some(_) | None => Lookup::Unknown,
-        }
-    }
-
-    fn is_ours(&self, id: MessageId) -> bool {
-        id.node() == self.options.node && id.shard() == self.options.shard
-    }
-
-    /// All 128 bits and the tenant must fit.
-    fn is_that(&self, tenant: TenantId, id: MessageId, stored: &StoredMessage) -> bool {
-        let made = MessageId::new(stored.head.accepted_at, self.options.node, self.options.shard, stored.address);
-        made == id && stored.head.tenant == tenant
-    }
-
-    pub(super) fn message(&self, id: MessageId, stored: StoredMessage) -> FoundMessage {
-        let mut view = view(&stored.head, &stored.events, self.now.wall);
-        self.show_restored(stored.address, stored.head.class, &mut view);
-        FoundMessage { id, head: stored.head, content: stored.content, view }
-    }
-
-    fn cancel_found(
+    pub(super) fn resolve(
         &mut self,
-        token: u64,
-        tenant: TenantId,
-        id: MessageId,
-        stored: Option<StoredMessage>,
-    ) -> Cancelled {
-        let address = id.address();
-        let asked = self.lookups.cancelling.remove(&(address, token));
-        let (still_waits, ready) = (asked.is_some(), asked.flatten());
-        let is_restored = ready
-            .unwrap_or_else(|| stored.as_ref().is_some_and(|stored| self.is_in_restored_list(address, &stored.events)));
-        let stored = match self.shown(tenant, id, stored) {
-            Lookup::Found(found) => found,
-            Lookup::Unknown => return Cancelled::Unknown,
-            Lookup::Gone => return Cancelled::Gone,
-        };
-        let unsent = matches!(stored.view.state, MessageState::Scheduled | MessageState::Queued);
-        let under_way = self.books.attempts.get(address).is_some() || self.books.attempts.doubts.contains_key(&address);
-        if !unsent || !still_waits || under_way || self.books.cancelled.contains_key(&address) {
-            return Cancelled::TooLate;
-        }
-        if !self.books.has_room_for_cancelled() {
-            self.counters.cancellations_refused += 1;
-            return Cancelled::Busy;
-        }
-        // In a list its place is free at once, in the delay queue when its time has come.
-        let mut holder = tenant;
-        if ready.is_some() || stored.view.state == MessageState::Queued {
-            let lane = Lane { class: stored.head.class, route: stored.head.route };
-            self.add_ended(Lists { lane, restored: is_restored }, 1);
-            self.places.leave(std::mem::take(&mut holder));
-        }
-        self.finish(address, Happened::Cancelled { place_of: holder });
-        Cancelled::Done
+        turn: &mut Turn,
+        events_from: u64,
+        reply: ReplyTo,
+        ids: Vec<MessageId>,
+        action: DoubtAction,
+    ) {
+        let addresses = ids.iter().map(|id| id.address()).collect();
+        let token = self.insert(Pending::Resolve { reply, ids, action });
+        turn.read(ReadRequest::Messages { token, addresses, events_from });
     }
 
-    pub(super) fn found_scan(&mut self, token: u64, messages: Vec<StoredMessage>, next: Option<Address>) {
-        let Some(Pending::Records { reply }) = self.lookups.pending.remove(&token) else { return };
-        let found = messages
-            .into_iter()
-            .map(|stored| {
-                let (node, shard) = (self.options.node, self.options.shard);
-                let id = MessageId::new(stored.head.accepted_at, node, shard, stored.address);
-                self.message(id, stored)
-            })
-            .collect();
-        self.reply(reply, Reply::Records { found, next });
+    /// The store has answered, or could not: what was asked.
+    pub(super) fn take(&mut self, token: u64) -> Option<Pending> {
+        self.pending.remove(&token)
     }
 
-    /// The store could not answer. Whoever asked is told; a queue that cannot be read stops, which the operator is told.
-    pub(super) fn read_failed(&mut self, request: ReadRequest, error: &StoreError) {
-        let told = match &request {
-            ReadRequest::Messages { token, .. } | ReadRequest::Scan { token, .. } => self.lookups.pending.remove(token),
-            ReadRequest::Probe { token, receipts } => {
-                // Nobody would ever answer them otherwise, and their carrier would be read no more.
-                self.probed(*token, &vec![None; receipts.len()]);
-                None
-            }
-            ReadRequest::Expire(_) => {
-                self.visit_failed();
-                None
-            }
-            ReadRequest::Ready { .. } | ReadRequest::Due { .. } | ReadRequest::Fold { .. } => None,
-        };
-        if let (Some(Pending::Cancel { id, .. }), ReadRequest::Messages { token, .. }) = (&told, &request) {
-            self.lookups.cancelling.remove(&(id.address(), *token));
+    /// The store has answered to who wants to cancel a message: none if it has been taken meanwhile, or has ended. Some: see the
+    /// field.
+    pub(super) fn take_cancelling(&mut self, address: Address, token: u64) -> Option<Option<bool>> {
+        self.cancelling.remove(&(address, token))
+    }
+
+    /// The store could not answer: whoever asked is told.
+    pub(super) fn handle_failed(&mut self, turn: &mut Turn, token: u64) {
+        let told = self.pending.remove(&token);
+        if let Some(Pending::Cancel { id, .. }) = &told {
+            self.cancelling.remove(&(id.address(), token));
         }
         if let Some(
             Pending::Lookup { reply, .. }
@@ -243,9 +148,7 @@ impl Shard {
             | Pending::Resolve { reply, .. },
         ) = told
         {
-            self.reply(reply, Reply::Unreadable);
+            turn.reply(reply, Reply::Unreadable);
         }
-        let what = format!("shard {}: {error}; asked was {request:?}", self.options.shard.0);
-        self.prompt.push_back(Effect::Alarm(what));
     }
 }

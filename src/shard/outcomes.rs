@@ -3,17 +3,15 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use crate::delivery::{Disposition, EventKind, Happened, InDoubt, OpenAttempt, Refused, attempt::Verdict};
-use crate::model::{Address, Class, DeadLetterReason, Head, Lane, LinkId, Msisdn, Point, Segment, TenantId, Wall};
+use crate::delivery::{Disposition, Happened, InDoubt, OpenAttempt, Refused, Resolution, attempt::Verdict};
+use crate::model::{Address, Class, DeadLetterReason, Head, Lane, Msisdn, Point, Segment, TenantId, Wall};
 use crate::queue::{DueEntry, InsertReason};
-use crate::traffic::{Answer, NotWritten, Outcome, OutcomeBatch, ToLink};
+use crate::smpp::receipt_id::id_key;
+use crate::store::record::ReceiptNote;
+use crate::traffic::{Answer, NotWritten, Outcome, OutcomeBatch};
 
-use super::Shard;
-use super::event::Effect;
-use super::receipts::Awaited;
-
-/// Outcomes that one turn takes in: a connection that is lost brings all of its window at once.
-const OUTCOMES_PER_TURN_MAX: usize = 4_096;
+use super::ledger::{Ledger, doubt_note};
+use super::turn::Turn;
 
 /// Batches of outcomes of which some are left for later turns. Nothing is handed to links meanwhile: it might overtake what
 /// comes back.
@@ -23,51 +21,82 @@ pub(super) struct OutcomesLeft {
     batches: VecDeque<(OutcomeBatch, usize)>,
 }
 
+/// Outcomes that are taken in now: some of a batch.
+#[derive(Debug)]
+pub(super) struct TakenIn {
+    pub batch: OutcomeBatch,
+    pub from: usize,
+    pub upto: usize,
+}
+
 impl OutcomesLeft {
+    /// Outcomes that one turn takes in: a connection that is lost brings all of its window at once.
+    pub(super) const PER_TURN_MAX: usize = 4_096;
+
     pub(super) fn is_empty(&self) -> bool {
         self.batches.is_empty()
     }
+
+    /// Whether a batch that has just come is taken in at once.
+    pub(super) fn is_at_once(&self, turn: &mut Turn, batch: &OutcomeBatch) -> bool {
+        self.batches.is_empty()
+            && batch.outcomes.len() <= Self::PER_TURN_MAX
+            && !(batch.outcomes.len() > 1 && turn.buggify.at(Point::OutcomesLater))
+    }
+
+    /// It is taken in by later turns.
+    pub(super) fn push(&mut self, batch: OutcomeBatch) {
+        self.batches.push_back((batch, 0));
+    }
+
+    /// The next ones that are left, while there is room for more in this turn.
+    pub(super) fn next(&mut self, turn: &Turn, room: usize) -> Option<TakenIn> {
+        // One of which nothing follows leaves no batch whose end would begin the next turn, and costs next to nothing.
+        if room == 0 && !turn.gathering.is_empty() {
+            return None;
+        }
+        let (batch, from) = self.batches.pop_front()?;
+        let upto = batch.outcomes.len().min(from + room.max(1));
+        Some(TakenIn { batch, from, upto })
+    }
+
+    /// They were taken in; what is left of their batch comes next.
+    pub(super) fn put_back(&mut self, taken: TakenIn) {
+        if taken.upto < taken.batch.outcomes.len() {
+            self.batches.push_front((taken.batch, taken.upto));
+        }
+    }
 }
 
-impl Shard {
-    pub(super) fn outcomes(&mut self, batch: OutcomeBatch) {
-        let given_back = self.given_back(&batch);
-        let is_at_once = self.outcomes_left.is_empty()
-            && batch.outcomes.len() <= OUTCOMES_PER_TURN_MAX
-            && !(batch.outcomes.len() > 1 && self.buggify.at(Point::OutcomesLater));
-        if is_at_once {
-            for outcome in &batch.outcomes {
-                self.outcome(&batch, outcome);
-            }
-        }
-        if !given_back.is_empty() {
-            self.recall_followers(batch.link, &given_back);
-        }
-        if !is_at_once {
-            self.outcomes_left.batches.push_back((batch, 0));
-        }
-    }
+/// What of an answer concerns others.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub then: Then,
+    pub receipt: Option<Expected>,
+}
 
-    /// Takes in what is left of outcomes, as much as one turn may.
-    pub(super) fn go_on_with_outcomes(&mut self) {
-        let mut room = OUTCOMES_PER_TURN_MAX;
-        // One of which nothing follows leaves no batch whose end would begin the next turn, and costs next to nothing.
-        while (room > 0 || self.gathering.is_empty())
-            && let Some((batch, taken)) = self.outcomes_left.batches.pop_front()
-        {
-            let upto = batch.outcomes.len().min(taken + room.max(1));
-            for outcome in &batch.outcomes[taken..upto] {
-                self.outcome(&batch, outcome);
-            }
-            room = room.saturating_sub(upto - taken);
-            if upto < batch.outcomes.len() {
-                self.outcomes_left.batches.push_front((batch, upto));
-            }
-        }
-    }
+/// What becomes of a message whose attempt has its outcome, as far as it is not done.
+#[derive(Debug)]
+pub(super) enum Then {
+    Nothing,
+    /// It goes back to its list.
+    Returned(OpenAttempt),
+    /// It is in doubt: a parked receipt may settle it, or its class decides.
+    InDoubt,
+}
 
+/// A part was taken under an id.
+#[derive(Debug)]
+pub(super) enum Expected {
+    /// Its receipt is waited for.
+    Receipt(ReceiptNote),
+    /// Nobody wants its receipt: carriers may send it all the same.
+    NoReceipt { key: u64, recipient: u64 },
+}
+
+impl Ledger {
     /// Whose messages a link gives back as they were.
-    fn given_back(&self, batch: &OutcomeBatch) -> BTreeSet<(Msisdn, Class)> {
+    pub(super) fn given_back(&self, batch: &OutcomeBatch) -> BTreeSet<(Msisdn, Class)> {
         let comes_back = |outcome: &&Outcome| match outcome.answer {
             Answer::NotWritten(NotWritten::LinkDown | NotWritten::Drained | NotWritten::ConnectionLost) => true,
             Answer::NotWritten(NotWritten::Expired | NotWritten::SiblingRefused)
@@ -81,143 +110,198 @@ impl Shard {
         batch.outcomes.iter().filter(comes_back).filter_map(whose).collect()
     }
 
-    fn outcome(&mut self, batch: &OutcomeBatch, outcome: &Outcome) {
+    /// The outcome of a part.
+    pub(super) fn handle_outcome(&mut self, turn: &mut Turn, batch: &OutcomeBatch, outcome: &Outcome) -> Answered {
         let address = outcome.address;
         let Some(open) = self.books.attempts.get(address).filter(|open| open.attempt == outcome.attempt) else {
-            return self.late_outcome(batch, outcome);
+            return Answered { then: Then::Nothing, receipt: self.late_outcome(turn, batch, outcome) };
         };
         let wants_receipt = head_of(open, address).is_some_and(|head| head.receipt);
-        let (group, class, reference) = (batch.group, open.lane.class, open.reference);
-        let awaited = Awaited { group, recipient: open.recipient, tenant: open.tenant, class, reference };
+        let receipt = expected(turn.now.wall, open, batch, outcome, wants_receipt);
         let accepted = matches!(outcome.answer, Answer::Accepted(_));
         if accepted && outcome.parts > 1 {
-            self.part_taken(address, outcome.part, outcome.parts);
+            self.part_taken(turn, address, outcome.part, outcome.parts);
         }
+        let mut then = Then::Nothing;
         if let Some(open) = self.books.attempts.settle(outcome) {
             let (verdict, unnoted) = (open.verdict, open.unnoted);
-            self.answered(outcome, (verdict, unnoted), wants_receipt, batch.link.core);
+            then = self.answered(turn, outcome, (verdict, unnoted), wants_receipt, batch.link.core);
         }
-        if let Answer::Accepted(id) = outcome.answer {
-            let id = id.of(&batch.arena);
-            match wants_receipt {
-                true => self.await_receipt(awaited, id, outcome),
-                false => self.expect_no_receipt(awaited, id),
+        Answered { then, receipt }
+    }
+
+    /// An outcome of an attempt that is not open any more: the carrier's answer came after it was given up.
+    fn late_outcome(&mut self, turn: &mut Turn, batch: &OutcomeBatch, outcome: &Outcome) -> Option<Expected> {
+        let address = outcome.address;
+        let doubt = self.books.attempts.doubts.get(&address).filter(|doubt| doubt.attempt == outcome.attempt).copied();
+        let doubt = doubt.filter(|doubt| doubt.carrier == batch.link.carrier)?;
+        match outcome.answer {
+            Answer::Accepted(id) => {
+                let id = id.of(&batch.arena);
+                let of = (outcome.part, outcome.parts);
+                self.taken_after_all(turn, address, &doubt, of, Resolution::LateAnswer);
+                (!id.is_empty()).then(|| Expected::Receipt(doubt_note(address, &doubt, of, batch.group, id)))
             }
+            // Of several parts others may have been taken: only a refused whole is surely not there.
+            Answer::Refused(status) if outcome.parts <= 1 && !doubt.vouched => {
+                turn.counters.resolved[Resolution::LateAnswer.index()] += 1;
+                self.refused_late(turn, address, &doubt, status);
+                None
+            }
+            Answer::Refused(_) | Answer::NotWritten(_) | Answer::Unanswered(_) | Answer::Unencodable => None,
         }
     }
 
     /// All parts of an attempt have their answers.
-    fn answered(&mut self, outcome: &Outcome, (verdict, unnoted): (Verdict, bool), wants_receipt: bool, core: u8) {
+    fn answered(
+        &mut self,
+        turn: &mut Turn,
+        outcome: &Outcome,
+        (verdict, unnoted): (Verdict, bool),
+        wants_receipt: bool,
+        core: u8,
+    ) -> Then {
         let address = outcome.address;
         if self.books.is_closed(address) {
-            return self.books.settle_ended(address, self.now.wall);
+            self.books.settle_ended(address, turn.now.wall);
+            return Then::Nothing;
         }
         if unnoted && matches!(verdict, Verdict::NotWritten(_) | Verdict::Refused(_)) {
             // A part is with the carrier, and nobody knows which: it would go twice.
-            return self.die(address, DeadLetterReason::AttemptsExhausted);
+            self.die(turn, address, DeadLetterReason::AttemptsExhausted);
+            return Then::Nothing;
         }
         match verdict {
             Verdict::Accepted => {
-                self.counters.submitted += 1;
+                turn.counters.submitted += 1;
                 let what = Happened::Submitted { parts: outcome.parts, awaits_receipt: wants_receipt };
-                if let Some(open) = self.happens(address, what).attempt {
-                    self.measures.accept_to_submit_us.record(self.accept_to_submit_us(&open, outcome));
+                if let Some(open) = self.happens(turn, address, what).attempt {
+                    turn.measures.accept_to_submit_us.record(accept_to_submit_us(turn, &open, outcome));
                 }
             }
-            Verdict::NotWritten(NotWritten::Expired) => self.finish(address, Happened::Expired { error: None }),
-            Verdict::NotWritten(why) => self.give_back_attempt(address, why),
-            Verdict::Refused(status) => self.refused(address, status),
-            Verdict::Unencodable => self.die(address, DeadLetterReason::Unencodable),
-            Verdict::Unanswered(reason) => self.doubt(address, reason, Some(core)),
-        }
-    }
-
-    fn give_back_attempt(&mut self, address: Address, why: NotWritten) {
-        let Some(open) = self.happens(address, Happened::Returned { why }).attempt else { return };
-        self.places.enter(open.tenant, 1);
-        let name = self.lanes.returned(open.lane, address);
-        self.gathering.returned(name, address, open.segment);
-    }
-
-    /// Followers of what came back that have not left for that link yet come back as well, or they would overtake it.
-    fn recall_followers(&mut self, link: LinkId, of: &BTreeSet<(Msisdn, Class)>) {
-        let mut recalled = Vec::new();
-        for (_, effect) in &mut self.effects {
-            let Effect::Link(to, ToLink::Submits(batch)) = effect else { continue };
-            if *to != link {
-                continue;
+            Verdict::NotWritten(NotWritten::Expired) => self.finish(turn, address, Happened::Expired { error: None }),
+            Verdict::NotWritten(why) => {
+                return self.give_back(turn, address, why).map_or(Then::Nothing, Then::Returned);
             }
-            let (class, before) = (batch.class, batch.submits.len());
-            batch.submits.retain(|submit| {
-                let stays = !of.contains(&(submit.head.to, submit.head.class));
-                recalled.extend((!stays).then_some(submit.address));
-                stays
-            });
-            let gone = (before - batch.submits.len()) as u32;
-            batch.unused += gone;
-            if let Some(slot) = self.links.iter_mut().find(|slot| slot.id == link) {
-                slot.recalled(class, gone);
+            Verdict::Refused(status) => self.refused(turn, address, status),
+            Verdict::Unencodable => self.die(turn, address, DeadLetterReason::Unencodable),
+            Verdict::Unanswered(reason) => {
+                return if self.doubt(turn, address, reason, Some(core)) { Then::InDoubt } else { Then::Nothing };
             }
         }
-        for address in recalled {
-            if self.books.attempts.get(address).is_some() {
-                self.give_back_attempt(address, NotWritten::LinkDown);
-            }
-        }
+        Then::Nothing
     }
 
-    fn refused(&mut self, address: Address, status: u32) {
+    /// Nothing of it had left: the attempt that is over, with which it goes back to its list. None if none is open.
+    pub(super) fn give_back(&mut self, turn: &mut Turn, address: Address, why: NotWritten) -> Option<OpenAttempt> {
+        self.books.attempts.get(address)?;
+        self.happens(turn, address, Happened::Returned { why }).attempt
+    }
+
+    fn refused(&mut self, turn: &mut Turn, address: Address, status: u32) {
         let Some(open) = self.books.attempts.get(address) else { return };
         let expires_at = head_of(open, address).map_or(Wall(u64::MAX), |head| head.expires_at);
         let refused = Refused { carrier: open.carrier, status, attempt: open.attempt };
-        self.after_refusal(address, open.lane, open.tenant, refused, expires_at);
+        self.after_refusal(turn, address, open.lane, open.tenant, refused, expires_at);
     }
 
     /// A message in doubt was refused after all. When it expires is not at hand; whoever takes it next looks.
-    pub(super) fn refused_late(&mut self, address: Address, doubt: &InDoubt, status: u32) {
+    fn refused_late(&mut self, turn: &mut Turn, address: Address, doubt: &InDoubt, status: u32) {
         let refused = Refused { carrier: doubt.carrier, status, attempt: doubt.attempt };
-        self.after_refusal(address, doubt.lane, doubt.tenant, refused, Wall(u64::MAX));
+        self.after_refusal(turn, address, doubt.lane, doubt.tenant, refused, Wall(u64::MAX));
     }
 
-    fn after_refusal(&mut self, address: Address, lane: Lane, tenant: TenantId, refused: Refused, expires_at: Wall) {
+    fn after_refusal(
+        &mut self,
+        turn: &mut Turn,
+        address: Address,
+        lane: Lane,
+        tenant: TenantId,
+        refused: Refused,
+        expires_at: Wall,
+    ) {
         let Refused { status, .. } = refused;
-        match self.options.retry.after_refusal(refused, self.now.wall, expires_at, &mut self.chance) {
+        match turn.options.retry.after_refusal(refused, turn.now.wall, expires_at, &mut turn.chance) {
             Disposition::RetryAt(at) => {
-                self.counters.retried += 1;
-                self.happens(address, Happened::Refused { status });
-                self.places.enter(tenant, 1);
+                turn.counters.retried += 1;
+                self.happens(turn, address, Happened::Refused { status });
+                turn.places.enter(tenant, 1);
                 let entry = DueEntry { address, lane, reason: InsertReason::Retry };
-                self.gathering.put_off(self.scheduled.tick_for(at), entry);
+                turn.put_off(at, entry);
             }
-            Disposition::Rejected => self.finish(address, Happened::Rejected { error: status }),
+            Disposition::Rejected => self.finish(turn, address, Happened::Rejected { error: status }),
             Disposition::Dead(reason) => {
-                self.happens(address, Happened::Refused { status });
-                self.die(address, reason);
+                self.happens(turn, address, Happened::Refused { status });
+                self.die(turn, address, reason);
             }
         }
     }
 
-    /// From acceptance, or the time asked for, until the part that was answered last was written. 0 for an attempt that
-    /// was found at a start.
-    fn accept_to_submit_us(&self, open: &OpenAttempt, outcome: &Outcome) -> u64 {
-        let answered_in_us = self.now.mono.since(outcome.written_at) / 1_000;
-        let since = |head: &Head| self.now.wall.since(head.accepted_at.max(head.send_at)) * 1_000;
-        head_of(open, outcome.address).map_or(0, |head| since(head).saturating_sub(answered_in_us))
-    }
-
-    pub(super) fn die(&mut self, address: Address, reason: DeadLetterReason) {
-        self.finish(address, Happened::Dead { reason, by: None });
-    }
-
-    /// A message reaches its final state.
-    pub(super) fn finish(&mut self, address: Address, end: Happened) {
-        debug_assert!(end.is_final());
-        self.leaves_list(address);
-        if let Some(at) = EventKind::FINALS.iter().position(|known| *known == end.kind()) {
-            self.counters.finals[at] += 1;
+    /// A final receipt. Of several parts: a message is delivered when all parts of one attempt are, and failed when one is. A
+    /// receipt of an attempt that was given up for another one counts no more. Whether it came too late to count.
+    pub(super) fn handle_receipt(&mut self, turn: &mut Turn, note: &ReceiptNote, end: Happened) -> bool {
+        let address = Address::from_packed(note.address);
+        if note.parts <= 1 {
+            self.finish(turn, address, end);
+            return false;
         }
-        self.happens(address, end);
+        let progress = self.books.attempts.progress.get(&address).filter(|known| known.reference == note.reference);
+        let Some(progress) = progress else { return true };
+        if progress.closed {
+            self.books.part_settled(address, note.part);
+            return true;
+        }
+        if !matches!(end, Happened::Delivered { .. }) {
+            self.finish(turn, address, end);
+            self.books.part_settled(address, note.part);
+            return false;
+        }
+        self.happens(turn, address, Happened::PartDelivered { part: note.part });
+        let delivered = self.books.attempts.progress.get(&address).map_or(0, |progress| progress.delivered.len());
+        if delivered >= u32::from(note.parts) {
+            self.finish(turn, address, end);
+        }
+        false
     }
+}
+
+/// From acceptance, or the time asked for, until the part that was answered last was written. 0 for an attempt that
+/// was found at a start.
+fn accept_to_submit_us(turn: &Turn, open: &OpenAttempt, outcome: &Outcome) -> u64 {
+    let answered_in_us = turn.now.mono.since(outcome.written_at) / 1_000;
+    let since = |head: &Head| turn.now.wall.since(head.accepted_at.max(head.send_at)) * 1_000;
+    head_of(open, outcome.address).map_or(0, |head| since(head).saturating_sub(answered_in_us))
+}
+
+/// What is to be known of a part that was taken, if the carrier gave it an id.
+fn expected(
+    now: Wall,
+    open: &OpenAttempt,
+    batch: &OutcomeBatch,
+    outcome: &Outcome,
+    wants_receipt: bool,
+) -> Option<Expected> {
+    let Answer::Accepted(id) = outcome.answer else { return None };
+    let id = id.of(&batch.arena);
+    if id.is_empty() {
+        return None;
+    }
+    let (key, recipient) = (id_key(u64::from(batch.group.0), id), open.recipient.number());
+    if !wants_receipt {
+        return Some(Expected::NoReceipt { key, recipient });
+    }
+    Some(Expected::Receipt(ReceiptNote {
+        key,
+        address: outcome.address.packed(),
+        recipient,
+        since: (now.0 / 1_000) as u32,
+        tenant: open.tenant.0,
+        class: open.lane.class as u8,
+        part: outcome.part,
+        parts: outcome.parts,
+        flags: 0,
+        reference: open.reference,
+    }))
 }
 
 fn head_of(open: &OpenAttempt, address: Address) -> Option<&Head> {

@@ -1,25 +1,31 @@
-//! Grants and what is done with them: a link permits, the shard records attempts and hands messages over.
+//! What waits: the lists of what is ready and the delay queue, and what is done with a link's grants. A link permits, its places
+//! are used as long as something waits that may be sent, and what is not used goes back.
+//!
+//! Invariant: places held = granted − used − given back, of each link and class.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::delivery::{Happened, OpenAttempt, attempt::Verdict};
-use crate::model::limits::OPEN_ATTEMPTS_MAX;
-use crate::model::{Address, Class, DeadLetterReason, Head, LinkId, Point, RouteId};
-use crate::queue::{Chunk, DueEntry, FifoKind, FifoName, InsertReason, Taken, Tick};
+use crate::delivery::OpenAttempt;
+use crate::model::{Address, Class, LinkId, Msisdn, Point, RouteId};
+use crate::queue::{
+    Chunk, DueEntry, DuePosition, Fifo, FifoName, InsertReason, Lanes, Lists, Position, ScheduledQueue, Taken, Tick,
+};
+use crate::store::ReadRequest;
 use crate::store::batch::fifo_code;
+use crate::store::record::{CheckpointRecord, TurnRecord};
 use crate::traffic::{Demand, Grant, Submit, SubmitBatch, ToLink};
 
-use super::Shard;
 use super::catalog::Catalog;
-use super::checkpoint::attempt_note;
 use super::event::Effect;
+use super::notes::{ended_note, fifo_name, fifo_note, lists_of};
+use super::turn::Turn;
 
 /// A link as this shard knows it.
 #[derive(Debug)]
-pub(super) struct LinkSlot {
-    pub id: LinkId,
-    pub routes: Vec<RouteId>,
+struct LinkSlot {
+    id: LinkId,
+    routes: Vec<RouteId>,
     /// What the link believes to be waiting, by class, those included that it has granted places for.
     told: [u32; Class::COUNT],
     /// Places that it granted and that are not used yet, by class.
@@ -30,18 +36,19 @@ pub(super) struct LinkSlot {
     leaving: [u32; Class::COUNT],
 }
 
-impl LinkSlot {
-    /// Messages that were to be handed over stay here after all.
-    pub(super) fn recalled(&mut self, class: Class, messages: u32) {
-        let leaving = &mut self.leaving[class.index()];
-        *leaving = leaving.saturating_sub(messages);
-    }
+/// See the head of this file.
+#[derive(Debug, Default)]
+pub(super) struct Pull {
+    links: Vec<LinkSlot>,
+    pub lanes: Lanes,
+    pub scheduled: ScheduledQueue,
 }
 
-impl Shard {
-    pub(super) fn adopt(&mut self, catalog: Arc<Catalog>) {
+impl Pull {
+    /// Another catalog from now on: places of links that are gone go back.
+    pub(super) fn handle_catalog(&mut self, turn: &mut Turn, catalog: Arc<Catalog>) {
         let before = std::mem::take(&mut self.links);
-        for (id, routes) in catalog.links_of(self.options.shard) {
+        for (id, routes) in catalog.links_of(turn.options.shard) {
             let (told, grants, standing, leaving) = before
                 .iter()
                 .find(|slot| slot.id == id)
@@ -51,91 +58,70 @@ impl Shard {
         let kept: Vec<LinkId> = self.links.iter().map(|slot| slot.id).collect();
         for gone in before.iter().filter(|slot| !kept.contains(&slot.id)) {
             for class in Class::ALL {
-                self.give_back(gone.id, class, gone.grants[class.index()] + gone.standing[class.index()]);
+                give_back(turn, gone.id, class, gone.grants[class.index()] + gone.standing[class.index()]);
             }
         }
-        self.catalog = catalog;
+        turn.catalog = catalog;
     }
 
-    pub(super) fn granted(&mut self, grant: Grant) {
+    /// A link permits.
+    pub(super) fn handle_grant(&mut self, turn: &mut Turn, grant: Grant) {
         let class = grant.class.index();
         let slot = self.links.iter_mut().find(|slot| slot.id == grant.link);
         match slot {
             // A grant of nothing recalls what is left of earlier ones.
             Some(slot) if grant.messages == 0 => {
                 let unused = std::mem::take(&mut slot.grants[class]) + std::mem::take(&mut slot.standing[class]);
-                self.give_back(grant.link, grant.class, unused);
+                give_back(turn, grant.link, grant.class, unused);
             }
-            Some(slot) if !self.draining && grant.standing => slot.standing[class] += grant.messages,
-            Some(slot) if !self.draining => slot.grants[class] += grant.messages,
-            Some(_) | None => self.give_back(grant.link, grant.class, grant.messages),
+            Some(slot) if !turn.draining && grant.standing => slot.standing[class] += grant.messages,
+            Some(slot) if !turn.draining => slot.grants[class] += grant.messages,
+            Some(_) | None => give_back(turn, grant.link, grant.class, grant.messages),
         }
     }
 
-    fn give_back(&mut self, link: LinkId, class: Class, unused: u32) {
-        if unused > 0 {
-            let batch = SubmitBatch { shard: self.options.shard, class, submits: Vec::new(), unused };
-            self.prompt.push_back(Effect::Link(link, ToLink::Submits(batch)));
-        }
-    }
-
-    pub(super) fn return_grants(&mut self) {
+    /// Every place goes back: nothing is sent any more.
+    pub(super) fn return_grants(&mut self, turn: &mut Turn) {
         for at in 0..self.links.len() {
             let slot = &mut self.links[at];
             let (id, grants, standing) =
                 (slot.id, std::mem::take(&mut slot.grants), std::mem::take(&mut slot.standing));
             for class in Class::ALL {
-                self.give_back(id, class, grants[class.index()] + standing[class.index()]);
+                give_back(turn, id, class, grants[class.index()] + standing[class.index()]);
             }
         }
     }
 
-    /// Ends the turn: what became ready enters its fifos, grants are used, links are told what still waits.
-    pub(super) fn close_turn(&mut self) {
-        self.gathering.close_segment();
-        self.go_on_with_outcomes();
-        self.place_ready();
-        self.settle_alarms();
-        self.place_due();
-        self.drop_restored();
-        self.pass_ended();
-        self.places.heal(self.queued());
-        for at in 0..self.links.len() {
-            if self.outcomes_left.is_empty() {
-                self.use_grants(at);
-            }
-            self.demand(at);
-        }
-    }
-
-    fn place_ready(&mut self) {
-        let commit = self.gathering.seq().0;
-        for (name, pieces) in self.gathering.drain_ready() {
+    /// What became ready in this turn enters its lists.
+    pub(super) fn place_ready(&mut self, turn: &mut Turn) {
+        let commit = turn.gathering.seq().0;
+        for (name, pieces) in turn.gathering.drain_ready() {
             let messages = pieces.iter().map(|piece| piece.runs.len()).sum();
             let records = pieces.iter().map(|piece| (piece.segment, piece.runs.clone())).collect();
             let chunks: Vec<_> = pieces
                 .into_iter()
                 .filter_map(|piece| Some(Chunk { commit, segment: piece.at_hand?, runs: piece.runs }))
                 .collect();
-            let is_left_on_disk = !chunks.is_empty() && self.buggify.at(Point::WindowFull);
+            let is_left_on_disk = !chunks.is_empty() && turn.buggify.at(Point::WindowFull);
             let chunks = if is_left_on_disk { Vec::new() } else { chunks };
             self.lanes.append(name, commit, messages, chunks);
-            let batch = self.gathering.batch();
+            let batch = turn.gathering.batch();
             batch.ready.push((name, records));
             batch.turn.appended.push((fifo_code(name), messages));
         }
     }
 
-    fn place_due(&mut self) {
-        let commit = self.gathering.seq().0;
+    /// What was put off in this turn enters the delay queue.
+    pub(super) fn place_due(&mut self, turn: &mut Turn) {
+        let commit = turn.gathering.seq().0;
         let mut by_tick: BTreeMap<Tick, Vec<DueEntry>> = BTreeMap::new();
-        for (tick, entries) in self.gathering.drain_due() {
+        for (tick, entries) in turn.gathering.drain_due() {
             // The head may have moved since the entry was put off.
-            by_tick.entry(tick.max(self.scheduled.head().tick)).or_default().extend(entries);
+            by_tick.entry(tick.max(turn.due_from)).or_default().extend(entries);
         }
         for (tick, entries) in by_tick {
             self.scheduled.insert(tick, commit, &entries);
-            let batch = self.gathering.batch();
+            let batch = turn.gathering.batch();
             batch.turn.put_off += entries.len() as u32;
             let alarms = entries.iter().filter(|entry| entry.reason == InsertReason::Expiry).count();
             batch.turn.alarms.armed += alarms as u32;
@@ -143,139 +129,21 @@ impl Shard {
         }
     }
 
-    fn use_grants(&mut self, at: usize) {
-        for class in Class::ALL {
-            let slot = &self.links[at];
-            let granted = slot.grants[class.index()] + slot.standing[class.index()];
-            if granted == 0 || self.hold(class).is_some() {
-                self.return_held_grants(at, class);
-                continue;
-            }
-            let (link, routes) = (slot.id, slot.routes.clone());
-            let mut submits = Vec::with_capacity(granted.min(1_024) as usize);
-            while (submits.len() as u32) < granted && self.hold(class).is_none() && self.may_attempt(class) {
-                let Some((name, taken)) = self.lanes.take(class, &routes) else { break };
-                let head = self.lanes.fifo(name).head();
-                self.gathering.taken(name, head);
-                submits.extend(self.begin(link, name, taken));
-            }
-            let used = submits.len() as u32;
-            let slot = &mut self.links[at];
-            let demanded = used.min(slot.grants[class.index()]);
-            slot.grants[class.index()] -= demanded;
-            slot.standing[class.index()] -= used - demanded;
-            slot.leaving[class.index()] += used;
-            if used > 0 {
-                self.counters.attempts += u64::from(used);
-                let batch = SubmitBatch { shard: self.options.shard, class, submits, unused: 0 };
-                self.tell_link(link, ToLink::Submits(batch));
-            }
-            self.return_held_grants(at, class);
-            self.return_idle_grants(at, class);
-        }
-    }
-
     /// Places of a class that nothing may be sent of at present go back, also those that nobody demanded: their link would
     /// keep slots for them.
-    fn return_held_grants(&mut self, at: usize, class: Class) {
-        if self.hold(class).is_some() {
-            let (slot, index) = (&mut self.links[at], class.index());
-            let unused = std::mem::take(&mut slot.grants[index]) + std::mem::take(&mut slot.standing[index]);
-            let id = slot.id;
-            self.give_back(id, class, unused);
-        }
-    }
-
-    /// One more attempt may be open; if not, an outcome of those that are goes on with what waits. Never refuses an urgent
-    /// one: its link keeps a slot for it, and may hold back the very attempts that we would wait for.
-    fn may_attempt(&mut self, class: Class) -> bool {
-        match self.books.attempts.open_count() {
-            0 => true,
-            _ if class.is_urgent() => true,
-            OPEN_ATTEMPTS_MAX.. => false,
-            _ => !self.buggify.at(Point::AttemptsFull),
-        }
+    pub(super) fn return_held_grants(&mut self, turn: &mut Turn, at: usize, class: Class) {
+        let (slot, index) = (&mut self.links[at], class.index());
+        let unused = std::mem::take(&mut slot.grants[index]) + std::mem::take(&mut slot.standing[index]);
+        give_back(turn, slot.id, class, unused);
     }
 
     /// Places that were demanded and that nothing waits for any more go back.
-    fn return_idle_grants(&mut self, at: usize, class: Class) {
+    pub(super) fn return_idle_grants(&mut self, turn: &mut Turn, at: usize, class: Class) {
         let slot = &mut self.links[at];
         if self.lanes.waiting(class, &slot.routes) == 0 {
             let (id, unused) = (slot.id, std::mem::take(&mut slot.grants[class.index()]));
-            self.give_back(id, class, unused);
+            give_back(turn, id, class, unused);
         }
-    }
-
-    /// A message that had not ended was taken from its list: its place is free.
-    pub(super) fn waits_no_more(&mut self, address: Address, head: Option<&Head>) {
-        self.leaves_list(address);
-        if let Some(head) = head {
-            self.places.leave(head.tenant);
-        }
-    }
-
-    /// Records the attempt of a message just taken; `None` if it is not to be sent after all.
-    fn begin(&mut self, link: LinkId, name: FifoName, taken: Taken) -> Option<Submit> {
-        let address = taken.segment.address(taken.slot);
-        let head = taken.segment.head(taken.slot).copied();
-        if self.pass_over(name, address, head.as_ref()) {
-            return None;
-        }
-        self.waits_no_more(address, head.as_ref());
-        let Some(head) = head else {
-            // Its segment is damaged, and was told to the operator.
-            self.die(address, DeadLetterReason::Unreadable);
-            return None;
-        };
-        if matches!(name.kind, FifoKind::Held(_)) {
-            self.begin_restored(address);
-        }
-        // Of a time that knew no alarms.
-        if head.expires_at <= self.now.wall {
-            self.finish(address, Happened::Expired { error: None });
-            return None;
-        }
-        let attempt = self.books.next_attempt(address);
-        let progress = self.books.attempts.progress.get(&address).filter(|known| known.carrier == link.carrier);
-        let (reference, answered) = match progress {
-            Some(known) => (known.reference, (!known.accepted.is_empty()).then(|| Box::new(known.accepted))),
-            None => (self.reference(head.parts), None),
-        };
-        let open = OpenAttempt {
-            attempt,
-            reference,
-            carrier: link.carrier,
-            lane: name.lane,
-            recipient: head.to,
-            tenant: head.tenant,
-            parts: head.parts,
-            at: self.now.wall,
-            segment: Some(taken.segment.clone()),
-            outcomes: 0,
-            resumed: answered.as_ref().map_or(0, |set| set.len() as u8),
-            verdict: Verdict::Accepted,
-            answered: false,
-            lost_on: None,
-            unnoted: false,
-        };
-        self.gathering.batch().turn.attempts.push(attempt_note(address, &open));
-        self.books.begin(address, open);
-        Some(Submit { address, attempt, reference, head, arena: taken.segment.arena.clone(), answered })
-    }
-
-    /// A message leaves its list, or has ended: who wants to cancel it is too late, and so is who found it waiting.
-    pub(super) fn leaves_list(&mut self, address: Address) {
-        self.lookups.too_late(address);
-        self.alarms.touch(address);
-    }
-
-    /// A fresh part reference. A message whose parts the carrier's splitting makes more of than were counted at ingest
-    /// needs one as well, so every message that is not surely single gets one.
-    fn reference(&mut self, parts: u8) -> u16 {
-        if parts > 1 {
-            self.next_reference = self.next_reference.wrapping_add(1);
-        }
-        self.next_reference
     }
 
     /// A batch leaves for its link: from now on the link counts as this shard does.
@@ -287,11 +155,11 @@ impl Shard {
     }
 
     /// Tells a link what waits, when it would otherwise not know or far underrate it.
-    fn demand(&mut self, at: usize) {
-        if self.draining {
+    /// `held`: why nothing of a class is sent at present.
+    pub(super) fn demand(&mut self, turn: &mut Turn, at: usize, held: [bool; Class::COUNT]) {
+        if turn.draining {
             return;
         }
-        let held = Class::ALL.map(|class| self.hold(class).is_some());
         let slot = &self.links[at];
         let mut waiting = [0; Class::COUNT];
         let mut news = false;
@@ -304,9 +172,199 @@ impl Shard {
             news |= ready > 0 && (waiting[index] / 2 > told || (waiting[index] > told && told <= placed));
         }
         if news {
-            let (id, shard) = (slot.id, self.options.shard);
+            let (id, shard) = (slot.id, turn.options.shard);
             self.links[at].told = waiting;
-            self.prompt.push_back(Effect::Link(id, ToLink::Demand(Demand { shard, waiting })));
+            turn.prompt.push_back(Effect::Link(id, ToLink::Demand(Demand { shard, waiting })));
         }
+    }
+
+    /// Followers of what came back that have not left for that link yet come back as well, or they would overtake it: their
+    /// messages.
+    pub(super) fn recall_followers(
+        &mut self,
+        turn: &mut Turn,
+        link: LinkId,
+        of: &BTreeSet<(Msisdn, Class)>,
+    ) -> Vec<Address> {
+        let mut recalled = Vec::new();
+        for (_, effect) in &mut turn.effects {
+            let Effect::Link(to, ToLink::Submits(batch)) = effect else { continue };
+            if *to != link {
+                continue;
+            }
+            let (class, before) = (batch.class, batch.submits.len());
+            batch.submits.retain(|submit| {
+                let stays = !of.contains(&(submit.head.to, submit.head.class));
+                recalled.extend((!stays).then_some(submit.address));
+                stays
+            });
+            let gone = (before - batch.submits.len()) as u32;
+            batch.unused += gone;
+            if let Some(slot) = self.links.iter_mut().find(|slot| slot.id == link) {
+                let leaving = &mut slot.leaving[class.index()];
+                *leaving = leaving.saturating_sub(gone);
+            }
+        }
+        recalled
+    }
+
+    /// So many more entries of messages that have ended stand in those lists, or fewer.
+    pub(super) fn add_ended(&mut self, turn: &mut Turn, lists: Lists, entries: i32) {
+        self.lanes.add_ended(lists, entries.into());
+        turn.gathering.ended(lists, entries);
+    }
+
+    /// How many links there are.
+    pub(super) fn links(&self) -> usize {
+        self.links.len()
+    }
+
+    /// A link, and how many places it has granted that are not used.
+    pub(super) fn granted(&self, at: usize, class: Class) -> (LinkId, u32) {
+        let slot = &self.links[at];
+        (slot.id, slot.grants[class.index()] + slot.standing[class.index()])
+    }
+
+    /// The next message for that link.
+    pub(super) fn take(&mut self, turn: &mut Turn, at: usize, class: Class) -> Option<(FifoName, Taken)> {
+        let (name, taken) = self.lanes.take(class, &self.links[at].routes)?;
+        turn.gathering.taken(name, self.lanes.fifo(name).head());
+        Some((name, taken))
+    }
+
+    /// The next message of a class that a backup held unsent.
+    pub(super) fn take_restored(&mut self, turn: &mut Turn, class: Class) -> Option<(FifoName, Taken)> {
+        let (name, taken) = self.lanes.take_restored(class)?;
+        turn.gathering.taken(name, self.lanes.fifo(name).head());
+        Some((name, taken))
+    }
+
+    /// The message that was peeked at in a list leaves it.
+    pub(super) fn drop_first(&mut self, turn: &mut Turn, name: FifoName) {
+        let fifo = self.lanes.fifo(name);
+        fifo.take();
+        turn.gathering.taken(name, fifo.head());
+    }
+
+    /// Places of a link are used: the messages leave for it with the next batch.
+    pub(super) fn hand_over(&mut self, turn: &mut Turn, at: usize, class: Class, submits: Vec<Submit>) {
+        let used = submits.len() as u32;
+        let slot = &mut self.links[at];
+        let demanded = used.min(slot.grants[class.index()]);
+        slot.grants[class.index()] -= demanded;
+        slot.standing[class.index()] -= used - demanded;
+        slot.leaving[class.index()] += used;
+        if used > 0 {
+            turn.counters.attempts += u64::from(used);
+            let batch = SubmitBatch { shard: turn.options.shard, class, submits, unused: 0 };
+            turn.tell_link(slot.id, ToLink::Submits(batch));
+        }
+    }
+
+    /// A message is given back as it was.
+    pub(super) fn handle_returned(&mut self, turn: &mut Turn, address: Address, open: OpenAttempt) {
+        turn.places.enter(open.tenant, 1);
+        let name = self.lanes.returned(open.lane, address);
+        turn.gathering.returned(name, address, open.segment);
+    }
+
+    /// The next entry of the delay queue whose time has come, and when it had come.
+    pub(super) fn take_due(&mut self, turn: &mut Turn) -> Option<(DueEntry, Tick)> {
+        let is_due = self.scheduled.next_at().is_some_and(|at| at <= turn.now.wall);
+        if is_due && turn.buggify.at(Point::DueLater) {
+            return None;
+        }
+        let entry = self.scheduled.take(turn.now.wall)?;
+        let head = self.scheduled.head();
+        turn.gathering.due_taken(head);
+        turn.due_from = head.tick;
+        Some((entry, head.tick))
+    }
+
+    /// Messages that wait, in lists and in the delay queue, with what enters them at the end of this turn; all places, where
+    /// lists are full of what has ended.
+    pub(super) fn queued(&self, turn: &Turn) -> u64 {
+        let messages = self.lanes.depth_total() + self.scheduled.messages() + turn.gathering.entering();
+        turn.places.taken(messages, self.lanes.entries_total())
+    }
+
+    /// What was passed over early and then ended in another way than by a visit is no longer waited for when there are no alarms.
+    pub(super) fn forget_remainders(&mut self, has_alarms: bool) {
+        self.lanes.forget_remainders(!has_alarms && self.scheduled.alarms() == 0);
+    }
+
+    /// Reads ahead what will be taken next.
+    pub(super) fn read_ahead(&mut self, turn: &mut Turn) {
+        if let Some((name, from)) = self.lanes.wants_read(turn.durable.0) {
+            let octets = if turn.buggify.at(Point::WindowsFull) { 1 } else { self.lanes.share() };
+            let (messages, first_segment) = (Fifo::WINDOW_MESSAGES_MAX, turn.first_segment);
+            turn.read(ReadRequest::Ready { name, from, messages, octets, first_segment });
+        }
+        if let Some(from) = self.scheduled.wants_read(turn.durable.0) {
+            turn.read(ReadRequest::Due { from, limit: ScheduledQueue::LOADED_MAX / 2 });
+        }
+    }
+
+    /// What it knows goes into a checkpoint.
+    pub(super) fn note(&self, checkpoint: &mut CheckpointRecord) {
+        let head = self.scheduled.head();
+        checkpoint.fifos = self.lanes.iter().map(|(name, fifo)| fifo_note(*name, fifo)).collect();
+        checkpoint.due_head = (head.tick.0, head.commit, head.index);
+        checkpoint.due_waiting = self.scheduled.waiting();
+        checkpoint.due_alarms = self.scheduled.alarms();
+        checkpoint.ended = self.lanes.ended().map(ended_note).collect();
+    }
+
+    /// As a checkpoint left it.
+    pub(super) fn restore(&mut self, checkpoint: &CheckpointRecord) {
+        for note in &checkpoint.fifos {
+            if let Some(name) = fifo_name(note.fifo) {
+                let head = Position { commit: note.commit, index: note.index };
+                self.lanes.restore(name, Fifo::recovered(head, note.newest, note.waiting));
+            }
+        }
+        let (tick, commit, index) = checkpoint.due_head;
+        let head = DuePosition { tick: Tick(tick), commit, index };
+        self.scheduled = ScheduledQueue::recovered(head, checkpoint.due_waiting, checkpoint.due_alarms);
+        for &(class, route, restored, entries) in &checkpoint.ended {
+            self.replay_ended(class, route, restored, entries);
+        }
+    }
+
+    /// A turn that was written down.
+    pub(super) fn replay(&mut self, commit: u64, record: &TurnRecord) {
+        for &(class, route, restored, entries) in &record.ended {
+            self.replay_ended(class, route, restored, entries.into());
+        }
+        for &(code, messages) in &record.appended {
+            if let Some(name) = fifo_name(code) {
+                self.lanes.fifo(name).replay_append(commit, u64::from(messages));
+            }
+        }
+        for note in &record.taken {
+            if let Some(name) = fifo_name(note.fifo) {
+                let head = Position { commit: note.commit, index: note.index };
+                self.lanes.fifo(name).replay_taken(head, u64::from(note.messages));
+            }
+        }
+        self.scheduled.replay_insert(u64::from(record.put_off), u64::from(record.alarms.armed));
+        if let Some((tick, commit, index, entries)) = record.due_taken {
+            let head = DuePosition { tick: Tick(tick), commit, index };
+            self.scheduled.replay_taken(head, u64::from(entries), u64::from(record.alarms.taken));
+        }
+    }
+
+    fn replay_ended(&mut self, class: u8, route: u16, restored: bool, entries: i64) {
+        if let Some(lists) = lists_of(class, route, restored) {
+            self.lanes.add_ended(lists, entries);
+        }
+    }
+}
+
+/// Places that are not used go back to their link, at once.
+fn give_back(turn: &mut Turn, link: LinkId, class: Class, unused: u32) {
+    if unused > 0 {
+        let batch = SubmitBatch { shard: turn.options.shard, class, submits: Vec::new(), unused };
+        turn.prompt.push_back(Effect::Link(link, ToLink::Submits(batch)));
     }
 }

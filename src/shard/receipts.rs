@@ -4,21 +4,22 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::delivery::Happened;
 use crate::model::limits::RECEIPT_TEXT_MAX;
-use crate::model::{Address, CarrierId, Class, GroupId, Msisdn, Point, TenantId, Wall};
+use crate::model::{Address, GroupId, LinkId, Msisdn, Point, Wall};
 use crate::smpp::receipt::ReceiptState;
 use crate::smpp::receipt_id::{Candidate, Dialect, IdForm, id_key};
 use crate::store::backend::{RunFamily, RunId};
-use crate::store::key::Key;
-use crate::store::record::{InboundRecord, OutboxRecord, ReceiptNote, encode};
+use crate::store::record::{CheckpointRecord, InboundRecord, OutboxRecord, ReceiptNote, encode};
 use crate::store::{CommitSeq, ReadRequest, ReceiptKeys, run};
-use crate::traffic::{IfUnknown, Outcome, ReceiptBatch, ReceiptIn, ReceiptToken, ToLink, Verdict, VerdictBatch};
+use crate::traffic::{ReceiptBatch, ReceiptIn, ReceiptToken, ToLink, Verdict, VerdictBatch};
 
 use super::answered::Answered;
 use super::event::{Effect, Maintenance};
-use super::orphans::{Orphan, Orphans};
+use super::options::Options;
+use super::orphans::{Orphan, Orphans, Parked};
+use super::outbox::Outbox;
 use super::receipt_epoch::ReceiptEpoch;
 use super::repeats::Repeats;
-use super::{Options, Shard};
+use super::turn::Turn;
 
 /// Ids of answered receipts that are remembered behind the open epoch at least.
 const ANSWERED_MIN: usize = 1_024;
@@ -42,6 +43,8 @@ pub(super) struct Receipts {
     probes: BTreeMap<u64, Probe>,
     next_probe: u64,
     receipts_max: usize,
+    /// Messages from handsets, and how long they are kept.
+    pub outbox: Outbox,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,15 +55,15 @@ struct Sealing {
 
 /// Receipts of one batch whose ids the open epoch does not hold, while the runs are asked.
 #[derive(Debug)]
-struct Probe {
-    link: crate::model::LinkId,
-    group: GroupId,
-    sought: Vec<Sought>,
+pub(super) struct Probe {
+    pub link: LinkId,
+    pub group: GroupId,
+    pub sought: Vec<Sought>,
 }
 
 #[derive(Debug)]
-struct Sought {
-    receipt: ReceiptIn,
+pub(super) struct Sought {
+    pub receipt: ReceiptIn,
     forms: Vec<Candidate>,
     record: InboundRecord,
 }
@@ -79,6 +82,7 @@ impl Receipts {
             probes: BTreeMap::new(),
             next_probe: 0,
             receipts_max: options.receipts_max,
+            outbox: Outbox::default(),
         }
     }
 
@@ -100,14 +104,6 @@ impl Receipts {
         self.epoch.committed(seq.0);
     }
 
-    pub(super) fn first_commit(&self) -> Option<u64> {
-        self.epoch.first_commit()
-    }
-
-    pub(super) const fn next_run(&self) -> u64 {
-        self.next_run
-    }
-
     pub(super) fn replay(&mut self, commit: u64, entries: &[ReceiptNote], answered: &[(u64, u64)]) {
         entries.iter().for_each(|note| self.epoch.insert(*note));
         self.epoch.committed(commit);
@@ -123,20 +119,49 @@ impl Receipts {
         self.next_run = self.next_run.max(run + 1);
     }
 
-    pub(super) fn replay_next_run(&mut self, next: u64) {
-        self.next_run = self.next_run.max(next);
+    /// As a checkpoint left it.
+    pub(super) fn restore(&mut self, checkpoint: &CheckpointRecord) {
+        self.next_run = self.next_run.max(checkpoint.next_run);
+        self.outbox = Outbox::restore(checkpoint);
+    }
+
+    /// What it knows goes into a checkpoint.
+    pub(super) fn note(&mut self, turn: &Turn, checkpoint: &mut CheckpointRecord) {
+        let commit = checkpoint.commit;
+        self.outbox.mark(commit, turn.now.wall, turn.options.retention_ms);
+        (checkpoint.outbox_from, checkpoint.outbox_marks) = self.outbox.notes();
+        checkpoint.receipts_from = self.epoch.first_commit().unwrap_or(commit + 1);
+        checkpoint.next_run = self.next_run;
     }
 }
 
-/// What a shard says to a receipt at once.
-enum Judged {
+/// What a receipt is, as far as the ids say that are known.
+#[derive(Debug)]
+pub(super) enum Judged {
+    /// A message from a handset, and what its carrier is told.
     Told(Verdict),
-    /// Nothing yet: the runs are to be asked.
+    /// Of a part that is known.
+    Heard(Heard),
+    /// Of an id that nobody knows: the ledger may know its recipient.
+    Unknown(InboundRecord),
+    /// The runs are to be asked.
     Asked(Sought),
 }
 
+/// What a receipt says of a part that is known: for the message's history.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// Nothing that is not there already.
+    Nothing,
+    /// It changes nothing.
+    Note(Address, Happened),
+    /// The end of this part, and what said so.
+    Final(ReceiptNote, Happened, ReceiptState),
+}
+
 /// Verdicts for one link.
-struct Told {
+#[derive(Debug)]
+pub(super) struct Told {
     /// Once what they say is durable.
     kept: Vec<(ReceiptToken, Verdict)>,
     /// At once.
@@ -144,11 +169,11 @@ struct Told {
 }
 
 impl Told {
-    fn with_capacity(receipts: usize) -> Self {
+    pub(super) fn with_capacity(receipts: usize) -> Self {
         Self { kept: Vec::with_capacity(receipts), prompt: Vec::new() }
     }
 
-    fn add(&mut self, token: ReceiptToken, verdict: Verdict) {
+    pub(super) fn add(&mut self, token: ReceiptToken, verdict: Verdict) {
         match verdict {
             Verdict::Kept => self.kept.push((token, verdict)),
             Verdict::Unknown | Verdict::Full => self.prompt.push((token, verdict)),
@@ -156,106 +181,70 @@ impl Told {
     }
 }
 
-/// Whose receipt is awaited.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Awaited {
-    pub group: GroupId,
-    pub recipient: Msisdn,
-    pub tenant: TenantId,
-    pub class: Class,
-    pub reference: u16,
-}
-
-impl Shard {
-    /// A part was taken under this id: its receipt is waited for, or was parked before.
-    pub(super) fn await_receipt(&mut self, of: Awaited, id: &[u8], outcome: &Outcome) {
-        if id.is_empty() {
-            return;
-        }
-        let Awaited { group, recipient, tenant, class, reference } = of;
-        let note = ReceiptNote {
-            key: id_key(u64::from(group.0), id),
-            address: outcome.address.packed(),
-            recipient: recipient.number(),
-            since: (self.now.wall.0 / 1_000) as u32,
-            tenant: tenant.0,
-            class: class as u8,
-            part: outcome.part,
-            parts: outcome.parts,
-            flags: 0,
-            reference,
-        };
-        self.await_part(note);
-    }
-
-    /// A part waits for its receipt, unless that was parked before.
-    pub(super) fn await_part(&mut self, note: ReceiptNote) {
-        self.receipts.epoch.insert(note);
-        self.gathering.batch().receipts.entries.push(note);
-        self.hear_parked(note, false);
-        self.seal_if_full();
+impl Receipts {
+    /// A part waits for its receipt, unless that was parked before: what it says.
+    pub(super) fn await_part(&mut self, turn: &mut Turn, note: ReceiptNote) -> Heard {
+        self.epoch.insert(note);
+        turn.gathering.batch().receipts.entries.push(note);
+        let heard = self.hear_parked(turn, note, false);
+        self.seal_if_full(turn);
+        heard
     }
 
     /// What was parked under an id that is known by now.
-    fn hear_parked(&mut self, note: ReceiptNote, answered: bool) {
-        let Some(orphan) = self.receipts.orphans.take(note.key, note.recipient) else { return };
-        self.gone(&orphan);
-        if let Some(state) = orphan.record.state.and_then(ReceiptState::from_code) {
-            self.apply_receipt(note, answered, state, orphan.record.error);
+    fn hear_parked(&mut self, turn: &mut Turn, note: ReceiptNote, answered: bool) -> Heard {
+        let Some(orphan) = self.orphans.take(note.key, note.recipient) else { return Heard::Nothing };
+        gone(turn, &orphan);
+        match orphan.record.state.and_then(ReceiptState::from_code) {
+            Some(state) => self.apply_receipt(turn, note, answered, state, orphan.record.error),
+            None => Heard::Nothing,
         }
     }
 
-    pub(super) fn receipts(&mut self, batch: &ReceiptBatch) {
-        let mut told = Told::with_capacity(batch.receipts.len());
-        let mut sought = Vec::new();
-        for receipt in &batch.receipts {
-            match self.receipt(batch, receipt) {
-                Judged::Told(verdict) => told.add(receipt.token, verdict),
-                Judged::Asked(asked) => sought.push(asked),
-            }
-        }
-        self.verdicts(batch.link, told);
-        if !sought.is_empty() {
-            self.probe(Probe { link: batch.link, group: batch.group, sought });
-        }
-    }
-
-    fn probe(&mut self, probe: Probe) {
+    /// The runs are asked.
+    pub(super) fn probe(&mut self, turn: &mut Turn, probe: Probe) {
         let keys_of = |sought: &Sought| ReceiptKeys {
             keys: sought.forms.iter().map(|candidate| (candidate.key, candidate.form == IdForm::Same)).collect(),
             recipient: sought.receipt.recipient,
         };
-        let (token, receipts) = (self.receipts.next_probe, probe.sought.iter().map(keys_of).collect());
-        self.receipts.next_probe += 1;
-        self.receipts.probes.insert(token, probe);
-        self.reads.push_back((CommitSeq(0), ReadRequest::Probe { token, receipts }));
+        let (token, receipts) = (self.next_probe, probe.sought.iter().map(keys_of).collect());
+        self.next_probe += 1;
+        self.probes.insert(token, probe);
+        turn.read(ReadRequest::Probe { token, receipts });
     }
 
-    fn verdicts(&mut self, link: crate::model::LinkId, told: Told) {
-        let shard = self.options.shard;
+    /// The runs have answered: what was asked.
+    pub(super) fn take_probe(&mut self, token: u64) -> Option<Probe> {
+        self.probes.remove(&token)
+    }
+
+    /// What the links are told of their receipts.
+    pub(super) fn answer(turn: &mut Turn, link: LinkId, told: Told) {
+        let shard = turn.options.shard;
         if !told.kept.is_empty() {
-            self.tell_link(link, ToLink::Verdicts(VerdictBatch { shard, verdicts: told.kept }));
+            turn.tell_link(link, ToLink::Verdicts(VerdictBatch { shard, verdicts: told.kept }));
         }
         if !told.prompt.is_empty() {
             let traffic = ToLink::Verdicts(VerdictBatch { shard, verdicts: told.prompt });
-            self.prompt.push_back(Effect::Link(link, traffic));
+            turn.prompt.push_back(Effect::Link(link, traffic));
         }
     }
 
-    fn receipt(&mut self, batch: &ReceiptBatch, receipt: &ReceiptIn) -> Judged {
+    /// A receipt has come in, or a message from a handset.
+    pub(super) fn handle_receipt(&mut self, turn: &mut Turn, batch: &ReceiptBatch, receipt: &ReceiptIn) -> Judged {
         let id = receipt.id.of(&batch.arena);
         let Some(state) = receipt.state else {
-            return Judged::Told(self.handset_message(batch, receipt));
+            return Judged::Told(self.handset_message(turn, batch, receipt));
         };
-        let dialect = self.receipts.dialects.entry(batch.group).or_default();
+        let dialect = self.dialects.entry(batch.group).or_default();
         let candidates = dialect.candidates(u64::from(batch.group.0), id);
-        if self.apply_if_awaited(batch.group, receipt, candidates.clone(), state) {
-            return Judged::Told(Verdict::Kept);
+        if let Some(heard) = self.apply_if_awaited(turn, batch.group, receipt, candidates.clone(), state) {
+            return Judged::Heard(heard);
         }
         let mut record = inbound_record(batch, receipt);
         record.text.truncate(RECEIPT_TEXT_MAX);
-        if self.receipts.runs.is_empty() || id.is_empty() {
-            return Judged::Told(self.unknown_receipt(receipt, record));
+        if self.runs.is_empty() || id.is_empty() {
+            return Judged::Unknown(record);
         }
         Judged::Asked(Sought { receipt: *receipt, forms: candidates.collect(), record })
     }
@@ -263,291 +252,252 @@ impl Shard {
     /// Applies a receipt whose id the open epoch holds, or that came before.
     fn apply_if_awaited(
         &mut self,
+        turn: &mut Turn,
         group: GroupId,
         receipt: &ReceiptIn,
         mut forms: impl Iterator<Item = Candidate> + Clone,
         state: ReceiptState,
-    ) -> bool {
-        let epoch = &self.receipts.epoch;
+    ) -> Option<Heard> {
+        let epoch = &self.epoch;
         let found = forms.clone().find_map(|Candidate { form, key }| {
             let (note, answered) = epoch.find(key)?;
             (form == IdForm::Same || note.recipient == receipt.recipient).then_some((form, note, answered))
         });
         let Some((form, note, answered)) = found else {
             let again = forms.any(|Candidate { form, key }| {
-                let of = self.receipts.answered.recipient_of(key);
+                let of = self.answered.recipient_of(key);
                 of.is_some_and(|recipient| form == IdForm::Same || recipient == receipt.recipient)
             });
-            self.counters.receipts_late += u64::from(again);
-            return again;
+            turn.counters.receipts_late += u64::from(again);
+            return again.then_some(Heard::Nothing);
         };
-        self.receipts.dialects.entry(group).or_default().observe(form);
-        self.apply_receipt(note, answered, state, receipt.error);
-        true
+        self.dialects.entry(group).or_default().observe(form);
+        Some(self.apply_receipt(turn, note, answered, state, receipt.error))
     }
 
-    /// The runs have answered. Responses may have come meanwhile.
-    pub(super) fn probed(&mut self, token: u64, notes: &[Option<(usize, ReceiptNote)>]) {
-        let Some(Probe { link, group, sought }) = self.receipts.probes.remove(&token) else { return };
-        let mut told = Told::with_capacity(sought.len());
-        for (Sought { receipt, forms, record }, note) in sought.into_iter().zip(notes) {
-            told.add(receipt.token, self.found_receipt(group, &receipt, &forms, record, *note));
-        }
-        self.verdicts(link, told);
-    }
-
-    fn found_receipt(
+    /// The runs have answered about one receipt. Responses may have come meanwhile.
+    pub(super) fn handle_probed(
         &mut self,
+        turn: &mut Turn,
         group: GroupId,
-        receipt: &ReceiptIn,
-        forms: &[Candidate],
-        record: InboundRecord,
+        sought: Sought,
         found: Option<(usize, ReceiptNote)>,
-    ) -> Verdict {
-        let Some(state) = receipt.state else { return Verdict::Unknown };
-        if self.apply_if_awaited(group, receipt, forms.iter().copied(), state) {
-            return Verdict::Kept;
+    ) -> Judged {
+        let Sought { receipt, forms, record } = sought;
+        let Some(state) = receipt.state else { return Judged::Told(Verdict::Unknown) };
+        if let Some(heard) = self.apply_if_awaited(turn, group, &receipt, forms.iter().copied(), state) {
+            return Judged::Heard(heard);
         }
-        let Some((at, note)) = found else { return self.unknown_receipt(receipt, record) };
+        let Some((at, note)) = found else { return Judged::Unknown(record) };
         if let Some(candidate) = forms.get(at) {
-            self.receipts.dialects.entry(group).or_default().observe(candidate.form);
+            self.dialects.entry(group).or_default().observe(candidate.form);
         }
-        self.apply_receipt(note, false, state, receipt.error);
-        Verdict::Kept
+        Judged::Heard(self.apply_receipt(turn, note, false, state, receipt.error))
     }
 
-    fn unknown_receipt(&mut self, receipt: &ReceiptIn, record: InboundRecord) -> Verdict {
-        if receipt.if_unknown == IfUnknown::Tell {
-            return Verdict::Unknown;
+    /// A receipt that nobody knew has settled an entry of the ledger: its part is known from now on, and its id if it bears one.
+    pub(super) fn handle_settled(
+        &mut self,
+        turn: &mut Turn,
+        note: ReceiptNote,
+        state: ReceiptState,
+        record: &InboundRecord,
+    ) -> Heard {
+        if record.id.is_empty() {
+            return self.receipt_without_id(turn, note, state, record.error);
         }
-        if !self.settle_by_receipt(&record) {
-            self.park(record);
-        } else if let Some((note, answered)) = self.receipts.epoch.find(id_key(u64::from(record.group), &record.id)) {
-            self.hear_parked(note, answered);
+        self.await_late(turn, note);
+        self.apply_receipt(turn, note, false, state, record.error)
+    }
+
+    /// The same: what was parked under its id.
+    pub(super) fn hear_parked_like(&mut self, turn: &mut Turn, group: u16, id: &[u8]) -> Heard {
+        match self.epoch.find(id_key(u64::from(group), id)) {
+            Some((note, answered)) => self.hear_parked(turn, note, answered),
+            None => Heard::Nothing,
         }
-        Verdict::Kept
     }
 
     /// A message from a handset is kept whole. Over the bound, and while the disk is low, its carrier keeps it instead.
-    fn handset_message(&mut self, batch: &ReceiptBatch, receipt: &ReceiptIn) -> Verdict {
+    fn handset_message(&mut self, turn: &mut Turn, batch: &ReceiptBatch, receipt: &ReceiptIn) -> Verdict {
         let (messages, octets) = self.outbox.handsets();
-        let (bounds, more) = (&self.options.bounds, u64::from(receipt.text.len) + HANDSET_OCTETS);
+        let (bounds, more) = (&turn.options.bounds, u64::from(receipt.text.len) + HANDSET_OCTETS);
         let fits = messages < bounds.handset_messages_max as u64 && octets + more <= bounds.handset_octets_max;
-        if !fits || self.disk.is_low() {
-            self.counters.handsets_refused += 1;
+        if !fits || turn.disk.is_low() {
+            turn.counters.handsets_refused += 1;
             return Verdict::Full;
         }
-        self.outbox.add_handsets(self.gathering.seq().0, 1, more);
-        self.gathering.batch().outbox.push(OutboxRecord::Handset(inbound_record(batch, receipt)));
+        self.outbox.add_handsets(turn.gathering.seq().0, 1, more);
+        turn.gathering.batch().outbox.push(OutboxRecord::Handset(inbound_record(batch, receipt)));
         Verdict::Kept
     }
 
-    fn park(&mut self, record: InboundRecord) {
-        if self.receipts.orphans.outranks(&record) {
-            return;
-        }
-        self.counters.receipts_parked += 1;
-        let at = (self.gathering.seq().0, self.gathering.batch().orphans.len() as u32);
-        let is_foreign = !self.books.attempts.is_under_way_to(record.from);
+    /// Whether a receipt of that id is parked already that says more.
+    pub(super) fn outranks(&self, record: &InboundRecord) -> bool {
+        self.orphans.outranks(record)
+    }
+
+    /// Nobody knows its id yet. `is_foreign`: nothing is under way to its number.
+    pub(super) fn park(&mut self, turn: &mut Turn, record: InboundRecord, is_foreign: bool) {
+        turn.counters.receipts_parked += 1;
+        let at = (turn.gathering.seq().0, turn.gathering.batch().orphans.len() as u32);
         if !is_foreign {
-            self.gathering.batch().orphans.push(record.clone());
+            turn.gathering.batch().orphans.push(record.clone());
         }
-        self.insert_orphan(Orphan { at, is_foreign, is_on_disk: !is_foreign, record });
-        self.shed_orphans();
+        self.insert_orphan(turn, Orphan { at, is_foreign, is_on_disk: !is_foreign, record });
+        self.shed_orphans(turn);
     }
 
-    fn insert_orphan(&mut self, mut orphan: Orphan) {
+    fn insert_orphan(&mut self, turn: &mut Turn, mut orphan: Orphan) {
         orphan.record.text = Vec::new();
-        if let Some(older) = self.receipts.orphans.insert(orphan) {
-            self.gone(&older);
+        if let Some(older) = self.orphans.insert(orphan) {
+            gone(turn, &older);
         }
     }
 
-    /// It is parked no more, on disk either.
-    fn gone(&mut self, orphan: &Orphan) {
-        if orphan.is_on_disk {
-            self.gathering.batch().orphans_gone.push(orphan.at);
-        }
+    /// A parked receipt that a start has found. `is_foreign`: nothing is under way to its number.
+    pub(super) fn replay_parked(&mut self, turn: &mut Turn, at: Parked, record: InboundRecord, is_foreign: bool) {
+        self.insert_orphan(turn, Orphan { at, is_foreign, is_on_disk: true, record });
     }
 
     /// What there is no room for is given up: nobody waits for it as far as we know, and its carrier was answered.
-    fn shed_orphans(&mut self) {
-        while let Some(gone) = self.receipts.orphans.shed() {
-            self.counters.receipts_dropped[usize::from(!gone.is_foreign)] += 1;
-            self.gone(&gone);
+    pub(super) fn shed_orphans(&mut self, turn: &mut Turn) {
+        while let Some(orphan) = self.orphans.shed() {
+            turn.counters.receipts_dropped[usize::from(!orphan.is_foreign)] += 1;
+            gone(turn, &orphan);
         }
-    }
-
-    /// Parked receipts that a start has found, the latest of them. What it has left out goes from the disk as well.
-    pub(super) fn replay_orphans(&mut self, found: Vec<(u64, u32, InboundRecord)>, left_out: bool) {
-        if let Some((commit, index, _)) = found.first().filter(|_| left_out) {
-            let (key, from) = (Key::Orphan(*commit, *index), vec![0]);
-            let dropped = Maintenance::DropRange { space: key.space(), from, to: key.bytes() };
-            self.effect(Effect::Maintain(dropped));
-        }
-        for (commit, index, record) in found {
-            let is_foreign = !self.books.attempts.is_under_way_to(record.from);
-            self.insert_orphan(Orphan { at: (commit, index), is_foreign, is_on_disk: true, record });
-        }
-        self.shed_orphans();
     }
 
     /// A part was taken under this id, and nobody wants its receipt: carriers may send it all the same.
-    pub(super) fn expect_no_receipt(&mut self, of: Awaited, id: &[u8]) {
-        if id.is_empty() {
-            return;
+    pub(super) fn expect_none(&mut self, turn: &mut Turn, key: u64, recipient: u64) {
+        if let Some(orphan) = self.orphans.take(key, recipient) {
+            turn.counters.receipts_late += 1;
+            gone(turn, &orphan);
         }
-        let (key, recipient) = (id_key(u64::from(of.group.0), id), of.recipient.number());
-        if let Some(orphan) = self.receipts.orphans.take(key, recipient) {
-            self.counters.receipts_late += 1;
-            self.gone(&orphan);
-        }
-        self.receipts.answered.insert(key, recipient);
-        self.gathering.batch().receipts.answered.push((key, recipient));
+        self.answered.insert(key, recipient);
+        turn.gathering.batch().receipts.answered.push((key, recipient));
     }
 
     /// A receipt that changes nothing stands in the timeline, unless enough of them do.
-    fn aside(&mut self, address: Address, what: Happened) {
-        if self.receipts.repeats.is_recorded(address) {
-            self.happens(address, what);
-        } else {
-            self.counters.receipts_repeated += 1;
+    fn aside(&mut self, turn: &mut Turn, address: Address, what: Happened) -> Heard {
+        if self.repeats.is_recorded(address) {
+            return Heard::Note(address, what);
         }
+        turn.counters.receipts_repeated += 1;
+        Heard::Nothing
     }
 
     /// A receipt after the end.
-    fn late(&mut self, address: Address, receipt: ReceiptState) {
-        self.counters.receipts_late += 1;
-        self.aside(address, Happened::Late { receipt });
-    }
-
-    pub(super) fn carrier_group(&self, carrier: CarrierId) -> Option<GroupId> {
-        self.catalog.carriers.iter().find(|known| known.id == carrier).map(|known| known.group)
+    pub(super) fn late(&mut self, turn: &mut Turn, address: Address, receipt: ReceiptState) -> Heard {
+        turn.counters.receipts_late += 1;
+        self.aside(turn, address, Happened::Late { receipt })
     }
 
     /// A parked receipt was used after all.
-    pub(super) fn unpark(&mut self, key: u64) {
-        if let Some(orphan) = self.receipts.orphans.remove(key) {
-            self.gone(&orphan);
+    pub(super) fn unpark(&mut self, turn: &mut Turn, key: u64) {
+        if let Some(orphan) = self.orphans.remove(key) {
+            gone(turn, &orphan);
         }
     }
 
     /// A part waits under an id that its receipt, which is at hand, has made known.
-    pub(super) fn await_late(&mut self, note: ReceiptNote) {
-        self.receipts.epoch.insert(note);
-        self.gathering.batch().receipts.entries.push(note);
-        self.seal_if_full();
+    fn await_late(&mut self, turn: &mut Turn, note: ReceiptNote) {
+        self.epoch.insert(note);
+        turn.gathering.batch().receipts.entries.push(note);
+        self.seal_if_full(turn);
     }
 
     /// A receipt that bears no id, and whose part is known all the same.
-    pub(super) fn receipt_without_id(&mut self, note: ReceiptNote, state: ReceiptState, error: u32) {
-        self.counters.receipts += 1;
+    fn receipt_without_id(&mut self, turn: &mut Turn, note: ReceiptNote, state: ReceiptState, error: u32) -> Heard {
+        turn.counters.receipts += 1;
         let address = Address::from_packed(note.address);
         match end_by(state, error) {
-            None => self.aside(address, Happened::Intermediate { receipt: state }),
-            Some(end) => self.final_receipt(address, note, end, state),
+            None => self.aside(turn, address, Happened::Intermediate { receipt: state }),
+            Some(end) => Heard::Final(note, end, state),
         }
     }
 
-    pub(super) fn apply_receipt(&mut self, note: ReceiptNote, answered: bool, state: ReceiptState, error: u32) {
+    fn apply_receipt(
+        &mut self,
+        turn: &mut Turn,
+        note: ReceiptNote,
+        answered: bool,
+        state: ReceiptState,
+        error: u32,
+    ) -> Heard {
         let address = Address::from_packed(note.address);
-        self.counters.receipts += 1;
+        turn.counters.receipts += 1;
         let end = match end_by(state, error) {
-            None if answered => return self.aside(address, Happened::Late { receipt: state }),
-            None => return self.aside(address, Happened::Intermediate { receipt: state }),
-            Some(_) if answered => return self.late(address, state),
+            None if answered => return self.aside(turn, address, Happened::Late { receipt: state }),
+            None => return self.aside(turn, address, Happened::Intermediate { receipt: state }),
+            Some(_) if answered => return self.late(turn, address, state),
             Some(end) => end,
         };
-        if !self.receipts.epoch.answer(note.key) {
-            self.receipts.answered.insert(note.key, note.recipient);
+        if !self.epoch.answer(note.key) {
+            self.answered.insert(note.key, note.recipient);
         }
-        self.gathering.batch().receipts.answered.push((note.key, note.recipient));
-        self.final_receipt(address, note, end, state);
-    }
-
-    fn final_receipt(&mut self, address: Address, note: ReceiptNote, end: Happened, state: ReceiptState) {
-        if note.parts <= 1 {
-            self.finish(address, end);
-        } else {
-            self.part_receipt(address, note, end, state);
-        }
-    }
-
-    /// A message is delivered when all parts of one attempt are, and failed when one is. A receipt of an attempt that
-    /// was given up for another one counts no more.
-    fn part_receipt(&mut self, address: Address, note: ReceiptNote, end: Happened, state: ReceiptState) {
-        let progress = self.books.attempts.progress.get(&address).filter(|known| known.reference == note.reference);
-        let Some(progress) = progress else { return self.late(address, state) };
-        if progress.closed {
-            self.late(address, state);
-            return self.books.part_settled(address, note.part);
-        }
-        if !matches!(end, Happened::Delivered { .. }) {
-            self.finish(address, end);
-            return self.books.part_settled(address, note.part);
-        }
-        self.happens(address, Happened::PartDelivered { part: note.part });
-        let delivered = self.books.attempts.progress.get(&address).map_or(0, |progress| progress.delivered.len());
-        if delivered >= u32::from(note.parts) {
-            self.finish(address, end);
-        }
+        turn.gathering.batch().receipts.answered.push((note.key, note.recipient));
+        Heard::Final(note, end, state)
     }
 
     /// Seals the older half of a full epoch; where all of it is answered, there is nothing to be kept.
-    fn seal_if_full(&mut self) {
-        let receipts = &mut self.receipts;
-        let entries = receipts.epoch.len();
-        if receipts.sealing.is_some() || entries < 2 {
+    fn seal_if_full(&mut self, turn: &mut Turn) {
+        let entries = self.epoch.len();
+        if self.sealing.is_some() || entries < 2 {
             return;
         }
-        if entries < receipts.receipts_max && !self.buggify.at(Point::EpochFull) {
+        if entries < self.receipts_max && !turn.buggify.at(Point::EpochFull) {
             return;
         }
-        let entries = receipts.epoch.len() / 2;
-        let notes = receipts.epoch.oldest_unanswered(entries);
+        let entries = self.epoch.len() / 2;
+        let notes = self.epoch.oldest_unanswered(entries);
         if notes.is_empty() {
-            return self.forget_oldest(entries);
+            return self.forget_oldest(turn, entries);
         }
-        let run = receipts.next_run;
-        receipts.next_run += 1;
-        receipts.sealing = Some(Sealing { run, entries });
+        let run = self.next_run;
+        self.next_run += 1;
+        self.sealing = Some(Sealing { run, entries });
         let entries = notes.iter().map(|note| (note.key.to_be_bytes().to_vec(), encode(note))).collect();
-        self.effect(Effect::Maintain(Maintenance::WriteRun { run: (RunFamily::Receipt, run), entries }));
+        turn.effect(Effect::Maintain(Maintenance::WriteRun { run: (RunFamily::Receipt, run), entries }));
     }
 
     /// A run is on stable storage: from now on it answers for the entries that it holds.
-    pub(super) fn handle_run_written(&mut self, written: RunId) {
-        let Some(sealing) = self.receipts.sealing.take_if(|sealing| sealing.run == written.1) else { return };
-        self.forget_oldest(sealing.entries);
-        self.receipts.runs.push_back((sealing.run, self.now.wall));
-        let sealed_at = self.now.wall.0.to_be_bytes().to_vec();
-        self.gathering.batch().extra.push(run::register(written, sealed_at));
+    pub(super) fn handle_run_written(&mut self, turn: &mut Turn, written: RunId) {
+        let Some(sealing) = self.sealing.take_if(|sealing| sealing.run == written.1) else { return };
+        self.forget_oldest(turn, sealing.entries);
+        self.runs.push_back((sealing.run, turn.now.wall));
+        let sealed_at = turn.now.wall.0.to_be_bytes().to_vec();
+        turn.gathering.batch().extra.push(run::register(written, sealed_at));
     }
 
     /// The oldest entries of the epoch leave it. With them go, after a restart, the commits that say what was answered; of
     /// the latest it is said again, for a carrier that heard no answer delivers once more after its reconnection.
-    fn forget_oldest(&mut self, entries: usize) {
-        let Receipts { epoch, answered, .. } = &mut self.receipts;
+    fn forget_oldest(&mut self, turn: &mut Turn, entries: usize) {
+        let Self { epoch, answered, .. } = self;
         epoch.forget(entries, |note| answered.insert(note.key, note.recipient));
-        self.gathering.batch().receipts.answered.extend(answered.latest(ANSWERED_AGAIN_MAX));
+        turn.gathering.batch().receipts.answered.extend(answered.latest(ANSWERED_AGAIN_MAX));
     }
 
     /// Forgets what was waited for long enough: whole runs, and parked receipts.
-    pub(super) fn expire_receipts(&mut self) {
-        let horizon = Wall(self.now.wall.0.saturating_sub(self.options.orphan_ms));
-        while let Some(&(number, sealed_at)) = self.receipts.runs.front()
+    pub(super) fn expire(&mut self, turn: &mut Turn, horizon: Wall) {
+        while let Some(&(number, sealed_at)) = self.runs.front()
             && sealed_at < horizon
         {
-            self.receipts.runs.pop_front();
+            self.runs.pop_front();
             let id = (RunFamily::Receipt, number);
-            self.gathering.batch().extra.push(run::deregister(id));
-            self.effect(Effect::Maintain(Maintenance::DeleteRun(id)));
+            turn.gathering.batch().extra.push(run::deregister(id));
+            turn.effect(Effect::Maintain(Maintenance::DeleteRun(id)));
         }
-        for old in self.receipts.orphans.expire(horizon) {
-            self.gone(&old);
+        for old in self.orphans.expire(horizon) {
+            gone(turn, &old);
         }
-        self.books.attempts.progress.expire(horizon);
-        self.books.attempts.forget_once_in_doubt(horizon);
+    }
+}
+
+/// It is parked no more, on disk either.
+fn gone(turn: &mut Turn, orphan: &Orphan) {
+    if orphan.is_on_disk {
+        turn.gathering.batch().orphans_gone.push(orphan.at);
     }
 }
 

@@ -1,157 +1,128 @@
-//! A start: the checkpoint, then every turn after it, applied as it was decided. What was open is in doubt now.
+//! A start and a checkpoint, which are each other's reverse. A start: each machine takes its part of the checkpoint, then every
+//! turn after it, applied as it was decided; what was open is in doubt now. A checkpoint: each machine notes what it knows, as it
+//! stands after a commit.
 
-use crate::delivery::{InDoubt, Progress};
-use crate::model::{Address, CarrierId, Class, KeyPrint, Lane, Msisdn, RouteId, TenantId, Wall};
-use crate::queue::{DuePosition, Fifo, FifoKind, FifoName, Lists, Position, ScheduledQueue, Tick};
-use crate::store::Recovery;
-use crate::store::record::{CheckpointRecord, DoubtNote, FifoCode, ProgressNote, TurnRecord};
-use crate::traffic::PartSet;
+use crate::model::{Class, Wall};
+use crate::store::fold::Folded;
+use crate::store::key::Key;
+use crate::store::record::{CheckpointRecord, InboundRecord, RestoredRecord, TurnRecord};
+use crate::store::{CommitSeq, Recovery};
+use crate::traffic::Unanswered;
 
 use super::Shard;
-use super::books::{doubt_of, open_attempt};
+use super::checkpoint;
+use super::event::{Effect, Maintenance};
 use super::expiry::Alarms;
-use super::outbox::Outbox;
+use super::restored::Restored;
 
 impl Shard {
+    /// What the store has found at a start.
     pub(super) fn replay(&mut self, found: Recovery) {
-        self.restore(&found.checkpoint);
+        self.pull.restore(&found.checkpoint);
+        self.alarms = Alarms::restore(&found.checkpoint);
+        self.ledger.restore(&found.checkpoint);
+        self.receipts.restore(&found.checkpoint);
         for (commit, turn) in &found.turns {
             self.replay_turn(*commit, turn);
         }
+        self.turn.due_from = self.pull.scheduled.head().tick;
         for (run, sealed_at) in &found.runs {
             self.receipts.replay_run(*run, Wall(*sealed_at));
         }
         for (commit, record) in &found.receipts {
             self.receipts.replay(*commit, &record.entries, &record.answered);
         }
-        self.replay_orphans(found.orphans, found.orphans_left_out);
+        self.replay_parked(found.orphans, found.orphans_left_out);
         for &(commit, messages, octets) in &found.handsets {
-            self.outbox.add_handsets(commit, u64::from(messages), octets);
+            self.receipts.outbox.add_handsets(commit, u64::from(messages), octets);
         }
         for (commit, record) in &found.keys {
-            let mut newest = Wall(0);
-            for &(key, content, address, at, tenant) in &record.0 {
-                newest = Wall(at);
-                let (print, address) = (KeyPrint { key, content }, Address::from_packed(address));
-                self.keys.restore(print, TenantId(tenant), address, newest);
-            }
-            self.key_commits.push_back((*commit, newest));
+            self.intake.replay(*commit, record);
         }
-        self.places.restore(&found.waiting.0);
-        self.replay_restored(found.restored, found.last.0);
+        self.turn.places.restore(&found.waiting.0);
+        self.replay_left_open(found.restored, found.last.0);
+        self.settle_moved();
     }
 
-    fn restore(&mut self, checkpoint: &CheckpointRecord) {
-        for note in &checkpoint.fifos {
-            if let Some(name) = fifo_name(note.fifo) {
-                let head = Position { commit: note.commit, index: note.index };
-                self.lanes.restore(name, Fifo::recovered(head, note.newest, note.waiting));
-            }
+    fn replay_turn(&mut self, commit: u64, record: &TurnRecord) {
+        self.folding.replayed(record.events.len() + record.attempts.len() + record.segments.len());
+        for note in &record.segments {
+            self.turn.next_segment = self.turn.next_segment.max(note.number + 1);
         }
-        let (tick, commit, index) = checkpoint.due_head;
-        let head = DuePosition { tick: Tick(tick), commit, index };
-        self.scheduled = ScheduledQueue::recovered(head, checkpoint.due_waiting, checkpoint.due_alarms);
-        self.alarms = Alarms::restore(checkpoint.alarms_from, &checkpoint.ended_to);
-        checkpoint.alarms.iter().for_each(|note| self.alarms.restore_alarm(note, checkpoint.commit));
-        for &(class, route, restored, entries) in &checkpoint.ended {
-            self.replay_ended(class, route, restored, entries);
-        }
-        for (note, at) in &checkpoint.open {
-            self.books.begin_again(note, Wall(*at));
-        }
-        for note in &checkpoint.doubts {
-            if let Some(doubt) = restored_doubt(note) {
-                self.books.attempts.doubts.insert(Address::from_packed(note.attempt.address), doubt);
-            }
-        }
-        self.outbox = Outbox::restore(checkpoint);
-        for &(recipient, packed, since) in &checkpoint.once_in_doubt {
-            if let Some(recipient) = Msisdn::from_number(recipient) {
-                self.books.attempts.restore_once_in_doubt(recipient, Address::from_packed(packed), Wall(since));
-            }
-        }
-        for note in &checkpoint.progress {
-            self.books.attempts.progress.restore(Address::from_packed(note.address), progress(note));
-        }
-        self.books.cancelled = checkpoint
-            .cancelled
-            .iter()
-            .map(|(packed, tenant)| (Address::from_packed(*packed), TenantId(*tenant)))
-            .collect();
-        self.books.tried =
-            checkpoint.tried.iter().map(|&(packed, tried)| (Address::from_packed(packed), tried)).collect();
-        self.receipts.replay_next_run(checkpoint.next_run);
+        self.alarms.replay(commit, record, self.turn.next_segment);
+        self.pull.replay(commit, record);
+        self.ledger.replay(record, &mut self.turn.counters);
     }
 
-    fn replay_turn(&mut self, commit: u64, turn: &TurnRecord) {
-        self.folding.replayed(turn.events.len() + turn.attempts.len() + turn.segments.len());
-        // An alarm that goes may come again by another entry of the same turn.
-        turn.alarms.done.iter().for_each(|segment| self.alarms.remove(*segment));
-        for note in &turn.segments {
-            self.next_segment = self.next_segment.max(note.number + 1);
+    /// Parked receipts, the latest of them. What the store has left out goes from the disk as well.
+    fn replay_parked(&mut self, found: Vec<(u64, u32, InboundRecord)>, left_out: bool) {
+        if let Some((commit, index, _)) = found.first().filter(|_| left_out) {
+            let (key, from) = (Key::Orphan(*commit, *index), vec![0]);
+            let dropped = Maintenance::DropRange { space: key.space(), from, to: key.bytes() };
+            self.turn.effect(Effect::Maintain(dropped));
         }
-        self.alarms.begin(&turn.segments, commit);
-        turn.alarms.kept.iter().for_each(|(last, class)| self.alarms.keep(Address::from_packed(*last), *class));
-        if turn.expired_to > 0 {
-            self.alarms.note_ended(Wall(turn.expired_to), self.next_segment);
+        for (commit, index, record) in found {
+            let is_foreign = !self.ledger.books.attempts.is_under_way_to(record.from);
+            self.receipts.replay_parked(&mut self.turn, (commit, index), record, is_foreign);
         }
-        for &(class, route, restored, entries) in &turn.ended {
-            self.replay_ended(class, route, restored, entries.into());
-        }
-        for &(code, messages) in &turn.appended {
-            if let Some(name) = fifo_name(code) {
-                self.lanes.fifo(name).replay_append(commit, u64::from(messages));
-            }
-        }
-        for note in &turn.taken {
-            if let Some(name) = fifo_name(note.fifo) {
-                let head = Position { commit: note.commit, index: note.index };
-                self.lanes.fifo(name).replay_taken(head, u64::from(note.messages));
-            }
-        }
-        self.scheduled.replay_insert(u64::from(turn.put_off), u64::from(turn.alarms.armed));
-        if let Some((tick, commit, index, entries)) = turn.due_taken {
-            let head = DuePosition { tick: Tick(tick), commit, index };
-            self.scheduled.replay_taken(head, u64::from(entries), u64::from(turn.alarms.taken));
-        }
-        self.books.replay(turn, &mut self.counters);
-        self.next_reference = turn.next_reference;
+        self.receipts.shed_orphans(&mut self.turn);
     }
 
-    fn replay_ended(&mut self, class: u8, route: u16, restored: bool, entries: i64) {
-        if let Some(class) = Class::from_index(class) {
-            self.lanes.add_ended(Lists { lane: Lane { class, route: RouteId(route) }, restored }, entries);
+    /// To be called when everything else is replayed: what was open becomes a doubt. `last` is the last commit found.
+    fn replay_left_open(&mut self, record: Option<RestoredRecord>, last: u64) {
+        self.turn.restored = Restored::new(record);
+        for class in Class::ALL {
+            self.pull.lanes.set_unsent(class, self.turn.restored.unsent_in_lists(class));
         }
+        let is_first_start = self.turn.restored.is_first_start(last);
+        let reason = if is_first_start { Unanswered::Restored } else { Unanswered::Crashed };
+        let left_open: Vec<_> = self.ledger.books.attempts.sorted().into_iter().map(|(address, _)| address).collect();
+        for address in left_open {
+            let has_ended = self.ledger.settle_left_open(&self.turn, address);
+            if !has_ended && self.ledger.doubt(&mut self.turn, address, reason, None) {
+                self.handle_doubt(address);
+            }
+        }
+        if is_first_start {
+            self.ledger.hold_again(&mut self.turn);
+        }
+        self.ledger.reconcile(&mut self.turn);
     }
-}
 
-fn fifo_name((class, route, kind): FifoCode) -> Option<FifoName> {
-    let kind = FifoKind::from_code(kind)?;
-    Some(FifoName { lane: Lane { class: Class::from_index(class)?, route: RouteId(route) }, kind })
-}
+    /// A checkpoint is taken after that batch.
+    pub(super) fn start_fold(&mut self, seq: CommitSeq) {
+        self.folding.begin();
+        // Before, for what is too old belongs into no checkpoint, whatever becomes of this one.
+        let horizon = Wall(self.turn.now.wall.0.saturating_sub(self.turn.options.orphan_ms));
+        self.receipts.expire(&mut self.turn, horizon);
+        self.ledger.expire_memory(horizon);
+        let snapshot = Box::new(self.snapshot(seq));
+        #[cfg(test)]
+        self.replay_anew();
+        self.folding.fold(&mut self.turn, seq, snapshot);
+    }
 
-fn restored_doubt(note: &DoubtNote) -> Option<InDoubt> {
-    let DoubtNote { attempt, sent_at, since, lost, resend_at, vouched } = *note;
-    let open = open_attempt(&attempt, Wall(sent_at))?;
-    Some(InDoubt { resend_at: Wall(resend_at), vouched, ..doubt_of(&open, lost, Wall(since)) })
-}
+    fn snapshot(&mut self, seq: CommitSeq) -> CheckpointRecord {
+        let Self { turn, intake, pull, ledger, receipts, alarms, .. } = self;
+        pull.forget_remainders(!alarms.is_empty());
+        let (next_segment, first_segment) = (turn.next_segment, turn.first_segment);
+        let mut checkpoint =
+            CheckpointRecord { commit: seq.0, next_segment, first_segment, ..CheckpointRecord::default() };
+        pull.note(&mut checkpoint);
+        ledger.note(turn, &mut checkpoint);
+        receipts.note(turn, &mut checkpoint);
+        intake.note(turn, &mut checkpoint);
+        alarms.note(&mut checkpoint);
+        checkpoint
+    }
 
-fn progress(note: &ProgressNote) -> Progress {
-    let set = |parts: &[u8]| {
-        let mut set = PartSet::default();
-        for part in parts {
-            set.insert(*part);
+    /// The events are folded: what they leave settled is known, and the checkpoint goes into this turn's batch.
+    pub(super) fn handle_folded(&mut self, snapshot: Box<CheckpointRecord>, folded: Folded) {
+        if !self.folding.handle_folded(&mut self.turn, &snapshot, &folded) {
+            return;
         }
-        set
-    };
-    Progress {
-        carrier: CarrierId(note.carrier),
-        reference: note.reference,
-        parts: note.parts,
-        accepted: set(&note.accepted),
-        delivered: set(&note.delivered),
-        settled: set(&note.settled),
-        closed: note.closed,
-        since: Wall(note.since),
+        self.turn.first_segment = snapshot.first_segment;
+        self.alarms.handle_folded(&mut self.turn, snapshot.commit, &folded.unsent);
+        checkpoint::write(&mut self.turn, snapshot, folded);
     }
 }

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use crate::delivery::EventKind;
-use crate::model::{CarrierId, Frame, GroupId, Head, LinkId, MessageId, Mono, Msisdn, Now, RouteId, TenantId};
+use crate::model::{CarrierId, Frame, GroupId, Head, LinkId, MessageId, Mono, Msisdn, Now, ReplyTo, RouteId, TenantId};
 use crate::node::tests::world::catalog;
-use crate::shard::{Cancelled, LineResult, Lookup, Options, ShardEvent};
+use crate::shard::{Cancelled, LineResult, Lookup, Reply, ShardEvent};
 use crate::store::backup::{BackupWriter, CONTROL, Manifest, Table};
 use crate::store::fjall::{FjallOptions, FjallStore};
 use crate::store::fjall_backup::{self, StoreSnapshot};
@@ -270,7 +270,7 @@ fn retention_passes_over_the_numbers_that_a_restore_left_out() {
     // Long after everything was settled or past the patience for its receipt.
     world.at(BEGIN_MS + 1_000 * HOUR_MS);
     (0..2).for_each(|_| world.checkpoint());
-    let gone = world.shard().first_segment;
+    let gone = world.shard().turn.first_segment;
     assert!(gone > submitted.address().segment() && gone > fresh.address().segment(), "{gone}");
 }
 

@@ -1,7 +1,10 @@
 //! Tenants that share a shard: one fills it, the other still gets its share, whatever happens to the messages meanwhile, and
 //! after a start.
 
-use crate::model::{CarrierId, GroupId, Head, KeyPrint, Line, MessageId, MessageState, Msisdn, RouteId};
+use crate::model::{
+    CarrierId, Frame, GroupId, Head, KeyPrint, Line, LinkId, MessageId, MessageState, Msisdn, Refusal, ReplyTo,
+    RouteId, TenantId,
+};
 use crate::node::tests::world::catalog;
 use crate::store::memory::{Drops, MemoryStore};
 use crate::traffic::{Answer, Grant, NotWritten, Outcome, OutcomeBatch, Span, Unanswered};
@@ -180,7 +183,7 @@ fn places_are_counted_exactly_whatever_becomes_of_a_message() {
 #[test]
 fn what_is_sent_again_out_of_doubt_and_what_expires_is_counted() {
     let mut world = World::new(&EQUAL);
-    world.shard_mut().options.doubt = Class::ALL.map(|_| crate::delivery::DoubtPolicy::Resend);
+    world.shard_mut().turn.options.doubt = Class::ALL.map(|_| crate::delivery::DoubtPolicy::Resend);
     let id = world.ids(B, 1, 0)[0];
     world.grant(1);
     world.outcome(id.address(), Answer::Unanswered(Unanswered::ConnectionLost));

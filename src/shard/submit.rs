@@ -1,15 +1,19 @@
 //! The lines of a frame, one by one, into the segment of this turn, if admission says yes.
 
-use crate::admission::{Allowance, Gate, Known, Seen};
-use crate::model::limits::{TURN_BYTES_MAX, TURN_MESSAGES_MAX};
-use crate::model::{Address, Frame, Head, KeyPrint, Lane, MessageId, Point, Refusal, ReplyTo, TenantId};
-use crate::queue::{DueEntry, InsertReason};
-use crate::store::Op;
-use crate::store::key::Key;
-use crate::store::record::{WaitingRecord, encode};
+use std::collections::VecDeque;
 
+use crate::admission::{Allowance, Gate, KeyWindow, Known, Seen};
+use crate::model::limits::{TURN_BYTES_MAX, TURN_MESSAGES_MAX};
+use crate::model::{Address, Frame, Head, KeyPrint, Lane, MessageId, Point, Refusal, ReplyTo, TenantId, Wall};
+use crate::queue::{DueEntry, InsertReason};
+use crate::store::key::Key;
+use crate::store::record::{CheckpointRecord, KeysRecord, WaitingRecord, encode};
+use crate::store::{Op, WriteBatch};
+
+use super::counters::Counters;
 use super::event::{Claimed, LineResult, Reply};
-use super::{Ask, Counters, Shard};
+use super::options::Options;
+use super::turn::Turn;
 
 /// Messages of a frame that does not wait behind those of large requests, at most.
 const PASSING_MESSAGES_MAX: usize = 64;
@@ -25,61 +29,59 @@ fn beyond(frame: &Frame) -> usize {
     if passes(frame) { PASSING_BEYOND } else { 0 }
 }
 
-impl Shard {
-    pub(super) fn ask(&mut self, ask: Ask) {
-        match ask {
-            Ask::Submit(frame) => self.submit(frame),
-            Ask::Claim { reply, tenant, print } => self.claim(reply, tenant, print),
-            Ask::Lookup { reply, tenant, ids } => self.lookup(reply, tenant, ids),
-            Ask::Cancel { reply, tenant, id } => self.cancel(reply, tenant, id),
-            Ask::Records { reply, tenant, from, limit } => self.records(reply, tenant, from, limit),
-            Ask::Doubts { reply, filter, from, limit } => self.list_doubts(reply, &filter, from, limit),
-            Ask::Resolve { reply, ids, action } => self.resolve(reply, ids, action),
-            Ask::Release { reply, class, policy } => self.release(reply, class, policy),
-        }
+/// What comes in: frames that wait for room, and the keys that were seen of late.
+#[derive(Debug)]
+pub(super) struct Intake {
+    keys: KeyWindow,
+    /// Commits that recorded fingerprints, oldest first.
+    key_commits: VecDeque<(u64, Wall)>,
+    /// Frames that did not fit into the batch being gathered.
+    pub waiting_frames: VecDeque<Frame>,
+}
+
+impl Intake {
+    pub(super) fn new(options: &Options) -> Self {
+        let mut keys = KeyWindow::new(options.keys_max, options.key_window_ms);
+        keys.share_out(&options.tenants);
+        Self { keys, key_commits: VecDeque::new(), waiting_frames: VecDeque::new() }
     }
 
     /// Admits a frame now, or with the next batch if this one is full. Behind frames of large requests that wait, a small
     /// one that is all of its request does not, and may come on top of a full batch.
-    pub(super) fn submit(&mut self, frame: Frame) {
+    pub(super) fn submit(&mut self, turn: &mut Turn, queued: impl Fn(&Turn) -> u64, frame: Frame) {
         let waits = !self.waiting_frames.is_empty() && !passes(&frame);
-        if waits || !self.has_room_for(&frame) {
+        if waits || !has_room_for(turn, &frame) {
             self.waiting_frames.push_back(frame);
             return;
         }
-        self.admit_frame(frame);
-    }
-
-    fn has_room_for(&mut self, frame: &Frame) -> bool {
-        self.gathering.has_room(frame.heads.len(), frame.arena.len(), beyond(frame))
-            && (self.gathering.messages() == 0 || !self.buggify.at(Point::TurnFull))
+        self.admit_frame(turn, queued, frame);
     }
 
     /// Frames that waited and have room now: a quarter of a turn at once, for a whole one takes long; the rest at the next
-    /// call, which [`Shard::poll_timeout`] asks for.
-    pub(super) fn admit_waiting(&mut self) {
-        let messages = self.gathering.messages() + TURN_MESSAGES_MAX / 4;
-        let bytes = self.gathering.bytes() + TURN_BYTES_MAX / 4;
-        while self.gathering.messages() < messages
-            && self.gathering.bytes() < bytes
+    /// call, for which `Shard::poll_timeout` asks. `queued`: messages that wait.
+    pub(super) fn admit_waiting(&mut self, turn: &mut Turn, queued: impl Fn(&Turn) -> u64) {
+        let messages = turn.gathering.messages() + TURN_MESSAGES_MAX / 4;
+        let bytes = turn.gathering.bytes() + TURN_BYTES_MAX / 4;
+        while turn.gathering.messages() < messages
+            && turn.gathering.bytes() < bytes
             && let Some(frame) = self.waiting_frames.pop_front()
         {
-            if !self.has_room_for(&frame) {
+            if !has_room_for(turn, &frame) {
                 self.waiting_frames.push_front(frame);
                 return;
             }
-            self.admit_frame(frame);
+            self.admit_frame(turn, &queued, frame);
         }
     }
 
     /// Whether a frame waits for nothing but the next call.
-    pub(super) fn has_admissible(&self) -> bool {
+    pub(super) fn has_admissible(&self, turn: &Turn) -> bool {
         self.waiting_frames
             .front()
-            .is_some_and(|frame| self.gathering.has_room(frame.heads.len(), frame.arena.len(), beyond(frame)))
+            .is_some_and(|frame| turn.gathering.has_room(frame.heads.len(), frame.arena.len(), beyond(frame)))
     }
 
-    fn admit_frame(&mut self, frame: Frame) {
+    fn admit_frame(&mut self, turn: &mut Turn, queued: impl Fn(&Turn) -> u64, frame: Frame) {
         let mut allowance = Allowance::default();
         let mut keys = frame.keys.iter().peekable();
         let mut results = Vec::with_capacity(frame.heads.len());
@@ -87,95 +89,62 @@ impl Shard {
             let print = keys.next_if(|line| line.index as usize == index).map(|line| line.print);
             let at = head.content_at as usize;
             let content = frame.arena.get(at..at + head.content_len as usize).unwrap_or_default();
-            results.push(self.admit(head, print, content, &mut allowance));
+            results.push(self.admit(turn, &queued, head, print, content, &mut allowance));
         }
-        allowance.close(&mut self.places);
-        self.reply(frame.reply, Reply::Submitted(results));
+        allowance.close(&mut turn.places);
+        turn.reply(frame.reply, Reply::Submitted(results));
     }
 
-    /// Messages that wait, in lists and in the delay queue, with what enters them at the end of this turn; all places, where
-    /// lists are full of what has ended.
-    pub(super) fn queued(&self) -> u64 {
-        let messages = self.lanes.depth_total() + self.scheduled.messages() + self.gathering.entering();
-        self.places.taken(messages, self.lanes.entries_total())
-    }
-
-    const fn gate(&self) -> Gate {
-        Gate { now: self.now.wall, is_draining: self.draining, disk: self.disk }
-    }
-
-    /// What the next commit has to hold of whose messages wait.
-    pub(super) fn waiting_record(&mut self) -> Option<Op> {
-        let (key, record) = (Key::Waiting, WaitingRecord(self.places.take_changed()?));
-        Some(Op::Put { space: key.space(), key: key.bytes(), value: encode(&record) })
-    }
-
-    fn admit(&mut self, head: &Head, print: Option<KeyPrint>, content: &[u8], allowance: &mut Allowance) -> LineResult {
-        if let Some(seen) = print.and_then(|print| self.keys.look(print, self.now.wall)) {
-            return self.known(seen.into());
+    fn admit(
+        &mut self,
+        turn: &mut Turn,
+        queued: impl Fn(&Turn) -> u64,
+        head: &Head,
+        print: Option<KeyPrint>,
+        content: &[u8],
+        allowance: &mut Allowance,
+    ) -> LineResult {
+        if let Some(seen) = print.and_then(|print| self.keys.look(print, turn.now.wall)) {
+            return known(turn, seen.into());
         }
         if !allowance.is_of(head.tenant) {
-            allowance.close(&mut self.places);
-            let taken = self.queued();
-            *allowance = Allowance::of(head.tenant, &mut self.places, taken);
+            allowance.close(&mut turn.places);
+            let taken = queued(turn);
+            *allowance = Allowance::of(head.tenant, &mut turn.places, taken);
         }
-        if let Some(refusal) = self.gate().refusal(head, allowance) {
-            return self.refuse(refusal);
+        if let Some(refusal) = gate(turn).refusal(head, allowance) {
+            return refuse(turn, refusal);
         }
-        if self.gathering.is_building() && self.buggify.at(Point::SegmentFull) {
-            self.gathering.close_segment();
+        if turn.gathering.is_building() && turn.buggify.at(Point::SegmentFull) {
+            turn.gathering.close_segment();
         }
         if let Some(print) = print {
-            let address = self.gathering.next_address(content.len(), self.next_segment);
-            match self.keys.claim(print, head.tenant, address, self.now.wall) {
-                Seen::New => self.gathering.batch().keys.push((print, head.tenant, address, self.now.wall)),
-                seen @ (Seen::Same(..) | Seen::Other | Seen::Full | Seen::ShareFull) => return self.known(seen.into()),
+            let address = turn.gathering.next_address(content.len(), turn.next_segment);
+            match self.keys.claim(print, head.tenant, address, turn.now.wall) {
+                Seen::New => turn.gathering.batch().keys.push((print, head.tenant, address, turn.now.wall)),
+                seen @ (Seen::Same(..) | Seen::Other | Seen::Full | Seen::ShareFull) => {
+                    return known(turn, seen.into());
+                }
             }
         }
         allowance.take();
-        let head = Head { accepted_at: self.now.wall, ..*head };
-        let address = self.gathering.admit(head, content, &mut self.next_segment);
-        self.place(&head, address);
-        self.counters.accepted[head.class.index()] += 1;
-        LineResult::Accepted(MessageId::new(self.now.wall, self.options.node, self.options.shard, address))
+        let head = Head { accepted_at: turn.now.wall, ..*head };
+        let address = turn.gathering.admit(head, content, &mut turn.next_segment);
+        place(turn, &head, address);
+        turn.counters.accepted[head.class.index()] += 1;
+        LineResult::Accepted(MessageId::new(turn.now.wall, turn.options.node, turn.options.shard, address))
     }
 
-    fn known(&mut self, known: Known) -> LineResult {
-        match known {
-            Known::Before(first, at) => {
-                self.counters.duplicates += 1;
-                LineResult::Duplicate(MessageId::new(at, self.options.node, self.options.shard, first))
-            }
-            Known::Refused(refusal) => self.refuse(refusal),
-        }
-    }
-
-    fn refuse(&mut self, refusal: Refusal) -> LineResult {
-        if let Some(at) = Counters::REFUSALS.iter().position(|known| *known == refusal) {
-            self.counters.refused[at] += 1;
-        }
-        LineResult::Refused(refusal)
-    }
-
-    fn place(&mut self, head: &Head, address: Address) {
-        let lane = Lane { class: head.class, route: head.route };
-        if head.send_at > self.now.wall {
-            let entry = DueEntry { address, lane, reason: InsertReason::Scheduled };
-            self.gathering.put_off(self.scheduled.tick_for(head.send_at), entry);
-        } else {
-            self.gathering.fresh(lane, address);
-        }
-    }
-
-    fn claim(&mut self, reply: ReplyTo, tenant: TenantId, print: KeyPrint) {
+    /// A request's key, before its lines.
+    pub(super) fn claim(&mut self, turn: &mut Turn, reply: ReplyTo, tenant: TenantId, print: KeyPrint) {
         // What is known of it is said first, whatever holds now: as of a message that was taken before.
-        let is_known = self.keys.look(print, self.now.wall).is_some();
-        if let Some(refusal) = self.gate().refusal_of_keys().filter(|_| !is_known) {
-            return self.reply(reply, Reply::Claimed(Claimed::Refused(refusal)));
+        let is_known = self.keys.look(print, turn.now.wall).is_some();
+        if let Some(refusal) = gate(turn).refusal_of_keys().filter(|_| !is_known) {
+            return turn.reply(reply, Reply::Claimed(Claimed::Refused(refusal)));
         }
-        let claimed = match self.keys.claim(print, tenant, Address::default(), self.now.wall) {
+        let claimed = match self.keys.claim(print, tenant, Address::default(), turn.now.wall) {
             Seen::New => {
-                self.gathering.batch().keys.push((print, tenant, Address::default(), self.now.wall));
+                turn.gathering.batch().keys.push((print, tenant, Address::default(), turn.now.wall));
                 Claimed::Ours
             }
             Seen::ShareFull => Claimed::Refused(Refusal::KeyShareFull),
@@ -183,8 +152,92 @@ impl Shard {
             Seen::Other => Claimed::Reused,
             Seen::Full => Claimed::Full,
         };
-        self.reply(reply, Reply::Claimed(claimed));
+        turn.reply(reply, Reply::Claimed(claimed));
     }
+
+    /// A batch is handed out: whether it holds fingerprints.
+    pub(super) fn committed(&mut self, batch: &WriteBatch, now: Wall) {
+        if !batch.keys.is_empty() {
+            self.key_commits.push_back((batch.seq.0, now));
+        }
+    }
+
+    /// No frame waits.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.waiting_frames.is_empty()
+    }
+
+    /// Fingerprints in the window.
+    pub(super) fn keys(&self) -> u64 {
+        self.keys.len() as u64
+    }
+
+    /// Other tenants share the window from now on.
+    pub(super) fn share_out(&mut self, tenants: &[(TenantId, u32)]) {
+        self.keys.share_out(tenants);
+    }
+
+    /// What it knows goes into a checkpoint.
+    pub(super) fn note(&mut self, turn: &Turn, checkpoint: &mut CheckpointRecord) {
+        let key_horizon = turn.now.wall.0.saturating_sub(turn.options.key_window_ms);
+        while self.key_commits.front().is_some_and(|(_, at)| at.0 < key_horizon) {
+            self.key_commits.pop_front();
+        }
+        checkpoint.keys_from = self.key_commits.front().map_or(checkpoint.commit + 1, |(commit, _)| *commit);
+    }
+
+    /// Fingerprints that a commit recorded.
+    pub(super) fn replay(&mut self, commit: u64, record: &KeysRecord) {
+        let mut newest = Wall(0);
+        for &(key, content, address, at, tenant) in &record.0 {
+            newest = Wall(at);
+            let (print, address) = (KeyPrint { key, content }, Address::from_packed(address));
+            self.keys.restore(print, TenantId(tenant), address, newest);
+        }
+        self.key_commits.push_back((commit, newest));
+    }
+}
+
+fn has_room_for(turn: &mut Turn, frame: &Frame) -> bool {
+    turn.gathering.has_room(frame.heads.len(), frame.arena.len(), beyond(frame))
+        && (turn.gathering.messages() == 0 || !turn.buggify.at(Point::TurnFull))
+}
+
+const fn gate(turn: &Turn) -> Gate {
+    Gate { now: turn.now.wall, is_draining: turn.draining, disk: turn.disk }
+}
+
+fn known(turn: &mut Turn, known: Known) -> LineResult {
+    match known {
+        Known::Before(first, at) => {
+            turn.counters.duplicates += 1;
+            LineResult::Duplicate(MessageId::new(at, turn.options.node, turn.options.shard, first))
+        }
+        Known::Refused(refusal) => refuse(turn, refusal),
+    }
+}
+
+fn refuse(turn: &mut Turn, refusal: Refusal) -> LineResult {
+    if let Some(at) = Counters::REFUSALS.iter().position(|known| *known == refusal) {
+        turn.counters.refused[at] += 1;
+    }
+    LineResult::Refused(refusal)
+}
+
+fn place(turn: &mut Turn, head: &Head, address: Address) {
+    let lane = Lane { class: head.class, route: head.route };
+    if head.send_at > turn.now.wall {
+        let entry = DueEntry { address, lane, reason: InsertReason::Scheduled };
+        turn.put_off(head.send_at, entry);
+    } else {
+        turn.gathering.fresh(lane, address);
+    }
+}
+
+/// What the next commit has to hold of whose messages wait.
+pub(super) fn waiting_record(turn: &mut Turn) -> Option<Op> {
+    let (key, record) = (Key::Waiting, WaitingRecord(turn.places.take_changed()?));
+    Some(Op::Put { space: key.space(), key: key.bytes(), value: encode(&record) })
 }
 
 #[cfg(test)]

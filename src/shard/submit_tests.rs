@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::model::{Class, DiskRoom, Now, Wall};
 use crate::node::tests::world::World;
-use crate::shard::{Options, ShardEvent};
+use crate::shard::{Ask, ShardEvent};
 use crate::store::memory::{Drops, MemoryStore};
 
 /// The worlds of this file.
@@ -82,15 +82,15 @@ fn admitted_in_quarters(frame: &Frame) {
     let submit = |world: &mut Bench| world.tell(ShardEvent::Ask(Ask::Submit(frame.clone())));
     submit(&mut world);
     (0..8).for_each(|_| submit(&mut world));
-    assert_eq!(world.shard().waiting_frames.len(), 4);
+    assert_eq!(world.shard().intake.waiting_frames.len(), 4);
     world.sync();
-    assert_eq!(world.shard().waiting_frames.len(), 3);
+    assert_eq!(world.shard().intake.waiting_frames.len(), 3);
     for waiting in [2, 1, 0] {
         assert_eq!(world.shard().poll_timeout(), Some(world.now.mono));
         world.turn();
-        assert_eq!(world.shard().waiting_frames.len(), waiting);
+        assert_eq!(world.shard().intake.waiting_frames.len(), waiting);
     }
-    assert_eq!(world.shard().gathering.messages(), 4 * frame.heads.len());
+    assert_eq!(world.shard().turn.gathering.messages(), 4 * frame.heads.len());
     assert_ne!(world.shard().poll_timeout(), Some(world.now.mono), "nothing waits but for expiry");
 }
 

@@ -2,7 +2,8 @@
 //! finding of the simulator, which needs whole worlds to come by such a moment.
 
 use crate::model::{
-    CarrierId, Encoding, GroupId, Head, KeyPrint, Line, MessageId, MessageState, Msisdn, RouteId, TenantId,
+    CarrierId, Encoding, Frame, GroupId, Head, KeyPrint, Line, LinkId, MessageId, MessageState, Msisdn, Refusal,
+    ReplyTo, RouteId, TenantId,
 };
 use crate::node::tests::world::catalog;
 use crate::smpp::receipt::ReceiptState;
@@ -138,7 +139,7 @@ fn history_is_seen_while_its_checkpoint_is_not_durable() {
 fn what_retention_took_is_gone_though_the_disk_still_has_it() {
     let mut bench = Bench::new();
     let id = bench.accepted();
-    bench.shard_mut().first_segment = id.address().segment() + 1;
+    bench.shard_mut().turn.first_segment = id.address().segment() + 1;
     bench.look_up(id);
     bench.settle();
     bench.cancel(id);

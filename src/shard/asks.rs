@@ -1,0 +1,122 @@
+//! What doors ask: new messages, and questions of which the store has to be asked first.
+
+use crate::model::{Address, Lane, MessageId, MessageState, TenantId};
+use crate::queue::Lists;
+use crate::store::{ReadRequest, StoreError, StoredMessage};
+
+use super::Shard;
+use super::event::{Ask, Cancelled, DoubtAction, Effect, Lookup, Reply, Resolved};
+use super::lookups::Pending;
+use super::shown::{self, shown};
+
+impl Shard {
+    pub(super) fn handle_ask(&mut self, ask: Ask) {
+        let Self { turn, intake, pull, ledger, lookups, folding, .. } = self;
+        let events_from = folding.events_from();
+        match ask {
+            Ask::Submit(frame) => intake.submit(turn, |turn| pull.queued(turn), frame),
+            Ask::Claim { reply, tenant, print } => intake.claim(turn, reply, tenant, print),
+            Ask::Lookup { reply, tenant, ids } => lookups.lookup(turn, events_from, reply, tenant, ids),
+            Ask::Cancel { reply, tenant, id } => lookups.cancel(turn, events_from, reply, tenant, id),
+            Ask::Records { reply, tenant, from, limit } => {
+                lookups.records(turn, events_from, reply, tenant, from, limit);
+            }
+            Ask::Doubts { reply, filter, from, limit } => {
+                let (listed, next) = ledger.list_doubts(&filter, from, limit);
+                if listed.is_empty() {
+                    return turn.reply(reply, Reply::Doubts { found: Vec::new(), next });
+                }
+                lookups.read_for_doubts(turn, events_from, reply, listed, next);
+            }
+            Ask::Resolve { reply, ids, action } => lookups.resolve(turn, events_from, reply, ids, action),
+            Ask::Release { reply, class, policy } => {
+                let concerned = self.handle_release(class, policy);
+                self.turn.reply(reply, Reply::Released(concerned));
+            }
+        }
+    }
+
+    pub(super) fn handle_found_messages(&mut self, token: u64, messages: Vec<Option<StoredMessage>>) {
+        match self.lookups.take(token) {
+            Some(Pending::Lookup { reply, tenant, ids }) => {
+                let found = ids.into_iter().zip(messages).map(|(id, stored)| shown(&self.turn, tenant, id, stored));
+                let found = found.collect();
+                self.turn.reply(reply, Reply::Found(found));
+            }
+            Some(Pending::Cancel { reply, tenant, id }) => {
+                let stored = messages.into_iter().next().flatten();
+                let cancelled = self.cancel_found(token, tenant, id, stored);
+                self.turn.reply(reply, Reply::Cancelled(cancelled));
+            }
+            Some(Pending::Doubts { reply, listed, next }) => {
+                let found = self.ledger.shown_doubts(&self.turn, &listed, messages);
+                self.turn.reply(reply, Reply::Doubts { found, next });
+            }
+            Some(Pending::Resolve { reply, ids, action }) => {
+                let resolved = ids.into_iter().zip(messages).map(|(id, stored)| self.resolve_found(id, stored, action));
+                let resolved = resolved.collect();
+                self.turn.reply(reply, Reply::Resolved(resolved));
+            }
+            Some(Pending::Records { .. }) | None => {}
+        }
+    }
+
+    fn resolve_found(&mut self, id: MessageId, stored: Option<StoredMessage>, action: DoubtAction) -> Resolved {
+        let tenant = stored.as_ref().map_or(TenantId(0), |stored| stored.head.tenant);
+        match shown(&self.turn, tenant, id, stored) {
+            Lookup::Found(found) => self.ledger.resolve_by_hand(&mut self.turn, found.id.address(), action),
+            Lookup::Unknown => Resolved::Unknown,
+            Lookup::Gone => Resolved::Gone,
+        }
+    }
+
+    fn cancel_found(
+        &mut self,
+        token: u64,
+        tenant: TenantId,
+        id: MessageId,
+        stored: Option<StoredMessage>,
+    ) -> Cancelled {
+        let address = id.address();
+        let asked = self.lookups.take_cancelling(address, token);
+        let (still_waits, ready) = (asked.is_some(), asked.flatten());
+        let restored = ready.unwrap_or_else(|| {
+            stored.as_ref().is_some_and(|stored| self.turn.restored.is_in_list(address, &stored.events))
+        });
+        let stored = match shown(&self.turn, tenant, id, stored) {
+            Lookup::Found(found) => found,
+            Lookup::Unknown => return Cancelled::Unknown,
+            Lookup::Gone => return Cancelled::Gone,
+        };
+        let is_in_list = ready.is_some() || stored.view.state == MessageState::Queued;
+        let cancelled = self.ledger.cancel(&mut self.turn, &stored, still_waits, is_in_list);
+        if cancelled == Cancelled::Done && is_in_list {
+            let lane = Lane { class: stored.head.class, route: stored.head.route };
+            self.pull.add_ended(&mut self.turn, Lists { lane, restored }, 1);
+        }
+        cancelled
+    }
+
+    pub(super) fn handle_found_scan(&mut self, token: u64, messages: Vec<StoredMessage>, next: Option<Address>) {
+        let Some(Pending::Records { reply }) = self.lookups.take(token) else { return };
+        let found = shown::all(&self.turn, messages);
+        self.turn.reply(reply, Reply::Records { found, next });
+    }
+
+    /// The store could not answer. Whoever asked is told; a queue that cannot be read stops, which the operator is told.
+    pub(super) fn handle_read_failed(&mut self, request: ReadRequest, error: &StoreError) {
+        match &request {
+            ReadRequest::Messages { token, .. } | ReadRequest::Scan { token, .. } => {
+                self.lookups.handle_failed(&mut self.turn, *token);
+            }
+            ReadRequest::Probe { token, receipts } => {
+                // Nobody would ever answer them otherwise, and their carrier would be read no more.
+                self.handle_probed(*token, &vec![None; receipts.len()]);
+            }
+            ReadRequest::Expire(_) => self.alarms.handle_visit_failed(&mut self.turn),
+            ReadRequest::Ready { .. } | ReadRequest::Due { .. } | ReadRequest::Fold { .. } => {}
+        }
+        let what = format!("shard {}: {error}; asked was {request:?}", self.turn.options.shard.0);
+        self.turn.prompt.push_back(Effect::Alarm(what));
+    }
+}

@@ -1,0 +1,220 @@
+//! How messages leave where they wait: an attempt begins, or they have ended and are passed over. What the books say of that;
+//! the lists themselves are `pull.rs`' own.
+
+use crate::delivery::{Happened, InDoubt, OpenAttempt, Resolution, attempt::Verdict};
+use crate::model::{Address, DeadLetterReason, Head, LinkId, MessageState};
+use crate::queue::{FifoName, Lists, Taken};
+use crate::store::expiry::{Overdue, Place};
+use crate::traffic::Submit;
+
+use super::books::{CLOSED, Expired};
+use super::event::{Cancelled, FoundMessage};
+use super::ledger::Ledger;
+use super::notes::attempt_note;
+use super::restored::{self, Restored, unsent_doubt};
+use super::turn::Turn;
+
+/// Whether a message that was just taken from a list is not to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passed {
+    /// It waited until now.
+    No,
+    /// It had ended: its entry is one less of those that are counted as ended.
+    Ended,
+    /// A receipt of one part has ended it, and its place was counted until now.
+    Closed,
+}
+
+/// What became of a message that was taken from its list for a link.
+#[derive(Debug)]
+pub(super) enum Begun {
+    /// Its attempt is recorded.
+    Submit(Submit),
+    /// It is not to be sent after all.
+    Not(Passed),
+}
+
+impl Ledger {
+    /// Whether a message that was just taken from a list is not to be sent, because it has ended or its time `is_over`: nothing
+    /// is left to do about its entry.
+    pub(super) fn pass_over(
+        &mut self,
+        turn: &mut Turn,
+        address: Address,
+        head: Option<&Head>,
+        is_over: bool,
+    ) -> Passed {
+        let cancelled = self.books.pass_over(address);
+        if cancelled == Some(CLOSED) || cancelled.is_none() && self.books.is_closed(address) {
+            waits_no_more(turn, address, head);
+            return Passed::Closed;
+        }
+        // Whoever cancelled it while it was put off has held its place until now.
+        turn.places.leave(cancelled.unwrap_or_default());
+        if cancelled.is_some() || is_over { Passed::Ended } else { Passed::No }
+    }
+
+    /// Records the attempt of a message just taken for a link, unless it is not to be sent after all; `is_over`: its time is.
+    pub(super) fn begin(
+        &mut self,
+        turn: &mut Turn,
+        link: LinkId,
+        name: FifoName,
+        taken: &Taken,
+        is_over: bool,
+    ) -> Begun {
+        let address = taken.segment.address(taken.slot);
+        let head = taken.segment.head(taken.slot).copied();
+        let passed = self.pass_over(turn, address, head.as_ref(), is_over);
+        if passed != Passed::No {
+            return Begun::Not(passed);
+        }
+        waits_no_more(turn, address, head.as_ref());
+        let Some(head) = head else {
+            // Its segment is damaged, and was told to the operator.
+            self.die(turn, address, DeadLetterReason::Unreadable);
+            return Begun::Not(Passed::No);
+        };
+        if Restored::is_list(name) {
+            self.begin_restored(turn, address);
+        }
+        // Of a time that knew no alarms.
+        if head.expires_at <= turn.now.wall {
+            self.finish(turn, address, Happened::Expired { error: None });
+            return Begun::Not(Passed::No);
+        }
+        let attempt = self.books.next_attempt(address);
+        let progress = self.books.attempts.progress.get(&address).filter(|known| known.carrier == link.carrier);
+        let (reference, answered) = match progress {
+            Some(known) => (known.reference, (!known.accepted.is_empty()).then(|| Box::new(known.accepted))),
+            None => (self.reference(head.parts), None),
+        };
+        let open = OpenAttempt {
+            attempt,
+            reference,
+            carrier: link.carrier,
+            lane: name.lane,
+            recipient: head.to,
+            tenant: head.tenant,
+            parts: head.parts,
+            at: turn.now.wall,
+            segment: Some(taken.segment.clone()),
+            outcomes: 0,
+            resumed: answered.as_ref().map_or(0, |set| set.len() as u8),
+            verdict: Verdict::Accepted,
+            answered: false,
+            lost_on: None,
+            unnoted: false,
+        };
+        turn.gathering.batch().turn.attempts.push(attempt_note(address, &open));
+        self.books.begin(address, open);
+        Begun::Submit(Submit { address, attempt, reference, head, arena: taken.segment.arena.clone(), answered })
+    }
+
+    /// A message that was unsent at the backup is taken: its doubt is recorded before its attempt.
+    fn begin_restored(&mut self, turn: &mut Turn, address: Address) {
+        self.note_restored_doubt(turn, address, Resolution::HandResend);
+        self.happens(turn, address, Happened::Resent { by: Resolution::HandResend });
+    }
+
+    /// A message that was unsent at the backup leaves its list: it was in doubt until then, and how that ends follows.
+    fn note_restored_doubt(&mut self, turn: &mut Turn, address: Address, how: Resolution) {
+        turn.counters.in_doubt += 1;
+        turn.counters.resolved[how.index()] += 1;
+        self.happens(turn, address, Happened::InDoubt { lost: restored::LOST });
+    }
+
+    /// Ends a message whose time is over; not if it is somewhere else by now.
+    pub(super) fn expire(&mut self, turn: &mut Turn, address: Address, message: &Overdue) -> Expired {
+        let mut list = None;
+        match message.place {
+            Place::Ready { restored } => {
+                if self.books.attempts.get(address).is_some() || self.books.attempts.doubts.contains_key(&address) {
+                    return Expired::Elsewhere;
+                }
+                if self.books.cancelled.contains_key(&address) || self.books.is_closed(address) {
+                    return Expired::Before;
+                }
+                if restored {
+                    self.note_restored_doubt(turn, address, Resolution::Expired);
+                }
+                list = Some(Lists { lane: message.lane, restored });
+                turn.places.leave(message.tenant);
+            }
+            // What waits for a receipt goes on waiting for it, and is ready again or settled then.
+            Place::InDoubt => match self.books.attempts.in_ledger(address) {
+                Some(doubt) if doubt.resend_at == InDoubt::HELD => {
+                    turn.counters.resolved[Resolution::Expired.index()] += 1;
+                }
+                Some(_) | None => return Expired::Elsewhere,
+            },
+        }
+        self.finish(turn, address, Happened::Expired { error: None });
+        Expired::Now(list)
+    }
+
+    /// Gives up a message that was unsent at a backup, and was just taken from its list.
+    pub(super) fn drop_restored(&mut self, turn: &mut Turn, name: FifoName, taken: &Taken, is_over: bool) -> Passed {
+        let address = taken.segment.address(taken.slot);
+        let head = taken.segment.head(taken.slot).copied();
+        let passed = self.pass_over(turn, address, head.as_ref(), is_over);
+        if passed != Passed::No {
+            return passed;
+        }
+        waits_no_more(turn, address, head.as_ref());
+        let Some(head) = head else {
+            self.die(turn, address, DeadLetterReason::Unreadable);
+            return Passed::No;
+        };
+        turn.counters.in_doubt += 1;
+        self.happens(turn, address, Happened::InDoubt { lost: restored::LOST });
+        self.give_up(turn, address, &unsent_doubt(&head, name.lane, turn.now.wall), Resolution::HandDrop);
+        Passed::No
+    }
+
+    /// A message is not to be sent; `place`: whether it stands in a list, whose place is free at once, or in the delay queue,
+    /// where it is when its time has come.
+    pub(super) fn cancel(
+        &mut self,
+        turn: &mut Turn,
+        found: &FoundMessage,
+        is_asked_in_time: bool,
+        is_in_list: bool,
+    ) -> Cancelled {
+        let address = found.id.address();
+        let unsent = matches!(found.view.state, MessageState::Scheduled | MessageState::Queued);
+        let under_way = self.books.attempts.get(address).is_some() || self.books.attempts.doubts.contains_key(&address);
+        if !unsent || !is_asked_in_time || under_way || self.books.cancelled.contains_key(&address) {
+            return Cancelled::TooLate;
+        }
+        if !self.books.has_room_for_cancelled() {
+            turn.counters.cancellations_refused += 1;
+            return Cancelled::Busy;
+        }
+        let mut holder = found.head.tenant;
+        if is_in_list {
+            turn.places.leave(std::mem::take(&mut holder));
+        }
+        self.finish(turn, address, Happened::Cancelled { place_of: holder });
+        Cancelled::Done
+    }
+
+    /// Whether a message whose turn has come in the delay queue was cancelled: it is passed over, and its place is free. One
+    /// that a receipt has closed goes on into its list, where its head says whose place it is.
+    pub(super) fn passes_over(&mut self, turn: &mut Turn, address: Address) -> bool {
+        let Some(tenant) = self.books.cancelled.get(&address).copied().filter(|tenant| *tenant != CLOSED) else {
+            return false;
+        };
+        self.books.pass_over(address);
+        turn.places.leave(tenant);
+        true
+    }
+}
+
+/// A message that had not ended was taken from its list: its place is free.
+fn waits_no_more(turn: &mut Turn, address: Address, head: Option<&Head>) {
+    turn.moved.push(address);
+    if let Some(head) = head {
+        turn.places.leave(head.tenant);
+    }
+}

@@ -1,0 +1,330 @@
+//! How messages move from machine to machine: what an outcome, a receipt, the hour or a grant makes of one is decided by one
+//! machine, returned, and given to the next.
+
+use crate::delivery::DoubtPolicy;
+use crate::model::{Address, Class, LinkId, Point};
+use crate::queue::{FifoName, Lists, Taken};
+use crate::store::expiry::Visited;
+use crate::store::record::{InboundRecord, ReceiptNote};
+use crate::traffic::{IfUnknown, NotWritten, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, Submit, Verdict};
+
+use super::Shard;
+use super::books::Expired;
+use super::leaving::{Begun, Passed};
+use super::outcomes::{Expected, OutcomesLeft, Then};
+use super::receipts::{Heard, Judged, Probe, Receipts, Told};
+
+/// Entries at the heads of lists that one turn passes over at most.
+const PASSED_PER_TURN_MAX: usize = 4_096;
+/// Messages that one turn gives up at most, of what a backup held unsent.
+const DROPPED_PER_TURN_MAX: usize = 8_192;
+
+impl Shard {
+    /// What others know of messages that have moved on is old: who wants to cancel one is too late, and so is who found it
+    /// waiting.
+    pub(super) fn settle_moved(&mut self) {
+        for address in self.turn.moved.drain(..) {
+            self.lookups.too_late(address);
+            self.alarms.touch(address);
+        }
+    }
+
+    pub(super) fn handle_outcomes(&mut self, batch: OutcomeBatch) {
+        let given_back = self.ledger.given_back(&batch);
+        let is_at_once = self.outcomes_left.is_at_once(&mut self.turn, &batch);
+        if is_at_once {
+            for outcome in &batch.outcomes {
+                self.handle_outcome(&batch, outcome);
+            }
+        }
+        if !given_back.is_empty() {
+            for address in self.pull.recall_followers(&mut self.turn, batch.link, &given_back) {
+                if let Some(open) = self.ledger.give_back(&mut self.turn, address, NotWritten::LinkDown) {
+                    self.pull.handle_returned(&mut self.turn, address, open);
+                }
+            }
+        }
+        if !is_at_once {
+            self.outcomes_left.push(batch);
+        }
+    }
+
+    /// Takes in what is left of outcomes, as much as one turn may.
+    fn go_on_with_outcomes(&mut self) {
+        let mut room = OutcomesLeft::PER_TURN_MAX;
+        while let Some(taken) = self.outcomes_left.next(&self.turn, room) {
+            for outcome in &taken.batch.outcomes[taken.from..taken.upto] {
+                self.handle_outcome(&taken.batch, outcome);
+            }
+            room = room.saturating_sub(taken.upto - taken.from);
+            self.outcomes_left.put_back(taken);
+        }
+    }
+
+    fn handle_outcome(&mut self, batch: &OutcomeBatch, outcome: &Outcome) {
+        let answered = self.ledger.handle_outcome(&mut self.turn, batch, outcome);
+        match answered.then {
+            Then::Nothing => {}
+            Then::Returned(open) => self.pull.handle_returned(&mut self.turn, outcome.address, open),
+            Then::InDoubt => self.handle_doubt(outcome.address),
+        }
+        match answered.receipt {
+            None => {}
+            Some(Expected::Receipt(note)) => {
+                let heard = self.receipts.await_part(&mut self.turn, note);
+                self.hear(heard);
+            }
+            Some(Expected::NoReceipt { key, recipient }) => {
+                self.receipts.expect_none(&mut self.turn, key, recipient);
+            }
+        }
+    }
+
+    /// A message has gone in doubt: a receipt that was parked settles it, or its class decides.
+    pub(super) fn handle_doubt(&mut self, address: Address) {
+        if !self.settle_by_parked(address) {
+            self.ledger.apply_policy(&mut self.turn, address);
+        }
+    }
+
+    /// Receipts for the recipient came before its attempt was given up, and were parked: whether they settled it.
+    fn settle_by_parked(&mut self, address: Address) -> bool {
+        let Some(doubt) = self.ledger.books.attempts.in_ledger(address) else { return true };
+        let Some(group) = self.turn.carrier_group(doubt.carrier) else { return false };
+        let parked = self.receipts.parked_for(doubt.recipient, group, doubt.sent_at);
+        if parked.is_empty() {
+            return false;
+        }
+        let (sole, several) = (self.ledger.books.attempts.sole_doubt(doubt.recipient), parked.len() > 1);
+        for (key, record) in parked {
+            let is_sole = !several && sole.is_some_and(|(at, _)| at == address);
+            if self.ledger.is_about(address, &doubt, &record, is_sole) && self.settle_by_receipt(&record) {
+                self.receipts.unpark(&mut self.turn, key);
+            }
+        }
+        self.ledger.books.attempts.in_ledger(address).is_none()
+    }
+
+    /// Carriers and their groups are known: what a start found in doubt may be settled by what was parked before.
+    pub(super) fn settle_ledger_by_parked(&mut self) {
+        if self.receipts.orphans() == 0 {
+            return;
+        }
+        for address in self.ledger.addresses(|_| true) {
+            self.settle_by_parked(address);
+        }
+    }
+
+    /// A receipt whose id nobody knows: whether it settled an entry of the ledger.
+    fn settle_by_receipt(&mut self, record: &InboundRecord) -> bool {
+        let Some((note, state)) = self.ledger.settle_by_receipt(&mut self.turn, record) else { return false };
+        let heard = self.receipts.handle_settled(&mut self.turn, note, state, record);
+        self.hear(heard);
+        true
+    }
+
+    /// What a receipt says of a part that is known becomes its message's history.
+    fn hear(&mut self, heard: Heard) {
+        match heard {
+            Heard::Nothing => {}
+            Heard::Note(address, what) => drop(self.ledger.happens(&mut self.turn, address, what)),
+            Heard::Final(note, end, state) => {
+                if self.ledger.handle_receipt(&mut self.turn, &note, end) {
+                    let late = self.receipts.late(&mut self.turn, Address::from_packed(note.address), state);
+                    self.hear(late);
+                }
+            }
+        }
+    }
+
+    pub(super) fn handle_receipts(&mut self, batch: &ReceiptBatch) {
+        let mut told = Told::with_capacity(batch.receipts.len());
+        let mut sought = Vec::new();
+        for receipt in &batch.receipts {
+            match self.receipts.handle_receipt(&mut self.turn, batch, receipt) {
+                Judged::Asked(asked) => sought.push(asked),
+                judged => told.add(receipt.token, self.handle_judged(receipt, judged)),
+            }
+        }
+        Receipts::answer(&mut self.turn, batch.link, told);
+        if !sought.is_empty() {
+            self.receipts.probe(&mut self.turn, Probe { link: batch.link, group: batch.group, sought });
+        }
+    }
+
+    /// The runs have answered. Responses may have come meanwhile.
+    pub(super) fn handle_probed(&mut self, token: u64, notes: &[Option<(usize, ReceiptNote)>]) {
+        let Some(Probe { link, group, sought }) = self.receipts.take_probe(token) else { return };
+        let mut told = Told::with_capacity(sought.len());
+        for (sought, note) in sought.into_iter().zip(notes) {
+            let receipt = sought.receipt;
+            let judged = self.receipts.handle_probed(&mut self.turn, group, sought, *note);
+            told.add(receipt.token, self.handle_judged(&receipt, judged));
+        }
+        Receipts::answer(&mut self.turn, link, told);
+    }
+
+    fn handle_judged(&mut self, receipt: &ReceiptIn, judged: Judged) -> Verdict {
+        match judged {
+            Judged::Told(verdict) => verdict,
+            Judged::Heard(heard) => {
+                self.hear(heard);
+                Verdict::Kept
+            }
+            Judged::Unknown(record) => self.handle_unknown_receipt(receipt, record),
+            Judged::Asked(_) => unreachable!("who asks the runs judges later"),
+        }
+    }
+
+    fn handle_unknown_receipt(&mut self, receipt: &ReceiptIn, record: InboundRecord) -> Verdict {
+        if receipt.if_unknown == IfUnknown::Tell {
+            return Verdict::Unknown;
+        }
+        if self.settle_by_receipt(&record) {
+            let heard = self.receipts.hear_parked_like(&mut self.turn, record.group, &record.id);
+            self.hear(heard);
+        } else if !self.receipts.outranks(&record) {
+            let is_foreign = !self.ledger.books.attempts.is_under_way_to(record.from);
+            self.receipts.park(&mut self.turn, record, is_foreign);
+        }
+        Verdict::Kept
+    }
+
+    /// The reader thread has said which messages of some segments have run out of time.
+    pub(super) fn handle_visited(&mut self, visited: Vec<Visited>) {
+        let Self { turn, pull, ledger, alarms, folding, .. } = self;
+        let was_asked = alarms.handle_visited(turn, visited, |turn, address, message| {
+            let expired = ledger.expire(turn, address, message);
+            if let Expired::Now(Some(lists)) = expired {
+                pull.add_ended(turn, lists, 1);
+            }
+            expired
+        });
+        if was_asked {
+            pull.forget_remainders(!alarms.is_empty());
+            let events_from = folding.events_from();
+            self.settle_moved();
+            self.alarms.visit_overdue(&mut self.turn, events_from);
+        }
+    }
+
+    /// Frames that waited and have room now.
+    pub(super) fn admit_waiting(&mut self) {
+        let Self { turn, intake, pull, .. } = self;
+        intake.admit_waiting(turn, |turn| pull.queued(turn));
+    }
+
+    /// Ends the turn: what became ready enters its fifos, grants are used, links are told what still waits.
+    pub(super) fn close_turn(&mut self) {
+        self.turn.gathering.close_segment();
+        self.go_on_with_outcomes();
+        self.pull.place_ready(&mut self.turn);
+        self.alarms.settle(&mut self.turn);
+        self.pull.place_due(&mut self.turn);
+        self.drop_restored();
+        self.pass_ended();
+        let queued = self.pull.queued(&self.turn);
+        self.turn.places.heal(queued);
+        for at in 0..self.pull.links() {
+            if self.outcomes_left.is_empty() {
+                self.use_grants(at);
+            }
+            let held = Class::ALL.map(|class| self.ledger.hold(&self.turn, class).is_some());
+            self.pull.demand(&mut self.turn, at, held);
+        }
+        self.settle_moved();
+    }
+
+    fn use_grants(&mut self, at: usize) {
+        for class in Class::ALL {
+            let (link, granted) = self.pull.granted(at, class);
+            let is_used = granted > 0 && self.ledger.hold(&self.turn, class).is_none();
+            if is_used {
+                let submits = self.begin_attempts(at, link, class, granted);
+                self.pull.hand_over(&mut self.turn, at, class, submits);
+            }
+            if self.ledger.hold(&self.turn, class).is_some() {
+                self.pull.return_held_grants(&mut self.turn, at, class);
+            }
+            if is_used {
+                self.pull.return_idle_grants(&mut self.turn, at, class);
+            }
+        }
+    }
+
+    fn begin_attempts(&mut self, at: usize, link: LinkId, class: Class, granted: u32) -> Vec<Submit> {
+        let mut submits = Vec::with_capacity(granted.min(1_024) as usize);
+        while (submits.len() as u32) < granted
+            && self.ledger.hold(&self.turn, class).is_none()
+            && self.ledger.may_attempt(&mut self.turn, class)
+        {
+            let Some((name, taken)) = self.pull.take(&mut self.turn, at, class) else { break };
+            let is_over = self.is_over(&taken);
+            match self.ledger.begin(&mut self.turn, link, name, &taken, is_over) {
+                Begun::Submit(submit) => submits.push(submit),
+                Begun::Not(passed) => self.passed(name, passed),
+            }
+        }
+        submits
+    }
+
+    fn is_over(&self, taken: &Taken) -> bool {
+        let (address, head) = (taken.segment.address(taken.slot), taken.segment.head(taken.slot));
+        self.alarms.has_ended(&self.turn, address, head)
+    }
+
+    /// An entry of a list was passed over.
+    fn passed(&mut self, name: FifoName, passed: Passed) {
+        match passed {
+            Passed::Ended => self.pull.add_ended(&mut self.turn, Lists::of(name), -1),
+            Passed::No | Passed::Closed => {}
+        }
+    }
+
+    /// Gives up what was unsent in classes that shall not send it: as much as one turn may.
+    fn drop_restored(&mut self) {
+        let mut left = DROPPED_PER_TURN_MAX;
+        for class in Class::ALL {
+            while left > 0 && self.turn.restored.drops(class) {
+                let Some((name, taken)) = self.pull.take_restored(&mut self.turn, class) else { break };
+                left = if self.turn.buggify.at(Point::DropLater) { 0 } else { left - 1 };
+                let is_over = self.is_over(&taken);
+                let passed = self.ledger.drop_restored(&mut self.turn, name, &taken, is_over);
+                self.passed(name, passed);
+            }
+        }
+    }
+
+    /// What has ended at the heads of lists is passed over, although nobody takes from them.
+    fn pass_ended(&mut self) {
+        let mut left = PASSED_PER_TURN_MAX;
+        for name in self.pull.lanes.perhaps_ended() {
+            while left > 0
+                && let Some((segment, slot)) = self.pull.lanes.peek(name)
+            {
+                let (address, head) = (segment.address(slot), segment.head(slot).copied());
+                let is_over = self.alarms.has_ended(&self.turn, address, head.as_ref());
+                if !self.ledger.books.cancelled.contains_key(&address) && !is_over {
+                    break;
+                }
+                self.pull.drop_first(&mut self.turn, name);
+                let passed = self.ledger.pass_over(&mut self.turn, address, head.as_ref(), is_over);
+                self.passed(name, passed);
+                left -= 1;
+            }
+        }
+    }
+
+    /// Somebody decided about what a backup held unsent, of a class or all: how many messages that concerns.
+    pub(super) fn handle_release(&mut self, class: Option<Class>, policy: DoubtPolicy) -> u64 {
+        let classes = || Class::ALL.into_iter().filter(|own| class.is_none_or(|asked| asked == *own));
+        let Some(put) = self.turn.restored.decide(classes(), policy) else { return 0 };
+        let mut concerned = 0;
+        for class in classes() {
+            self.pull.lanes.set_unsent(class, self.turn.restored.unsent_in_lists(class));
+            concerned += self.pull.lanes.restored_waiting(class);
+        }
+        self.turn.gathering.batch().extra.push(put);
+        concerned + self.ledger.release(&mut self.turn, class, policy)
+    }
+}

@@ -1,0 +1,144 @@
+//! What a shard knows, as the records of its checkpoint and of its turns have it, and back.
+
+use crate::delivery::{InDoubt, Lost, OpenAttempt, Progress, attempt::Verdict};
+use crate::model::{Address, CarrierId, Class, Lane, Msisdn, RouteId, TenantId, Wall};
+use crate::queue::{Fifo, FifoKind, FifoName, Lists, Position};
+use crate::store::batch::fifo_code;
+use crate::store::record::{AttemptNote, DoubtNote, FifoCode, FifoNote, ProgressNote};
+use crate::traffic::PartSet;
+
+pub(super) fn ended_note((lists, entries): (Lists, i64)) -> (u8, u16, bool, i64) {
+    (lists.lane.class as u8, lists.lane.route.0, lists.restored, entries)
+}
+
+pub(super) fn fifo_note(name: FifoName, fifo: &Fifo) -> FifoNote {
+    let Position { commit, index } = fifo.head();
+    FifoNote { fifo: fifo_code(name), commit, index, newest: fifo.newest(), waiting: fifo.waiting() }
+}
+
+pub(super) fn attempt_note(address: Address, open: &OpenAttempt) -> AttemptNote {
+    AttemptNote {
+        address: address.packed(),
+        recipient: open.recipient.number(),
+        tenant: open.tenant.0,
+        carrier: open.carrier.0,
+        reference: open.reference,
+        route: open.lane.route.0,
+        class: open.lane.class as u8,
+        attempt: open.attempt,
+        parts: open.parts,
+    }
+}
+
+pub(super) fn doubt_note(address: Address, doubt: &InDoubt) -> DoubtNote {
+    let attempt = AttemptNote {
+        address: address.packed(),
+        recipient: doubt.recipient.number(),
+        tenant: doubt.tenant.0,
+        carrier: doubt.carrier.0,
+        reference: doubt.reference,
+        route: doubt.lane.route.0,
+        class: doubt.lane.class as u8,
+        attempt: doubt.attempt,
+        parts: doubt.parts,
+    };
+    DoubtNote {
+        attempt,
+        sent_at: doubt.sent_at.0,
+        since: doubt.since.0,
+        lost: doubt.lost,
+        resend_at: doubt.resend_at.0,
+        vouched: doubt.vouched,
+    }
+}
+
+pub(super) fn progress_note(address: Address, progress: &Progress) -> ProgressNote {
+    let list = |set: &PartSet| set.iter().collect();
+    ProgressNote {
+        address: address.packed(),
+        carrier: progress.carrier.0,
+        reference: progress.reference,
+        parts: progress.parts,
+        closed: progress.closed,
+        since: progress.since.0,
+        accepted: list(&progress.accepted),
+        delivered: list(&progress.delivered),
+        settled: list(&progress.settled),
+    }
+}
+
+/// An attempt as it was written down; none if its record makes no sense.
+pub(super) fn open_attempt(note: &AttemptNote, at: Wall) -> Option<OpenAttempt> {
+    Some(OpenAttempt {
+        attempt: note.attempt,
+        reference: note.reference,
+        carrier: CarrierId(note.carrier),
+        lane: Lane { class: Class::from_index(note.class)?, route: RouteId(note.route) },
+        recipient: Msisdn::from_number(note.recipient)?,
+        tenant: TenantId(note.tenant),
+        parts: note.parts,
+        at,
+        segment: None,
+        outcomes: 0,
+        resumed: 0,
+        verdict: Verdict::Accepted,
+        answered: false,
+        lost_on: None,
+        unnoted: false,
+    })
+}
+
+/// Lists as a turn has them.
+pub(super) fn lists_of(class: u8, route: u16, restored: bool) -> Option<Lists> {
+    Some(Lists { lane: Lane { class: Class::from_index(class)?, route: RouteId(route) }, restored })
+}
+
+pub(super) fn fifo_name((class, route, kind): FifoCode) -> Option<FifoName> {
+    let kind = FifoKind::from_code(kind)?;
+    Some(FifoName { lane: Lane { class: Class::from_index(class)?, route: RouteId(route) }, kind })
+}
+
+/// A doubt as a checkpoint has it; none if its record makes no sense.
+pub(super) fn doubt(note: &DoubtNote) -> Option<InDoubt> {
+    let DoubtNote { attempt, sent_at, since, lost, resend_at, vouched } = *note;
+    let open = open_attempt(&attempt, Wall(sent_at))?;
+    Some(InDoubt { resend_at: Wall(resend_at), vouched, ..doubt_of(&open, lost, Wall(since)) })
+}
+
+pub(super) fn progress(note: &ProgressNote) -> Progress {
+    let set = |parts: &[u8]| {
+        let mut set = PartSet::default();
+        for part in parts {
+            set.insert(*part);
+        }
+        set
+    };
+    Progress {
+        carrier: CarrierId(note.carrier),
+        reference: note.reference,
+        parts: note.parts,
+        accepted: set(&note.accepted),
+        delivered: set(&note.delivered),
+        settled: set(&note.settled),
+        closed: note.closed,
+        since: Wall(note.since),
+    }
+}
+
+/// The doubt that an open attempt becomes.
+pub(super) fn doubt_of(open: &OpenAttempt, lost: Lost, since: Wall) -> InDoubt {
+    InDoubt {
+        attempt: open.attempt,
+        reference: open.reference,
+        carrier: open.carrier,
+        lane: open.lane,
+        recipient: open.recipient,
+        tenant: open.tenant,
+        parts: open.parts,
+        sent_at: open.at,
+        since,
+        lost,
+        resend_at: if lost.held { InDoubt::HELD } else { Wall(0) },
+        vouched: false,
+    }
+}

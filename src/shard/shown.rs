@@ -1,0 +1,52 @@
+//! A message as a door shows it: what the store told of it, and who may see it.
+
+use crate::delivery::view;
+use crate::model::{Address, MessageId, TenantId};
+use crate::store::StoredMessage;
+
+use super::event::{FoundMessage, Lookup};
+use super::turn::Turn;
+
+/// A message that a page of the ledger shows, until the store has told what it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listed {
+    pub address: Address,
+    pub attempt: u8,
+}
+
+pub(super) fn shown(turn: &Turn, tenant: TenantId, id: MessageId, stored: Option<StoredMessage>) -> Lookup {
+    if id.address().segment() < turn.first_segment && is_ours(turn, id) {
+        // What was dropped may still be there, or have come back after a crash: then without its history.
+        return Lookup::Gone;
+    }
+    match stored {
+        Some(stored) if is_that(turn, tenant, id, &stored) => Lookup::Found(Box::new(message(turn, id, stored))),
+        Some(_) | None => Lookup::Unknown,
+    }
+}
+
+fn is_ours(turn: &Turn, id: MessageId) -> bool {
+    id.node() == turn.options.node && id.shard() == turn.options.shard
+}
+
+/// All 128 bits and the tenant must fit.
+fn is_that(turn: &Turn, tenant: TenantId, id: MessageId, stored: &StoredMessage) -> bool {
+    let made = MessageId::new(stored.head.accepted_at, turn.options.node, turn.options.shard, stored.address);
+    made == id && stored.head.tenant == tenant
+}
+
+pub(super) fn message(turn: &Turn, id: MessageId, stored: StoredMessage) -> FoundMessage {
+    let mut view = view(&stored.head, &stored.events, turn.now.wall);
+    turn.restored.show(stored.address, stored.head.class, &mut view);
+    FoundMessage { id, head: stored.head, content: stored.content, view }
+}
+
+/// Every one of them, whosever it is.
+pub(super) fn all(turn: &Turn, messages: Vec<StoredMessage>) -> Vec<FoundMessage> {
+    let found = |stored: StoredMessage| {
+        let (node, shard) = (turn.options.node, turn.options.shard);
+        let id = MessageId::new(stored.head.accepted_at, node, shard, stored.address);
+        message(turn, id, stored)
+    };
+    messages.into_iter().map(found).collect()
+}

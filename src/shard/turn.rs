@@ -1,0 +1,143 @@
+//! One turn of a shard as its machines see it: what they are given (the hour, chance, options, what the disk has), and what
+//! they leave behind (the batch being gathered, questions, effects, counts). It decides nothing.
+//!
+//! Invariants:
+//! 1. What is pushed by [`Turn::effect`] leaves when the batch that is being gathered now is durable; what is in
+//!    [`Turn::prompt`] tells of nothing that must be durable, and leaves at once.
+//! 2. At most one batch is under way.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::admission::Places;
+use crate::model::{Address, Buggify, CarrierId, DiskRoom, GroupId, LinkId, Mono, Now, Prng, ReplyTo, Wall};
+use crate::queue::{DueEntry, Tick};
+use crate::store::{CommitSeq, ReadRequest, Recovery};
+use crate::traffic::ToLink;
+
+use super::catalog::Catalog;
+use super::counters::{Counters, Measures};
+use super::event::{Effect, Reply};
+use super::gathering::Gathering;
+use super::options::Options;
+use super::restored::Restored;
+
+/// See the head of this file.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pub options: Options,
+    pub catalog: Arc<Catalog>,
+    /// What becomes of what a backup held unsent.
+    pub restored: Restored,
+    pub now: Now,
+    pub chance: Prng,
+    pub buggify: Buggify,
+    /// Nothing new is taken, and nothing is handed to links.
+    pub draining: bool,
+    /// How much room the disk has.
+    pub disk: DiskRoom,
+
+    /// The first segment whose history is kept, and the one that is begun next.
+    pub first_segment: u64,
+    pub next_segment: u64,
+    /// Whose messages wait.
+    pub places: Places,
+    /// Where the delay queue has its head: nothing is put off to a time before it.
+    pub due_from: Tick,
+    /// The next batch.
+    pub gathering: Gathering,
+    /// Messages that have left where they waited, or have ended: what others know of them is old. Of one event, or of the end of
+    /// a turn; empty in between.
+    pub moved: Vec<Address>,
+
+    /// Everything up to this batch is durable.
+    pub durable: CommitSeq,
+    /// The batch under way, and when it was handed out.
+    pub in_flight: Option<CommitSeq>,
+    pub commit_began: Mono,
+    pub effects: VecDeque<(CommitSeq, Effect)>,
+    pub prompt: VecDeque<Effect>,
+    /// Questions to the store, each with the batch that must be durable before.
+    pub reads: VecDeque<(CommitSeq, ReadRequest)>,
+    pub counters: Counters,
+    pub measures: Measures,
+}
+
+impl Turn {
+    /// The first one of a shard as its store left it.
+    pub(super) fn new(options: Options, seed: u64, found: &Recovery, now: Now) -> Self {
+        let mut chance = Prng::new(seed);
+        let buggify = Buggify::new(options.buggify_ppm, chance.next_u64());
+        Self {
+            catalog: Arc::default(),
+            restored: Restored::default(),
+            now,
+            chance,
+            buggify,
+            draining: false,
+            disk: DiskRoom::Ample,
+            first_segment: found.checkpoint.first_segment.max(1),
+            next_segment: found.checkpoint.next_segment.max(1),
+            places: Places::new(options.queue_messages_max, &options.tenants),
+            due_from: Tick::default(),
+            gathering: Gathering::new(found.last.next()),
+            moved: Vec::new(),
+            durable: found.last,
+            in_flight: None,
+            commit_began: now.mono,
+            effects: VecDeque::new(),
+            prompt: VecDeque::new(),
+            reads: VecDeque::new(),
+            counters: Counters::default(),
+            measures: Measures::default(),
+            options,
+        }
+    }
+
+    /// It is told, or done, when everything decided until now is durable.
+    pub(super) fn effect(&mut self, effect: Effect) {
+        self.effects.push_back((self.gathering.seq(), effect));
+    }
+
+    pub(super) fn reply(&mut self, to: ReplyTo, reply: Reply) {
+        self.effect(Effect::Reply(to, reply));
+    }
+
+    pub(super) fn tell_link(&mut self, link: LinkId, traffic: ToLink) {
+        self.effect(Effect::Link(link, traffic));
+    }
+
+    /// The store is asked at once.
+    pub(super) fn read(&mut self, request: ReadRequest) {
+        self.reads.push_back((CommitSeq(0), request));
+    }
+
+    /// Up to where something is decided: who asks the store behind it misses nothing. A message may have ended, or have
+    /// been cancelled, in a batch that is not durable yet.
+    pub(super) fn decided(&self) -> CommitSeq {
+        if self.gathering.is_empty() { self.in_flight.unwrap_or(self.durable) } else { self.gathering.seq() }
+    }
+
+    /// Within which group a carrier's receipts are matched.
+    pub(super) fn carrier_group(&self, carrier: CarrierId) -> Option<GroupId> {
+        self.catalog.carriers.iter().find(|known| known.id == carrier).map(|known| known.group)
+    }
+
+    /// The next effect whose cause is durable.
+    pub(super) fn next_effect(&mut self) -> Option<Effect> {
+        if let Some(effect) = self.prompt.pop_front() {
+            return Some(effect);
+        }
+        let (needs, _) = self.effects.front()?;
+        let needs_nothing = self.in_flight.is_none() && self.gathering.is_empty();
+        if *needs > self.durable && !needs_nothing {
+            return None;
+        }
+        self.effects.pop_front().map(|(_, effect)| effect)
+    }
+
+    /// The message, or alarm, waits in the delay queue until then.
+    pub(super) fn put_off(&mut self, at: Wall, entry: DueEntry) {
+        self.gathering.put_off(Tick::at_or_after(at).max(self.due_from), entry);
+    }
+}
