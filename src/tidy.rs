@@ -4,6 +4,7 @@
 //! file to its breaches; what may break a rule all the same stands in [`EXCEPTIONS`] with its reason, and an exception
 //! that nothing needs any more is a breach itself. `docs/ARCHITECTURE.md` says what the floors are for.
 
+mod circles;
 mod scan;
 
 use std::collections::BTreeSet;
@@ -486,6 +487,13 @@ mod tests {
         let untidy = untidy(&files);
         let list: Vec<_> = untidy.iter().map(ToString::to_string).collect();
         assert!(list.is_empty(), "{} breaches:\n{}", list.len(), list.join("\n"));
+    }
+
+    /// The machines of a shard are wired by it, and by nothing else.
+    #[test]
+    fn files_of_a_shard_import_only_what_lies_below_them() {
+        let files = house(Path::new(env!("CARGO_MANIFEST_DIR")));
+        assert_eq!(circles::circles(&files, "src/shard/"), [] as [&str; 0]);
     }
 
     /// The rules that a file breaks, apart from the missing head.
