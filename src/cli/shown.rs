@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value};
 
 /// The members of a message that come first, in this order; the others follow.
-const FIRST: [&str; 15] = [
+const FIRST: [&str; 17] = [
     "to",
     "from",
     "class",
@@ -18,6 +18,8 @@ const FIRST: [&str; 15] = [
     "carrier",
     "reason",
     "error",
+    "error_family",
+    "error_origin",
     "ref",
     "accepted_at",
     "submitted_at",

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{Address, CarrierId, Lane, Map, Msisdn, Segment, TenantId, Wall, map};
+use crate::model::{Address, CarrierError, CarrierId, Lane, Map, Msisdn, Segment, TenantId, Wall, map};
 use crate::traffic::{Answer, NotWritten, Outcome, Unanswered};
 
 use super::doubt::{InDoubt, part_reference};
@@ -56,8 +56,8 @@ pub enum Verdict {
     NotWritten(NotWritten),
     /// The content cannot be coded.
     Unencodable,
-    /// A part was refused with this status.
-    Refused(u32),
+    /// A part was refused, and this was said.
+    Refused(CarrierError),
     /// A part went without an answer.
     Unanswered(Unanswered),
 }
@@ -76,7 +76,7 @@ impl Verdict {
     const fn of(answer: Answer) -> Self {
         match answer {
             Answer::Accepted(_) => Self::Accepted,
-            Answer::Refused(status) => Self::Refused(status),
+            Answer::Refused(error) => Self::Refused(error),
             Answer::NotWritten(reason) => Self::NotWritten(reason),
             Answer::Unanswered(reason) => Self::Unanswered(reason),
             Answer::Unencodable => Self::Unencodable,
@@ -285,6 +285,7 @@ impl Attempts {
 #[cfg(test)]
 mod tests {
     use crate::delivery::Lost;
+    use crate::delivery::event::tests::busy;
     use crate::model::{Class, RouteId};
 
     use super::*;
@@ -336,8 +337,9 @@ mod tests {
         let ok = Answer::Accepted(Default::default());
         let lost = Answer::Unanswered(Unanswered::ConnectionLost);
         assert_eq!(settle(&[ok]), Some(Verdict::Accepted));
-        assert_eq!(settle(&[ok, Answer::Refused(8), ok]), Some(Verdict::Refused(8)));
-        assert_eq!(settle(&[lost, Answer::Refused(8)]), Some(Verdict::Unanswered(Unanswered::ConnectionLost)));
+        let refused = Answer::Refused(busy(8));
+        assert_eq!(settle(&[ok, refused, ok]), Some(Verdict::Refused(busy(8))));
+        assert_eq!(settle(&[lost, refused]), Some(Verdict::Unanswered(Unanswered::ConnectionLost)));
         let unsent = Answer::NotWritten(NotWritten::LinkDown);
         assert_eq!(settle(&[ok, unsent]), Some(Verdict::NotWritten(NotWritten::LinkDown)));
     }
@@ -346,7 +348,7 @@ mod tests {
     fn an_outcome_of_an_older_attempt_is_void() {
         let mut attempts = Attempts::new(1, 1_000, 1_000);
         attempts.insert(Address::new(1, 1), OpenAttempt { attempt: 2, ..attempt() });
-        let answer = Answer::Refused(1);
+        let answer = Answer::Refused(busy(1));
         let old = Outcome {
             address: Address::new(1, 1),
             attempt: 1,

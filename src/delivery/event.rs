@@ -3,8 +3,10 @@
 
 use std::fmt;
 
-use crate::model::{Address, CarrierId, DeadLetterReason, TenantId, Wall};
-use crate::smpp::receipt::ReceiptState;
+use crate::model::{
+    Address, CarrierError, CarrierId, DeadLetterReason, ErrorFamily, ErrorOrigin, ErrorText, ReceiptState, TenantId,
+    Wall,
+};
 use crate::traffic::{NotWritten, Unanswered};
 
 use super::doubt::{Lost, LostBind, Resolution};
@@ -56,8 +58,8 @@ pub enum Happened {
     },
     /// The carrier refused it for now.
     Refused {
-        /// Command status.
-        status: u32,
+        /// What its answer says.
+        error: CarrierError,
     },
     /// Parts went without an answer.
     InDoubt {
@@ -86,23 +88,23 @@ pub enum Happened {
     },
     /// Final: a receipt says so.
     Delivered {
-        /// The receipt's error code.
-        error: u32,
+        /// The receipt's error code, if it gives one all the same.
+        error: Option<CarrierError>,
     },
     /// Final: a receipt says so.
     Undelivered {
-        /// The receipt's error code.
-        error: u32,
+        /// What the receipt says.
+        error: CarrierError,
     },
     /// Final: its time was over.
     Expired {
-        /// At the carrier: the error code of the receipt that says so. `None`: here.
-        error: Option<u32>,
+        /// At the carrier: what the receipt says. `None`: here.
+        error: Option<CarrierError>,
     },
     /// Final: the carrier refused it for good, by its answer or by a receipt.
     Rejected {
-        /// Command status, or the receipt's error code.
-        error: u32,
+        /// What the answer or the receipt says.
+        error: CarrierError,
     },
     /// Final: somebody cancelled it.
     Cancelled {
@@ -192,18 +194,101 @@ impl EventKind {
     }
 }
 
-/// Octets of an event on disk, without its message and its time.
-pub const EVENT_OCTETS: usize = 5;
+/// Octets of an error on disk at most: family and origin, the length of the text, the text, the number.
+pub const ERROR_OCTETS_MAX: usize = 1 + 1 + ErrorText::OCTETS_MAX + 4;
+/// Octets of an event on disk at most, without its message and its time: its number, and an error or a number.
+pub const EVENT_OCTETS_MAX: usize = 1 + ERROR_OCTETS_MAX;
+
+/// Octets that an event or an error has on disk; their length goes before them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Packed {
+    octets: [u8; EVENT_OCTETS_MAX],
+    len: u8,
+}
+
+impl Packed {
+    /// The octets.
+    pub fn octets(&self) -> &[u8] {
+        &self.octets[..usize::from(self.len)]
+    }
+
+    /// Appends what there is room for: [`EVENT_OCTETS_MAX`] is the sum of all that is ever appended.
+    fn append(&mut self, octets: &[u8]) {
+        let from = usize::from(self.len);
+        if let Some(place) = self.octets.get_mut(from..from + octets.len()) {
+            place.copy_from_slice(octets);
+            self.len += octets.len() as u8;
+        }
+    }
+
+    /// Appends a number, little endian, without the zeros at its end.
+    fn append_number(&mut self, number: u32) {
+        let octets = number.to_le_bytes();
+        self.append(&octets[..4 - number.leading_zeros() as usize / 8]);
+    }
+
+    fn append_error(&mut self, error: CarrierError) {
+        self.append(&[(error.origin as u8) << 4 | error.family as u8]);
+        if error.has_code() {
+            self.append(&[error.text.octets().len() as u8]);
+            self.append(error.text.octets());
+            self.append_number(error.number);
+        }
+    }
+}
+
+/// The number that [`Packed::append_number`] wrote.
+fn number(octets: &[u8]) -> Option<u32> {
+    let mut all = [0; 4];
+    all.get_mut(..octets.len())?.copy_from_slice(octets);
+    Some(u32::from_le_bytes(all))
+}
+
+/// The error that [`Packed::append_error`] wrote.
+fn error(octets: &[u8]) -> Option<CarrierError> {
+    let (head, rest) = octets.split_first()?;
+    let (family, origin) = (ErrorFamily::from_index(head & 0xF)?, ErrorOrigin::from_index(head >> 4)?);
+    let Some((len, rest)) = rest.split_first() else {
+        return Some(CarrierError { family, origin, ..CarrierError::default() });
+    };
+    let (text, rest) = rest.split_at_checked(usize::from(*len))?;
+    Some(CarrierError { family, origin, text: ErrorText::whole(text)?, number: number(rest)? })
+}
+
+impl CarrierError {
+    /// Family and origin in one octet; if it has a code, the length of its text, the text, and its number without the zeros
+    /// at its end.
+    pub fn pack(self) -> Packed {
+        let mut packed = Packed::default();
+        packed.append_error(self);
+        packed
+    }
+
+    /// Back from [`Self::pack`]; `None` for octets that it never gives.
+    pub fn unpack(octets: &[u8]) -> Option<Self> {
+        error(octets).filter(|error| error.pack().octets() == octets)
+    }
+}
 
 /// Octets that no event has: damage, or a version that does not exist yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownEvent(pub [u8; EVENT_OCTETS]);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownEvent(pub Vec<u8>);
 
 impl fmt::Display for UnknownEvent {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [kind, a, b, c, d] = self.0;
-        write!(out, "no event has kind {kind} and detail {:#x}", u32::from_le_bytes([a, b, c, d]))
+        match self.0.split_first() {
+            Some((number, rest)) => write!(out, "no event has number {number} and {rest:?}"),
+            None => write!(out, "an event without octets"),
+        }
     }
+}
+
+/// What an event has on disk beside its number.
+enum Detail {
+    Number(u32),
+    Error(CarrierError),
+    /// An error, or nothing.
+    Perhaps(Option<CarrierError>),
 }
 
 impl Happened {
@@ -232,69 +317,80 @@ impl Happened {
         }
     }
 
-    /// A number that is never used again for something else, and 32 bits for what belongs to it, little endian.
-    pub fn pack(self) -> [u8; EVENT_OCTETS] {
-        let (number, detail): (u8, u32) = match self {
-            Self::Due { from_backup } => (1, from_backup.into()),
-            Self::Attempt { carrier, attempt } => (2, u32::from(carrier.0) << 8 | u32::from(attempt)),
-            Self::PartAccepted { part, parts } => (3, u32::from(parts) << 8 | u32::from(part)),
-            Self::Submitted { parts, awaits_receipt } => (4, u32::from(!awaits_receipt) << 8 | u32::from(parts)),
-            Self::Returned { why } => (5, why as u32),
-            Self::Refused { status } => (6, status),
-            Self::InDoubt { lost } => (7, lost.pack()),
-            Self::Resent { by } => (8, by as u32),
-            Self::PartDelivered { part } => (9, part.into()),
-            Self::Intermediate { receipt } => (10, receipt as u32),
-            Self::Late { receipt } => (11, receipt as u32),
-            Self::Delivered { error } => (12, error),
-            Self::Undelivered { error } => (13, error),
-            // 0 there means "here": a receipt without a code has a number of its own.
-            Self::Expired { error: Some(0) } => (19, 0),
-            Self::Expired { error } => (14, error.unwrap_or(0)),
-            Self::Rejected { error } => (15, error),
-            Self::Cancelled { place_of } => (16, place_of.0),
-            Self::Dead { reason, by } => (17, by.map_or(0, |by| by as u32) << 8 | reason as u32),
-            Self::Resolved { by } => (18, by as u32),
-            Self::NoReceipt => (20, 0),
+    /// A number that is never used again for something else, and what belongs to it.
+    pub fn pack(self) -> Packed {
+        let (number, detail) = match self {
+            Self::Due { from_backup } => (1, Detail::Number(from_backup.into())),
+            Self::Attempt { carrier, attempt } => (2, Detail::Number(u32::from(carrier.0) << 8 | u32::from(attempt))),
+            Self::PartAccepted { part, parts } => (3, Detail::Number(u32::from(parts) << 8 | u32::from(part))),
+            Self::Submitted { parts, awaits_receipt } => {
+                (4, Detail::Number(u32::from(!awaits_receipt) << 8 | u32::from(parts)))
+            }
+            Self::Returned { why } => (5, Detail::Number(why as u32)),
+            Self::Refused { error } => (6, Detail::Error(error)),
+            Self::InDoubt { lost } => (7, Detail::Number(lost.pack())),
+            Self::Resent { by } => (8, Detail::Number(by as u32)),
+            Self::PartDelivered { part } => (9, Detail::Number(part.into())),
+            Self::Intermediate { receipt } => (10, Detail::Number(receipt as u32)),
+            Self::Late { receipt } => (11, Detail::Number(receipt as u32)),
+            Self::Delivered { error } => (12, Detail::Perhaps(error)),
+            Self::Undelivered { error } => (13, Detail::Error(error)),
+            Self::Expired { error } => (14, Detail::Perhaps(error)),
+            Self::Rejected { error } => (15, Detail::Error(error)),
+            Self::Cancelled { place_of } => (16, Detail::Number(place_of.0)),
+            Self::Dead { reason, by } => (17, Detail::Number(by.map_or(0, |by| by as u32) << 8 | reason as u32)),
+            Self::Resolved { by } => (18, Detail::Number(by as u32)),
+            Self::NoReceipt => (20, Detail::Number(0)),
         };
-        let [a, b, c, d] = detail.to_le_bytes();
-        [number, a, b, c, d]
+        let mut packed = Packed::default();
+        packed.append(&[number]);
+        match detail {
+            Detail::Number(number) => packed.append_number(number),
+            Detail::Error(error) | Detail::Perhaps(Some(error)) => packed.append_error(error),
+            Detail::Perhaps(None) => {}
+        }
+        packed
     }
 
     /// Back from [`Self::pack`].
     ///
     /// # Errors
     /// [`UnknownEvent`] for octets that it never gives.
-    pub fn unpack(octets: [u8; EVENT_OCTETS]) -> Result<Self, UnknownEvent> {
-        let [number, low, high, c, d] = octets;
-        let detail = u32::from_le_bytes([low, high, c, d]);
-        let happened = match number {
+    pub fn unpack(octets: &[u8]) -> Result<Self, UnknownEvent> {
+        // What is left over in the octets belongs to nothing.
+        let happened = Self::read(octets).filter(|happened| happened.pack().octets() == octets);
+        happened.ok_or_else(|| UnknownEvent(octets.to_vec()))
+    }
+
+    fn read(octets: &[u8]) -> Option<Self> {
+        let (kind, rest) = octets.split_first()?;
+        let perhaps = || if rest.is_empty() { Some(None) } else { error(rest).map(Some) };
+        let detail = || number(rest);
+        let [low, high] = [rest.first(), rest.get(1)].map(|octet| octet.copied().unwrap_or(0));
+        match kind {
             1 => Some(Self::Due { from_backup: low != 0 }),
-            2 => Some(Self::Attempt { carrier: CarrierId((detail >> 8) as u16), attempt: low }),
+            2 => Some(Self::Attempt { carrier: CarrierId((detail()? >> 8) as u16), attempt: low }),
             3 => Some(Self::PartAccepted { part: low, parts: high }),
             4 => Some(Self::Submitted { parts: low, awaits_receipt: high == 0 }),
             5 => NotWritten::from_index(low).map(|why| Self::Returned { why }),
-            6 => Some(Self::Refused { status: detail }),
-            7 => Lost::unpack(detail).map(|lost| Self::InDoubt { lost }),
+            6 => error(rest).map(|error| Self::Refused { error }),
+            7 => Lost::unpack(detail()?).map(|lost| Self::InDoubt { lost }),
             8 => Resolution::from_index(low).map(|by| Self::Resent { by }),
             9 => Some(Self::PartDelivered { part: low }),
-            10 => ReceiptState::from_code(low).map(|receipt| Self::Intermediate { receipt }),
-            11 => ReceiptState::from_code(low).map(|receipt| Self::Late { receipt }),
-            12 => Some(Self::Delivered { error: detail }),
-            13 => Some(Self::Undelivered { error: detail }),
-            14 => Some(Self::Expired { error: (detail != 0).then_some(detail) }),
-            15 => Some(Self::Rejected { error: detail }),
-            16 => Some(Self::Cancelled { place_of: TenantId(detail) }),
+            10 => ReceiptState::from_index(low).map(|receipt| Self::Intermediate { receipt }),
+            11 => ReceiptState::from_index(low).map(|receipt| Self::Late { receipt }),
+            12 => perhaps().map(|error| Self::Delivered { error }),
+            13 => error(rest).map(|error| Self::Undelivered { error }),
+            14 => perhaps().map(|error| Self::Expired { error }),
+            15 => error(rest).map(|error| Self::Rejected { error }),
+            16 => Some(Self::Cancelled { place_of: TenantId(detail()?) }),
             17 => {
                 DeadLetterReason::from_index(low).map(|reason| Self::Dead { reason, by: Resolution::from_index(high) })
             }
             18 => Resolution::from_index(low).map(|by| Self::Resolved { by }),
-            19 => Some(Self::Expired { error: Some(0) }),
             20 => Some(Self::NoReceipt),
             _ => None,
-        };
-        // What is left over in the octets belongs to nothing.
-        happened.filter(|happened| happened.pack() == octets).ok_or(UnknownEvent(octets))
+        }
     }
 }
 
@@ -333,6 +429,23 @@ pub(crate) mod tests {
         numbers
     }
 
+    /// An error with a code.
+    pub(crate) fn error(family: ErrorFamily, origin: ErrorOrigin, text: &str, number: u32) -> CarrierError {
+        CarrierError { family, origin, text: ErrorText::cut(text.as_bytes()), number }
+    }
+
+    /// An answer's with that status, which passes.
+    pub(crate) const fn busy(status: u32) -> CarrierError {
+        CarrierError::of_answer(ErrorFamily::Transient, status)
+    }
+
+    /// Errors of each family and origin, with that number.
+    fn errors(number: u32) -> impl Iterator<Item = CarrierError> {
+        let texts = ["", "0", "27", "nul", "0x1F", "ABSENT_S", "a ~?"];
+        let kinds = ErrorFamily::ALL.into_iter().flat_map(|family| ErrorOrigin::ALL.map(|origin| (family, origin)));
+        kinds.zip(texts.into_iter().cycle()).map(move |((family, origin), text)| error(family, origin, text, number))
+    }
+
     /// Events of every kind, with whatever may belong to them.
     pub(crate) fn samples() -> Vec<Happened> {
         let mut samples = Vec::new();
@@ -345,18 +458,23 @@ pub(crate) mod tests {
                 Happened::Attempt { carrier: CarrierId(n as u16), attempt: low },
                 Happened::PartAccepted { part: low, parts: high },
                 Happened::Submitted { parts: low, awaits_receipt: n % 2 == 0 },
-                Happened::Refused { status: n },
                 Happened::PartDelivered { part: low },
-                Happened::Delivered { error: n },
-                Happened::Undelivered { error: n },
-                Happened::Expired { error: None },
-                Happened::Expired { error: Some(n) },
-                Happened::Rejected { error: n },
                 Happened::Cancelled { place_of: TenantId(n) },
             ]);
             samples.extend(Unanswered::ALL.into_iter().flat_map(lost).map(|lost| Happened::InDoubt { lost }));
+            samples.extend(errors(n).flat_map(|error| {
+                let (refused, rejected) = (Happened::Refused { error }, Happened::Rejected { error });
+                let (delivered, expired) =
+                    (Happened::Delivered { error: Some(error) }, Happened::Expired { error: Some(error) });
+                [refused, rejected, delivered, expired, Happened::Undelivered { error }]
+            }));
         }
-        samples.push(Happened::NoReceipt);
+        samples.extend([
+            Happened::NoReceipt,
+            Happened::Delivered { error: None },
+            Happened::Expired { error: None },
+            Happened::Undelivered { error: CarrierError::default() },
+        ]);
         samples.extend(NotWritten::ALL.map(|why| Happened::Returned { why }));
         let said = |receipt| [Happened::Intermediate { receipt }, Happened::Late { receipt }];
         samples.extend(ReceiptState::ALL.into_iter().flat_map(said));
@@ -372,64 +490,103 @@ pub(crate) mod tests {
     fn every_event_survives_the_disk_and_no_two_have_the_same_octets() {
         let mut seen = std::collections::BTreeMap::new();
         for happened in samples() {
-            let octets = happened.pack();
-            assert_eq!(Happened::unpack(octets), Ok(happened));
-            assert_eq!(*seen.entry(octets).or_insert(happened), happened, "{octets:?}");
+            let packed = happened.pack();
+            assert_eq!(Happened::unpack(packed.octets()), Ok(happened));
+            assert_eq!(*seen.entry(packed).or_insert(happened), happened, "{packed:?}");
         }
         let kinds: std::collections::BTreeSet<_> = seen.values().map(|happened| happened.kind()).collect();
         assert_eq!(kinds.len(), 19, "a kind without a sample proves nothing");
+        let longest = seen.keys().map(|packed| packed.octets().len()).max();
+        assert_eq!(longest, Some(EVENT_OCTETS_MAX), "a bound that nothing reaches proves nothing");
     }
 
     #[test]
     fn whatever_octets_there_are_they_are_an_events_or_are_refused() {
-        let mut refused = 0;
+        let mut chance = Prng::new(7);
+        let (mut known, mut refused) = (0, 0);
         for number in 0..=u8::MAX {
-            for [a, b, c, d] in numbers().into_iter().map(u32::to_le_bytes) {
-                let octets = [number, a, b, c, d];
-                match Happened::unpack(octets) {
-                    Ok(happened) => assert_eq!(happened.pack(), octets),
+            for _ in 0..200 {
+                let rest = chance.below(EVENT_OCTETS_MAX as u64 + 2);
+                let mut octets = vec![number];
+                octets.extend((0..rest).map(|_| chance.next_u64() as u8 >> (chance.next_u64() % 8)));
+                match Happened::unpack(&octets) {
+                    Ok(happened) => {
+                        known += 1;
+                        assert_eq!(happened.pack().octets(), octets);
+                    }
                     Err(unknown) => refused += usize::from(unknown == UnknownEvent(octets)),
                 }
             }
         }
-        assert!(refused > 235 * numbers().len(), "{refused}");
-        let told = UnknownEvent([99, 1, 2, 0, 0]).to_string();
-        assert_eq!(told, "no event has kind 99 and detail 0x201");
+        assert!(known > 150 && refused > 236 * 200 && known + refused == 256 * 200, "{known} {refused}");
+        assert_eq!(Happened::unpack(&[]), Err(UnknownEvent(Vec::new())));
+        let told = UnknownEvent(vec![99, 1, 2]).to_string();
+        assert_eq!(told, "no event has number 99 and [1, 2]");
+    }
+
+    #[test]
+    fn an_error_has_one_spelling() {
+        let (permanent, receipt) = (ErrorFamily::Permanent, ErrorOrigin::Receipt);
+        for odd in [
+            &[][..],
+            &[0x20],
+            &[0x05],
+            &[0x45],
+            &[0x25, 0],
+            &[0x25, 1],
+            &[0x25, 0, 1, 0],
+            &[0x25, 1, 0x1F],
+            &[0x25, 9, 0x31, 0x31, 0x31, 0x31, 0x31, 0x31, 0x31, 0x31, 0x31],
+            &[0x25, 0, 1, 2, 3, 4, 5],
+        ] {
+            assert_eq!(CarrierError::unpack(odd), None, "{odd:?}");
+        }
+        let read = CarrierError::unpack(&[0x25, 2, 0x32, 0x37, 27]);
+        assert_eq!(read, Some(error(permanent, receipt, "27", 27)));
     }
 
     /// Numbers and places of bits are part of the format.
     #[test]
     fn golden_octets_of_events() {
         let lost = Lost { reason: Unanswered::Stopped, bind: Some(LostBind { core: 1, number: 2 }), held: true };
-        let golden = [
-            (Happened::Due { from_backup: true }, [1, 1, 0, 0, 0]),
-            (Happened::Attempt { carrier: CarrierId(0x405), attempt: 7 }, [2, 7, 5, 4, 0]),
-            (Happened::PartAccepted { part: 2, parts: 3 }, [3, 2, 3, 0, 0]),
-            (Happened::Submitted { parts: 3, awaits_receipt: true }, [4, 3, 0, 0, 0]),
-            (Happened::Submitted { parts: 3, awaits_receipt: false }, [4, 3, 1, 0, 0]),
-            (Happened::Returned { why: NotWritten::ConnectionLost }, [5, 5, 0, 0, 0]),
-            (Happened::Refused { status: 0x58 }, [6, 0x58, 0, 0, 0]),
-            (Happened::InDoubt { lost }, [7, 0x3B, 0, 1, 0]),
-            (Happened::Resent { by: Resolution::HandResend }, [8, 6, 0, 0, 0]),
-            (Happened::PartDelivered { part: 9 }, [9, 9, 0, 0, 0]),
-            (Happened::Intermediate { receipt: ReceiptState::Accepted }, [10, 6, 0, 0, 0]),
-            (Happened::Late { receipt: ReceiptState::Delivered }, [11, 2, 0, 0, 0]),
-            (Happened::Delivered { error: 1 }, [12, 1, 0, 0, 0]),
-            (Happened::Undelivered { error: 0x0403_0201 }, [13, 1, 2, 3, 4]),
-            (Happened::Expired { error: None }, [14, 0, 0, 0, 0]),
-            (Happened::Expired { error: Some(2) }, [14, 2, 0, 0, 0]),
-            (Happened::Expired { error: Some(0) }, [19, 0, 0, 0, 0]),
-            (Happened::Rejected { error: 11 }, [15, 11, 0, 0, 0]),
-            (Happened::Cancelled { place_of: TenantId(5) }, [16, 5, 0, 0, 0]),
+        let throttled = CarrierError::of_answer(ErrorFamily::Throttle, 0x58);
+        let unknown = |origin, text, number| error(ErrorFamily::Unknown, origin, text, number);
+        let refused = error(ErrorFamily::Permanent, ErrorOrigin::Receipt, "ABSENT_S", 0x0403_0201);
+        let dead = Happened::Dead { reason: DeadLetterReason::InDoubtDropped, by: Some(Resolution::PolicyDrop) };
+        let golden: [(Happened, &[u8]); 24] = [
+            (Happened::Due { from_backup: false }, &[1]),
+            (Happened::Due { from_backup: true }, &[1, 1]),
+            (Happened::Attempt { carrier: CarrierId(0x405), attempt: 7 }, &[2, 7, 5, 4]),
+            (Happened::PartAccepted { part: 2, parts: 3 }, &[3, 2, 3]),
+            (Happened::Submitted { parts: 3, awaits_receipt: true }, &[4, 3]),
+            (Happened::Submitted { parts: 3, awaits_receipt: false }, &[4, 3, 1]),
+            (Happened::Returned { why: NotWritten::ConnectionLost }, &[5, 5]),
+            (Happened::Refused { error: throttled }, &[6, 0x11, 0, 0x58]),
+            (Happened::InDoubt { lost }, &[7, 0x3B, 0, 1]),
+            (Happened::Resent { by: Resolution::HandResend }, &[8, 6]),
+            (Happened::PartDelivered { part: 9 }, &[9, 9]),
+            (Happened::Intermediate { receipt: ReceiptState::Accepted }, &[10, 6]),
+            (Happened::Late { receipt: ReceiptState::Delivered }, &[11, 2]),
+            (Happened::Delivered { error: None }, &[12]),
             (
-                Happened::Dead { reason: DeadLetterReason::InDoubtDropped, by: Some(Resolution::PolicyDrop) },
-                [17, 2, 5, 0, 0],
+                Happened::Delivered { error: Some(unknown(ErrorOrigin::Receipt, "nul", 0)) },
+                &[12, 0x27, 3, 0x6E, 0x75, 0x6C],
             ),
-            (Happened::Resolved { by: Resolution::LateAnswer }, [18, 1, 0, 0, 0]),
-            (Happened::NoReceipt, [20, 0, 0, 0, 0]),
+            (Happened::Undelivered { error: unknown(ErrorOrigin::Network, "", 27) }, &[13, 0x37, 0, 27]),
+            (Happened::Expired { error: None }, &[14]),
+            (Happened::Expired { error: Some(CarrierError::default()) }, &[14, 0x27]),
+            (
+                Happened::Rejected { error: refused },
+                &[15, 0x25, 8, 0x41, 0x42, 0x53, 0x45, 0x4E, 0x54, 0x5F, 0x53, 1, 2, 3, 4],
+            ),
+            (Happened::Cancelled { place_of: TenantId(5) }, &[16, 5]),
+            (Happened::Cancelled { place_of: TenantId(0) }, &[16]),
+            (dead, &[17, 2, 5]),
+            (Happened::Resolved { by: Resolution::LateAnswer }, &[18, 1]),
+            (Happened::NoReceipt, &[20]),
         ];
         for (happened, octets) in golden {
-            assert_eq!((happened.pack(), Happened::unpack(octets)), (octets, Ok(happened)));
+            assert_eq!((happened.pack().octets(), Happened::unpack(octets)), (octets, Ok(happened)));
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What follows from an attempt's end: retry with backoff, give up, or wait in doubt. Decisions as values.
 
-use crate::model::{CarrierId, Class, DeadLetterReason, Prng, Wall};
-use crate::smpp::status::{CommandStatus, ErrorClass};
+use crate::model::{CarrierError, Class, DeadLetterReason, ErrorFamily, Prng, Wall};
 
 /// What a class does with a message that is in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,7 +13,7 @@ pub enum DoubtPolicy {
     Drop,
 }
 
-/// How often and how soon a message is tried again after errors of one class.
+/// How often and how soon a message is tried again after errors of one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     /// Attempts before it is given up, the first one counted; the attempt counter is an octet, so at most 255.
@@ -39,9 +38,9 @@ impl Backoff {
     }
 }
 
-/// How refused messages are tried again, by class of error. What is permanent is not; throttling costs no attempt at
+/// How refused messages are tried again, by family of error. What is permanent is not; throttling costs no attempt at
 /// the link, and where it ends an attempt after all it is trouble that passes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Trouble that passes.
     pub transient: Backoff,
@@ -51,10 +50,8 @@ pub struct RetryPolicy {
     pub credential: Backoff,
     /// The carrier could not read what was written.
     pub our_bug: Backoff,
-    /// A status that nobody knows.
+    /// A code that nobody knows.
     pub unknown: Backoff,
-    /// Statuses that mean another class at a carrier than in the default table; ascending by carrier and status.
-    pub overrides: Vec<(CarrierId, u32, ErrorClass)>,
 }
 
 const SECOND_MS: u64 = 1_000;
@@ -75,18 +72,15 @@ impl Default for RetryPolicy {
             credential: backoff(20, MINUTE_MS, 30 * MINUTE_MS),
             our_bug: backoff(2, MINUTE_MS, 10 * MINUTE_MS),
             unknown: backoff(3, 30 * SECOND_MS, 10 * MINUTE_MS),
-            overrides: Vec::new(),
         }
     }
 }
 
-/// A refusal: who, what, and which attempt it ended.
+/// A refusal: what was said, and which attempt it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// By whom.
-    pub carrier: CarrierId,
-    /// Command status of the response.
-    pub status: u32,
+    /// What the carrier said; its family decides.
+    pub error: CarrierError,
     /// Number of the attempt, from 1.
     pub attempt: u8,
 }
@@ -103,21 +97,14 @@ pub enum Disposition {
 }
 
 impl RetryPolicy {
-    /// The same backoff for every class.
+    /// The same backoff for every family.
     pub const fn uniform(backoff: Backoff) -> Self {
-        Self {
-            transient: backoff,
-            session: backoff,
-            credential: backoff,
-            our_bug: backoff,
-            unknown: backoff,
-            overrides: Vec::new(),
-        }
+        Self { transient: backoff, session: backoff, credential: backoff, our_bug: backoff, unknown: backoff }
     }
 
     /// What follows from a refusal at `now`.
     pub fn after_refusal(&self, refused: Refused, now: Wall, expires_at: Wall, chance: &mut Prng) -> Disposition {
-        let Some(backoff) = self.backoff(self.class_of(refused.carrier, refused.status)) else {
+        let Some(backoff) = self.backoff(refused.error.family) else {
             return Disposition::Rejected;
         };
         if refused.attempt >= backoff.attempts_max {
@@ -127,24 +114,15 @@ impl RetryPolicy {
         if at >= expires_at { Disposition::Dead(DeadLetterReason::ExpiredHere) } else { Disposition::RetryAt(at) }
     }
 
-    /// What a status means at a carrier. A code outside the table is unknown: it costs a few attempts, not a message.
-    pub fn class_of(&self, carrier: CarrierId, status: u32) -> ErrorClass {
-        let own = self.overrides.binary_search_by_key(&(carrier, status), |entry| (entry.0, entry.1));
-        match own.ok().and_then(|at| self.overrides.get(at)) {
-            Some((_, _, class)) => *class,
-            None => CommandStatus(status).class().unwrap_or(ErrorClass::Unknown),
-        }
-    }
-
     /// `None`: never again.
-    fn backoff(&self, class: ErrorClass) -> Option<&Backoff> {
-        match class {
-            ErrorClass::Throttle | ErrorClass::Transient => Some(&self.transient),
-            ErrorClass::Session => Some(&self.session),
-            ErrorClass::Credential => Some(&self.credential),
-            ErrorClass::OurBug => Some(&self.our_bug),
-            ErrorClass::Unknown => Some(&self.unknown),
-            ErrorClass::PermanentMessage => None,
+    const fn backoff(&self, family: ErrorFamily) -> Option<&Backoff> {
+        match family {
+            ErrorFamily::Throttle | ErrorFamily::Transient => Some(&self.transient),
+            ErrorFamily::Session => Some(&self.session),
+            ErrorFamily::Credential => Some(&self.credential),
+            ErrorFamily::OurBug => Some(&self.our_bug),
+            ErrorFamily::Unknown => Some(&self.unknown),
+            ErrorFamily::Permanent => None,
         }
     }
 }
@@ -161,20 +139,12 @@ pub const fn doubt_default(class: Class) -> DoubtPolicy {
 mod tests {
     use super::*;
 
-    const SYSTEM_ERROR: u32 = 0x08;
-    const BAD_RECIPIENT: u32 = 0x0B;
-    const NOT_BOUND: u32 = 0x04;
-    const BAD_PASSWORD: u32 = 0x0E;
-    const BAD_LENGTH: u32 = 0x02;
-    const THROTTLED: u32 = 0x58;
-    const CARRIERS_OWN: u32 = 0x0400;
-
     fn backoff(attempts_max: u8, backoff_min_ms: u64, backoff_max_ms: u64, jitter_permille: u16) -> Backoff {
         Backoff { attempts_max, backoff_min_ms, backoff_max_ms, jitter_permille }
     }
 
-    fn after(policy: &RetryPolicy, carrier: u16, status: u32, attempt: u8) -> Disposition {
-        let refused = Refused { carrier: CarrierId(carrier), status, attempt };
+    fn after(policy: &RetryPolicy, family: ErrorFamily, attempt: u8) -> Disposition {
+        let refused = Refused { error: CarrierError::of_answer(family, 8), attempt };
         policy.after_refusal(refused, Wall(0), Wall(1_600_000), &mut Prng::new(1))
     }
 
@@ -197,49 +167,42 @@ mod tests {
     }
 
     #[test]
-    fn each_class_has_its_own_backoff() {
+    fn each_family_has_its_own_backoff() {
         let one = |ms| backoff(9, ms, ms, 0);
-        let policy = RetryPolicy {
-            transient: one(1),
-            session: one(2),
-            credential: one(3),
-            our_bug: one(4),
-            unknown: one(5),
-            overrides: Vec::new(),
+        let policy =
+            RetryPolicy { transient: one(1), session: one(2), credential: one(3), our_bug: one(4), unknown: one(5) };
+        let at = |family| match after(&policy, family, 1) {
+            Disposition::RetryAt(Wall(ms)) => Some(ms),
+            Disposition::Rejected => None,
+            Disposition::Dead(reason) => panic!("{reason:?}"),
         };
-        let at = |status| after(&policy, 1, status, 1);
-        assert_eq!(at(SYSTEM_ERROR), Disposition::RetryAt(Wall(1)));
-        assert_eq!(at(THROTTLED), Disposition::RetryAt(Wall(1)));
-        assert_eq!(at(NOT_BOUND), Disposition::RetryAt(Wall(2)));
-        assert_eq!(at(BAD_PASSWORD), Disposition::RetryAt(Wall(3)));
-        assert_eq!(at(BAD_LENGTH), Disposition::RetryAt(Wall(4)));
-        assert_eq!(at(CARRIERS_OWN), Disposition::RetryAt(Wall(5)));
-        assert_eq!(at(0), Disposition::RetryAt(Wall(5)), "success is no refusal; nobody knows what it means here");
-        assert_eq!(at(BAD_RECIPIENT), Disposition::Rejected);
+        let pauses = [Some(1), Some(1), Some(2), Some(3), None, Some(4), Some(5)];
+        assert_eq!(
+            ErrorFamily::ALL.map(at),
+            pauses,
+            "throttle, transient, session, credential, permanent, our_bug, unknown"
+        );
     }
 
     #[test]
     fn gives_up_with_the_last_attempt_or_the_deadline() {
         let policy = RetryPolicy::uniform(backoff(3, 1_000, 1_500, 0));
-        assert_eq!(after(&policy, 1, SYSTEM_ERROR, 2), Disposition::RetryAt(Wall(1_500)));
-        assert_eq!(after(&policy, 1, SYSTEM_ERROR, 3), Disposition::Dead(DeadLetterReason::AttemptsExhausted));
-        let refused = Refused { carrier: CarrierId(1), status: SYSTEM_ERROR, attempt: 1 };
+        assert_eq!(after(&policy, ErrorFamily::Transient, 2), Disposition::RetryAt(Wall(1_500)));
+        let exhausted = Disposition::Dead(DeadLetterReason::AttemptsExhausted);
+        assert_eq!(after(&policy, ErrorFamily::Transient, 3), exhausted);
+        let refused = Refused { error: CarrierError::of_answer(ErrorFamily::Transient, 8), attempt: 1 };
         let end = policy.after_refusal(refused, Wall(0), Wall(1_000), &mut Prng::new(1));
         assert_eq!(end, Disposition::Dead(DeadLetterReason::ExpiredHere));
     }
 
+    /// The code is for people: only the family decides.
     #[test]
-    fn a_carrier_may_mean_something_else() {
-        let overrides = vec![
-            (CarrierId(1), BAD_RECIPIENT, ErrorClass::Transient),
-            (CarrierId(2), SYSTEM_ERROR, ErrorClass::PermanentMessage),
-            (CarrierId(2), CARRIERS_OWN, ErrorClass::PermanentMessage),
-        ];
-        let policy = RetryPolicy { overrides, ..RetryPolicy::default() };
-        assert!(matches!(after(&policy, 1, BAD_RECIPIENT, 1), Disposition::RetryAt(_)));
-        assert_eq!(after(&policy, 2, BAD_RECIPIENT, 1), Disposition::Rejected, "another carrier's");
-        assert_eq!(after(&policy, 2, SYSTEM_ERROR, 1), Disposition::Rejected);
-        assert!(matches!(after(&policy, 1, SYSTEM_ERROR, 1), Disposition::RetryAt(_)));
-        assert_eq!(after(&policy, 2, CARRIERS_OWN, 1), Disposition::Rejected);
+    fn nothing_but_the_family_decides() {
+        let policy = RetryPolicy::uniform(backoff(3, 1_000, 1_500, 0));
+        let code = |number| CarrierError { number, ..CarrierError::of_answer(ErrorFamily::Permanent, 8) };
+        for error in [code(0), code(8), code(0x58), code(u32::MAX)] {
+            let end = policy.after_refusal(Refused { error, attempt: 1 }, Wall(0), Wall(9_000), &mut Prng::new(1));
+            assert_eq!(end, Disposition::Rejected);
+        }
     }
 }

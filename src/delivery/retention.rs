@@ -51,11 +51,12 @@ impl Retention {
 #[cfg(test)]
 mod tests {
     use crate::delivery::Resolution;
+    use crate::delivery::event::tests::busy;
 
     use super::*;
 
     const SUBMITTED: Happened = Happened::Submitted { parts: 1, awaits_receipt: true };
-    const DELIVERED: Happened = Happened::Delivered { error: 0 };
+    const DELIVERED: Happened = Happened::Delivered { error: None };
 
     #[test]
     fn each_message_counts_once() {
@@ -63,7 +64,7 @@ mod tests {
         tally.count([SUBMITTED, DELIVERED, DELIVERED]);
         tally.count([SUBMITTED, SUBMITTED]);
         tally.count([Happened::Resolved { by: Resolution::HandSent }]);
-        tally.count([Happened::Refused { status: 8 }]);
+        tally.count([Happened::Refused { error: busy(8) }]);
         tally.count([SUBMITTED, Happened::NoReceipt]);
         assert_eq!(tally, Tally { settled: 2, sent: 4 });
     }

@@ -1,7 +1,7 @@
 //! What events mean: the state that a message is in, what its timeline tells. The one place where they get their meaning: the
 //! API, expiry, the retention of segments and the simulator's oracle all ask here.
 
-use crate::model::{CarrierId, DeadLetterReason, Head, MessageState, Wall};
+use crate::model::{CarrierError, CarrierId, DeadLetterReason, Head, MessageState, Wall};
 
 use super::event::{Event, EventKind, Happened};
 
@@ -22,8 +22,8 @@ pub struct MessageView {
     pub submitted_at: Option<Wall>,
     /// When it reached its end.
     pub final_at: Option<Wall>,
-    /// The last code a carrier gave: a command status or a receipt's error.
-    pub error: Option<u32>,
+    /// The last error that a carrier gave.
+    pub error: Option<CarrierError>,
     /// Why it was given up.
     pub reason: Option<DeadLetterReason>,
     /// All that happened, in order.
@@ -48,10 +48,8 @@ pub enum Fact {
     Name(&'static str),
     /// A carrier.
     Carrier(CarrierId),
-    /// A command status, or a receipt's error where the carrier used the same numbers.
-    Status(u32),
-    /// A receipt's error code.
-    Code(u32),
+    /// What a carrier said against it.
+    Error(CarrierError),
 }
 
 /// Reads a message's events, in the order of their commits, as they stand at `now`.
@@ -143,13 +141,13 @@ impl MessageView {
             }
             Happened::Resolved { .. } => self.submitted_at = Some(event.at),
             Happened::Returned { .. } => self.attempts = self.attempts.saturating_sub(1),
-            Happened::Refused { status: error } | Happened::Undelivered { error } | Happened::Rejected { error } => {
+            Happened::Refused { error } | Happened::Undelivered { error } | Happened::Rejected { error } => {
                 self.error = Some(error);
             }
             Happened::PartDelivered { .. } => self.parts_delivered += 1,
             Happened::Delivered { .. } => self.parts_delivered = u32::from(self.parts),
             Happened::Expired { error } => {
-                self.error = error.filter(|error| *error != 0);
+                self.error = error;
                 self.reason = error.is_none().then_some(DeadLetterReason::ExpiredHere);
             }
             Happened::Dead { reason, .. } => self.reason = Some(reason),
@@ -174,7 +172,7 @@ impl TimelineEntry {
     pub fn facts(&self) -> impl Iterator<Item = (&'static str, Fact)> {
         let number = |name, number: u8| Some((name, Fact::Number(number.into())));
         let name = |key, name| Some((key, Fact::Name(name)));
-        let code = |error: u32| (error != 0).then_some(("error", Fact::Code(error)));
+        let said = |error| ("error", Fact::Error(error));
         let facts = match self.what {
             Happened::Due { .. } | Happened::Cancelled { .. } | Happened::NoReceipt => [None; 3],
             Happened::Attempt { carrier, attempt } => {
@@ -183,8 +181,8 @@ impl TimelineEntry {
             Happened::PartAccepted { part, parts } => [number("part", part), number("parts", parts), None],
             Happened::Submitted { parts, .. } => [number("parts", parts), None, None],
             Happened::Returned { why } => [name("reason", why.name()), None, None],
-            Happened::Refused { status: error } | Happened::Rejected { error } => {
-                [Some(("error", Fact::Status(error))), None, None]
+            Happened::Refused { error } | Happened::Undelivered { error } | Happened::Rejected { error } => {
+                [Some(said(error)), None, None]
             }
             Happened::InDoubt { lost } => {
                 let core = lost.bind.and_then(|bind| number("core", bind.core));
@@ -196,8 +194,7 @@ impl TimelineEntry {
             Happened::Intermediate { receipt } | Happened::Late { receipt } => {
                 [name("receipt", receipt.word()), None, None]
             }
-            Happened::Delivered { error } | Happened::Undelivered { error } => [code(error), None, None],
-            Happened::Expired { error } => [error.and_then(code), None, None],
+            Happened::Delivered { error } | Happened::Expired { error } => [error.map(said), None, None],
             Happened::Dead { reason, by } => {
                 [name("reason", reason.code()), by.and_then(|by| name("by", by.name())), None]
             }
@@ -209,7 +206,7 @@ impl TimelineEntry {
 #[cfg(test)]
 mod tests {
     use crate::delivery::Resolution;
-    use crate::delivery::event::tests::samples;
+    use crate::delivery::event::tests::{busy, samples};
     use crate::traffic::NotWritten;
 
     use super::*;
@@ -242,13 +239,13 @@ mod tests {
         assert_eq!(state(&[ATTEMPT, RETURNED]), (S::Queued, 0));
         assert_eq!(state(&[ATTEMPT, IN_DOUBT, Happened::Resent { by }, ATTEMPT]), (S::Sending, 2));
         assert_eq!(state(&[ATTEMPT, IN_DOUBT, Happened::Resolved { by }]), (S::Submitted, 1));
-        assert_eq!(state(&[ATTEMPT, Happened::Refused { status: 8 }]), (S::Scheduled, 1));
-        assert_eq!(state(&[ATTEMPT, SUBMITTED, Happened::Delivered { error: 0 }]), (S::Delivered, 1));
+        assert_eq!(state(&[ATTEMPT, Happened::Refused { error: busy(8) }]), (S::Scheduled, 1));
+        assert_eq!(state(&[ATTEMPT, SUBMITTED, Happened::Delivered { error: None }]), (S::Delivered, 1));
     }
 
     #[test]
     fn a_final_state_does_not_regress() {
-        let undelivered = Happened::Undelivered { error: 1 };
+        let undelivered = Happened::Undelivered { error: busy(1) };
         for after in samples() {
             assert_eq!(state(&[ATTEMPT, SUBMITTED, undelivered, after]), (MessageState::Undelivered, 1), "{after:?}");
         }
@@ -288,8 +285,8 @@ mod tests {
         };
         let here = Some(DeadLetterReason::ExpiredHere);
         let end = |error| Happened::Expired { error };
+        let there = CarrierError { number: 7, ..CarrierError::default() };
         assert_eq!(told(&[ATTEMPT, RETURNED, end(None)]), (MessageState::Expired, here, None));
-        assert_eq!(told(&[ATTEMPT, SUBMITTED, end(Some(0))]), (MessageState::Expired, None, None));
-        assert_eq!(told(&[ATTEMPT, SUBMITTED, end(Some(7))]), (MessageState::Expired, None, Some(7)));
+        assert_eq!(told(&[ATTEMPT, SUBMITTED, end(Some(there))]), (MessageState::Expired, None, Some(there)));
     }
 }

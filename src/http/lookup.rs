@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     delivery::{Fact, TimelineEntry},
-    model::{CarrierId, Content, MessageId, quoted::QUOTED_MAX},
+    model::{CarrierError, CarrierId, Content, ErrorOrigin, MessageId, quoted::QUOTED_MAX},
     shard::{Catalog, FoundMessage, Lookup},
     smpp::status::CommandStatus,
 };
@@ -170,7 +170,7 @@ pub fn write(found: &FoundMessage, catalog: &Catalog, out: &mut Vec<u8>) {
         object.text("reason", reason.code());
     }
     if let Some(error) = view.error {
-        object.text("error", &error_text(error));
+        write_error(&error, &mut object);
     }
     object.list("timeline", &view.timeline, |out, entry| write_entry_of_timeline(entry, catalog, out));
     object.end();
@@ -181,9 +181,24 @@ pub fn carrier_name(catalog: &Catalog, carrier: CarrierId) -> &str {
     catalog.carrier_name(carrier).unwrap_or_default()
 }
 
-/// A command status by its name; a receipt's error code, or a status without a name, as its number.
-pub fn error_text(error: u32) -> String {
-    CommandStatus(error).name().map_or_else(|| error.to_string(), str::to_owned)
+/// What a carrier said against a message, where, and what we take it for.
+pub fn write_error<'j, 'o>(error: &CarrierError, object: &'j mut Object<'o>) -> &'j mut Object<'o> {
+    object.text_unless_empty("error", &error_text(error));
+    object.text("error_family", error.family.name()).text("error_origin", error.origin.name())
+}
+
+/// A code as it was written. One that was only a number: of an answer the status by its name, if it has one. Empty if there is
+/// none.
+pub fn error_text(error: &CarrierError) -> String {
+    let CarrierError { origin, text, number, .. } = error;
+    match (origin, text.is_empty(), number) {
+        (_, false, _) => text.as_str().to_owned(),
+        (_, true, 0) => String::new(),
+        (ErrorOrigin::Answer, true, status) => {
+            CommandStatus(*status).name().map_or_else(|| status.to_string(), str::to_owned)
+        }
+        (ErrorOrigin::Receipt | ErrorOrigin::Network, true, number) => number.to_string(),
+    }
 }
 
 fn write_entry_of_timeline(entry: &TimelineEntry, catalog: &Catalog, out: &mut Vec<u8>) {
@@ -194,8 +209,7 @@ fn write_entry_of_timeline(entry: &TimelineEntry, catalog: &Catalog, out: &mut V
             Fact::Number(number) => item.number(name, number),
             Fact::Name(text) => item.text(name, text),
             Fact::Carrier(carrier) => item.text(name, carrier_name(catalog, carrier)),
-            Fact::Status(error) => item.text(name, &error_text(error)),
-            Fact::Code(error) => item.text(name, &error.to_string()),
+            Fact::Error(error) => write_error(&error, &mut item),
         };
     }
     item.end();
@@ -207,12 +221,15 @@ pub(super) mod tests {
 
     use super::*;
     use crate::{
-        delivery::{EventKind, Happened, Lost, LostBind, MessageView, Resolution, event::tests::samples},
+        delivery::{
+            EventKind, Happened, Lost, LostBind, MessageView, Resolution,
+            event::tests::{error, samples},
+        },
         model::{
-            Address, Class, DeadLetterReason, GroupId, Head, MessageState, Msisdn, NodeId, SenderId, ShardId, Wall,
+            Address, Class, DeadLetterReason, ErrorFamily, GroupId, Head, MessageState, Msisdn, NodeId, ReceiptState,
+            SenderId, ShardId, Wall,
         },
         shard::CatalogCarrier,
-        smpp::receipt::ReceiptState,
         traffic::{NotWritten, Unanswered},
     };
 
@@ -249,7 +266,7 @@ pub(super) mod tests {
             carrier: Some(CarrierId(4)),
             submitted_at: Some(Wall(2_000)),
             final_at: Some(Wall(3_000)),
-            timeline: vec![entry(1_500, attempt), entry(3_000, Happened::Delivered { error: 0 })],
+            timeline: vec![entry(1_500, attempt), entry(3_000, Happened::Delivered { error: None })],
             ..MessageView::default()
         };
         let id = MessageId::new(Wall(1_000), NodeId(1), ShardId(shard), Address::new(1, slot));
@@ -293,14 +310,7 @@ pub(super) mod tests {
         assert_eq!(entry(attempt), json!({"carrier": "north", "attempt": 2}));
         assert_eq!(entry(Happened::PartAccepted { part: 2, parts: 3 }), json!({"part": 2, "parts": 3}));
         assert_eq!(entry(Happened::Submitted { parts: 3, awaits_receipt: false }), json!({"parts": 3}));
-        assert_eq!(entry(Happened::Refused { status: 0x58 }), json!({"error": "ESME_RTHROTTLED"}));
-        assert_eq!(entry(Happened::Rejected { error: 0x1234 }), json!({"error": "4660"}));
         assert_eq!(entry(Happened::Late { receipt: ReceiptState::Delivered }), json!({"receipt": "DELIVRD"}));
-        assert_eq!(entry(Happened::Undelivered { error: 21 }), json!({"error": "21"}));
-        for error in [None, Some(0)] {
-            assert_eq!(entry(Happened::Expired { error }), json!({}));
-        }
-        assert_eq!(entry(Happened::Expired { error: Some(8) }), json!({"error": "8"}), "no status");
         let dead = |reason, by| entry(Happened::Dead { reason, by });
         assert_eq!(dead(DeadLetterReason::AttemptsExhausted, None), json!({"reason": "attempts_exhausted"}));
         assert_eq!(
@@ -323,6 +333,42 @@ pub(super) mod tests {
         for kind in kinds {
             let sample = samples().into_iter().find(|what| what.kind() == kind).expect("one of each kind");
             entry(sample);
+        }
+    }
+
+    #[test]
+    fn an_error_is_shown_as_the_carrier_wrote_it() {
+        let check = |error: CarrierError, shown_as: Value| {
+            let what = Happened::Undelivered { error };
+            let entry = TimelineEntry { at: Wall(0), what };
+            let mut shown = shown(|out| write_entry_of_timeline(&entry, &catalog(), out));
+            let object = shown.as_object_mut().expect("object");
+            assert_eq!((object.remove("at").is_some(), object.remove("event")), (true, Some(json!("undelivered"))));
+            assert_eq!(shown, shown_as);
+        };
+        let answer = |family, number| CarrierError::of_answer(family, number);
+        check(
+            answer(ErrorFamily::Throttle, 0x58),
+            json!({"error": "ESME_RTHROTTLED", "error_family": "throttle", "error_origin": "answer"}),
+        );
+        check(
+            answer(ErrorFamily::Unknown, 0x1234),
+            json!({"error": "4660", "error_family": "unknown", "error_origin": "answer"}),
+        );
+        check(answer(ErrorFamily::OurBug, 0), json!({"error_family": "our_bug", "error_origin": "answer"}));
+        let receipt = |text: &str, number| error(ErrorFamily::Unknown, ErrorOrigin::Receipt, text, number);
+        let told = |text: &str| json!({"error": text, "error_family": "unknown", "error_origin": "receipt"});
+        check(receipt("008", 8), told("008"));
+        check(receipt("nul", 0), told("nul"));
+        check(receipt("\"\\", 0), told("\"\\"));
+        check(receipt("", 8), told("8"));
+        check(CarrierError::default(), json!({"error_family": "unknown", "error_origin": "receipt"}));
+        let network = error(ErrorFamily::Transient, ErrorOrigin::Network, "", 27);
+        check(network, json!({"error": "27", "error_family": "transient", "error_origin": "network"}));
+        for error in [Happened::Expired { error: None }, Happened::Delivered { error: None }] {
+            let entry = TimelineEntry { at: Wall(0), what: error };
+            let shown = shown(|out| write_entry_of_timeline(&entry, &catalog(), out));
+            assert_eq!(shown.as_object().map(serde_json::Map::len), Some(2), "{shown}");
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
     problem::Code,
     typed::FIELDS,
 };
-use crate::model::{Class, Encoding, MessageState};
+use crate::model::{Class, Encoding, ErrorFamily, ErrorOrigin, MessageState};
 use crate::traffic::Unanswered;
 
 /// Pages of codes that end messages, not requests: see [`crate::model::DeadLetterReason`].
@@ -215,6 +215,8 @@ fn common() -> Map<String, Value> {
         "parts": count, "attempts": count, "route": text, "carrier": text, "ref": text,
         "tags": {"type": "array", "items": text},
         "accepted_at": time, "submitted_at": time, "final_at": time, "reason": text, "error": text,
+        "error_family": {"type": "string", "enum": ErrorFamily::ALL.map(ErrorFamily::name)},
+        "error_origin": {"type": "string", "enum": ErrorOrigin::ALL.map(ErrorOrigin::name)},
     });
     if let Value::Object(common) = common { common } else { Map::new() }
 }
@@ -231,7 +233,7 @@ fn message_status() -> Value {
     let encodings = [Encoding::Auto, Encoding::Gsm7, Encoding::Ucs2, Encoding::Binary].map(Encoding::name);
     let entry = json!({"type": "object", "required": ["at", "event"], "properties": {
         "at": time, "event": text, "carrier": text, "attempt": count, "part": count, "parts": count, "reason": text,
-        "error": text, "receipt": text, "core": count, "bind": count, "by": text}});
+        "error": text, "error_family": text, "error_origin": text, "receipt": text, "core": count, "bind": count, "by": text}});
     let mut properties = common();
     properties.insert("encoding".to_owned(), json!({"type": "string", "enum": encodings}));
     properties.insert("parts_delivered".to_owned(), count);

@@ -12,7 +12,7 @@ use crate::{
         problem::{Flaw, Problem},
         records::{self, Cursor, Format},
     },
-    model::{CarrierId, DeadLetterReason, LinkId, ShardId, Wall},
+    model::{CarrierError, CarrierId, DeadLetterReason, ErrorFamily, LinkId, ShardId, Wall},
 };
 
 /// Whether the document allows what was written, as far as members, their types and `required` go.
@@ -75,7 +75,7 @@ fn checked(name: &str, write: impl FnOnce(&mut Vec<u8>)) {
 fn what_is_written_is_what_is_documented() {
     let mut found = delivered(0, 0);
     found.head.send_at = Wall(5);
-    found.view.error = Some(8);
+    found.view.error = Some(CarrierError::of_answer(ErrorFamily::Transient, 8));
     found.view.reason = Some(DeadLetterReason::NoRoute);
     checked("MessageStatus", |out| lookup::write(&found, &catalog(), out));
     checked("Problem", |out| Problem::of_one(Flaw::of(Code::InvalidBody, "body", "x")).write("r", out));

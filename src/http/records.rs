@@ -7,7 +7,7 @@ use hyper::header::HeaderValue;
 
 use super::{
     json::{Object, push_id, push_number},
-    lookup::{carrier_name, error_text},
+    lookup::{carrier_name, error_text, write_error},
     problem::{Code, Problem},
     rfc3339,
 };
@@ -196,7 +196,7 @@ impl Page {
 }
 
 const CSV_HEADER: &str = "id,to,from,class,state,final,parts,attempts,route,carrier,ref,tags,accepted_at,submitted_at,\
-    final_at,reason,error,cursor\r\n";
+    final_at,reason,error,error_family,error_origin,cursor\r\n";
 
 /// What stands before the first record.
 pub fn write_start(format: Format, out: &mut Vec<u8>) {
@@ -269,7 +269,7 @@ fn write_object(found: &FoundMessage, catalog: &Catalog, out: &mut Vec<u8>) {
         object.text("reason", reason.code());
     }
     if let Some(error) = view.error {
-        object.text("error", &error_text(error));
+        write_error(&error, &mut object);
     }
     object.end();
     out.push(b'\n');
@@ -297,7 +297,10 @@ fn write_row(found: &FoundMessage, catalog: &Catalog, out: &mut Vec<u8>) {
         push_time(at, out);
     }
     push_cell(view.reason.map_or("", |reason| reason.code()), out);
-    push_cell(&view.error.map_or_else(String::new, error_text), out);
+    let error = view.error.as_ref();
+    push_cell(&error.map_or_else(String::new, error_text), out);
+    push_cell(error.map_or("", |error| error.family.name()), out);
+    push_cell(error.map_or("", |error| error.origin.name()), out);
 }
 
 fn push_time(at: Option<Wall>, out: &mut Vec<u8>) {
@@ -347,7 +350,7 @@ mod tests {
         assert_eq!(lines[1..], [format!("{{\"cursor\":\"{text}\"}}")]);
         let row = format!(
             "\"{id}\",+4915112345678,ACME,otp,delivered,true,1,1,,north,\"r,\"\"1\"\"\",\"a,b\",1970-01-01T00:00:01.000Z,\
-             1970-01-01T00:00:02.000Z,1970-01-01T00:00:03.000Z,,,{text}\r\n"
+             1970-01-01T00:00:02.000Z,1970-01-01T00:00:03.000Z,,,,,{text}\r\n"
         );
         assert_eq!(written(Format::Csv, &found, &cursor), format!("{CSV_HEADER}{row}"));
         assert_eq!(Cursor::parse(text, 2), Ok(cursor));
@@ -415,6 +418,6 @@ mod tests {
         out.clear();
         write_passed(Format::Csv, &cursor, &mut out);
         let row = String::from_utf8(out).expect("UTF-8");
-        assert_eq!((row.matches(',').count(), row.trim_start_matches(',')), (17, "0100000000000000\r\n"));
+        assert_eq!((row.matches(',').count(), row.trim_start_matches(',')), (19, "0100000000000000\r\n"));
     }
 }

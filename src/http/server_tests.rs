@@ -2,7 +2,7 @@
 //! its own; afterwards every connection must have given its place back.
 
 use std::{
-    io::{self, ErrorKind, Read, Write as _},
+    io::{ErrorKind, Read, Write as _},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream},
     rc::Rc,
     sync::{Arc, mpsc},
@@ -104,7 +104,7 @@ fn hear_out(mut stream: impl Read) -> String {
         match stream.read(&mut piece) {
             Ok(0) => break,
             Ok(read) => heard.extend_from_slice(&piece[..read]),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
             Err(error) => panic!("{error} after {}", String::from_utf8_lossy(&heard)),
         }
     }

@@ -3,10 +3,9 @@
 //! Each part handed over leaves through [`Link::conclude`] exactly once.
 
 use crate::model::limits::CARRIER_ID_BYTES_MAX;
-use crate::model::{Mono, Now};
+use crate::model::{CarrierError, ErrorFamily, Mono, Now};
 use crate::smpp::receipt_id::id_key;
 use crate::smpp::session::Answer as Response;
-use crate::smpp::status::ErrorClass;
 use crate::traffic::{Answer, NotWritten, Outcome, Span, Unanswered};
 
 use super::Link;
@@ -38,32 +37,34 @@ impl Link {
             self.counters.late_responses += 1;
             return self.handle_late(bind, response);
         }
-        let class = match (self.options.class_of(response.status), response.nacked) {
-            (None, true) => Some(ErrorClass::OurBug),
-            (class, _) => class,
-        };
-        match class {
+        match self.refusal(response) {
             None => self.handle_accepted(response),
-            Some(ErrorClass::Throttle) => self.handle_throttled(bind, response, now),
-            Some(class) => self.handle_refused(bind, response, class, now),
+            Some(CarrierError { family: ErrorFamily::Throttle, .. }) => self.handle_throttled(bind, response, now),
+            Some(error) => self.handle_refused(bind, response, error, now),
         }
+    }
+
+    /// What a response says against its submit; `None`: taken. A generic_nack takes nothing, whatever its status.
+    fn refusal(&self, response: &Response<'_, PartToken>) -> Option<CarrierError> {
+        let family = match (self.options.family_of(response.status), response.nacked) {
+            (None, true) => Some(ErrorFamily::OurBug),
+            (family, _) => family,
+        };
+        family.map(|family| CarrierError::of_answer(family, response.status.0))
     }
 
     /// The answer to a part that was given up. What it says is told; it consumes nothing and holds nothing back.
     fn handle_late(&mut self, bind: BindId, response: &Response<'_, PartToken>) {
-        let (accepted, status) = (self.options.class_of(response.status).is_none(), response.status.0);
+        let refusal = self.refusal(response);
         let Some(leg) = self.leg(bind) else { return };
         let Some(at) = leg.missed.iter().position(|missed| missed.token == response.token) else { return };
         let Missed { token, shard, address, attempt, parts } = leg.missed.swap_remove(at);
         let id = response.message_id.get(..CARRIER_ID_BYTES_MAX).unwrap_or(response.message_id);
-        let id = if accepted && !response.nacked { id } else { &[] };
+        let id = if refusal.is_none() { id } else { &[] };
         if !id.is_empty() {
             self.ids.insert(id_key(self.id_seed(), id), shard);
         }
-        let answer = match accepted && !response.nacked {
-            true => Answer::Accepted(Span::default()),
-            false => Answer::Refused(status),
-        };
+        let answer = refusal.map_or(Answer::Accepted(Span::default()), Answer::Refused);
         let (part, written_at) = (token.part, Mono(response.queued_at_ns));
         let outcome = Outcome { address, attempt, part, parts, answer, bind: bind.0, written_at };
         self.outbox.push_outcome(shard, outcome, id);
@@ -86,7 +87,7 @@ impl Link {
         self.finish(index);
     }
 
-    fn handle_refused(&mut self, bind: BindId, response: &Response<'_, PartToken>, class: ErrorClass, now: Now) {
+    fn handle_refused(&mut self, bind: BindId, response: &Response<'_, PartToken>, error: CarrierError, now: Now) {
         let status = response.status.0;
         self.counters.refused += 1;
         self.counters.count_status(status);
@@ -94,23 +95,23 @@ impl Link {
         if let Some(held) = self.prepared.get_mut(index) {
             held.stopped = true;
             held.parts.handle_settled(false);
-            self.conclude(index, part, Answer::Refused(status), Mono(response.queued_at_ns), &[]);
+            self.conclude(index, part, Answer::Refused(error), Mono(response.queued_at_ns), &[]);
             self.prepared.pull_out(index);
             self.answer_unsent(index, NotWritten::SiblingRefused);
         }
-        match class {
-            ErrorClass::Session => {
+        match error.family {
+            ErrorFamily::Session => {
                 self.lose(bind, SessionLoss::NotBound);
             }
-            ErrorClass::Credential | ErrorClass::OurBug => {
-                if class == ErrorClass::OurBug {
+            ErrorFamily::Credential | ErrorFamily::OurBug => {
+                if error.family == ErrorFamily::OurBug {
                     self.tell_unreadable(bind, status, now.mono);
                 }
                 if self.breaker.handle_refused(now.mono) == Some(BreakerTurn::Opened) {
                     self.effects.push_back(LinkEffect::Alarm(Alarm::BreakerOpened { status }));
                 }
             }
-            ErrorClass::Throttle | ErrorClass::Transient | ErrorClass::PermanentMessage | ErrorClass::Unknown => {
+            ErrorFamily::Throttle | ErrorFamily::Transient | ErrorFamily::Permanent | ErrorFamily::Unknown => {
                 self.close_breaker(Breaker::handle_other);
             }
         }

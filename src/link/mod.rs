@@ -37,6 +37,7 @@ mod control;
 mod receipts;
 mod sending;
 mod sessions;
+mod spelling;
 
 use std::collections::VecDeque;
 

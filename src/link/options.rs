@@ -1,10 +1,12 @@
 //! What a link is told about its carrier. Plain values, as meant by the configuration; their defaults live there.
 
 use crate::mesh::ShardMap;
-use crate::model::{GroupId, LinkId, Mono};
+use crate::model::{ErrorFamily, GroupId, LinkId, Mono};
 use crate::smpp::receipt_id::Dialect;
 use crate::smpp::split::CarrierText;
-use crate::smpp::status::{CommandStatus, ErrorClass};
+use crate::smpp::status::CommandStatus;
+
+use super::spelling;
 
 /// Type of number and numbering plan (SMPP 3.4 §5.2.5, §5.2.6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -134,8 +136,8 @@ pub struct Options {
     pub tlvs: Vec<u8>,
     /// How the carrier writes ids; only a hint for routing receipts.
     pub dialect: Dialect,
-    /// Command statuses that mean another class here than in the default table, by ascending status.
-    pub errors: Vec<(u32, ErrorClass)>,
+    /// Command statuses that are of another family here than in the default table, by ascending status.
+    pub errors: Vec<(u32, ErrorFamily)>,
     /// For TCP, TLS and the bind's answer together, ms.
     pub connect_timeout_ms: u64,
     /// A submit without an answer for so long is in doubt, ms.
@@ -193,10 +195,10 @@ impl Options {
     }
 
     /// What a command status means at this carrier; `None` for success.
-    pub fn class_of(&self, status: CommandStatus) -> Option<ErrorClass> {
+    pub fn family_of(&self, status: CommandStatus) -> Option<ErrorFamily> {
         match self.errors.binary_search_by_key(&status.0, |entry| entry.0) {
             Ok(at) => self.errors.get(at).map(|entry| entry.1),
-            Err(_) => status.class(),
+            Err(_) => status.class().map(spelling::family),
         }
     }
 

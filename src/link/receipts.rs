@@ -2,20 +2,20 @@
 //! sender. Answered only after a shard has kept them.
 
 use crate::model::limits::{CARRIER_ID_BYTES_MAX, RECEIPT_TEXT_MAX};
-use crate::model::{Now, Point, ShardId};
+use crate::model::{CarrierError, Now, Point, ReceiptState, ShardId};
 use crate::smpp::pdu::{DataSm, ShortMessage};
-use crate::smpp::receipt::{NetworkError, Receipt, ReceiptSource, ReceiptState};
+use crate::smpp::receipt::{Receipt, ReceiptSource};
 use crate::smpp::receipt_id::id_hash;
 use crate::smpp::session::Session;
 use crate::smpp::status::CommandStatus;
 use crate::smpp::tlv::Tlvs;
 use crate::traffic::{IfUnknown, ReceiptIn, ReceiptToken, Span, VerdictBatch};
 
-use super::Link;
 use super::compose::recipient_of;
 use super::event::{BindId, LinkEffect};
 use super::inquiry::{Ask, Next, ReplyTo, Way};
 use super::leg::PartToken;
+use super::{Link, spelling};
 
 /// Receipts of one connection that wait for a shard before it is no longer read.
 pub(super) const INQUIRIES_MAX: u32 = 4_096;
@@ -81,7 +81,7 @@ impl Link {
             recipient,
             id: Span::default(),
             state: None,
-            error: 0,
+            error: CarrierError::default(),
             reference: self.options.part_references.then(|| delivered.tlvs.user_message_reference()).flatten(),
             at: now.wall,
             text: Span::default(),
@@ -90,8 +90,8 @@ impl Link {
             self.counters.receipts += 1;
             let receipt = Receipt::parse(&source, &mut scratch);
             // A receipt that says nothing settles nothing, yet it is one: "still on the way".
-            receipt_in.state = Some(receipt.state.unwrap_or(ReceiptState::Enroute));
-            receipt_in.error = error_of(&receipt);
+            receipt_in.state = Some(receipt.state.map_or(ReceiptState::Enroute, spelling::state));
+            receipt_in.error = spelling::error(&receipt);
             let (id, first) = self.shard_by_id(&receipt);
             self.counters.receipts_direct += u64::from(first.is_some());
             let home = self.home_of(recipient, id);
@@ -230,13 +230,4 @@ fn answer(session: &mut Session<PartToken>, sequence: u32, is_data: bool, status
         true => session.answer_data(sequence, status, &[]),
         false => session.answer_deliver(sequence, status),
     };
-}
-
-/// The text's number, else the parameter's; 0 if neither is one.
-fn error_of(receipt: &Receipt<'_>) -> u32 {
-    let written = receipt.error.and_then(|error| std::str::from_utf8(error).ok()?.parse().ok());
-    let parameter = receipt.network_error.map(|error| match error {
-        NetworkError::Code { code, .. } | NetworkError::Digits(code) => u32::from(code),
-    });
-    written.or(parameter).unwrap_or(0)
 }

@@ -1,10 +1,10 @@
 //! The link's sessions: connecting, binding, what they report, their end.
 
 use crate::limit::SlidingLimit;
-use crate::model::{Now, Point};
+use crate::model::{ErrorFamily, Now, Point};
 use crate::smpp::pdu::{Bind, BindMode, INTERFACE_VERSION_3_4};
 use crate::smpp::session::{CloseReason, Event, Fate, Options as SessionOptions, Session};
-use crate::smpp::status::{CommandStatus, ErrorClass};
+use crate::smpp::status::CommandStatus;
 use crate::traffic::{NotWritten, Unanswered};
 
 use super::event::{Alarm, BindId, Disconnect, LinkEffect, SessionLoss};
@@ -195,7 +195,7 @@ impl Link {
 
     fn handle_bind_failed(&mut self, bind: BindId, status: CommandStatus) {
         self.counters.count_status(status.0);
-        let credential = self.options.class_of(status) == Some(ErrorClass::Credential);
+        let credential = self.options.family_of(status) == Some(ErrorFamily::Credential);
         let Some(leg) = self.leg(bind) else { return };
         if credential {
             leg.refused = Some(status.0);

@@ -3,6 +3,7 @@
 
 pub mod buggify;
 pub mod calendar;
+pub mod carrier_error;
 pub mod class;
 pub mod content;
 pub mod disk;
@@ -15,6 +16,7 @@ pub mod msisdn;
 pub mod prng;
 pub mod quoted;
 pub mod reason;
+pub mod receipt_state;
 pub mod segment;
 pub mod sender;
 pub mod state;
@@ -22,6 +24,7 @@ pub mod time;
 
 pub use buggify::{Buggify, Point};
 pub use calendar::Period;
+pub use carrier_error::{CarrierError, ErrorFamily, ErrorOrigin, ErrorText};
 pub use class::Class;
 pub use content::{Content, Encoding, NotContent};
 pub use disk::DiskRoom;
@@ -33,6 +36,7 @@ pub use msisdn::Msisdn;
 pub use prng::Prng;
 pub use quoted::{Clipped, Quoted};
 pub use reason::{DeadLetterReason, Refusal};
+pub use receipt_state::ReceiptState;
 pub use segment::Segment;
 pub use sender::SenderId;
 pub use state::MessageState;

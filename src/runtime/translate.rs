@@ -17,13 +17,12 @@ use crate::{
     delivery::{Backoff, DoubtPolicy, RetryPolicy},
     http::{self, Door, Extra, StatusBoard, TenantSpec, Tenants, ingest::RequestLimits},
     mesh::ShardMap,
-    model::{CarrierId, Class, NodeId, Period, RouteId, SenderId, ShardId, TenantId},
+    model::{CarrierId, Class, ErrorFamily, NodeId, Period, RouteId, SenderId, ShardId, TenantId},
     routing::{Condition, Route, RouteTable, Way},
     shard::{
         self, Catalog,
         control::{Control, Names},
     },
-    smpp,
 };
 
 use super::tls;
@@ -111,7 +110,7 @@ pub fn shard_options(config: &Config, control: &Control, shard: ShardId, shards:
         receipts_max: index(share(RECEIPTS_OPEN_MAX, shards)),
         in_doubt_wait_ms: defaults.in_doubt_wait_ms,
         doubt: Class::ALL.map(|class| doubt(defaults.in_doubt, class)),
-        retry: retry(config, control),
+        retry: retry(config),
         retention_ms: defaults.retention_ms,
         bounds: shard::Bounds::shared_by(shards),
         ..shard::Options::default()
@@ -146,21 +145,14 @@ fn doubt(policies: config::InDoubtPolicies, class: Class) -> DoubtPolicy {
     }
 }
 
-fn retry(config: &Config, control: &Control) -> RetryPolicy {
+fn retry(config: &Config) -> RetryPolicy {
     let config::Retry { transient, session, credential, our_bug, unknown } = config.retry;
-    let mut overrides = Vec::new();
-    for carrier in &config.carriers {
-        let id = carrier_id(&carrier.name, control);
-        overrides.extend(carrier.errors.iter().map(|(status, class)| (id, *status, error_class(*class))));
-    }
-    overrides.sort_unstable_by_key(|(carrier, status, _)| (*carrier, *status));
     RetryPolicy {
         transient: backoff(transient),
         session: backoff(session),
         credential: backoff(credential),
         our_bug: backoff(our_bug),
         unknown: backoff(unknown),
-        overrides,
     }
 }
 
@@ -169,15 +161,15 @@ fn backoff(policy: config::RetryPolicy) -> Backoff {
     Backoff { attempts_max, backoff_min_ms, backoff_max_ms, jitter_permille }
 }
 
-fn error_class(class: ErrorClass) -> smpp::status::ErrorClass {
+fn error_family(class: ErrorClass) -> ErrorFamily {
     match class {
-        ErrorClass::Throttle => smpp::status::ErrorClass::Throttle,
-        ErrorClass::Transient => smpp::status::ErrorClass::Transient,
-        ErrorClass::Session => smpp::status::ErrorClass::Session,
-        ErrorClass::Credential => smpp::status::ErrorClass::Credential,
-        ErrorClass::Permanent => smpp::status::ErrorClass::PermanentMessage,
-        ErrorClass::OurBug => smpp::status::ErrorClass::OurBug,
-        ErrorClass::Unknown => smpp::status::ErrorClass::Unknown,
+        ErrorClass::Throttle => ErrorFamily::Throttle,
+        ErrorClass::Transient => ErrorFamily::Transient,
+        ErrorClass::Session => ErrorFamily::Session,
+        ErrorClass::Credential => ErrorFamily::Credential,
+        ErrorClass::Permanent => ErrorFamily::Permanent,
+        ErrorClass::OurBug => ErrorFamily::OurBug,
+        ErrorClass::Unknown => ErrorFamily::Unknown,
     }
 }
 

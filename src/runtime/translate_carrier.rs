@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-use super::{super::resolver::Resolver, carrier_id, error_class, tls};
+use super::{super::resolver::Resolver, carrier_id, error_family, tls};
 
 /// Entries of a link's receipt table as a power of two: what a carrier without a rate may have under way...
 const RECEIPT_BITS_MAX: u32 = 20;
@@ -135,7 +135,7 @@ pub(super) fn options(carrier: &config::Carrier, link: LinkId, group: GroupId, m
         tlvs: tlvs(&carrier.tlvs),
         dialect: dialect(carrier.dialect),
         // A BTreeMap: by ascending status, as the link searches it.
-        errors: carrier.errors.iter().map(|(status, class)| (*status, error_class(*class))).collect(),
+        errors: carrier.errors.iter().map(|(status, class)| (*status, error_family(*class))).collect(),
         connect_timeout_ms: carrier.connect_timeout_ms,
         response_timeout_ms: carrier.response_timeout_ms,
         enquire_link_ms: carrier.enquire_link_ms,

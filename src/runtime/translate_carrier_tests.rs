@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::tests::{book, config};
 use super::*;
-use crate::{model::ShardId, runtime::clock::Clock, runtime::translate, smpp::status::ErrorClass, smpp::tlv::Tlvs};
+use crate::{model::ErrorFamily, model::ShardId, runtime::clock::Clock, runtime::translate, smpp::tlv::Tlvs};
 
 fn carrier(text: &str) -> config::Carrier {
     let text = format!(
@@ -207,13 +207,13 @@ fn errors_are_sorted_and_found() {
          \"0x45\" = \"credential\", \"0x0B\" = \"transient\", \"0x0A\" = \"unknown\" }",
     );
     let expected = [
-        (0x08, ErrorClass::Session),
-        (0x09, ErrorClass::Throttle),
-        (0x0A, ErrorClass::Unknown),
-        (0x0B, ErrorClass::Transient),
-        (0x45, ErrorClass::Credential),
-        (0x58, ErrorClass::PermanentMessage),
-        (1025, ErrorClass::OurBug),
+        (0x08, ErrorFamily::Session),
+        (0x09, ErrorFamily::Throttle),
+        (0x0A, ErrorFamily::Unknown),
+        (0x0B, ErrorFamily::Transient),
+        (0x45, ErrorFamily::Credential),
+        (0x58, ErrorFamily::Permanent),
+        (1025, ErrorFamily::OurBug),
     ];
     assert_eq!(told.errors, expected);
 }

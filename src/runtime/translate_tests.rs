@@ -1,10 +1,9 @@
 //! Each mapping whose two sides could be crossed over, with a different value for everything.
 
 use super::*;
-use crate::model::{CarrierId, Msisdn};
+use crate::model::Msisdn;
 use crate::routing::Question;
 use crate::shard::control::Control;
-use crate::smpp::status::ErrorClass as Class_;
 
 /// A configuration of two carriers, three routes and two tenants, with what else is said.
 pub(super) fn config(rest: &str) -> Config {
@@ -168,14 +167,6 @@ fn each_error_class_keeps_its_policy() {
     };
     let found = [retry.transient, retry.session, retry.credential, retry.our_bug, retry.unknown];
     assert_eq!(found, [1, 2, 3, 4, 5].map(expected));
-    let overrides =
-        [(3, 0x58, Class_::PermanentMessage), (3, 1025, Class_::Session), (4, 8, Class_::Credential)].to_vec();
-    assert_eq!(
-        retry.overrides,
-        overrides.into_iter().map(|(id, status, class)| (CarrierId(id), status, class)).collect::<Vec<_>>()
-    );
-    assert_eq!(retry.class_of(CarrierId(3), 1025), Class_::Session);
-    assert_eq!(retry.class_of(CarrierId(4), 1025), Class_::Unknown);
 }
 
 #[test]

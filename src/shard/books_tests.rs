@@ -1,8 +1,8 @@
 //! What the books know after each event, and that a replay knows the same.
 
-use crate::model::DeadLetterReason;
+use crate::delivery::event::tests::busy;
+use crate::model::{CarrierError, DeadLetterReason, ErrorFamily, ReceiptState};
 use crate::shard::notes::attempt_note;
-use crate::smpp::receipt::ReceiptState;
 use crate::traffic::{Answer, NotWritten, Outcome, Unanswered};
 
 use super::*;
@@ -11,7 +11,7 @@ const AT: Address = Address::new(5, 1);
 const LOST: Lost = Lost { reason: Unanswered::ConnectionLost, bind: None, held: false };
 const SUBMITTED: Happened = Happened::Submitted { parts: 2, awaits_receipt: true };
 const RETURNED: Happened = Happened::Returned { why: NotWritten::LinkDown };
-const UNDELIVERED: Happened = Happened::Undelivered { error: 1 };
+const UNDELIVERED: Happened = Happened::Undelivered { error: CarrierError::of_answer(ErrorFamily::Permanent, 1) };
 
 /// What a start would know: fed with each turn as it is written, in every test and in every simulated world.
 #[derive(Debug)]
@@ -128,7 +128,7 @@ fn an_attempt_ends_by_one_event_that_says_what_it_took_out() {
     };
     assert_eq!(attempts(SUBMITTED), (false, false, None));
     assert_eq!(attempts(RETURNED), (false, false, None), "it consumed none");
-    assert_eq!(attempts(Happened::Refused { status: 8 }), (false, false, Some(1)));
+    assert_eq!(attempts(Happened::Refused { error: busy(8) }), (false, false, Some(1)));
     assert_eq!(attempts(Happened::InDoubt { lost: LOST }), (false, true, None));
     assert_eq!(attempts(Happened::Dead { reason: DeadLetterReason::NoRoute, by: None }), (false, false, None));
     let mut world = World::new();
@@ -147,7 +147,7 @@ fn a_doubt_ends_by_one_event_that_says_what_it_took_out() {
     };
     let resent = Happened::Resent { by: Resolution::PolicyResend };
     assert_eq!(doubts(resent), (Some(LOST), (false, false, Some(1))));
-    assert_eq!(doubts(Happened::Refused { status: 8 }), (Some(LOST), (false, false, Some(1))));
+    assert_eq!(doubts(Happened::Refused { error: busy(8) }), (Some(LOST), (false, false, Some(1))));
     assert_eq!(doubts(Happened::Resolved { by: Resolution::LateAnswer }), (Some(LOST), (false, false, None)));
     assert_eq!(doubts(UNDELIVERED), (Some(LOST), (false, false, None)));
     let vouched = Happened::Resolved { by: Resolution::HandSent };
@@ -209,7 +209,7 @@ fn what_is_kept_of_parts_goes_with_the_last_word_about_them() {
     assert!(is_known(&of_two(&[SUBMITTED])));
     assert!(!is_known(&of_two(&[Happened::Submitted { parts: 2, awaits_receipt: false }])));
     assert!(!is_known(&of_two(&[Happened::Expired { error: None }])));
-    let delivered = Happened::Delivered { error: 0 };
+    let delivered = Happened::Delivered { error: None };
     let [one, two] = [1, 2].map(|part| Happened::PartDelivered { part });
     assert!(is_known(&of_two(&[SUBMITTED, one])));
     assert!(!is_known(&of_two(&[SUBMITTED, one, two, delivered])));

@@ -1,5 +1,6 @@
 //! A shard at the bounds of what it may remember: each is reached, and what follows is safe.
 
+use crate::delivery::event::tests::busy;
 use crate::store::key::Key;
 
 use super::*;
@@ -7,7 +8,7 @@ use crate::shard::bounds::Bounds;
 use crate::shard::repeats::RECORDED_MAX;
 
 const OK: Answer = Answer::Accepted(Span { at: 0, len: 4 });
-const BUSY: Answer = Answer::Refused(8);
+const BUSY: Answer = Answer::Refused(busy(8));
 
 fn bounded(bounds: Bounds) -> Options {
     Options { bounds, ..options() }
@@ -35,7 +36,7 @@ impl World {
             recipient: number(BERT).number(),
             id: Span::default(),
             state: None,
-            error: 0,
+            error: CarrierError::default(),
             reference: None,
             at: self.now.wall,
             text: Span { at: 0, len: text.len() as u16 },

@@ -12,9 +12,8 @@
 
 use crate::delivery::{DoubtFilter, DoubtPolicy, Event, EventKind, Happened, InDoubt, Lost, LostBind, Resolution};
 use crate::model::limits::OPEN_ATTEMPTS_MAX;
-use crate::model::{Address, Class, DeadLetterReason, GroupId, MessageId, Msisdn, Point, Wall};
+use crate::model::{Address, Class, DeadLetterReason, GroupId, MessageId, Msisdn, Point, ReceiptState, Wall};
 use crate::queue::{DueEntry, FifoKind, FifoName, InsertReason, Tick};
-use crate::smpp::receipt::ReceiptState;
 use crate::smpp::receipt_id::id_key;
 use crate::store::StoredMessage;
 use crate::store::record::{CheckpointRecord, InboundRecord, NoticeRecord, OutboxRecord, ReceiptNote, TurnRecord};
@@ -228,7 +227,7 @@ impl Ledger {
         record: &InboundRecord,
     ) -> Option<(ReceiptNote, ReceiptState)> {
         let recipient = Msisdn::from_number(record.from);
-        let state = record.state.and_then(ReceiptState::from_code);
+        let state = record.state.and_then(ReceiptState::from_index);
         let (recipient, state) = recipient.zip(state)?;
         let by_reference = record.reference.and_then(|reference| {
             let (address, doubt, part) = self.books.attempts.referenced_doubt(recipient, reference)?;

@@ -1,12 +1,12 @@
 //! One shard over a store in memory, turned by hand: what is in doubt, from its beginning to its end.
 
+use crate::delivery::event::tests::busy;
 use crate::delivery::{DoubtFilter, DoubtPolicy, EventKind, Happened, Lost, LostBind, Resolution};
 use crate::model::{
-    Address, CarrierId, Class, DeadLetterReason, Frame, GroupId, Head, LinkId, MessageId, MessageState, Mono, Msisdn,
-    Now, ReplyTo, RouteId, ShardId, TenantId, Wall,
+    Address, CarrierError, CarrierId, Class, DeadLetterReason, Frame, GroupId, Head, LinkId, MessageId, MessageState,
+    Mono, Msisdn, Now, ReceiptState, ReplyTo, RouteId, ShardId, TenantId, Wall,
 };
 use crate::node::tests::world::catalog;
-use crate::smpp::receipt::ReceiptState;
 use crate::store::backend::RunFamily;
 use crate::store::memory::{DroppedRanges, Drops, MemoryStore, Remains};
 use crate::store::record::{NoticeRecord, OutboxRecord, decode};
@@ -123,7 +123,7 @@ impl World {
             recipient: number(from).number(),
             id: Span { at: 0, len: id.len() as u16 },
             state: Some(state),
-            error: 0,
+            error: CarrierError::default(),
             reference,
             at: self.now.wall,
             text: Span::default(),
@@ -352,12 +352,12 @@ fn a_late_answer_settles_it() {
     assert_eq!(world.granted(Class::Marketing).map(|submit| submit.attempt), None, "it is not sent again");
     let mut world = world.crashed(options());
     world.receipt(ANNA, "id-1", ReceiptState::Delivered, None);
-    assert_eq!(world.story(id), (MessageState::Delivered, vec![late, Happened::Delivered { error: 0 }]));
+    assert_eq!(world.story(id), (MessageState::Delivered, vec![late, Happened::Delivered { error: None }]));
 
     let (id, submit) = world.sent(Class::Marketing, BERT, 1);
     world.answered(&submit, 1, Answer::Unanswered(Unanswered::ResponseTimeout));
-    world.answered(&submit, 1, Answer::Refused(8));
-    assert_eq!(world.story(id), (MessageState::Scheduled, vec![Happened::Refused { status: 8 }]));
+    world.answered(&submit, 1, Answer::Refused(busy(8)));
+    assert_eq!(world.story(id), (MessageState::Scheduled, vec![Happened::Refused { error: busy(8) }]));
     let mut world = world.crashed(options());
     assert_eq!((world.shard().status().doubts, world.story(id).0), (0, MessageState::Scheduled));
     world.pass(600_000);
@@ -385,7 +385,7 @@ fn who_cancels_what_ends_meanwhile_is_too_late() {
     let mut world = world();
     let (id, submit) = world.sent(Class::Transactional, ANNA, 2);
     world.answered(&submit, 1, Answer::Accepted(Span { at: 0, len: 4 }));
-    world.answered(&submit, 2, Answer::Refused(8));
+    world.answered(&submit, 2, Answer::Refused(busy(8)));
     let cancel = Ask::Cancel { reply: ReplyTo::default(), tenant: TenantId(5), id };
     world.tell(ShardEvent::Ask(cancel));
     let found = world.answerer.answer(world.reads.pop_front().expect("the store is asked"));

@@ -9,8 +9,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{Map, Wall, map};
-use crate::smpp::receipt::ReceiptState;
+use crate::model::{Map, ReceiptState, Wall, map};
 use crate::smpp::receipt_id::{Dialect, IdForm, id_key};
 use crate::store::record::InboundRecord;
 
@@ -142,7 +141,7 @@ fn aliases_of(record: &InboundRecord) -> impl Iterator<Item = u64> {
 }
 
 fn is_final(record: &InboundRecord) -> bool {
-    record.state.and_then(ReceiptState::from_code).is_some_and(ReceiptState::is_final)
+    record.state.and_then(ReceiptState::from_index).is_some_and(ReceiptState::is_final)
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::delivery::{Disposition, Happened, InDoubt, OpenAttempt, Refused, Resolution, attempt::Verdict};
-use crate::model::{Address, Class, DeadLetterReason, Head, Lane, Msisdn, Point, Segment, TenantId, Wall};
+use crate::model::{
+    Address, CarrierError, Class, DeadLetterReason, Head, Lane, Msisdn, Point, Segment, TenantId, Wall,
+};
 use crate::queue::{DueEntry, InsertReason};
 use crate::smpp::receipt_id::id_key;
 use crate::store::record::ReceiptNote;
@@ -183,7 +185,7 @@ impl Ledger {
             Verdict::NotWritten(why) => {
                 return self.give_back(turn, address, why).map_or(Then::Nothing, Then::Returned);
             }
-            Verdict::Refused(status) => self.refused(turn, address, status),
+            Verdict::Refused(error) => self.refused(turn, address, error),
             Verdict::Unencodable => self.die(turn, address, DeadLetterReason::Unencodable),
             Verdict::Unanswered(reason) => {
                 return if self.doubt(turn, address, reason, Some(core)) { Then::InDoubt } else { Then::Nothing };
@@ -198,16 +200,16 @@ impl Ledger {
         self.happens(turn, address, Happened::Returned { why }).attempt
     }
 
-    fn refused(&mut self, turn: &mut Turn, address: Address, status: u32) {
+    fn refused(&mut self, turn: &mut Turn, address: Address, error: CarrierError) {
         let Some(open) = self.books.attempts.get(address) else { return };
         let expires_at = head_of(open, address).map_or(Wall(u64::MAX), |head| head.expires_at);
-        let refused = Refused { carrier: open.carrier, status, attempt: open.attempt };
+        let refused = Refused { error, attempt: open.attempt };
         self.after_refusal(turn, address, open.lane, open.tenant, refused, expires_at);
     }
 
     /// A message in doubt was refused after all. When it expires is not at hand; whoever takes it next looks.
-    fn refused_late(&mut self, turn: &mut Turn, address: Address, doubt: &InDoubt, status: u32) {
-        let refused = Refused { carrier: doubt.carrier, status, attempt: doubt.attempt };
+    fn refused_late(&mut self, turn: &mut Turn, address: Address, doubt: &InDoubt, error: CarrierError) {
+        let refused = Refused { error, attempt: doubt.attempt };
         self.after_refusal(turn, address, doubt.lane, doubt.tenant, refused, Wall(u64::MAX));
     }
 
@@ -220,18 +222,18 @@ impl Ledger {
         refused: Refused,
         expires_at: Wall,
     ) {
-        let Refused { status, .. } = refused;
+        let error = refused.error;
         match turn.options.retry.after_refusal(refused, turn.now.wall, expires_at, &mut turn.chance) {
             Disposition::RetryAt(at) => {
                 turn.counters.retried += 1;
-                self.happens(turn, address, Happened::Refused { status });
+                self.happens(turn, address, Happened::Refused { error });
                 turn.places.enter(tenant, 1);
                 let entry = DueEntry { address, lane, reason: InsertReason::Retry };
                 turn.put_off(at, entry);
             }
-            Disposition::Rejected => self.finish(turn, address, Happened::Rejected { error: status }),
+            Disposition::Rejected => self.finish(turn, address, Happened::Rejected { error }),
             Disposition::Dead(reason) => {
-                self.happens(turn, address, Happened::Refused { status });
+                self.happens(turn, address, Happened::Refused { error });
                 self.die(turn, address, reason);
             }
         }

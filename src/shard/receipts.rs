@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::delivery::Happened;
 use crate::model::limits::RECEIPT_TEXT_MAX;
-use crate::model::{Address, GroupId, LinkId, Msisdn, Point, Wall};
-use crate::smpp::receipt::ReceiptState;
+use crate::model::{Address, CarrierError, GroupId, LinkId, Msisdn, Point, ReceiptState, Wall};
 use crate::smpp::receipt_id::{Candidate, Dialect, IdForm, id_key};
 use crate::store::backend::{RunFamily, RunId};
 use crate::store::record::{CheckpointRecord, InboundRecord, OutboxRecord, ReceiptNote, encode};
@@ -195,7 +194,7 @@ impl Receipts {
     fn hear_parked(&mut self, turn: &mut Turn, note: ReceiptNote, answered: bool) -> Heard {
         let Some(orphan) = self.orphans.take(note.key, note.recipient) else { return Heard::Nothing };
         gone(turn, &orphan);
-        match orphan.record.state.and_then(ReceiptState::from_code) {
+        match orphan.record.state.and_then(ReceiptState::from_index) {
             Some(state) => self.apply_receipt(turn, note, answered, state, orphan.record.error),
             None => Heard::Nothing,
         }
@@ -408,7 +407,13 @@ impl Receipts {
     }
 
     /// A receipt that bears no id, and whose part is known all the same.
-    fn receipt_without_id(&mut self, turn: &mut Turn, note: ReceiptNote, state: ReceiptState, error: u32) -> Heard {
+    fn receipt_without_id(
+        &mut self,
+        turn: &mut Turn,
+        note: ReceiptNote,
+        state: ReceiptState,
+        error: CarrierError,
+    ) -> Heard {
         turn.counters.receipts += 1;
         let address = Address::from_packed(note.address);
         match end_by(state, error) {
@@ -423,7 +428,7 @@ impl Receipts {
         note: ReceiptNote,
         answered: bool,
         state: ReceiptState,
-        error: u32,
+        error: CarrierError,
     ) -> Heard {
         let address = Address::from_packed(note.address);
         turn.counters.receipts += 1;
@@ -515,9 +520,9 @@ fn inbound_record(batch: &ReceiptBatch, receipt: &ReceiptIn) -> InboundRecord {
 }
 
 /// The end that a receipt's state means; `None` for one that is not final.
-const fn end_by(state: ReceiptState, error: u32) -> Option<Happened> {
+fn end_by(state: ReceiptState, error: CarrierError) -> Option<Happened> {
     match state {
-        ReceiptState::Delivered => Some(Happened::Delivered { error }),
+        ReceiptState::Delivered => Some(Happened::Delivered { error: error.has_code().then_some(error) }),
         ReceiptState::Expired => Some(Happened::Expired { error: Some(error) }),
         ReceiptState::Rejected => Some(Happened::Rejected { error }),
         ReceiptState::Deleted | ReceiptState::Undeliverable | ReceiptState::Unknown | ReceiptState::Skipped => {

@@ -1,9 +1,11 @@
 //! What a start knows again, where it once knew something else than the shard before it.
 
+use crate::delivery::event::tests::busy;
+
 use super::*;
 
 const OK: Answer = Answer::Accepted(Span { at: 0, len: 4 });
-const BUSY: Answer = Answer::Refused(8);
+const BUSY: Answer = Answer::Refused(busy(8));
 const HOUR_MS: u64 = 3_600_000;
 
 /// The checkpoint holds the attempt, for an answer is to come; its message has ended.

@@ -1,6 +1,7 @@
 //! Tenants that share a shard: one fills it, the other still gets its share, whatever happens to the messages meanwhile, and
 //! after a start.
 
+use crate::delivery::event::tests::busy;
 use crate::model::{
     CarrierId, Frame, GroupId, Head, KeyPrint, Line, LinkId, MessageId, MessageState, Msisdn, Refusal, ReplyTo,
     RouteId, TenantId,
@@ -175,7 +176,7 @@ fn places_are_counted_exactly_whatever_becomes_of_a_message() {
     assert_eq!((world.waiting(), world.submits.len()), ([1, 1], 3), "what came back and what was due go first");
     world.grant(2);
     assert_eq!((world.waiting(), world.submits.len()), ([0, 0], 5), "all, and the cancelled one is passed over");
-    world.outcome(ready[0].address(), Answer::Refused(0x58));
+    world.outcome(ready[0].address(), Answer::Refused(busy(0x58)));
     world.outcome(later[0].address(), Answer::Accepted(Span { at: 0, len: 2 }));
     assert_eq!(world.waiting(), [1, 0], "refused for now: it waits to be tried again");
 }

@@ -2,11 +2,10 @@
 //! finding of the simulator, which needs whole worlds to come by such a moment.
 
 use crate::model::{
-    CarrierId, Encoding, Frame, GroupId, Head, KeyPrint, Line, LinkId, MessageId, MessageState, Msisdn, Refusal,
-    ReplyTo, RouteId, TenantId,
+    CarrierError, CarrierId, Encoding, Frame, GroupId, Head, KeyPrint, Line, LinkId, MessageId, MessageState, Msisdn,
+    ReceiptState, Refusal, ReplyTo, RouteId, TenantId,
 };
 use crate::node::tests::world::catalog;
-use crate::smpp::receipt::ReceiptState;
 use crate::store::memory::{Drops, MemoryStore};
 use crate::store::{Backend, Quarantined};
 use crate::traffic::{
@@ -88,7 +87,7 @@ impl Bench {
             id: Span { at: 0, len: 2 },
             reference: None,
             state: Some(ReceiptState::Delivered),
-            error: 0,
+            error: CarrierError::default(),
             at: now().wall,
             text: Span::default(),
         };

@@ -207,6 +207,7 @@ fn folded<R: Reader>(reader: &R, segment: u64, since: Wall) -> Result<Stands, St
 mod tests {
     use std::sync::Arc;
 
+    use crate::delivery::event::tests::busy;
     use crate::delivery::{Lost, Resolution};
     use crate::model::{CarrierId, Head, RouteId};
     use crate::traffic::{NotWritten, Unanswered};
@@ -243,7 +244,7 @@ mod tests {
             (3, ATTEMPT),
             (3, Happened::InDoubt { lost: LOST }),
             (4, ATTEMPT),
-            (4, Happened::Refused { status: 8 }),
+            (4, Happened::Refused { error: busy(8) }),
             (5, ATTEMPT),
             (5, RETURNED),
             (6, Happened::Expired { error: None }),
@@ -265,7 +266,7 @@ mod tests {
     fn a_segment_whose_messages_are_all_over_need_not_be_read() {
         let mut stands = Stands { messages: 2, ..Stands::default() };
         stands.apply(0, SUBMITTED, false);
-        stands.apply(0, Happened::Delivered { error: 0 }, false);
+        stands.apply(0, Happened::Delivered { error: None }, false);
         assert!(!stands.is_over());
         stands.apply(1, Happened::Cancelled { place_of: TenantId(0) }, false);
         assert!(stands.is_over());

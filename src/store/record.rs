@@ -7,6 +7,7 @@ use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use bincode::{Decode, Encode};
 
 use crate::delivery::{Happened, Lost};
+use crate::model::CarrierError;
 
 pub use super::record_event::{EventNote, StatedEvent};
 
@@ -74,14 +75,24 @@ pub(super) fn decode_body<R: Decode<()>>(octets: &[u8]) -> Result<R, DecodeError
 impl Record for ReadyRecord {}
 impl Record for DueRecord {}
 impl Record for ReceiptNote {}
-impl Record for OutboxRecord {}
-impl Record for InboundRecord {}
-impl Record for StateRecord {}
 impl Record for NamesRecord {}
 impl Record for RestoredRecord {}
 impl Record for WaitingRecord {}
 #[cfg(test)]
 impl Record for DoubtNote {}
+
+impl Record for TurnRecord {
+    const VERSION: u8 = 3;
+}
+impl Record for OutboxRecord {
+    const VERSION: u8 = 2;
+}
+impl Record for InboundRecord {
+    const VERSION: u8 = 2;
+}
+impl Record for StateRecord {
+    const VERSION: u8 = 2;
+}
 
 /// `ev`: all that one turn decided. Replaying the records since the checkpoint gives the shard back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -310,10 +321,10 @@ pub struct InboundRecord {
     pub from: u64,
     /// Raw message id; empty for a message from a handset.
     pub id: Vec<u8>,
-    /// State as SMPP numbers it; `None` for a message from a handset.
+    /// State by its number; `None` for a message from a handset.
     pub state: Option<u8>,
-    /// Error code.
-    pub error: u32,
+    /// What it says of an error.
+    pub error: CarrierError,
     /// The reference of our part, if the receipt carries one back.
     pub reference: Option<u16>,
     /// The whole message of a handset; of a receipt its beginning.
@@ -626,12 +637,12 @@ mod tests {
             end: Happened::Dead { reason: DeadLetterReason::InDoubtDropped, by: Some(Resolution::PolicyDrop) },
             lost: LOST,
         };
-        let expected = "0101000000010000000000000002000000000000000300000004000000000000000506000711020500000\
-                        9000000";
+        let expected = "02010000000100000000000000020000000000000003000000040000000000000005060007\
+                        0311020509000000";
         assert_eq!(hex(encode(&OutboxRecord::Notice(notice))), expected);
         let inbound = InboundRecord { wall: 1, id: vec![0x41], reference: Some(2), ..InboundRecord::default() };
-        let expected = "0100000000010000000000000000000000000000000000010000000000000041000000000001\
-                        02000000000000000000";
+        let expected = "02000000000100000000000000000000000000000000000100000000000000410001270102\
+                        000000000000000000";
         let handset = encode(&OutboxRecord::Handset(inbound));
         assert!(
             OutboxRecord::is_handset(&handset) && !OutboxRecord::is_handset(&encode(&OutboxRecord::Notice(notice)))

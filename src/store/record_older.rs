@@ -3,47 +3,8 @@
 use bincode::Decode;
 
 use super::record::{
-    AttemptNote, CheckpointRecord, DecodeError, DoubtNote, EventNote, FifoCode, FifoNote, ProgressNote, Record,
-    SegmentNote, TakenNote, TurnRecord, decode_body,
+    AttemptNote, CheckpointRecord, DecodeError, DoubtNote, FifoNote, ProgressNote, Record, decode_body,
 };
-
-/// Version 1 knew no alarms of expiry: its segments are looked at once, and say then when they expire.
-#[derive(Decode)]
-struct TurnRecord1 {
-    wall: u64,
-    segments: Vec<(u64, u32)>,
-    attempts: Vec<AttemptNote>,
-    events: Vec<EventNote>,
-    appended: Vec<(FifoCode, u32)>,
-    taken: Vec<TakenNote>,
-    put_off: u32,
-    due_taken: Option<(u64, u64, u32, u32)>,
-    next_reference: u16,
-}
-
-impl Record for TurnRecord {
-    const VERSION: u8 = 2;
-
-    fn decode_older(version: u8, octets: &[u8]) -> Result<Self, DecodeError> {
-        if version != 1 {
-            return Err(DecodeError::version(version));
-        }
-        let older: TurnRecord1 = decode_body(octets)?;
-        let segment = |(number, messages)| SegmentNote { number, messages, expires_at: 0, class: 0 };
-        Ok(Self {
-            wall: older.wall,
-            segments: older.segments.into_iter().map(segment).collect(),
-            attempts: older.attempts,
-            events: older.events,
-            appended: older.appended,
-            taken: older.taken,
-            put_off: older.put_off,
-            due_taken: older.due_taken,
-            next_reference: older.next_reference,
-            ..Self::default()
-        })
-    }
-}
 
 /// Version 1 knew no alarms of expiry.
 #[derive(Decode)]
@@ -113,37 +74,6 @@ mod tests {
     fn unhex(text: &str) -> Vec<u8> {
         let pairs = (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16));
         pairs.collect::<Result<_, _>>().expect("hex")
-    }
-
-    #[test]
-    fn golden_bytes_of_turns_in_both_versions() {
-        let note = SegmentNote { number: 2, messages: 3, expires_at: 4, class: 1 };
-        let turn = TurnRecord {
-            wall: 1,
-            segments: vec![note],
-            put_off: 5,
-            next_reference: 6,
-            alarms: super::super::record::AlarmsNote { armed: 1, taken: 2, kept: vec![(7, 1)], done: vec![8] },
-            ended: vec![(1, 2, true, -3)],
-            expired_to: 9,
-            ..TurnRecord::default()
-        };
-        let none = "0000000000000000";
-        let of_segments = "01000000000000000200000000000000".to_owned() + "03000000";
-        let rest = none.repeat(4) + "05000000" + "00" + "0600";
-        let alarms = "0100000002000000".to_owned()
-            + "0100000000000000070000000000000001"
-            + "01000000000000000800000000000000"
-            + "0100000000000000"
-            + "01020001fdffffff"
-            + "0900000000000000";
-        let newer = format!("020100000000000000{of_segments}040000000000000001{rest}{alarms}");
-        assert_eq!(hex(&encode(&turn)), newer);
-        let older = unhex(&format!("010100000000000000{of_segments}{rest}"));
-        let found: TurnRecord = decode(&older).expect("version 1");
-        assert_eq!(found.segments, [SegmentNote { expires_at: 0, class: 0, ..note }]);
-        assert_eq!((found.put_off, found.next_reference, found.expired_to), (5, 6, 0));
-        assert!(decode::<TurnRecord>(&unhex(&format!("03{}", &newer[2..]))).is_err());
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub const EVENTS_MAX: usize = 512;
 /// Of these the first so many always stay: how it began.
 const BEGINNING: usize = 16;
 
-const _: () = assert!(SEGMENT_MESSAGES_MAX * EVENTS_MAX * StatedEvent::OCTETS + 1_024 <= VALUE_BYTES_MAX);
+const _: () = assert!(SEGMENT_MESSAGES_MAX * EVENTS_MAX * StatedEvent::OCTETS_MAX + 1_024 <= VALUE_BYTES_MAX);
 
 /// Bounds the events of each slot; they are sorted by slot, and in the order of commits within one.
 pub fn trim(events: &mut Vec<StatedEvent>) {
@@ -73,8 +73,9 @@ fn drop_oldest(slot: &mut Vec<StatedEvent>, may_go: impl Fn(Happened) -> bool) {
 #[cfg(test)]
 mod tests {
     use crate::delivery::EventKind;
+    use crate::delivery::event::tests::busy;
+    use crate::model::ReceiptState;
     use crate::model::{CarrierId, DeadLetterReason};
-    use crate::smpp::receipt::ReceiptState;
     use crate::traffic::NotWritten;
 
     use super::*;
@@ -83,7 +84,7 @@ mod tests {
     const RETURNED: Happened = Happened::Returned { why: NotWritten::LinkDown };
     const SUBMITTED: Happened = Happened::Submitted { parts: 1, awaits_receipt: true };
     const INTERMEDIATE: Happened = Happened::Intermediate { receipt: ReceiptState::Enroute };
-    const DELIVERED: Happened = Happened::Delivered { error: 0 };
+    const DELIVERED: Happened = Happened::Delivered { error: None };
     const LATE: Happened = Happened::Late { receipt: ReceiptState::Delivered };
 
     fn slot(happened: &[(Happened, usize)]) -> Vec<StatedEvent> {
@@ -118,7 +119,7 @@ mod tests {
     #[test]
     fn whatever_it_is_it_is_bounded_and_a_short_history_is_left_alone() {
         let dead = Happened::Dead { reason: DeadLetterReason::AttemptsExhausted, by: None };
-        let mut events = slot(&[(Happened::Refused { status: 8 }, 2_000), (dead, 1)]);
+        let mut events = slot(&[(Happened::Refused { error: busy(8) }, 2_000), (dead, 1)]);
         let short = slot(&[(LATE, 9)]);
         let other: Vec<_> = short.iter().map(|event| StatedEvent { slot: 4, ..*event }).collect();
         events.extend(&other);

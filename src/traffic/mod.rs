@@ -11,8 +11,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Address, Class, GroupId, Head, LinkId, Mono, ShardId, Wall};
-use crate::smpp::receipt::ReceiptState;
+use crate::model::{Address, CarrierError, Class, GroupId, Head, LinkId, Mono, ReceiptState, ShardId, Wall};
 
 /// From a shard to a link.
 #[derive(Clone, Debug)]
@@ -189,8 +188,8 @@ pub struct Outcome {
 pub enum Answer {
     /// Taken under this message id (raw, in the batch's arena; may be empty).
     Accepted(Span),
-    /// Refused with this SMPP command status.
-    Refused(u32),
+    /// Refused, and this was said.
+    Refused(CarrierError),
     /// Not a single octet left: it consumed no attempt.
     NotWritten(NotWritten),
     /// Written, in whole or in part, and never answered.
@@ -317,8 +316,8 @@ pub struct ReceiptIn {
     pub id: Span,
     /// What it says; `None`: no receipt but a message from a handset, whose octets are `text`.
     pub state: Option<ReceiptState>,
-    /// Error code as the carrier wrote it, as far as it is a number; 0 otherwise.
-    pub error: u32,
+    /// What it says of an error; of a receipt that knows of none, and of a message from a handset, without a code.
+    pub error: CarrierError,
     /// The reference of our part, if the receipt carries one back.
     pub reference: Option<u16>,
     /// When it came in.

@@ -10,13 +10,12 @@ use std::sync::Arc;
 
 use stentor::link::{BindId, LinkEvent};
 use stentor::model::{
-    CarrierId, Class, Content, Encoding, Frame, GroupId, Head, KeyPrint, Line, LinkId, Mono, Msisdn, Now, Prng,
-    ReplyTo, RouteId, SenderId, ShardId, Wall,
+    CarrierError, CarrierId, Class, Content, Encoding, ErrorFamily, Frame, GroupId, Head, KeyPrint, Line, LinkId, Mono,
+    Msisdn, Now, Prng, ReceiptState, ReplyTo, RouteId, SenderId, ShardId, Wall,
 };
 use stentor::node::{Alarm, Errand, Host, Node, NodeEvent, Wanted};
 use stentor::routing::{Condition, Route, RouteTable, Way};
 use stentor::shard::{Ask, Catalog, CatalogCarrier, Maintenance, Options as ShardOptions, Reply, ShardEvent};
-use stentor::smpp::receipt::ReceiptState;
 use stentor::store::backend::{Backend, Maintainer, Op, Space};
 use stentor::store::directory::{DataDirectory, FORMAT_VERSION, Format, HighWaterFile};
 use stentor::store::fjall::{FjallMaintainer, FjallOptions, FjallReader, FjallStore};
@@ -263,7 +262,7 @@ impl Driver {
         for _ in 0..self.ground.outcomes.len() / 2 {
             let Some((submit, id)) = self.ground.outcomes.pop_front() else { break };
             let answer = match self.chance.below(20) {
-                0 => Answer::Refused(0x58),
+                0 => Answer::Refused(CarrierError::of_answer(ErrorFamily::Throttle, 0x58)),
                 1 => Answer::Unanswered(Unanswered::ConnectionLost),
                 _ => {
                     self.receipts.push_back((submit.head.to, id));
@@ -289,7 +288,7 @@ impl Driver {
                 recipient: to.number(),
                 id: Span::append(&mut batch.arena, id.to_string().as_bytes()),
                 state: Some(ReceiptState::Delivered),
-                error: 0,
+                error: CarrierError::default(),
                 reference: None,
                 at: now.wall,
                 text: Span::default(),

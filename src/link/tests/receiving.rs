@@ -3,9 +3,8 @@
 use super::world::World;
 use crate::link::{BindId, Disconnect, LinkEvent, LinkState};
 use crate::mesh::ShardMap;
-use crate::model::{Class, DiskRoom, ShardId};
+use crate::model::{Class, DiskRoom, ErrorOrigin, ReceiptState, ShardId};
 use crate::smpp::pdu::{Address, DataSm, EsmClass, ShortMessage};
-use crate::smpp::receipt::ReceiptState;
 use crate::smpp::status::CommandStatus;
 use crate::smpp::tlv::{TlvTag, TlvWriter, Tlvs};
 use crate::traffic::{IfUnknown, Verdict};
@@ -59,7 +58,8 @@ fn a_receipt_goes_straight_to_its_shard_and_is_answered_when_kept() {
     deliver(&mut world, 77, "+4915112345001", 4, &text("a1"), &[]);
     let told = world.receipts[0].clone();
     assert_eq!((told.shard, told.id.as_slice()), (owner, &b"a1"[..]));
-    assert_eq!((told.receipt.state, told.receipt.error), (Some(ReceiptState::Delivered), 42));
+    assert_eq!((told.receipt.state, told.receipt.error.number), (Some(ReceiptState::Delivered), 42));
+    assert_eq!((told.receipt.error.text.as_str(), told.receipt.error.origin), ("042", ErrorOrigin::Receipt));
     assert_eq!((told.receipt.recipient, told.receipt.if_unknown), (ONE, IfUnknown::Tell));
     assert_eq!((told.receipt.at, told.text), (world.now.wall, text("a1").into_bytes()));
     assert!(world.delivered.is_empty(), "not before it is durable");
@@ -133,7 +133,8 @@ fn a_receipt_by_parameters_alone_and_one_that_says_nothing() {
     writer.octets(TlvTag::NETWORK_ERROR_CODE, &[3, 0, 27]).expect("short");
     deliver(&mut world, 1, "12", 4, "", &tlvs);
     let told = &world.receipts[0];
-    assert_eq!((told.receipt.state, told.receipt.error), (Some(ReceiptState::Undeliverable), 27));
+    assert_eq!((told.receipt.state, told.receipt.error.number), (Some(ReceiptState::Undeliverable), 27));
+    assert_eq!((told.receipt.error.text.as_str(), told.receipt.error.origin), ("", ErrorOrigin::Network));
     assert_eq!((told.receipt.recipient, told.id.as_slice()), (0, &b"x-1"[..]));
     deliver(&mut world, 2, "4915112345001", 4, "hello?", &[]);
     let told = &world.receipts[1];

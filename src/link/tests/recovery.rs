@@ -2,8 +2,8 @@
 
 use super::world::World;
 use crate::link::{Alarm, BindId, Disconnect, LinkEvent, LinkState, breaker::REFUSALS_MAX};
-use crate::model::{Class, Content};
-use crate::smpp::status::{CommandStatus, ErrorClass};
+use crate::model::{CarrierError, Class, Content, ErrorFamily};
+use crate::smpp::status::CommandStatus;
 use crate::traffic::{Answer, NotWritten};
 
 const ONE: u64 = 4_915_112_345_001;
@@ -70,7 +70,7 @@ fn a_throttled_message_of_a_lost_bind_is_not_in_doubt() {
 
 #[test]
 fn a_carrier_says_throttled_in_its_own_code() {
-    let mut world = World::bound(|options| options.errors = vec![(0x400, ErrorClass::Throttle)]);
+    let mut world = World::bound(|options| options.errors = vec![(0x400, ErrorFamily::Throttle)]);
     world.send(0, ONE, Class::Transactional, "a");
     world.answer(&world.got[0].clone(), CommandStatus(0x400), b"");
     assert!(world.told.is_empty());
@@ -121,7 +121,7 @@ fn not_bound_says_the_carrier_so_it_binds_anew() {
     let mut world = World::bound(|_| {});
     world.send(0, ONE, Class::Transactional, "a");
     world.answer(&world.got[0].clone(), CommandStatus::RINVBNDSTS, b"");
-    assert_eq!(world.outcomes(), [Answer::Refused(4)]);
+    assert_eq!(world.outcomes(), [Answer::Refused(CarrierError::of_answer(ErrorFamily::Session, 4))]);
     world.advance_ms(1_001);
     assert_eq!((world.connects.len(), world.link.status(world.now.mono).state), (2, LinkState::Up));
 }

@@ -2,7 +2,7 @@
 
 use super::world::World;
 use crate::link::{CarrierEncoding, Options};
-use crate::model::{Class, Content, Encoding, SenderId};
+use crate::model::{CarrierError, Class, Content, Encoding, ErrorFamily, SenderId};
 use crate::smpp::split::Splitting;
 use crate::smpp::status::CommandStatus;
 use crate::traffic::{Answer, NotWritten, PartSet, Span};
@@ -209,7 +209,8 @@ fn a_refused_part_stops_the_rest() {
     world.answer(&world.got[0].clone(), OK, b"1");
     world.answer(&world.got[1].clone(), CommandStatus::RINVDSTADR, b"");
     assert_eq!(world.got.len(), 2);
-    assert_eq!(world.outcomes()[1..], [Answer::Refused(0x0B), Answer::NotWritten(NotWritten::SiblingRefused)]);
+    let refused = Answer::Refused(CarrierError::of_answer(ErrorFamily::Permanent, 0x0B));
+    assert_eq!(world.outcomes()[1..], [refused, Answer::NotWritten(NotWritten::SiblingRefused)]);
     assert_eq!(world.open(), 0);
 }
 
