@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::delivery::{DoubtPolicy, EventKind, Happened};
-use crate::model::{Content, DeadLetterReason, MessageState, ShardId};
+use crate::model::{CarrierError, Content, DeadLetterReason, ErrorFamily, ErrorOrigin, MessageState, ShardId};
 use crate::shard::FoundMessage;
 
 use super::carrier::Fate;
@@ -72,8 +72,59 @@ impl Oracle {
         if let Some(why) = self.uncaused(plan, truth, found) {
             return self.break_at(Invariant::Causes, format!("{why}: {told}"));
         }
+        for entry in &found.view.timeline {
+            match self.error_shown(truth, entry.what) {
+                Some(true) => tally.add(Count::ErrorsShown),
+                Some(false) => return self.break_at(Invariant::Errors, format!("{:?}: {told}", entry.what)),
+                None => {}
+            }
+        }
         if state == MessageState::Submitted && self.receipt_forgotten(truth) {
             self.break_at(Invariant::Receipts, told);
+        }
+    }
+
+    /// Whether an event tells the error that a carrier gave, code and family; `None` if there is no code to be told.
+    fn error_shown(&self, truth: &Truth, what: Happened) -> Option<bool> {
+        let of_receipt = |fate: Fate, family: ErrorFamily, error: CarrierError| {
+            let said = self.said.get(&(truth.recipient(), fate));
+            let is_said = said.is_some_and(|said| said.iter().any(|code| shown(code) == error.text.as_str()));
+            let is_sound = is_said && error.family == family && error.origin == ErrorOrigin::Receipt;
+            (!is_sound || error.has_code()).then_some(is_sound)
+        };
+        match what {
+            Happened::Refused { error } | Happened::Rejected { error } if error.origin == ErrorOrigin::Answer => {
+                // What the fake carrier's statuses mean in the table of SMPP 3.4.
+                let family = match error.number {
+                    0x58 => ErrorFamily::Throttle,
+                    0x08 => ErrorFamily::Transient,
+                    0x0B => ErrorFamily::Permanent,
+                    _ => return None,
+                };
+                (error.family != family || !error.text.is_empty()).then_some(false)
+            }
+            Happened::Rejected { error } => of_receipt(Fate::Rejected, ErrorFamily::Permanent, error),
+            Happened::Undelivered { error } => of_receipt(Fate::Undeliverable, ErrorFamily::Unknown, error),
+            Happened::Expired { error: Some(error) } => of_receipt(Fate::Expired, ErrorFamily::Transient, error),
+            Happened::Delivered { error } => {
+                of_receipt(Fate::Delivered, ErrorFamily::Unknown, error.unwrap_or_default())
+            }
+            Happened::Refused { .. } => Some(false),
+            Happened::Due { .. }
+            | Happened::Attempt { .. }
+            | Happened::PartAccepted { .. }
+            | Happened::Submitted { .. }
+            | Happened::Returned { .. }
+            | Happened::InDoubt { .. }
+            | Happened::Resent { .. }
+            | Happened::PartDelivered { .. }
+            | Happened::Intermediate { .. }
+            | Happened::Late { .. }
+            | Happened::Expired { error: None }
+            | Happened::Cancelled { .. }
+            | Happened::Dead { .. }
+            | Happened::Resolved { .. }
+            | Happened::NoReceipt => None,
         }
     }
 
@@ -156,6 +207,16 @@ impl Oracle {
             }
         }
     }
+}
+
+/// What is to be seen of a code: nothing if it is zeros alone; else its first eight octets, those that cannot be printed as a
+/// question mark.
+fn shown(code: &[u8]) -> String {
+    if code.iter().all(|octet| *octet == b'0') {
+        return String::new();
+    }
+    let seen = |octet: &u8| if (0x20..0x7F).contains(octet) { char::from(*octet) } else { '?' };
+    code.iter().take(8).map(seen).collect()
 }
 
 /// Some carrier took every part.

@@ -13,7 +13,7 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 
-pub use behaviour::{Behaviour, Delay, IdDialect, Ppm, ReceiptForm};
+pub use behaviour::{Behaviour, Delay, ErrorDialect, IdDialect, Ppm, ReceiptForm};
 pub use magic::Magic;
 pub use receipt::{Fate, IssuedId, ReceiptBody};
 

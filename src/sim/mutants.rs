@@ -62,11 +62,13 @@ pub enum Mutant {
     ExpireEarly,
     /// A tenant's quota is charged twice for what it brings in.
     ChargeTwice,
+    /// Of a receipt's error only the number is kept.
+    DropErrorText,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::AcknowledgeEarly,
         Self::LoseBatch,
         Self::IgnoreFailedSync,
@@ -96,5 +98,6 @@ impl Mutant {
         Self::LoseVisit,
         Self::ExpireEarly,
         Self::ChargeTwice,
+        Self::DropErrorText,
     ];
 }

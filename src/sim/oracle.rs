@@ -36,6 +36,8 @@ pub enum Invariant {
     Keys,
     /// A receipt that was answered counts.
     Receipts,
+    /// An error is shown as its carrier wrote it.
+    Errors,
     /// History only grows, and a final state stays.
     History,
     /// What was cancelled in time is not sent.
@@ -199,6 +201,8 @@ pub struct Oracle {
     pub(super) answered: BTreeMap<(usize, IssuedId), Fate>,
     /// Final receipts that a carrier made, by recipient: also strays.
     pub(super) claimed: BTreeSet<(Vec<u8>, Fate)>,
+    /// Error codes of the receipts that carriers sent, by recipient and what they claim.
+    pub(super) said: BTreeMap<(Vec<u8>, Fate), BTreeSet<Vec<u8>>>,
     /// Recipients of whom a carrier said something that nobody asked for, under an id that nobody can know.
     pub(super) misled: BTreeSet<Vec<u8>>,
     /// Shards and classes of which somebody wants sent what was unsent in the backup that was restored last.
@@ -520,6 +524,11 @@ impl Oracle {
         if misleads {
             self.misled.insert(recipient.to_vec());
         }
+    }
+
+    /// A carrier sends a receipt with that error code.
+    pub fn receipt_said(&mut self, recipient: &[u8], fate: Fate, error: &[u8]) {
+        self.said.entry((recipient.to_vec(), fate)).or_default().insert(error.to_vec());
     }
 
     /// A receipt was answered, by whoever was at the other end of that connection.

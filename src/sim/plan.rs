@@ -10,7 +10,7 @@ use crate::smpp::split::Splitting;
 use crate::store::memory::Drops;
 
 use super::agenda::{Latency, MS, SECOND, US};
-use super::carrier::{Behaviour, Delay, IdDialect, ReceiptForm};
+use super::carrier::{Behaviour, Delay, ErrorDialect, IdDialect, ReceiptForm};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -394,6 +394,7 @@ fn behaviour(prng: &mut Prng, stormy: bool) -> Behaviour {
         receipt_delay: Delay { min_us: prng.between(0, 200_000), max_us: prng.between(100_000, 8_000_000) },
         id_dialect: *pick(prng, &IdDialect::ALL),
         receipt_form: *pick(prng, &ReceiptForm::ALL),
+        error_dialect: *pick(prng, &ErrorDialect::ALL),
         date_digits: *pick(prng, &[10, 12, 14]),
         tlv_unterminated: prng.chance(300_000),
         error_body: prng.chance(300_000),

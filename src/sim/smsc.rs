@@ -94,6 +94,7 @@ impl Carriers {
                 receipt_delay: now.receipt_delay,
                 id_dialect: now.id_dialect,
                 receipt_form: now.receipt_form,
+                error_dialect: now.error_dialect,
                 date_digits: now.date_digits,
                 tlv_unterminated: now.tlv_unterminated,
                 error_body: now.error_body,
@@ -353,6 +354,7 @@ impl Carriers {
         let behaviour = self.fakes[carrier].behaviour();
         let wall = stage.wall();
         self.body.write(receipt.id, receipt.fate, wall, wall, behaviour);
+        stage.oracle.receipt_said(&receipt.recipient, receipt.fate, self.body.error());
         let message = ShortMessage {
             source: Address { ton: 1, npi: 1, digits: &receipt.recipient },
             destination: Address { ton: 5, npi: 0, digits: &receipt.sender },

@@ -143,6 +143,8 @@ pub enum Count {
     Decisions,
     /// Messages that expired before any carrier had them.
     ExpiredHere,
+    /// Error codes of receipts that were shown, as their carriers wrote them.
+    ErrorsShown,
 }
 
 /// Counts of everything.
@@ -161,7 +163,7 @@ impl Default for Tally {
 
 impl Count {
     /// Everything that is counted.
-    pub const ALL: [Self; 66] = [
+    pub const ALL: [Self; 67] = [
         Self::Messages,
         Self::Accepted,
         Self::Duplicates,
@@ -228,6 +230,7 @@ impl Count {
         Self::Restores,
         Self::Decisions,
         Self::ExpiredHere,
+        Self::ErrorsShown,
     ];
 }
 

@@ -100,6 +100,28 @@ impl ReceiptForm {
     ];
 }
 
+/// How a receipt's text writes its error code (shapes: jasmin#514, and what vendors make of Appendix B's `err:E`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorDialect {
+    /// Three digits; `000` is none.
+    #[default]
+    Digits,
+    /// Letters, and digits in hexadecimal.
+    Alphanumeric,
+    /// The field is there, and nothing in it.
+    Empty,
+    /// More than eight characters.
+    Long,
+    /// Octets that cannot be printed.
+    Unprintable,
+}
+
+impl ErrorDialect {
+    /// Every dialect.
+    pub const ALL: [Self; 5] = [Self::Digits, Self::Alphanumeric, Self::Empty, Self::Long, Self::Unprintable];
+}
+
 /// What one carrier does with what it is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -161,6 +183,8 @@ pub struct Behaviour {
     pub id_dialect: IdDialect,
     /// Where receipts keep their content.
     pub receipt_form: ReceiptForm,
+    /// How their texts write error codes.
+    pub error_dialect: ErrorDialect,
     /// Digits of the dates in a receipt: 10 (default), 12 or 14.
     pub date_digits: u8,
     /// `receipted_message_id` without its closing NUL.
@@ -199,6 +223,7 @@ impl Default for Behaviour {
             receipt_unasked_ppm: 0,
             id_dialect: IdDialect::Decimal,
             receipt_form: ReceiptForm::Text,
+            error_dialect: ErrorDialect::Digits,
             date_digits: 10,
             tlv_unterminated: false,
             error_body: false,

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use super::behaviour::{Behaviour, IdDialect, ReceiptForm};
+use super::behaviour::{Behaviour, ErrorDialect, IdDialect, ReceiptForm};
 use crate::model::prng::mix;
 use crate::model::time::Wall;
 
@@ -114,6 +114,26 @@ impl Fate {
             Self::Rejected => 99,
         }
     }
+
+    /// Its code where codes are not just digits. None has an octet that ends the value of a field.
+    const fn odd_code(self, dialect: ErrorDialect) -> &'static [u8] {
+        match (dialect, self) {
+            (ErrorDialect::Digits | ErrorDialect::Empty, _) => b"",
+            (ErrorDialect::Alphanumeric, Self::Enroute) => b"0x00",
+            (ErrorDialect::Alphanumeric, Self::Delivered) => b"NONE",
+            (ErrorDialect::Alphanumeric, Self::Expired) => b"EC_27",
+            (ErrorDialect::Alphanumeric, Self::Undeliverable) => b"0x1F",
+            (ErrorDialect::Alphanumeric, Self::Rejected) => b"nul",
+            (ErrorDialect::Long, Self::Enroute | Self::Delivered) => b"0000000000",
+            (ErrorDialect::Long, Self::Expired) => b"HANDSET_UNREACHABLE",
+            (ErrorDialect::Long, Self::Undeliverable) => b"123456789012",
+            (ErrorDialect::Long, Self::Rejected) => b"REJECTED_BY_NETWORK",
+            (ErrorDialect::Unprintable, Self::Enroute | Self::Delivered) => b"\x01",
+            (ErrorDialect::Unprintable, Self::Expired) => b"\xE9\x7F27",
+            (ErrorDialect::Unprintable, Self::Undeliverable) => b"\x1B[31m1",
+            (ErrorDialect::Unprintable, Self::Rejected) => b"no_\xC3\xA4",
+        }
+    }
 }
 
 /// The content of one receipt's `deliver_sm`; reusable, so that writing one costs no allocation.
@@ -126,6 +146,7 @@ pub struct ReceiptBody {
     /// Optional parameters as they stand on the wire: tag, length, value, one after another.
     pub tlvs: Vec<u8>,
     id: Vec<u8>,
+    error: Vec<u8>,
 }
 
 impl ReceiptBody {
@@ -136,6 +157,7 @@ impl ReceiptBody {
         self.short_message.clear();
         self.tlvs.clear();
         self.id.clear();
+        self.write_error(fate, behaviour);
         id.write_in_receipt(behaviour.id_dialect, &mut self.id);
         let dates = (submitted, done, behaviour.date_digits);
         match behaviour.receipt_form {
@@ -151,7 +173,8 @@ impl ReceiptBody {
             }
             ReceiptForm::IdTlvStateText => {
                 self.write_id_tlv(behaviour.tlv_unterminated);
-                format(&mut self.short_message, format_args!("sub:001 dlvrd:001 stat:{} err:000", fate.word()));
+                format(&mut self.short_message, format_args!("sub:001 dlvrd:001 stat:{} err:", fate.word()));
+                self.short_message.extend_from_slice(&self.error);
             }
             ReceiptForm::Payload => {
                 self.write_text(fate, dates);
@@ -164,7 +187,7 @@ impl ReceiptBody {
             }
             ReceiptForm::Shuffled => self.write_shuffled(fate, dates),
             ReceiptForm::CommaList => {
-                put_digits(&mut self.short_message, u64::from(fate.error_number()), 2);
+                self.short_message.extend_from_slice(&self.error);
                 self.short_message.push(b',');
                 write_date(done, behaviour.date_digits, &mut self.short_message);
                 self.short_message.push(b',');
@@ -172,6 +195,11 @@ impl ReceiptBody {
                 self.write_tlv(TLV_MESSAGE_STATE, &[fate.state_octet()]);
             }
         }
+    }
+
+    /// The error code as the receipt writes it; empty where it writes none.
+    pub fn error(&self) -> &[u8] {
+        &self.error
     }
 
     /// The optional parameters one by one: tag and value.
@@ -190,6 +218,29 @@ impl ReceiptBody {
         self.short_message.extend_from_slice(&self.id);
     }
 
+    /// Some forms have no place for a code, and some have a way of their own.
+    fn write_error(&mut self, fate: Fate, behaviour: &Behaviour) {
+        let (form, dialect) = (behaviour.receipt_form, behaviour.error_dialect);
+        self.error.clear();
+        match (form, dialect) {
+            (ReceiptForm::Tlvs | ReceiptForm::Terse, _) => {}
+            (ReceiptForm::CommaList, _) => put_digits(&mut self.error, u64::from(fate.error_number()), 2),
+            (ReceiptForm::IdTlvStateText, ErrorDialect::Digits) => self.error.extend_from_slice(b"000"),
+            (ReceiptForm::Shuffled, ErrorDialect::Digits) => self.error.extend_from_slice(b"nul"),
+            (ReceiptForm::Text | ReceiptForm::TextAndTlvs | ReceiptForm::Payload, ErrorDialect::Digits) => {
+                put_digits(&mut self.error, u64::from(fate.error_number()), 3);
+            }
+            (
+                ReceiptForm::Text
+                | ReceiptForm::TextAndTlvs
+                | ReceiptForm::Payload
+                | ReceiptForm::IdTlvStateText
+                | ReceiptForm::Shuffled,
+                odd,
+            ) => self.error.extend_from_slice(fate.odd_code(odd)),
+        }
+    }
+
     fn write_text(&mut self, fate: Fate, (submitted, done, digits): (Wall, Wall, u8)) {
         self.write_id_field();
         let delivered = if fate == Fate::Delivered { "001" } else { "000" };
@@ -203,13 +254,15 @@ impl ReceiptBody {
         out.extend_from_slice(b" stat:");
         out.extend_from_slice(fate.word().as_bytes());
         out.extend_from_slice(b" err:");
-        put_digits(out, u64::from(fate.error_number()), 3);
+        out.extend_from_slice(&self.error);
         out.extend_from_slice(b" text:");
     }
 
     fn write_shuffled(&mut self, fate: Fate, (submitted, done, digits): (Wall, Wall, u8)) {
         let out = &mut self.short_message;
-        format(out, format_args!("stat:{} err:nul submit date:", fate.word()));
+        format(out, format_args!("stat:{} err:", fate.word()));
+        out.extend_from_slice(&self.error);
+        out.extend_from_slice(b" submit date:");
         write_date(submitted, digits, out);
         out.extend_from_slice(b" done date:");
         write_date(done, digits, out);

@@ -218,14 +218,12 @@ fn receipts_in_each_form() {
 fn every_spelling_is_read() {
     for id_dialect in IdDialect::ALL {
         for receipt_form in ReceiptForm::ALL {
+            let usual = Behaviour { id_dialect, receipt_form, ..Behaviour::default() };
             for (date_digits, tlv_unterminated) in [(10, false), (12, true), (14, true)] {
-                check_reading(&Behaviour {
-                    id_dialect,
-                    receipt_form,
-                    date_digits,
-                    tlv_unterminated,
-                    ..Behaviour::default()
-                });
+                check_reading(&Behaviour { date_digits, tlv_unterminated, ..usual.clone() });
+            }
+            for error_dialect in ErrorDialect::ALL {
+                check_reading(&Behaviour { error_dialect, ..usual.clone() });
             }
         }
     }
@@ -248,6 +246,7 @@ fn check_reading(behaviour: &Behaviour) {
         let mut scratch = Vec::new();
         let receipt = Receipt::parse(&source, &mut scratch);
         assert_eq!(receipt.state.map(|state| state as u8), Some(fate.state_octet()), "{behaviour:?}");
+        assert_eq!(receipt.error.unwrap_or_default(), body.error(), "{behaviour:?}");
         let read = receipt.id.unwrap_or_default();
         assert!(IdForm::between(read, &response).is_some(), "{response:?} {receipt:?} {behaviour:?}");
     }
