@@ -74,6 +74,8 @@ pub struct Taken {
     pub segment: Arc<Segment>,
     /// Its slot.
     pub slot: u16,
+    /// Where the head is now.
+    pub head: Position,
 }
 
 /// See the head of this file.
@@ -155,6 +157,7 @@ impl Fifo {
     /// holds less than `bytes_max`.
     pub fn append(&mut self, commit: u64, messages: u32, chunks: Vec<Chunk>, bytes_max: usize) {
         debug_assert!(commit > self.newest, "records are appended in the order of commits");
+        self.begin_if_new(commit);
         let contiguous = self.edge.commit > self.newest && !self.reading;
         (self.previous, self.newest) = (self.newest, commit);
         self.waiting += u64::from(messages);
@@ -172,6 +175,26 @@ impl Fifo {
             self.enter(chunk.slim());
         }
         self.edge = Position::after(commit);
+    }
+
+    /// The first record since it is in memory: what lies before it on disk was taken long ago.
+    fn begin_if_new(&mut self, commit: u64) {
+        if self.newest == 0 {
+            let first = Position { commit, index: 0 };
+            (self.head, self.edge) = (first, first);
+        }
+    }
+
+    /// Whether nothing of it stands anywhere, in memory or on disk: it may be forgotten.
+    pub const fn is_idle(&self) -> bool {
+        self.waiting == 0 && !self.reading && self.edge.commit > self.newest
+    }
+
+    /// Whether its invariants hold, as far as a few steps can tell.
+    pub fn check(&self) -> bool {
+        self.head <= self.edge
+            && (self.in_window > 0) != self.window.is_empty()
+            && u64::from(self.in_window) <= self.waiting
     }
 
     fn enter(&mut self, chunk: Chunk) {
@@ -240,7 +263,7 @@ impl Fifo {
         if self.waiting == 0 {
             self.last = None;
         }
-        Some(Taken { segment, slot })
+        Some(Taken { segment, slot, head: self.head })
     }
 
     /// The message that [`Self::take`] would give.
@@ -260,6 +283,7 @@ impl Fifo {
 
     /// Adds a record while replaying: it is on disk.
     pub fn replay_append(&mut self, commit: u64, messages: u64) {
+        self.begin_if_new(commit);
         (self.previous, self.newest) = (self.newest, commit);
         self.waiting += messages;
     }
@@ -326,7 +350,7 @@ mod tests {
         let mut fifo = Fifo::default();
         fifo.append(3, 1, Vec::new(), MANY);
         assert_eq!(fifo.wants_read(2, MANY), None, "a read would not find it and would then be taken for the end");
-        assert_eq!(fifo.wants_read(3, MANY), Some(Position { commit: 1, index: 0 }));
+        assert_eq!(fifo.wants_read(3, MANY), Some(Position { commit: 3, index: 0 }));
         fifo.append(4, 1, Vec::new(), MANY);
         fifo.loaded(vec![chunk(3, 0..1)], Position::after(3));
         assert_eq!(fifo.wants_read(3, MANY), None);

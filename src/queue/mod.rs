@@ -3,10 +3,12 @@
 
 pub mod fifo;
 pub mod lanes;
+pub mod list;
 pub mod runs;
 pub mod scheduled;
 
 pub use fifo::{Chunk, Fifo, Position, Taken};
-pub use lanes::{FifoKind, FifoName, Lanes, Lists, Unsent};
+pub use lanes::{Lanes, Part, Unsent};
+pub use list::{FifoName, Generation, LISTS_MAX, ListKind, ListNumber, ListOf};
 pub use runs::SlotRuns;
 pub use scheduled::{DueEntry, DuePosition, InsertReason, ScheduledQueue, Tick};

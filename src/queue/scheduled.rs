@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use crate::model::{Address, Lane, Wall};
+use crate::model::{Address, Lane, TenantId, Wall};
 
 /// A tenth of a hundredth of a second: entries of one tick go in the order of their commits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,6 +64,8 @@ pub struct DueEntry {
     pub address: Address,
     /// Where it will be ready.
     pub lane: Lane,
+    /// Whose it is.
+    pub tenant: TenantId,
     /// Why it waits.
     pub reason: InsertReason,
 }
@@ -234,7 +236,7 @@ mod tests {
 
     fn entry(slot: u16) -> DueEntry {
         let lane = Lane { class: Class::Marketing, route: RouteId(1) };
-        DueEntry { address: Address::new(1, slot), lane, reason: InsertReason::Retry }
+        DueEntry { address: Address::new(1, slot), lane, tenant: TenantId(3), reason: InsertReason::Retry }
     }
 
     fn slots(queue: &mut ScheduledQueue, now: u64) -> Vec<u16> {

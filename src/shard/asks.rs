@@ -1,7 +1,7 @@
 //! What doors ask: new messages, and questions of which the store has to be asked first.
 
 use crate::model::{Address, Lane, MessageId, MessageState, TenantId};
-use crate::queue::Lists;
+use crate::queue::Part;
 use crate::store::{ReadRequest, StoreError, StoredMessage};
 
 use super::Shard;
@@ -92,7 +92,8 @@ impl Shard {
         let cancelled = self.ledger.cancel(&mut self.turn, &stored, still_waits, is_in_list);
         if cancelled == Cancelled::Done && is_in_list {
             let lane = Lane { class: stored.head.class, route: stored.head.route };
-            self.pull.add_ended(&mut self.turn, Lists { lane, restored }, 1);
+            let list = self.pull.lanes.list_of(lane);
+            self.pull.add_ended(&mut self.turn, Part { list, restored }, 1);
         }
         cancelled
     }

@@ -21,8 +21,7 @@ use std::collections::BTreeMap;
 
 use crate::delivery::attempt::Verdict;
 use crate::delivery::{Attempts, Event, Happened, InDoubt, Lost, Noted, OpenAttempt, Progress, Resolution, Taken};
-use crate::model::{Address, CarrierId, Msisdn, TenantId, Wall};
-use crate::queue::Lists;
+use crate::model::{Address, CarrierId, Lane, Msisdn, TenantId, Wall};
 use crate::store::record::{AttemptNote, CheckpointRecord, TurnRecord};
 
 use super::counters::Counters;
@@ -61,8 +60,8 @@ pub(super) enum Expired {
     Elsewhere,
     /// It had ended before.
     Before,
-    /// It is ended now. It stands in one of those lists, if in any.
-    Now(Option<Lists>),
+    /// It is ended now. It stands in a list of that lane, if in any; of what was restored, if that is true.
+    Now(Option<(Lane, bool)>),
 }
 
 impl Books {

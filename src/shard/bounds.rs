@@ -10,6 +10,7 @@
 //! | messages cancelled and not yet passed over | no cancellation is taken until some have been passed over | nobody was told "cancelled" |
 //! | attempts consumed by messages that are tried again | a further one counts from 1 again | it is tried more often, never less |
 //! | parked receipts | of numbers to which nothing is under way, oldest first; then the oldest | a foreign program's go first, which are in memory only |
+//! | numbers of lists | nobody can go over it: one for each class and number of a route | |
 //! | messages from handsets | the carrier is asked to deliver it later | it keeps it |
 
 use crate::delivery::progress::ENTRY_OCTETS;
@@ -48,7 +49,8 @@ pub struct Bounds {
     pub checkpoint_octets_max: usize,
 }
 
-/// Fifos are not bounded here but by the configuration: a class and route has at most ten, and ten for each restore.
+/// Fifos that hold something; others are in no checkpoint. A list has at most ten of each generation, and there are no more
+/// lists than classes and routes ([`crate::queue::LISTS_MAX`]).
 const FIFOS_FORESEEN: usize = 1 << 18;
 /// Alarms of expiry in memory: those that are due have a bound, those of segments that were written since the folds before are
 /// as many as these folds have segments.

@@ -3,10 +3,12 @@
 
 use crate::delivery::Retention;
 use crate::model::Point;
+use crate::queue::FifoName;
 use crate::store::backend::{Op, Space};
+use crate::store::batch::fifo_name;
 use crate::store::fold::Folded;
 use crate::store::key::Key;
-use crate::store::record::{CheckpointRecord, FifoNote};
+use crate::store::record::CheckpointRecord;
 use crate::store::{CommitSeq, ReadRequest, WriteBatch};
 
 use super::event::{Effect, Maintenance};
@@ -21,11 +23,13 @@ pub(super) struct Folding {
     events: usize,
     under_way: bool,
     wanted: bool,
+    /// Of the checkpoint under way: fifos of which every record up to it was taken.
+    pub through: Vec<FifoName>,
 }
 
 impl Folding {
     pub(super) const fn new(folded_to: u64) -> Self {
-        Self { folded_to, settling: None, events: 0, under_way: false, wanted: false }
+        Self { folded_to, settling: None, events: 0, under_way: false, wanted: false, through: Vec::new() }
     }
 
     /// Every event up to this commit is in a durable state record.
@@ -50,6 +54,8 @@ impl Folding {
 
 /// What a turn without events costs a start, in events.
 const TURN_COST: usize = 4;
+/// Fifos not in memory whose records are dropped once more with each checkpoint, in turn: what a crash brought back goes so.
+pub(super) const SWEPT_PER_CHECKPOINT: usize = 16;
 
 impl Folding {
     /// A batch is handed out: whether a checkpoint is taken now.
@@ -105,14 +111,16 @@ impl Folding {
     }
 }
 
-/// The checkpoint goes into this turn's batch, what lies behind it may go.
-pub(super) fn write(turn: &mut Turn, snapshot: Box<CheckpointRecord>, folded: Folded) {
+/// The checkpoint goes into this turn's batch, what lies behind it may go. `through`: fifos of which every record was taken.
+pub(super) fn write(turn: &mut Turn, snapshot: Box<CheckpointRecord>, folded: Folded, through: Vec<FifoName>) {
     for (space, to) in droppable(&snapshot) {
         let from = vec![0];
         turn.effect(Effect::Maintain(Maintenance::DropRange { space, from, to }));
     }
-    for note in &snapshot.fifos {
-        let (from, to) = fifo_bounds(note);
+    let heads = snapshot.fifos.iter().filter_map(|note| Some((fifo_name(note.fifo)?, note.commit)));
+    let through = through.into_iter().map(|name| (name, snapshot.commit + 1));
+    for (name, commit) in heads.chain(through) {
+        let (from, to) = (Key::Ready(name, 0).bytes(), Key::Ready(name, commit).bytes());
         turn.effect(Effect::Maintain(Maintenance::DropRange { space: Space::Ready, from, to }));
     }
     turn.effect(Effect::Maintain(Maintenance::Checkpoint));
@@ -151,12 +159,4 @@ fn droppable(snapshot: &CheckpointRecord) -> [(Space, Vec<u8>); 7] {
         (Space::Due, Key::Due(tick, commit).bytes()),
         (Space::Outbox, Key::Outbox(snapshot.outbox_from, 0).bytes()),
     ]
-}
-
-fn fifo_bounds(note: &FifoNote) -> (Vec<u8>, Vec<u8>) {
-    let mut prefix = vec![note.fifo.0];
-    prefix.extend_from_slice(&note.fifo.1.to_be_bytes());
-    prefix.push(note.fifo.2);
-    let to = [&prefix[..], &note.commit.to_be_bytes()[..]].concat();
-    (prefix, to)
 }

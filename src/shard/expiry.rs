@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::model::{Address, Class, Head, Lane, Mono, Now, Point, RouteId, Wall};
+use crate::model::{Address, Class, Head, Lane, Mono, Now, Point, RouteId, TenantId, Wall};
 use crate::queue::{DueEntry, InsertReason};
 use crate::store::ReadRequest;
 use crate::store::expiry::{Overdue, Visit, Visited};
@@ -376,7 +376,7 @@ impl Alarms {
 fn put_off(turn: &mut Turn, last: Address, class: Class, at: Wall) {
     let at = Wall(at.0.div_ceil(GRAIN_MS).saturating_mul(GRAIN_MS));
     let lane = Lane { class, route: RouteId(0) };
-    let entry = DueEntry { address: last, lane, reason: InsertReason::Expiry };
+    let entry = DueEntry { address: last, lane, tenant: TenantId::default(), reason: InsertReason::Expiry };
     turn.put_off(at, entry);
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::delivery::Event;
 use crate::model::limits::{SEGMENT_BYTES_MAX, SEGMENT_MESSAGES_MAX, TURN_BYTES_MAX, TURN_MESSAGES_MAX};
 use crate::model::{Address, Class, Head, Lane, Segment, Wall};
-use crate::queue::{DueEntry, DuePosition, FifoKind, FifoName, InsertReason, Lists, Position, SlotRuns, Tick};
+use crate::queue::{DueEntry, DuePosition, FifoName, Generation, InsertReason, ListNumber, Position, SlotRuns, Tick};
 use crate::store::record::{EventNote, SegmentNote, TakenNote};
 use crate::store::{CommitSeq, WriteBatch, batch::fifo_code};
 
@@ -19,6 +19,21 @@ pub(super) struct Piece {
     pub at_hand: Option<Arc<Segment>>,
 }
 
+/// Where what becomes ready belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Ready since its admission, in that lane.
+    Fresh(Lane),
+    /// Its time has come, or it is to be tried again, in that lane.
+    Due {
+        lane: Lane,
+        /// It may have been sent before a restore.
+        restored: bool,
+    },
+    /// Given back: which fifo takes it is known already.
+    Back(FifoName),
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
     batch: WriteBatch,
@@ -28,11 +43,11 @@ pub(super) struct Gathering {
     bytes: usize,
     /// Messages and entries that will enter a list or the delay queue when the turn is closed.
     entering: u64,
-    ready: Vec<(FifoName, Vec<Piece>)>,
+    ready: Vec<(Place, Vec<Piece>)>,
     due: BTreeMap<Tick, Vec<DueEntry>>,
     taken: BTreeMap<FifoName, (Position, u32)>,
     due_taken: Option<(DuePosition, u32)>,
-    ended: BTreeMap<Lists, i32>,
+    ended: BTreeMap<(ListNumber, Generation), i32>,
 }
 
 impl Gathering {
@@ -130,27 +145,22 @@ impl Gathering {
         self.batch.segments.push(Arc::new(segment));
     }
 
-    /// A message is ready since its admission in this turn.
-    pub(super) fn fresh(&mut self, lane: Lane, address: Address) {
-        self.push_ready(FifoName { lane, kind: FifoKind::Fresh }, address, None);
-    }
-
-    /// A message is ready at last, or ready to be tried again.
-    pub(super) fn due(&mut self, name: FifoName, address: Address) {
-        self.push_ready(name, address, None);
+    /// A message is ready: since its admission in this turn, at last, or to be tried again.
+    pub(super) fn ready(&mut self, place: Place, address: Address) {
+        self.push_ready(place, address, None);
     }
 
     /// A message is ready again, for it was not sent.
     pub(super) fn returned(&mut self, name: FifoName, address: Address, segment: Option<Arc<Segment>>) {
-        self.push_ready(name, address, segment);
+        self.push_ready(Place::Back(name), address, segment);
     }
 
-    fn push_ready(&mut self, name: FifoName, address: Address, at_hand: Option<Arc<Segment>>) {
+    fn push_ready(&mut self, place: Place, address: Address, at_hand: Option<Arc<Segment>>) {
         self.entering += 1;
-        let at = match self.ready.iter().rposition(|(known, _)| *known == name) {
+        let at = match self.ready.iter().rposition(|(known, _)| *known == place) {
             Some(at) => at,
             None => {
-                self.ready.push((name, Vec::new()));
+                self.ready.push((place, Vec::new()));
                 self.ready.len() - 1
             }
         };
@@ -184,13 +194,13 @@ impl Gathering {
         self.due_taken = Some((head, count + 1));
     }
 
-    /// So many more entries of messages that have ended stand in those lists, or fewer.
-    pub(super) fn ended(&mut self, lists: Lists, entries: i32) {
-        *self.ended.entry(lists).or_default() += entries;
+    /// So many more entries of messages that have ended stand in that list and generation, or fewer.
+    pub(super) fn ended(&mut self, list: ListNumber, generation: Generation, entries: i32) {
+        *self.ended.entry((list, generation)).or_default() += entries;
     }
 
     /// Hands over what became ready since the last call; segments of this turn are filled in.
-    pub(super) fn drain_ready(&mut self) -> Vec<(FifoName, Vec<Piece>)> {
+    pub(super) fn drain_ready(&mut self) -> Vec<(Place, Vec<Piece>)> {
         let mut ready = std::mem::take(&mut self.ready);
         let messages = self.due.values().flatten().filter(|entry| entry.reason != InsertReason::Expiry);
         self.entering = messages.count() as u64;
@@ -226,9 +236,7 @@ impl Gathering {
             })
             .collect();
         let ended = done.ended.into_iter().filter(|(_, entries)| *entries != 0);
-        batch.turn.ended = ended
-            .map(|(Lists { lane, restored }, entries)| (lane.class as u8, lane.route.0, restored, entries))
-            .collect();
+        batch.turn.ended = ended.map(|((list, generation), entries)| (list.0, generation.0, entries)).collect();
         batch.turn.due_taken = done.due_taken.map(|(head, count)| (head.tick.0, head.commit, head.index, count));
         batch
     }

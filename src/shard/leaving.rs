@@ -2,8 +2,8 @@
 //! the lists themselves are `pull.rs`' own.
 
 use crate::delivery::{Happened, InDoubt, OpenAttempt, Resolution, attempt::Verdict};
-use crate::model::{Address, DeadLetterReason, Head, LinkId, MessageState};
-use crate::queue::{FifoName, Lists, Taken};
+use crate::model::{Address, DeadLetterReason, Head, Lane, LinkId, MessageState};
+use crate::queue::Taken;
 use crate::store::expiry::{Overdue, Place};
 use crate::traffic::Submit;
 
@@ -11,7 +11,7 @@ use super::books::{CLOSED, Expired};
 use super::event::{Cancelled, FoundMessage};
 use super::ledger::Ledger;
 use super::notes::attempt_note;
-use super::restored::{self, Restored, unsent_doubt};
+use super::restored::{self, unsent_doubt};
 use super::turn::Turn;
 
 /// Whether a message that was just taken from a list is not to be sent.
@@ -23,6 +23,14 @@ pub(super) enum Passed {
     Ended,
     /// A receipt of one part has ended it, and its place was counted until now.
     Closed,
+}
+
+/// Which list a message was taken from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source {
+    pub lane: Lane,
+    /// It is of what was unsent at a backup.
+    pub is_restored: bool,
 }
 
 /// What became of a message that was taken from its list for a link.
@@ -59,7 +67,7 @@ impl Ledger {
         &mut self,
         turn: &mut Turn,
         link: LinkId,
-        name: FifoName,
+        source: Source,
         taken: &Taken,
         is_over: bool,
     ) -> Begun {
@@ -75,7 +83,7 @@ impl Ledger {
             self.die(turn, address, DeadLetterReason::Unreadable);
             return Begun::Not(Passed::No);
         };
-        if Restored::is_list(name) {
+        if source.is_restored {
             self.begin_restored(turn, address);
         }
         // Of a time that knew no alarms.
@@ -93,7 +101,7 @@ impl Ledger {
             attempt,
             reference,
             carrier: link.carrier,
-            lane: name.lane,
+            lane: source.lane,
             recipient: head.to,
             tenant: head.tenant,
             parts: head.parts,
@@ -138,7 +146,7 @@ impl Ledger {
                 if restored {
                     self.note_restored_doubt(turn, address, Resolution::Expired);
                 }
-                list = Some(Lists { lane: message.lane, restored });
+                list = Some((message.lane, restored));
                 turn.places.leave(message.tenant);
             }
             // What waits for a receipt goes on waiting for it, and is ready again or settled then.
@@ -154,7 +162,7 @@ impl Ledger {
     }
 
     /// Gives up a message that was unsent at a backup, and was just taken from its list.
-    pub(super) fn drop_restored(&mut self, turn: &mut Turn, name: FifoName, taken: &Taken, is_over: bool) -> Passed {
+    pub(super) fn drop_restored(&mut self, turn: &mut Turn, lane: Lane, taken: &Taken, is_over: bool) -> Passed {
         let address = taken.segment.address(taken.slot);
         let head = taken.segment.head(taken.slot).copied();
         let passed = self.pass_over(turn, address, head.as_ref(), is_over);
@@ -168,7 +176,7 @@ impl Ledger {
         };
         turn.counters.in_doubt += 1;
         self.happens(turn, address, Happened::InDoubt { lost: restored::LOST });
-        self.give_up(turn, address, &unsent_doubt(&head, name.lane, turn.now.wall), Resolution::HandDrop);
+        self.give_up(turn, address, &unsent_doubt(&head, lane, turn.now.wall), Resolution::HandDrop);
         Passed::No
     }
 

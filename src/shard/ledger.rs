@@ -13,7 +13,7 @@
 use crate::delivery::{DoubtFilter, DoubtPolicy, Event, EventKind, Happened, InDoubt, Lost, LostBind, Resolution};
 use crate::model::limits::OPEN_ATTEMPTS_MAX;
 use crate::model::{Address, Class, DeadLetterReason, GroupId, MessageId, Msisdn, Point, ReceiptState, Wall};
-use crate::queue::{DueEntry, FifoKind, FifoName, InsertReason, Tick};
+use crate::queue::{DueEntry, InsertReason, Tick};
 use crate::smpp::receipt_id::id_key;
 use crate::store::StoredMessage;
 use crate::store::record::{CheckpointRecord, InboundRecord, NoticeRecord, OutboxRecord, ReceiptNote, TurnRecord};
@@ -22,6 +22,7 @@ use crate::traffic::Unanswered;
 use super::books::{Books, Closed};
 use super::counters::Counters;
 use super::event::{DoubtAction, FoundDoubt, Resolved};
+use super::gathering::Place;
 use super::options::Options;
 use super::restored::Restored;
 use super::shown::{Listed, message};
@@ -122,7 +123,8 @@ impl Ledger {
             DoubtPolicy::Hold => InDoubt::HELD,
             DoubtPolicy::Resend => {
                 let at = turn.now.wall.after_ms(turn.options.in_doubt_wait_ms);
-                let entry = DueEntry { address, lane: doubt.lane, reason: InsertReason::DoubtWait };
+                let InDoubt { lane, tenant, .. } = doubt;
+                let entry = DueEntry { address, lane, tenant, reason: InsertReason::DoubtWait };
                 turn.put_off(at, entry);
                 at
             }
@@ -163,7 +165,7 @@ impl Ledger {
         turn.counters.resolved[by.index()] += 1;
         if let Some(doubt) = self.happens(turn, address, Happened::Resent { by }).doubt {
             turn.places.enter(doubt.tenant, 1);
-            turn.gathering.due(FifoName { lane: doubt.lane, kind: FifoKind::Due }, address);
+            turn.gathering.ready(Place::Due { lane: doubt.lane, restored: false }, address);
         }
     }
 

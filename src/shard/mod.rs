@@ -67,7 +67,7 @@ use std::collections::BTreeMap;
 
 use crate::delivery::{Happened, InDoubt};
 use crate::model::{Address, Buggify, Class, DiskRoom, Lane, Mono, Now, Wall};
-use crate::queue::{Fifo, FifoKind, FifoName, InsertReason, Lists};
+use crate::queue::{Fifo, Generation, InsertReason, Part};
 use crate::store::{CommitSeq, Found, ReadRequest, Recovery, WriteBatch};
 use crate::traffic::{ToLink, ToShard};
 
@@ -84,6 +84,7 @@ pub use status::{Hold, Status};
 
 use checkpoint::Folding;
 use expiry::Alarms;
+use gathering::Place;
 use ledger::Ledger;
 use lookups::Lookups;
 use outcomes::OutcomesLeft;
@@ -113,11 +114,12 @@ pub struct Shard {
 
 impl Shard {
     /// A shard as its store left it; for a new store, [`Recovery::default`].
-    pub fn recover(options: Options, seed: u64, found: Recovery, now: Now) -> Self {
+    pub fn recover(options: Options, seed: u64, mut found: Recovery, now: Now) -> Self {
         let ledger = Ledger::new(&options);
+        let present = Generation(found.restored.as_ref().map_or(0, |record| record.generation));
         let mut shard = Self {
             intake: Intake::new(&options),
-            pull: Pull::default(),
+            pull: Pull::new(present, std::mem::take(&mut found.lists)),
             receipts: Receipts::new(&options),
             alarms: Alarms::default(),
             lookups: Lookups::default(),
@@ -173,7 +175,7 @@ impl Shard {
 
     fn handle_found(&mut self, found: Found) {
         match found {
-            Found::Ready { name, chunks, edge } => self.pull.lanes.fifo(name).loaded(chunks, edge),
+            Found::Ready { name, chunks, edge } => self.pull.lanes.loaded(name, chunks, edge),
             Found::Due { entries, edge } => self.pull.scheduled.loaded(entries, edge),
             Found::Messages { token, messages } => self.handle_found_messages(token, messages),
             Found::Scan { token, messages, next } => self.handle_found_scan(token, messages, next),
@@ -217,12 +219,11 @@ impl Shard {
                 // All of its segment is settled.
                 InsertReason::Scheduled | InsertReason::Retry if entry.address.segment() < self.turn.first_segment => {}
                 InsertReason::Scheduled | InsertReason::Retry => {
-                    let held = self.turn.restored.due(&entry, tick.wall());
-                    let due = Happened::Due { from_backup: held.is_some() };
-                    self.ledger.happens(&mut self.turn, entry.address, due);
-                    self.lookups.became_ready(entry.address, held.is_some());
-                    let kind = held.unwrap_or(FifoKind::Due);
-                    self.turn.gathering.due(FifoName { lane: entry.lane, kind }, entry.address);
+                    let from_backup = self.turn.restored.is_of_backup(&entry, tick.wall());
+                    self.ledger.happens(&mut self.turn, entry.address, Happened::Due { from_backup });
+                    self.lookups.became_ready(entry.address, from_backup);
+                    let place = Place::Due { lane: entry.lane, restored: from_backup };
+                    self.turn.gathering.ready(place, entry.address);
                 }
                 InsertReason::DoubtWait => self.ledger.doubt_wait_over(&mut self.turn, entry.address),
                 InsertReason::Expiry => self.alarms.handle_due(&mut self.turn, &entry),
@@ -249,6 +250,7 @@ impl Shard {
         self.turn.commit_began = self.turn.now.mono;
         self.turn.measures.commit_messages.record(self.turn.gathering.messages() as u64);
         let mut batch = self.turn.gathering.finish(self.turn.now.wall, self.ledger.last_reference());
+        batch.lists = self.pull.lanes.take_new_lists();
         batch.extra.extend(submit::waiting_record(&mut self.turn));
         #[cfg(test)]
         self.replayed.turn(&batch.turn, &self.ledger.books);
@@ -344,21 +346,22 @@ impl Shard {
     /// Lanes that hold ready messages: how many, and when the oldest that is in memory was accepted.
     pub fn lanes(&self) -> impl Iterator<Item = (Lane, u64, Option<Wall>)> {
         // What was passed over and is to be ended still counts, also where no entry is left.
-        let mut lists: BTreeMap<Lists, (u64, Option<Wall>)> =
-            self.pull.lanes.passed_early().map(|lists| (lists, (0, None))).collect();
-        let ready = self.pull.lanes.iter().filter(|(name, _)| !self.pull.lanes.is_withheld(name));
+        let known = &self.pull.lanes;
+        let mut parts: BTreeMap<Part, (u64, Option<Wall>)> =
+            known.passed_early().map(|part| (part, (0, None))).collect();
+        let ready = known.iter().filter(|(name, _)| !known.is_withheld(*name));
         for (name, fifo) in ready.filter(|(_, fifo)| fifo.waiting() > 0) {
-            let (entries, known) = lists.entry(Lists::of(*name)).or_default();
+            let (entries, since) = parts.entry(known.part_of(name.list, name.generation)).or_default();
             *entries += fifo.waiting();
-            *known = known.iter().copied().chain(self.oldest_of(fifo)).min();
+            *since = since.iter().copied().chain(self.oldest_of(fifo)).min();
         }
         let mut lanes: BTreeMap<Lane, (u64, Option<Wall>)> = BTreeMap::new();
-        for (lists, (entries, oldest)) in lists {
-            let depth = self.pull.lanes.depth(lists, entries);
+        for (part, (entries, oldest)) in parts {
+            let depth = known.depth(part, entries);
             if depth > 0 {
-                let (of_lane, known) = lanes.entry(lists.lane).or_default();
+                let (of_lane, since) = lanes.entry(known.lane(part.list)).or_default();
                 *of_lane += depth;
-                *known = known.iter().copied().chain(oldest).min();
+                *since = since.iter().copied().chain(oldest).min();
             }
         }
         lanes.into_iter().map(|(lane, (depth, oldest))| (lane, depth, oldest))

@@ -3,14 +3,14 @@
 
 use crate::delivery::DoubtPolicy;
 use crate::model::{Address, Class, LinkId, Point};
-use crate::queue::{FifoName, Lists, Taken};
+use crate::queue::{FifoName, Part, Taken};
 use crate::store::expiry::Visited;
 use crate::store::record::{InboundRecord, ReceiptNote};
 use crate::traffic::{IfUnknown, NotWritten, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, Submit, Verdict};
 
 use super::Shard;
 use super::books::Expired;
-use super::leaving::{Begun, Passed};
+use super::leaving::{Begun, Passed, Source};
 use super::outcomes::{Expected, OutcomesLeft, Then};
 use super::receipts::{Heard, Judged, Probe, Receipts, Told};
 
@@ -195,8 +195,9 @@ impl Shard {
         let Self { turn, pull, ledger, alarms, folding, .. } = self;
         let was_asked = alarms.handle_visited(turn, visited, |turn, address, message| {
             let expired = ledger.expire(turn, address, message);
-            if let Expired::Now(Some(lists)) = expired {
-                pull.add_ended(turn, lists, 1);
+            if let Expired::Now(Some((lane, restored))) = expired {
+                let list = pull.lanes.list_of(lane);
+                pull.add_ended(turn, Part { list, restored }, 1);
             }
             expired
         });
@@ -260,7 +261,9 @@ impl Shard {
         {
             let Some((name, taken)) = self.pull.take(&mut self.turn, at, class) else { break };
             let is_over = self.is_over(&taken);
-            match self.ledger.begin(&mut self.turn, link, name, &taken, is_over) {
+            let lanes = &self.pull.lanes;
+            let source = Source { lane: lanes.lane(name.list), is_restored: lanes.is_restored(name.generation) };
+            match self.ledger.begin(&mut self.turn, link, source, &taken, is_over) {
                 Begun::Submit(submit) => submits.push(submit),
                 Begun::Not(passed) => self.passed(name, passed),
             }
@@ -276,7 +279,10 @@ impl Shard {
     /// An entry of a list was passed over.
     fn passed(&mut self, name: FifoName, passed: Passed) {
         match passed {
-            Passed::Ended => self.pull.add_ended(&mut self.turn, Lists::of(name), -1),
+            Passed::Ended => {
+                let part = self.pull.lanes.part_of(name.list, name.generation);
+                self.pull.add_ended(&mut self.turn, part, -1);
+            }
             Passed::No | Passed::Closed => {}
         }
     }
@@ -289,7 +295,8 @@ impl Shard {
                 let Some((name, taken)) = self.pull.take_restored(&mut self.turn, class) else { break };
                 left = if self.turn.buggify.at(Point::DropLater) { 0 } else { left - 1 };
                 let is_over = self.is_over(&taken);
-                let passed = self.ledger.drop_restored(&mut self.turn, name, &taken, is_over);
+                let lane = self.pull.lanes.lane(name.list);
+                let passed = self.ledger.drop_restored(&mut self.turn, lane, &taken, is_over);
                 self.passed(name, passed);
             }
         }

@@ -2,14 +2,10 @@
 
 use crate::delivery::{InDoubt, Lost, OpenAttempt, Progress, attempt::Verdict};
 use crate::model::{Address, CarrierId, Class, Lane, Msisdn, RouteId, TenantId, Wall};
-use crate::queue::{Fifo, FifoKind, FifoName, Lists, Position};
+use crate::queue::{Fifo, FifoName, Position};
 use crate::store::batch::fifo_code;
-use crate::store::record::{AttemptNote, DoubtNote, FifoCode, FifoNote, ProgressNote};
+use crate::store::record::{AttemptNote, DoubtNote, FifoNote, ProgressNote};
 use crate::traffic::PartSet;
-
-pub(super) fn ended_note((lists, entries): (Lists, i64)) -> (u8, u16, bool, i64) {
-    (lists.lane.class as u8, lists.lane.route.0, lists.restored, entries)
-}
 
 pub(super) fn fifo_note(name: FifoName, fifo: &Fifo) -> FifoNote {
     let Position { commit, index } = fifo.head();
@@ -86,16 +82,6 @@ pub(super) fn open_attempt(note: &AttemptNote, at: Wall) -> Option<OpenAttempt> 
         lost_on: None,
         unnoted: false,
     })
-}
-
-/// Lists as a turn has them.
-pub(super) fn lists_of(class: u8, route: u16, restored: bool) -> Option<Lists> {
-    Some(Lists { lane: Lane { class: Class::from_index(class)?, route: RouteId(route) }, restored })
-}
-
-pub(super) fn fifo_name((class, route, kind): FifoCode) -> Option<FifoName> {
-    let kind = FifoKind::from_code(kind)?;
-    Some(FifoName { lane: Lane { class: Class::from_index(class)?, route: RouteId(route) }, kind })
 }
 
 /// A doubt as a checkpoint has it; none if its record makes no sense.

@@ -228,7 +228,7 @@ impl Ledger {
                 turn.counters.retried += 1;
                 self.happens(turn, address, Happened::Refused { error });
                 turn.places.enter(tenant, 1);
-                let entry = DueEntry { address, lane, reason: InsertReason::Retry };
+                let entry = DueEntry { address, lane, tenant, reason: InsertReason::Retry };
                 turn.put_off(at, entry);
             }
             Disposition::Rejected => self.finish(turn, address, Happened::Rejected { error }),

@@ -9,16 +9,18 @@ use std::sync::Arc;
 use crate::delivery::OpenAttempt;
 use crate::model::{Address, Class, LinkId, Msisdn, Point, RouteId};
 use crate::queue::{
-    Chunk, DueEntry, DuePosition, Fifo, FifoName, InsertReason, Lanes, Lists, Position, ScheduledQueue, Taken, Tick,
+    Chunk, DueEntry, DuePosition, Fifo, FifoName, Generation, InsertReason, Lanes, ListNumber, ListOf, Part, Position,
+    ScheduledQueue, Taken, Tick,
 };
 use crate::store::ReadRequest;
-use crate::store::batch::fifo_code;
+use crate::store::batch::{fifo_code, fifo_name};
 use crate::store::record::{CheckpointRecord, TurnRecord};
 use crate::traffic::{Demand, Grant, Submit, SubmitBatch, ToLink};
 
 use super::catalog::Catalog;
 use super::event::Effect;
-use super::notes::{ended_note, fifo_name, fifo_note, lists_of};
+use super::gathering::Place;
+use super::notes::fifo_note;
 use super::turn::Turn;
 
 /// A link as this shard knows it.
@@ -37,7 +39,7 @@ struct LinkSlot {
 }
 
 /// See the head of this file.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pull {
     links: Vec<LinkSlot>,
     pub lanes: Lanes,
@@ -45,6 +47,11 @@ pub(super) struct Pull {
 }
 
 impl Pull {
+    /// With the lists that were ever used; `present`: how often the shard was restored.
+    pub(super) fn new(present: Generation, lists: Vec<ListOf>) -> Self {
+        Self { links: Vec::new(), lanes: Lanes::new(present, lists), scheduled: ScheduledQueue::default() }
+    }
+
     /// Another catalog from now on: places of links that are gone go back.
     pub(super) fn handle_catalog(&mut self, turn: &mut Turn, catalog: Arc<Catalog>) {
         let before = std::mem::take(&mut self.links);
@@ -95,7 +102,12 @@ impl Pull {
     /// What became ready in this turn enters its lists.
     pub(super) fn place_ready(&mut self, turn: &mut Turn) {
         let commit = turn.gathering.seq().0;
-        for (name, pieces) in turn.gathering.drain_ready() {
+        for (place, pieces) in turn.gathering.drain_ready() {
+            let name = match place {
+                Place::Fresh(lane) => self.lanes.fresh(lane),
+                Place::Due { lane, restored } => self.lanes.due(lane, restored),
+                Place::Back(name) => name,
+            };
             let messages = pieces.iter().map(|piece| piece.runs.len()).sum();
             let records = pieces.iter().map(|piece| (piece.segment, piece.runs.clone())).collect();
             let chunks: Vec<_> = pieces
@@ -208,10 +220,10 @@ impl Pull {
         recalled
     }
 
-    /// So many more entries of messages that have ended stand in those lists, or fewer.
-    pub(super) fn add_ended(&mut self, turn: &mut Turn, lists: Lists, entries: i32) {
-        self.lanes.add_ended(lists, entries.into());
-        turn.gathering.ended(lists, entries);
+    /// So many more entries of messages that have ended stand in that part of a list, or fewer.
+    pub(super) fn add_ended(&mut self, turn: &mut Turn, part: Part, entries: i32) {
+        self.lanes.add_ended(part, entries.into());
+        turn.gathering.ended(part.list, self.lanes.generation_of(part), entries);
     }
 
     /// How many links there are.
@@ -228,22 +240,22 @@ impl Pull {
     /// The next message for that link.
     pub(super) fn take(&mut self, turn: &mut Turn, at: usize, class: Class) -> Option<(FifoName, Taken)> {
         let (name, taken) = self.lanes.take(class, &self.links[at].routes)?;
-        turn.gathering.taken(name, self.lanes.fifo(name).head());
+        turn.gathering.taken(name, taken.head);
         Some((name, taken))
     }
 
     /// The next message of a class that a backup held unsent.
     pub(super) fn take_restored(&mut self, turn: &mut Turn, class: Class) -> Option<(FifoName, Taken)> {
         let (name, taken) = self.lanes.take_restored(class)?;
-        turn.gathering.taken(name, self.lanes.fifo(name).head());
+        turn.gathering.taken(name, taken.head);
         Some((name, taken))
     }
 
     /// The message that was peeked at in a list leaves it.
     pub(super) fn drop_first(&mut self, turn: &mut Turn, name: FifoName) {
-        let fifo = self.lanes.fifo(name);
-        fifo.take();
-        turn.gathering.taken(name, fifo.head());
+        if let Some(taken) = self.lanes.take_from(name) {
+            turn.gathering.taken(name, taken.head);
+        }
     }
 
     /// Places of a link are used: the messages leave for it with the next batch.
@@ -308,11 +320,13 @@ impl Pull {
     /// What it knows goes into a checkpoint.
     pub(super) fn note(&self, checkpoint: &mut CheckpointRecord) {
         let head = self.scheduled.head();
-        checkpoint.fifos = self.lanes.iter().map(|(name, fifo)| fifo_note(*name, fifo)).collect();
+        checkpoint.fifos = self.lanes.iter().map(|(name, fifo)| fifo_note(name, fifo)).collect();
         checkpoint.due_head = (head.tick.0, head.commit, head.index);
         checkpoint.due_waiting = self.scheduled.waiting();
         checkpoint.due_alarms = self.scheduled.alarms();
-        checkpoint.ended = self.lanes.ended().map(ended_note).collect();
+        let generation_of = |part| self.lanes.generation_of(part).0;
+        checkpoint.ended =
+            self.lanes.ended().map(|(part, entries)| (part.list.0, generation_of(part), entries)).collect();
     }
 
     /// As a checkpoint left it.
@@ -326,25 +340,25 @@ impl Pull {
         let (tick, commit, index) = checkpoint.due_head;
         let head = DuePosition { tick: Tick(tick), commit, index };
         self.scheduled = ScheduledQueue::recovered(head, checkpoint.due_waiting, checkpoint.due_alarms);
-        for &(class, route, restored, entries) in &checkpoint.ended {
-            self.replay_ended(class, route, restored, entries);
+        for &(list, generation, entries) in &checkpoint.ended {
+            self.replay_ended(list, generation, entries);
         }
     }
 
     /// A turn that was written down.
     pub(super) fn replay(&mut self, commit: u64, record: &TurnRecord) {
-        for &(class, route, restored, entries) in &record.ended {
-            self.replay_ended(class, route, restored, entries.into());
+        for &(list, generation, entries) in &record.ended {
+            self.replay_ended(list, generation, entries.into());
         }
         for &(code, messages) in &record.appended {
             if let Some(name) = fifo_name(code) {
-                self.lanes.fifo(name).replay_append(commit, u64::from(messages));
+                self.lanes.replay_append(name, commit, u64::from(messages));
             }
         }
         for note in &record.taken {
             if let Some(name) = fifo_name(note.fifo) {
                 let head = Position { commit: note.commit, index: note.index };
-                self.lanes.fifo(name).replay_taken(head, u64::from(note.messages));
+                self.lanes.replay_taken(name, head, u64::from(note.messages));
             }
         }
         self.scheduled.replay_insert(u64::from(record.put_off), u64::from(record.alarms.armed));
@@ -354,10 +368,9 @@ impl Pull {
         }
     }
 
-    fn replay_ended(&mut self, class: u8, route: u16, restored: bool, entries: i64) {
-        if let Some(lists) = lists_of(class, route, restored) {
-            self.lanes.add_ended(lists, entries);
-        }
+    fn replay_ended(&mut self, list: u32, generation: u8, entries: i64) {
+        let part = self.lanes.part_of(ListNumber(list), Generation(generation));
+        self.lanes.add_ended(part, entries);
     }
 }
 

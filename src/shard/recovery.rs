@@ -10,7 +10,7 @@ use crate::store::{CommitSeq, Recovery};
 use crate::traffic::Unanswered;
 
 use super::Shard;
-use super::checkpoint;
+use super::checkpoint::{self, SWEPT_PER_CHECKPOINT};
 use super::event::{Effect, Maintenance};
 use super::expiry::Alarms;
 use super::restored::Restored;
@@ -103,8 +103,9 @@ impl Shard {
     }
 
     fn snapshot(&mut self, seq: CommitSeq) -> CheckpointRecord {
-        let Self { turn, intake, pull, ledger, receipts, alarms, .. } = self;
+        let Self { turn, intake, pull, ledger, receipts, alarms, folding, .. } = self;
         pull.forget_remainders(!alarms.is_empty());
+        folding.through = pull.lanes.retire(SWEPT_PER_CHECKPOINT);
         let (next_segment, first_segment) = (turn.next_segment, turn.first_segment);
         let mut checkpoint =
             CheckpointRecord { commit: seq.0, next_segment, first_segment, ..CheckpointRecord::default() };
@@ -123,6 +124,7 @@ impl Shard {
         }
         self.turn.first_segment = snapshot.first_segment;
         self.alarms.handle_folded(&mut self.turn, snapshot.commit, &folded.unsent);
-        checkpoint::write(&mut self.turn, snapshot, folded);
+        let through = std::mem::take(&mut self.folding.through);
+        checkpoint::write(&mut self.turn, snapshot, folded, through);
     }
 }

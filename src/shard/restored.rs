@@ -1,8 +1,8 @@
 //! What a backup held unsent when it was made. The process that was backed up may have sent it after the backup, and nobody
 //! can tell; so it is in doubt, for the reason `restored`, until somebody says what is to become of it, by class.
 //!
-//! Such a backlog may be large, so it is no list: what was ready stands in fifos of its own ([`FifoKind::Held`]), of which
-//! nothing is taken and nothing read while its class is held. A decision is one record, whatever the number of messages.
+//! Such a backlog may be large, so nothing is noted for each message: what was ready stands in fifos of an earlier generation
+//! of lists, of which nothing is taken and nothing read while its class is held. A decision is one record, whatever the number of messages.
 //! - *hold*: nothing happens to it. New messages of the same lane pass.
 //! - *resend*: it is taken like anything else; each message's doubt is recorded together with its attempt.
 //! - *drop*: it is given up, `dead` with the reason `in_doubt_dropped`, a turn's worth at a time.
@@ -17,7 +17,7 @@
 
 use crate::delivery::{DoubtPolicy, Event, Happened, InDoubt, Lost, MessageView};
 use crate::model::{Address, CarrierId, Class, DeadLetterReason, Head, Lane, MessageState, Wall};
-use crate::queue::{DueEntry, FifoKind, FifoName, InsertReason, Unsent};
+use crate::queue::{DueEntry, InsertReason, Unsent};
 use crate::store::key::Key;
 use crate::store::record::{RestoredRecord, encode};
 use crate::store::{Op, restored};
@@ -60,11 +60,6 @@ impl Restored {
         matches!(reason, Unanswered::Restored)
     }
 
-    /// Whether a list is of what was unsent at the backup.
-    pub(super) const fn is_list(name: FifoName) -> bool {
-        matches!(name.kind, FifoKind::Held(_))
-    }
-
     /// What is to become of what a class had unsent; none if this shard was never restored.
     fn unsent(&self, class: Class) -> Option<DoubtPolicy> {
         self.0.as_ref().map(|record| restored::policy(record.unsent[class.index()]))
@@ -97,14 +92,14 @@ impl Restored {
         is_worse.then_some(Lost { reason: Unanswered::Restored, held: policy == DoubtPolicy::Hold, ..lost })
     }
 
-    /// The fifo of what has come due, if it may have been sent before the restore. `due` is the time that it waited for.
-    pub(super) fn due(&self, entry: &DueEntry, due: Wall) -> Option<FifoKind> {
-        let record = self.0.as_ref()?;
-        let then = entry.address.segment() < record.below && due.0 <= record.at;
-        let code = FifoKind::restored(FifoKind::Due.code(), record.generation);
+    /// Whether what has come due may have been sent before the restore. `due` is the time that it waited for.
+    pub(super) fn is_of_backup(&self, entry: &DueEntry, due: Wall) -> bool {
+        let Some(record) = &self.0 else { return false };
         match entry.reason {
-            InsertReason::Scheduled | InsertReason::Retry => then.then_some(FifoKind::Held(code)),
-            InsertReason::DoubtWait | InsertReason::Expiry => None,
+            InsertReason::Scheduled | InsertReason::Retry => {
+                entry.address.segment() < record.below && due.0 <= record.at
+            }
+            InsertReason::DoubtWait | InsertReason::Expiry => false,
         }
     }
 

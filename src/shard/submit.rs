@@ -12,6 +12,7 @@ use crate::store::{Op, WriteBatch};
 
 use super::counters::Counters;
 use super::event::{Claimed, LineResult, Reply};
+use super::gathering::Place;
 use super::options::Options;
 use super::turn::Turn;
 
@@ -227,10 +228,10 @@ fn refuse(turn: &mut Turn, refusal: Refusal) -> LineResult {
 fn place(turn: &mut Turn, head: &Head, address: Address) {
     let lane = Lane { class: head.class, route: head.route };
     if head.send_at > turn.now.wall {
-        let entry = DueEntry { address, lane, reason: InsertReason::Scheduled };
+        let entry = DueEntry { address, lane, tenant: head.tenant, reason: InsertReason::Scheduled };
         turn.put_off(head.send_at, entry);
     } else {
-        turn.gathering.fresh(lane, address);
+        turn.gathering.ready(Place::Fresh(lane), address);
     }
 }
 

@@ -6,8 +6,10 @@ use crate::model::{
     ReceiptState, Refusal, ReplyTo, RouteId, TenantId,
 };
 use crate::node::tests::world::catalog;
+use crate::queue::{FifoName, ListKind};
+use crate::store::key::Key;
 use crate::store::memory::{Drops, MemoryStore};
-use crate::store::{Backend, Quarantined};
+use crate::store::{Backend, Op, Quarantined, Reader};
 use crate::traffic::{
     Answer, Grant, IfUnknown, NotWritten, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, ReceiptToken, Span,
 };
@@ -106,6 +108,30 @@ impl Bench {
 
 fn now() -> Now {
     Now { mono: Mono(1_000_000_000), wall: Wall(1_795_238_512_000) }
+}
+
+/// What was dropped of a list may be there again after a crash. A list that held nothing is in no checkpoint.
+#[test]
+fn a_list_that_was_empty_does_not_read_what_came_back() {
+    let mut bench = Bench::new();
+    let first = bench.accepted();
+    bench.grant(1);
+    bench.settle();
+    bench.outcome(first.address(), Answer::Accepted(Span { at: 0, len: 2 }));
+    bench.settle();
+    let key = Key::Ready(FifoName { kind: ListKind::Fresh, ..FifoName::FIRST }, 1);
+    let found = |bench: &Bench| bench.store.reader().get(key.space(), &key.bytes()).expect("read");
+    let dropped = found(&bench).expect("it is there").to_vec();
+    bench.checkpoint();
+    assert_eq!((found(&bench), bench.shard().pull.lanes.iter().count()), (None, 0));
+    bench.store.commit(vec![Op::Put { space: key.space(), key: key.bytes(), value: dropped }]).expect("kept");
+    let second = bench.accepted();
+    bench.restart(Options::default());
+    bench.grant(9);
+    bench.settle();
+    assert_eq!(bench.left(), [first.address(), second.address()]);
+    bench.checkpoint();
+    assert_eq!(found(&bench), None, "and it goes again");
 }
 
 /// F18: between a checkpoint's writing and its being durable its events are in neither place that a reader looks at.
@@ -225,9 +251,9 @@ fn a_damaged_segment_costs_its_own_messages_only() {
     let mut bench = Bench::new();
     let (lost, kept) = (bench.accepted(), bench.accepted());
     assert_ne!(lost.address().segment(), kept.address().segment());
-    let key = crate::store::key::Key::Segment(lost.address().segment()).bytes();
+    let key = Key::Segment(lost.address().segment()).bytes();
     let value = b"no segment".to_vec();
-    bench.store.commit(vec![crate::store::Op::Put { space: crate::store::Space::Segment, key, value }]).expect("kept");
+    bench.store.commit(vec![Op::Put { space: crate::store::Space::Segment, key, value }]).expect("kept");
     // As a start finds it: nothing is in memory.
     bench.restart(Options::default());
     bench.grant(5);

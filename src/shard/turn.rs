@@ -77,7 +77,7 @@ impl Turn {
             draining: false,
             disk: DiskRoom::Ample,
             first_segment: found.checkpoint.first_segment.max(1),
-            next_segment: found.checkpoint.next_segment.max(1),
+            next_segment: found.checkpoint.next_segment.max(found.restored.as_ref().map_or(1, |record| record.below)),
             places: Places::new(options.queue_messages_max, &options.tenants),
             due_from: Tick::default(),
             gathering: Gathering::new(found.last.next()),

@@ -157,12 +157,15 @@ impl Disk {
     }
 
     /// A batch is handed to the storage thread.
-    pub fn commit(&mut self, batch: WriteBatch, stage: &mut Stage) {
+    pub fn commit(&mut self, mut batch: WriteBatch, stage: &mut Stage) {
         let seq = batch.seq;
         self.batches += 1;
         self.checkpoint = batch.checkpoint.is_some();
         if self.checkpoint {
             stage.tally.add(Count::Checkpoints);
+        }
+        if stage.is_mutant(Mutant::LoseLists) {
+            batch.lists.clear();
         }
         let mut ops = batch.into_ops();
         if stage.is_mutant(Mutant::LoseBatch) && self.batches % 16 == 9 {

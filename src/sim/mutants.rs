@@ -20,6 +20,10 @@ pub enum Mutant {
     LoseCursor,
     /// A start forgets what waits in lists.
     LoseReady,
+    /// A start takes an empty list for one that was never used, and reads what was dropped of it and has come back.
+    ReadDroppedLists,
+    /// What a list is for is not recorded.
+    LoseLists,
     /// A start forgets the fingerprints of keys.
     ForgetKeys,
     /// A start forgets what was cancelled.
@@ -68,7 +72,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::AcknowledgeEarly,
         Self::LoseBatch,
         Self::IgnoreFailedSync,
@@ -77,6 +81,8 @@ impl Mutant {
         Self::ReplayDropped,
         Self::LoseCursor,
         Self::LoseReady,
+        Self::ReadDroppedLists,
+        Self::LoseLists,
         Self::ForgetKeys,
         Self::ForgetCancel,
         Self::SwapShards,

@@ -14,7 +14,7 @@ use crate::store::extent::Extent;
 use crate::store::key::Key;
 use crate::store::memory::{MemoryReader, MemoryStore};
 use crate::store::record::decode;
-use crate::store::restored::{Entry, Plan as Rewriting, Survey};
+use crate::store::restored::{Entry, Plan as Restore, Survey};
 use crate::store::run;
 
 use super::disk::Platter;
@@ -193,23 +193,24 @@ fn read(octets: &[u8], plan: &Plan, now_ms: u64, unsent: DoubtPolicy) -> Result<
     let filled = |(pieces, commit): (Vec<Piece>, u64)| {
         let mut survey = Survey::default();
         pieces.iter().try_for_each(|piece| survey.note(piece)).map_err(|error| error.to_string())?;
-        let rewriting = Rewriting::new(survey, commit, mark, now_ms, unsent).map_err(|error| error.to_string())?;
-        fill(&pieces, &rewriting, MemoryStore::new(plan.disk.drops))
+        let restore = Restore::new(survey, commit, mark, now_ms, unsent).map_err(|error| error.to_string())?;
+        fill(&pieces, &restore, MemoryStore::new(plan.disk.drops))
     };
     pieces.into_iter().zip(commits).map(filled).collect()
 }
 
-fn fill(pieces: &[Piece], rewriting: &Rewriting, mut store: MemoryStore) -> Result<MemoryStore, String> {
+fn fill(pieces: &[Piece], restore: &Restore, mut store: MemoryStore) -> Result<MemoryStore, String> {
     let mut tables: BTreeMap<Table, Vec<Entry>> = BTreeMap::new();
     for piece in pieces {
         let table = tables.entry(piece.table).or_default();
         for (key, value) in piece.entries() {
-            table.extend(rewriting.rewrite(piece.table, key, value).map_err(|error| error.to_string())?);
+            if restore.keeps(piece.table, key) {
+                table.push((key.to_vec(), value.to_vec()));
+            }
         }
     }
     let meta = tables.entry(Table::Space(Space::Meta)).or_default();
-    let has_checkpoint = meta.iter().any(|(key, _)| *key == Key::Checkpoint.bytes());
-    meta.extend(rewriting.records(has_checkpoint));
+    meta.push(restore.record());
     let mut ops = Vec::new();
     for (table, entries) in tables {
         match table {

@@ -1,6 +1,7 @@
 //! The hands of those mutants that alter what passes between the real code and its world: what a start reads, what the
 //! reader thread answers, what a link tells. Without a mutant everything passes untouched.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use crate::delivery::EventKind;
@@ -8,7 +9,7 @@ use crate::node::Errand;
 use crate::store::expiry::Visited;
 use crate::store::key::Key;
 use crate::store::memory::MemoryStore;
-use crate::store::record::{CheckpointRecord, RestoredRecord, TurnRecord, decode, encode};
+use crate::store::record::{CheckpointRecord, FifoCode, FifoNote, RestoredRecord, TurnRecord, decode, encode};
 use crate::store::{Backend, Found, Op, ReadRequest, Reader, Recovery, Space, StoreError};
 use crate::traffic::{ReceiptBatch, Span};
 
@@ -26,6 +27,13 @@ pub fn recover<R: Reader>(reader: &R, mutant: Option<Mutant>) -> Result<Recovery
             for fifo in found.checkpoint.fifos.iter_mut().filter(|fifo| fifo.waiting > 0) {
                 (fifo.commit, fifo.index, fifo.waiting) = (fifo.newest, u32::MAX, 0);
             }
+        }
+        Some(Mutant::ReadDroppedLists) => {
+            let known: Vec<FifoCode> = found.checkpoint.fifos.iter().map(|note| note.fifo).collect();
+            let used = found.turns.iter().flat_map(|(_, turn)| &turn.appended).map(|(fifo, _)| *fifo);
+            let unknown: BTreeSet<FifoCode> = used.filter(|fifo| !known.contains(fifo)).collect();
+            let from_the_start = |fifo| FifoNote { fifo, commit: 0, index: 0, newest: 1, waiting: 0 };
+            found.checkpoint.fifos.extend(unknown.into_iter().map(from_the_start));
         }
         Some(Mutant::LoseCursor) => found.turns.iter_mut().for_each(|(_, turn)| turn.taken.clear()),
         Some(Mutant::ForgetCancel) => {

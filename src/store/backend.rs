@@ -34,7 +34,7 @@ use bytes::Bytes;
 pub enum Space {
     /// Segment number → encoded messages; dropped by range.
     Segment = 0,
-    /// Lane and segment → slots not yet taken; deleted with its segment.
+    /// List, generation, kind and commit number → what became ready; dropped by range behind the cursor.
     Ready = 1,
     /// Commit number → packed state deltas; dropped by range once folded.
     Event = 2,

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::model::{Address, KeyPrint, Segment, TenantId, Wall};
-use crate::queue::{DueEntry, FifoName, SlotRuns, Tick};
+use crate::queue::{DueEntry, FifoName, Generation, ListKind, ListNumber, ListOf, SlotRuns, Tick};
 
 use super::backend::Op;
 use super::key::Key;
 use super::record::{
-    CheckpointRecord, DueRecord, FifoCode, InboundRecord, KeysRecord, OutboxRecord, ReadyRecord, ReceiptsRecord,
-    TurnRecord, encode,
+    CheckpointRecord, DueRecord, FifoCode, InboundRecord, KeysRecord, ListRecord, OutboxRecord, ReadyRecord,
+    ReceiptsRecord, TurnRecord, encode,
 };
 use super::segment;
 
@@ -31,6 +31,8 @@ pub struct WriteBatch {
     pub seq: CommitSeq,
     /// New segments.
     pub segments: Vec<Arc<Segment>>,
+    /// Lists that it uses for the first time.
+    pub lists: Vec<(ListNumber, ListOf)>,
     /// What became ready.
     pub ready: Vec<(FifoName, Vec<(u64, SlotRuns)>)>,
     /// What was decided.
@@ -87,13 +89,17 @@ impl WriteBatch {
         for segment in &self.segments {
             put(Key::Segment(segment.number), segment::encode(segment));
         }
+        for (number, of) in self.lists {
+            put(Key::List(number), encode(&ListRecord::from(of)));
+        }
         for (name, parts) in self.ready {
             let record = ReadyRecord(parts.into_iter().map(|(number, runs)| (number, runs.0)).collect());
             put(Key::Ready(name, commit), encode(&record));
         }
         for (tick, entries) in self.due {
             let code = |entry: &DueEntry| {
-                (entry.address.packed(), entry.lane.class as u8, entry.lane.route.0, entry.reason as u8)
+                let DueEntry { address, lane, tenant, reason } = entry;
+                (address.packed(), lane.class as u8, lane.route.0, tenant.0, *reason as u8)
             };
             put(Key::Due(tick.0, commit), encode(&DueRecord(entries.iter().map(code).collect())));
         }
@@ -133,5 +139,11 @@ fn keys_record(keys: &[(KeyPrint, TenantId, Address, Wall)]) -> KeysRecord {
 
 /// A fifo's name as records hold it.
 pub const fn fifo_code(name: FifoName) -> FifoCode {
-    (name.lane.class as u8, name.lane.route.0, name.kind.code())
+    (name.list.0, name.generation.0, name.kind.code())
+}
+
+/// A fifo's name as read back.
+pub fn fifo_name((list, generation, kind): FifoCode) -> Option<FifoName> {
+    let (list, generation) = (ListNumber(list), Generation(generation));
+    Some(FifoName { list, generation, kind: ListKind::from_code(kind)? })
 }

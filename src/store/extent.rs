@@ -14,7 +14,7 @@ use super::record::{CheckpointRecord, FifoCode};
 #[derive(Clone, Debug)]
 pub struct Extent {
     checkpoint: CheckpointRecord,
-    /// By fifo: everything before this commit was taken.
+    /// By fifo: everything before this commit was taken. Of others everything up to the checkpoint.
     heads: BTreeMap<FifoCode, u64>,
 }
 
@@ -43,7 +43,8 @@ impl Extent {
     pub fn holds(&self, table: Table, key: &[u8]) -> bool {
         let is_taken = || {
             let (name, commit) = Key::ready(key)?;
-            Some(commit < *self.heads.get(&fifo_code(name))?)
+            let first = self.heads.get(&fifo_code(name)).copied().unwrap_or(self.checkpoint.commit + 1);
+            Some(commit < first)
         };
         key.len() >= KEY_BYTES_MIN && (table != Table::Space(Space::Ready) || is_taken() != Some(true))
     }

@@ -253,12 +253,10 @@ impl<R: Read> Pieces<R> {
 fn fill<R: Read>(path: &Path, store: u16, plan: Option<&Plan>, pieces: &mut Pieces<R>) -> Result<(), RestoreError> {
     let (mut target, _) = FjallStore::open(path, FjallOptions::shared_by(1)).map_err(RestoreError::Store)?;
     let mut meta = Vec::new();
-    let mut has_checkpoint = false;
     while let Some(table) = pieces.table_of(store).map_err(RestoreError::Broken)? {
         let mut failure = None;
         let written = match table {
             Table::Space(Space::Meta) => each(pieces, store, table, plan, &mut |key, value| {
-                has_checkpoint |= *key == Key::Checkpoint.bytes();
                 meta.push((key.to_vec(), value.to_vec()));
                 Ok(())
             }),
@@ -280,7 +278,7 @@ fn fill<R: Read>(path: &Path, store: u16, plan: Option<&Plan>, pieces: &mut Piec
         // The cause, not what it led to.
         failure.map_or(written, Err)?;
     }
-    meta.extend(plan.map(|plan| plan.records(has_checkpoint)).unwrap_or_default());
+    meta.extend(plan.map(Plan::record));
     let ops = meta.into_iter().map(|(key, value)| Op::Put { space: Space::Meta, key, value }).collect();
     target.commit(ops).map_err(RestoreError::Store)
 }
@@ -292,7 +290,7 @@ fn given_up(failure: &mut Option<RestoreError>, error: RestoreError) -> StoreErr
 
 type Put<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>;
 
-/// Hands over every entry of the table that comes next, as the plan wants it.
+/// Hands over every entry of the table that comes next and that the plan keeps.
 fn each<R: Read>(
     pieces: &mut Pieces<R>,
     store: u16,
@@ -302,13 +300,8 @@ fn each<R: Read>(
 ) -> Result<(), RestoreError> {
     while let Some(piece) = pieces.take(store, table).map_err(RestoreError::Broken)? {
         for (key, value) in piece.entries() {
-            let Some(plan) = plan else {
+            if plan.is_none_or(|plan| plan.keeps(table, key)) {
                 put(key, value).map_err(RestoreError::Store)?;
-                continue;
-            };
-            let rewritten = plan.rewrite(table, key, value).map_err(|error| RestoreError::Record(store, error))?;
-            if let Some((key, value)) = rewritten {
-                put(&key, &value).map_err(RestoreError::Store)?;
             }
         }
     }

@@ -16,8 +16,8 @@ use super::backend::{Backend, Reader, Space, StoreError};
 use super::fjall::FjallStore;
 use super::key::Key;
 use super::record::{
-    CheckpointRecord, DueRecord, InboundRecord, KeysRecord, NamesRecord, OutboxRecord, ReadyRecord, ReceiptsRecord,
-    RestoredRecord, StateRecord, TurnRecord, WaitingRecord, decode,
+    CheckpointRecord, DueRecord, InboundRecord, KeysRecord, ListRecord, NamesRecord, OutboxRecord, ReadyRecord,
+    ReceiptsRecord, RestoredRecord, StateRecord, TurnRecord, WaitingRecord, decode,
 };
 use super::{run, segment};
 
@@ -110,6 +110,7 @@ fn record(space: Space, key: &[u8], value: &[u8]) -> Result<(), String> {
         Space::Meta if *key == Key::Names.bytes() => decode::<NamesRecord>(value).map(drop).map_err(told),
         Space::Meta if *key == Key::Restored.bytes() => decode::<RestoredRecord>(value).map(drop).map_err(told),
         Space::Meta if *key == Key::Waiting.bytes() => decode::<WaitingRecord>(value).map(drop).map_err(told),
+        Space::Meta if Key::list(key).is_some() => decode::<ListRecord>(value).map(drop).map_err(told),
         Space::Meta if run::parse_registration_key(key).is_some() => Ok(()),
         Space::Meta => Err("a key that nothing writes".to_owned()),
         // Nothing writes there yet.

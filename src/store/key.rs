@@ -4,10 +4,12 @@
 //! new one to its test, raise the format version of the directory if an older daemon must not open it, and write it down
 //! in `docs/STORAGE.md`.
 
-use crate::model::{Class, Lane, RouteId};
-use crate::queue::{FifoKind, FifoName};
+use crate::queue::{FifoName, Generation, ListKind, ListNumber};
 
 use super::backend::Space;
+
+/// How the key of a list begins, in `meta`.
+const LIST_PREFIX: &[u8; 5] = b"list\0";
 
 /// A key with its space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub enum Key {
     Restored,
     /// `meta`: how many messages of each tenant wait. Overwritten by the next.
     Waiting,
+    /// `meta`: what a list is for. Lives for ever.
+    List(ListNumber),
 }
 
 impl Key {
@@ -53,7 +57,7 @@ impl Key {
             Self::Keys(_) => Space::Dedup,
             Self::Orphan(..) => Space::Orphan,
             Self::Outbox(..) => Space::Outbox,
-            Self::Checkpoint | Self::Names | Self::Restored | Self::Waiting => Space::Meta,
+            Self::Checkpoint | Self::Names | Self::Restored | Self::Waiting | Self::List(_) => Space::Meta,
         }
     }
 
@@ -63,9 +67,9 @@ impl Key {
             Self::Segment(number) | Self::State(number) => number.to_be_bytes().to_vec(),
             Self::Turn(commit) | Self::Receipts(commit) | Self::Keys(commit) => commit.to_be_bytes().to_vec(),
             Self::Ready(name, commit) => {
-                let mut key = vec![name.lane.class as u8];
-                key.extend_from_slice(&name.lane.route.0.to_be_bytes());
-                key.push(name.kind.code());
+                let mut key = Vec::with_capacity(14);
+                key.extend_from_slice(&name.list.0.to_be_bytes());
+                key.extend_from_slice(&[name.generation.0, name.kind.code()]);
                 key.extend_from_slice(&commit.to_be_bytes());
                 key
             }
@@ -77,6 +81,7 @@ impl Key {
             Self::Names => b"names".to_vec(),
             Self::Restored => b"restored".to_vec(),
             Self::Waiting => b"waiting".to_vec(),
+            Self::List(number) => [&LIST_PREFIX[..], &number.0.to_be_bytes()].concat(),
         }
     }
 
@@ -87,12 +92,21 @@ impl Key {
 
     /// Reads a `ready` key back.
     pub fn ready(bytes: &[u8]) -> Option<(FifoName, u64)> {
-        let (&class, rest) = bytes.split_first()?;
-        let (route, rest) = rest.split_first_chunk::<2>()?;
-        let (&kind, commit) = rest.split_first()?;
-        let kind = FifoKind::from_code(kind)?;
-        let lane = Lane { class: Class::from_index(class)?, route: RouteId(u16::from_be_bytes(*route)) };
-        Some((FifoName { lane, kind }, Self::number(commit)?))
+        let (list, rest) = bytes.split_first_chunk::<4>()?;
+        let (&[generation, kind], commit) = rest.split_first_chunk::<2>()?;
+        let (list, generation) = (ListNumber(u32::from_be_bytes(*list)), Generation(generation));
+        Some((FifoName { list, generation, kind: ListKind::from_code(kind)? }, Self::number(commit)?))
+    }
+
+    /// Reads the key of a list back.
+    pub fn list(bytes: &[u8]) -> Option<ListNumber> {
+        let number = bytes.strip_prefix(LIST_PREFIX)?.try_into().ok()?;
+        Some(ListNumber(u32::from_be_bytes(number)))
+    }
+
+    /// The bounds, first inclusive and last exclusive, between which the keys of all lists lie.
+    pub fn list_bounds() -> (Vec<u8>, Vec<u8>) {
+        (LIST_PREFIX.to_vec(), [&LIST_PREFIX[..], &[u8::MAX; 5]].concat())
     }
 
     /// Reads a `due` key back: tick and commit.
@@ -107,9 +121,8 @@ mod tests {
 
     #[test]
     fn golden_bytes() {
-        let lane = Lane { class: Class::Marketing, route: RouteId(0x0102) };
-        let name = FifoName { lane, kind: FifoKind::Fresh };
-        assert_eq!(Key::Ready(name, 5).bytes(), [3, 1, 2, 9, 0, 0, 0, 0, 0, 0, 0, 5]);
+        let name = FifoName { list: ListNumber(0x0102), generation: Generation(3), kind: ListKind::Fresh };
+        assert_eq!(Key::Ready(name, 5).bytes(), [0, 0, 1, 2, 3, 9, 0, 0, 0, 0, 0, 0, 0, 5]);
         assert_eq!(Key::ready(&Key::Ready(name, 5).bytes()), Some((name, 5)));
         assert_eq!(Key::Due(1, 2).bytes(), [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2]);
         assert_eq!(Key::due(&Key::Due(7, 9).bytes()), Some((7, 9)));
@@ -117,11 +130,22 @@ mod tests {
         assert_eq!(Key::Checkpoint.bytes(), b"checkpoint");
         assert_eq!(Key::Restored.bytes(), b"restored");
         assert_eq!(Key::Waiting.bytes(), b"waiting");
+        let list = Key::List(ListNumber(258));
+        assert_eq!(list.bytes(), b"list\0\0\0\x01\x02");
+        assert_eq!(Key::list(&list.bytes()), Some(ListNumber(258)));
+        assert_eq!([&b"list\0\0\0\x01"[..], b"waiting"].map(Key::list), [None; 2]);
+        let (first, end) = Key::list_bounds();
+        assert!(Key::List(ListNumber(0)).bytes() >= first && Key::List(ListNumber(u32::MAX)).bytes() < end);
     }
 
     #[test]
     fn numbers_sort_as_bytes() {
         assert!(Key::Turn(255).bytes() < Key::Turn(256).bytes());
         assert!(Key::Due(1, 999).bytes() < Key::Due(2, 0).bytes());
+        let ready = |list, generation, kind, commit| {
+            Key::Ready(FifoName { list: ListNumber(list), generation: Generation(generation), kind }, commit).bytes()
+        };
+        assert!(ready(255, 9, ListKind::Fresh, u64::MAX) < ready(256, 0, ListKind::Returned(0), 0));
+        assert!(ready(1, 0, ListKind::Fresh, 256) < ready(1, 1, ListKind::Returned(0), 255));
     }
 }

@@ -22,7 +22,7 @@ mod memory_tail;
 pub mod reader;
 pub mod record;
 mod record_event;
-mod record_older;
+mod record_list;
 pub mod recovery;
 pub mod restored;
 pub mod run;

@@ -416,7 +416,8 @@ fn skip_slots(runs: SlotRuns, skip: &mut u32) -> SlotRuns {
 }
 
 /// Reads one entry of a due record back.
-pub fn due_entry((address, class, route, reason): (u64, u8, u16, u8)) -> Option<DueEntry> {
+pub fn due_entry((address, class, route, tenant, reason): (u64, u8, u16, u32, u8)) -> Option<DueEntry> {
+    let (address, tenant) = (Address::from_packed(address), TenantId(tenant));
     let lane = Lane { class: Class::from_index(class)?, route: RouteId(route) };
-    Some(DueEntry { address: Address::from_packed(address), lane, reason: InsertReason::from_index(reason)? })
+    Some(DueEntry { address, lane, tenant, reason: InsertReason::from_index(reason)? })
 }

@@ -10,6 +10,7 @@ use crate::delivery::{Happened, Lost};
 use crate::model::CarrierError;
 
 pub use super::record_event::{EventNote, StatedEvent};
+pub use super::record_list::{FifoCode, FifoNote, ListRecord, ReadyRecord, TakenNote};
 
 /// More than any record holds: a length that says more is refused before memory is reserved for it.
 const RECORD_BYTES_MAX: usize = 1 << 30;
@@ -72,8 +73,18 @@ pub(super) fn decode_body<R: Decode<()>>(octets: &[u8]) -> Result<R, DecodeError
     Ok(record)
 }
 
-impl Record for ReadyRecord {}
-impl Record for DueRecord {}
+impl Record for DueRecord {
+    const VERSION: u8 = 2;
+}
+
+impl Record for TurnRecord {
+    const VERSION: u8 = 3;
+}
+
+impl Record for CheckpointRecord {
+    const VERSION: u8 = 3;
+}
+
 impl Record for ReceiptNote {}
 impl Record for NamesRecord {}
 impl Record for RestoredRecord {}
@@ -81,9 +92,6 @@ impl Record for WaitingRecord {}
 #[cfg(test)]
 impl Record for DoubtNote {}
 
-impl Record for TurnRecord {
-    const VERSION: u8 = 3;
-}
 impl Record for OutboxRecord {
     const VERSION: u8 = 2;
 }
@@ -117,9 +125,9 @@ pub struct TurnRecord {
     pub next_reference: u16,
     /// Alarms of expiry that moved.
     pub alarms: AlarmsNote,
-    /// Entries of lists whose messages ended there (above zero), or that were passed over (below): class, route, whether of
-    /// what was restored, how many.
-    pub ended: Vec<(u8, u16, bool, i32)>,
+    /// Entries of lists whose messages ended there (above zero), or that were passed over (below): list, the generation that
+    /// was the present one then or, of what was restored, the one before, how many.
+    pub ended: Vec<(u32, u8, i32)>,
     /// The latest expiry of a message that ended by it here, ms; 0 if none did.
     pub expired_to: u64,
 }
@@ -137,9 +145,6 @@ pub struct AlarmsNote {
     pub done: Vec<u64>,
 }
 
-/// A fifo's name: class, route, kind.
-pub type FifoCode = (u8, u16, u8);
-
 /// A segment as its turn records it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct SegmentNote {
@@ -151,19 +156,6 @@ pub struct SegmentNote {
     pub expires_at: u64,
     /// The most urgent class in it.
     pub class: u8,
-}
-
-/// A fifo's head after a turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct TakenNote {
-    /// Which fifo.
-    pub fifo: FifoCode,
-    /// New head: commit.
-    pub commit: u64,
-    /// New head: index.
-    pub index: u32,
-    /// Messages taken by this turn.
-    pub messages: u32,
 }
 
 /// An attempt as recorded before its octets leave, and as a checkpoint keeps it.
@@ -189,13 +181,9 @@ pub struct AttemptNote {
     pub parts: u8,
 }
 
-/// `ready`: segments and runs of slots, in order.
+/// `due`: packed address, class, route, tenant, reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct ReadyRecord(pub Vec<(u64, Vec<(u16, u16)>)>);
-
-/// `due`: packed address, class, route, reason.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct DueRecord(pub Vec<(u64, u8, u16, u8)>);
+pub struct DueRecord(pub Vec<(u64, u8, u16, u32, u8)>);
 
 /// `win`: receipts that are waited for since this commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -357,7 +345,7 @@ pub struct CheckpointRecord {
     pub next_segment: u64,
     /// First segment that retention has not dropped.
     pub first_segment: u64,
-    /// Fifos: name, head, newest commit, messages waiting.
+    /// Fifos: name, head, newest commit, messages waiting. Of one that is not here every record up to `commit` was taken.
     pub fifos: Vec<FifoNote>,
     /// Delay queue: head (tick, commit, index).
     pub due_head: (u64, u64, u32),
@@ -394,8 +382,8 @@ pub struct CheckpointRecord {
     /// Segments from this number on have an alarm while something of them is unsent; what expires of older ones ends when it
     /// is taken from its list.
     pub alarms_from: u64,
-    /// Entries of lists whose messages have ended: class, route, whether of what was restored, how many.
-    pub ended: Vec<(u8, u16, bool, i64)>,
+    /// Entries of lists whose messages have ended: as in [`TurnRecord::ended`].
+    pub ended: Vec<(u32, u8, i64)>,
     /// What has ended by its expiry: up to which (ms), of segments below which number. Several where the clock went back.
     pub ended_to: Vec<(u64, u64)>,
 }
@@ -416,7 +404,7 @@ pub struct AlarmNote {
 /// Octets of a checkpoint without any entry, and of one entry of each list.
 pub const CHECKPOINT_OCTETS: usize = 191;
 /// A fifo.
-pub const FIFO_OCTETS: usize = 32;
+pub const FIFO_OCTETS: usize = 34;
 /// An open attempt with its time.
 pub const OPEN_OCTETS: usize = 37;
 /// An entry of the ledger.
@@ -434,7 +422,7 @@ pub const MARK_OCTETS: usize = 16;
 /// An alarm of expiry.
 pub const ALARM_OCTETS: usize = 21;
 /// Lists with entries of messages that have ended.
-pub const ENDED_OCTETS: usize = 12;
+pub const ENDED_OCTETS: usize = 13;
 /// A step of what was ended.
 pub const ENDED_TO_OCTETS: usize = 16;
 
@@ -472,21 +460,6 @@ pub struct DoubtNote {
     pub resend_at: u64,
     /// Somebody says that the carrier has it.
     pub vouched: bool,
-}
-
-/// A fifo in a checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct FifoNote {
-    /// Which.
-    pub fifo: FifoCode,
-    /// Head: commit.
-    pub commit: u64,
-    /// Head: index.
-    pub index: u32,
-    /// Commit of its newest record.
-    pub newest: u64,
-    /// Messages waiting.
-    pub waiting: u64,
 }
 
 /// Progress of a message of several parts in a checkpoint. Sets are lists of part numbers.
@@ -566,11 +539,9 @@ mod tests {
     }
 
     #[test]
-    fn golden_bytes_of_version_1() {
-        let ready = ReadyRecord(vec![(5, vec![(0, 2)])]);
-        assert_eq!(hex(encode(&ready)), "010100000000000000050000000000000001000000000000000000".to_owned() + "0200");
-        let due = DueRecord(vec![(1, 2, 3, 4)]);
-        assert_eq!(hex(encode(&due)), "0101000000000000000100000000000000".to_owned() + "02030004");
+    fn golden_bytes_of_what_waits() {
+        let due = DueRecord(vec![(1, 2, 3, 5, 4)]);
+        assert_eq!(hex(encode(&due)), "0201000000000000000100000000000000".to_owned() + "0203000500000004");
         let waiting = WaitingRecord(vec![(3, 4)]);
         assert_eq!(hex(encode(&waiting)), "010100000000000000030000000400000000000000");
     }
@@ -673,7 +644,7 @@ mod tests {
         (record.cancelled, record.tried) = (vec![(1, 2); 6], vec![(1, 2); 7]);
         (record.once_in_doubt, record.outbox_marks) = (vec![(1, 2, 3); 8], vec![(1, 2); 9]);
         record.alarms = vec![AlarmNote { segment: 1, at: 2, messages: 3, class: 4 }; 10];
-        (record.ended, record.ended_to) = (vec![(1, 2, true, 3); 11], vec![(1, 2); 12]);
+        (record.ended, record.ended_to) = (vec![(1, 2, 3); 11], vec![(1, 2); 12]);
         assert_eq!(record.octets(), encode(&record).len());
     }
 

@@ -212,7 +212,7 @@ pub(super) mod tests {
             put_off: 5,
             next_reference: 6,
             alarms: AlarmsNote { armed: 1, taken: 2, kept: vec![(7, 1)], done: vec![8] },
-            ended: vec![(1, 2, true, -3)],
+            ended: vec![(1, 2, -3)],
             expired_to: 9,
             ..TurnRecord::default()
         };

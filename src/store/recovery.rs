@@ -3,12 +3,14 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
+use crate::queue::{Generation, LISTS_MAX, ListNumber, ListOf};
+
 use super::backend::{Reader, RunFamily, Space, StoreError};
-use super::batch::CommitSeq;
+use super::batch::{CommitSeq, fifo_name};
 use super::key::Key;
 use super::record::{
-    CheckpointRecord, DecodeError, InboundRecord, KeysRecord, OutboxRecord, ReceiptsRecord, Record, RestoredRecord,
-    TurnRecord, WaitingRecord, decode,
+    CheckpointRecord, DecodeError, FifoCode, InboundRecord, KeysRecord, ListRecord, OutboxRecord, ReceiptsRecord,
+    Record, RestoredRecord, TurnRecord, WaitingRecord, decode,
 };
 use super::run;
 
@@ -19,6 +21,8 @@ pub struct Recovery {
     pub checkpoint: CheckpointRecord,
     /// Turns after it, with their commit numbers.
     pub turns: Vec<(u64, TurnRecord)>,
+    /// What lists are for, by number.
+    pub lists: Vec<ListOf>,
     /// Receipts waited for and answered, in the order of commits.
     pub receipts: Vec<(u64, ReceiptsRecord)>,
     /// Fingerprints, in the order of commits.
@@ -54,10 +58,13 @@ pub fn recover<R: Reader>(reader: &R) -> Result<Recovery, StoreError> {
     };
     let turns: Vec<(u64, TurnRecord)> = records(reader, Space::Event, checkpoint.commit + 1)?;
     check_turns(checkpoint.commit, &turns)?;
+    let restored = restored(reader)?;
+    let present = Generation(restored.as_ref().map_or(0, |record| record.generation));
+    let lists = lists(reader)?;
+    check_fifos(&checkpoint, &turns, lists.len(), present)?;
     let receipts = records(reader, Space::Receipt, checkpoint.receipts_from)?;
     let keys = records(reader, Space::Dedup, checkpoint.keys_from)?;
     let last = CommitSeq(turns.last().map_or(checkpoint.commit, |(commit, _)| *commit));
-    let restored = restored(reader)?;
     let waiting = waiting(reader)?;
     let (orphans, orphans_left_out) = orphans(reader, PARKED_READ_MAX)?;
     let handsets = handsets(reader, checkpoint.outbox_from)?;
@@ -65,6 +72,7 @@ pub fn recover<R: Reader>(reader: &R) -> Result<Recovery, StoreError> {
     Ok(Recovery {
         checkpoint,
         turns,
+        lists,
         receipts,
         keys,
         orphans,
@@ -101,6 +109,49 @@ fn check_turns(checkpoint: u64, turns: &[(u64, TurnRecord)]) -> Result<(), Store
         None => Ok(()),
         Some(((found, _), wanted)) => {
             Err(StoreError::Damaged(format!("ev: commit {wanted} is missing, the next that is there is {found}")))
+        }
+    }
+}
+
+/// Their numbers have no gap, for each is in the batch that was the first to use it.
+fn lists<R: Reader>(reader: &R) -> Result<Vec<ListOf>, StoreError> {
+    let mut found = Vec::new();
+    let mut failure = None;
+    let (from, to) = Key::list_bounds();
+    reader.range(Space::Meta, &from, &to, usize::MAX, &mut |key, value| {
+        let number = ListNumber(found.len() as u32);
+        let of = decode::<ListRecord>(value).ok().and_then(ListRecord::of);
+        match of.filter(|_| Key::list(key) == Some(number) && found.len() < LISTS_MAX) {
+            Some(of) => found.push(of),
+            None => failure = Some(StoreError::Damaged(format!("list {}: missing or unreadable", number.0))),
+        }
+        if failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    failure.map_or(Ok(found), Err)
+}
+
+/// Every fifo that is named is of a list that is known, and of no generation that is still to come.
+fn check_fifos(
+    checkpoint: &CheckpointRecord,
+    turns: &[(u64, TurnRecord)],
+    lists: usize,
+    present: Generation,
+) -> Result<(), StoreError> {
+    let of_turn = |turn: &TurnRecord| {
+        let appended = turn.appended.iter().map(|(fifo, _)| *fifo).collect::<Vec<_>>();
+        let taken = turn.taken.iter().map(|note| note.fifo);
+        appended.into_iter().chain(taken).chain(turn.ended.iter().map(|note| (note.0, note.1, 0))).collect::<Vec<_>>()
+    };
+    let of_checkpoint = checkpoint.fifos.iter().map(|note| note.fifo);
+    let ended = checkpoint.ended.iter().map(|note| (note.0, note.1, 0));
+    let is_known = |code: FifoCode| {
+        fifo_name(code).is_some_and(|name| (name.list.0 as usize) < lists && name.generation <= present)
+    };
+    let mut named = of_checkpoint.chain(ended).chain(turns.iter().flat_map(|(_, turn)| of_turn(turn)));
+    match named.find(|code| !is_known(*code)) {
+        None => Ok(()),
+        Some((list, generation, kind)) => {
+            Err(StoreError::Damaged(format!("list {list}, generation {generation}, kind {kind}: there is none")))
         }
     }
 }
@@ -185,10 +236,58 @@ fn unreadable(space: Space, error: &DecodeError) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use crate::model::{Class, Lane, RouteId};
+
     use super::super::backend::{Backend, Op};
     use super::super::memory::{Drops, MemoryStore};
-    use super::super::record::encode;
+    use super::super::record::{FifoNote, TakenNote, encode};
     use super::*;
+
+    fn put(key: Key, value: Vec<u8>) -> Op {
+        Op::Put { space: key.space(), key: key.bytes(), value }
+    }
+
+    fn of(route: u16) -> ListOf {
+        ListOf { lane: Lane { class: Class::Otp, route: RouteId(route) }, tenant: None }
+    }
+
+    fn recovered(ops: Vec<Op>) -> Result<Vec<ListOf>, StoreError> {
+        let mut store = MemoryStore::new(Drops::AtOnce);
+        store.commit(ops).expect("kept");
+        recover(&store.reader()).map(|found| found.lists)
+    }
+
+    #[test]
+    fn lists_are_found_by_number_and_none_may_be_missing() {
+        let list = |number, route| put(Key::List(ListNumber(number)), encode(&ListRecord::from(of(route))));
+        assert!(recovered(vec![list(0, 7), list(1, 5), list(256, 6)]).is_err(), "a gap");
+        assert_eq!(recovered(vec![list(0, 7), list(1, 5)]), Ok(vec![of(7), of(5)]));
+        let unknown_class = put(Key::List(ListNumber(0)), encode(&ListRecord::Lane(9, 1, None)));
+        assert!(recovered(vec![unknown_class]).is_err());
+    }
+
+    /// What stands in a list that nobody knows would be lost without a word.
+    #[test]
+    fn a_list_that_is_named_and_not_known_is_damage() {
+        let list = put(Key::List(ListNumber(0)), encode(&ListRecord::from(of(7))));
+        let named = |fifo: FifoCode| {
+            let note = FifoNote { fifo, commit: 0, index: 0, newest: 0, waiting: 0 };
+            let checkpoint = CheckpointRecord { fifos: vec![note], ..CheckpointRecord::default() };
+            let taken = vec![TakenNote { fifo, commit: 1, index: 0, messages: 0 }];
+            let turns = [
+                TurnRecord { appended: vec![(fifo, 1)], ..TurnRecord::default() },
+                TurnRecord { taken, ..TurnRecord::default() },
+                TurnRecord { ended: vec![(fifo.0, fifo.1, 1)], ..TurnRecord::default() },
+            ];
+            let at_once = put(Key::Checkpoint, encode(&checkpoint));
+            let in_turn = turns.iter().map(|turn| put(Key::Turn(1), encode(turn)));
+            in_turn.chain([at_once]).map(|op| recovered(vec![list.clone(), op]).is_ok()).collect::<Vec<_>>()
+        };
+        assert_eq!(named((0, 0, 9)), [true; 4]);
+        assert_eq!(named((1, 0, 9)), [false; 4], "no such list");
+        assert_eq!(named((0, 1, 9)), [false; 4], "of a generation that is still to come");
+        assert_eq!(named((0, 0, 10)), [false, false, true, false], "no such kind");
+    }
 
     #[test]
     fn of_parked_receipts_the_latest_are_read_without_their_texts() {

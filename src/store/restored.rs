@@ -1,6 +1,6 @@
-//! What a restore changes in what a backup holds, entry by entry: a pure function of keys and values.
+//! What a restore changes in what a backup holds: one record, which says that the shard was restored.
 //!
-//! Knows: which fifos what was unsent goes to, how far segment numbers jump, the record that says that a shard was restored.
+//! Knows: that record, with the generation of lists that begins by it and how far segment numbers jump.
 //! Refuses to know: how a backup is read (`backup`) and where the result is written (`fjall_backup`), and what a shard makes
 //! of it (`shard/restored.rs`).
 //!
@@ -11,7 +11,7 @@
 
 use crate::delivery::DoubtPolicy;
 use crate::model::{Address, Class};
-use crate::queue::FifoKind;
+use crate::queue::Generation;
 
 use super::backend::Space;
 use super::backup::{Piece, Table};
@@ -59,12 +59,21 @@ impl Survey {
                 let turn: TurnRecord = decode(value)?;
                 let next = turn.segments.iter().map(|note| note.number + 1).max().unwrap_or(0);
                 self.next_segment = self.next_segment.max(next);
-            } else if piece.table == Table::Space(Space::Meta) && key == Key::Checkpoint.bytes() {
-                let checkpoint: CheckpointRecord = decode(value)?;
-                self.next_segment = self.next_segment.max(checkpoint.next_segment);
-            } else if piece.table == Table::Space(Space::Meta) && key == Key::Restored.bytes() {
-                self.before = Some(decode(value)?);
+            } else if piece.table == Table::Space(Space::Meta) {
+                self.meta(key, value)?;
             }
+        }
+        Ok(())
+    }
+
+    fn meta(&mut self, key: &[u8], value: &[u8]) -> Result<(), DecodeError> {
+        if key == Key::Checkpoint.bytes() {
+            let checkpoint: CheckpointRecord = decode(value)?;
+            self.next_segment = self.next_segment.max(checkpoint.next_segment);
+        } else if key == Key::Restored.bytes() {
+            let before: RestoredRecord = decode(value)?;
+            self.next_segment = self.next_segment.max(before.below);
+            self.before = Some(before);
         }
         Ok(())
     }
@@ -82,7 +91,7 @@ pub struct Plan {
 /// Why a shard cannot be restored once more. One line for the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exhausted {
-    /// It was restored as often as there are codes.
+    /// It was restored as often as there are generations.
     Generations,
     /// There are no segment numbers left.
     Segments,
@@ -92,7 +101,7 @@ impl std::fmt::Display for Exhausted {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Generations => {
-                write!(out, "it was restored {} times already, which is as often as it can be", FifoKind::RESTORES_MAX)
+                write!(out, "it was restored {} times already, which is as often as it can be", Generation::LAST.0)
             }
             Self::Segments => out.write_str("the backup is so old that message numbers run out"),
         }
@@ -105,10 +114,8 @@ impl Plan {
     /// # Errors
     /// See [`Exhausted`].
     pub fn new(survey: Survey, commit: u64, mark: u64, at: u64, unsent: DoubtPolicy) -> Result<Self, Exhausted> {
-        let generation = survey.before.as_ref().map_or(0, |before| before.generation) + 1;
-        if generation > FifoKind::RESTORES_MAX {
-            return Err(Exhausted::Generations);
-        }
+        let before = survey.before.as_ref().map_or(0, |before| before.generation);
+        let generation = before.checked_add(1).ok_or(Exhausted::Generations)?;
         let next = survey.next_segment.max(1);
         let passed = at.saturating_sub(mark).saturating_mul(SEGMENTS_PER_MS_MAX);
         let below = next.saturating_add(passed).saturating_add(SEGMENTS_SLACK);
@@ -121,63 +128,20 @@ impl Plan {
         Ok(Self { record: RestoredRecord { generation, commit, mark, at, below, unsent, gaps } })
     }
 
-    /// An entry as it is to be written; order is kept within a table. None: leave it out, [`Self::records`] has it.
-    ///
-    /// # Errors
-    /// [`DecodeError`] for a record that a start would not understand.
-    pub fn rewrite(&self, table: Table, key: &[u8], value: &[u8]) -> Result<Option<Entry>, DecodeError> {
-        let mut key = key.to_vec();
-        let value = match table {
-            Table::Space(Space::Ready) => {
-                let kind = key.get_mut(READY_KIND_AT).ok_or_else(|| DecodeError("a key of ready".to_owned()))?;
-                *kind = FifoKind::restored(*kind, self.record.generation);
-                value.to_vec()
-            }
-            Table::Space(Space::Event) => encode(&self.turn(decode(value)?)),
-            Table::Space(Space::Meta) if key == Key::Checkpoint.bytes() => encode(&self.checkpoint(decode(value)?)),
-            Table::Space(Space::Meta) if key == Key::Restored.bytes() => return Ok(None),
-            Table::Space(_) | Table::Run(_) => value.to_vec(),
-        };
-        Ok(Some((key, value)))
+    /// Whether an entry of the backup is written as it is; [`Self::record`] stands for what is not.
+    pub fn keeps(&self, table: Table, key: &[u8]) -> bool {
+        table != Table::Space(Space::Meta) || key != Key::Restored.bytes()
     }
 
-    /// What is to be written into `meta` beside the entries that are there; `has_checkpoint`: one of them was it.
-    pub fn records(&self, has_checkpoint: bool) -> Vec<Entry> {
-        let mut records = vec![(Key::Restored.bytes(), encode(&self.record))];
-        if !has_checkpoint {
-            records.push((Key::Checkpoint.bytes(), encode(&self.checkpoint(CheckpointRecord::default()))));
-        }
-        records
-    }
-
-    fn checkpoint(&self, mut checkpoint: CheckpointRecord) -> CheckpointRecord {
-        checkpoint.next_segment = self.record.below;
-        for note in &mut checkpoint.fifos {
-            note.fifo.2 = FifoKind::restored(note.fifo.2, self.record.generation);
-        }
-        checkpoint.ended.iter_mut().for_each(|ended| ended.2 = true);
-        checkpoint
-    }
-
-    fn turn(&self, mut turn: TurnRecord) -> TurnRecord {
-        let codes =
-            turn.appended.iter_mut().map(|(fifo, _)| fifo).chain(turn.taken.iter_mut().map(|note| &mut note.fifo));
-        for fifo in codes {
-            fifo.2 = FifoKind::restored(fifo.2, self.record.generation);
-        }
-        turn.ended.iter_mut().for_each(|ended| ended.2 = true);
-        turn
+    /// What is to be written into `meta` beside the entries that are there.
+    pub fn record(&self) -> Entry {
+        (Key::Restored.bytes(), encode(&self.record))
     }
 }
 
-/// Where the kind of a fifo stands in a key of `ready`: behind class and route.
-const READY_KIND_AT: usize = 3;
-
 #[cfg(test)]
 mod tests {
-    use crate::model::{Lane, RouteId};
-    use crate::queue::FifoName;
-    use crate::store::record::{FifoNote, SegmentNote, TakenNote};
+    use crate::queue::{FifoName, ListKind, ListNumber};
 
     use super::*;
 
@@ -203,7 +167,7 @@ mod tests {
 
     #[test]
     fn what_cannot_go_on_is_refused() {
-        let before = RestoredRecord { generation: FifoKind::RESTORES_MAX, ..RestoredRecord::default() };
+        let before = RestoredRecord { generation: Generation::LAST.0, ..RestoredRecord::default() };
         let survey = Survey { next_segment: 1, before: Some(before) };
         assert_eq!(Plan::new(survey, 1, 1, 1, DoubtPolicy::Hold), Err(Exhausted::Generations));
         let far = Plan::new(Survey::default(), 1, 0, Address::SEGMENT_MAX, DoubtPolicy::Hold);
@@ -211,35 +175,24 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_names_a_fifo_is_rewritten() {
+    fn a_restore_begins_another_generation_and_changes_nothing_else() {
         let plan = plan(None);
-        let name = FifoName { lane: Lane { class: Class::Otp, route: RouteId(3) }, kind: FifoKind::Fresh };
-        let held = FifoName { kind: FifoKind::Held(FifoKind::restored(9, 1)), ..name };
-        let rewritten = plan.rewrite(Table::Space(Space::Ready), &Key::Ready(name, 5).bytes(), b"v");
-        assert_eq!(rewritten, Ok(Some((Key::Ready(held, 5).bytes(), b"v".to_vec()))));
-        let fifo = (Class::Otp as u8, 3, 9);
-        let turn = TurnRecord {
-            appended: vec![(fifo, 2)],
-            taken: vec![TakenNote { fifo, commit: 1, index: 1, messages: 1 }],
-            segments: vec![SegmentNote { number: 4, messages: 2, expires_at: 9, class: 1 }],
-            ended: vec![(1, 3, false, 2)],
-            ..TurnRecord::default()
-        };
-        let (_, value) =
-            plan.rewrite(Table::Space(Space::Event), b"commit", &encode(&turn)).expect("read").expect("kept");
-        let turn: TurnRecord = decode(&value).expect("a turn");
-        assert_eq!((turn.appended[0].0.2, turn.taken[0].fifo.2, turn.ended[0].2), (249, 249, true));
-        let note = FifoNote { fifo, commit: 1, index: 0, newest: 1, waiting: 1 };
-        let ended = vec![(1, 3, false, 2)];
-        let checkpoint = CheckpointRecord { fifos: vec![note], next_segment: 10, ended, ..CheckpointRecord::default() };
-        let table = Table::Space(Space::Meta);
-        let (_, value) =
-            plan.rewrite(table, &Key::Checkpoint.bytes(), &encode(&checkpoint)).expect("read").expect("kept");
-        let checkpoint: CheckpointRecord = decode(&value).expect("a checkpoint");
-        assert_eq!((checkpoint.fifos[0].fifo.2, checkpoint.next_segment), (249, plan.record.below));
-        assert!(checkpoint.ended[0].2, "its entry stands among those of what was restored");
-        assert_eq!(plan.rewrite(table, &Key::Restored.bytes(), b"old"), Ok(None));
-        assert!(plan.rewrite(table, &Key::Checkpoint.bytes(), b"?").is_err());
-        assert_eq!((plan.records(true).len(), plan.records(false).len()), (1, 2));
+        let (ready, meta) = (Table::Space(Space::Ready), Table::Space(Space::Meta));
+        let name = FifoName { list: ListNumber(1), generation: Generation(0), kind: ListKind::Fresh };
+        assert!(plan.keeps(ready, &Key::Ready(name, 5).bytes()) && plan.keeps(meta, &Key::Checkpoint.bytes()));
+        assert!(!plan.keeps(meta, &Key::Restored.bytes()), "its own takes its place");
+        assert_eq!(plan.record(), (Key::Restored.bytes(), encode(&plan.record)));
+        assert_eq!(plan.record.generation, 1);
+    }
+
+    #[test]
+    fn a_restored_shard_that_wrote_nothing_has_used_the_numbers_up_to_its_gap() {
+        let before = RestoredRecord { generation: 1, below: 500, ..RestoredRecord::default() };
+        let mut survey = Survey::default();
+        let checkpoint = CheckpointRecord { next_segment: 10, ..CheckpointRecord::default() };
+        survey.meta(&Key::Checkpoint.bytes(), &encode(&checkpoint)).expect("a checkpoint");
+        survey.meta(&Key::Restored.bytes(), &encode(&before)).expect("a restore");
+        assert_eq!(survey, Survey { next_segment: 500, before: Some(before) });
+        assert!(survey.meta(&Key::Checkpoint.bytes(), b"?").is_err());
     }
 }

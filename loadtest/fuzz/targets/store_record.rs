@@ -3,20 +3,21 @@
 
 use stentor::store::key::Key;
 use stentor::store::record::{
-    CheckpointRecord, DueRecord, InboundRecord, KeysRecord, NamesRecord, ReadyRecord, ReceiptsRecord, StateRecord,
-    TurnRecord, decode, encode,
+    CheckpointRecord, DueRecord, InboundRecord, KeysRecord, ListRecord, NamesRecord, ReadyRecord, ReceiptsRecord,
+    StateRecord, TurnRecord, decode, encode,
 };
 use stentor::store::run;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((kind, octets)) = data.split_first() else { return };
-    let _ = (Key::number(octets), Key::ready(octets), Key::due(octets), run::parse_registration_key(octets));
+    let _ = (Key::number(octets), Key::ready(octets), Key::due(octets), Key::list(octets));
+    let _ = run::parse_registration_key(octets);
     if let Some(id) = std::str::from_utf8(octets).ok().and_then(run::parse_name) {
         assert_eq!(run::parse_name(&run::name(id)), Some(id));
     }
     macro_rules! read {
         ($($number:literal $record:ident)*) => {
-            match kind % 9 {
+            match kind % 10 {
                 $($number => {
                     if let Ok(record) = decode::<$record>(octets) {
                         assert_eq!(decode::<$record>(&encode(&record)).ok(), Some(record));
@@ -28,6 +29,6 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     }
     read! {
         0 CheckpointRecord 1 DueRecord 2 InboundRecord 3 KeysRecord 4 NamesRecord 5 ReadyRecord 6 ReceiptsRecord
-        7 StateRecord 8 TurnRecord
+        7 StateRecord 8 TurnRecord 9 ListRecord
     }
 });

@@ -1,0 +1,246 @@
+//! All lists of a shard, without a store: in which order they are taken, what is counted, and what is forgotten. Refuses to know
+//! where what is read comes from.
+
+use std::sync::Arc;
+
+use super::super::runs::SlotRuns;
+use super::*;
+
+fn lane(route: u16) -> Lane {
+    Lane { class: Class::Otp, route: RouteId(route) }
+}
+
+/// After one restore: generation 0 is what the backup held.
+fn restored_once() -> Lanes {
+    Lanes::new(Generation(1), Vec::new())
+}
+
+fn held(lanes: &mut Lanes, route: u16) -> FifoName {
+    FifoName { generation: Generation(0), ..lanes.fresh(lane(route)) }
+}
+
+fn append(lanes: &mut Lanes, kind: ListKind, route: u16, commit: u64) {
+    let name = FifoName { kind, ..lanes.fresh(lane(route)) };
+    append_to(lanes, name, commit);
+}
+
+fn append_to(lanes: &mut Lanes, name: FifoName, commit: u64) {
+    let segment = Arc::new(Segment { number: commit, ..Segment::default() });
+    lanes.append(name, commit, 1, vec![Chunk { commit, segment, runs: SlotRuns::one(0) }]);
+}
+
+#[test]
+fn what_comes_back_goes_first_then_the_oldest_of_the_routes() {
+    let mut lanes = Lanes::default();
+    append(&mut lanes, ListKind::Fresh, 2, 1);
+    append(&mut lanes, ListKind::Fresh, 1, 2);
+    append(&mut lanes, ListKind::Fresh, 9, 3);
+    append(&mut lanes, ListKind::Due, 1, 4);
+    let routes = [RouteId(1), RouteId(2)];
+    assert_eq!(lanes.waiting(Class::Otp, &routes), 3);
+    assert_eq!(lanes.waiting(Class::Marketing, &routes), 0);
+    let order: Vec<_> = std::iter::from_fn(|| lanes.take(Class::Otp, &routes)).map(|(_, t)| t.segment.number).collect();
+    assert_eq!(order, vec![4, 1, 2]);
+    assert_eq!(lanes.entries_total(), 1);
+}
+
+fn give_back(lanes: &mut Lanes, commit: u64, segment: u64) {
+    let name = lanes.returned(lane(1), Address::new(segment, 0));
+    let segment = Arc::new(Segment { number: segment, ..Segment::default() });
+    lanes.append(name, commit, 1, vec![Chunk { commit, segment, runs: SlotRuns::one(0) }]);
+}
+
+fn take_all(lanes: &mut Lanes, messages: usize) -> Vec<u64> {
+    let take = || lanes.take(Class::Otp, &[RouteId(1)]).map(|(_, taken)| taken.segment.number);
+    std::iter::from_fn(take).take(messages).collect()
+}
+
+#[test]
+fn what_is_given_back_again_and_again_keeps_its_place() {
+    let mut lanes = Lanes::default();
+    append(&mut lanes, ListKind::Fresh, 1, 9);
+    for (commit, segment) in [(11, 1), (12, 2), (13, 3)] {
+        give_back(&mut lanes, commit, segment);
+    }
+    assert_eq!(take_all(&mut lanes, 2), [1, 2]);
+    give_back(&mut lanes, 14, 1);
+    give_back(&mut lanes, 15, 2);
+    assert_eq!(take_all(&mut lanes, 1), [1]);
+    give_back(&mut lanes, 16, 1);
+    assert_eq!(take_all(&mut lanes, 9), [1, 2, 3, 9]);
+}
+
+/// Seed 196: a link that drains gives back by class and bind, not by age.
+#[test]
+fn what_is_given_back_in_any_order_is_taken_by_age() {
+    let mut lanes = Lanes::default();
+    append(&mut lanes, ListKind::Fresh, 1, 9);
+    for (commit, segment) in (11..).zip([3, 4, 8, 5, 6, 7, 1, 2]) {
+        give_back(&mut lanes, commit, segment);
+    }
+    assert_eq!(take_all(&mut lanes, 9), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+#[test]
+fn nothing_overtakes_what_was_given_back_and_is_on_disk() {
+    let mut lanes = Lanes::default();
+    append(&mut lanes, ListKind::Fresh, 1, 1);
+    append(&mut lanes, ListKind::Fresh, 2, 2);
+    let name = lanes.returned(lane(1), Address::new(1, 5));
+    lanes.append(name, 3, 1, Vec::new());
+    assert_eq!(take_all(&mut lanes, 9), [] as [u64; 0]);
+    assert!(lanes.take(Class::Otp, &[RouteId(2)]).is_some(), "another lane goes on");
+    assert_eq!(lanes.wants_read(3), Some((name, Position { commit: 3, index: 0 })));
+}
+
+#[test]
+fn what_is_held_lets_everything_else_pass_until_it_is_released() {
+    let mut lanes = restored_once();
+    let routes = [RouteId(1)];
+    let name = held(&mut lanes, 1);
+    append_to(&mut lanes, name, 1);
+    append(&mut lanes, ListKind::Fresh, 1, 2);
+    lanes.set_unsent(Class::Otp, Unsent::Held);
+    assert_eq!((lanes.waiting(Class::Otp, &routes), lanes.restored_waiting(Class::Otp)), (1, 1));
+    assert_eq!(lanes.take(Class::Otp, &routes).map(|(_, taken)| taken.segment.number), Some(2));
+    assert!(lanes.take(Class::Otp, &routes).is_none());
+    assert_eq!(lanes.depth_total(), 1, "it still counts against the limit of the queue");
+    append(&mut lanes, ListKind::Fresh, 1, 3);
+    lanes.set_unsent(Class::Otp, Unsent::GivenUp);
+    assert_eq!(take_all(&mut lanes.clone(), 9), [3], "what is given up later is not sent before");
+    lanes.set_unsent(Class::Otp, Unsent::Sent);
+    assert_eq!(take_all(&mut lanes, 9), [1, 3]);
+}
+
+#[test]
+fn what_is_held_is_not_read_ahead() {
+    let mut lanes = restored_once();
+    let name = held(&mut lanes, 1);
+    lanes.restore(name, Fifo::recovered(Position { commit: 1, index: 0 }, 5, 7));
+    lanes.set_unsent(Class::Otp, Unsent::Held);
+    assert_eq!(lanes.wants_read(9), None);
+    lanes.set_unsent(Class::Otp, Unsent::GivenUp);
+    assert_eq!(lanes.clone().wants_read(9), Some((name, Position { commit: 1, index: 0 })));
+    lanes.set_unsent(Class::Otp, Unsent::Sent);
+    assert_eq!(lanes.wants_read(9), Some((name, Position { commit: 1, index: 0 })));
+}
+
+#[test]
+fn what_has_ended_is_counted_no_more_and_keeps_its_entry_until_it_is_passed() {
+    let mut lanes = restored_once();
+    append(&mut lanes, ListKind::Fresh, 1, 1);
+    append(&mut lanes, ListKind::Fresh, 1, 2);
+    let name = held(&mut lanes, 1);
+    append_to(&mut lanes, name, 3);
+    let [own, restored] = [1, 0].map(|generation| lanes.part_of(name.list, Generation(generation)));
+    assert_eq!([own, restored].map(|part| lanes.generation_of(part).0), [1, 0]);
+    lanes.add_ended(own, 1);
+    assert_eq!((lanes.depth_total(), lanes.entries_total(), lanes.depth(own, 2)), (2, 3, 1));
+    lanes.add_ended(restored, 1);
+    assert_eq!((lanes.depth_total(), lanes.restored_waiting(Class::Otp)), (1, 0));
+    assert_eq!(lanes.perhaps_ended().len(), 2);
+    lanes.set_unsent(Class::Otp, Unsent::Held);
+    assert_eq!(
+        lanes.perhaps_ended(),
+        [FifoName { generation: Generation(1), ..name }],
+        "what is held is not looked at"
+    );
+    take_all(&mut lanes, 2);
+    lanes.add_ended(own, -2);
+    assert_eq!(lanes.depth(own, 0), 1, "passed over, and to be ended");
+    lanes.add_ended(own, 1);
+    assert_eq!(lanes.ended().collect::<Vec<_>>(), [(restored, 1)]);
+}
+
+#[test]
+fn a_remainder_goes_when_nothing_is_left_that_it_could_mean() {
+    let mut lanes = Lanes::default();
+    append(&mut lanes, ListKind::Fresh, 1, 1);
+    let list = lanes.list_of(lane(1));
+    let part = lanes.part_of(list, Generation(0));
+    lanes.add_ended(part, 1);
+    lanes.forget_remainders(true);
+    assert_eq!(lanes.ended().count(), 1, "its entry stands there");
+    take_all(&mut lanes, 1);
+    lanes.forget_remainders(false);
+    assert_eq!(lanes.ended().count(), 0);
+    lanes.add_ended(part, -1);
+    lanes.forget_remainders(false);
+    assert_eq!(lanes.ended().count(), 1, "its message is going to be ended");
+    lanes.forget_remainders(true);
+    assert_eq!(lanes.ended().count(), 0);
+}
+
+#[test]
+fn fifos_share_what_all_windows_may_hold() {
+    let mut lanes = Lanes::default();
+    let share = |lanes: &mut Lanes| {
+        lanes.wants_read(9);
+        lanes.share()
+    };
+    assert_eq!(share(&mut lanes), WINDOW_BYTES[1]);
+    for route in 1..=64 {
+        append(&mut lanes, ListKind::Fresh, route, 1);
+    }
+    assert_eq!(share(&mut lanes), WINDOWS_BYTES_MAX / 64);
+    for route in 65..=1_000 {
+        append(&mut lanes, ListKind::Fresh, route, 1);
+    }
+    assert_eq!(share(&mut lanes), WINDOW_BYTES[0]);
+}
+
+#[test]
+fn what_older_restores_held_goes_first() {
+    let mut lanes = Lanes::new(Generation(2), Vec::new());
+    append(&mut lanes, ListKind::Returned(7), 1, 5);
+    for (generation, kind, commit) in [(1, ListKind::Returned(0), 6), (0, ListKind::Fresh, 7), (0, ListKind::Due, 8)] {
+        let name = FifoName { generation: Generation(generation), kind, ..held(&mut lanes, 1) };
+        append_to(&mut lanes, name, commit);
+    }
+    assert_eq!(take_all(&mut lanes, 9), [8, 7, 6, 5]);
+    let due = lanes.due(lane(1), true);
+    assert_eq!((due.generation, due.kind), (Generation(1), ListKind::Due), "held by the last restore");
+}
+
+#[test]
+fn a_fifo_that_holds_nothing_costs_nothing_and_begins_again_where_it_is_needed() {
+    let mut lanes = Lanes::default();
+    append(&mut lanes, ListKind::Fresh, 1, 1);
+    append(&mut lanes, ListKind::Fresh, 2, 2);
+    let [one, two] = [1, 2].map(|route| lanes.fresh(lane(route)));
+    assert_eq!(lanes.retire(0), [], "both hold something");
+    take_all(&mut lanes, 1);
+    assert_eq!(lanes.retire(0), [one]);
+    assert_eq!(lanes.iter().map(|(name, _)| name).collect::<Vec<_>>(), [two]);
+    // What was dropped of it may be there again, and is not read.
+    lanes.append(one, 9, 1, Vec::new());
+    assert_eq!(lanes.wants_read(9), Some((one, Position { commit: 9, index: 0 })));
+    assert_eq!(lanes.retire(0), [], "it is being read");
+    let mut replayed = Lanes::new(Generation(0), vec![ListOf { lane: lane(1), tenant: None }]);
+    replayed.replay_append(one, 9, 1);
+    assert_eq!(replayed.wants_read(9), Some((one, Position { commit: 9, index: 0 })), "a start knows the same");
+}
+
+#[test]
+fn what_is_not_in_memory_is_dropped_again_in_turn() {
+    let mut lanes = restored_once();
+    append(&mut lanes, ListKind::Fresh, 1, 1);
+    lanes.list_of(lane(2));
+    let mut swept: Vec<FifoName> = (0..5).flat_map(|_| lanes.retire(8)).collect();
+    swept.sort();
+    let all: Vec<FifoName> = std::iter::successors(Some(FifoName::FIRST), |name| Some(name.next(Generation(1))))
+        .take(2 * 2 * ListKind::COUNT)
+        .filter(|name| *name != lanes.fresh(lane(1)))
+        .collect();
+    assert_eq!(swept, all, "each once, without the one that holds something");
+}
+
+#[test]
+fn a_list_keeps_its_number_and_is_new_once() {
+    let mut lanes = Lanes::new(Generation(0), vec![ListOf { lane: lane(7), tenant: None }]);
+    append(&mut lanes, ListKind::Fresh, 7, 1);
+    append(&mut lanes, ListKind::Due, 8, 2);
+    let new = lanes.take_new_lists();
+    assert_eq!(new, [(ListNumber(1), ListOf { lane: lane(8), tenant: None })]);
+    assert_eq!((lanes.take_new_lists(), lanes.lane(ListNumber(0))), (Vec::new(), lane(7)));
+}

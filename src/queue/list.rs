@@ -1,0 +1,210 @@
+//! What a list of ready messages is called: a number that stands for what the list is for, a generation, and a kind.
+//!
+//! Knows: which lists were ever used, and the number that each was given. Refuses to know: what stands in them (`lanes`).
+//!
+//! Invariants:
+//! 1. A number stands for one thing for ever. Numbers are given in order from 0, without a gap.
+//! 2. A new number is recorded by the batch that is the first to use it ([`ListTable::take_new`]).
+//! 3. There are at most [`LISTS_MAX`] lists. Nothing can go over it: a list is for a class and a route, and there are no more of
+//!    these. Lists for single tenants will be bounded beside these; who finds no room uses the list that is for all.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Class, Lane, TenantId};
+
+/// Lists that one shard may have: one for each class and each number that a route can have.
+pub const LISTS_MAX: usize = Class::COUNT << u16::BITS;
+
+/// The number of a list, in its shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListNumber(pub u32);
+
+/// What a list is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListOf {
+    /// Class × route.
+    pub lane: Lane,
+    /// Whose messages; none: those of all tenants.
+    pub tenant: Option<TenantId>,
+}
+
+/// How many restores from a backup lie behind what stands in a list. What is new belongs to the shard's present generation;
+/// a restore begins the next one, so all that an earlier one holds was unsent in a backup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub u8);
+
+impl Generation {
+    /// The last one: so often a shard can be restored from a backup of a restored one.
+    pub const LAST: Self = Self(u8::MAX);
+
+    /// The one before it; the first has none before it.
+    #[must_use]
+    pub const fn before(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+}
+
+/// Which of the fifos of a list and generation; in the order in which they are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ListKind {
+    /// Given back unsent; each holds older messages before newer ones, up to [`ListKind::RETURNED_LAST`].
+    Returned(u8),
+    /// Its time has come: scheduled, retried, no longer in doubt.
+    Due,
+    /// Ready since admission.
+    Fresh,
+}
+
+impl ListKind {
+    /// The fifo of what is given back for the first time.
+    pub const RETURNED_LAST: u8 = 7;
+
+    /// How many there are.
+    pub const COUNT: usize = Self::Fresh.code() as usize + 1;
+
+    /// As kept on disk.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Returned(at) => at,
+            Self::Due => Self::RETURNED_LAST + 1,
+            Self::Fresh => Self::RETURNED_LAST + 2,
+        }
+    }
+
+    /// As read back from disk.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0..=Self::RETURNED_LAST => Some(Self::Returned(code)),
+            8 => Some(Self::Due),
+            9 => Some(Self::Fresh),
+            10.. => None,
+        }
+    }
+}
+
+const _: () = assert!(ListKind::COUNT == 10);
+
+/// A fifo's identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FifoName {
+    /// Of which list.
+    pub list: ListNumber,
+    /// Of which generation.
+    pub generation: Generation,
+    /// Which of these.
+    pub kind: ListKind,
+}
+
+impl FifoName {
+    /// The first of all.
+    pub const FIRST: Self = Self { list: ListNumber(0), generation: Generation(0), kind: ListKind::Returned(0) };
+
+    /// The one that sorts behind it, where generations go up to and with `present`.
+    #[must_use]
+    pub const fn next(self, present: Generation) -> Self {
+        let Self { list, generation, kind } = self;
+        match ListKind::from_code(kind.code() + 1) {
+            Some(kind) => Self { list, generation, kind },
+            None if generation.0 < present.0 => {
+                Self { list, generation: Generation(generation.0 + 1), kind: ListKind::Returned(0) }
+            }
+            None => Self { list: ListNumber(list.0.saturating_add(1)), ..Self::FIRST },
+        }
+    }
+}
+
+/// See the head of this file.
+#[derive(Clone, Debug, Default)]
+pub struct ListTable {
+    /// By number.
+    of: Vec<ListOf>,
+    numbers: BTreeMap<ListOf, ListNumber>,
+    /// So many of them are in a batch.
+    recorded: usize,
+}
+
+impl ListTable {
+    /// As it was recorded, by number.
+    pub fn recorded(of: Vec<ListOf>) -> Self {
+        let numbers = of.iter().zip(0..).map(|(of, number)| (*of, ListNumber(number))).collect();
+        Self { recorded: of.len(), of, numbers }
+    }
+
+    /// The number of that list, given now if it has none.
+    pub fn number(&mut self, of: ListOf) -> ListNumber {
+        if let Some(known) = self.numbers.get(&of) {
+            return *known;
+        }
+        debug_assert!(self.of.len() < LISTS_MAX, "a list for each class and route");
+        let number = ListNumber(self.of.len() as u32);
+        self.of.push(of);
+        self.numbers.insert(of, number);
+        number
+    }
+
+    /// The lists of a lane.
+    pub fn of_lane(&self, lane: Lane) -> impl Iterator<Item = ListNumber> {
+        let edge = |tenant| ListOf { lane, tenant };
+        self.numbers.range(edge(None)..=edge(Some(TenantId(u32::MAX)))).map(|(_, number)| *number)
+    }
+
+    /// What a list is for. Its number is of this table.
+    pub fn lane(&self, number: ListNumber) -> Lane {
+        self.of[number.0 as usize].lane
+    }
+
+    /// How many there are; their numbers are below.
+    pub const fn count(&self) -> usize {
+        self.of.len()
+    }
+
+    /// Those that no batch holds yet.
+    pub fn take_new(&mut self) -> Vec<(ListNumber, ListOf)> {
+        let first = std::mem::replace(&mut self.recorded, self.of.len());
+        (first as u32..).map(ListNumber).zip(self.of[first..].iter().copied()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::RouteId;
+
+    use super::*;
+
+    fn of(class: Class, route: u16) -> ListOf {
+        ListOf { lane: Lane { class, route: RouteId(route) }, tenant: None }
+    }
+
+    #[test]
+    fn codes_read_back_and_sort_as_they_are_taken() {
+        let kinds: Vec<ListKind> = (0..=9).filter_map(ListKind::from_code).collect();
+        assert_eq!(kinds.iter().map(|kind| kind.code()).collect::<Vec<_>>(), (0..=9).collect::<Vec<_>>());
+        assert!(kinds.is_sorted());
+        assert_eq!([10, 11, 255].map(ListKind::from_code), [None; 3]);
+    }
+
+    #[test]
+    fn a_number_stands_for_one_list_for_ever() {
+        let mut table = ListTable::default();
+        let lists =
+            [of(Class::Otp, 7), of(Class::Marketing, 1), ListOf { tenant: Some(TenantId(4)), ..of(Class::Otp, 7) }];
+        let numbers = lists.map(|list| table.number(list));
+        assert_eq!(numbers, [0, 1, 2].map(ListNumber));
+        assert_eq!(table.take_new(), numbers.into_iter().zip(lists).collect::<Vec<_>>());
+        assert_eq!(table.take_new(), []);
+        let mut again = ListTable::recorded(lists.to_vec());
+        assert_eq!(lists.map(|list| again.number(list)), numbers);
+        assert_eq!((again.number(of(Class::Otp, 8)), again.lane(ListNumber(3)).route), (ListNumber(3), RouteId(8)));
+        assert_eq!(again.take_new(), [(ListNumber(3), of(Class::Otp, 8))], "what was recorded is not new");
+        assert_eq!(again.of_lane(lists[0].lane).collect::<Vec<_>>(), [ListNumber(0), ListNumber(2)]);
+    }
+
+    #[test]
+    fn names_follow_each_other() {
+        let present = Generation(1);
+        let names: Vec<FifoName> =
+            std::iter::successors(Some(FifoName::FIRST), |name| Some(name.next(present))).take(41).collect();
+        assert!(names.is_sorted_by(|a, b| a < b));
+        assert_eq!((names[19].list, names[20].list, names[40].list), (ListNumber(0), ListNumber(1), ListNumber(2)));
+    }
+}
