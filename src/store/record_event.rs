@@ -231,7 +231,7 @@ pub(super) mod tests {
             + "0100000000000000070000000000000001"
             + "01000000000000000800000000000000"
             + "0100000000000000"
-            + "01020001fdffffff"
+            + "0100000002fdffffff"
             + "0900000000000000";
         let octets = encode(&turn);
         let hex: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
