@@ -4,6 +4,7 @@
 pub mod admission;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod delivery;
 pub mod egress;
 pub mod http;

@@ -18,7 +18,7 @@ const FLOORS: [(u8, &[&str]); 8] = [
     (0, &["model", "smpp", "metrics"]),
     (1, &["admission", "routing", "queue", "delivery", "broadcast", "notify", "limit", "traffic"]),
     (2, &["store", "mesh"]),
-    (3, &["shard", "link", "node"]),
+    (3, &["shard", "link", "node", "control"]),
     (4, &["http", "egress", "webhook", "sim"]),
     (5, &["config"]),
     (6, &["runtime"]),

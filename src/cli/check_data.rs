@@ -7,9 +7,10 @@ use std::path::Path;
 use serde_json::json;
 
 use super::exit::{Ended, Exit, Failure};
+use crate::control::{Bounds, Control, Damage};
 use crate::store::StoreError;
 use crate::store::directory::DataDirectory;
-use crate::store::fjall::FjallOptions;
+use crate::store::fjall::{FjallOptions, FjallStore};
 use crate::store::fjall_start;
 use crate::store::fjall_verify::{self, Verified};
 
@@ -25,7 +26,8 @@ pub(super) fn run(data: &Path, is_json: bool, out: &mut dyn Write) -> Ended {
     let refused = |what: String| Failure { what, exit: Exit::CONFIG };
     let directory = DataDirectory::open_existing(data).map_err(|refusal| refused(refusal.to_string()))?;
     let shards = (0..directory.format().shards).map(|shard| directory.shard(shard));
-    let read: Vec<Read> = shards.chain([directory.control()]).map(|store| read(&store)).collect();
+    let shards = shards.map(|store| read(&store, start_shard));
+    let read: Vec<Read> = shards.chain([read(&directory.control(), start_control)]).collect();
     let ok = read.iter().all(|read| read.verified.damage.is_empty());
     if is_json {
         let stores: Vec<_> = read.iter().map(document).collect();
@@ -36,10 +38,25 @@ pub(super) fn run(data: &Path, is_json: bool, out: &mut dyn Write) -> Ended {
     Ok(if ok { Exit::DONE } else { Exit::IO })
 }
 
-fn read(store: &Path) -> Read {
+/// The store, and its last commit.
+type Opened = Result<(FjallStore, u64), StoreError>;
+
+fn start_shard(store: &Path, options: FjallOptions) -> Opened {
+    let started = fjall_start::start(store, options)?;
+    Ok((started.store, started.found.last.0))
+}
+
+fn start_control(store: &Path, options: FjallOptions) -> Opened {
+    let started = fjall_start::start_control(store, options)?;
+    let damaged = |damage: Damage| StoreError::Damaged(damage.to_string());
+    let control = Control::recover(started.found, Bounds::default()).map_err(damaged)?;
+    Ok((started.store, control.published().version()))
+}
+
+fn read(store: &Path, start: impl FnOnce(&Path, FjallOptions) -> Opened) -> Read {
     let name = store.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let started = fjall_start::start(store, FjallOptions::shared_by(1));
-    let read = started.and_then(|started| Ok((started.found.last.0, fjall_verify::verify(&started.store)?)));
+    let started = start(store, FjallOptions::shared_by(1));
+    let read = started.and_then(|(store, commit)| Ok((commit, fjall_verify::verify(&store)?)));
     let (commit, verified) = read.unwrap_or_else(|error| (0, refused(&error)));
     Read { name, commit, verified }
 }

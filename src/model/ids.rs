@@ -1,5 +1,5 @@
 //! Small identities. Each is its own type so that none is taken for another; all go to disk, so numbers once
-//! given to a name are never given to another (the control shard keeps that book).
+//! given to a name are never given to another (`control` keeps them).
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub struct TenantId(pub u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId(pub u8);
 
-/// A carrier by its place in the control shard's book of names.
+/// A carrier by the number that control has given to its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CarrierId(pub u16);
 
@@ -25,7 +25,7 @@ pub struct CarrierId(pub u16);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub u16);
 
-/// A routing rule by its place in the control shard's book of names.
+/// A routing rule by the number that control has given to its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RouteId(pub u16);
 

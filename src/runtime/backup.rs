@@ -18,6 +18,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
+    control::Entries,
     http::backup::{Pipe, StartBackup},
     mesh::{Full, Sender},
     model::ShardId,
@@ -27,11 +28,10 @@ use crate::{
         backup::{BackupWriter, CONTROL, Manifest, Table},
         directory::Format,
         fjall_backup::{StoreSnapshot, WriteError},
-        key::Key,
     },
 };
 
-use super::core::ToCore;
+use super::{control::Published, core::ToCore};
 
 /// For a shard's maintenance thread to come to it. It may be folding.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(60);
@@ -55,8 +55,8 @@ pub struct Source {
     pub cores: Vec<Sender<ToCore>>,
     /// By shard: where it runs.
     pub shard_cores: Vec<u8>,
-    /// Control's book, as its record.
-    pub names: Vec<u8>,
+    /// What control has published.
+    pub control: Arc<Published>,
 }
 
 /// What begins backups, one at a time.
@@ -104,7 +104,9 @@ fn write(source: &Source, into: &Pipe) -> Result<(), String> {
         commits: snapshots.iter().map(|snapshot| snapshot.commit().0).collect(),
     };
     tracing::info!(commits = ?manifest.commits, "backup begun");
-    let entries = write_stores(&manifest, snapshots, &source.names, into).map_err(|error| error.to_string())?;
+    // Control comes after the shards: whatever number is in a snapshot was published before.
+    let control = source.control.get();
+    let entries = write_stores(&manifest, snapshots, &control, into).map_err(|error| error.to_string())?;
     tracing::info!(entries, "backup written");
     Ok(())
 }
@@ -112,18 +114,22 @@ fn write(source: &Source, into: &Pipe) -> Result<(), String> {
 fn write_stores(
     manifest: &Manifest,
     snapshots: Vec<StoreSnapshot>,
-    names: &[u8],
+    control: &Entries,
     into: &Pipe,
 ) -> Result<u64, WriteError> {
     let mut out = BackupWriter::begin(Pieces { into, gathered: Vec::new() }, manifest).map_err(WriteError::Out)?;
     for (shard, snapshot) in snapshots.into_iter().enumerate() {
         snapshot.write(shard as u16, &mut out)?;
     }
-    let mut control = || -> io::Result<()> {
-        out.table(CONTROL, Table::Space(Space::Meta))?;
-        out.entry(&Key::Names.bytes(), names)
-    };
-    control().and_then(|()| out.finish()).map_err(WriteError::Out)
+    write_control(control, &mut out).and_then(|()| out.finish()).map_err(WriteError::Out)
+}
+
+fn write_control<W: Write>(control: &Entries, out: &mut BackupWriter<W>) -> io::Result<()> {
+    out.table(CONTROL, Table::Space(Space::Entry))?;
+    control.stored().try_for_each(|(key, value)| out.entry(&key, &value))?;
+    out.table(CONTROL, Table::Space(Space::Meta))?;
+    let (key, value) = control.stored_version();
+    out.entry(&key, &value)
 }
 
 /// One of each shard, by number.
@@ -169,5 +175,74 @@ impl Write for Pieces<'_> {
         let piece = Bytes::from(std::mem::take(&mut self.gathered));
         let gone = |_| io::Error::new(io::ErrorKind::BrokenPipe, "nobody takes it any more");
         if piece.is_empty() { Ok(()) } else { self.into.put(piece).map_err(gone) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::{
+        control::{Kind, Names, applied},
+        delivery::DoubtPolicy,
+        model::Wall,
+        runtime::control::ControlThread,
+        store::{directory::DataDirectory, fjall::FjallOptions, fjall_backup},
+    };
+
+    use super::*;
+
+    const FORMAT: Format = Format { version: crate::store::directory::FORMAT_VERSION, node: 1, shards: 1, created: 7 };
+
+    fn start(path: &Path) -> ControlThread {
+        ControlThread::start(path, FjallOptions::shared_by(1)).expect("a sound store")
+    }
+
+    fn routes(names: &[&str]) -> Names {
+        Names { routes: names.iter().map(|&name| name.to_owned()).collect(), ..Names::default() }
+    }
+
+    /// Names that a reload had entered were not in a backup, and after a restore their numbers went to others.
+    #[test]
+    fn a_backup_holds_every_number_that_was_given_until_then() {
+        let root = tempfile::tempdir().expect("a directory");
+        let control = start(&root.path().join("old"));
+        control.change(routes(&["a", "b"]).changes()).expect("room");
+        let published = Arc::clone(control.published());
+        control.change([routes(&["c"]).changes(), vec![applied(Wall(5))]].concat()).expect("room");
+        let (mark, version) = (1_000, 2);
+        let manifest = Manifest { stentor: "test".to_owned(), node: 1, shards: 1, created: 7, mark, commits: vec![0] };
+        let mut octets = Vec::new();
+        let mut out = BackupWriter::begin(&mut octets, &manifest).expect("begun");
+        write_control(&published.get(), &mut out).expect("written");
+        out.finish().expect("finished");
+        let later = control.change(routes(&["d"]).changes()).expect("room");
+        assert_eq!((later.version(), later.route("d")), (version + 1, Some(4)));
+
+        let checked = fjall_backup::check(&octets[..]).expect("whole");
+        let new = root.path().join("new");
+        fjall_backup::restore(&checked, &octets[..], &new, mark + 60_000, DoubtPolicy::Hold).expect("restored");
+        let directory = DataDirectory::open(&new, FORMAT).expect("a data directory");
+        let control = start(&directory.control());
+        let found = control.published().get();
+        assert_eq!(["a", "b", "c", "d"].map(|name| found.route(name)), [Some(1), Some(2), Some(3), None]);
+        assert!(found.version() > later.version() + 60_000, "beyond whatever came after the backup");
+        let kinds = [Kind::Route, Kind::Configuration].map(|kind| found.changed(kind));
+        assert_eq!((kinds, found.changed(Kind::Tenant)), ([found.version(); 2], 0));
+        let again = control.change(routes(&["d", "c"]).changes()).expect("room");
+        assert_eq!((again.route("d"), again.route("c"), again.version()), (Some(4), Some(3), found.version() + 1));
+    }
+
+    #[test]
+    fn a_broken_entry_of_control_is_refused_before_anything_is_written() {
+        let manifest =
+            Manifest { stentor: "test".to_owned(), node: 1, shards: 1, created: 7, mark: 1, commits: vec![0] };
+        let mut octets = Vec::new();
+        let mut out = BackupWriter::begin(&mut octets, &manifest).expect("begun");
+        out.table(CONTROL, Table::Space(Space::Entry)).expect("a table");
+        out.entry(&[1, b'a'], &[77]).expect("an entry");
+        out.finish().expect("finished");
+        let refused = fjall_backup::check(&octets[..]).expect_err("a record that nobody wrote").to_string();
+        assert!(refused.contains("not understood in control"), "{refused}");
     }
 }

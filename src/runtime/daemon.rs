@@ -17,6 +17,7 @@ use std::{
 
 use crate::{
     config::Config,
+    control::{Entries, applied},
     egress::Dial,
     http::{self, Door, Server, StatusBoard},
     link,
@@ -24,20 +25,19 @@ use crate::{
     metrics::Metrics,
     model::{Mono, NodeId, ShardId},
     node::{Node, NodeEvent},
-    shard::{Catalog, ShardEvent, control::Control},
+    shard::{Catalog, ShardEvent},
     store::{
-        Backend, Op, Reader, Recovery, StoreError,
+        Recovery, StoreError,
         directory::{self, DataDirectory, FORMAT_VERSION, Format, HighWaterFile},
         fjall::{FjallOptions, FjallStore},
         fjall_start::{self, Started},
-        key::Key,
-        record,
     },
 };
 
 use super::{
     allocator, backup,
     clock::Clock,
+    control::{ControlThread, Published},
     core::{Core, ToCore},
     descriptors, disk,
     ending::{self, Steps},
@@ -126,7 +126,9 @@ pub struct Daemon {
     _disk: disk::Watching,
     _figures: figures::Looking,
     _metrics: scribe::Writing,
-    directory: DataDirectory,
+    control: ControlThread,
+    /// The last: its lock is let go when everything else has ended.
+    _directory: DataDirectory,
 }
 
 struct CoreHandle {
@@ -164,8 +166,8 @@ impl Daemon {
         let disk = disk::Guard::start(directory.path(), config.limits.disk_floor_bytes, shards)
             .map_err(|error| StartError::System(directory.path().display().to_string(), error))?;
         let map = ShardMap::new(shards, cores as u8);
-        let control = open_control(&directory, &config, stores)?;
-        let catalog = Arc::new(translate::catalog(&config, &control, map));
+        let (control, entries) = start_control(&directory, &config, stores, clock)?;
+        let catalog = Arc::new(translate::catalog(&config, &entries, map));
         let opened = open_shards(&directory, shards, stores)?;
 
         let (senders, inboxes): (Vec<_>, Vec<_>) = (0..cores).map(|_| mesh::mailbox::<ToCore>(MAILBOX)).unzip();
@@ -182,9 +184,9 @@ impl Daemon {
         let (signal_sender, signals) = mesh::thread_mailbox(16);
         signals::listen(blocked, signal_sender).map_err(|error| StartError::System("signal thread".into(), error))?;
         let format = directory.format();
-        let given = (descriptors, stores);
+        let kept = (entries, control.published());
         let shared =
-            Shared::new(config.clone(), clock, map, control, catalog, silent_until, senders, format, given, extra)?;
+            Shared::new(config.clone(), clock, map, kept, catalog, silent_until, senders, format, descriptors, extra)?;
         let disk = disk
             .watch(Arc::clone(&shared.board), shared.senders.clone())
             .map_err(|error| StartError::System("disk thread".into(), error))?;
@@ -207,7 +209,8 @@ impl Daemon {
             _disk: disk,
             _figures: figures,
             _metrics: writing,
-            directory,
+            control,
+            _directory: directory,
         })
     }
 
@@ -268,7 +271,8 @@ struct Shared {
     config: Config,
     clock: Clock,
     map: ShardMap,
-    control: Control,
+    /// As they were at the start.
+    control: Arc<Entries>,
     catalog: Arc<Catalog>,
     board: Arc<StatusBoard>,
     snapshots: Arc<feed::Snapshots>,
@@ -284,8 +288,6 @@ struct Shared {
     scribe: Scribe,
     /// How many descriptors the process may have.
     descriptors: u64,
-    /// How stores are opened.
-    stores: FjallOptions,
     extra: Option<Extra>,
     backup: http::backup::StartBackup,
 }
@@ -296,12 +298,12 @@ impl Shared {
         config: Config,
         clock: Clock,
         map: ShardMap,
-        control: Control,
+        (control, published): (Arc<Entries>, &Arc<Published>),
         catalog: Arc<Catalog>,
         silent_until: Mono,
         senders: Vec<Sender<ToCore>>,
         format: Format,
-        (descriptors, stores): (u64, FjallOptions),
+        descriptors: u64,
         extra: Option<Extra>,
     ) -> Result<Arc<Self>, StartError> {
         let tls = match &config.http.tls {
@@ -317,7 +319,7 @@ impl Shared {
             format,
             cores: senders.clone(),
             shard_cores: catalog.shard_cores.clone(),
-            names: record::encode(control.book()),
+            control: Arc::clone(published),
         });
         Ok(Arc::new(Self {
             config,
@@ -336,7 +338,6 @@ impl Shared {
             hash_seed: crate::model::prng::mix(format.created),
             scribe: Scribe::default(),
             descriptors,
-            stores,
             extra,
             backup,
         }))
@@ -396,22 +397,17 @@ fn open_directory(config: &Config, shards: usize) -> Result<DataDirectory, Start
     }
 }
 
-/// Opens the control shard's store, enters new names and commits them before any number is used.
-fn open_control(directory: &DataDirectory, config: &Config, options: FjallOptions) -> Result<Control, StartError> {
-    let (mut store, _) = fjall_start::open(&directory.control(), options).map_err(StartError::Store)?;
-    let key = Key::Names;
-    let found = store.reader().get(key.space(), &key.bytes()).map_err(StartError::Store)?;
-    let book = match found {
-        None => record::NamesRecord::default(),
-        Some(bytes) => record::decode(&bytes)
-            .map_err(|error| StartError::Store(StoreError::Damaged(format!("control: {error}"))))?,
-    };
-    let mut control = Control::recover(book);
-    if let Some(book) = control.declare(&translate::names(config)) {
-        let put = Op::Put { space: key.space(), key: key.bytes(), value: record::encode(&book) };
-        store.commit(vec![put]).map_err(StartError::Store)?;
-    }
-    Ok(control)
+/// Control with a number for every name of the configuration, and a version for what is applied.
+fn start_control(
+    directory: &DataDirectory,
+    config: &Config,
+    options: FjallOptions,
+    clock: Clock,
+) -> Result<(ControlThread, Arc<Entries>), StartError> {
+    let control = ControlThread::start(&directory.control(), options)?;
+    let changes = [translate::names(config).changes(), vec![applied(clock.now().wall)]].concat();
+    let entries = control.change(changes).map_err(|refused| StartError::Config(refused.to_string()))?;
+    Ok((control, entries))
 }
 
 /// Opens all shards at once: each start is a journal to replay.

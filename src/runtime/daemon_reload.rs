@@ -1,23 +1,24 @@
 //! A reload: the configuration is read again, whole. All of it is applied or nothing, and what changes is told; what only a
 //! restart can do is refused by name.
 //!
-//! Order, so that no message meets half of it: new names are committed to the control store; every core learns of its links;
-//! when all have, every core learns of routes, shards' options and the door's settings.
+//! Order, so that no message meets half of it: control commits new names, then a version for what is applied; every core
+//! learns of its links; when all have, every core learns of routes, shards' options and the door's settings.
 
 use std::sync::{Arc, mpsc};
 
 use crate::{
     config::{self, Config, Problems},
+    control::{Entries, Refused, applied},
     egress::Dial,
     http::{Api, Server, Tenants},
     link,
     model::{LinkId, ShardId, TenantId},
-    shard::{self, Catalog, control::Control},
+    shard::{self, Catalog},
 };
 
 use super::{
     super::{core::Core, executor, translate},
-    Daemon, Shared, StartError, open_control, share_out,
+    Daemon, Shared, share_out,
 };
 
 /// What a reload needs of whoever started the daemon.
@@ -85,22 +86,21 @@ impl Daemon {
             return Ok(changes);
         }
         let shared = Arc::clone(&self.shared);
-        let one = |error: StartError| vec![error.to_string()];
         share_out(shared.descriptors, &new, self.cores.len(), shared.map.shards())
             .map_err(|too_few| vec![too_few.to_string()])?;
-        let control = open_control(&self.directory, &new, shared.stores).map_err(one)?;
-        let old = shared.snapshots.catalog();
-        let published = translate::catalog(&new, &control, shared.map);
-        let moved = moved(&old, &published);
+        let one = |refused: Refused| vec![refused.to_string()];
+        let named = self.control.change(translate::names(&new).changes()).map_err(one)?;
+        let moved = moved(&shared.snapshots.catalog(), &translate::catalog(&new, &named, shared.map));
         if !moved.is_empty() {
             return Err(moved);
         }
-        let catalog = Arc::new(Catalog { version: published.version.max(old.version + 1), ..published });
         let silent_until = shared.clock.mono().after_ns(super::SILENCE_NS);
         let links: Result<Vec<_>, String> = (0..self.cores.len())
-            .map(|core| translate::links(&new, &control, core as u8, silent_until, shared.map, &shared.resolver))
+            .map(|core| translate::links(&new, &named, core as u8, silent_until, shared.map, &shared.resolver))
             .collect();
         let links = links.map_err(|what| vec![what])?;
+        let control = self.control.change(vec![applied(shared.clock.now().wall)]).map_err(one)?;
+        let catalog = Arc::new(translate::catalog(&new, &control, shared.map));
         self.tell_links(links);
         self.tell_rest(new, &control, &catalog);
         shared.snapshots.publish(catalog);
@@ -117,7 +117,7 @@ impl Daemon {
         told.iter().take(self.cores.len()).for_each(drop);
     }
 
-    fn tell_rest(&mut self, new: Config, control: &Control, catalog: &Arc<Catalog>) {
+    fn tell_rest(&mut self, new: Config, control: &Entries, catalog: &Arc<Catalog>) {
         let (shared, config) = (Arc::clone(&self.shared), Arc::new(new));
         let specs = translate::tenants(&config, control);
         self.tenants = Arc::new(self.tenants.renewed(specs));

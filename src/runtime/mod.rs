@@ -3,6 +3,7 @@
 mod allocator;
 pub mod backup;
 pub mod clock;
+mod control;
 pub mod core;
 pub mod daemon;
 pub mod descriptors;

@@ -7,7 +7,7 @@
 
 use std::{
     collections::VecDeque,
-    fs, io,
+    fmt, fs, io,
     path::PathBuf,
     process,
     sync::Once,
@@ -105,11 +105,11 @@ where
     let (reader, maintainer) = (store.reader(), store.maintainer());
     let answer_reads = answer.clone();
     let writing = thread::Builder::new().name(format!("store-{}", shard.0)).spawn(move || {
-        let _end = EndOnPanic(shard);
+        let _end = EndOnPanic(Owner::Shard(shard));
         write(shard, store, mark, commit_inbox, &answer);
     })?;
     let reading = thread::Builder::new().name(format!("read-{}", shard.0)).spawn(move || {
-        let _end = EndOnPanic(shard);
+        let _end = EndOnPanic(Owner::Shard(shard));
         read(shard, reader, maintainer, errand_inbox, &Quarantine { shard, directory: quarantine }, &answer_reads);
     })?;
     Ok((Storage { commits, errands, waiting: VecDeque::new() }, [writing, reading]))
@@ -128,20 +128,21 @@ fn write(
     while inbox.drain(&mut batches, 1) > 0 {
         for batch in batches.drain(..) {
             last = batch.seq;
-            store.commit(batch.into_ops()).unwrap_or_else(|error| give_up(shard, &error));
+            store.commit(batch.into_ops()).unwrap_or_else(|error| give_up(Owner::Shard(shard), &error));
             answer(ShardEvent::Committed(last));
         }
         if marked.elapsed() >= MAINTENANCE {
             marked = Instant::now();
-            mark.write(last.0).unwrap_or_else(|error| give_up(shard, &unmarked(&error)));
+            mark.write(last.0).unwrap_or_else(|error| give_up(Owner::Shard(shard), &unmarked(&error)));
         }
     }
     if last > CommitSeq(0) {
-        mark.seal(last.0).unwrap_or_else(|error| give_up(shard, &unmarked(&error)));
+        mark.seal(last.0).unwrap_or_else(|error| give_up(Owner::Shard(shard), &unmarked(&error)));
     }
 }
 
-fn unmarked(error: &io::Error) -> StoreError {
+/// The high-water mark cannot be written.
+pub fn unmarked(error: &io::Error) -> StoreError {
     StoreError::Failed(format!("high-water mark: {error}"))
 }
 
@@ -172,7 +173,7 @@ fn read<M: Maintainer>(
             errands.push(Errand::Work(node::Errand::Maintain(Maintenance::Checkpoint)));
         }
         for errand in errands.drain(..) {
-            reading.carry_out(errand).unwrap_or_else(|error| give_up(shard, &error));
+            reading.carry_out(errand).unwrap_or_else(|error| give_up(Owner::Shard(shard), &error));
         }
         if let Some(walk) = reading.walks.pop_front() {
             let step = reading.answerer.advance(walk);
@@ -237,25 +238,44 @@ impl<M: Maintainer, A: Fn(ShardEvent)> Reading<'_, M, A> {
     }
 }
 
+/// Whose store it is.
+#[derive(Clone, Copy, Debug)]
+pub enum Owner {
+    /// A shard.
+    Shard(ShardId),
+    /// Control.
+    Control,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shard(shard) => write!(out, "shard {}", shard.0),
+            Self::Control => out.write_str("control"),
+        }
+    }
+}
+
 /// One clear line and the end: nothing may be acknowledged any more. When several threads fail at once, as they do on one
 /// disk, the first speaks for all.
-fn give_up(shard: ShardId, error: &StoreError) -> ! {
+pub fn give_up(owner: Owner, error: &StoreError) -> ! {
     static ENDING: Once = Once::new();
     ENDING.call_once(|| {
-        tracing::error!(shard = shard.0, %error, "storage failed; stopping, the next start recovers from the log");
-        logging::last_words(&format!("stentor: shard {}: {error}", shard.0));
+        tracing::error!(%owner, %error, "storage failed; stopping, the next start recovers from the log");
+        logging::last_words(&format!("stentor: {owner}: {error}"));
         process::exit(EXIT_IO);
     });
     unreachable!("the first to fail has ended the process")
 }
 
-/// A panic would end its thread alone, and the shard would wait for ever.
-struct EndOnPanic(ShardId);
+/// A panic would end its thread alone, and the owner would wait for ever.
+#[derive(Debug)]
+pub struct EndOnPanic(pub Owner);
 
 impl Drop for EndOnPanic {
     fn drop(&mut self) {
         if thread::panicking() {
-            tracing::error!(shard = self.0.0, "panic beside a shard: aborting, a restart recovers from the log");
+            tracing::error!(owner = %self.0, "panic beside a store: aborting, a restart recovers from the log");
             logging::abort();
         }
     }

@@ -1,8 +1,8 @@
 //! What is meant → each room's options: names to numbers, the process's quantities to the share of one shard or core.
 //!
 //! Knows the configuration and every room that it configures, and is the only place that does. Decides no policy; where
-//! something is shared out, the function says how. Reads no file but through `tls`. A name that is not in the control
-//! shard's book is number 0 here, which stands for nobody: [`names`] are declared, and committed, before anything else.
+//! something is shared out, the function says how. Reads no file but through `tls`. A name that has no number
+//! in control is number 0 here, which stands for nobody: [`names`] are numbered, and committed, before anything else.
 
 #[path = "translate_carrier.rs"]
 mod carrier;
@@ -14,15 +14,13 @@ use std::{rc::Rc, sync::Arc, thread};
 use crate::{
     admission::{Defaults, Quota, TenantOptions, numbering::Numbering},
     config::{self, Config, ErrorClass, InDoubt, Place, Problem, Problems},
+    control::{Entries, Names},
     delivery::{Backoff, DoubtPolicy, RetryPolicy},
     http::{self, Door, Extra, StatusBoard, TenantSpec, Tenants, ingest::RequestLimits},
     mesh::ShardMap,
     model::{CarrierId, Class, ErrorFamily, NodeId, Period, RouteId, SenderId, ShardId, TenantId},
     routing::{Condition, Route, RouteTable, Way},
-    shard::{
-        self, Catalog,
-        control::{Control, Names},
-    },
+    shard::{self, Catalog},
 };
 
 use super::tls;
@@ -48,9 +46,8 @@ pub fn names(config: &Config) -> Names {
     }
 }
 
-/// Routes and carriers as shards see them. Its version is the book's: who publishes a changed configuration under known
-/// names must raise it.
-pub fn catalog(config: &Config, control: &Control, map: ShardMap) -> Catalog {
+/// Routes and carriers as shards see them. Its version is control's, which grows with every configuration that is applied.
+pub fn catalog(config: &Config, control: &Entries, map: ShardMap) -> Catalog {
     Catalog {
         version: control.version(),
         routes: RouteTable { routes: config.routes.iter().map(|route| self::route(route, control)).collect() },
@@ -59,7 +56,7 @@ pub fn catalog(config: &Config, control: &Control, map: ShardMap) -> Catalog {
     }
 }
 
-fn route(meant: &config::Route, control: &Control) -> Route {
+fn route(meant: &config::Route, control: &Entries) -> Route {
     let when = &meant.when;
     // A weight of 0 is a way that nobody takes; it is none at all here.
     let taken = meant.carriers.iter().filter(|share| share.weight > 0);
@@ -77,11 +74,11 @@ fn route(meant: &config::Route, control: &Control) -> Route {
     }
 }
 
-fn carrier_id(name: &str, control: &Control) -> CarrierId {
+fn carrier_id(name: &str, control: &Entries) -> CarrierId {
     CarrierId(control.carrier(name).unwrap_or_default())
 }
 
-fn tenant_id(name: &str, control: &Control) -> TenantId {
+fn tenant_id(name: &str, control: &Entries) -> TenantId {
     TenantId(control.tenant(name).unwrap_or_default())
 }
 
@@ -96,7 +93,7 @@ fn class(class: config::Class) -> Class {
 
 /// One shard's options; `hash_seed` is left to the caller. Quantities are shared out evenly: recipients are spread by a
 /// hash, so the first shard is full a little before all are.
-pub fn shard_options(config: &Config, control: &Control, shard: ShardId, shards: u8) -> shard::Options {
+pub fn shard_options(config: &Config, control: &Entries, shard: ShardId, shards: u8) -> shard::Options {
     let Config { limits, defaults, .. } = config;
     let own = share(limits.queue_messages_max, shards);
     shard::Options {
@@ -118,7 +115,7 @@ pub fn shard_options(config: &Config, control: &Control, shard: ShardId, shards:
 }
 
 /// By which tenants share what there is.
-pub fn weights(config: &Config, control: &Control) -> Vec<(TenantId, u32)> {
+pub fn weights(config: &Config, control: &Entries) -> Vec<(TenantId, u32)> {
     config.tenants.iter().map(|tenant| (tenant_id(&tenant.name, control), tenant.shares)).collect()
 }
 
@@ -205,17 +202,17 @@ pub fn http_limits(config: &Config) -> http::Limits {
 }
 
 /// Tenants as the door knows them.
-pub fn tenants(config: &Config, control: &Control) -> Vec<TenantSpec> {
+pub fn tenants(config: &Config, control: &Entries) -> Vec<TenantSpec> {
     config.tenants.iter().map(|tenant| tenant_spec(tenant, control)).collect()
 }
 
-fn tenant_spec(tenant: &config::Tenant, control: &Control) -> TenantSpec {
+fn tenant_spec(tenant: &config::Tenant, control: &Entries) -> TenantSpec {
     let keys = |secrets: &[config::Secret]| secrets.iter().map(|key| key.reveal().to_owned()).collect();
     let (tenant_keys, admin_keys) = (keys(&tenant.keys), keys(&tenant.admin_keys));
     TenantSpec { tenant: tenant_options(tenant, control), keys: tenant_keys, admin_keys }
 }
 
-fn tenant_options(tenant: &config::Tenant, control: &Control) -> TenantOptions {
+fn tenant_options(tenant: &config::Tenant, control: &Entries) -> TenantOptions {
     TenantOptions {
         id: tenant_id(&tenant.name, control),
         name: tenant.name.clone(),

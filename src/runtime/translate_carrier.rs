@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use crate::{
     config::{self, Config},
+    control::Entries,
     egress::{Dial, Host},
     link::{self, Account, BindKind, CarrierEncoding, Numbering, TonNpi},
     mesh::ShardMap,
     model::{CarrierId, GroupId, LinkId, Mono},
-    shard::{CatalogCarrier, control::Control},
+    shard::CatalogCarrier,
     smpp::{
         coding::DefaultAlphabet,
         receipt_id::{Dialect, IdForm},
@@ -60,12 +61,12 @@ fn binds_on(carrier: &config::Carrier, id: CarrierId, core: u8, map: ShardMap) -
     }
 }
 
-pub(super) fn in_catalog(carrier: &config::Carrier, control: &Control, map: ShardMap) -> CatalogCarrier {
+pub(super) fn in_catalog(carrier: &config::Carrier, control: &Entries, map: ShardMap) -> CatalogCarrier {
     let id = carrier_id(&carrier.name, control);
     CatalogCarrier { id, name: carrier.name.clone(), group: group_id(carrier, control), home: home(carrier, id, map) }
 }
 
-fn group_id(carrier: &config::Carrier, control: &Control) -> GroupId {
+fn group_id(carrier: &config::Carrier, control: &Entries) -> GroupId {
     GroupId(control.group(&carrier.group).unwrap_or_default())
 }
 
@@ -76,7 +77,7 @@ fn group_id(carrier: &config::Carrier, control: &Control) -> GroupId {
 /// Key, file and reason of what TLS cannot use.
 pub fn links(
     config: &Config,
-    control: &Control,
+    control: &Entries,
     core: u8,
     silent_until: Mono,
     map: ShardMap,

@@ -6,12 +6,12 @@ use std::borrow::Cow;
 use crate::{
     admission::{Rules, Tenant, TenantOptions, judge},
     config::{Config, Decision, Encoding, Given, Problems},
+    control::Entries,
     http::{problem::Code, spelling, typed::Typed, wording},
     link::{self, compose},
     mesh::ShardMap,
     model::{GroupId, LinkId, Wall},
     routing::{Question, RouteTable},
-    shard::control::Control,
     smpp::coding::Alphabet,
 };
 
@@ -30,9 +30,8 @@ pub fn failed_tests(config: &Config) -> Result<(), Problems> {
     }
     // A country without a plan is told by `check` itself.
     let Ok(numbering) = numbering(config) else { return Ok(()) };
-    let mut control = Control::default();
-    // The numbers of this book are of no account: nothing that they stand for is kept.
-    let _ = control.declare(&names(config));
+    // These numbers are of no account: nothing that they stand for is kept. Where there are too many, a start says so.
+    let Ok(control) = Entries::tried(&[names(config)]) else { return Ok(()) };
     let routes = catalog(config, &control, ShardMap::new(1, 1)).routes;
     let defaults = defaults(config);
     config.failed_tests(|given| {
@@ -78,7 +77,7 @@ fn typed(given: &Given) -> Typed<'_> {
 }
 
 /// The tenant of that name, or the nameless one.
-fn tenant(config: &Config, control: &Control, name: Option<&str>) -> Tenant {
+fn tenant(config: &Config, control: &Entries, name: Option<&str>) -> Tenant {
     let named = config.tenants.iter().find(|tenant| Some(tenant.name.as_str()) == name);
     Tenant::new(named.map_or_else(TenantOptions::default, |tenant| tenant_options(tenant, control)))
 }

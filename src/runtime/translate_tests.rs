@@ -1,9 +1,9 @@
 //! Each mapping whose two sides could be crossed over, with a different value for everything.
 
 use super::*;
+use crate::control::Entries;
 use crate::model::Msisdn;
 use crate::routing::Question;
-use crate::shard::control::Control;
 
 /// A configuration of two carriers, three routes and two tenants, with what else is said.
 pub(super) fn config(rest: &str) -> Config {
@@ -54,8 +54,7 @@ shares = 3
 "#;
 
 /// A book in which no number is another's, nor the place in the file.
-pub(super) fn book(config: &Config) -> Control {
-    let mut control = Control::default();
+pub(super) fn book(config: &Config) -> Entries {
     let used = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     let before = Names {
         routes: used(&["r"]),
@@ -63,9 +62,7 @@ pub(super) fn book(config: &Config) -> Control {
         groups: used(&["g", "h", "i"]),
         tenants: used(&["t", "u", "v", "w"]),
     };
-    control.declare(&before);
-    control.declare(&names(config));
-    control
+    Entries::tried(&[before, names(config)]).expect("room for them")
 }
 
 #[test]
@@ -142,7 +139,7 @@ fn a_shard_gets_its_share_of_the_process() {
 fn the_lesser_queue_limit_counts() {
     let queue = |limits: &str| {
         let config = config(&format!("[limits]\n{limits}"));
-        shard_options(&config, &Control::default(), ShardId(0), 4).queue_messages_max
+        shard_options(&config, &Entries::default(), ShardId(0), 4).queue_messages_max
     };
     assert_eq!(queue("queue = 1000"), 250);
     assert_eq!(queue("queue = 1000\nqueue_per_shard = 200"), 200);

@@ -3,7 +3,7 @@
 use crate::model::{CarrierId, GroupId, LinkId, RouteId, ShardId};
 use crate::routing::RouteTable;
 
-/// A version of everything that the control shard has published.
+/// Routes and carriers, under the version of control that holds them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
     /// Grows with each change.

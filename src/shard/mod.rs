@@ -30,7 +30,6 @@ mod books;
 pub mod bounds;
 pub mod catalog;
 mod checkpoint;
-pub mod control;
 mod counters;
 pub mod event;
 mod expiry;

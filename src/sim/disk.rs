@@ -42,6 +42,22 @@ pub struct Platter {
     pub faults: Faults,
 }
 
+/// Everything that stays between two lives of the process.
+#[derive(Debug)]
+pub struct Platters {
+    /// By shard.
+    pub shards: Vec<Platter>,
+    /// Of control.
+    pub control: Platter,
+}
+
+impl Platters {
+    /// Every one.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Platter> {
+        self.shards.iter_mut().chain([&mut self.control])
+    }
+}
+
 /// The storage of one shard in one life of the process.
 #[derive(Debug)]
 pub struct Disk {

@@ -54,6 +54,8 @@ pub enum Happening {
     Restore,
     /// The operator decides what becomes of what was unsent.
     Decide,
+    /// The operator changes what control keeps.
+    Configure,
     /// Somebody asks the process to end.
     Stop,
     /// The process starts.
@@ -85,6 +87,10 @@ pub enum Inside {
     ErrandDone(usize),
     /// The threads beside a shard tell it something.
     Told(usize, Box<ShardEvent>),
+    /// A batch of control, by its version, becomes durable.
+    ControlDurable(u64),
+    /// Control learns of it.
+    ControlTold(u64),
     /// An attempt to connect, by number, comes to something, at a host of that kind, or not.
     Connected(usize, BindId, u64, Option<HostPlan>),
     /// The socket takes octets.

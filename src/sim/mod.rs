@@ -7,9 +7,9 @@
 //! - [`process`] drives the daemon's own nodes over [`disk`] and [`network`], [`machine`] is what they have at hand in a turn;
 //!   [`faulty`] is what of a disk fails, [`phase`] where in its turn a process dies.
 //! - [`smsc`] plays the carriers around [`carrier`], which `dev` and the load test use too; [`clients`] plays the clients,
-//!   [`doors`] the doors that they come to.
+//!   [`doors`] the doors that they come to. [`control`] is the daemon's control over a disk of its own.
 //! - [`operator`] makes backups and restores them.
-//! - [`oracle`], [`wire`], [`quotas`], [`restored`] and [`audit`] hold what must be true; [`mutants`] are bugs that they must find, with
+//! - [`oracle`], [`wire`], [`quotas`], [`entries`], [`restored`] and [`audit`] hold what must be true; [`mutants`] are bugs that they must find, with
 //!   [`sabotage`] as their hands.
 //! - [`trace`] proves that equal seeds are equal runs; [`tally`] that every fault fired, and every place was hit.
 
@@ -18,8 +18,10 @@ pub mod audit;
 pub mod carrier;
 pub mod clients;
 pub mod contract;
+pub mod control;
 pub mod disk;
 pub mod doors;
+pub mod entries;
 pub mod faulty;
 pub mod happening;
 pub mod machine;

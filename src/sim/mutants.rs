@@ -68,11 +68,15 @@ pub enum Mutant {
     ChargeTwice,
     /// Of a receipt's error only the number is kept.
     DropErrorText,
+    /// Control publishes what is handed to the disk, and not durable.
+    PublishEarly,
+    /// A restored control goes on with the version at which its backup ends.
+    ReuseVersions,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::AcknowledgeEarly,
         Self::LoseBatch,
         Self::IgnoreFailedSync,
@@ -105,5 +109,7 @@ impl Mutant {
         Self::ExpireEarly,
         Self::ChargeTwice,
         Self::DropErrorText,
+        Self::PublishEarly,
+        Self::ReuseVersions,
     ];
 }

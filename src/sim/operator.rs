@@ -5,11 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
+use crate::control::Entries;
 use crate::delivery::DoubtPolicy;
 use crate::model::{Class, ReplyTo, ShardId};
 use crate::shard::Ask;
 use crate::store::backend::{Backend, Maintainer, Op, Reader, RunId, RunSink, Space, StoreError};
-use crate::store::backup::{BackupReader, BackupWriter, Manifest, Piece, Table};
+use crate::store::backup::{BackupReader, BackupWriter, CONTROL, Manifest, Piece, Table};
+use crate::store::control::{ControlPlan, ControlSurvey};
 use crate::store::extent::Extent;
 use crate::store::key::Key;
 use crate::store::memory::{MemoryReader, MemoryStore};
@@ -17,7 +19,7 @@ use crate::store::record::decode;
 use crate::store::restored::{Entry, Plan as Restore, Survey};
 use crate::store::run;
 
-use super::disk::Platter;
+use super::disk::{Platter, Platters};
 use super::faulty::Faults;
 use super::happening::{ConnId, Happening};
 use super::mutants::Mutant;
@@ -58,11 +60,11 @@ impl Operator {
     }
 
     /// Makes a backup of stores that are in use.
-    pub fn back_up(&mut self, stores: &[MemoryReader], plan: &Plan, stage: &mut Stage) {
+    pub fn back_up(&mut self, stores: &[MemoryReader], control: &Entries, plan: &Plan, stage: &mut Stage) {
         let mark = stage.wall();
         note!(stage, "a backup of {mark:?}");
         stage.tally.add(Count::Backups);
-        match written(stores, plan, mark.0) {
+        match written(stores, control, plan, mark.0) {
             Ok(octets) => self.backup = Some((octets, stage.oracle.mark())),
             Err(what) => stage.oracle.break_at(Invariant::StoreSound, format!("a backup: {what}")),
         }
@@ -70,7 +72,7 @@ impl Operator {
 
     /// What disks hold after a restore of the last backup.
     /// `newest`: of all connections that ever were.
-    pub fn restore(&mut self, newest: ConnId, plan: &Plan, stage: &mut Stage) -> Option<Vec<Platter>> {
+    pub fn restore(&mut self, newest: ConnId, plan: &Plan, stage: &mut Stage) -> Option<Platters> {
         let (octets, mark) = self.backup.as_ref()?;
         let unsent = *pick(&mut stage.chance, &[DoubtPolicy::Hold, DoubtPolicy::Resend, DoubtPolicy::Drop]);
         let unsent = if stage.chance.chance(500_000) { DoubtPolicy::Hold } else { unsent };
@@ -78,7 +80,7 @@ impl Operator {
         stage.tally.add(Count::Restores);
         stage.oracle.restored(mark, newest, unsent);
         let told = if stage.is_mutant(Mutant::SendRestored) { DoubtPolicy::Resend } else { unsent };
-        let stores = match read(octets, plan, stage.wall().0, told) {
+        let (stores, mut control) = match read(octets, plan, stage.wall().0, told) {
             Ok(stores) => stores,
             Err(what) => {
                 stage.oracle.break_at(Invariant::StoreSound, format!("a restore: {what}"));
@@ -98,7 +100,10 @@ impl Operator {
         if stage.is_mutant(Mutant::ReuseNumbers) {
             platters.iter_mut().for_each(|platter| sabotage::close_gap(&mut platter.store));
         }
-        Some(platters)
+        if stage.is_mutant(Mutant::ReuseVersions) {
+            sabotage::go_back(&mut control, mark.version());
+        }
+        Some(Platters { shards: platters, control: platter(control) })
     }
 
     /// Tells every shard that has not answered what is decided.
@@ -126,7 +131,7 @@ impl Operator {
 }
 
 /// The octets of a backup.
-fn written(stores: &[MemoryReader], plan: &Plan, mark: u64) -> Result<Vec<u8>, String> {
+fn written(stores: &[MemoryReader], control: &Entries, plan: &Plan, mark: u64) -> Result<Vec<u8>, String> {
     let told = |error: StoreError| error.to_string();
     let mut commits = Vec::new();
     let mut tables = Vec::new();
@@ -149,6 +154,8 @@ fn written(stores: &[MemoryReader], plan: &Plan, mark: u64) -> Result<Vec<u8>, S
             tables.push((shard as u16, Table::Space(space), entries));
         }
     }
+    tables.push((CONTROL, Table::Space(Space::Entry), control.stored().collect()));
+    tables.push((CONTROL, Table::Space(Space::Meta), vec![control.stored_version()]));
     let (node, shards) = (plan.shard.node.0, u16::from(plan.shards));
     let manifest = Manifest { stentor: "simulated".to_owned(), node, shards, created: 0, mark, commits };
     let mut octets = Vec::new();
@@ -182,13 +189,19 @@ fn entries(
     Ok(entries)
 }
 
-/// The stores that a backup gives.
-fn read(octets: &[u8], plan: &Plan, now_ms: u64, unsent: DoubtPolicy) -> Result<Vec<MemoryStore>, String> {
+/// The stores that a backup gives: of shards, and of control.
+fn read(
+    octets: &[u8],
+    plan: &Plan,
+    now_ms: u64,
+    unsent: DoubtPolicy,
+) -> Result<(Vec<MemoryStore>, MemoryStore), String> {
     let mut reader = BackupReader::open(octets).map_err(|error| error.to_string())?;
     let Manifest { shards, mark, commits, .. } = reader.manifest().clone();
     let mut pieces: Vec<Vec<Piece>> = vec![Vec::new(); usize::from(shards)];
+    let mut of_control = Vec::new();
     while let Some(piece) = reader.next_piece().map_err(|error| error.to_string())? {
-        pieces[usize::from(piece.store)].push(piece);
+        pieces.get_mut(usize::from(piece.store)).unwrap_or(&mut of_control).push(piece);
     }
     let filled = |(pieces, commit): (Vec<Piece>, u64)| {
         let mut survey = Survey::default();
@@ -196,7 +209,24 @@ fn read(octets: &[u8], plan: &Plan, now_ms: u64, unsent: DoubtPolicy) -> Result<
         let restore = Restore::new(survey, commit, mark, now_ms, unsent).map_err(|error| error.to_string())?;
         fill(&pieces, &restore, MemoryStore::new(plan.disk.drops))
     };
-    pieces.into_iter().zip(commits).map(filled).collect()
+    let stores: Result<_, String> = pieces.into_iter().zip(commits).map(filled).collect();
+    Ok((stores?, fill_control(&of_control, mark, now_ms, MemoryStore::new(plan.disk.drops))?))
+}
+
+fn fill_control(pieces: &[Piece], mark: u64, now_ms: u64, mut store: MemoryStore) -> Result<MemoryStore, String> {
+    let mut survey = ControlSurvey::default();
+    pieces.iter().try_for_each(|piece| survey.note(piece)).map_err(|error| error.to_string())?;
+    let rewriting = ControlPlan::new(&survey, mark, now_ms);
+    let put = |space, (key, value)| Op::Put { space, key, value };
+    let mut ops = vec![put(Space::Meta, rewriting.record())];
+    for piece in pieces {
+        for (key, value) in piece.entries() {
+            let rewritten = rewriting.rewrite(piece.table, key, value).map_err(|error| error.to_string())?;
+            ops.extend(rewritten.map(|entry| put(Space::Entry, entry)));
+        }
+    }
+    store.commit(ops).map_err(|error| error.to_string())?;
+    Ok(store)
 }
 
 fn fill(pieces: &[Piece], restore: &Restore, mut store: MemoryStore) -> Result<MemoryStore, String> {

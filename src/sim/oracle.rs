@@ -9,6 +9,7 @@ use crate::shard::{Cancelled, Claimed, FoundMessage, LineResult, Lookup, Options
 use crate::traffic::Submit;
 
 use super::carrier::{Fate, IssuedId};
+use super::entries::EntriesSeen;
 use super::happening::ConnId;
 use super::part::PartSeen;
 use super::quotas::Quotas;
@@ -58,6 +59,8 @@ pub enum Invariant {
     NoAlarm,
     /// The store finds what it keeps.
     StoreSound,
+    /// A number stands for one name for ever, control keeps what it answered, and its version only grows.
+    Control,
     /// What has expired waits no longer, whoever may take it.
     Expiry,
     /// Nobody does the same for ever.
@@ -182,6 +185,8 @@ pub struct Oracle {
     pub was_short: bool,
     /// What stands on the wire.
     pub wire: Wire,
+    /// What was seen of control.
+    pub entries: EntriesSeen,
     pub(super) truths: Vec<Truth>,
     questions: BTreeMap<u64, Question>,
     /// By shard and address: neither is used twice.

@@ -33,6 +33,10 @@ pub enum Phase {
     RunWriting,
     /// A run is written and its registration is not durable.
     RunLoose,
+    /// A batch of control is handed over and not durable.
+    ControlWritten,
+    /// A batch of control is durable, and nobody has published it.
+    ControlUntold,
     /// The process is asked to end, and waits for links.
     Draining,
     /// The process is asked to end, and writes its last checkpoint.
@@ -41,7 +45,7 @@ pub enum Phase {
 
 impl Phase {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Idle,
         Self::Fresh,
         Self::Gathered,
@@ -56,6 +60,8 @@ impl Phase {
         Self::Dropping,
         Self::RunWriting,
         Self::RunLoose,
+        Self::ControlWritten,
+        Self::ControlUntold,
         Self::Draining,
         Self::Sealing,
     ];

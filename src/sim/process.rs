@@ -5,17 +5,19 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
+use crate::control::{Change, Entries};
 use crate::delivery::DoubtPolicy;
 use crate::link::{BindId, Disconnect};
 use crate::mesh::ShardMap;
 use crate::model::{DiskRoom, Lane, Mono, RouteId, ShardId};
 use crate::node::{Node, NodeEvent, Wanted};
-use crate::shard::{Ask, Shard, ShardEvent};
+use crate::shard::{Ask, Catalog, Shard, ShardEvent};
 use crate::store::memory::MemoryReader;
 
 use super::agenda::{SECOND, US};
 use super::contract;
-use super::disk::{Disk, Platter};
+use super::control::{self, ControlHost};
+use super::disk::{Disk, Platters};
 use super::happening::{ConnId, Happening, Inside};
 use super::machine::{Machine, Mailboxes, Tampering};
 use super::mutants::Mutant;
@@ -73,6 +75,7 @@ pub struct Process {
     wires: Vec<Wires>,
     /// By shard.
     disks: Vec<Disk>,
+    control: ControlHost,
     mailboxes: Mailboxes,
     tampering: Tampering,
     stretch: Stretch,
@@ -80,14 +83,15 @@ pub struct Process {
 
 impl Process {
     /// Starts over what the disks hold.
-    pub fn start(life: u32, platters: Vec<Platter>, plan: &Plan, hash_seed: u64, stage: &mut Stage) -> Self {
+    pub fn start(life: u32, platters: Platters, plan: &Plan, hash_seed: u64, stage: &mut Stage) -> Self {
         let (now, map) = (stage.now(), ShardMap::new(plan.shards, plan.cores));
-        let catalog = Arc::new(contract::catalog(plan));
+        let control = ControlHost::start(life, platters.control, plan, stage);
+        let catalog = Arc::new(catalog(plan, &control));
         let node = |core| Node::new(core, usize::from(plan.cores), Arc::clone(&catalog));
         let seat = |core| Seat { node: node(core), links: Vec::new(), wake_at: None, through: false };
         let mut seats: Vec<_> = (0..plan.cores).map(seat).collect();
         let mut disks = Vec::new();
-        for (at, platter) in platters.into_iter().enumerate() {
+        for (at, platter) in platters.shards.into_iter().enumerate() {
             let disk = Disk::new(at, life, plan.disk, platter);
             let found = disk.recover(stage).unwrap_or_else(|error| {
                 stage.oracle.break_at(Invariant::StoreSound, format!("recovery of shard {at}: {error}"));
@@ -109,7 +113,16 @@ impl Process {
             wires.push(Wires { core, place, carrier, conns, connecting, attempts: 0 });
         }
         let mailboxes = Mailboxes::new(life, plan.cores, plan.mailbox_places);
-        Self { life, seats, wires, disks, mailboxes, tampering: Tampering::default(), stretch: Stretch::Serving }
+        Self {
+            life,
+            seats,
+            wires,
+            disks,
+            control,
+            mailboxes,
+            tampering: Tampering::default(),
+            stretch: Stretch::Serving,
+        }
     }
 
     /// A turn of every node.
@@ -155,6 +168,11 @@ impl Process {
                 }
             }
             Inside::Durable(at, seq) => self.disks[at].handle_durable(seq, stage),
+            Inside::ControlDurable(version) => self.control.handle_durable(version, stage),
+            Inside::ControlTold(version) => {
+                self.control.handle_told(version, stage);
+                self.publish(plan, net, stage);
+            }
             Inside::ErrandDone(at) => self.disks[at].handle_done(stage),
             Inside::Told(at, event) => {
                 self.disks[at].handle_told(&event);
@@ -175,6 +193,23 @@ impl Process {
             Inside::DrainOver => self.drain_over(plan, stage),
         }
         self.go_on(plan, stage);
+    }
+
+    /// The operator wants something of control.
+    pub fn configure(&mut self, changes: Vec<Change>, plan: &Plan, net: &mut Network, stage: &mut Stage) {
+        self.control.change(changes, stage);
+        self.publish(plan, net, stage);
+    }
+
+    /// What control has published reaches every node.
+    fn publish(&mut self, plan: &Plan, net: &mut Network, stage: &mut Stage) {
+        if !self.control.poll(stage) {
+            return;
+        }
+        control::judge_catalog(self.control.published(), plan, stage);
+        let catalog = Arc::new(catalog(plan, &self.control));
+        self.seats.iter_mut().for_each(|seat| seat.node.handle_catalog(&catalog, stage.now()));
+        self.turn_all(plan, net, stage);
     }
 
     /// Everything that a node wants done.
@@ -370,6 +405,7 @@ impl Process {
             && self.seats.iter().all(|seat| seat.node.is_sealed())
             && self.is_posted()
             && self.disks.iter().all(Disk::is_idle)
+            && self.control.is_idle()
     }
 
     /// No mail is anywhere.
@@ -382,18 +418,19 @@ impl Process {
     }
 
     /// The process is gone; what its disks hold.
-    pub fn crash(mut self, plan: &Plan, net: &mut Network, stage: &mut Stage) -> Vec<Platter> {
+    pub fn crash(mut self, plan: &Plan, net: &mut Network, stage: &mut Stage) -> Platters {
         net.abandon(self.life, plan, stage);
         stage.oracle.wire.handle_crash();
         self.shards().for_each(|(_, shard)| stage.tally.add_fired(shard.buggify().fired()));
         let links = self.seats.iter_mut().flat_map(|seat| seat.node.links());
         links.for_each(|(_, link)| stage.tally.add_fired(link.buggify().fired()));
-        self.disks.into_iter().map(|disk| disk.crash(stage)).collect()
+        let shards = self.disks.into_iter().map(|disk| disk.crash(stage)).collect();
+        Platters { shards, control: self.control.crash(stage) }
     }
 
     /// A disk has failed: the process ends, as it does when a commit fails.
     pub fn has_failed(&self) -> bool {
-        self.disks.iter().any(Disk::has_failed)
+        self.disks.iter().any(Disk::has_failed) || self.control.has_failed()
     }
 
     /// The disk of one of its shards.
@@ -401,7 +438,17 @@ impl Process {
         self.disks.get_mut(shard)
     }
 
-    /// Readers of all its stores.
+    /// Control, and its disk.
+    pub const fn control(&mut self) -> &mut ControlHost {
+        &mut self.control
+    }
+
+    /// What control has published.
+    pub fn entries(&self) -> &Entries {
+        self.control.published()
+    }
+
+    /// Readers of the stores of all its shards.
     pub fn stores(&self) -> Vec<MemoryReader> {
         self.disks.iter().map(Disk::reader).collect()
     }
@@ -410,6 +457,7 @@ impl Process {
     pub fn phases(&self) -> Phases {
         let mut phases = Phases::default();
         self.disks.iter().for_each(|disk| disk.note_phases(&mut phases));
+        self.control.note_phases(&mut phases);
         self.shards().for_each(|(_, shard)| phases.note(Phase::Gathered, shard.has_gathered()));
         phases.note(Phase::Mail, !self.is_posted());
         phases.note(Phase::Draining, self.stretch == Stretch::Draining);
@@ -474,6 +522,11 @@ fn wake(wake_at: &mut Option<u64>, wanted_ns: u64, what: Happening, stage: &mut 
 /// Whether the wish to be woken has come; one that was overtaken by an earlier one is void.
 fn is_wanted(wake_at: &mut Option<u64>, stage: &Stage) -> bool {
     wake_at.take_if(|wanted| *wanted <= stage.now_ns()).is_some()
+}
+
+/// What every node is told: routes and carriers as they are, under the version of what control has published.
+fn catalog(plan: &Plan, control: &ControlHost) -> Catalog {
+    Catalog { version: control.published().version(), ..contract::catalog(plan) }
 }
 
 /// How long a description is.

@@ -9,6 +9,7 @@ use crate::model::{Address, Class, ShardId};
 use crate::queue::Tick;
 
 use super::carrier::{Fate, IssuedId};
+use super::entries::EntriesSeen;
 use super::happening::ConnId;
 use super::oracle::{Oracle, Truth};
 
@@ -21,6 +22,14 @@ pub struct Mark {
     handed: BTreeMap<(ShardId, Address), u32>,
     answered: BTreeMap<(usize, IssuedId), Fate>,
     first: BTreeMap<u32, u64>,
+    entries: EntriesSeen,
+}
+
+impl Mark {
+    /// Of control.
+    pub const fn version(&self) -> u64 {
+        self.entries.version()
+    }
 }
 
 impl Oracle {
@@ -33,6 +42,7 @@ impl Oracle {
             handed: self.handed.clone(),
             answered: self.answered.clone(),
             first: self.wire.first().clone(),
+            entries: self.entries.clone(),
         }
     }
 
@@ -69,6 +79,7 @@ impl Oracle {
         self.handed.clone_from(&mark.handed);
         self.answered.clone_from(&mark.answered);
         self.wire.go_back_to(&mark.first);
+        self.entries.restored(&mark.entries);
         self.released.clear();
         if unsent == DoubtPolicy::Resend {
             let shards = self.truths.iter().map(|truth| truth.intent.shard);

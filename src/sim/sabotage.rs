@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 
 use crate::delivery::EventKind;
 use crate::node::Errand;
+use crate::store::control::{self, ControlBatch, ControlRecord};
 use crate::store::expiry::Visited;
 use crate::store::key::Key;
 use crate::store::memory::MemoryStore;
@@ -121,6 +122,16 @@ pub fn close_gap(store: &mut MemoryStore) {
     let ops = vec![put(Key::Restored, encode(&restored)), put(Key::Checkpoint, encode(&checkpoint))];
     // A store in memory takes whatever is well formed.
     let _ = store.commit(ops);
+}
+
+/// A restored control goes on with that version, at which its backup ends.
+pub fn go_back(store: &mut MemoryStore, version: u64) {
+    let Ok(mut found) = control::recover(&store.reader()) else { return };
+    found.record.changed.iter_mut().for_each(|(_, changed)| *changed = version);
+    let changes = found.entries.into_iter().map(|(kind, key, entry)| (kind, key, Some(entry.value.into()))).collect();
+    let batch = ControlBatch { record: ControlRecord { version, ..found.record }, changes };
+    // A store in memory takes whatever is well formed.
+    let _ = store.commit(batch.into_ops());
 }
 
 /// Receipts of one batch are about the message of the batch before.

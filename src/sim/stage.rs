@@ -33,6 +33,8 @@ pub struct Stage {
     pub agenda: Agenda<Happening>,
     /// Every decision of the world, in the order of asking.
     pub chance: Prng,
+    /// Those about control: they leave the others as they are.
+    pub control_chance: Prng,
     /// What happened.
     pub trace: Trace,
     /// What must be true.
@@ -58,6 +60,7 @@ impl Stage {
     pub fn new(chance: Prng, trace: Trace, oracle: Oracle, mutant: Option<Mutant>) -> Self {
         Self {
             agenda: Agenda::new(),
+            control_chance: chance.clone().fork(),
             chance,
             trace,
             oracle,

@@ -141,6 +141,10 @@ pub enum Count {
     Restores,
     /// Decisions about what was unsent in a backup, by shard and class.
     Decisions,
+    /// Requests to control that were done.
+    Configured,
+    /// Requests to control that were refused.
+    ConfiguredNot,
     /// Messages that expired before any carrier had them.
     ExpiredHere,
     /// Error codes of receipts that were shown, as their carriers wrote them.
@@ -163,7 +167,7 @@ impl Default for Tally {
 
 impl Count {
     /// Everything that is counted.
-    pub const ALL: [Self; 67] = [
+    pub const ALL: [Self; 69] = [
         Self::Messages,
         Self::Accepted,
         Self::Duplicates,
@@ -229,6 +233,8 @@ impl Count {
         Self::Backups,
         Self::Restores,
         Self::Decisions,
+        Self::Configured,
+        Self::ConfiguredNot,
         Self::ExpiredHere,
         Self::ErrorsShown,
     ];

@@ -9,7 +9,8 @@ use crate::store::memory::MemoryStore;
 
 use super::agenda::{MS, SECOND};
 use super::clients::Clients;
-use super::disk::Platter;
+use super::control;
+use super::disk::{Platter, Platters};
 use super::doors::Doors;
 use super::faulty::{Fault, Faults, Operation};
 use super::happening::{Happening, Inside};
@@ -38,6 +39,8 @@ const STALL_NS: u64 = 20 * SECOND;
 const HESITATION_NS: u64 = 10 * SECOND;
 /// How long what has expired may wait on, once faults have ended and their consequences, ms.
 const EXPIRY_MS: u64 = 60_000;
+/// How often an operator wants something of control, at most.
+const CONFIGURED_MAX: u64 = 16;
 /// Things that may happen at one instant.
 const SAME_INSTANT_MAX: u32 = 50_000;
 
@@ -63,7 +66,8 @@ pub struct World {
     hash_seed: u64,
     process: Option<Process>,
     life: u32,
-    disks: Vec<Platter>,
+    /// While there is no process.
+    disks: Option<Platters>,
     net: Network,
     carriers: Carriers,
     clients: Clients,
@@ -107,7 +111,7 @@ impl World {
             Err(unknown) => unreachable!("no country is asked for: {unknown:?}"),
         };
         let platter = |_| Platter { store: MemoryStore::new(plan.disk.drops), faults: Faults::default() };
-        let disks = (0..plan.shards).map(platter).collect();
+        let disks = Platters { shards: (0..plan.shards).map(platter).collect(), control: platter(0) };
         let mut world = Self {
             clients: Clients::new(&plan),
             doors: Doors::new(&plan),
@@ -122,7 +126,7 @@ impl World {
             hash_seed: options.hash_seed,
             process: None,
             life: 0,
-            disks,
+            disks: Some(disks),
             net: Network::default(),
             carriers,
             ended_cleanly: false,
@@ -161,6 +165,10 @@ impl World {
             let restore_ns = stage.chance.between(backup_ns, plan.chaos_ns);
             stage.agenda.at(backup_ns, Happening::Backup);
             stage.agenda.at(restore_ns, Happening::Restore);
+        }
+        for _ in 0..stage.control_chance.below(CONFIGURED_MAX) {
+            let at_ns = stage.control_chance.below(plan.chaos_ns);
+            stage.agenda.at(at_ns, Happening::Configure);
         }
         stage.agenda.at(SECOND / 10, Happening::ClientActs);
         stage.agenda.at(plan.chaos_ns, Happening::Calm);
@@ -264,6 +272,7 @@ impl World {
             Happening::Backup => self.back_up(),
             Happening::Restore => self.restore(),
             Happening::Decide => self.decide(),
+            Happening::Configure => self.configure(),
             Happening::WallJumps => self.jump_wall(),
             Happening::Cut => self.cut(),
             Happening::Freeze => self.freeze(),
@@ -302,7 +311,9 @@ impl World {
             return;
         }
         let now_ns = self.stage.now_ns();
-        if self.disks.iter_mut().any(|disk| disk.faults.strikes(Operation::Open, now_ns)) {
+        let Some(mut disks) = self.disks.take() else { return };
+        if disks.iter_mut().any(|disk| disk.faults.strikes(Operation::Open, now_ns)) {
+            self.disks = Some(disks);
             self.stage.tally.add(Count::OpensFailed);
             let downtime = self.plan.downtime.draw(&mut self.stage.chance);
             return self.stage.agenda.after(downtime, Happening::Start);
@@ -310,10 +321,9 @@ impl World {
         self.life += 1;
         self.started_ns = now_ns;
         self.stage.shift_mono();
-        if self.stage.is_mutant(Mutant::SwapShards) && self.life > 1 && self.disks.len() > 1 {
-            self.disks.swap(0, 1);
+        if self.stage.is_mutant(Mutant::SwapShards) && self.life > 1 && disks.shards.len() > 1 {
+            disks.shards.swap(0, 1);
         }
-        let disks = std::mem::take(&mut self.disks);
         let mut process = Process::start(self.life, disks, &self.plan, self.hash_seed, &mut self.stage);
         if std::mem::take(&mut self.ended_cleanly)
             && let Some(what) = process.fresh_doubts()
@@ -431,7 +441,9 @@ impl World {
         }
         let faults = match self.process.as_mut() {
             Some(process) => process.disk(shard).map(|disk| &mut disk.faults),
-            None => self.disks.get_mut(shard).map(|platter| &mut platter.faults),
+            None => {
+                self.disks.as_mut().and_then(|disks| disks.shards.get_mut(shard)).map(|platter| &mut platter.faults)
+            }
         };
         if let Some(faults) = faults {
             faults.push(fault);
@@ -440,7 +452,7 @@ impl World {
 
     fn bury(&mut self, process: Process) {
         self.stalled_until_ns = 0;
-        self.disks = process.crash(&self.plan, &mut self.net, &mut self.stage);
+        self.disks = Some(process.crash(&self.plan, &mut self.net, &mut self.stage));
         self.stage.oracle.forget_questions();
         let downtime = self.plan.downtime.draw(&mut self.stage.chance);
         self.stage.agenda.after(downtime, Happening::Start);
@@ -473,7 +485,7 @@ impl World {
 
     fn back_up(&mut self) {
         if let Some(process) = self.process.as_ref() {
-            self.operator.back_up(&process.stores(), &self.plan, &mut self.stage);
+            self.operator.back_up(&process.stores(), process.entries(), &self.plan, &mut self.stage);
         }
     }
 
@@ -488,7 +500,7 @@ impl World {
         self.aim = None;
         self.ended_cleanly = false;
         if let Some(disks) = self.operator.restore(self.net.newest(), &self.plan, &mut self.stage) {
-            self.disks = disks;
+            self.disks = Some(disks);
         }
         let hesitation_ns = self.stage.chance.below(HESITATION_NS);
         self.stage.agenda.after(hesitation_ns, Happening::Decide);
@@ -502,6 +514,19 @@ impl World {
             self.operator.decide(&self.plan, &mut self.stage);
         }
         self.stage.agenda.after(HESITATION_NS, Happening::Decide);
+    }
+
+    /// The operator wants something of control; now and then its disk is about to fail.
+    fn configure(&mut self) {
+        let stage = &mut self.stage;
+        let Some(process) = self.process.as_mut().filter(|process| !process.is_ending()) else { return };
+        if !stage.calm && stage.control_chance.chance(50_000) {
+            let operation =
+                [Operation::Write, Operation::Sync, Operation::Open][stage.control_chance.below(3) as usize];
+            process.control().faults.push(Fault { operation, after: 0, until_ns: None });
+        }
+        let wishes = control::wishes(stage);
+        process.configure(wishes, &self.plan, &mut self.net, stage);
     }
 
     fn jump_wall(&mut self) {
@@ -540,11 +565,13 @@ impl World {
         self.carriers.calm_down();
         self.have_room(DiskRoom::Ample);
         self.aim = None;
-        for at in 0..usize::from(self.plan.shards) {
-            match self.process.as_mut() {
-                Some(process) => process.disk(at).into_iter().for_each(|disk| disk.faults.clear()),
-                None => self.disks[at].faults.clear(),
-            }
+        if let Some(process) = self.process.as_mut() {
+            process.control().faults.clear();
+            let shards = 0..usize::from(self.plan.shards);
+            shards.for_each(|at| process.disk(at).into_iter().for_each(|disk| disk.faults.clear()));
+        }
+        if let Some(disks) = self.disks.as_mut() {
+            disks.iter_mut().for_each(|disk| disk.faults.clear());
         }
         self.stage.agenda.after(SECOND, Happening::Look);
     }
@@ -646,7 +673,9 @@ impl World {
 /// What nobody sees who stands still. The disk goes on.
 const fn is_for_process(what: &Happening) -> bool {
     match what {
-        Happening::Inside(_, inside) => !matches!(inside, Inside::Durable(..) | Inside::ErrandDone(_)),
+        Happening::Inside(_, inside) => {
+            !matches!(inside, Inside::Durable(..) | Inside::ErrandDone(_) | Inside::ControlDurable(_))
+        }
         Happening::Asked(..) => true,
         _ => false,
     }

@@ -54,13 +54,15 @@ pub enum Space {
     Outbox = 9,
     /// Receipts whose message is not known yet.
     Orphan = 10,
+    /// Of control only: what is not per recipient, by kind and key; deleted one by one.
+    Entry = 11,
     /// Cursors, versions, run registrations: few keys, overwritten in place.
-    Meta = 11,
+    Meta = 12,
 }
 
 impl Space {
-    /// Every space, in the order of its number.
-    pub const ALL: [Space; 12] = [
+    /// Every space, in the order of its number. `meta` is the last, as it is in a backup.
+    pub const ALL: [Space; 13] = [
         Space::Segment,
         Space::Ready,
         Space::Event,
@@ -72,6 +74,7 @@ impl Space {
         Space::Moved,
         Space::Outbox,
         Space::Orphan,
+        Space::Entry,
         Space::Meta,
     ];
 
@@ -89,6 +92,7 @@ impl Space {
             Space::Moved => "moved",
             Space::Outbox => "outbox",
             Space::Orphan => "orphan",
+            Space::Entry => "entry",
             Space::Meta => "meta",
         }
     }

@@ -32,7 +32,8 @@ const FORMAT_DRAFT: &str = "stentor.format.new";
 const LOCK_FILE: &str = "lock";
 const CONTROL: &str = "control";
 const SHARD_PREFIX: &str = "shard-";
-const HIGH_WATER_FILE: &str = "high-water";
+/// The file of the high-water mark in a store's directory.
+pub const HIGH_WATER_FILE: &str = "high-water";
 
 /// What is fixed for the life of a data directory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -443,6 +444,15 @@ impl HighWaterFile {
     /// What the operating system says.
     pub fn seal(&mut self, commit: u64) -> io::Result<()> {
         self.put(self.mark.next(commit, true))?;
+        self.file.sync_all()
+    }
+
+    /// Sets the mark to a commit that is durable; the mark is durable on return.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn write_durably(&mut self, commit: u64) -> io::Result<()> {
+        self.write(commit)?;
         self.file.sync_all()
     }
 

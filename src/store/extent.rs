@@ -35,7 +35,13 @@ impl Extent {
             Space::Due => Key::Due(checkpoint.due_head.0, checkpoint.due_head.1).bytes(),
             Space::Receipt => Key::Receipts(checkpoint.receipts_from).bytes(),
             Space::Dedup => Key::Keys(checkpoint.keys_from).bytes(),
-            Space::Ready | Space::DeadLetter | Space::Moved | Space::Outbox | Space::Orphan | Space::Meta => vec![0],
+            Space::Ready
+            | Space::DeadLetter
+            | Space::Moved
+            | Space::Outbox
+            | Space::Orphan
+            | Space::Entry
+            | Space::Meta => vec![0],
         }
     }
 

@@ -448,7 +448,13 @@ fn memtable_bytes_max(space: Space) -> u64 {
     match space {
         Space::Segment | Space::Event => 16 << 20,
         Space::State | Space::Due | Space::Receipt | Space::Dedup => 4 << 20,
-        Space::Ready | Space::DeadLetter | Space::Moved | Space::Outbox | Space::Orphan | Space::Meta => 1 << 20,
+        Space::Ready
+        | Space::DeadLetter
+        | Space::Moved
+        | Space::Outbox
+        | Space::Orphan
+        | Space::Entry
+        | Space::Meta => 1 << 20,
     }
 }
 
@@ -461,7 +467,7 @@ fn space_options(space: Space) -> KeyspaceCreateOptions {
             .filter_policy(FilterPolicy::disabled())
             .expect_point_read_hits(true),
         Space::Ready | Space::Meta => options.data_block_compression_policy(CompressionPolicy::disabled()),
-        Space::DeadLetter | Space::Moved | Space::Outbox | Space::Orphan => options,
+        Space::DeadLetter | Space::Moved | Space::Outbox | Space::Orphan | Space::Entry => options,
     }
 }
 

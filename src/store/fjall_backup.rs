@@ -18,13 +18,14 @@ use crate::delivery::DoubtPolicy;
 use super::backend::{Backend, Maintainer, Op, Space, StoreError};
 use super::backup::{BackupReader, BackupWriter, Broken, CONTROL, Manifest, Piece, Table};
 use super::batch::CommitSeq;
+use super::control::{ControlPlan, ControlSurvey};
 use super::directory::{self, Format, HighWaterFile, Restoring};
 use super::extent::Extent;
 use super::fjall::{FjallOptions, FjallReader, FjallStore};
 use super::fjall_ranges;
 use super::key::Key;
-use super::record::{CheckpointRecord, DecodeError, NamesRecord, decode};
-use super::restored::{Exhausted, Plan, Survey};
+use super::record::{CheckpointRecord, DecodeError, decode};
+use super::restored::{Entry, Exhausted, Plan, Survey};
 use super::run;
 
 /// A store as it stood after a commit.
@@ -165,6 +166,7 @@ pub struct Checked {
     /// Octets of all keys and values, as a store keeps them.
     pub plain_octets: u64,
     surveys: Vec<Survey>,
+    control: ControlSurvey,
 }
 
 /// Reads a backup to its end: nothing is written before it is known to be whole.
@@ -175,10 +177,11 @@ pub fn check<R: Read>(input: R) -> Result<Checked, RestoreError> {
     let mut reader = BackupReader::open(input).map_err(RestoreError::Broken)?;
     let manifest = reader.manifest().clone();
     let mut surveys = vec![Survey::default(); usize::from(manifest.shards)];
+    let mut control = ControlSurvey::default();
     while let Some(piece) = reader.next_piece().map_err(RestoreError::Broken)? {
         let noted = match surveys.get_mut(usize::from(piece.store)) {
             Some(survey) => survey.note(&piece),
-            None => piece.entries().try_for_each(|(_, value)| decode::<NamesRecord>(value).map(drop)),
+            None => control.note(&piece),
         };
         noted.map_err(|error| RestoreError::Record(piece.store, error))?;
     }
@@ -188,6 +191,7 @@ pub fn check<R: Read>(input: R) -> Result<Checked, RestoreError> {
         octets: reader.octets(),
         plain_octets: reader.plain_octets(),
         surveys,
+        control,
     })
 }
 
@@ -215,11 +219,14 @@ pub fn restore<R: Read>(
     let mut pieces = Pieces { reader, next: None };
     for (shard, (plan, commit)) in plans.iter().zip(commits).enumerate() {
         let store = place.shard(shard as u16);
-        fill(&store, shard as u16, Some(plan), &mut pieces)?;
+        fill(&store, shard as u16, &Rewriting::Shard(plan), &mut pieces)?;
         let mut mark = HighWaterFile::open(&store).map_err(RestoreError::Io)?.0;
         mark.seal(*commit).map_err(RestoreError::Io)?;
     }
-    fill(&place.control(), CONTROL, None, &mut pieces)?;
+    let (store, plan) = (place.control(), ControlPlan::new(&checked.control, mark, now_ms));
+    fill(&store, CONTROL, &Rewriting::Control(&plan), &mut pieces)?;
+    let mut mark = HighWaterFile::open(&store).map_err(RestoreError::Io)?.0;
+    mark.seal(plan.version()).map_err(RestoreError::Io)?;
     place.finish().map_err(RestoreError::Place)
 }
 
@@ -249,8 +256,24 @@ impl<R: Read> Pieces<R> {
     }
 }
 
+/// What is changed in a store's entries while they are written.
+enum Rewriting<'a> {
+    Shard(&'a Plan),
+    Control(&'a ControlPlan),
+}
+
+impl Rewriting<'_> {
+    /// What is written beside what the backup holds.
+    fn records(&self) -> Vec<Entry> {
+        match self {
+            Self::Shard(plan) => vec![plan.record()],
+            Self::Control(plan) => vec![plan.record()],
+        }
+    }
+}
+
 /// Fills a fresh store: tables beside the journal, `meta` last, so that runs are registered when they are there.
-fn fill<R: Read>(path: &Path, store: u16, plan: Option<&Plan>, pieces: &mut Pieces<R>) -> Result<(), RestoreError> {
+fn fill<R: Read>(path: &Path, store: u16, plan: &Rewriting<'_>, pieces: &mut Pieces<R>) -> Result<(), RestoreError> {
     let (mut target, _) = FjallStore::open(path, FjallOptions::shared_by(1)).map_err(RestoreError::Store)?;
     let mut meta = Vec::new();
     while let Some(table) = pieces.table_of(store).map_err(RestoreError::Broken)? {
@@ -278,7 +301,7 @@ fn fill<R: Read>(path: &Path, store: u16, plan: Option<&Plan>, pieces: &mut Piec
         // The cause, not what it led to.
         failure.map_or(written, Err)?;
     }
-    meta.extend(plan.map(Plan::record));
+    meta.extend(plan.records());
     let ops = meta.into_iter().map(|(key, value)| Op::Put { space: Space::Meta, key, value }).collect();
     target.commit(ops).map_err(RestoreError::Store)
 }
@@ -295,13 +318,21 @@ fn each<R: Read>(
     pieces: &mut Pieces<R>,
     store: u16,
     table: Table,
-    plan: Option<&Plan>,
+    plan: &Rewriting<'_>,
     put: Put<'_>,
 ) -> Result<(), RestoreError> {
     while let Some(piece) = pieces.take(store, table).map_err(RestoreError::Broken)? {
         for (key, value) in piece.entries() {
-            if plan.is_none_or(|plan| plan.keeps(table, key)) {
-                put(key, value).map_err(RestoreError::Store)?;
+            match plan {
+                Rewriting::Shard(plan) if plan.keeps(table, key) => put(key, value).map_err(RestoreError::Store)?,
+                Rewriting::Shard(_) => {}
+                Rewriting::Control(plan) => {
+                    let rewritten =
+                        plan.rewrite(table, key, value).map_err(|error| RestoreError::Record(store, error))?;
+                    if let Some((key, value)) = rewritten {
+                        put(&key, &value).map_err(RestoreError::Store)?;
+                    }
+                }
             }
         }
     }

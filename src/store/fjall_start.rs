@@ -1,5 +1,5 @@
-//! The start of one shard's store, the same for the daemon, `stentor check --data` and the crash images: look at the
-//! journals, open, read what a shard needs, and compare it with what was acknowledged.
+//! The start of one shard's store, or of control's, the same for the daemon, `stentor check --data` and the crash images:
+//! look at the journals, open, read what a shard needs, and compare it with what was acknowledged.
 //!
 //! Knows: the order of these steps, and that less than the high-water mark is an alarm. Refuses to know: what a shard does
 //! with what was found.
@@ -8,8 +8,10 @@ use std::panic;
 use std::path::Path;
 
 use super::backend::{Backend, Space, StoreError};
+use super::control::{self, FoundControl};
 use super::directory::HighWaterFile;
 use super::fjall::{FjallOptions, FjallStore, Opened};
+use super::high_water::HighWater;
 use super::recovery::{Recovery, recover};
 
 /// A store that may be used.
@@ -58,18 +60,49 @@ fn check_commits(shard: &Path, store: &FjallStore, opened: &Opened) -> Result<()
 pub fn start(shard: &Path, options: FjallOptions) -> Result<Started, StoreError> {
     let (store, opened) = open(shard, options)?;
     check_commits(shard, &store, &opened)?;
-    let (mark, before) = HighWaterFile::open(shard).map_err(|error| {
-        StoreError::Failed(format!("cannot open the high-water mark of {}: {error}", shard.display()))
-    })?;
+    let (mark, before) = open_mark(shard)?;
     let found = recover(&store.reader())?;
-    match before {
-        Some(before) if before.commit > found.last.0 => Err(StoreError::Damaged(format!(
-            "{}: commit {} was acknowledged, but the log ends at {}: acknowledged messages are missing. Keep a copy of the \
+    check_mark(shard, before, found.last.0, "messages")?;
+    Ok(Started { store, mark, found, opened })
+}
+
+/// The store of control, if it may be used.
+#[derive(Debug)]
+pub struct StartedControl {
+    /// The store.
+    pub store: FjallStore,
+    /// Its high-water mark, to be moved along.
+    pub mark: HighWaterFile,
+    /// Everything that is in it.
+    pub found: FoundControl,
+}
+
+/// Starts the store of control in `path`, or makes it there.
+///
+/// # Errors
+/// As [`start`], with [`control::recover`]'s for what is in it.
+pub fn start_control(path: &Path, options: FjallOptions) -> Result<StartedControl, StoreError> {
+    let (store, _) = open(path, options)?;
+    let (mark, before) = open_mark(path)?;
+    let found = control::recover(&store.reader())?;
+    check_mark(path, before, found.record.version, "numbers and settings")?;
+    Ok(StartedControl { store, mark, found })
+}
+
+fn open_mark(store: &Path) -> Result<(HighWaterFile, Option<HighWater>), StoreError> {
+    HighWaterFile::open(store)
+        .map_err(|error| StoreError::Failed(format!("cannot open the high-water mark of {}: {error}", store.display())))
+}
+
+/// Whether everything is there that somebody may have been told of.
+fn check_mark(store: &Path, mark: Option<HighWater>, last: u64, what: &str) -> Result<(), StoreError> {
+    match mark {
+        Some(mark) if mark.commit > last => Err(StoreError::Damaged(format!(
+            "{}: commit {} was acknowledged, but the log ends at {last}: acknowledged {what} are missing. Keep a copy of the \
              whole directory and restore from a backup, or ask for help with the copy.",
-            shard.display(),
-            before.commit,
-            found.last.0
+            store.display(),
+            mark.commit,
         ))),
-        Some(_) | None => Ok(Started { store, mark, found, opened }),
+        Some(_) | None => Ok(()),
     }
 }

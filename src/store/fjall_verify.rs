@@ -13,11 +13,12 @@ use fjall::AbstractTree;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::backend::{Backend, Reader, Space, StoreError};
+use super::control::{ControlRecord, EntryRecord};
 use super::fjall::FjallStore;
 use super::key::Key;
 use super::record::{
-    CheckpointRecord, DueRecord, InboundRecord, KeysRecord, ListRecord, NamesRecord, OutboxRecord, ReadyRecord,
-    ReceiptsRecord, RestoredRecord, StateRecord, TurnRecord, WaitingRecord, decode,
+    CheckpointRecord, DueRecord, InboundRecord, KeysRecord, ListRecord, OutboxRecord, ReadyRecord, ReceiptsRecord,
+    RestoredRecord, StateRecord, TurnRecord, WaitingRecord, decode,
 };
 use super::{run, segment};
 
@@ -106,8 +107,9 @@ fn record(space: Space, key: &[u8], value: &[u8]) -> Result<(), String> {
         Space::Dedup => decode::<KeysRecord>(value).map(drop).map_err(told),
         Space::Orphan => decode::<InboundRecord>(value).map(drop).map_err(told),
         Space::Outbox => decode::<OutboxRecord>(value).map(drop).map_err(told),
+        Space::Entry => decode::<EntryRecord>(value).map(drop).map_err(told),
         Space::Meta if *key == Key::Checkpoint.bytes() => decode::<CheckpointRecord>(value).map(drop).map_err(told),
-        Space::Meta if *key == Key::Names.bytes() => decode::<NamesRecord>(value).map(drop).map_err(told),
+        Space::Meta if *key == Key::Control.bytes() => decode::<ControlRecord>(value).map(drop).map_err(told),
         Space::Meta if *key == Key::Restored.bytes() => decode::<RestoredRecord>(value).map(drop).map_err(told),
         Space::Meta if *key == Key::Waiting.bytes() => decode::<WaitingRecord>(value).map(drop).map_err(told),
         Space::Meta if Key::list(key).is_some() => decode::<ListRecord>(value).map(drop).map_err(told),

@@ -4,7 +4,7 @@
 //! Refuses to know: files (`directory`), when to write, and what to do when less was found than was acknowledged.
 //!
 //! It lives outside fjall, so that a journal that lost its last batch is noticed: a recovered commit number below the mark
-//! means that acknowledged work is gone. The mark is written at most once a second, after the commits that it names were
+//! means that acknowledged work is gone. A shard's mark is written at most once a second, after the commits that it names were
 //! durable, and gates no answer; so it may lag, but never runs ahead. A slot is one disk sector and the two are written in
 //! turn, so a torn write harms the older one at most.
 //!

@@ -34,8 +34,8 @@ pub enum Key {
     Outbox(u64, u32),
     /// `meta`: the checkpoint.
     Checkpoint,
-    /// `meta`: the control shard's book of names.
-    Names,
+    /// `meta` of control: its version. Overwritten by each commit.
+    Control,
     /// `meta`: that the shard was restored from a backup. Lives for ever.
     Restored,
     /// `meta`: how many messages of each tenant wait. Overwritten by the next.
@@ -57,7 +57,7 @@ impl Key {
             Self::Keys(_) => Space::Dedup,
             Self::Orphan(..) => Space::Orphan,
             Self::Outbox(..) => Space::Outbox,
-            Self::Checkpoint | Self::Names | Self::Restored | Self::Waiting | Self::List(_) => Space::Meta,
+            Self::Checkpoint | Self::Control | Self::Restored | Self::Waiting | Self::List(_) => Space::Meta,
         }
     }
 
@@ -78,7 +78,7 @@ impl Key {
                 [&commit.to_be_bytes()[..], &index.to_be_bytes()[..]].concat()
             }
             Self::Checkpoint => b"checkpoint".to_vec(),
-            Self::Names => b"names".to_vec(),
+            Self::Control => b"control".to_vec(),
             Self::Restored => b"restored".to_vec(),
             Self::Waiting => b"waiting".to_vec(),
             Self::List(number) => [&LIST_PREFIX[..], &number.0.to_be_bytes()].concat(),
@@ -128,6 +128,7 @@ mod tests {
         assert_eq!(Key::due(&Key::Due(7, 9).bytes()), Some((7, 9)));
         assert_eq!(Key::Segment(258).bytes(), [0, 0, 0, 0, 0, 0, 1, 2]);
         assert_eq!(Key::Checkpoint.bytes(), b"checkpoint");
+        assert_eq!(Key::Control.bytes(), b"control");
         assert_eq!(Key::Restored.bytes(), b"restored");
         assert_eq!(Key::Waiting.bytes(), b"waiting");
         let list = Key::List(ListNumber(258));

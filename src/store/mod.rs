@@ -4,6 +4,7 @@
 pub mod backend;
 pub mod backup;
 pub mod batch;
+pub mod control;
 pub mod directory;
 pub mod expiry;
 pub mod extent;

@@ -86,7 +86,6 @@ impl Record for CheckpointRecord {
 }
 
 impl Record for ReceiptNote {}
-impl Record for NamesRecord {}
 impl Record for RestoredRecord {}
 impl Record for WaitingRecord {}
 #[cfg(test)]
@@ -483,23 +482,6 @@ pub struct ProgressNote {
     pub delivered: Vec<u8>,
     /// Parts with a final receipt.
     pub settled: Vec<u8>,
-}
-
-/// `meta` of the control shard: names and the numbers given to them, for ever.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct NamesRecord {
-    /// Version of the catalog; grows with each change.
-    pub version: u64,
-    /// Routes by number.
-    pub routes: Vec<String>,
-    /// Carriers by number.
-    pub carriers: Vec<String>,
-    /// Carrier groups by number.
-    pub groups: Vec<String>,
-    /// Tenants by number.
-    pub tenants: Vec<String>,
-    /// Carriers paused by hand, by number.
-    pub paused: Vec<u16>,
 }
 
 /// `meta`: how many messages of each tenant wait in this shard, by tenant; without those that belong to none. Overwritten

@@ -41,6 +41,13 @@ pub const fn policy(code: u8) -> DoubtPolicy {
     }
 }
 
+/// The number with which a restore at `at` goes on where the backup of `mark` (both ms) would have gone on with `next`.
+/// Control's versions jump likewise: it commits no more often than a shard writes segments.
+pub(super) const fn beyond(next: u64, mark: u64, at: u64) -> u64 {
+    let passed = at.saturating_sub(mark).saturating_mul(SEGMENTS_PER_MS_MAX);
+    next.saturating_add(passed).saturating_add(SEGMENTS_SLACK)
+}
+
 /// What must be known of a shard before the first entry is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
@@ -117,8 +124,7 @@ impl Plan {
         let before = survey.before.as_ref().map_or(0, |before| before.generation);
         let generation = before.checked_add(1).ok_or(Exhausted::Generations)?;
         let next = survey.next_segment.max(1);
-        let passed = at.saturating_sub(mark).saturating_mul(SEGMENTS_PER_MS_MAX);
-        let below = next.saturating_add(passed).saturating_add(SEGMENTS_SLACK);
+        let below = beyond(next, mark, at);
         if below >= Address::SEGMENT_MAX {
             return Err(Exhausted::Segments);
         }

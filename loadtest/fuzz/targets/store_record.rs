@@ -1,17 +1,18 @@
 //! Every record and key of the store from any octets: read or refused; what is read is written as it was.
 #![no_main]
 
+use stentor::store::control::{ControlRecord, EntryRecord, parse_entry_key};
 use stentor::store::key::Key;
 use stentor::store::record::{
-    CheckpointRecord, DueRecord, InboundRecord, KeysRecord, ListRecord, NamesRecord, ReadyRecord, ReceiptsRecord,
-    StateRecord, TurnRecord, decode, encode,
+    CheckpointRecord, DueRecord, InboundRecord, KeysRecord, ListRecord, ReadyRecord, ReceiptsRecord, StateRecord,
+    TurnRecord, decode, encode,
 };
 use stentor::store::run;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((kind, octets)) = data.split_first() else { return };
     let _ = (Key::number(octets), Key::ready(octets), Key::due(octets), Key::list(octets));
-    let _ = run::parse_registration_key(octets);
+    let _ = (run::parse_registration_key(octets), parse_entry_key(octets));
     if let Some(id) = std::str::from_utf8(octets).ok().and_then(run::parse_name) {
         assert_eq!(run::parse_name(&run::name(id)), Some(id));
     }
@@ -28,7 +29,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         };
     }
     read! {
-        0 CheckpointRecord 1 DueRecord 2 InboundRecord 3 KeysRecord 4 NamesRecord 5 ReadyRecord 6 ReceiptsRecord
-        7 StateRecord 8 TurnRecord 9 ListRecord
+        0 CheckpointRecord 1 DueRecord 2 InboundRecord 3 KeysRecord 4 ControlRecord 5 ReadyRecord 6 ReceiptsRecord
+        7 StateRecord 8 TurnRecord 9 ListRecord 10 EntryRecord
     }
 });

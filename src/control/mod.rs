@@ -1,0 +1,298 @@
+//! Control: one more durable identity with a store and a turn of its own, for what is not per recipient. Today it keeps which
+//! number stands for which name, and the version of the catalog; readers of records, pauses, templates, broadcasts and
+//! tenants' counters are further kinds of its entries.
+//!
+//! Knows: entries by kind and key, their bounds, which version is durable. Refuses to know: what the value of an entry means
+//! (but for numbers), which routes and carriers there are, who asks.
+//!
+//! The shape is that of a shard, and so is the order of calls: [`Control::handle`] takes what is wanted and decides;
+//! [`Control::poll_commit`] gives the batch to be committed, one at a time; [`Control::handle_committed`] says that it is
+//! durable; [`Control::poll_effect`] gives what may be done then. What comes while a batch is under way gathers into the next.
+//!
+//! Invariants:
+//! 1. Nothing is published, and no request answered, before the batch that holds it is durable.
+//! 2. The version grows by one with each batch. What is published is the version of a durable batch, so none is seen twice
+//!    with different content.
+//! 3. A request is applied whole or not at all.
+//! 4. Numbers of a kind are 1, 2, 3 … in the order in which names came; a name keeps its number, and stays.
+//! 5. No kind, nor all of them, grow beyond their bound ([`Bounds`]).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+
+use crate::store::control::{ControlBatch, FoundControl};
+
+mod entries;
+mod kind;
+mod names;
+#[cfg(test)]
+mod tests;
+
+pub use entries::{Entries, Entry};
+pub use kind::{Bound, Bounds, KEY_OCTETS_MAX, Kind, Refused, VALUE_OCTETS_MAX};
+pub use names::{Names, applied};
+
+/// One wish of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The key has this value from now on; also where it has it already.
+    Put {
+        /// Not a numbered one.
+        kind: Kind,
+        /// 1 to [`KEY_OCTETS_MAX`] octets.
+        key: Vec<u8>,
+        /// The octets of the kind's record.
+        value: Vec<u8>,
+    },
+    /// The key has no value from now on; nothing changes where it has none.
+    Remove {
+        /// Not a numbered one.
+        kind: Kind,
+        /// As it was put.
+        key: Vec<u8>,
+    },
+    /// The name has a number from now on; nothing changes where it has one.
+    Number {
+        /// A numbered one.
+        kind: Kind,
+        /// 1 to [`KEY_OCTETS_MAX`] octets.
+        name: String,
+    },
+}
+
+/// Something happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ControlEvent {
+    /// Somebody wants changes, all or none of them.
+    Change {
+        /// Comes back in the reply.
+        ticket: u64,
+        /// In order.
+        changes: Vec<Change>,
+    },
+}
+
+/// Something may be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Everybody acts on these entries from now on. Comes before the replies of what is in them.
+    Publish(Arc<Entries>),
+    /// The request of that ticket is durable and published, from which version on; or nothing of it was done.
+    Reply(u64, Result<u64, Refused>),
+}
+
+/// Entries on disk that no control has written. One line for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage(pub String);
+
+impl fmt::Display for Damage {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "control: {}", self.0)
+    }
+}
+
+impl std::error::Error for Damage {}
+
+type Address = (Kind, Vec<u8>);
+
+/// See the head of this file.
+#[derive(Debug, Default)]
+pub struct Control {
+    bounds: Bounds,
+    /// With everything that was decided; its version is that of the last batch that was handed out.
+    decided: Entries,
+    /// Decided since that batch: the new value, or that the entry is gone.
+    gathered: BTreeMap<Address, Option<Arc<[u8]>>>,
+    /// Handed out and not durable.
+    under_way: Option<Arc<Entries>>,
+    published: Arc<Entries>,
+    /// What is published has not been told.
+    is_untold: bool,
+    /// In the order of requests, each with the version that must be durable before.
+    replies: VecDeque<(u64, u64, Option<Refused>)>,
+}
+
+impl Control {
+    /// Goes on where the store ends.
+    ///
+    /// # Errors
+    /// [`Damage`]: kinds that this version does not know, numbers that are missing or there twice.
+    pub fn recover(found: FoundControl, bounds: Bounds) -> Result<Self, Damage> {
+        let mut entries = Entries::default();
+        entries.set_version(found.record.version);
+        let known =
+            |code| Kind::from_code(code).ok_or_else(|| Damage(format!("entries of kind {code}, which is unknown")));
+        for (code, changed) in found.record.changed {
+            entries.set_changed(known(code)?, changed);
+        }
+        for (code, key, record) in found.entries {
+            let entry = Entry { version: record.version, value: record.value.into() };
+            entries.set(known(code)?, &key, Some(entry));
+        }
+        Kind::ALL.into_iter().filter(|kind| kind.is_numbered()).try_for_each(|kind| check_numbers(&entries, kind))?;
+        let published = Arc::new(entries.clone());
+        Ok(Self { bounds, decided: entries, published, ..Self::default() })
+    }
+
+    /// What everybody may act on: durable, and as it was published last.
+    pub const fn published(&self) -> &Arc<Entries> {
+        &self.published
+    }
+
+    /// Nothing is gathered, under way or to be told.
+    pub fn is_idle(&self) -> bool {
+        self.gathered.is_empty() && self.under_way.is_none() && !self.is_untold && self.replies.is_empty()
+    }
+
+    /// Something happens.
+    pub fn handle(&mut self, event: ControlEvent) {
+        match event {
+            ControlEvent::Change { ticket, changes } => {
+                let refused = self.change(changes).err();
+                // What is the case already may be so since a batch that is not durable.
+                let waits_for = self.decided.version() + u64::from(!self.gathered.is_empty());
+                self.replies.push_back((ticket, waits_for, refused));
+            }
+        }
+    }
+
+    /// The next batch, if something was decided and none is under way.
+    pub fn poll_commit(&mut self) -> Option<ControlBatch> {
+        if self.under_way.is_some() || self.gathered.is_empty() {
+            return None;
+        }
+        let version = self.next_version();
+        self.decided.set_version(version);
+        let gathered = std::mem::take(&mut self.gathered);
+        gathered.keys().for_each(|(kind, _)| self.decided.set_changed(*kind, version));
+        self.under_way = Some(Arc::new(self.decided.clone()));
+        let changes = gathered.into_iter().map(|((kind, key), value)| (kind.code(), key, value)).collect();
+        Some(ControlBatch { record: self.decided.record(), changes })
+    }
+
+    /// The batch of that version is durable.
+    pub fn handle_committed(&mut self, version: u64) {
+        let durable = self.under_way.take_if(|entries| entries.version() == version);
+        debug_assert!(durable.is_some(), "version {version} is not under way");
+        if let Some(entries) = durable {
+            self.published = entries;
+            self.is_untold = true;
+        }
+    }
+
+    /// What may be done next.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        if std::mem::take(&mut self.is_untold) {
+            return Some(Effect::Publish(Arc::clone(&self.published)));
+        }
+        let durable = self.published.version();
+        let (ticket, version, refused) = self.replies.pop_front_if(|(_, version, _)| *version <= durable)?;
+        Some(Effect::Reply(ticket, refused.map_or(Ok(version), Err)))
+    }
+
+    const fn next_version(&self) -> u64 {
+        self.decided.version() + 1
+    }
+
+    /// All of them, or none.
+    fn change(&mut self, changes: Vec<Change>) -> Result<(), Refused> {
+        let mut undo = Vec::new();
+        let done = changes.into_iter().try_for_each(|change| self.apply(change, &mut undo));
+        if done.is_err() {
+            for (address, entry, gathered) in undo.into_iter().rev() {
+                self.decided.set(address.0, &address.1, entry);
+                match gathered {
+                    Some(value) => self.gathered.insert(address, value),
+                    None => self.gathered.remove(&address),
+                };
+            }
+        }
+        done
+    }
+
+    fn apply(&mut self, change: Change, undo: &mut Vec<Undo>) -> Result<(), Refused> {
+        let version = self.next_version();
+        let (kind, key, entry) = match change {
+            Change::Put { kind, .. } | Change::Remove { kind, .. } if kind.is_numbered() => {
+                return Err(Refused::Numbered(kind));
+            }
+            Change::Put { kind, key, value } => (kind, key, Some(Entry { version, value: value.into() })),
+            Change::Remove { kind, key } if self.decided.get(kind, &key).is_none() => return Ok(()),
+            Change::Remove { kind, key } => (kind, key, None),
+            Change::Number { kind, .. } if !kind.is_numbered() => return Err(Refused::NotNumbered(kind)),
+            Change::Number { kind, name } if self.decided.get(kind, name.as_bytes()).is_some() => return Ok(()),
+            Change::Number { kind, name } => {
+                let full = Refused::KindEntries(kind, self.bounds.kinds[kind.index()].entries.min(kind::NUMBERS_MAX));
+                let number = u16::try_from(self.decided.len(kind) + 1).map_err(|_| full)?;
+                (kind, name.into_bytes(), Some(names::numbered(number, version)))
+            }
+        };
+        if let Some(entry) = &entry {
+            self.judge(kind, &key, entry)?;
+        }
+        let value = entry.as_ref().map(|entry| Arc::clone(&entry.value));
+        let before = self.decided.set(kind, &key, entry);
+        let address = (kind, key);
+        let gathered = self.gathered.insert(address.clone(), value);
+        undo.push((address, before, gathered));
+        Ok(())
+    }
+
+    /// Whether there is room for the entry, in the place of the one that is there.
+    fn judge(&self, kind: Kind, key: &[u8], entry: &Entry) -> Result<(), Refused> {
+        if key.is_empty() || key.len() > KEY_OCTETS_MAX {
+            return Err(Refused::Key(kind, key.len()));
+        }
+        if entry.value.len() > VALUE_OCTETS_MAX {
+            return Err(Refused::Value(kind, entry.value.len()));
+        }
+        let before = self.decided.get(kind, key);
+        let more = u64::from(before.is_none());
+        let octets = |entry: &Entry| (key.len() + entry.value.len()) as u64;
+        let (added, freed) = (octets(entry), before.map_or(0, octets));
+        let Bounds { kinds, all } = &self.bounds;
+        let of = |kind: Kind| (self.decided.len(kind) as u64, self.decided.octets(kind));
+        let sum = |(entries, octets), kind| (entries + of(kind).0, octets + of(kind).1);
+        let (own, whole) = (of(kind), Kind::ALL.into_iter().fold((0, 0), sum));
+        // What makes nothing larger is never refused, not even where a start found more than there may be.
+        let over = |held: u64, added: u64, freed: u64, most: u64| added > freed && held + added - freed > most;
+        let own_bound = kinds[kind.index()];
+        if over(own.0, more, 0, own_bound.entries.into()) {
+            return Err(Refused::KindEntries(kind, own_bound.entries));
+        }
+        if over(own.1, added, freed, own_bound.octets) {
+            return Err(Refused::KindOctets(kind, own_bound.octets));
+        }
+        if over(whole.0, more, 0, all.entries.into()) {
+            return Err(Refused::AllEntries(all.entries));
+        }
+        if over(whole.1, added, freed, all.octets) {
+            return Err(Refused::AllOctets(all.octets));
+        }
+        Ok(())
+    }
+}
+
+/// An address, the entry that was there, and what had been gathered for it.
+type Undo = (Address, Option<Entry>, Option<Option<Arc<[u8]>>>);
+
+/// Numbers that were given go from 1 on without a gap.
+fn check_numbers(entries: &Entries, kind: Kind) -> Result<(), Damage> {
+    let mut holders: BTreeMap<u16, &[u8]> = BTreeMap::new();
+    for (name, entry) in entries.iter(kind) {
+        let shown = |name: &[u8]| String::from_utf8_lossy(name).escape_debug().to_string();
+        let unreadable = || Damage(format!("{}: {} has no readable number", kind.plural(), shown(name)));
+        let number = entries::number_of(entry).filter(|number| *number > 0).ok_or_else(unreadable)?;
+        if let Some(other) = holders.insert(number, name) {
+            let (one, two) = (shown(other), shown(name));
+            return Err(Damage(format!("{}: {one} and {two} both have number {number}", kind.plural())));
+        }
+    }
+    let last = holders.last_key_value().map_or(0, |(number, _)| usize::from(*number));
+    if last != holders.len() {
+        let what = format!("{}: of {last} numbers {} are missing", kind.plural(), last - holders.len());
+        return Err(Damage(what));
+    }
+    Ok(())
+}
