@@ -152,11 +152,11 @@ impl Books {
                 self.cancelled.insert(address, place_of);
                 self.end(address, at)
             }
+            // Nothing of it goes on: every part was answered, or none was sent. A receipt of one of its parts is late.
             Happened::Expired { error: None } => {
-                let closed = self.end(address, at);
-                // Nothing of it goes on: a receipt of one of its parts is late.
+                self.tried.remove(&address);
                 self.attempts.progress.remove(&address);
-                closed
+                self.close(address)
             }
             Happened::Delivered { .. }
             | Happened::Undelivered { .. }

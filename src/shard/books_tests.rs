@@ -119,6 +119,16 @@ impl World {
 }
 
 #[test]
+fn what_expires_here_while_a_carrier_has_a_part_leaves_nothing_open() {
+    let mut world = World::new();
+    world.happens(Happened::PartAccepted { part: 1, parts: 2 });
+    let closed = world.happens(Happened::Expired { error: None });
+    assert!(closed.attempt.is_some(), "a start would take it for lost, and send it again");
+    let Attempts { progress, doubts, .. } = &world.books.attempts;
+    assert!(world.books.attempts.get(AT).is_none() && progress.is_empty() && doubts.is_empty());
+}
+
+#[test]
 fn an_attempt_ends_by_one_event_that_says_what_it_took_out() {
     let attempts = |what| {
         let mut world = World::new();
