@@ -216,6 +216,8 @@ pub struct Oracle {
     pub claims_asked: u64,
     /// Messages and keys that a shard takes at most, and who shares them, by weight.
     limits: (u64, u64, Vec<(TenantId, u32)>),
+    /// How often the process has died.
+    deaths: u64,
     /// What tenants have brought in.
     pub quotas: Quotas,
     /// The newest connection before that restore.
@@ -277,8 +279,9 @@ impl Oracle {
         self.questions.insert(ticket, question);
     }
 
-    /// The process that owed answers is gone.
-    pub fn forget_questions(&mut self) {
+    /// The process has died: what it was asked is never answered.
+    pub fn process_died(&mut self) {
+        self.deaths += 1;
         self.questions.clear();
     }
 
@@ -405,9 +408,16 @@ impl Oracle {
     fn told_full(&mut self, shard: ShardId, message: u32, refusal: Refusal, tally: &mut Tally) {
         let (queue, keys, tenants) = &self.limits;
         let tenant = self.tenant_of(message);
-        let others = self.truths.iter().enumerate().filter(|(at, truth)| {
-            *at != message as usize && truth.intent.shard == shard && !(truth.id.is_some() && truth.state.is_final())
-        });
+        // One that was cancelled in the delay queue keeps its place there until its time.
+        let is_over = |truth: &Truth| {
+            let is_put_off = truth.state == MessageState::Cancelled && truth.intent.head.send_at > self.wall;
+            truth.id.is_some() && truth.state.is_final() && !is_put_off
+        };
+        let others = self
+            .truths
+            .iter()
+            .enumerate()
+            .filter(|(at, truth)| *at != message as usize && truth.intent.shard == shard && !is_over(truth));
         let own = |truth: &&Truth| truth.intent.head.tenant == tenant;
         let sum: u64 = tenants.iter().map(|(_, weight)| u64::from(*weight)).sum();
         let weight = tenants.iter().find(|(known, _)| *known == tenant).map_or(0, |(_, weight)| *weight);
@@ -418,7 +428,8 @@ impl Oracle {
             // Each attempt may leave an entry of the delay queue behind, and each start one more.
             Refusal::QueueFull => {
                 let attempts = self.handed.iter().filter(|((of, _), _)| *of == shard);
-                let left: u64 = attempts.map(|(_, attempts)| u64::from(*attempts) * ENTRIES_MAX).sum();
+                let left = |attempts: u32| u64::from(attempts) * ENTRIES_MAX + self.deaths;
+                let left: u64 = attempts.map(|(_, attempts)| left(*attempts)).sum();
                 (others.len() as u64 + left, *queue)
             }
             Refusal::KeyShareFull => {

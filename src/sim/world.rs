@@ -453,7 +453,7 @@ impl World {
     fn bury(&mut self, process: Process) {
         self.stalled_until_ns = 0;
         self.disks = Some(process.crash(&self.plan, &mut self.net, &mut self.stage));
-        self.stage.oracle.forget_questions();
+        self.stage.oracle.process_died();
         let downtime = self.plan.downtime.draw(&mut self.stage.chance);
         self.stage.agenda.after(downtime, Happening::Start);
     }
