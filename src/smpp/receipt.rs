@@ -199,6 +199,28 @@ impl<'a> Receipt<'a> {
 
     /// Reads the text alone.
     pub fn parse_text(text: &'a [u8]) -> Self {
+        Self::parse_plain(text).unwrap_or_else(|| Self::parse_any(text))
+    }
+
+    /// A text with the fields of Appendix B in its order and spelling, each but the last a single word: what most carriers
+    /// write. None for any other; what this reads [`Self::parse_any`] would read alike.
+    fn parse_plain(text: &'a [u8]) -> Option<Self> {
+        let mut receipt = Self::default();
+        let mut rest = text;
+        for (name, field) in PLAIN {
+            rest = rest.strip_prefix(name)?;
+            let (word, after) = rest.split_at(rest.iter().position(|&octet| ends_value(octet))?);
+            if word.is_empty() || after.first() != Some(&b' ') || field_at(rest).is_some() {
+                return None;
+            }
+            receipt.set(field, word);
+            rest = after;
+        }
+        receipt.set(Field::Text, trimmed(rest.strip_prefix(b" text:")?));
+        Some(receipt)
+    }
+
+    fn parse_any(text: &'a [u8]) -> Self {
         let mut receipt = Self::default();
         let mut rest = text;
         while let Some((field, value_at)) = next_field(rest) {
@@ -277,6 +299,17 @@ enum Field {
     Err,
     Text,
 }
+
+/// Appendix B, but for its last field.
+const PLAIN: [(&[u8], Field); 7] = [
+    (b"id:", Field::Id),
+    (b" sub:", Field::Sub),
+    (b" dlvrd:", Field::Dlvrd),
+    (b" submit date:", Field::SubmitDate),
+    (b" done date:", Field::DoneDate),
+    (b" stat:", Field::Stat),
+    (b" err:", Field::Err),
+];
 
 /// What an octet can be in the text of a receipt; read for each octet of each receipt, so it is one look into a table.
 const CLASSES: [u8; 256] = {
