@@ -201,30 +201,34 @@ pub const EVENT_OCTETS_MAX: usize = 1 + ERROR_OCTETS_MAX;
 
 /// Octets that an event or an error has on disk; their length goes before them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Packed {
-    octets: [u8; EVENT_OCTETS_MAX],
-    len: u8,
-}
+pub struct Packed([u8; 1 + EVENT_OCTETS_MAX]);
 
 impl Packed {
     /// The octets.
     pub fn octets(&self) -> &[u8] {
-        &self.octets[..usize::from(self.len)]
+        &self.with_len()[1..]
+    }
+
+    /// The octets behind the octet of their length.
+    pub fn with_len(&self) -> &[u8] {
+        &self.0[..=usize::from(self.0[0])]
     }
 
     /// Appends what there is room for: [`EVENT_OCTETS_MAX`] is the sum of all that is ever appended.
     fn append(&mut self, octets: &[u8]) {
-        let from = usize::from(self.len);
-        if let Some(place) = self.octets.get_mut(from..from + octets.len()) {
-            place.copy_from_slice(octets);
-            self.len += octets.len() as u8;
+        for octet in octets {
+            let len = self.0[0] + 1;
+            if let Some(place) = self.0.get_mut(usize::from(len)) {
+                *place = *octet;
+                self.0[0] = len;
+            }
         }
     }
 
     /// Appends a number, little endian, without the zeros at its end.
     fn append_number(&mut self, number: u32) {
         let octets = number.to_le_bytes();
-        self.append(&octets[..4 - number.leading_zeros() as usize / 8]);
+        self.append(&octets[..octets_of(number)]);
     }
 
     fn append_error(&mut self, error: CarrierError) {
@@ -235,6 +239,11 @@ impl Packed {
             self.append_number(error.number);
         }
     }
+}
+
+/// Octets of a number without the zeros at its end.
+const fn octets_of(number: u32) -> usize {
+    4 - number.leading_zeros() as usize / 8
 }
 
 /// The number that [`Packed::append_number`] wrote.
@@ -319,7 +328,29 @@ impl Happened {
 
     /// A number that is never used again for something else, and what belongs to it.
     pub fn pack(self) -> Packed {
-        let (number, detail) = match self {
+        let (number, detail) = self.detail();
+        let mut packed = Packed::default();
+        packed.append(&[number]);
+        match detail {
+            Detail::Number(number) => packed.append_number(number),
+            Detail::Error(error) | Detail::Perhaps(Some(error)) => packed.append_error(error),
+            Detail::Perhaps(None) => {}
+        }
+        packed
+    }
+
+    /// Whether [`Self::pack`] gives these octets, of which the first is its number; without packing what most events are.
+    fn packs_as(self, octets: &[u8]) -> bool {
+        let rest = octets.get(1..).unwrap_or_default();
+        match self.detail().1 {
+            Detail::Number(known) => rest.len() == octets_of(known) && number(rest) == Some(known),
+            Detail::Perhaps(None) => rest.is_empty(),
+            Detail::Error(_) | Detail::Perhaps(Some(_)) => self.pack().octets() == octets,
+        }
+    }
+
+    fn detail(self) -> (u8, Detail) {
+        match self {
             Self::Due { from_backup } => (1, Detail::Number(from_backup.into())),
             Self::Attempt { carrier, attempt } => (2, Detail::Number(u32::from(carrier.0) << 8 | u32::from(attempt))),
             Self::PartAccepted { part, parts } => (3, Detail::Number(u32::from(parts) << 8 | u32::from(part))),
@@ -341,15 +372,7 @@ impl Happened {
             Self::Dead { reason, by } => (17, Detail::Number(by.map_or(0, |by| by as u32) << 8 | reason as u32)),
             Self::Resolved { by } => (18, Detail::Number(by as u32)),
             Self::NoReceipt => (20, Detail::Number(0)),
-        };
-        let mut packed = Packed::default();
-        packed.append(&[number]);
-        match detail {
-            Detail::Number(number) => packed.append_number(number),
-            Detail::Error(error) | Detail::Perhaps(Some(error)) => packed.append_error(error),
-            Detail::Perhaps(None) => {}
         }
-        packed
     }
 
     /// Back from [`Self::pack`].
@@ -358,7 +381,7 @@ impl Happened {
     /// [`UnknownEvent`] for octets that it never gives.
     pub fn unpack(octets: &[u8]) -> Result<Self, UnknownEvent> {
         // What is left over in the octets belongs to nothing.
-        let happened = Self::read(octets).filter(|happened| happened.pack().octets() == octets);
+        let happened = Self::read(octets).filter(|happened| happened.packs_as(octets));
         happened.ok_or_else(|| UnknownEvent(octets.to_vec()))
     }
 

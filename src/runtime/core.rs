@@ -372,7 +372,7 @@ impl LinkOwner for Seat {
         while !rest.is_empty() {
             let dealt_with = self.core.state.borrow_mut().node.handle_bytes(self.link, bind, rest, now);
             rest = rest.get(dealt_with..).unwrap_or_default();
-            if executor::is_late() {
+            if executor::is_very_late() {
                 break;
             }
         }

@@ -27,7 +27,9 @@ use std::{
 use futures_util::FutureExt;
 use glommio::{ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement, timer::Timer};
 
-pub use super::poll::{Polls, breathe, gave, is_late, poll_intake, poll_outlet, polls, polls_begun, took};
+pub use super::poll::{
+    Polls, breathe, gave, is_late, is_very_late, poll_intake, poll_outlet, polls, polls_begun, took,
+};
 
 use super::{
     clock::Clock,

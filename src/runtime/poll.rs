@@ -136,6 +136,11 @@ pub fn is_late() -> bool {
     SHARE.get().is_over(SLICE)
 }
 
+/// The same of two milliseconds: for what costs as much again when it is cut.
+pub fn is_very_late() -> bool {
+    SHARE.get().is_over(2 * SLICE)
+}
+
 /// Lets other tasks run if this poll has run for about half a millisecond. One look at the clock: for each bounded slice of work
 /// over what came from outside (a hundred lines, some KiB), not for each byte.
 pub async fn breathe() {

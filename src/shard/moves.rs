@@ -142,7 +142,7 @@ impl Shard {
         let mut sought = Vec::new();
         for receipt in &batch.receipts {
             match self.receipts.handle_receipt(&mut self.turn, batch, receipt) {
-                Judged::Asked(asked) => sought.push(asked),
+                Judged::Asked(asked) => sought.push(*asked),
                 judged => told.add(receipt.token, self.handle_judged(receipt, judged)),
             }
         }
@@ -171,7 +171,7 @@ impl Shard {
                 self.hear(heard);
                 Verdict::Kept
             }
-            Judged::Unknown(record) => self.handle_unknown_receipt(receipt, record),
+            Judged::Unknown(record) => self.handle_unknown_receipt(receipt, *record),
             Judged::Asked(_) => unreachable!("who asks the runs judges later"),
         }
     }

@@ -142,9 +142,9 @@ pub(super) enum Judged {
     /// Of a part that is known.
     Heard(Heard),
     /// Of an id that nobody knows: the ledger may know its recipient.
-    Unknown(InboundRecord),
+    Unknown(Box<InboundRecord>),
     /// The runs are to be asked.
-    Asked(Sought),
+    Asked(Box<Sought>),
 }
 
 /// What a receipt says of a part that is known: for the message's history.
@@ -243,9 +243,9 @@ impl Receipts {
         let mut record = inbound_record(batch, receipt);
         record.text.truncate(RECEIPT_TEXT_MAX);
         if self.runs.is_empty() || id.is_empty() {
-            return Judged::Unknown(record);
+            return Judged::Unknown(Box::new(record));
         }
-        Judged::Asked(Sought { receipt: *receipt, forms: candidates.collect(), record })
+        Judged::Asked(Box::new(Sought { receipt: *receipt, forms: candidates.collect(), record }))
     }
 
     /// Applies a receipt whose id the open epoch holds, or that came before.
@@ -287,7 +287,7 @@ impl Receipts {
         if let Some(heard) = self.apply_if_awaited(turn, group, &receipt, forms.iter().copied(), state) {
             return Judged::Heard(heard);
         }
-        let Some((at, note)) = found else { return Judged::Unknown(record) };
+        let Some((at, note)) = found else { return Judged::Unknown(Box::new(record)) };
         if let Some(candidate) = forms.get(at) {
             self.dialects.entry(group).or_default().observe(candidate.form);
         }

@@ -50,17 +50,26 @@ impl StatedEvent {
 }
 
 fn write<E: Encoder>(packed: &Packed, encoder: &mut E) -> Result<(), EncodeError> {
-    (packed.octets().len() as u8).encode(encoder)?;
-    encoder.writer().write(packed.octets())
+    encoder.writer().write(packed.with_len())
 }
 
-/// Reads what [`write`] wrote into `space`: a length beyond all that is ever written is damage.
-fn read<'s, D: Decoder>(space: &'s mut [u8; EVENT_OCTETS_MAX], decoder: &mut D) -> Result<&'s [u8], DecodeError> {
+/// Reads what [`write`] wrote: a length beyond all that is ever written is damage.
+fn read<D: Decoder, T>(
+    decoder: &mut D,
+    unpack: impl FnOnce(&[u8]) -> Result<T, DecodeError>,
+) -> Result<T, DecodeError> {
     let len = usize::from(u8::decode(decoder)?);
-    let octets = space.get_mut(..len).ok_or_else(|| DecodeError::OtherString(format!("an event of {len} octets")))?;
     decoder.claim_bytes_read(len)?;
+    // Where it lies, if it can be had: records are read from memory.
+    if let Some(octets) = decoder.reader().peek_read(len) {
+        let unpacked = unpack(octets);
+        decoder.reader().consume(len);
+        return unpacked;
+    }
+    let mut space = [0; EVENT_OCTETS_MAX];
+    let octets = space.get_mut(..len).ok_or_else(|| DecodeError::OtherString(format!("an event of {len} octets")))?;
     decoder.reader().read(octets)?;
-    Ok(octets)
+    unpack(octets)
 }
 
 impl Encode for Happened {
@@ -71,9 +80,7 @@ impl Encode for Happened {
 
 impl<Context> Decode<Context> for Happened {
     fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        let mut space = [0; EVENT_OCTETS_MAX];
-        let octets = read(&mut space, decoder)?;
-        Self::unpack(octets).map_err(|unknown| DecodeError::OtherString(unknown.to_string()))
+        read(decoder, |octets| Self::unpack(octets).map_err(|unknown| DecodeError::OtherString(unknown.to_string())))
     }
 }
 
@@ -85,9 +92,9 @@ impl Encode for CarrierError {
 
 impl<Context> Decode<Context> for CarrierError {
     fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        let mut space = [0; EVENT_OCTETS_MAX];
-        let octets = read(&mut space, decoder)?;
-        Self::unpack(octets).ok_or_else(|| DecodeError::OtherString(format!("no error is {octets:?}")))
+        read(decoder, |octets| {
+            Self::unpack(octets).ok_or_else(|| DecodeError::OtherString(format!("no error is {octets:?}")))
+        })
     }
 }
 
