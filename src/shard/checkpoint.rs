@@ -54,9 +54,6 @@ impl Folding {
 
 /// What a turn without events costs a start, in events.
 const TURN_COST: usize = 4;
-/// Fifos not in memory whose records are dropped once more with each checkpoint, in turn: what a crash brought back goes so.
-/// Each costs the store a version of its tables.
-pub(super) const SWEPT_PER_CHECKPOINT: usize = 16;
 
 impl Folding {
     /// A batch is handed out: whether a checkpoint is taken now.

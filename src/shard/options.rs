@@ -38,6 +38,9 @@ pub struct Options {
     pub retention_ms: u64,
     /// Events since the last checkpoint before the next one.
     pub fold_events: usize,
+    /// Fifos not in memory whose records each checkpoint drops once more, in turn: what a crash brought back goes so. Each costs
+    /// the store a version of its tables; the simulator sweeps more of them, to see what comes of it.
+    pub swept_per_checkpoint: usize,
     /// How much is remembered of each kind.
     pub bounds: Bounds,
     /// How often what seldom happens happens, in a million; for the simulator ([`crate::model::buggify`]).
@@ -62,6 +65,7 @@ impl Default for Options {
             retry: RetryPolicy::default(),
             retention_ms: 72 * 3_600_000,
             fold_events: crate::model::limits::FOLD_DELTAS,
+            swept_per_checkpoint: 1,
             bounds: Bounds::DEFAULT,
             buggify_ppm: 0,
         }

@@ -10,7 +10,7 @@ use crate::store::{CommitSeq, Recovery};
 use crate::traffic::Unanswered;
 
 use super::Shard;
-use super::checkpoint::{self, SWEPT_PER_CHECKPOINT};
+use super::checkpoint;
 use super::event::{Effect, Maintenance};
 use super::expiry::Alarms;
 use super::restored::Restored;
@@ -105,7 +105,7 @@ impl Shard {
     fn snapshot(&mut self, seq: CommitSeq) -> CheckpointRecord {
         let Self { turn, intake, pull, ledger, receipts, alarms, folding, .. } = self;
         pull.forget_remainders(!alarms.is_empty());
-        folding.through = pull.lanes.retire(SWEPT_PER_CHECKPOINT);
+        folding.through = pull.lanes.retire(turn.options.swept_per_checkpoint);
         let (next_segment, first_segment) = (turn.next_segment, turn.first_segment);
         let mut checkpoint =
             CheckpointRecord { commit: seq.0, next_segment, first_segment, ..CheckpointRecord::default() };

@@ -298,6 +298,7 @@ impl Plan {
             key_window_ms: HOUR_MS,
             receipts_max: 300,
             fold_events: 2_000,
+            swept_per_checkpoint: 16,
             ..ShardOptions::default()
         };
         Self {
@@ -447,6 +448,7 @@ fn shard_options(prng: &mut Prng) -> ShardOptions {
             jitter_permille: prng.between(0, 500) as u16,
         }),
         fold_events: if prng.chance(700_000) { prng.between(10, 400) as usize } else { 256 * 1024 },
+        swept_per_checkpoint: 16,
         buggify_ppm: if prng.chance(500_000) { prng.between(0, 300_000) as u32 } else { 0 },
         ..ShardOptions::default()
     }
