@@ -1,5 +1,5 @@
-//! Scenario `compare`: `million` with this build and another one in turn, A B B A A B B A …, and the ratio pair by pair, so that a
-//! machine whose speed drifts does not decide.
+//! Scenario `compare`: `million` with this build and another one, or with other tenants, in turn, A B B A A B B A …, and the
+//! ratio pair by pair, so that a machine whose speed drifts does not decide.
 
 use std::path::PathBuf;
 
@@ -16,15 +16,21 @@ const CONFIDENCE: f64 = 0.90;
 pub struct Options {
     #[command(flatten)]
     million: million::Options,
-    /// The other stentor binary, an older build for example
+    /// The other stentor binary, an older build for example; the same one by default
     #[arg(long, value_name = "FILE")]
-    against: PathBuf,
+    against: Option<PathBuf>,
+    /// How many tenants the other one has; as many by default
+    #[arg(long)]
+    against_tenants: Option<u32>,
     /// Pairs of passes
     #[arg(long, default_value_t = 20)]
     pairs: usize,
     /// Fail when even the lower end of the ratio of CPU per message lies above that
     #[arg(long, default_value_t = 1.05)]
     ratio_max: f64,
+    /// Fail when even the upper end of the ratio of messages per second lies below that
+    #[arg(long, default_value_t = 0.0)]
+    speed_min: f64,
 }
 
 impl Options {
@@ -37,7 +43,10 @@ impl Options {
 /// Plays the pairs. A pass whose own claims do not hold ends it.
 pub fn play(options: &Options) -> Result<Verdict, String> {
     let mut other = options.million.clone();
-    other.ground.stentor = Some(options.against.clone());
+    if let Some(against) = &options.against {
+        other.ground.stentor = Some(against.clone());
+    }
+    other.tenants = options.against_tenants.unwrap_or(other.tenants);
     let (mut cpu, mut speed, mut costs) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..options.pairs {
         let this_first = number % 2 == 0;
@@ -57,7 +66,11 @@ pub fn play(options: &Options) -> Result<Verdict, String> {
     let (least, most) = interval(&mut cpu);
     let ratio = format!("{:.3}, {:.0} % interval {least:.3} to {most:.3}", median(&mut cpu), CONFIDENCE * 100.0);
     verdict.figure("ratio of CPU per message, median", ratio);
-    verdict.figure("ratio of end to end/s, median", format!("{:.3}", median(&mut speed)));
+    let (slowest, fastest) = interval(&mut speed);
+    let faster =
+        format!("{:.3}, {:.0} % interval {slowest:.3} to {fastest:.3}", median(&mut speed), CONFIDENCE * 100.0);
+    verdict.figure("ratio of end to end/s, median", faster);
+    verdict.claim(format!("the speed does not lie below {}", options.speed_min), fastest >= options.speed_min);
     verdict.claim(format!("the ratio does not lie beyond {}", options.ratio_max), least <= options.ratio_max);
     Ok(verdict)
 }

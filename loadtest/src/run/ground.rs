@@ -84,6 +84,8 @@ pub struct Ground {
     wrapper: Vec<String>,
     /// The API key with which Stentor is asked; none where it knows no tenants.
     key: Option<String>,
+    /// API keys of generators, one in each line.
+    bearers: Option<PathBuf>,
     /// Where its stderr goes; none: to its log.
     stderr: Option<PipeWriter>,
     started: u32,
@@ -126,6 +128,7 @@ impl Ground {
             variables: Vec::new(),
             wrapper: Vec::new(),
             key: None,
+            bearers: None,
             stderr: None,
             started: 0,
         };
@@ -171,6 +174,29 @@ impl Ground {
         std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
         self.options.config = file;
         self.options.carrier = carrier.to_owned();
+        Ok(())
+    }
+
+    /// Gives Stentor so many tenants beside what its configuration says; 0: none, and no authentication. Requests of generators
+    /// are of each in turn, everything else is asked by the first, who may see all.
+    pub fn use_tenants(&mut self, tenants: u32) -> Result<(), String> {
+        if tenants == 0 {
+            return Ok(());
+        }
+        let read = std::fs::read_to_string(&self.options.config);
+        let mut config = read.map_err(|error| format!("{}: {error}", self.options.config.display()))?;
+        let key = |number: u32| format!("key-of-tenant-{number:06}");
+        for number in 0..tenants {
+            let admin = if number == 0 { "admin_keys = [\"key-of-administrator\"]\n" } else { "" };
+            config += &format!("\n[[tenant]]\nname = \"t{number}\"\nkeys = [\"{}\"]\n{admin}", key(number));
+        }
+        let carrier = self.options.carrier.clone();
+        self.use_config(&config, &carrier)?;
+        let (file, keys) =
+            (self.path().join("keys"), (0..tenants).map(|number| key(number) + "\n").collect::<String>());
+        std::fs::write(&file, keys).map_err(|error| format!("{}: {error}", file.display()))?;
+        self.use_key("key-of-administrator");
+        self.bearers = Some(file);
         Ok(())
     }
 
@@ -293,6 +319,9 @@ impl Ground {
         command.args(["send", "--to", &self.http.to_string()]).arg("--json").arg(&report).args(arguments);
         if let Some(key) = &self.key {
             command.args(["--bearer", key]);
+        }
+        if let Some(file) = &self.bearers {
+            command.arg("--bearers").arg(file);
         }
         Ok(Generator { process: Process::start(name, self.path(), &mut command)?, report })
     }

@@ -31,6 +31,9 @@ pub struct Options {
     /// The carrier's window in the configuration
     #[arg(long, default_value_t = 2_000)]
     window: u32,
+    /// Tenants whose messages they are, request by request in turn; 0: there are none, and no authentication
+    #[arg(long, default_value_t = 0)]
+    pub tenants: u32,
     /// Delay of the simulator's receipts in milliseconds
     #[arg(long, default_value = "0")]
     receipt_delay: String,
@@ -53,6 +56,7 @@ pub fn play(options: &Options) -> Result<Verdict, String> {
 /// Plays it, and says what it cost as numbers too.
 pub fn pass(options: &Options) -> Result<(Verdict, Cost), String> {
     let mut ground = Ground::prepare(&options.ground)?;
+    ground.use_tenants(options.tenants)?;
     let mut smsc = ground.start_smsc(&["--receipt-delay", &options.receipt_delay])?;
     let (mut stentor, ready_s) = ground.start_stentor()?;
     let before = (stentor.usage(), smsc.process.usage());

@@ -77,6 +77,9 @@ pub struct Options {
     /// API key
     #[arg(long)]
     bearer: Option<String>,
+    /// API keys, one in each line; requests take them in turn. They go before `--bearer`
+    #[arg(long, value_name = "FILE")]
+    bearers: Option<PathBuf>,
     /// Send an `Idempotency-Key` with each request
     #[arg(long)]
     idempotent: bool,
@@ -169,6 +172,7 @@ impl Options {
         Ok(Errand {
             address: resolve(&self.to)?,
             head: self.head(),
+            bearers: self.bearers()?,
             key_prefix: (self.idempotent || self.retry).then(|| format!("load-{:x}", since_epoch.as_nanos())),
             patience: self.retry.then(|| Duration::from_secs_f64(self.patience)),
             timeout: Duration::from_secs_f64(self.timeout),
@@ -184,10 +188,13 @@ impl Options {
         if self.gzip {
             head.push_str("Content-Encoding: gzip\r\n");
         }
-        if let Some(bearer) = &self.bearer {
-            head.push_str(&format!("Authorization: Bearer {bearer}\r\n"));
-        }
         head
+    }
+
+    fn bearers(&self) -> Result<Vec<String>, String> {
+        let Some(file) = &self.bearers else { return Ok(self.bearer.iter().cloned().collect()) };
+        let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        Ok(text.lines().map(str::to_owned).collect())
     }
 }
 

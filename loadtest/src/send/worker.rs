@@ -23,6 +23,8 @@ pub struct Errand {
     pub address: SocketAddr,
     /// Request line and the headers that never change, each line with its end.
     pub head: String,
+    /// API keys: requests take them in turn. None: no authentication.
+    pub bearers: Vec<String>,
     /// Tells the idempotency keys of this run from those of others; `None` = send none.
     pub key_prefix: Option<String>,
     /// How long a batch is tried again; `None` = once only.
@@ -71,6 +73,10 @@ impl Worker {
         let offered_us = wall.saturating_sub(lateness).as_micros() as u64;
         let body_len = self.renderer.render(due.serials.clone(), offered_us).len();
         let mut head = self.errand.head.clone();
+        if !self.errand.bearers.is_empty() {
+            let bearer = &self.errand.bearers[due.batch as usize % self.errand.bearers.len()];
+            head.push_str(&format!("Authorization: Bearer {bearer}\r\n"));
+        }
         if let Some(prefix) = &self.errand.key_prefix {
             head.push_str(&format!("Idempotency-Key: {prefix}-{}\r\n", due.batch));
         }
