@@ -18,12 +18,10 @@ use crate::model::{Address, CarrierId, Class, Head, Lane, RouteId, Segment, Tena
 use crate::queue::{Chunk, DueEntry, DuePosition, FifoName, InsertReason, Position, SlotRuns, Tick};
 
 use super::backend::{Reader, RunFamily, Space, StoreError};
-use super::expiry::{self, Visit, Visited};
+use super::expiry::{self, Stands, Visit, Visited};
 use super::fold::{self, Folded};
 use super::key::Key;
-use super::record::{
-    CheckpointRecord, DecodeError, DueRecord, ReadyRecord, ReceiptNote, StateRecord, TurnRecord, decode,
-};
+use super::record::{DecodeError, DueRecord, ReadyRecord, ReceiptNote, StateRecord, TurnRecord, decode};
 use super::segment;
 
 pub use walk::{Step, Walk};
@@ -146,16 +144,24 @@ impl<R: Reader> Answerer<R> {
     }
 
     fn segment(&mut self, number: u64) -> Result<Option<Arc<Segment>>, StoreError> {
-        if let Some(segment) = self.recent.iter().find(|segment| segment.number == number) {
-            return Ok(Some(segment.clone()));
+        if let Some(segment) = self.recent(number) {
+            return Ok(Some(segment));
         }
+        let bytes = self.packed(number)?;
+        bytes.map(|bytes| self.unpacked(number, bytes)).transpose()
+    }
+
+    fn recent(&self, number: u64) -> Option<Arc<Segment>> {
+        self.recent.iter().find(|segment| segment.number == number).cloned()
+    }
+
+    fn packed(&mut self, number: u64) -> Result<Option<Bytes>, StoreError> {
         let key = Key::Segment(number);
         let found = self.reader.get(key.space(), &key.bytes());
-        let bytes = match found {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => return Ok(None),
-            Err(error) => return Err(self.quarantine(number, error, None)),
-        };
+        found.map_err(|error| self.quarantine(number, error, None))
+    }
+
+    fn unpacked(&mut self, number: u64, bytes: Bytes) -> Result<Arc<Segment>, StoreError> {
         let segment = match segment::decode(&bytes) {
             Ok(segment) if segment.number == number => Arc::new(segment),
             Ok(segment) => {
@@ -344,13 +350,29 @@ impl<R: Reader> Answerer<R> {
                 visited.push(Visited::nothing(number));
                 continue;
             }
-            match self.segment(number) {
-                Ok(Some(segment)) => visited.push(stands.judge(&segment, visit)),
-                Ok(None) | Err(StoreError::Damaged(_)) => {}
+            match self.visit(number, &stands, visit) {
+                Ok(found) => visited.extend(found),
+                Err(StoreError::Damaged(_)) => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(Found::Expired { visited })
+    }
+
+    /// It is not unpacked where its header says that nothing of it expires before a later time.
+    fn visit(&mut self, number: u64, stands: &Stands, visit: &Visit) -> Result<Option<Visited>, StoreError> {
+        if let Some(segment) = self.recent(number) {
+            return Ok(Some(stands.judge(&segment, visit)));
+        }
+        let Some(bytes) = self.packed(number)? else { return Ok(None) };
+        match segment::urgency(&bytes) {
+            Ok((named, urgency, messages)) if named == number && urgency.expires_at > visit.now => {
+                let next = Some((urgency.expires_at, urgency.class));
+                Ok(Some(Visited { messages, next, ..Visited::nothing(number) }))
+            }
+            // Whoever unpacks it tells of damage.
+            Ok(_) | Err(_) => self.unpacked(number, bytes).map(|segment| Some(stands.judge(&segment, visit))),
+        }
     }
 
     fn probe(&self, token: u64, receipts: &[ReceiptKeys]) -> Result<Found, StoreError> {

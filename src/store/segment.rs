@@ -1,4 +1,5 @@
-//! A segment on disk: header, then lz4 of the heads and the arena. The header alone says whether the rest is whole.
+//! A segment on disk: header, then lz4 of the heads and the arena. The header alone says whether the rest is whole, and when
+//! the first of its messages expires.
 
 use std::sync::Arc;
 
@@ -9,11 +10,11 @@ use crate::model::{Class, Encoding, Head, Msisdn, RouteId, Segment, TenantId, Wa
 
 use super::record::{BINCODE, DecodeError};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const CODEC_LZ4: u8 = 1;
 /// No encryption: the key id that every block of format 1 carries.
 const KEY_ID_NONE: u32 = 0;
-const FIELDS_BYTES: usize = 1 + 1 + 4 + 8 + 4 + 4 + 4;
+const FIELDS_BYTES: usize = 1 + 1 + 4 + 8 + 8 + 1 + 4 + 4 + 4;
 const HEADER_BYTES: usize = FIELDS_BYTES + 8;
 
 #[derive(Encode, Decode)]
@@ -79,7 +80,25 @@ impl HeadV1 {
     }
 }
 
-/// The bytes of a segment: version, codec, key id, number, messages, octets of heads, octets of all, checksum
+/// What a segment's header says of when it is to be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Urgency {
+    /// The earliest expiry in it.
+    pub expires_at: Wall,
+    /// The most urgent class in it.
+    pub class: Class,
+}
+
+impl Urgency {
+    /// Of these messages; of none it is never.
+    pub fn of(heads: &[Head]) -> Self {
+        let expires_at = heads.iter().map(|head| head.expires_at).min().unwrap_or(Wall(u64::MAX));
+        let class = heads.iter().map(|head| head.class).min().unwrap_or(Class::Marketing);
+        Self { expires_at, class }
+    }
+}
+
+/// The bytes of a segment: version, codec, key id, number, earliest expiry, most urgent class, messages, octets of heads, octets of all, checksum
 /// of all that; then the compressed block.
 pub fn encode(segment: &Segment) -> Vec<u8> {
     let mut raw = Vec::with_capacity(segment.heads.len() * 54 + segment.arena.len());
@@ -100,6 +119,9 @@ pub fn encode(segment: &Segment) -> Vec<u8> {
     header.push(CODEC_LZ4);
     header.extend_from_slice(&KEY_ID_NONE.to_le_bytes());
     header.extend_from_slice(&segment.number.to_le_bytes());
+    let urgency = Urgency::of(&segment.heads);
+    header.extend_from_slice(&urgency.expires_at.0.to_le_bytes());
+    header.push(urgency.class as u8);
     header.extend_from_slice(&(segment.heads.len() as u32).to_le_bytes());
     header.extend_from_slice(&heads_len.to_le_bytes());
     header.extend_from_slice(&(raw.len() as u32).to_le_bytes());
@@ -112,18 +134,8 @@ pub fn encode(segment: &Segment) -> Vec<u8> {
 /// Reads a segment back; any damage is found here.
 pub fn decode(bytes: &[u8]) -> Result<Segment, DecodeError> {
     let damaged = |what: &str| DecodeError(format!("segment: {what}"));
-    let (header, block) = bytes.split_at_checked(HEADER_BYTES).ok_or_else(|| damaged("shorter than its header"))?;
-    let (fields, sum) = header.split_at(FIELDS_BYTES);
-    if sum != checksum(fields, block).to_le_bytes() {
-        return Err(damaged("checksum"));
-    }
-    let mut fields = Fields(fields);
-    let (version, codec) = (fields.u8(), fields.u8());
-    if version != VERSION || codec != CODEC_LZ4 {
-        return Err(damaged(&format!("version {version}, codec {codec}")));
-    }
-    let _key_id = fields.u32();
-    let (number, count, heads_len, raw_len) = (fields.u64(), fields.u32(), fields.u32(), fields.u32());
+    let (header, block) = opened(bytes)?;
+    let Header { number, urgency, messages: count, heads_len, raw_len } = header;
     // Before anything is reserved for them: a checksum says that these were written, not that they are sane.
     if u64::from(raw_len) > LZ4_RATIO_MAX * block.len() as u64
         || u64::from(count) * HEAD_BYTES as u64 != u64::from(heads_len)
@@ -139,7 +151,48 @@ pub fn decode(bytes: &[u8]) -> Result<Segment, DecodeError> {
         heads.push(head.head().ok_or_else(|| damaged("a head's fields"))?);
         heads_raw = heads_raw.get(used..).unwrap_or_default();
     }
+    if urgency != Some(Urgency::of(&heads)) {
+        return Err(damaged("its header's urgency"));
+    }
     Ok(Segment { number, heads, arena: Arc::new(arena.to_vec()), slots: Vec::new() })
+}
+
+/// Number, urgency and how many messages, without unpacking them.
+///
+/// # Errors
+/// Those of [`decode`] that need no unpacking.
+pub fn urgency(bytes: &[u8]) -> Result<(u64, Urgency, u32), DecodeError> {
+    let (Header { number, urgency, messages, .. }, _) = opened(bytes)?;
+    let urgency = urgency.ok_or_else(|| DecodeError("segment: its header's urgency".into()))?;
+    Ok((number, urgency, messages))
+}
+
+struct Header {
+    number: u64,
+    urgency: Option<Urgency>,
+    messages: u32,
+    heads_len: u32,
+    raw_len: u32,
+}
+
+/// A segment's header and block; the checksum over both is right.
+fn opened(bytes: &[u8]) -> Result<(Header, &[u8]), DecodeError> {
+    let damaged = |what: &str| DecodeError(format!("segment: {what}"));
+    let (header, block) = bytes.split_at_checked(HEADER_BYTES).ok_or_else(|| damaged("shorter than its header"))?;
+    let (fields, sum) = header.split_at(FIELDS_BYTES);
+    if sum != checksum(fields, block).to_le_bytes() {
+        return Err(damaged("checksum"));
+    }
+    let mut fields = Fields(fields);
+    let (version, codec) = (fields.u8(), fields.u8());
+    if version != VERSION || codec != CODEC_LZ4 {
+        return Err(damaged(&format!("version {version}, codec {codec}")));
+    }
+    let _key_id = fields.u32();
+    let (number, expires_at, class) = (fields.u64(), Wall(fields.u64()), fields.u8());
+    let urgency = Class::from_index(class).map(|class| Urgency { expires_at, class });
+    let (messages, heads_len, raw_len) = (fields.u32(), fields.u32(), fields.u32());
+    Ok((Header { number, urgency, messages, heads_len, raw_len }, block))
 }
 
 /// Over the fields of the header and the block behind it.
@@ -200,12 +253,18 @@ mod tests {
     }
 
     #[test]
-    fn golden_bytes_of_version_1() {
+    fn golden_bytes_of_version_2() {
         let bytes = encode(&Segment { number: 5, arena: Arc::new(b"abc".to_vec()), ..Segment::default() });
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
             hex,
-            concat!("0101000000000500000000000000", "000000000000000003000000", "fc4fde78b5bc5e60", "30616263")
+            concat!(
+                "0201000000000500000000000000",
+                "ffffffffffffffff03",
+                "000000000000000003000000",
+                "268e380a0468de39",
+                "30616263"
+            )
         );
     }
 
@@ -213,13 +272,28 @@ mod tests {
     #[test]
     fn a_right_checksum_does_not_make_lengths_true() {
         let whole = encode(&sample());
-        for (at, lie) in [(14, u32::MAX), (14, 4), (18, u32::MAX), (18, 151), (22, u32::MAX)] {
+        for (at, lie) in [(23, u32::MAX), (23, 4), (27, u32::MAX), (27, 151), (31, u32::MAX)] {
             let mut broken = whole.clone();
             broken[at..at + 4].copy_from_slice(&lie.to_le_bytes());
             let sum = checksum(&broken[..FIELDS_BYTES], &broken[HEADER_BYTES..]);
             broken[FIELDS_BYTES..HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
             assert!(matches!(decode(&broken), Err(DecodeError(what)) if what == "segment: lengths"), "{lie} at {at}");
         }
+    }
+
+    #[test]
+    fn its_header_says_when_it_is_to_be_looked_at() {
+        let mut segment = sample();
+        segment.heads[1].expires_at = Wall(98);
+        segment.heads[2].class = Class::Emergency;
+        let bytes = encode(&segment);
+        let said = Urgency { expires_at: Wall(98), class: Class::Emergency };
+        assert_eq!(urgency(&bytes), Ok((77, said, 3)));
+        let mut broken = bytes;
+        broken[14] ^= 1;
+        let sum = checksum(&broken[..FIELDS_BYTES], &broken[HEADER_BYTES..]);
+        broken[FIELDS_BYTES..HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
+        assert!(matches!(decode(&broken), Err(DecodeError(what)) if what == "segment: its header's urgency"));
     }
 
     #[test]
