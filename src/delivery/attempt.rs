@@ -16,6 +16,8 @@ use super::progress::{Noted, ProgressTable, Taken};
 pub struct OpenAttempt {
     /// Which attempt, from 1.
     pub attempt: u8,
+    /// How often its message had been in doubt before.
+    pub doubts: u8,
     /// The reference that its parts share.
     pub reference: u16,
     /// Where it was sent.
@@ -292,6 +294,7 @@ mod tests {
 
     fn attempt() -> OpenAttempt {
         OpenAttempt {
+            doubts: 0,
             attempt: 1,
             reference: 7,
             carrier: CarrierId(1),
@@ -364,6 +367,7 @@ mod tests {
 
     fn doubt_of(parts: u8) -> InDoubt {
         InDoubt {
+            doubts: 0,
             attempt: 1,
             reference: 7,
             carrier: CarrierId(1),

@@ -31,6 +31,8 @@ pub struct InDoubt {
     pub resend_at: Wall,
     /// Somebody says that the carrier has it: in the ledger no more, and kept for the receipt whose id nobody knows.
     pub vouched: bool,
+    /// How often the message was in doubt, this time included, by what its carrier did.
+    pub doubts: u8,
 }
 
 impl InDoubt {

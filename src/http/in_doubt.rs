@@ -308,7 +308,7 @@ fn write_entry(found: &FoundDoubt, catalog: &Catalog, tenants: &Tenants, out: &m
     if let Some(bind) = doubt.lost.bind {
         item.number("core", bind.core).number("bind", bind.number);
     }
-    item.text("reason", doubt.lost.reason.name()).number("attempt", doubt.attempt);
+    item.text("reason", doubt.lost.reason.name()).number("attempt", doubt.attempt).number("doubts", doubt.doubts);
     item.time("attempted_at", doubt.sent_at).time("since", doubt.since);
     item.number("parts", message.view.parts).number("parts_open", *parts_open);
     item.text("policy", policy_name(*policy));
@@ -372,6 +372,7 @@ pub(super) mod tests {
     pub(in crate::http) fn found(slot: u16) -> FoundDoubt {
         let message = delivered(1, slot);
         let doubt = InDoubt {
+            doubts: 1,
             attempt: 2,
             reference: 0,
             carrier: CarrierId(4),
@@ -406,7 +407,7 @@ pub(super) mod tests {
         let shown: Value = serde_json::from_slice(&out).expect("JSON");
         let entry = json!({
             "id": found.message.id.to_string(), "tenant": "shop", "to": "+4915112345678", "from": "ACME",
-            "class": "otp", "carrier": "north", "core": 1, "bind": 3, "reason": "response_timeout", "attempt": 2,
+            "class": "otp", "carrier": "north", "core": 1, "bind": 3, "reason": "response_timeout", "attempt": 2, "doubts": 1,
             "attempted_at": "1970-01-01T00:00:01.500Z", "since": "1970-01-01T00:00:02.500Z", "parts": 1,
             "parts_open": 1, "policy": "resend", "resend_at": "1970-01-01T00:00:12.500Z", "ref": "r,\"1\"",
         });

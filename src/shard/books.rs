@@ -22,7 +22,8 @@ use std::collections::BTreeMap;
 use crate::delivery::attempt::Verdict;
 use crate::delivery::{Attempts, Event, Happened, InDoubt, Lost, Noted, OpenAttempt, Progress, Resolution, Taken};
 use crate::model::{Address, CarrierId, Lane, Msisdn, TenantId, Wall};
-use crate::store::record::{AttemptNote, CheckpointRecord, TurnRecord};
+use crate::store::book::{Book, TriedNote};
+use crate::store::record::{AttemptNote, TurnRecord};
 
 use super::counters::Counters;
 use super::notes::{self, doubt_of, open_attempt};
@@ -32,13 +33,22 @@ use super::options::Options;
 #[derive(Clone, Debug)]
 pub(super) struct Books {
     pub attempts: Attempts,
-    /// Attempts already consumed by messages that wait to be tried again.
-    pub tried: BTreeMap<Address, u8>,
+    /// Messages that wait to be tried again.
+    pub tried: BTreeMap<Address, Tried>,
     /// Messages cancelled and not passed over yet, and whose place each holds until then (nobody's: it is free), or
     /// [`CLOSED`].
     pub cancelled: BTreeMap<Address, TenantId>,
     tried_max: usize,
     cancelled_max: usize,
+}
+
+/// What a message that waits to be tried again has behind it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tried {
+    /// Attempts consumed.
+    pub attempts: u8,
+    /// How often it was in doubt by what its carrier did.
+    pub doubts: u8,
 }
 
 /// In [`Books::cancelled`]: a message that a receipt of one part has ended, whose parts are not remembered any more.
@@ -78,8 +88,8 @@ impl Books {
 
     /// An attempt begins.
     pub(super) fn begin(&mut self, address: Address, open: OpenAttempt) {
-        self.tried.remove(&address);
-        self.attempts.insert(address, open);
+        let doubts = self.tried.remove(&address).map_or(0, |tried| tried.doubts);
+        self.attempts.insert(address, OpenAttempt { doubts, ..open });
     }
 
     /// The same as it was written down.
@@ -103,7 +113,7 @@ impl Books {
 
     /// The number of a message's next attempt.
     pub(super) fn next_attempt(&self, address: Address) -> u8 {
-        self.tried.get(&address).map_or(1, |tried| tried.saturating_add(1))
+        self.tried.get(&address).map_or(1, |tried| tried.attempts.saturating_add(1))
     }
 
     /// Something happens to a message, or has happened.
@@ -133,7 +143,8 @@ impl Books {
             }
             Happened::Returned { .. } => {
                 let attempt = self.attempts.remove(address);
-                if let Some(before) = attempt.as_ref().and_then(|open| open.attempt.checked_sub(1)).filter(|n| *n > 0) {
+                if let Some(open) = attempt.as_ref().filter(|open| open.attempt > 1) {
+                    let before = Tried { attempts: open.attempt - 1, doubts: open.doubts };
                     self.remember_tried(address, before, counters);
                 }
                 Closed { attempt, doubt: None }
@@ -174,9 +185,11 @@ impl Books {
     /// The attempt, or the doubt that it became, has ended, and there may be another.
     fn consumed(&mut self, address: Address, counters: &mut Counters) -> Closed {
         let closed = self.close(address);
-        let of_doubt = closed.doubt.as_ref().map(|doubt| doubt.attempt);
-        if let Some(attempt) = closed.attempt.as_ref().map(|open| open.attempt).or(of_doubt) {
-            self.remember_tried(address, attempt, counters);
+        let of_open = |open: &OpenAttempt| Tried { attempts: open.attempt, doubts: open.doubts };
+        let of_doubt = |doubt: &InDoubt| Tried { attempts: doubt.attempt, doubts: doubt.doubts };
+        let tried = closed.attempt.as_ref().map(of_open).or_else(|| closed.doubt.as_ref().map(of_doubt));
+        if let Some(tried) = tried {
+            self.remember_tried(address, tried, counters);
         }
         closed
     }
@@ -268,11 +281,11 @@ impl Books {
         counters.parts_unnoted += u64::from(noted == Noted::NoRoom);
     }
 
-    /// So many attempts of that message are consumed. Where that cannot be remembered, it counts from 1 again: it is tried
+    /// What that message has behind it. Where that cannot be remembered, it counts from 1 again: it is tried
     /// more often than its policy says, and never less.
-    fn remember_tried(&mut self, address: Address, attempts: u8, counters: &mut Counters) {
+    fn remember_tried(&mut self, address: Address, tried: Tried, counters: &mut Counters) {
         if self.has_room_for_tried() || self.tried.contains_key(&address) {
-            self.tried.insert(address, attempts);
+            self.tried.insert(address, tried);
         } else {
             counters.attempts_uncounted += 1;
         }
@@ -290,46 +303,53 @@ impl Books {
         }
     }
 
-    /// What is known goes into a checkpoint, but for marks of messages whose history is not kept: nobody meets them any more.
-    pub(super) fn note(&mut self, first_segment: u64, checkpoint: &mut CheckpointRecord) {
+    /// What is known goes into a checkpoint's book, but for marks of messages whose history is not kept: nobody meets them any more.
+    pub(super) fn note(&mut self, first_segment: u64, book: &mut Book) {
         let first_kept = Address::new(first_segment, 0);
         self.cancelled.retain(|address, _| *address >= first_kept);
         let Attempts { doubts, progress, .. } = &self.attempts;
-        let open = self.attempts.sorted().into_iter();
-        checkpoint.open = open.map(|(address, open)| (notes::attempt_note(address, open), open.at.0)).collect();
-        checkpoint.doubts = doubts.iter().map(|(address, doubt)| notes::doubt_note(*address, doubt)).collect();
-        checkpoint.progress = progress.iter().map(|(address, known)| notes::progress_note(*address, known)).collect();
-        checkpoint.cancelled = self.cancelled.iter().map(|(address, tenant)| (address.packed(), tenant.0)).collect();
-        checkpoint.tried = self.tried.iter().map(|(address, attempt)| (address.packed(), *attempt)).collect();
+        book.open = self.attempts.sorted().into_iter().map(|(address, open)| notes::open_note(address, open)).collect();
+        book.doubts = doubts.iter().map(|(address, doubt)| notes::doubt_note(*address, doubt)).collect();
+        book.progress = progress.iter().map(|(address, known)| notes::progress_note(*address, known)).collect();
+        book.cancelled = self.cancelled.iter().map(|(address, tenant)| (address.packed(), tenant.0)).collect();
+        let tried = |(address, tried): (&Address, &Tried)| {
+            let Tried { attempts, doubts } = *tried;
+            TriedNote { address: address.packed(), attempts, doubts }
+        };
+        book.tried = self.tried.iter().map(tried).collect();
         let once = self.attempts.once_in_doubt();
-        checkpoint.once_in_doubt =
+        book.once_in_doubt =
             once.map(|(recipient, address, since)| (recipient.number(), address.packed(), since.0)).collect();
     }
 
-    /// As a checkpoint left it.
-    pub(super) fn restore(&mut self, checkpoint: &CheckpointRecord) {
-        for (note, at) in &checkpoint.open {
-            self.begin_again(note, Wall(*at));
+    /// As a checkpoint's book has it.
+    pub(super) fn restore(&mut self, book: &Book) {
+        for note in &book.open {
+            if let Some(open) = open_attempt(&note.attempt, Wall(note.at)) {
+                let address = Address::from_packed(note.attempt.address);
+                self.attempts.insert(address, OpenAttempt { doubts: note.doubts, ..open });
+            }
         }
-        for note in &checkpoint.doubts {
+        for note in &book.doubts {
             if let Some(doubt) = notes::doubt(note) {
                 self.attempts.doubts.insert(Address::from_packed(note.attempt.address), doubt);
             }
         }
-        for &(recipient, packed, since) in &checkpoint.once_in_doubt {
+        for &(recipient, packed, since) in &book.once_in_doubt {
             if let Some(recipient) = Msisdn::from_number(recipient) {
                 self.attempts.restore_once_in_doubt(recipient, Address::from_packed(packed), Wall(since));
             }
         }
-        for note in &checkpoint.progress {
+        for note in &book.progress {
             self.attempts.progress.restore(Address::from_packed(note.address), notes::progress(note));
         }
-        self.cancelled = checkpoint
-            .cancelled
-            .iter()
-            .map(|(packed, tenant)| (Address::from_packed(*packed), TenantId(*tenant)))
-            .collect();
-        self.tried = checkpoint.tried.iter().map(|&(packed, tried)| (Address::from_packed(packed), tried)).collect();
+        self.cancelled =
+            book.cancelled.iter().map(|(packed, tenant)| (Address::from_packed(*packed), TenantId(*tenant))).collect();
+        let tried = |note: &TriedNote| {
+            let TriedNote { address, attempts, doubts } = *note;
+            (Address::from_packed(address), Tried { attempts, doubts })
+        };
+        self.tried = book.tried.iter().map(tried).collect();
     }
 
     pub(super) fn has_room_for_tried(&self) -> bool {

@@ -44,7 +44,7 @@ impl Books {
         let open = |books: &Self| {
             let all = books.attempts.sorted().into_iter();
             let alive = all.filter(|(address, _)| !replayed.is_closed(*address));
-            alive.map(|(address, open)| attempt_note(address, open)).collect::<Vec<_>>()
+            alive.map(|(address, open)| (attempt_note(address, open), open.doubts)).collect::<Vec<_>>()
         };
         assert_eq!(open(self), open(replayed), "attempts");
         let doubts = |books: &Self| {
@@ -114,7 +114,7 @@ impl World {
 
     fn knows(&self) -> (bool, bool, Option<u8>) {
         let Books { attempts, tried, .. } = &self.books;
-        (attempts.get(AT).is_some(), attempts.doubts.contains_key(&AT), tried.get(&AT).copied())
+        (attempts.get(AT).is_some(), attempts.doubts.contains_key(&AT), tried.get(&AT).map(|tried| tried.attempts))
     }
 }
 
@@ -167,6 +167,35 @@ fn a_doubt_ends_by_one_event_that_says_what_it_took_out() {
     world.happens(Happened::InDoubt { lost: LOST });
     world.happens(Happened::InDoubt { lost: restored });
     assert_eq!(world.books.attempts.doubts[&AT].lost, restored);
+}
+
+/// Its first doubt, then what followed: how often it was in doubt by what its carrier did.
+#[test]
+fn doubts_are_counted_by_message_and_only_those_that_the_carrier_caused() {
+    let mut world = World::new();
+    let mut counted = Vec::new();
+    let reasons = [Unanswered::ConnectionLost, Unanswered::Crashed, Unanswered::ResponseTimeout, Unanswered::Stopped];
+    for (reason, attempt) in reasons.into_iter().zip(1..) {
+        world.begin(attempt);
+        world.happens(Happened::InDoubt { lost: Lost { reason, ..LOST } });
+        let mut book = Book::default();
+        world.books.note(0, &mut book);
+        counted.push(book.doubts[0].doubts);
+        world.books.restore(&book);
+        world.happens(Happened::Resent { by: Resolution::PolicyResend });
+        world.books.note(0, &mut book);
+        assert_eq!(
+            book.tried,
+            [TriedNote { address: AT.packed(), attempts: attempt, doubts: counted[counted.len() - 1] }]
+        );
+        world.books.restore(&book);
+        // What ended without an answer to its attempt keeps its count.
+        world.begin(attempt + 1);
+        world.books.note(0, &mut book);
+        world.books.restore(&book);
+        world.happens(RETURNED);
+    }
+    assert_eq!(counted, [1, 1, 2, 2]);
 }
 
 #[test]

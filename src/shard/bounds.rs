@@ -1,5 +1,6 @@
-//! How much a shard may remember of each kind, and what all of it takes in a checkpoint at most. What happens at a bound is
-//! told where the set is kept: here are the figures and how they relate.
+//! How much a shard may remember of each kind, and what a checkpoint takes in one record at most: messages under way stand in
+//! pages beside it, of any number. What happens at a bound is told where the set is kept: here are the figures and how they
+//! relate.
 //!
 //! | set | at its bound | safe, because |
 //! |---|---|---|
@@ -16,10 +17,7 @@
 use crate::delivery::progress::ENTRY_OCTETS;
 use crate::model::limits::OPEN_ATTEMPTS_MAX;
 use crate::store::backend::VALUE_BYTES_MAX;
-use crate::store::record::{
-    ALARM_OCTETS, CANCELLED_OCTETS, CHECKPOINT_OCTETS, DOUBT_OCTETS, FIFO_OCTETS, MARK_OCTETS, ONCE_OCTETS,
-    OPEN_OCTETS, PROGRESS_OCTETS, TRIED_OCTETS,
-};
+use crate::store::record::{CHECKPOINT_OCTETS, ENDED_OCTETS, FIFO_OCTETS, MARK_OCTETS, PROGRESS_OCTETS};
 use crate::store::recovery::PARKED_READ_MAX;
 
 /// See the head of this file. A shard's own, not the process's.
@@ -31,7 +29,7 @@ pub struct Bounds {
     pub unanswered_urgent_max: usize,
     /// Messages that were in doubt of late.
     pub once_in_doubt_max: usize,
-    /// Octets that progress of messages of several parts takes in a checkpoint.
+    /// Octets that progress of messages of several parts takes on disk.
     pub progress_octets_max: usize,
     /// Messages cancelled and not yet passed over.
     pub cancelled_max: usize,
@@ -45,29 +43,17 @@ pub struct Bounds {
     pub handset_messages_max: usize,
     /// Octets of theirs.
     pub handset_octets_max: u64,
-    /// What a checkpoint may take on disk, octets.
+    /// What a checkpoint, or a segment's history, may take in one record, octets.
     pub checkpoint_octets_max: usize,
 }
 
 /// Fifos that hold something; others are in no checkpoint. A list has at most ten of each generation, and there are no more
 /// lists than classes and routes ([`crate::queue::LISTS_MAX`]).
 const FIFOS_FORESEEN: usize = 1 << 18;
-/// Alarms of expiry in memory: those that are due have a bound, those of segments that were written since the folds before are
-/// as many as these folds have segments.
-const ALARMS_FORESEEN: usize = 1 << 18;
-/// Most of what a checkpoint may take where every set stands at its bound: the store's limit of one value.
-const MOST: usize = CHECKPOINT_OCTETS
-    + FIFOS_FORESEEN * FIFO_OCTETS
-    + Bounds::DEFAULT.unanswered_urgent_max * DOUBT_OCTETS
-    + Bounds::DEFAULT.once_in_doubt_max * ONCE_OCTETS
-    + Bounds::DEFAULT.progress_octets_max
-    + Bounds::DEFAULT.cancelled_max * CANCELLED_OCTETS
-    + Bounds::DEFAULT.tried_max * TRIED_OCTETS
-    + 128 * MARK_OCTETS
-    + ALARMS_FORESEEN * ALARM_OCTETS;
+/// Most of what a checkpoint may take in one record: the store's limit of one value.
+const MOST: usize = CHECKPOINT_OCTETS + FIFOS_FORESEEN * (FIFO_OCTETS + ENDED_OCTETS) + 128 * MARK_OCTETS;
 
 const _: () = assert!(MOST <= VALUE_BYTES_MAX);
-const _: () = assert!(OPEN_OCTETS <= DOUBT_OCTETS, "an open attempt becomes an entry of the ledger");
 const _: () = assert!(PROGRESS_OCTETS == ENTRY_OCTETS, "progress counts what it takes on disk");
 const _: () = assert!(OPEN_ATTEMPTS_MAX < Bounds::DEFAULT.unanswered_max);
 const _: () = assert!(Bounds::DEFAULT.unanswered_max < Bounds::DEFAULT.unanswered_urgent_max);

@@ -2,6 +2,7 @@
 
 use crate::delivery::event::tests::busy;
 use crate::store::key::Key;
+use crate::store::recover;
 
 use super::*;
 use crate::shard::bounds::Bounds;
@@ -286,7 +287,7 @@ fn a_receipt_that_is_said_again_and_again_is_not_written_down_for_ever() {
 /// Not through any set: they are bounded. But whatever is behind it, a process that ends at each checkpoint helps nobody.
 #[test]
 fn a_checkpoint_that_does_not_fit_is_left_out_and_told() {
-    let bounds = Bounds { checkpoint_octets_max: 250, ..Bounds::DEFAULT };
+    let bounds = Bounds { checkpoint_octets_max: 150, ..Bounds::DEFAULT };
     let mut world = world_of(bounds);
     world.alarms = Some(Vec::new());
     let mut ids: Vec<MessageId> = (0..9).map(|_| world.accepted(Class::Transactional, ANNA, 1)).collect();
@@ -308,21 +309,39 @@ fn a_checkpoint_that_does_not_fit_is_left_out_and_told() {
     assert_eq!(world.store.reader().get(Space::Meta, &Key::Checkpoint.bytes()).map(|found| found.is_some()), Ok(true));
 }
 
-/// What is too old goes before the snapshot is taken: so a checkpoint that does not fit for its sake fits in the end.
+/// What is too old goes before the snapshot is taken.
 #[test]
-fn time_heals_a_checkpoint_that_does_not_fit() {
-    let bounds = Bounds { checkpoint_octets_max: 350, ..Bounds::DEFAULT };
-    let mut world = world_of(bounds);
-    world.alarms = Some(Vec::new());
+fn what_is_too_old_is_in_no_checkpoint() {
+    let mut world = world();
     for _ in 0..3 {
         let (_, submit) = world.sent(Class::Transactional, ANNA, 2);
         [1, 2].into_iter().for_each(|part| world.answered(&submit, part, OK));
     }
-    world.handle(ShardEvent::Checkpoint);
-    assert_eq!(world.alarms.as_ref().map(Vec::len), Some(1));
+    let pages = |world: &World| recover(&world.store.reader()).expect("sound").book.progress.len();
+    world.checkpoint();
+    assert_eq!(pages(&world), 3);
     world.pass(options().orphan_ms + 1);
     world.checkpoint();
-    assert_eq!(world.counters().checkpoints_too_large, 1);
+    assert_eq!(pages(&world), 0);
+}
+
+/// However much is under way: it stands in as many pages as it takes, and none of an earlier checkpoint stays.
+#[test]
+fn a_checkpoint_of_many_messages_is_written_in_pages() {
+    let mut world = world();
+    for _ in 0..2_500 {
+        world.accepted(Class::Transactional, ANNA, 1);
+        let submit = world.pulled(Class::Transactional);
+        world.lost(&submit);
+    }
+    for _ in 0..3 {
+        world.checkpoint();
+        let found = recover(&world.store.reader()).expect("sound");
+        assert_eq!((found.book.doubts.len(), world.entries(Space::Book) as u32), (2_500, found.checkpoint.pages));
+        assert!(found.checkpoint.pages >= 3, "{} pages", found.checkpoint.pages);
+    }
+    let world = world.crashed(options());
+    assert_eq!(world.shard().status().doubts, 2_500);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::store::batch::fifo_name;
 use crate::store::fold::Folded;
 use crate::store::key::Key;
 use crate::store::record::CheckpointRecord;
-use crate::store::{CommitSeq, ReadRequest, WriteBatch};
+use crate::store::{CommitSeq, ReadRequest, Snapshot, WriteBatch};
 
 use super::event::{Effect, Maintenance};
 use super::turn::Turn;
@@ -76,8 +76,8 @@ impl Folding {
     }
 
     /// The events since the last one are folded, and the checkpoint is written with them.
-    pub(super) fn fold(&mut self, turn: &mut Turn, seq: CommitSeq, snapshot: Box<CheckpointRecord>) {
-        if !fits(turn, &snapshot, &[]) {
+    pub(super) fn fold(&mut self, turn: &mut Turn, seq: CommitSeq, snapshot: Box<Snapshot>) {
+        if !fits(turn, &snapshot.checkpoint, &[]) {
             return;
         }
         self.under_way = true;
@@ -87,14 +87,14 @@ impl Folding {
     }
 
     /// The events are folded: whether the checkpoint is taken.
-    pub(super) fn handle_folded(&mut self, turn: &mut Turn, snapshot: &CheckpointRecord, folded: &Folded) -> bool {
+    pub(super) fn handle_folded(&mut self, turn: &mut Turn, checkpoint: &CheckpointRecord, folded: &Folded) -> bool {
         self.under_way = false;
-        if !fits(turn, snapshot, &folded.ops) {
+        if !fits(turn, checkpoint, &folded.ops) {
             return false;
         }
         let before = self.durable_to();
         self.settling = Some((turn.gathering.seq(), before));
-        self.folded_to = snapshot.commit;
+        self.folded_to = checkpoint.commit;
         true
     }
 
@@ -110,13 +110,14 @@ impl Folding {
 }
 
 /// The checkpoint goes into this turn's batch, what lies behind it may go. `through`: fifos of which every record was taken.
-pub(super) fn write(turn: &mut Turn, snapshot: Box<CheckpointRecord>, folded: Folded, through: Vec<FifoName>) {
-    for (space, to) in droppable(&snapshot) {
+pub(super) fn write(turn: &mut Turn, snapshot: Box<Snapshot>, folded: Folded, through: Vec<FifoName>) {
+    let checkpoint = &snapshot.checkpoint;
+    for (space, to) in droppable(checkpoint) {
         let from = vec![0];
         turn.effect(Effect::Maintain(Maintenance::DropRange { space, from, to }));
     }
-    let heads = snapshot.fifos.iter().filter_map(|note| Some((fifo_name(note.fifo)?, note.commit)));
-    let through = through.into_iter().map(|name| (name, snapshot.commit + 1));
+    let heads = checkpoint.fifos.iter().filter_map(|note| Some((fifo_name(note.fifo)?, note.commit)));
+    let through = through.into_iter().map(|name| (name, checkpoint.commit + 1));
     for (name, commit) in heads.chain(through) {
         let (from, to) = (Key::Ready(name, 0).bytes(), Key::Ready(name, commit).bytes());
         turn.effect(Effect::Maintain(Maintenance::DropRange { space: Space::Ready, from, to }));
@@ -127,13 +128,13 @@ pub(super) fn write(turn: &mut Turn, snapshot: Box<CheckpointRecord>, folded: Fo
 
 /// Whether the store can keep it. The bounds of all sets see to that; if it does not fit all the same, the shard goes on
 /// without it: a start reads more events then, and the next one may fit. The operator is told.
-fn fits(turn: &mut Turn, snapshot: &CheckpointRecord, ops: &[Op]) -> bool {
+fn fits(turn: &mut Turn, checkpoint: &CheckpointRecord, ops: &[Op]) -> bool {
     let most = turn.options.bounds.checkpoint_octets_max;
     let states = ops.iter().map(|op| match op {
         Op::Put { value, .. } => value.len(),
         Op::Delete { .. } => 0,
     });
-    let octets = states.chain([snapshot.octets()]).max().unwrap_or_default();
+    let octets = states.chain([checkpoint.octets()]).max().unwrap_or_default();
     if octets <= most {
         return true;
     }
@@ -146,15 +147,16 @@ fn fits(turn: &mut Turn, snapshot: &CheckpointRecord, ops: &[Op]) -> bool {
 }
 
 /// Up to which key each space may be freed once the checkpoint is durable.
-fn droppable(snapshot: &CheckpointRecord) -> [(Space, Vec<u8>); 7] {
-    let (tick, commit, _) = snapshot.due_head;
+fn droppable(checkpoint: &CheckpointRecord) -> [(Space, Vec<u8>); 8] {
+    let (tick, commit, _) = checkpoint.due_head;
     [
-        (Space::Event, Key::Turn(snapshot.commit + 1).bytes()),
-        (Space::Segment, Key::Segment(snapshot.first_segment).bytes()),
-        (Space::State, Key::State(snapshot.first_segment).bytes()),
-        (Space::Receipt, Key::Receipts(snapshot.receipts_from).bytes()),
-        (Space::Dedup, Key::Keys(snapshot.keys_from).bytes()),
+        (Space::Book, Key::Page(checkpoint.commit, 0).bytes()),
+        (Space::Event, Key::Turn(checkpoint.commit + 1).bytes()),
+        (Space::Segment, Key::Segment(checkpoint.first_segment).bytes()),
+        (Space::State, Key::State(checkpoint.first_segment).bytes()),
+        (Space::Receipt, Key::Receipts(checkpoint.receipts_from).bytes()),
+        (Space::Dedup, Key::Keys(checkpoint.keys_from).bytes()),
         (Space::Due, Key::Due(tick, commit).bytes()),
-        (Space::Outbox, Key::Outbox(snapshot.outbox_from, 0).bytes()),
+        (Space::Outbox, Key::Outbox(checkpoint.outbox_from, 0).bytes()),
     ]
 }

@@ -16,9 +16,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::model::{Address, Class, Head, Lane, Mono, Now, Point, RouteId, TenantId, Wall};
 use crate::queue::{DueEntry, InsertReason};
-use crate::store::ReadRequest;
+use crate::store::book::Book;
 use crate::store::expiry::{Overdue, Visit, Visited};
 use crate::store::record::{AlarmNote, CheckpointRecord, SegmentNote, TurnRecord};
+use crate::store::{ReadRequest, Snapshot};
 
 use super::books::Expired;
 use super::turn::Turn;
@@ -80,10 +81,10 @@ const STEPS_MAX: usize = 8;
 
 impl Alarms {
     /// As a checkpoint left it.
-    pub(super) fn restore(checkpoint: &CheckpointRecord) -> Self {
+    pub(super) fn restore(checkpoint: &CheckpointRecord, book: &Book) -> Self {
         let ended_to = checkpoint.ended_to.iter().map(|(expires_at, below)| (Wall(*expires_at), *below)).collect();
         let mut alarms = Self { covered_from: checkpoint.alarms_from, ended_to, ..Self::default() };
-        checkpoint.alarms.iter().for_each(|note| alarms.restore_alarm(note, checkpoint.commit));
+        book.alarms.iter().for_each(|note| alarms.restore_alarm(note, checkpoint.commit));
         alarms
     }
 
@@ -354,8 +355,9 @@ impl Alarms {
     }
 
     /// What it knows goes into a checkpoint.
-    pub(super) fn note(&self, checkpoint: &mut CheckpointRecord) {
-        checkpoint.alarms = self.notes();
+    pub(super) fn note(&self, snapshot: &mut Snapshot) {
+        let Snapshot { checkpoint, book } = snapshot;
+        book.alarms = self.notes();
         checkpoint.alarms_from = self.covered_from;
         checkpoint.ended_to = self.ended_to.iter().map(|(expires_at, below)| (expires_at.0, *below)).collect();
     }

@@ -98,6 +98,7 @@ impl Ledger {
             None => (self.reference(head.parts), None),
         };
         let open = OpenAttempt {
+            doubts: 0,
             attempt,
             reference,
             carrier: link.carrier,

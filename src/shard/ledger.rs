@@ -15,7 +15,9 @@ use crate::model::limits::OPEN_ATTEMPTS_MAX;
 use crate::model::{Address, Class, DeadLetterReason, GroupId, MessageId, Msisdn, Point, ReceiptState, Wall};
 use crate::queue::{DueEntry, InsertReason, Tick};
 use crate::smpp::receipt_id::id_key;
+use crate::store::Snapshot;
 use crate::store::StoredMessage;
+use crate::store::book::Book;
 use crate::store::record::{CheckpointRecord, InboundRecord, NoticeRecord, OutboxRecord, ReceiptNote, TurnRecord};
 use crate::traffic::Unanswered;
 
@@ -357,14 +359,14 @@ impl Ledger {
     }
 
     /// What it knows goes into a checkpoint.
-    pub(super) fn note(&mut self, turn: &Turn, checkpoint: &mut CheckpointRecord) {
-        self.books.note(turn.first_segment, checkpoint);
-        checkpoint.next_reference = self.next_reference;
+    pub(super) fn note(&mut self, turn: &Turn, snapshot: &mut Snapshot) {
+        self.books.note(turn.first_segment, &mut snapshot.book);
+        snapshot.checkpoint.next_reference = self.next_reference;
     }
 
     /// As a checkpoint left it.
-    pub(super) fn restore(&mut self, checkpoint: &CheckpointRecord) {
-        self.books.restore(checkpoint);
+    pub(super) fn restore(&mut self, checkpoint: &CheckpointRecord, book: &Book) {
+        self.books.restore(book);
         self.next_reference = checkpoint.next_reference;
     }
 

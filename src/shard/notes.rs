@@ -4,6 +4,7 @@ use crate::delivery::{InDoubt, Lost, OpenAttempt, Progress, attempt::Verdict};
 use crate::model::{Address, CarrierId, Class, Lane, Msisdn, RouteId, TenantId, Wall};
 use crate::queue::{Fifo, FifoName, Position};
 use crate::store::batch::fifo_code;
+use crate::store::book::OpenNote;
 use crate::store::record::{AttemptNote, DoubtNote, FifoNote, ProgressNote};
 use crate::traffic::PartSet;
 
@@ -26,6 +27,10 @@ pub(super) fn attempt_note(address: Address, open: &OpenAttempt) -> AttemptNote 
     }
 }
 
+pub(super) fn open_note(address: Address, open: &OpenAttempt) -> OpenNote {
+    OpenNote { attempt: attempt_note(address, open), at: open.at.0, doubts: open.doubts }
+}
+
 pub(super) fn doubt_note(address: Address, doubt: &InDoubt) -> DoubtNote {
     let attempt = AttemptNote {
         address: address.packed(),
@@ -45,6 +50,7 @@ pub(super) fn doubt_note(address: Address, doubt: &InDoubt) -> DoubtNote {
         lost: doubt.lost,
         resend_at: doubt.resend_at.0,
         vouched: doubt.vouched,
+        doubts: doubt.doubts,
     }
 }
 
@@ -67,6 +73,7 @@ pub(super) fn progress_note(address: Address, progress: &Progress) -> ProgressNo
 pub(super) fn open_attempt(note: &AttemptNote, at: Wall) -> Option<OpenAttempt> {
     Some(OpenAttempt {
         attempt: note.attempt,
+        doubts: 0,
         reference: note.reference,
         carrier: CarrierId(note.carrier),
         lane: Lane { class: Class::from_index(note.class)?, route: RouteId(note.route) },
@@ -86,9 +93,9 @@ pub(super) fn open_attempt(note: &AttemptNote, at: Wall) -> Option<OpenAttempt> 
 
 /// A doubt as a checkpoint has it; none if its record makes no sense.
 pub(super) fn doubt(note: &DoubtNote) -> Option<InDoubt> {
-    let DoubtNote { attempt, sent_at, since, lost, resend_at, vouched } = *note;
+    let DoubtNote { attempt, sent_at, since, lost, resend_at, vouched, doubts } = *note;
     let open = open_attempt(&attempt, Wall(sent_at))?;
-    Some(InDoubt { resend_at: Wall(resend_at), vouched, ..doubt_of(&open, lost, Wall(since)) })
+    Some(InDoubt { resend_at: Wall(resend_at), vouched, doubts, ..doubt_of(&open, lost, Wall(since)) })
 }
 
 pub(super) fn progress(note: &ProgressNote) -> Progress {
@@ -126,5 +133,6 @@ pub(super) fn doubt_of(open: &OpenAttempt, lost: Lost, since: Wall) -> InDoubt {
         lost,
         resend_at: if lost.held { InDoubt::HELD } else { Wall(0) },
         vouched: false,
+        doubts: open.doubts.saturating_add(u8::from(lost.reason.is_by_carrier())),
     }
 }

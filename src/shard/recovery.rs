@@ -6,7 +6,7 @@ use crate::model::{Class, Wall};
 use crate::store::fold::Folded;
 use crate::store::key::Key;
 use crate::store::record::{CheckpointRecord, InboundRecord, RestoredRecord, TurnRecord};
-use crate::store::{CommitSeq, Recovery};
+use crate::store::{CommitSeq, Recovery, Snapshot};
 use crate::traffic::Unanswered;
 
 use super::Shard;
@@ -19,8 +19,8 @@ impl Shard {
     /// What the store has found at a start.
     pub(super) fn replay(&mut self, found: Recovery) {
         self.pull.restore(&found.checkpoint);
-        self.alarms = Alarms::restore(&found.checkpoint);
-        self.ledger.restore(&found.checkpoint);
+        self.alarms = Alarms::restore(&found.checkpoint, &found.book);
+        self.ledger.restore(&found.checkpoint, &found.book);
         self.receipts.restore(&found.checkpoint);
         for (commit, turn) in &found.turns {
             self.replay_turn(*commit, turn);
@@ -102,28 +102,28 @@ impl Shard {
         self.folding.fold(&mut self.turn, seq, snapshot);
     }
 
-    fn snapshot(&mut self, seq: CommitSeq) -> CheckpointRecord {
+    fn snapshot(&mut self, seq: CommitSeq) -> Snapshot {
         let Self { turn, intake, pull, ledger, receipts, alarms, folding, .. } = self;
         pull.forget_remainders(!alarms.is_empty());
         folding.through = pull.lanes.retire(turn.options.swept_per_checkpoint);
         let (next_segment, first_segment) = (turn.next_segment, turn.first_segment);
-        let mut checkpoint =
-            CheckpointRecord { commit: seq.0, next_segment, first_segment, ..CheckpointRecord::default() };
-        pull.note(&mut checkpoint);
-        ledger.note(turn, &mut checkpoint);
-        receipts.note(turn, &mut checkpoint);
-        intake.note(turn, &mut checkpoint);
-        alarms.note(&mut checkpoint);
-        checkpoint
+        let checkpoint = CheckpointRecord { commit: seq.0, next_segment, first_segment, ..CheckpointRecord::default() };
+        let mut snapshot = Snapshot { checkpoint, ..Snapshot::default() };
+        pull.note(&mut snapshot.checkpoint);
+        ledger.note(turn, &mut snapshot);
+        receipts.note(turn, &mut snapshot.checkpoint);
+        intake.note(turn, &mut snapshot.checkpoint);
+        alarms.note(&mut snapshot);
+        snapshot
     }
 
     /// The events are folded: what they leave settled is known, and the checkpoint goes into this turn's batch.
-    pub(super) fn handle_folded(&mut self, snapshot: Box<CheckpointRecord>, folded: Folded) {
-        if !self.folding.handle_folded(&mut self.turn, &snapshot, &folded) {
+    pub(super) fn handle_folded(&mut self, snapshot: Box<Snapshot>, folded: Folded) {
+        if !self.folding.handle_folded(&mut self.turn, &snapshot.checkpoint, &folded) {
             return;
         }
-        self.turn.first_segment = snapshot.first_segment;
-        self.alarms.handle_folded(&mut self.turn, snapshot.commit, &folded.unsent);
+        self.turn.first_segment = snapshot.checkpoint.first_segment;
+        self.alarms.handle_folded(&mut self.turn, snapshot.checkpoint.commit, &folded.unsent);
         let through = std::mem::take(&mut self.folding.through);
         checkpoint::write(&mut self.turn, snapshot, folded, through);
     }

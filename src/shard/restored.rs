@@ -175,6 +175,7 @@ pub(super) fn unsent_doubt(head: &Head, lane: Lane, now: Wall) -> InDoubt {
         lost: LOST,
         resend_at: InDoubt::HELD,
         vouched: false,
+        doubts: 0,
     }
 }
 

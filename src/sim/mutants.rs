@@ -28,6 +28,8 @@ pub enum Mutant {
     ForgetKeys,
     /// A start forgets what was cancelled.
     ForgetCancel,
+    /// A start forgets attempts and doubts that stand in pages of the book.
+    ForgetPage,
     /// Two shards start over each other's stores.
     SwapShards,
     /// An answer of a carrier never reaches its shard.
@@ -76,7 +78,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::AcknowledgeEarly,
         Self::LoseBatch,
         Self::IgnoreFailedSync,
@@ -89,6 +91,7 @@ impl Mutant {
         Self::LoseLists,
         Self::ForgetKeys,
         Self::ForgetCancel,
+        Self::ForgetPage,
         Self::SwapShards,
         Self::DropOutcomes,
         Self::DropRefused,

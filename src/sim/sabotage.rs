@@ -38,10 +38,14 @@ pub fn recover<R: Reader>(reader: &R, mutant: Option<Mutant>) -> Result<Recovery
         }
         Some(Mutant::LoseCursor) => found.turns.iter_mut().for_each(|(_, turn)| turn.taken.clear()),
         Some(Mutant::ForgetCancel) => {
-            found.checkpoint.cancelled.clear();
+            found.book.cancelled.clear();
             for (_, turn) in &mut found.turns {
                 turn.events.retain(|event| event.what.kind() != EventKind::Cancelled);
             }
+        }
+        Some(Mutant::ForgetPage) => {
+            found.book.open.clear();
+            found.book.doubts.clear();
         }
         Some(Mutant::ReplayDropped) => {
             let mut turns = turns_below(reader, found.checkpoint.commit)?;
@@ -55,7 +59,7 @@ pub fn recover<R: Reader>(reader: &R, mutant: Option<Mutant>) -> Result<Recovery
             }
         }
         Some(Mutant::ForgetAlarms) => {
-            found.checkpoint.alarms.clear();
+            found.book.alarms.clear();
             for (_, turn) in &mut found.turns {
                 turn.alarms.kept.clear();
                 turn.segments.iter_mut().for_each(|note| note.expires_at = u64::MAX);

@@ -56,13 +56,15 @@ pub enum Space {
     Orphan = 10,
     /// Of control only: what is not per recipient, by kind and key; deleted one by one.
     Entry = 11,
+    /// Commit number of a checkpoint, page → messages under way; dropped by range once the next checkpoint is durable.
+    Book = 12,
     /// Cursors, versions, run registrations: few keys, overwritten in place.
-    Meta = 12,
+    Meta = 13,
 }
 
 impl Space {
     /// Every space, in the order of its number. `meta` is the last, as it is in a backup.
-    pub const ALL: [Space; 13] = [
+    pub const ALL: [Space; 14] = [
         Space::Segment,
         Space::Ready,
         Space::Event,
@@ -75,6 +77,7 @@ impl Space {
         Space::Outbox,
         Space::Orphan,
         Space::Entry,
+        Space::Book,
         Space::Meta,
     ];
 
@@ -93,6 +96,7 @@ impl Space {
             Space::Outbox => "outbox",
             Space::Orphan => "orphan",
             Space::Entry => "entry",
+            Space::Book => "book",
             Space::Meta => "meta",
         }
     }

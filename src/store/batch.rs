@@ -6,10 +6,11 @@ use crate::model::{Address, KeyPrint, Segment, TenantId, Wall};
 use crate::queue::{DueEntry, FifoName, Generation, ListKind, ListNumber, ListOf, SlotRuns, Tick};
 
 use super::backend::Op;
+use super::book::Snapshot;
 use super::key::Key;
 use super::record::{
-    CheckpointRecord, DueRecord, FifoCode, InboundRecord, KeysRecord, ListRecord, OutboxRecord, ReadyRecord,
-    ReceiptsRecord, TurnRecord, encode,
+    DueRecord, FifoCode, InboundRecord, KeysRecord, ListRecord, OutboxRecord, ReadyRecord, ReceiptsRecord, TurnRecord,
+    encode,
 };
 use super::segment;
 
@@ -52,7 +53,7 @@ pub struct WriteBatch {
     /// Registrations of runs.
     pub extra: Vec<Op>,
     /// A new checkpoint with the folded states that belong to it.
-    pub checkpoint: Option<(Box<CheckpointRecord>, Vec<Op>)>,
+    pub checkpoint: Option<(Box<Snapshot>, Vec<Op>)>,
 }
 
 impl WriteBatch {
@@ -116,8 +117,14 @@ impl WriteBatch {
         for (index, record) in self.outbox.iter().enumerate() {
             put(Key::Outbox(commit, index as u32), encode(record));
         }
-        let checkpoint = self.checkpoint.map(|(record, folded)| {
-            put(Key::Checkpoint, encode(&*record));
+        let checkpoint = self.checkpoint.map(|(snapshot, folded)| {
+            let Snapshot { mut checkpoint, book } = *snapshot;
+            let pages = book.pages();
+            checkpoint.pages = pages.len() as u32;
+            for (number, page) in pages.iter().enumerate() {
+                put(Key::Page(checkpoint.commit, number as u32), encode(page));
+            }
+            put(Key::Checkpoint, encode(&checkpoint));
             folded
         });
         ops.extend(checkpoint.into_iter().flatten());

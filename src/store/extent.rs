@@ -32,6 +32,7 @@ impl Extent {
             Space::Segment => Key::Segment(checkpoint.first_segment).bytes(),
             Space::State => Key::State(checkpoint.first_segment).bytes(),
             Space::Event => Key::Turn(checkpoint.commit + 1).bytes(),
+            Space::Book => Key::Page(checkpoint.commit, 0).bytes(),
             Space::Due => Key::Due(checkpoint.due_head.0, checkpoint.due_head.1).bytes(),
             Space::Receipt => Key::Receipts(checkpoint.receipts_from).bytes(),
             Space::Dedup => Key::Keys(checkpoint.keys_from).bytes(),

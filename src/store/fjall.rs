@@ -449,6 +449,7 @@ fn memtable_bytes_max(space: Space) -> u64 {
         Space::Segment | Space::Event => 16 << 20,
         Space::State | Space::Due | Space::Receipt | Space::Dedup => 4 << 20,
         Space::Ready
+        | Space::Book
         | Space::DeadLetter
         | Space::Moved
         | Space::Outbox
@@ -466,7 +467,9 @@ fn space_options(space: Space) -> KeyspaceCreateOptions {
             .data_block_compression_policy(CompressionPolicy::disabled())
             .filter_policy(FilterPolicy::disabled())
             .expect_point_read_hits(true),
-        Space::Ready | Space::Meta => options.data_block_compression_policy(CompressionPolicy::disabled()),
+        Space::Ready | Space::Book | Space::Meta => {
+            options.data_block_compression_policy(CompressionPolicy::disabled())
+        }
         Space::DeadLetter | Space::Moved | Space::Outbox | Space::Orphan | Space::Entry => options,
     }
 }

@@ -13,6 +13,7 @@ use fjall::AbstractTree;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::backend::{Backend, Reader, Space, StoreError};
+use super::book::PageRecord;
 use super::control::{ControlRecord, EntryRecord};
 use super::fjall::FjallStore;
 use super::key::Key;
@@ -107,6 +108,7 @@ fn record(space: Space, key: &[u8], value: &[u8]) -> Result<(), String> {
         Space::Dedup => decode::<KeysRecord>(value).map(drop).map_err(told),
         Space::Orphan => decode::<InboundRecord>(value).map(drop).map_err(told),
         Space::Outbox => decode::<OutboxRecord>(value).map(drop).map_err(told),
+        Space::Book => decode::<PageRecord>(value).map(drop).map_err(told),
         Space::Entry => decode::<EntryRecord>(value).map(drop).map_err(told),
         Space::Meta if *key == Key::Checkpoint.bytes() => decode::<CheckpointRecord>(value).map(drop).map_err(told),
         Space::Meta if *key == Key::Control.bytes() => decode::<ControlRecord>(value).map(drop).map_err(told),

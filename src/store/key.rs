@@ -32,6 +32,8 @@ pub enum Key {
     Orphan(u64, u32),
     /// `outbox`: a notice or a message from a handset, by commit and place in it. Lives for retention.
     Outbox(u64, u32),
+    /// `book`: a page of what was under way at the checkpoint after that commit. Lives until the next checkpoint.
+    Page(u64, u32),
     /// `meta`: the checkpoint.
     Checkpoint,
     /// `meta` of control: its version. Overwritten by each commit.
@@ -57,6 +59,7 @@ impl Key {
             Self::Keys(_) => Space::Dedup,
             Self::Orphan(..) => Space::Orphan,
             Self::Outbox(..) => Space::Outbox,
+            Self::Page(..) => Space::Book,
             Self::Checkpoint | Self::Control | Self::Restored | Self::Waiting | Self::List(_) => Space::Meta,
         }
     }
@@ -74,7 +77,7 @@ impl Key {
                 key
             }
             Self::Due(tick, commit) => [tick.to_be_bytes(), commit.to_be_bytes()].concat(),
-            Self::Orphan(commit, index) | Self::Outbox(commit, index) => {
+            Self::Orphan(commit, index) | Self::Outbox(commit, index) | Self::Page(commit, index) => {
                 [&commit.to_be_bytes()[..], &index.to_be_bytes()[..]].concat()
             }
             Self::Checkpoint => b"checkpoint".to_vec(),

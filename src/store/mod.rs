@@ -4,6 +4,7 @@
 pub mod backend;
 pub mod backup;
 pub mod batch;
+pub mod book;
 pub mod control;
 pub mod directory;
 pub mod expiry;
@@ -33,5 +34,6 @@ pub mod trim;
 
 pub use backend::{Backend, Op, Reader, Space, StoreError};
 pub use batch::{CommitSeq, WriteBatch};
+pub use book::Snapshot;
 pub use reader::{Answerer, Found, Quarantined, ReadRequest, ReceiptKeys, Step, StoredMessage, Walk};
 pub use recovery::{Recovery, recover};

@@ -18,6 +18,7 @@ use crate::model::{Address, CarrierId, Class, Head, Lane, RouteId, Segment, Tena
 use crate::queue::{Chunk, DueEntry, DuePosition, FifoName, InsertReason, Position, SlotRuns, Tick};
 
 use super::backend::{Reader, RunFamily, Space, StoreError};
+use super::book::Snapshot;
 use super::expiry::{self, Stands, Visit, Visited};
 use super::fold::{self, Folded};
 use super::key::Key;
@@ -39,7 +40,7 @@ pub enum ReadRequest {
     /// Messages of a tenant in the order of addresses: at most `limit`, and no more than a question may cost.
     Scan { token: u64, tenant: TenantId, from: Address, limit: usize, events_from: u64 },
     /// Fold the events of `from..=snapshot.commit`, and see what may be dropped.
-    Fold { from: u64, snapshot: Box<CheckpointRecord>, retention: Retention, now: Wall },
+    Fold { from: u64, snapshot: Box<Snapshot>, retention: Retention, now: Wall },
     /// What of these segments has run out of time.
     Expire(Visit),
     /// Look receipts' keys up in the sealed runs.
@@ -80,7 +81,7 @@ pub enum Found {
     /// Messages in order, and where the next page begins; perhaps none of the tenant's on this one.
     Scan { token: u64, messages: Vec<StoredMessage>, next: Option<Address> },
     /// Folded states with the checkpoint that makes them count.
-    Folded { snapshot: Box<CheckpointRecord>, folded: Folded },
+    Folded { snapshot: Box<Snapshot>, folded: Folded },
     /// What has run out of time, by segment; without those that cannot be read.
     Expired { visited: Vec<Visited> },
     /// For each receipt: which of its keys led to a part, and the part.
@@ -177,7 +178,7 @@ impl<R: Reader> Answerer<R> {
             self.recent.pop_front();
         }
         self.recent.push_back(segment.clone());
-        Ok(Some(segment))
+        Ok(segment)
     }
 
     fn quarantine(&mut self, segment: u64, error: StoreError, octets: Option<Bytes>) -> StoreError {
@@ -329,16 +330,11 @@ impl<R: Reader> Answerer<R> {
         }
     }
 
-    fn fold(
-        &self,
-        from: u64,
-        snapshot: &CheckpointRecord,
-        retention: Retention,
-        now: Wall,
-    ) -> Result<Found, StoreError> {
-        let folded = fold::fold(&self.reader, from, snapshot.commit)?;
-        let first_segment = fold::retire(&self.reader, snapshot.first_segment, retention, now)?;
-        let snapshot = Box::new(CheckpointRecord { first_segment, ..snapshot.clone() });
+    fn fold(&self, from: u64, snapshot: &Snapshot, retention: Retention, now: Wall) -> Result<Found, StoreError> {
+        let mut snapshot = Box::new(snapshot.clone());
+        let checkpoint = &mut snapshot.checkpoint;
+        let folded = fold::fold(&self.reader, from, checkpoint.commit)?;
+        checkpoint.first_segment = fold::retire(&self.reader, checkpoint.first_segment, retention, now)?;
         Ok(Found::Folded { snapshot, folded })
     }
 

@@ -82,7 +82,7 @@ impl Record for TurnRecord {
 }
 
 impl Record for CheckpointRecord {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 }
 
 impl Record for ReceiptNote {}
@@ -350,16 +350,8 @@ pub struct CheckpointRecord {
     pub due_head: (u64, u64, u32),
     /// Delay queue: entries waiting.
     pub due_waiting: u64,
-    /// Attempts without an outcome, and when each was recorded (ms).
-    pub open: Vec<(AttemptNote, u64)>,
-    /// The ledger, and what somebody vouched for.
-    pub doubts: Vec<DoubtNote>,
-    /// Messages of several parts under way.
-    pub progress: Vec<ProgressNote>,
-    /// Messages cancelled while queued, not yet passed over, and the tenants whose places they hold until then.
-    pub cancelled: Vec<(u64, u32)>,
-    /// Attempts consumed by messages that wait to be tried again.
-    pub tried: Vec<(u64, u8)>,
+    /// How many pages `book` has for it.
+    pub pages: u32,
     /// First commit whose `win` record still counts.
     pub receipts_from: u64,
     /// First commit whose `dup` record still counts.
@@ -368,16 +360,12 @@ pub struct CheckpointRecord {
     pub next_reference: u16,
     /// Next free run number.
     pub next_run: u64,
-    /// Messages that were in doubt of late, settled or not: recipient, packed address, since (ms).
-    pub once_in_doubt: Vec<(u64, u64, u64)>,
     /// First commit whose `outbox` records are within retention.
     pub outbox_from: u64,
     /// Commits up to which `outbox` is older than a time (ms): ascending.
     pub outbox_marks: Vec<(u64, u64)>,
     /// Delay queue: entries waiting that are alarms of expiry.
     pub due_alarms: u64,
-    /// Alarms of expiry that are in memory.
-    pub alarms: Vec<AlarmNote>,
     /// Segments from this number on have an alarm while something of them is unsent; what expires of older ones ends when it
     /// is taken from its list.
     pub alarms_from: u64,
@@ -387,7 +375,7 @@ pub struct CheckpointRecord {
     pub ended_to: Vec<(u64, u64)>,
 }
 
-/// An alarm of expiry in a checkpoint.
+/// An alarm of expiry in `book`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct AlarmNote {
     /// Of which segment.
@@ -401,50 +389,30 @@ pub struct AlarmNote {
 }
 
 /// Octets of a checkpoint without any entry, and of one entry of each list.
-pub const CHECKPOINT_OCTETS: usize = 191;
+pub const CHECKPOINT_OCTETS: usize = 139;
 /// A fifo.
 pub const FIFO_OCTETS: usize = 34;
-/// An open attempt with its time.
-pub const OPEN_OCTETS: usize = 37;
-/// An entry of the ledger.
-pub const DOUBT_OCTETS: usize = 58;
-/// Progress of a message, without its parts.
-pub const PROGRESS_OCTETS: usize = 46;
-/// A message that was in doubt of late.
-pub const ONCE_OCTETS: usize = 24;
-/// A cancelled message.
-pub const CANCELLED_OCTETS: usize = 12;
-/// A message that is tried again.
-pub const TRIED_OCTETS: usize = 9;
 /// A mark of the outbox.
 pub const MARK_OCTETS: usize = 16;
-/// An alarm of expiry.
-pub const ALARM_OCTETS: usize = 21;
 /// Lists with entries of messages that have ended.
 pub const ENDED_OCTETS: usize = 13;
 /// A step of what was ended.
 pub const ENDED_TO_OCTETS: usize = 16;
+/// Progress of a message, without its parts.
+pub const PROGRESS_OCTETS: usize = 46;
 
 impl CheckpointRecord {
     /// How many octets it takes on disk.
     pub fn octets(&self) -> usize {
-        let parts = |note: &ProgressNote| note.accepted.len() + note.delivered.len() + note.settled.len();
         CHECKPOINT_OCTETS
             + self.fifos.len() * FIFO_OCTETS
-            + self.open.len() * OPEN_OCTETS
-            + self.doubts.len() * DOUBT_OCTETS
-            + self.progress.iter().map(|note| PROGRESS_OCTETS + parts(note)).sum::<usize>()
-            + self.once_in_doubt.len() * ONCE_OCTETS
-            + self.cancelled.len() * CANCELLED_OCTETS
-            + self.tried.len() * TRIED_OCTETS
             + self.outbox_marks.len() * MARK_OCTETS
-            + self.alarms.len() * ALARM_OCTETS
             + self.ended.len() * ENDED_OCTETS
             + self.ended_to.len() * ENDED_TO_OCTETS
     }
 }
 
-/// An entry of the ledger in a checkpoint.
+/// An entry of the ledger in `book`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct DoubtNote {
     /// Which attempt.
@@ -459,9 +427,11 @@ pub struct DoubtNote {
     pub resend_at: u64,
     /// Somebody says that the carrier has it.
     pub vouched: bool,
+    /// How often its message was in doubt, this time included, by what its carrier did.
+    pub doubts: u8,
 }
 
-/// Progress of a message of several parts in a checkpoint. Sets are lists of part numbers.
+/// Progress of a message of several parts in `book`. Sets are lists of part numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct ProgressNote {
     /// Packed address.
@@ -482,6 +452,13 @@ pub struct ProgressNote {
     pub delivered: Vec<u8>,
     /// Parts with a final receipt.
     pub settled: Vec<u8>,
+}
+
+impl ProgressNote {
+    /// How many octets it takes on disk.
+    pub fn octets(&self) -> usize {
+        PROGRESS_OCTETS + self.accepted.len() + self.delivered.len() + self.settled.len()
+    }
 }
 
 /// `meta`: how many messages of each tenant wait in this shard, by tenant; without those that belong to none. Overwritten
@@ -607,25 +584,8 @@ mod tests {
     fn a_checkpoint_knows_its_octets() {
         let mut record = CheckpointRecord::default();
         assert_eq!(record.octets(), encode(&record).len());
-        let attempt = AttemptNote {
-            address: 1,
-            recipient: 2,
-            tenant: 3,
-            carrier: 4,
-            reference: 5,
-            route: 6,
-            class: 7,
-            attempt: 8,
-            parts: 9,
-        };
-        record.open = vec![(attempt, 1); 2];
-        record.doubts = vec![DoubtNote { attempt, sent_at: 1, since: 2, lost: LOST, resend_at: 4, vouched: false }; 3];
         record.fifos = vec![FifoNote { fifo: (1, 2, 3), commit: 4, index: 5, newest: 6, waiting: 7 }; 4];
-        let progress = ProgressNote { accepted: vec![1, 2], settled: vec![1], ..ProgressNote::default() };
-        record.progress = vec![progress; 5];
-        (record.cancelled, record.tried) = (vec![(1, 2); 6], vec![(1, 2); 7]);
-        (record.once_in_doubt, record.outbox_marks) = (vec![(1, 2, 3); 8], vec![(1, 2); 9]);
-        record.alarms = vec![AlarmNote { segment: 1, at: 2, messages: 3, class: 4 }; 10];
+        record.outbox_marks = vec![(1, 2); 9];
         (record.ended, record.ended_to) = (vec![(1, 2, 3); 11], vec![(1, 2); 12]);
         assert_eq!(record.octets(), encode(&record).len());
     }

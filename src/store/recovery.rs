@@ -7,6 +7,7 @@ use crate::queue::{Generation, LISTS_MAX, ListNumber, ListOf};
 
 use super::backend::{Reader, RunFamily, Space, StoreError};
 use super::batch::{CommitSeq, fifo_name};
+use super::book::{self, Book};
 use super::key::Key;
 use super::record::{
     CheckpointRecord, DecodeError, FifoCode, InboundRecord, KeysRecord, ListRecord, OutboxRecord, ReceiptsRecord,
@@ -19,6 +20,8 @@ use super::run;
 pub struct Recovery {
     /// The last checkpoint; the default for a store that never had one.
     pub checkpoint: CheckpointRecord,
+    /// What was under way then.
+    pub book: Book,
     /// Turns after it, with their commit numbers.
     pub turns: Vec<(u64, TurnRecord)>,
     /// What lists are for, by number.
@@ -56,6 +59,7 @@ pub fn recover<R: Reader>(reader: &R) -> Result<Recovery, StoreError> {
         None => CheckpointRecord::default(),
         Some(bytes) => decode(&bytes).map_err(|error| StoreError::Damaged(format!("checkpoint: {error}")))?,
     };
+    let book = book::read(reader, checkpoint.commit, checkpoint.pages)?;
     let turns: Vec<(u64, TurnRecord)> = records(reader, Space::Event, checkpoint.commit + 1)?;
     check_turns(checkpoint.commit, &turns)?;
     let restored = restored(reader)?;
@@ -71,6 +75,7 @@ pub fn recover<R: Reader>(reader: &R) -> Result<Recovery, StoreError> {
     let runs = runs(reader)?;
     Ok(Recovery {
         checkpoint,
+        book,
         turns,
         lists,
         receipts,

@@ -257,6 +257,11 @@ impl Unanswered {
     pub const ALL: [Self; 5] =
         [Self::ConnectionLost, Self::ResponseTimeout, Self::Stopped, Self::Crashed, Self::Restored];
 
+    /// The carrier, or the way to it, was the cause: it counts against the message. What we did ourselves does not.
+    pub const fn is_by_carrier(self) -> bool {
+        matches!(self, Self::ConnectionLost | Self::ResponseTimeout)
+    }
+
     /// The name in the API and in metric labels.
     pub const fn name(self) -> &'static str {
         match self {
