@@ -27,6 +27,9 @@ pub struct Defaults {
     /// How long its history is kept after its final state.
     #[serde(rename = "retention", serialize_with = "shown::duration")]
     pub retention_ms: u64,
+    /// How long a message that its carrier has taken waits for its receipt.
+    #[serde(rename = "receipt_wait", serialize_with = "shown::duration")]
+    pub receipt_wait_ms: u64,
     /// How long an attempt in doubt waits for its receipt before its policy acts.
     #[serde(rename = "in_doubt_wait", serialize_with = "shown::duration")]
     pub in_doubt_wait_ms: u64,
@@ -76,6 +79,7 @@ impl Defaults {
             parts_max: or(&raw.parts_max, Int(16)).get(),
             expires_in_ms: gather.millis(&raw.expires_in, 48 * HOUR, SECOND..=14 * DAY),
             retention_ms: gather.millis(&raw.retention, 72 * HOUR, HOUR..=3_650 * DAY),
+            receipt_wait_ms: gather.millis(&raw.receipt_wait, 72 * HOUR, MINUTE..=30 * DAY),
             in_doubt_wait_ms: gather.millis(&raw.in_doubt_wait, 10 * SECOND, SECOND..=DAY),
             in_doubt: InDoubtPolicies::meant(&raw.in_doubt),
         }

@@ -92,6 +92,7 @@ raw! {
         parts_max: Typed<Int<1, 255>>,
         expires_in: Typed<Millis>,
         retention: Typed<Millis>,
+        receipt_wait: Typed<Millis>,
         in_doubt_wait: Typed<Millis>,
         in_doubt: RawInDoubt,
     }

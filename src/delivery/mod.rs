@@ -16,5 +16,5 @@ pub use event::{Event, EventKind, Happened};
 pub use once::OnceInDoubt;
 pub use policy::{Backoff, Disposition, DoubtPolicy, Refused, RetryPolicy};
 pub use progress::{Noted, Progress, ProgressTable, Taken};
-pub use retention::{Retention, Tally};
+pub use retention::Retention;
 pub use view::{Fact, MessageView, TimelineEntry, view};

@@ -101,6 +101,11 @@ impl Happened {
         matches!(self, Self::NoReceipt) || self.leads_to().is_some_and(MessageState::is_final)
     }
 
+    /// Nothing more is to come of the message: it has reached its end, or its carrier has it and no receipt is wanted.
+    pub fn settles(self) -> bool {
+        self.is_final() || matches!(self, Self::Submitted { awaits_receipt: false, .. })
+    }
+
     /// Its carrier has the message, or it has reached its end: nothing of it is unsent.
     pub fn is_sent(self) -> bool {
         self.is_final() || self.leads_to() == Some(MessageState::Submitted)

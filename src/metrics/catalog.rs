@@ -139,7 +139,7 @@ metrics! {
     Quarantined = "stentor_segments_quarantined_total", Counter, [],
         "Damaged segments that were met and set aside in quarantine/. Healthy: 0. Wake someone at the first: their messages cannot be read or sent.";
     ReceiptsParked = "stentor_receipts_parked_total", Counter, [],
-        "Receipts whose id nobody knew, kept for 72 h. Healthy: few; many mean that the carrier's dialect is not \
+        "Receipts whose id nobody knew, kept for `receipt_wait`. Healthy: few; many mean that the carrier's dialect is not \
          understood";
     ReceiptsWaiting = "stentor_receipts_waiting", Gauge, ["shard"],
         "Parts in memory whose receipt is missing. Healthy: rate times the carrier's delay; ever growing: no receipts \

@@ -105,6 +105,7 @@ pub fn shard_options(config: &Config, control: &Entries, shard: ShardId, shards:
         keys_max: index(share(limits.keys_max, shards)),
         key_window_ms: limits.key_window_ms,
         receipts_max: index(share(RECEIPTS_OPEN_MAX, shards)),
+        receipt_wait_ms: defaults.receipt_wait_ms,
         in_doubt_wait_ms: defaults.in_doubt_wait_ms,
         doubt: Class::ALL.map(|class| doubt(defaults.in_doubt, class)),
         retry: retry(config),

@@ -320,7 +320,7 @@ fn what_is_too_old_is_in_no_checkpoint() {
     let pages = |world: &World| recover(&world.store.reader()).expect("sound").book.progress.len();
     world.checkpoint();
     assert_eq!(pages(&world), 3);
-    world.pass(options().orphan_ms + 1);
+    world.pass(options().receipt_wait_ms + 1);
     world.checkpoint();
     assert_eq!(pages(&world), 0);
 }

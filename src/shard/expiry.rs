@@ -1,12 +1,12 @@
-//! Expiry acts by itself, whether or not anybody takes what has expired.
+//! Expiry acts by itself, whether or not anybody takes what has expired; so does the end of the wait for a receipt.
 //!
-//! Each segment of which something is unsent has one *alarm*: in memory while it is young, as an entry of the delay queue
+//! Each segment of which something is not settled has one *alarm*: in memory while it is young, as an entry of the delay queue
 //! once it has outlived two folds. An alarm whose time has come is a *visit*: the reader thread says what of the segment
 //! has run out of time, the shard ends it, and the alarm is set again for what is left.
 //!
 //! Invariants:
-//! 1. A segment of which something is unsent has an alarm, in memory or in the delay queue, not later than the earliest
-//!    expiry of what is unsent. So who meets an expired message in a list passes it over and forgets it: the visit ends it,
+//! 1. A segment of which something is not settled has an alarm, in memory or in the delay queue, not later than the earliest
+//!    expiry of what is unsent, and the earliest end of a wait for a receipt. So who meets an expired message in a list passes it over and forgets it: the visit ends it,
 //!    or has done so. Nothing is remembered for each message, however many stand in lists that nobody takes from.
 //! 2. What a visit ends was waiting when the store was asked, and nothing has happened to it since ([`Alarms::touch`]).
 //! 3. A message that was ended is never sent, though the clock went back since: [`Alarms::is_over`].
@@ -14,10 +14,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::model::{Address, Class, Head, Lane, Mono, Now, Point, RouteId, TenantId, Wall};
+use crate::model::{Address, Class, Head, Lane, Mono, Now, Point, RouteId, Segment, TenantId, Wall};
 use crate::queue::{DueEntry, InsertReason};
 use crate::store::book::Book;
-use crate::store::expiry::{Overdue, Visit, Visited};
+use crate::store::expiry::{Overdue, Place, Visit, Visited};
 use crate::store::record::{AlarmNote, CheckpointRecord, SegmentNote, TurnRecord};
 use crate::store::{ReadRequest, Snapshot};
 
@@ -50,7 +50,7 @@ struct Alarm {
     messages: u32,
     /// The commit that wrote it, while its alarm has always been in memory.
     young: Option<u64>,
-    /// It has outlived a fold, with something unsent.
+    /// It has outlived a fold, with something not settled.
     outlived: bool,
 }
 
@@ -69,8 +69,6 @@ pub(super) struct Alarms {
     visit_began: Mono,
     /// Outlived two folds: to be moved into the delay queue.
     settled: VecDeque<u64>,
-    /// Segments before this one have no alarms: they are of a time that knew none.
-    covered_from: u64,
     /// What was ended: everything of these segments (below a number) that expires up to a time. One step, and one more for
     /// each time that the clock went back since.
     ended_to: Vec<(Wall, u64)>,
@@ -83,7 +81,7 @@ impl Alarms {
     /// As a checkpoint left it.
     pub(super) fn restore(checkpoint: &CheckpointRecord, book: &Book) -> Self {
         let ended_to = checkpoint.ended_to.iter().map(|(expires_at, below)| (Wall(*expires_at), *below)).collect();
-        let mut alarms = Self { covered_from: checkpoint.alarms_from, ended_to, ..Self::default() };
+        let mut alarms = Self { ended_to, ..Self::default() };
         book.alarms.iter().for_each(|note| alarms.restore_alarm(note, checkpoint.commit));
         alarms
     }
@@ -180,9 +178,6 @@ impl Alarms {
     /// clock says afterwards.
     pub(super) fn is_over(&self, address: Address, head: &Head, now: Wall) -> bool {
         let segment = address.segment();
-        if segment < self.covered_from {
-            return false;
-        }
         let was_over = || self.ended_to.iter().any(|(upto, below)| head.expires_at <= *upto && segment < *below);
         head.expires_at <= now || was_over()
     }
@@ -215,13 +210,13 @@ impl Alarms {
         self.of.is_empty()
     }
 
-    /// Everything up to `commit` is folded; `unsent` says of the segments to which something had happened how much of them is
-    /// left. The young ones that need no alarm any more.
-    fn folded(&mut self, commit: u64, unsent: &[(u64, u32)]) -> Vec<u64> {
+    /// Everything up to `commit` is folded; `unsettled` says of the segments to which something had happened how much of them
+    /// is left. The young ones that need no alarm any more.
+    fn folded(&mut self, commit: u64, unsettled: &[(u64, u32)]) -> Vec<u64> {
         let mut over = Vec::new();
         for (segment, alarm) in self.of.iter_mut().filter(|(_, alarm)| alarm.young.is_some_and(|young| young <= commit))
         {
-            let left = unsent.binary_search_by_key(segment, |(number, _)| *number).ok().map(|at| unsent[at].1);
+            let left = unsettled.binary_search_by_key(segment, |(number, _)| *number).ok().map(|at| unsettled[at].1);
             if !self.order.contains(&(alarm.at, *segment)) {
                 // Its visit will tell.
             } else if left == Some(0) {
@@ -246,7 +241,9 @@ impl Alarms {
             return;
         }
         let Some(segments) = self.visit(turn.now) else { return };
-        let visit = Visit { segments, events_from, now: turn.now.wall, restored: turn.restored.below() };
+        let (receipt_wait_ms, restored) = (turn.options.receipt_wait_ms, turn.restored.below());
+        let ended_to = self.ended_to.clone();
+        let visit = Visit { segments, events_from, now: turn.now.wall, ended_to, receipt_wait_ms, restored };
         turn.reads.push_back((turn.decided(), ReadRequest::Expire(visit)));
     }
 
@@ -293,6 +290,7 @@ impl Alarms {
                     || match expire(turn, address, &message) {
                         Expired::Elsewhere => true,
                         Expired::Before => false,
+                        Expired::Now(_) if message.place == Place::AtCarrier => false,
                         Expired::Now(_) => {
                             self.note_ended(message.expires_at, turn.next_segment);
                             let record = &mut turn.gathering.batch().turn;
@@ -329,8 +327,8 @@ impl Alarms {
 
     /// The events up to a commit are folded: which segments go without an alarm from now on, and which go on in the delay
     /// queue.
-    pub(super) fn handle_folded(&mut self, turn: &mut Turn, commit: u64, unsent: &[(u64, u32)]) {
-        for segment in self.folded(commit, unsent) {
+    pub(super) fn handle_folded(&mut self, turn: &mut Turn, commit: u64, unsettled: &[(u64, u32)]) {
+        for segment in self.folded(commit, unsettled) {
             self.done(turn, segment);
         }
     }
@@ -354,11 +352,24 @@ impl Alarms {
         address.segment() < turn.first_segment || is_over()
     }
 
+    /// A message that is passed over was over before the clock went back. It may have been elsewhere when its segment was
+    /// visited, and its alarm may be set by the clock of then: its segment is visited now.
+    pub(super) fn look_again(&mut self, turn: &mut Turn, segment: &Segment, head: Option<&Head>) {
+        let (number, now) = (segment.number, turn.now.wall);
+        let is_known =
+            self.of.get(&number).is_some_and(|alarm| alarm.at <= now || !self.order.contains(&(alarm.at, number)));
+        let Some(head) = head.filter(|head| head.expires_at > now && number >= turn.first_segment && !is_known) else {
+            return;
+        };
+        let (last, class) = (segment.address(segment.heads.len().saturating_sub(1) as u16), head.class as u8);
+        self.keep(last, class);
+        turn.gathering.batch().turn.alarms.kept.push((last.packed(), class));
+    }
+
     /// What it knows goes into a checkpoint.
     pub(super) fn note(&self, snapshot: &mut Snapshot) {
         let Snapshot { checkpoint, book } = snapshot;
         book.alarms = self.notes();
-        checkpoint.alarms_from = self.covered_from;
         checkpoint.ended_to = self.ended_to.iter().map(|(expires_at, below)| (expires_at.0, *below)).collect();
     }
 

@@ -348,13 +348,13 @@ fn behind_what_lasts_entries_are_bounded_as_well() {
 }
 
 #[test]
-fn a_segment_that_is_sent_in_time_leaves_no_alarm() {
+fn a_segment_of_which_all_is_settled_leaves_no_alarm() {
     let mut world = world(Options::default());
     let ids = world.accepted(&[Wanted { expires_in_ms: DAY_MS, ..OTP }; 3]);
     let lasting = world.accepted(&[Wanted { class: Class::Marketing, expires_in_ms: DAY_MS, ..OTP }])[0];
-    world.grant(Class::Otp, 3);
     for id in ids {
-        world.outcome(id.address(), 1, Answer::Accepted(Span { at: 0, len: 2 }));
+        let reply = world.ask(Ask::Cancel { reply: ReplyTo::default(), tenant: TenantId(0), id });
+        assert_eq!(reply, Reply::Cancelled(Cancelled::Done));
     }
     world.checkpoint();
     world.checkpoint();
@@ -365,6 +365,60 @@ fn a_segment_that_is_sent_in_time_leaves_no_alarm() {
     world.check_expired(lasting);
     world.checkpoint();
     assert_eq!((world.shard().alarms.is_empty(), world.shard().pull.scheduled.alarms()), (true, 0));
+}
+
+/// Field cases 03 and 69: what never became final stopped the feed of settled records, and was dropped with its segment.
+#[test]
+fn whose_receipt_does_not_come_ends_when_the_wait_is_over() {
+    let wait_ms = 4 * DAY_MS;
+    let mut world = world(Options { receipt_wait_ms: wait_ms, retention_ms: DAY_MS, ..Options::default() });
+    let wanted = Wanted { expires_in_ms: DAY_MS, ..OTP };
+    let ids = world.accepted(&[wanted, wanted, Wanted { expires_in_ms: SECOND_MS, ..OTP }]);
+    world.grant(Class::Otp, 3);
+    for id in &ids {
+        world.outcome(id.address(), 1, Answer::Accepted(Span { at: 0, len: 2 }));
+    }
+    (0..3).for_each(|_| world.checkpoint());
+    let mut world = world.crash(0);
+    let state = |world: &mut World, id| {
+        let view = world.found(id).view;
+        (view.state, view.is_final(), view.timeline.last().map(|entry| entry.kind()))
+    };
+    world.pass(wait_ms + PATIENCE_MS);
+    let (waits, over) = ((false, Some(EventKind::Submitted)), (true, Some(EventKind::NoReceipt)));
+    let submitted = |(is_final, last)| (MessageState::Submitted, is_final, last);
+    assert_eq!(state(&mut world, ids[2]), submitted(over), "from its submit, for it expired soon after");
+    assert_eq!(state(&mut world, ids[0]), submitted(waits), "its time was over a day later");
+    world.checkpoint();
+    let mut world = world.crash(0);
+    world.pass(DAY_MS);
+    assert_eq!(state(&mut world, ids[0]), submitted(over));
+    assert_eq!(world.shard().status().counters.finals, [0, 0, 0, 0, 0, 0, 2], "and one before the crash");
+    world.pass(DAY_MS + PATIENCE_MS);
+    (0..3).for_each(|_| world.checkpoint());
+    assert_eq!(world.shard().turn.first_segment, ids[0].address().segment() + 1, "history goes by retention");
+    assert!(world.shard().alarms.is_empty());
+}
+
+/// Found by the simulator: it was at its link when the clock had gone forth, and a list passed it over when it had gone back;
+/// its alarm was set by the clock between.
+#[test]
+fn what_was_over_by_a_clock_that_went_back_ends_at_once() {
+    let mut world = world(Options::default());
+    let ids = world.accepted(&[Wanted { expires_in_ms: DAY_MS, ..OTP }; 2]);
+    world.grant(Class::Otp, 1);
+    let forth = world.now.wall;
+    world.now = Now { wall: forth.after_ms(2 * DAY_MS), ..world.now };
+    world.checkpoint();
+    world.pass(PATIENCE_MS);
+    world.check_expired(ids[1]);
+    world.now = Now { wall: forth, ..world.now };
+    world.outcome(ids[0].address(), 1, Answer::NotWritten(NotWritten::LinkDown));
+    world.grant(Class::Otp, 1);
+    assert_eq!(world.submits.len(), 1, "its time is over, once and for all");
+    world.pass(PATIENCE_MS);
+    world.check_expired(ids[0]);
+    world.check_freed(2);
 }
 
 /// Core A13: a lost connection brings its whole window at once.

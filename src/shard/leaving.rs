@@ -86,11 +86,6 @@ impl Ledger {
         if source.is_restored {
             self.begin_restored(turn, address);
         }
-        // Of a time that knew no alarms.
-        if head.expires_at <= turn.now.wall {
-            self.finish(turn, address, Happened::Expired { error: None });
-            return Begun::Not(Passed::No);
-        }
         let attempt = self.books.next_attempt(address);
         let progress = self.books.attempts.progress.get(&address).filter(|known| known.carrier == link.carrier);
         let (reference, answered) = match progress {
@@ -149,6 +144,13 @@ impl Ledger {
                 }
                 list = Some((message.lane, restored));
                 turn.places.leave(message.tenant);
+            }
+            // An answer may still come to a part of it, or what somebody vouched for was put in doubt again.
+            Place::AtCarrier if self.books.attempts.get(address).is_some() => return Expired::Elsewhere,
+            Place::AtCarrier if self.books.attempts.in_ledger(address).is_some() => return Expired::Elsewhere,
+            Place::AtCarrier => {
+                self.finish(turn, address, Happened::NoReceipt);
+                return Expired::Now(None);
             }
             // What waits for a receipt goes on waiting for it, and is ready again or settled then.
             Place::InDoubt => match self.books.attempts.in_ledger(address) {

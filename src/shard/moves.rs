@@ -271,9 +271,13 @@ impl Shard {
         submits
     }
 
-    fn is_over(&self, taken: &Taken) -> bool {
+    fn is_over(&mut self, taken: &Taken) -> bool {
         let (address, head) = (taken.segment.address(taken.slot), taken.segment.head(taken.slot));
-        self.alarms.has_ended(&self.turn, address, head)
+        let is_over = self.alarms.has_ended(&self.turn, address, head);
+        if is_over {
+            self.alarms.look_again(&mut self.turn, &taken.segment, head);
+        }
+        is_over
     }
 
     /// An entry of a list was passed over.
@@ -313,6 +317,9 @@ impl Shard {
                 let is_over = self.alarms.has_ended(&self.turn, address, head.as_ref());
                 if !self.ledger.books.cancelled.contains_key(&address) && !is_over {
                     break;
+                }
+                if is_over {
+                    self.alarms.look_again(&mut self.turn, segment, head.as_ref());
                 }
                 self.pull.drop_first(&mut self.turn, name);
                 let passed = self.ledger.pass_over(&mut self.turn, address, head.as_ref(), is_over);

@@ -26,8 +26,8 @@ pub struct Options {
     pub key_window_ms: u64,
     /// Receipts waited for in memory before the rest is sealed into a run.
     pub receipts_max: usize,
-    /// How long a receipt that nobody knows is kept, ms.
-    pub orphan_ms: u64,
+    /// How long a message waits for its receipt, and a receipt for its message, ms.
+    pub receipt_wait_ms: u64,
     /// How long a message in doubt waits for a receipt before it is sent again, ms.
     pub in_doubt_wait_ms: u64,
     /// What each class does with a message in doubt.
@@ -59,7 +59,7 @@ impl Default for Options {
             keys_max: 1_000_000,
             key_window_ms: 24 * 3_600_000,
             receipts_max: 1_000_000,
-            orphan_ms: 72 * 3_600_000,
+            receipt_wait_ms: crate::delivery::retention::RECEIPT_WAIT_MS,
             in_doubt_wait_ms: 10_000,
             doubt: Class::ALL.map(crate::delivery::policy::doubt_default),
             retry: RetryPolicy::default(),

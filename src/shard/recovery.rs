@@ -93,7 +93,7 @@ impl Shard {
     pub(super) fn start_fold(&mut self, seq: CommitSeq) {
         self.folding.begin();
         // Before, for what is too old belongs into no checkpoint, whatever becomes of this one.
-        let horizon = Wall(self.turn.now.wall.0.saturating_sub(self.turn.options.orphan_ms));
+        let horizon = Wall(self.turn.now.wall.0.saturating_sub(self.turn.options.receipt_wait_ms));
         self.receipts.expire(&mut self.turn, horizon);
         self.ledger.expire_memory(horizon);
         let snapshot = Box::new(self.snapshot(seq));
@@ -123,7 +123,7 @@ impl Shard {
             return;
         }
         self.turn.first_segment = snapshot.checkpoint.first_segment;
-        self.alarms.handle_folded(&mut self.turn, snapshot.checkpoint.commit, &folded.unsent);
+        self.alarms.handle_folded(&mut self.turn, snapshot.checkpoint.commit, &folded.unsettled);
         let through = std::mem::take(&mut self.folding.through);
         checkpoint::write(&mut self.turn, snapshot, folded, through);
     }

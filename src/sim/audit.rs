@@ -55,6 +55,13 @@ impl Oracle {
         if !ended {
             return self.break_at(Invariant::EverythingEnds, told);
         }
+        let waits_for_ever = self.aged && state == MessageState::Submitted && truth.intent.head.receipt;
+        if waits_for_ever && !found.view.is_final() {
+            return self.break_at(Invariant::EverythingEnds, format!("it waits for a receipt that nobody has: {told}"));
+        }
+        if found.view.timeline.iter().any(|entry| entry.what == Happened::NoReceipt) {
+            tally.add(Count::WaitsEnded);
+        }
         if truth.cancelled && state != MessageState::Cancelled {
             return self.break_at(Invariant::Cancelled, told);
         }

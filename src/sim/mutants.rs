@@ -64,6 +64,8 @@ pub enum Mutant {
     ForgetAlarms,
     /// Who looks for what has expired finds nothing, and does not look again.
     LoseVisit,
+    /// Who looks for what has expired does not see whose receipt did not come.
+    ForgetPatience,
     /// What is looked at is called expired half a minute before its time.
     ExpireEarly,
     /// A tenant's quota is charged twice for what it brings in.
@@ -78,7 +80,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::AcknowledgeEarly,
         Self::LoseBatch,
         Self::IgnoreFailedSync,
@@ -109,6 +111,7 @@ impl Mutant {
         Self::ForgetLedger,
         Self::ForgetAlarms,
         Self::LoseVisit,
+        Self::ForgetPatience,
         Self::ExpireEarly,
         Self::ChargeTwice,
         Self::DropErrorText,

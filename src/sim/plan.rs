@@ -294,7 +294,7 @@ impl Plan {
         };
         let shard = ShardOptions {
             retention_ms: HOUR_MS,
-            orphan_ms: HOUR_MS,
+            receipt_wait_ms: HOUR_MS,
             key_window_ms: HOUR_MS,
             receipts_max: 300,
             fold_events: 2_000,

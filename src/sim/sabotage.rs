@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use crate::delivery::EventKind;
 use crate::node::Errand;
 use crate::store::control::{self, ControlBatch, ControlRecord};
-use crate::store::expiry::Visited;
+use crate::store::expiry::{Place, Visited};
 use crate::store::key::Key;
 use crate::store::memory::MemoryStore;
 use crate::store::record::{CheckpointRecord, FifoCode, FifoNote, RestoredRecord, TurnRecord, decode, encode};
@@ -92,6 +92,9 @@ fn turns_below<R: Reader>(reader: &R, checkpoint: u64) -> Result<Vec<(u64, TurnR
 pub fn answer(found: &mut Found, mutant: Option<Mutant>) {
     if let (Found::Expired { visited }, Some(Mutant::LoseVisit)) = (&mut *found, mutant) {
         visited.iter_mut().for_each(|one| *one = Visited::nothing(one.segment));
+    }
+    if let (Found::Expired { visited }, Some(Mutant::ForgetPatience)) = (&mut *found, mutant) {
+        visited.iter_mut().for_each(|one| one.overdue.retain(|message| message.place != Place::AtCarrier));
     }
     if mutant != Some(Mutant::RegressState) {
         return;

@@ -147,6 +147,8 @@ pub enum Count {
     ConfiguredNot,
     /// Messages that expired before any carrier had them.
     ExpiredHere,
+    /// Waits for a receipt that did not come.
+    WaitsEnded,
     /// Error codes of receipts that were shown, as their carriers wrote them.
     ErrorsShown,
 }
@@ -167,7 +169,7 @@ impl Default for Tally {
 
 impl Count {
     /// Everything that is counted.
-    pub const ALL: [Self; 69] = [
+    pub const ALL: [Self; 70] = [
         Self::Messages,
         Self::Accepted,
         Self::Duplicates,
@@ -236,6 +238,7 @@ impl Count {
         Self::Configured,
         Self::ConfiguredNot,
         Self::ExpiredHere,
+        Self::WaitsEnded,
         Self::ErrorsShown,
     ];
 }

@@ -2,7 +2,6 @@
 //! has been judged. Decides faults; the plan says how many.
 
 use crate::admission::numbering::Numbering;
-use crate::delivery::retention::RECEIPT_PATIENCE_MS;
 use crate::model::{DiskRoom, Prng, ShardId, Wall};
 use crate::shard::{Ask, Reply};
 use crate::store::memory::MemoryStore;
@@ -653,22 +652,31 @@ impl World {
             self.over = true;
             return;
         }
+        let mut stop_in = 0;
         if self.plan.ages {
             self.age();
+            stop_in = SETTLED_AFTER;
         }
         self.ending = Ending::Stopping;
         self.stops_left = 1;
-        self.stage.agenda.after(0, Happening::Stop);
+        self.stage.agenda.after(stop_in, Happening::Stop);
     }
 
     /// Nothing happens until retention has passed, and the patience with receipts.
     fn age(&mut self) {
         note!(self.stage, "time passes");
-        let ms = RECEIPT_PATIENCE_MS + 2 * self.plan.shard.retention_ms.max(self.plan.shard.orphan_ms);
+        let shard = &self.plan.shard;
+        let ms = 2 * (shard.receipt_wait_ms + shard.retention_ms);
         self.stage.age(ms);
         self.stage.oracle.aged = true;
+        if let Some(process) = self.process.as_mut() {
+            process.turn_all(&self.plan, &mut self.net, &mut self.stage);
+        }
     }
 }
+
+/// When all has followed from a time that has passed.
+const SETTLED_AFTER: u64 = 30 * SECOND;
 
 /// What nobody sees who stands still. The disk goes on.
 const fn is_for_process(what: &Happening) -> bool {

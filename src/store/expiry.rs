@@ -1,5 +1,5 @@
-//! What of some segments has run out of time, judged by what the store holds. Knows in which states a message waits, and
-//! where; refuses to know what its shard has decided since.
+//! What of some segments has run out of time, judged by what the store holds: messages that wait too long to be sent, or for
+//! their receipts. Knows in which states a message waits, and where; refuses to know what its shard has decided since.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -21,8 +21,20 @@ pub struct Visit {
     pub events_from: u64,
     /// What has expired by then is over.
     pub now: Wall,
+    /// What was over before a clock went back, and stays so: up to which expiry, of segments below which number.
+    pub ended_to: Vec<(Wall, u64)>,
+    /// How long a message waits for its receipt, from when its carrier took it or its time was over, whichever is later, ms.
+    pub receipt_wait_ms: u64,
     /// Of a restored shard: segments below this number were in its backup, and when it was restored.
     pub restored: Option<(u64, Wall)>,
+}
+
+impl Visit {
+    /// What of a segment has expired by then is over.
+    pub fn now_of(&self, segment: u64) -> Wall {
+        let before = self.ended_to.iter().filter(|(_, below)| segment < *below).map(|(upto, _)| *upto);
+        before.fold(self.now, Wall::max)
+    }
 }
 
 /// Where a message waits whose time is over.
@@ -32,6 +44,8 @@ pub enum Place {
     Ready { restored: bool },
     /// In doubt.
     InDoubt,
+    /// Its carrier has it, and its receipt has not come.
+    AtCarrier,
 }
 
 /// A message whose time is over, and that nothing has ended.
@@ -43,7 +57,7 @@ pub struct Overdue {
     pub lane: Lane,
     /// Whose it is.
     pub tenant: TenantId,
-    /// When its time was over.
+    /// When its time was over; when it was over for its receipt.
     pub expires_at: Wall,
     /// Where it waits.
     pub place: Place,
@@ -58,8 +72,8 @@ pub struct Visited {
     pub messages: u32,
     /// What is over.
     pub overdue: Vec<Overdue>,
-    /// The earliest expiry of what else no carrier has, and its most urgent class; in the past where something is at a link
-    /// or waits for a time of its own.
+    /// When the time of something else is over first, and the most urgent class of that; in the past where something is at a
+    /// link or waits for a time of its own.
     pub next: Option<(Wall, Class)>,
 }
 
@@ -75,19 +89,24 @@ impl Visited {
 struct Slot {
     /// Where it stands. `None`: nothing has happened to it, it is ready or waits for its `send_at`.
     state: Option<MessageState>,
-    /// Nothing of it is unsent any more.
+    /// Its carrier has it since, and its receipt is to come.
+    taken_at: Option<Wall>,
+    /// It is settled.
     is_over: bool,
     /// Since its shard was restored it has left the lists of what was unsent then.
     released: bool,
 }
 
 impl Slot {
-    fn apply(&mut self, what: Happened, is_since: bool) {
+    fn apply(&mut self, what: Happened, at: Wall, is_since: bool) {
         if self.is_over {
             return;
         }
         self.state = what.leads_to().or(self.state);
-        self.is_over = what.is_sent();
+        self.is_over = what.settles();
+        if what.leads_to() == Some(MessageState::Submitted) {
+            self.taken_at = Some(at);
+        }
         self.released |= is_since && what.leaves_backup();
     }
 }
@@ -103,18 +122,18 @@ pub struct Stands {
 }
 
 impl Stands {
-    fn apply(&mut self, slot: u16, what: Happened, is_since: bool) {
-        let at = usize::from(slot);
-        if self.slots.len() <= at {
-            self.slots.resize(at + 1, Slot::default());
+    fn apply(&mut self, slot: u16, what: Happened, at: Wall, is_since: bool) {
+        let place = usize::from(slot);
+        if self.slots.len() <= place {
+            self.slots.resize(place + 1, Slot::default());
         }
-        let slot = &mut self.slots[at];
+        let slot = &mut self.slots[place];
         let was_over = slot.is_over;
-        slot.apply(what, is_since);
+        slot.apply(what, at, is_since);
         self.over += u32::from(!was_over && slot.is_over);
     }
 
-    /// Nothing of it can expire any more: nobody need look at the segment itself.
+    /// All of it is settled: nobody need look at the segment itself.
     pub const fn is_over(&self) -> bool {
         self.messages > 0 && self.over >= self.messages
     }
@@ -123,7 +142,7 @@ impl Stands {
     pub fn judge(&self, segment: &Segment, visit: &Visit) -> Visited {
         let mut visited = Visited { messages: segment.heads.len() as u32, ..Visited::nothing(segment.number) };
         for (at, head) in segment.heads.iter().enumerate() {
-            let Slot { state, is_over, released } = self.slots.get(at).copied().unwrap_or_default();
+            let Slot { state, taken_at, is_over, released } = self.slots.get(at).copied().unwrap_or_default();
             if is_over {
                 continue;
             }
@@ -135,23 +154,23 @@ impl Stands {
                     Some(Place::Ready { restored: was_there && !released })
                 }
                 Some(MessageState::InDoubt) => Some(Place::InDoubt),
+                Some(MessageState::Submitted) => Some(Place::AtCarrier),
                 // Put off, or at its link.
                 Some(_) => None,
             };
-            match place.filter(|_| head.expires_at <= visit.now) {
+            let expires_at = match taken_at.filter(|_| place == Some(Place::AtCarrier)) {
+                Some(taken_at) => taken_at.max(head.expires_at).after_ms(visit.receipt_wait_ms),
+                None => head.expires_at,
+            };
+            let now = if place == Some(Place::AtCarrier) { visit.now } else { visit.now_of(segment.number) };
+            match place.filter(|_| expires_at <= now) {
                 Some(place) => {
                     let lane = Lane { class: head.class, route: head.route };
-                    visited.overdue.push(Overdue {
-                        slot: at as u16,
-                        lane,
-                        tenant: head.tenant,
-                        expires_at: head.expires_at,
-                        place,
-                    });
+                    visited.overdue.push(Overdue { slot: at as u16, lane, tenant: head.tenant, expires_at, place });
                 }
                 None => {
-                    let (at, class) = visited.next.unwrap_or((head.expires_at, head.class));
-                    visited.next = Some((at.min(head.expires_at), class.min(head.class)));
+                    let (at, class) = visited.next.unwrap_or((expires_at, head.class));
+                    visited.next = Some((at.min(expires_at), class.min(head.class)));
                 }
             }
         }
@@ -184,7 +203,7 @@ pub fn stands<R: Reader>(reader: &R, visit: &Visit) -> Result<BTreeMap<u64, Stan
         }
         for event in events_of(&turn).filter(|event| (*first..=*last).contains(&event.address.segment())) {
             if let Some(stands) = found.get_mut(&event.address.segment()).filter(|known| commit > known.folded_to) {
-                stands.apply(event.address.slot(), event.what, event.at > since);
+                stands.apply(event.address.slot(), event.what, event.at, event.at > since);
             }
         }
         ControlFlow::Continue(())
@@ -198,7 +217,7 @@ fn folded<R: Reader>(reader: &R, segment: u64, since: Wall) -> Result<Stands, St
     let state: StateRecord = decode(&bytes).map_err(|error| StoreError::Damaged(format!("st {segment}: {error}")))?;
     let mut stands = Stands { messages: state.messages, folded_to: state.folded_to, ..Stands::default() };
     for event in state.events {
-        stands.apply(event.slot, event.what, event.at() > since);
+        stands.apply(event.slot, event.what, event.at(), event.at() > since);
     }
     Ok(stands)
 }
@@ -221,7 +240,14 @@ mod tests {
     const LOST: Lost = Lost { reason: Unanswered::Crashed, bind: None, held: false };
 
     fn visit(restored: Option<(u64, Wall)>) -> Visit {
-        Visit { segments: vec![5], events_from: 1, now: NOW, restored }
+        Visit {
+            segments: vec![5],
+            events_from: 1,
+            now: NOW,
+            ended_to: vec![(Wall(1_500), 5), (Wall(1_200), 6)],
+            receipt_wait_ms: 500,
+            restored,
+        }
     }
 
     fn head(expires_at: u64, class: Class) -> Head {
@@ -230,7 +256,7 @@ mod tests {
 
     fn judge(events: &[(u16, Happened)], heads: Vec<Head>) -> Visited {
         let mut stands = Stands::default();
-        events.iter().for_each(|(slot, what)| stands.apply(*slot, *what, false));
+        events.iter().for_each(|(slot, what)| stands.apply(*slot, *what, Wall(100), false));
         stands.judge(&Segment { number: 5, heads, arena: Arc::default(), slots: Vec::new() }, &visit(None))
     }
 
@@ -255,20 +281,40 @@ mod tests {
         let mut heads = vec![head(900, Class::Marketing); 7];
         heads.push(head(2_000, Class::Otp));
         heads.push(head(900, Class::Marketing));
+        heads.push(head(1_200, Class::Marketing));
         let visited = judge(&events, heads);
         let found: Vec<_> = visited.overdue.iter().map(|one| (one.slot, one.place)).collect();
         let ready = Place::Ready { restored: false };
-        assert_eq!(found, [(0, ready), (3, Place::InDoubt), (5, ready), (8, ready)]);
-        assert_eq!((visited.messages, visited.next), (9, Some((Wall(900), Class::Otp))), "1 is at its link, 4 put off");
+        assert_eq!(found, [(0, ready), (3, Place::InDoubt), (5, ready), (8, ready), (9, ready)], "9 was over once");
+        assert_eq!(
+            (visited.messages, visited.next),
+            (10, Some((Wall(900), Class::Otp))),
+            "1 is at its link, 4 put off"
+        );
+    }
+
+    /// From its submit or its expiry, whichever is later; what wants no receipt waits for none.
+    #[test]
+    fn whose_receipt_does_not_come_is_over_after_the_wait() {
+        let unwanted = Happened::Submitted { parts: 1, awaits_receipt: false };
+        let delivered = Happened::Delivered { error: None };
+        let resolved = Happened::Resolved { by: Resolution::HandSent };
+        let events = [(0, SUBMITTED), (1, SUBMITTED), (2, unwanted), (3, SUBMITTED), (3, delivered), (4, resolved)];
+        // The wait is 500, now is 1,000, and all were submitted at 100.
+        let heads = [50, 501, 50, 50, 500].map(|expires_at| head(expires_at, Class::Otp)).to_vec();
+        let visited = judge(&events, heads);
+        let found: Vec<_> = visited.overdue.iter().map(|one| (one.slot, one.place, one.expires_at)).collect();
+        assert_eq!(found, [(0, Place::AtCarrier, Wall(600)), (4, Place::AtCarrier, Wall(1_000))]);
+        assert_eq!(visited.next, Some((Wall(1_001), Class::Otp)));
     }
 
     #[test]
     fn a_segment_whose_messages_are_all_over_need_not_be_read() {
         let mut stands = Stands { messages: 2, ..Stands::default() };
-        stands.apply(0, SUBMITTED, false);
-        stands.apply(0, Happened::Delivered { error: None }, false);
-        assert!(!stands.is_over());
-        stands.apply(1, Happened::Cancelled { place_of: TenantId(0) }, false);
+        stands.apply(0, SUBMITTED, NOW, false);
+        stands.apply(1, Happened::Cancelled { place_of: TenantId(0) }, NOW, false);
+        assert!(!stands.is_over(), "a receipt is to come");
+        stands.apply(0, Happened::Delivered { error: None }, NOW, false);
         assert!(stands.is_over());
         assert!(!Stands::default().is_over(), "nothing is known of how many there are");
     }
@@ -276,10 +322,10 @@ mod tests {
     #[test]
     fn what_was_restored_stands_apart_until_it_was_taken() {
         let mut stands = Stands::default();
-        stands.apply(1, ATTEMPT, true);
-        stands.apply(1, RETURNED, true);
-        stands.apply(2, Happened::Due { from_backup: true }, true);
-        stands.apply(3, Happened::Due { from_backup: false }, true);
+        stands.apply(1, ATTEMPT, NOW, true);
+        stands.apply(1, RETURNED, NOW, true);
+        stands.apply(2, Happened::Due { from_backup: true }, NOW, true);
+        stands.apply(3, Happened::Due { from_backup: false }, NOW, true);
         let heads = vec![head(900, Class::Otp); 4];
         let segment = Segment { number: 5, heads, arena: Arc::default(), slots: Vec::new() };
         let places = |below| {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use crate::delivery::{Retention, Tally};
+use crate::delivery::{Retention, retention};
 use crate::model::Wall;
 
 use super::backend::{Op, Reader, Space, StoreError};
@@ -19,8 +19,8 @@ use super::trim::trim;
 pub struct Folded {
     /// Their state records.
     pub ops: Vec<Op>,
-    /// Each one's number, and how many of its messages are neither final nor taken by a carrier; ascending.
-    pub unsent: Vec<(u64, u32)>,
+    /// Each one's number, and how many of its messages are not settled; ascending.
+    pub unsettled: Vec<(u64, u32)>,
 }
 
 /// The state records of every segment that had events in the commits `from..=to`.
@@ -46,9 +46,9 @@ pub fn fold<R: Reader>(reader: &R, from: u64, to: u64) -> Result<Folded, StoreEr
     }
     let mut folded = Folded::default();
     for (number, news) in touched {
-        let (op, unsent) = merge(reader, number, news, to)?;
+        let (op, unsettled) = merge(reader, number, news, to)?;
         folded.ops.push(op);
-        folded.unsent.push((number, unsent));
+        folded.unsettled.push((number, unsettled));
     }
     Ok(folded)
 }
@@ -80,17 +80,11 @@ fn merge<R: Reader>(reader: &R, number: u64, news: StateRecord, to: u64) -> Resu
         trim(&mut state.events);
         state.folded_to = to;
     }
-    count(&mut state);
-    Ok((Op::Put { space: key.space(), key: key.bytes(), value: encode(&state) }, state.unsent))
-}
-
-fn count(state: &mut StateRecord) {
-    let mut tally = Tally::default();
-    for events in state.events.chunk_by(|a, b| a.slot == b.slot) {
-        tally.count(events.iter().map(|event| event.what));
-    }
-    state.settled = tally.settled;
-    state.unsent = state.messages.saturating_sub(tally.sent);
+    let histories = state.events.chunk_by(|a, b| a.slot == b.slot);
+    let settled = histories.filter(|events| retention::is_settled(events.iter().map(|event| event.what)));
+    state.settled = settled.count() as u32;
+    let unsettled = state.messages.saturating_sub(state.settled);
+    Ok((Op::Put { space: key.space(), key: key.bytes(), value: encode(&state) }, unsettled))
 }
 
 /// The first segment that must stay: everything before it, from `first` on, may be dropped.
@@ -110,8 +104,7 @@ pub fn retire<R: Reader>(reader: &R, first: u64, retention: Retention, now: Wall
                 return ControlFlow::Break(());
             }
         };
-        let tally = Tally { settled: state.settled, sent: state.messages.saturating_sub(state.unsent) };
-        let may_drop = retention.may_drop(state.messages, tally, Wall(state.newest), now);
+        let may_drop = retention.may_drop(state.messages, state.settled, Wall(state.newest), now);
         // A restore leaves numbers out; any other segment that is missing here stops it.
         let next = gaps.iter().find(|(unused, _)| *unused == keep).map_or(keep, |(_, used_again)| *used_again);
         match Key::number(key) {

@@ -28,7 +28,7 @@ pub enum Key {
     Receipts(u64),
     /// `dup`: fingerprints that a commit recorded. Lives for the dedup window.
     Keys(u64),
-    /// `orphan`: a receipt that nobody could use, by commit and place in it. Lives for 72 h.
+    /// `orphan`: a receipt that nobody could use, by commit and place in it. Lives for the wait for receipts.
     Orphan(u64, u32),
     /// `outbox`: a notice or a message from a handset, by commit and place in it. Lives for retention.
     Outbox(u64, u32),

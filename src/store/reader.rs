@@ -362,7 +362,7 @@ impl<R: Reader> Answerer<R> {
         }
         let Some(bytes) = self.packed(number)? else { return Ok(None) };
         match segment::urgency(&bytes) {
-            Ok((named, urgency, messages)) if named == number && urgency.expires_at > visit.now => {
+            Ok((named, urgency, messages)) if named == number && urgency.expires_at > visit.now_of(number) => {
                 let next = Some((urgency.expires_at, urgency.class));
                 Ok(Some(Visited { messages, next, ..Visited::nothing(number) }))
             }

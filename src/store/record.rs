@@ -98,7 +98,7 @@ impl Record for InboundRecord {
     const VERSION: u8 = 2;
 }
 impl Record for StateRecord {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 }
 
 /// `ev`: all that one turn decided. Replaying the records since the checkpoint gives the shard back.
@@ -323,10 +323,8 @@ pub struct InboundRecord {
 pub struct StateRecord {
     /// Messages in the segment.
     pub messages: u32,
-    /// How many of them are final.
+    /// How many of them are settled.
     pub settled: u32,
-    /// How many of them are neither final nor taken by a carrier.
-    pub unsent: u32,
     /// The last commit whose events are in here.
     pub folded_to: u64,
     /// The newest event, or the segment's own time, ms.
@@ -366,9 +364,6 @@ pub struct CheckpointRecord {
     pub outbox_marks: Vec<(u64, u64)>,
     /// Delay queue: entries waiting that are alarms of expiry.
     pub due_alarms: u64,
-    /// Segments from this number on have an alarm while something of them is unsent; what expires of older ones ends when it
-    /// is taken from its list.
-    pub alarms_from: u64,
     /// Entries of lists whose messages have ended: as in [`TurnRecord::ended`].
     pub ended: Vec<(u32, u8, i64)>,
     /// What has ended by its expiry: up to which (ms), of segments below which number. Several where the clock went back.
@@ -389,7 +384,7 @@ pub struct AlarmNote {
 }
 
 /// Octets of a checkpoint without any entry, and of one entry of each list.
-pub const CHECKPOINT_OCTETS: usize = 139;
+pub const CHECKPOINT_OCTETS: usize = 131;
 /// A fifo.
 pub const FIFO_OCTETS: usize = 34;
 /// A mark of the outbox.

@@ -336,7 +336,7 @@ pub struct ReceiptIn {
 pub enum IfUnknown {
     /// Say so: the link asks the other shards.
     Tell,
-    /// Keep it durably until its message id turns up, 72 h at most.
+    /// Keep it durably until its message id turns up, for as long as receipts are waited for.
     Park,
 }
 

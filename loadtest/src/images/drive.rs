@@ -82,7 +82,7 @@ pub fn shard_options() -> ShardOptions {
         receipts_max: 240,
         fold_events: 900,
         retention_ms: day_ms,
-        orphan_ms: day_ms,
+        receipt_wait_ms: day_ms,
         ..ShardOptions::default()
     }
 }
