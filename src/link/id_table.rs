@@ -5,45 +5,52 @@
 
 use crate::model::ShardId;
 
-/// Direct-mapped: the low bits of a key choose the entry, the high 56 bits are kept beside the shard.
+/// Buckets of two: the low bits of a key choose the bucket, the high 56 bits are kept beside the shard. So a carrier that gives
+/// an id again is understood where its messages are in two shards.
 #[derive(Clone)]
 pub struct IdTable {
-    entries: Box<[u64]>,
+    /// In each the newer entry first.
+    buckets: Box<[[u64; 2]]>,
 }
 
 impl std::fmt::Debug for IdTable {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("IdTable").field("entries", &self.entries.len()).finish()
+        out.debug_struct("IdTable").field("buckets", &self.buckets.len()).finish()
     }
 }
 
 /// An entry nobody wrote. Its shard octet is one that no shard has.
 const EMPTY: u64 = SHARD_NONE;
 const SHARD_NONE: u64 = 0xFF;
+const TAG: u64 = !0xFF;
 
 impl IdTable {
-    /// 2^`bits` entries of 8 octets; at most 2²⁴.
+    /// 2^`bits` entries of 8 octets; at least 2⁹, at most 2²⁴.
     pub fn new(bits: u32) -> Self {
-        Self { entries: vec![EMPTY; 1 << bits.min(24)].into_boxed_slice() }
+        Self { buckets: vec![[EMPTY; 2]; 1 << (bits.clamp(9, 24) - 1)].into_boxed_slice() }
     }
 
-    /// Remembers. Shard 255 cannot be remembered and is forgotten.
+    /// Remembers. There is no shard 255.
     pub fn insert(&mut self, key: u64, shard: ShardId) {
-        let at = self.index(key);
-        if let Some(entry) = self.entries.get_mut(at) {
-            *entry = key & !0xFF | u64::from(shard.0);
+        let (at, entry) = (self.index(key), key & TAG | u64::from(shard.0));
+        let [newer, older] = &mut self.buckets[at];
+        if *newer != entry {
+            *older = std::mem::replace(newer, entry);
         }
     }
 
-    /// The shard, if the key is still there.
-    pub fn find(&self, key: u64) -> Option<ShardId> {
-        let entry = *self.entries.get(self.index(key))?;
-        (entry & !0xFF == key & !0xFF && entry & 0xFF != SHARD_NONE).then_some(ShardId((entry & 0xFF) as u8))
+    /// The shard, if the key is still there; of two that were given the same id `home`, else the one that was later.
+    pub fn find(&self, key: u64, home: Option<ShardId>) -> Option<ShardId> {
+        let is_known = |entry: &&u64| *entry & TAG == key & TAG && *entry & !TAG != SHARD_NONE;
+        let shard = |entry: &u64| ShardId((entry & !TAG) as u8);
+        let mut known = self.buckets[self.index(key)].iter().filter(is_known).map(shard);
+        let newer = known.next()?;
+        Some(known.find(|older| home == Some(*older)).unwrap_or(newer))
     }
 
     /// The tag leaves out the low octet, so the index takes it in.
     fn index(&self, key: u64) -> usize {
-        key as usize & (self.entries.len() - 1)
+        key as usize & (self.buckets.len() - 1)
     }
 }
 
@@ -52,16 +59,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn remembers_the_newer_of_two_in_one_place() {
-        let mut table = IdTable::new(8);
-        assert_eq!(table.find(0), None);
+    fn remembers_the_newer_two_in_one_place() {
+        let mut table = IdTable::new(9);
+        assert_eq!(table.find(0, None), None);
         table.insert(0xABCD_0001, ShardId(3));
         table.insert(0xABCD_0002, ShardId(4));
-        assert_eq!((table.find(0xABCD_0001), table.find(0xABCD_0002)), (Some(ShardId(3)), Some(ShardId(4))));
-        assert_eq!(table.find(0x00CD_0001), None, "another key in the same place");
+        let find = |table: &IdTable, key| table.find(key, None);
+        assert_eq!([0xABCD_0001, 0xABCD_0002].map(|key| find(&table, key)), [Some(ShardId(3)), Some(ShardId(4))]);
+        assert_eq!(find(&table, 0x00CD_0001), None, "another key in the same place");
         table.insert(0x00CD_0001, ShardId(5));
-        assert_eq!((table.find(0xABCD_0001), table.find(0x00CD_0001)), (None, Some(ShardId(5))));
+        assert_eq!([0xABCD_0001, 0x00CD_0001].map(|key| find(&table, key)), [Some(ShardId(3)), Some(ShardId(5))]);
+        table.insert(0x00CE_0001, ShardId(6));
+        assert_eq!(
+            [0xABCD_0001, 0x00CD_0001, 0x00CE_0001].map(|key| find(&table, key)),
+            [None, Some(ShardId(5)), Some(ShardId(6))]
+        );
+        assert_eq!(find(&table, 0xABCD_0002), Some(ShardId(4)));
         table.insert(7, ShardId(255));
-        assert_eq!(table.find(7), None);
+        assert_eq!(find(&table, 7), None);
+    }
+
+    #[test]
+    fn an_id_given_again_leads_to_the_home_of_the_number() {
+        let mut table = IdTable::new(9);
+        let found = |table: &IdTable| {
+            [None, Some(3), Some(4), Some(9)].map(|home| table.find(1, home.map(ShardId)).map(|found| found.0))
+        };
+        table.insert(1, ShardId(3));
+        assert_eq!(found(&table), [Some(3); 4]);
+        table.insert(1, ShardId(4));
+        table.insert(1, ShardId(4));
+        assert_eq!(found(&table), [4, 3, 4, 4].map(Some));
+        table.insert(1, ShardId(3));
+        assert_eq!(found(&table), [3, 3, 4, 3].map(Some));
+        table.insert(1, ShardId(9));
+        assert_eq!(found(&table), [9, 3, 9, 9].map(Some));
+    }
+
+    #[test]
+    fn takes_as_much_room_as_told() {
+        let octets = |bits| size_of_val(&*IdTable::new(bits).buckets);
+        assert_eq!([0, 9, 12].map(octets), [8 << 9, 8 << 9, 8 << 12]);
     }
 }

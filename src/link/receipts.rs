@@ -92,7 +92,7 @@ impl Link {
             // A receipt that says nothing settles nothing, yet it is one: "still on the way".
             receipt_in.state = Some(receipt.state.map_or(ReceiptState::Enroute, spelling::state));
             receipt_in.error = spelling::error(&receipt);
-            let (id, first) = self.shard_by_id(&receipt);
+            let (id, first) = self.shard_by_id(&receipt, recipient);
             self.counters.receipts_direct += u64::from(first.is_some());
             let home = self.home_of(recipient, id);
             let text = delivered.text.get(..RECEIPT_TEXT_MAX).unwrap_or(delivered.text);
@@ -106,10 +106,11 @@ impl Link {
     }
 
     /// The id to be asked for, and whose it is as far as the table knows.
-    fn shard_by_id<'a>(&self, receipt: &Receipt<'a>) -> (&'a [u8], Option<ShardId>) {
+    fn shard_by_id<'a>(&self, receipt: &Receipt<'a>, recipient: u64) -> (&'a [u8], Option<ShardId>) {
+        let home = (recipient != 0).then(|| self.options.shards.shard_of(recipient));
         let find = |id: &[u8]| {
             let mut candidates = self.options.dialect.candidates(self.id_seed(), id);
-            candidates.find_map(|candidate| self.ids.find(candidate.key))
+            candidates.find_map(|candidate| self.ids.find(candidate.key, home))
         };
         let cut = |id: &'a [u8]| id.get(..CARRIER_ID_BYTES_MAX).unwrap_or(id);
         let ids = [receipt.id, receipt.other_id].into_iter().flatten().map(cut);

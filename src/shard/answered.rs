@@ -1,5 +1,6 @@
-//! Ids of the last final receipts whose parts the open epoch no longer holds: a carrier that heard no answer delivers its
-//! receipt again, and that must not be taken for one that nobody knows. Bounded; the oldest is forgotten first.
+//! Ids of the last final receipts whose parts the open epoch no longer holds, each with the number that it came from: a carrier
+//! that heard no answer delivers its receipt again, and that must not be taken for one that nobody knows, nor for one of a
+//! later part that was given the same id. Bounded; the oldest is forgotten first.
 
 use std::collections::VecDeque;
 
@@ -7,41 +8,134 @@ use hashbrown::HashTable;
 
 use crate::model::prng::mix;
 
+/// Key and recipient.
+type Id = (u64, u64);
+
+/// In the place of one that is forgotten before its turn: no part has recipient 0.
+const NOBODY: Id = (0, 0);
+
 #[derive(Debug)]
 pub(super) struct Answered {
-    /// Key and recipient; recipient 0 where an older version did not write it down.
-    ring: VecDeque<(u64, u64)>,
-    table: HashTable<(u64, u64)>,
+    ring: VecDeque<Id>,
+    /// Entries that left the ring at its front: index + `gone` = number.
+    gone: u32,
+    /// Numbers of entries, and of the latest of each key.
+    each: HashTable<u32>,
+    latest: HashTable<u32>,
+    /// How many at the ring's end the present turn has written down.
+    said: usize,
     ids_max: usize,
+}
+
+fn hash((key, recipient): Id) -> u64 {
+    mix(key ^ mix(recipient))
 }
 
 impl Answered {
     pub(super) fn new(ids_max: usize) -> Self {
-        Self { ring: VecDeque::new(), table: HashTable::new(), ids_max: ids_max.max(1) }
+        Self {
+            ring: VecDeque::new(),
+            gone: 0,
+            each: HashTable::new(),
+            latest: HashTable::new(),
+            said: 0,
+            ids_max: ids_max.max(1),
+        }
     }
 
     pub(super) fn insert(&mut self, key: u64, recipient: u64) {
-        if self.recipient_of(key).is_some() {
-            return;
+        match self.number((key, recipient)) {
+            Some(known) => self.say(self.ring.len() - self.index(known)),
+            None => self.push((key, recipient)),
         }
-        if self.ring.len() >= self.ids_max
-            && let Some((oldest, _)) = self.ring.pop_front()
-            && let Ok(found) = self.table.find_entry(mix(oldest), |known| known.0 == oldest)
-        {
+    }
+
+    fn push(&mut self, id: Id) {
+        if self.ring.len() >= self.ids_max {
+            self.forget_oldest();
+        }
+        let (gone, number) = (self.gone, self.gone.wrapping_add(self.ring.len() as u32));
+        self.ring.push_back(id);
+        self.said += 1;
+        let at = |number: &u32| self.ring[number.wrapping_sub(gone) as usize];
+        self.each.insert_unique(hash(id), number, |known| hash(at(known)));
+        match self.latest.find_mut(mix(id.0), |known| at(known).0 == id.0) {
+            Some(known) => *known = number,
+            None => drop(self.latest.insert_unique(mix(id.0), number, |known| mix(at(known).0))),
+        }
+    }
+
+    const fn index(&self, number: u32) -> usize {
+        number.wrapping_sub(self.gone) as usize
+    }
+
+    fn forget_oldest(&mut self) {
+        let number = self.gone;
+        if let Some(id) = self.ring.pop_front() {
+            self.gone = self.gone.wrapping_add(1);
+            self.said = self.said.min(self.ring.len());
+            self.unlist(id, number);
+        }
+    }
+
+    fn unlist(&mut self, id: Id, number: u32) {
+        if let Ok(found) = self.each.find_entry(hash(id), |known| *known == number) {
             found.remove();
         }
-        self.ring.push_back((key, recipient));
-        self.table.insert_unique(mix(key), (key, recipient), |known| mix(known.0));
+        if let Ok(found) = self.latest.find_entry(mix(id.0), |known| *known == number) {
+            found.remove();
+        }
+    }
+
+    fn number(&self, id: Id) -> Option<u32> {
+        self.each.find(hash(id), |known| self.ring[self.index(*known)] == id).copied()
+    }
+
+    /// The part under this key to that number waits again: an id was given again.
+    pub(super) fn forget(&mut self, key: u64, recipient: u64) {
+        if let Some(number) = self.number((key, recipient)) {
+            self.unlist((key, recipient), number);
+            let index = self.index(number);
+            self.ring[index] = NOBODY;
+        }
+    }
+
+    /// The same, if the present turn has written down that it was answered; whether it has.
+    pub(super) fn forget_said(&mut self, key: u64, recipient: u64) -> bool {
+        if self.said == 0 {
+            return false;
+        }
+        let number = self.number((key, recipient));
+        let is_said = number.is_some_and(|number| self.index(number) + self.said >= self.ring.len());
+        if is_said {
+            self.forget(key, recipient);
+        }
+        is_said
+    }
+
+    /// The present turn writes down the latest of these.
+    pub(super) fn say(&mut self, ids: usize) {
+        self.said = self.said.max(ids).min(self.ring.len());
+    }
+
+    /// The present turn is over.
+    pub(super) fn committed(&mut self) {
+        self.said = 0;
     }
 
     /// The latest, oldest of them first.
-    pub(super) fn latest(&self, ids: usize) -> impl Iterator<Item = (u64, u64)> {
-        self.ring.iter().skip(self.ring.len().saturating_sub(ids)).copied()
+    pub(super) fn latest(&self, ids: usize) -> impl Iterator<Item = Id> {
+        self.ring.iter().skip(self.ring.len().saturating_sub(ids)).copied().filter(|id| *id != NOBODY)
     }
 
-    /// The recipient of the part whose final receipt came under this key.
-    pub(super) fn recipient_of(&self, key: u64) -> Option<u64> {
-        self.table.find(mix(key), |known| known.0 == key).map(|known| known.1)
+    /// A part's final receipt came under this key from that number.
+    pub(super) fn holds(&self, key: u64, recipient: u64) -> bool {
+        self.number((key, recipient)).is_some()
+    }
+
+    /// A part's final receipt came under this key.
+    pub(super) fn holds_id(&self, key: u64) -> bool {
+        self.latest.find(mix(key), |known| self.ring[self.index(*known)].0 == key).is_some()
     }
 }
 
@@ -49,14 +143,62 @@ impl Answered {
 mod tests {
     use super::*;
 
+    fn listed(answered: &Answered, ids: usize) -> Vec<Id> {
+        answered.latest(ids).collect()
+    }
+
     #[test]
     fn forgets_the_oldest_first() {
         let mut answered = Answered::new(2);
         for key in [1, 2, 2, 3] {
             answered.insert(key, key * 10);
         }
-        assert_eq!([1, 2, 3].map(|key| answered.recipient_of(key)), [None, Some(20), Some(30)]);
-        assert_eq!(answered.latest(1).collect::<Vec<_>>(), [(3, 30)]);
-        assert_eq!(answered.latest(9).collect::<Vec<_>>(), [(2, 20), (3, 30)]);
+        assert_eq!([1, 2, 3].map(|key| answered.holds(key, key * 10)), [false, true, true]);
+        assert_eq!([1, 2, 3].map(|key| answered.holds_id(key)), [false, true, true]);
+        assert_eq!((listed(&answered, 1), listed(&answered, 9)), (vec![(3, 30)], vec![(2, 20), (3, 30)]));
+    }
+
+    #[test]
+    fn numbers_under_one_id_are_told_apart() {
+        let mut answered = Answered::new(3);
+        [10, 20, 30].into_iter().for_each(|number| answered.insert(1, number));
+        assert_eq!([10, 30, 40].map(|number| answered.holds(1, number)), [true, true, false]);
+        answered.insert(1, 40);
+        assert_eq!([10, 20].map(|number| answered.holds(1, number)), [false, true]);
+        answered.insert(2, 10);
+        answered.insert(3, 10);
+        assert!(answered.holds_id(1) && answered.holds(1, 40));
+        answered.insert(4, 10);
+        assert!(!answered.holds_id(1) && answered.each.len() == 3 && answered.latest.len() == 3);
+    }
+
+    #[test]
+    fn what_waits_again_is_forgotten_and_keeps_its_place_until_its_turn() {
+        let mut answered = Answered::new(3);
+        [10, 20].into_iter().for_each(|number| answered.insert(1, number));
+        answered.forget(1, 10);
+        answered.forget(1, 99);
+        assert_eq!((answered.holds(1, 10), answered.holds_id(1), listed(&answered, 9)), (false, true, vec![(1, 20)]));
+        answered.forget(1, 20);
+        assert!(!answered.holds_id(1));
+        [1, 2, 3].into_iter().for_each(|key| answered.insert(key, 10));
+        assert_eq!(listed(&answered, 9), [(1, 10), (2, 10), (3, 10)]);
+        answered.insert(4, 10);
+        assert!(!answered.holds(1, 10) && answered.holds(2, 10));
+    }
+
+    #[test]
+    fn knows_what_the_present_turn_has_said() {
+        let mut answered = Answered::new(9);
+        [1, 2, 3].into_iter().for_each(|key| answered.insert(key, 10));
+        answered.committed();
+        assert!(!answered.forget_said(2, 10) && answered.holds(2, 10));
+        answered.insert(4, 10);
+        assert!(!answered.forget_said(3, 10) && answered.forget_said(4, 10) && !answered.holds(4, 10));
+        answered.insert(2, 10);
+        assert!(!answered.forget_said(1, 10) && answered.forget_said(2, 10));
+        answered.committed();
+        answered.say(9);
+        assert!(answered.forget_said(1, 10) && answered.forget_said(3, 10));
     }
 }

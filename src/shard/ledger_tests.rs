@@ -20,6 +20,8 @@ use super::*;
 
 #[path = "bounds_tests.rs"]
 mod bounds;
+#[path = "receipts_tests.rs"]
+mod receipts;
 #[path = "replay_tests.rs"]
 mod replay;
 
@@ -400,11 +402,10 @@ fn who_cancels_what_ends_meanwhile_is_too_late() {
 fn a_store_that_cannot_be_read_leaves_nobody_waiting() {
     let now = Now { mono: Mono(0), wall: Wall(1_000_000) };
     let mut world = start(MemoryStore::new(Drops::AtOnce), Options { receipts_max: 2, ..options() }, now);
-    for _ in 0..2 {
-        let (_, submit) = world.sent(Class::Transactional, ANNA, 1);
+    for to in [ANNA, BERT] {
+        let (_, submit) = world.sent(Class::Transactional, to, 1);
         world.answered(&submit, 1, Answer::Accepted(Span { at: 0, len: 4 }));
     }
-    world.handle(ShardEvent::RunWritten((RunFamily::Receipt, 1)));
     let receipt = world.receipt_event(BERT, "in-a-run", ReceiptState::Delivered, None);
     world.fails(receipt);
     assert_eq!(world.shard().status().orphans, 1, "it is parked");

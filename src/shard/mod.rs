@@ -26,6 +26,7 @@
 
 mod answered;
 mod asks;
+mod awaited;
 mod books;
 pub mod bounds;
 pub mod catalog;

@@ -96,10 +96,10 @@ impl Shard {
             return false;
         }
         let (sole, several) = (self.ledger.books.attempts.sole_doubt(doubt.recipient), parked.len() > 1);
-        for (key, record) in parked {
+        for record in parked {
             let is_sole = !several && sole.is_some_and(|(at, _)| at == address);
             if self.ledger.is_about(address, &doubt, &record, is_sole) && self.settle_by_receipt(&record) {
-                self.receipts.unpark(&mut self.turn, key);
+                self.receipts.unpark(&mut self.turn, &record);
             }
         }
         self.ledger.books.attempts.in_ledger(address).is_none()
@@ -181,7 +181,7 @@ impl Shard {
             return Verdict::Unknown;
         }
         if self.settle_by_receipt(&record) {
-            let heard = self.receipts.hear_parked_like(&mut self.turn, record.group, &record.id);
+            let heard = self.receipts.hear_parked_like(&mut self.turn, &record);
             self.hear(heard);
         } else if !self.receipts.outranks(&record) {
             let is_foreign = !self.ledger.books.attempts.is_under_way_to(record.from);

@@ -1,9 +1,12 @@
 //! Parked receipts: what carriers said of ids that nobody knew yet. Found again by the id of the response that comes later,
 //! in whatever form that carrier writes it there. Bounded: another program on the same account may have any number of them.
 //!
+//! A carrier may give an id again: receipts of one id from different numbers are parked side by side.
+//!
 //! Invariants:
-//! 1. At most one receipt is parked under one id; a final one is not replaced.
-//! 2. Every alias leads to a parked receipt that has it as a candidate.
+//! 1. At most one receipt is parked under one id from one number; a final one is not replaced. Under one id there are at most
+//!    [`NUMBERS_PER_ID_MAX`].
+//! 2. Every alias leads to an id under which something is parked that has it as a candidate.
 //! 3. `by_recipient` and `by_age` hold exactly the parked receipts.
 //! 4. Over the bound those go first to whose numbers nothing was under way when they came; of each kind the oldest.
 
@@ -12,6 +15,8 @@ use std::collections::BTreeSet;
 use crate::model::{Map, ReceiptState, Wall, map};
 use crate::smpp::receipt_id::{Dialect, IdForm, id_key};
 use crate::store::record::InboundRecord;
+
+use super::receipt_epoch::NUMBERS_PER_ID_MAX;
 
 /// Commit and place in it: when a receipt was parked, and where it is on disk, if it is.
 pub(super) type Parked = (u64, u32);
@@ -29,16 +34,28 @@ pub(super) struct Orphan {
     pub record: InboundRecord,
 }
 
+/// Which one another receipt has driven out.
+#[derive(Debug)]
+pub(super) enum Displaced {
+    /// The one of the same id and number.
+    Older(Orphan),
+    /// The oldest of the same id.
+    Shed(Orphan),
+}
+
+/// The key of an id, and the number that its receipt came from.
+type Place = (u64, u64);
+
 #[derive(Debug)]
 pub(super) struct Orphans {
-    /// By the key of the id as the receipt has it.
-    parked: Map<u64, Orphan>,
+    /// By the key of the id as the receipt has it; those of one id in the order in which they were parked, at least one.
+    parked: Map<u64, Vec<Orphan>>,
     /// Other keys under which the response's id may stand.
     aliases: Map<u64, u64>,
     /// Number that it came from, key.
     by_recipient: BTreeSet<(u64, u64)>,
-    /// Foreign ones and others, by when they were parked, with their keys.
-    by_age: [BTreeSet<(Parked, u64)>; 2],
+    /// Foreign ones and others, by when they were parked.
+    by_age: [BTreeSet<(Parked, Place)>; 2],
     /// Of all, and of the foreign ones.
     receipts_max: usize,
     foreign_max: usize,
@@ -57,82 +74,103 @@ impl Orphans {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.parked.len()
+        self.by_recipient.len()
     }
 
-    /// Whether a receipt of that id is parked already that says more than this one.
+    /// Whether a receipt of that id and number is parked already that says more than this one.
     pub(super) fn outranks(&self, record: &InboundRecord) -> bool {
-        self.parked.get(&key_of(record)).is_some_and(|known| is_final(&known.record))
+        self.at(place_of(record)).is_some_and(|known| is_final(&known.record))
     }
 
-    /// Parks; gives the one that it replaces.
-    pub(super) fn insert(&mut self, orphan: Orphan) -> Option<Orphan> {
-        let key = key_of(&orphan.record);
-        let older = self.remove(key);
+    /// Parks; gives the one that must go for it.
+    pub(super) fn insert(&mut self, orphan: Orphan) -> Option<Displaced> {
+        let place = place_of(&orphan.record);
+        let older = self.take_out(place);
         for alias in aliases_of(&orphan.record) {
-            self.aliases.insert(alias, key);
+            self.aliases.insert(alias, place.0);
         }
-        self.by_recipient.insert((orphan.record.from, key));
-        self.by_age[usize::from(!orphan.is_foreign)].insert((orphan.at, key));
-        self.parked.insert(key, orphan);
-        older
+        self.by_recipient.insert((place.1, place.0));
+        self.by_age[usize::from(!orphan.is_foreign)].insert((orphan.at, place));
+        let of_id = self.parked.entry(place.0).or_default();
+        of_id.push(orphan);
+        let crowded = of_id.first().filter(|_| of_id.len() > NUMBERS_PER_ID_MAX).map(|oldest| place_of(&oldest.record));
+        let shed = crowded.and_then(|oldest| self.take_out(oldest));
+        older.map(Displaced::Older).or(shed.map(Displaced::Shed))
     }
 
     /// Takes out one that there is no room for.
     pub(super) fn shed(&mut self) -> Option<Orphan> {
         let [foreign, others] = &self.by_age;
         let is_over = foreign.len() > self.foreign_max || foreign.len() + others.len() > self.receipts_max;
-        let (_, key) = foreign.first().or_else(|| others.first()).filter(|_| is_over)?;
-        self.remove(*key)
+        let (_, place) = foreign.first().or_else(|| others.first()).filter(|_| is_over)?;
+        self.take_out(*place)
     }
 
-    /// The receipt of the message that was taken under an id with this key. A converted id may be another message's, so
-    /// it counts only with the recipient.
+    /// The receipt of the message to that recipient that was taken under an id with this key.
     pub(super) fn take(&mut self, key: u64, recipient: u64) -> Option<Orphan> {
         // Asked for each part that was taken, and mostly none is parked.
         if self.parked.is_empty() {
             return None;
         }
-        if let Some(orphan) = self.remove(key) {
-            return Some(orphan);
-        }
-        let alias = *self.aliases.get(&key)?;
-        self.parked.get(&alias).filter(|orphan| orphan.record.from == recipient)?;
-        self.remove(alias)
+        let place = self.choose(key, recipient)?;
+        self.take_out(place)
     }
 
-    /// Those from that number by that group since `since`, with their keys.
-    pub(super) fn of(&self, from: u64, group: u16, since: Wall) -> Vec<(u64, InboundRecord)> {
-        let keys = self.by_recipient.range((from, 0)..=(from, u64::MAX)).map(|(_, key)| *key);
-        let found = keys.filter_map(|key| self.parked.get(&key).map(|orphan| (key, &orphan.record)));
-        let wanted = found.filter(|(_, record)| record.group == group && Wall(record.wall) >= since);
-        wanted.map(|(key, record)| (key, record.clone())).collect()
+    /// The one that came from the recipient, under that very id or another form of it. Else the newest under that very id, for
+    /// a carrier may write numbers in a way of its own; a converted id may be another message's.
+    fn choose(&self, key: u64, recipient: u64) -> Option<Place> {
+        let of_recipient = |key: u64| self.at((key, recipient)).map(|_| (key, recipient));
+        let by_alias = || self.aliases.get(&key).and_then(|key| of_recipient(*key));
+        let newest = || self.parked.get(&key)?.last().map(|orphan| place_of(&orphan.record));
+        of_recipient(key).or_else(by_alias).or_else(newest)
+    }
+
+    fn at(&self, (key, from): Place) -> Option<&Orphan> {
+        self.parked.get(&key)?.iter().find(|orphan| orphan.record.from == from)
+    }
+
+    /// Those from that number by that group since `since`.
+    pub(super) fn of(&self, from: u64, group: u16, since: Wall) -> Vec<InboundRecord> {
+        let places = self.by_recipient.range((from, 0)..=(from, u64::MAX)).map(|(from, key)| (*key, *from));
+        let found = places.filter_map(|place| self.at(place).map(|orphan| &orphan.record));
+        found.filter(|record| record.group == group && Wall(record.wall) >= since).cloned().collect()
     }
 
     /// Forgets what came in before `horizon`; in the order in which it was parked.
     pub(super) fn expire(&mut self, horizon: Wall) -> Vec<Orphan> {
-        let old = |(_, orphan): &(&u64, &Orphan)| Wall(orphan.record.wall) < horizon;
-        let keys: Vec<u64> = self.parked.iter().filter(old).map(|(key, _)| *key).collect();
-        let mut gone: Vec<Orphan> = keys.into_iter().filter_map(|key| self.remove(key)).collect();
-        gone.sort_unstable_by_key(|orphan| orphan.at);
-        gone
+        let old = |orphan: &&Orphan| Wall(orphan.record.wall) < horizon;
+        let found = self.parked.values().flatten().filter(old);
+        let mut places: Vec<_> = found.map(|orphan| (orphan.at, place_of(&orphan.record))).collect();
+        places.sort_unstable();
+        places.into_iter().filter_map(|(_, place)| self.take_out(place)).collect()
     }
 
-    pub(super) fn remove(&mut self, key: u64) -> Option<Orphan> {
-        let orphan = self.parked.remove(&key)?;
-        self.by_recipient.remove(&(orphan.record.from, key));
-        self.by_age[usize::from(!orphan.is_foreign)].remove(&(orphan.at, key));
-        for alias in aliases_of(&orphan.record) {
-            if self.aliases.get(&alias) == Some(&key) {
-                self.aliases.remove(&alias);
+    /// Takes out the one of the same id and number.
+    pub(super) fn remove(&mut self, record: &InboundRecord) -> Option<Orphan> {
+        self.take_out(place_of(record))
+    }
+
+    fn take_out(&mut self, place: Place) -> Option<Orphan> {
+        let (key, from) = place;
+        let of_id = self.parked.get_mut(&key)?;
+        let orphan = of_id.remove(of_id.iter().position(|orphan| orphan.record.from == from)?);
+        let is_last = of_id.is_empty();
+        self.by_recipient.remove(&(from, key));
+        self.by_age[usize::from(!orphan.is_foreign)].remove(&(orphan.at, place));
+        if is_last {
+            self.parked.remove(&key);
+            for alias in aliases_of(&orphan.record) {
+                if self.aliases.get(&alias) == Some(&key) {
+                    self.aliases.remove(&alias);
+                }
             }
         }
         Some(orphan)
     }
 }
 
-fn key_of(record: &InboundRecord) -> u64 {
-    id_key(u64::from(record.group), &record.id)
+fn place_of(record: &InboundRecord) -> Place {
+    (id_key(u64::from(record.group), &record.id), record.from)
 }
 
 fn aliases_of(record: &InboundRecord) -> impl Iterator<Item = u64> {
@@ -171,6 +209,13 @@ mod tests {
         assert!(orphans.take(key, 78).is_none());
         assert_eq!(orphans.take(key, 77).map(|orphan| orphan.at), Some((1, 0)));
         assert!(orphans.take(key, 77).is_none() && orphans.aliases.is_empty());
+        // Those of two numbers under one id.
+        [(3, 77), (4, 78)]
+            .into_iter()
+            .for_each(|(commit, from)| drop(orphans.insert(orphan(commit, "255", from, DELIVERED))));
+        assert_eq!(orphans.take(key, 77).map(|orphan| orphan.at.0), Some(3));
+        assert_eq!(orphans.take(key, 78).map(|orphan| orphan.at.0), Some(4));
+        assert!(orphans.parked.is_empty() && orphans.aliases.is_empty());
         orphans.insert(orphan(2, "255", 77, DELIVERED));
         assert_eq!(orphans.take(id_key(1, b"0255"), 0).map(|orphan| orphan.at), Some((2, 0)));
     }
@@ -182,7 +227,7 @@ mod tests {
             orphans.insert(orphan(commit, id, from, ENROUTE));
         }
         let found = |orphans: &Orphans, group, since| {
-            let mut walls: Vec<_> = orphans.of(77, group, Wall(since)).iter().map(|(_, record)| record.wall).collect();
+            let mut walls: Vec<_> = orphans.of(77, group, Wall(since)).iter().map(|record| record.wall).collect();
             walls.sort_unstable();
             walls
         };
@@ -190,8 +235,8 @@ mod tests {
             (found(&orphans, 1, 0), found(&orphans, 1, 2), found(&orphans, 2, 0)),
             (vec![1, 4], vec![4], vec![])
         );
-        let key = orphans.of(77, 1, Wall(2))[0].0;
-        assert!(orphans.remove(key).is_some());
+        let record = orphans.of(77, 1, Wall(2)).remove(0);
+        assert_eq!(orphans.remove(&record).map(|orphan| orphan.at.0), Some(4));
         orphans.expire(Wall(9));
         assert!(orphans.by_recipient.is_empty() && orphans.parked.is_empty());
     }
@@ -202,11 +247,40 @@ mod tests {
         orphans.insert(orphan(1, "9", 77, ENROUTE));
         let last = orphan(2, "9", 77, DELIVERED);
         assert!(!orphans.outranks(&last.record));
-        assert_eq!(orphans.insert(last).map(|older| older.at), Some((1, 0)));
+        let displaced = orphans.insert(last);
+        assert!(matches!(displaced, Some(Displaced::Older(Orphan { at: (1, 0), .. }))), "{displaced:?}");
         assert!(orphans.outranks(&orphan(3, "9", 77, ENROUTE).record));
+        assert!(!orphans.outranks(&orphan(3, "9", 78, ENROUTE).record), "from another number");
         let mut expired = |horizon| orphans.expire(Wall(horizon)).iter().map(|gone| gone.at).collect::<Vec<_>>();
         assert_eq!((expired(2), expired(3)), (vec![], vec![(2, 0)]));
         assert_eq!(orphans.len(), 0);
+    }
+
+    #[test]
+    fn receipts_of_one_id_from_several_numbers_stand_side_by_side() {
+        let mut orphans = Orphans::new(1, 99, 99);
+        for (commit, from) in [(1, 77), (2, 78), (3, 79), (4, 80)] {
+            assert!(orphans.insert(orphan(commit, "9", from, DELIVERED)).is_none());
+        }
+        let mut taken = |recipient| orphans.take(id_key(1, b"9"), recipient).map(|orphan| orphan.at.0);
+        assert_eq!([78, 77].map(&mut taken), [Some(2), Some(1)]);
+        assert_eq!([90, 79, 79].map(taken), [Some(4), Some(3), None], "of a number that none came from: the newest");
+        assert!(orphans.by_recipient.is_empty() && orphans.by_age.iter().all(BTreeSet::is_empty));
+    }
+
+    #[test]
+    fn of_too_many_numbers_under_one_id_the_oldest_goes() {
+        let mut orphans = Orphans::new(1, 99, 99);
+        let most = NUMBERS_PER_ID_MAX as u64;
+        for commit in 1..=most {
+            assert!(orphans.insert(orphan(commit, "9", 100 + commit, ENROUTE)).is_none());
+        }
+        // The first gives way to another of its number, and is the newest then.
+        assert!(matches!(orphans.insert(orphan(most + 1, "9", 101, ENROUTE)), Some(Displaced::Older(_))));
+        let displaced = orphans.insert(orphan(most + 2, "9", 999, ENROUTE));
+        assert!(matches!(displaced, Some(Displaced::Shed(Orphan { at: (2, 0), .. }))), "{displaced:?}");
+        assert_eq!(orphans.len(), NUMBERS_PER_ID_MAX);
+        assert!(orphans.insert(orphan(most + 3, "8", 999, ENROUTE)).is_none(), "another id");
     }
 
     #[test]

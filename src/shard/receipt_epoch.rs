@@ -1,5 +1,8 @@
 //! The open epoch of receipts: parts that wait for theirs, in the order in which carriers took them. Bounded: when it is
 //! full, the older half is sealed into a sorted run, of which only what is still unanswered is written.
+//!
+//! A carrier may give an id again. Parts of one id that went to different numbers stand side by side, each entry leading to the
+//! one before it; one to the same number takes the place of the older one.
 
 use std::collections::VecDeque;
 
@@ -8,14 +11,30 @@ use hashbrown::HashTable;
 use crate::model::prng::mix;
 use crate::store::record::ReceiptNote;
 
+/// Numbers to which parts of one id are told apart; of more the oldest counts no longer. Whoever looks for one looks at so
+/// many at most.
+pub(super) const NUMBERS_PER_ID_MAX: usize = 8;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Waits,
+    Answered,
+    /// Another one has its place: it counts nowhere.
+    Void,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     note: ReceiptNote,
-    answered: bool,
+    /// The number of the entry of this key that was added before; of none, or of one that has left, if it is not below its own.
+    older: u32,
+    state: State,
 }
 
-/// Where an entry stands, with half of its key's hash: a table that grows, or finds another key in the same place, does not
-/// have to look into the ring, which is far larger than a cache.
+const _: () = assert!(size_of::<Entry>() == 48, "a link to an older entry takes room that was padding");
+
+/// Where the newest entry of a key stands, with half of its key's hash: a table that grows, or finds another key in the same
+/// place, does not have to look into the ring, which is far larger than a cache.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     number: u32,
@@ -41,7 +60,7 @@ pub(super) struct ReceiptEpoch {
     commits: VecDeque<(u64, usize)>,
     /// Entries at the ring's end that belong to no commit yet.
     uncommitted: usize,
-    /// Keys whose latest entry is not answered.
+    /// Entries that wait.
     unanswered: usize,
 }
 
@@ -55,25 +74,45 @@ impl ReceiptEpoch {
         self.unanswered
     }
 
-    /// Adds a part; a carrier that gives an id again gives it to the new message.
-    pub(super) fn insert(&mut self, note: ReceiptNote) {
+    /// Adds a part. An older one whose place it takes, if that was answered.
+    pub(super) fn insert(&mut self, note: ReceiptNote) -> Option<ReceiptNote> {
         let place = Place { number: self.gone.wrapping_add(self.ring.len() as u32), half: half(note.key) };
         let (ring, gone) = (&self.ring, self.gone);
         let at = |place: &Place| ring.get(place.number.wrapping_sub(gone) as usize);
         let is_same =
             |known: &Place| known.half == place.half && at(known).is_some_and(|entry| entry.note.key == note.key);
-        match self.table.find_mut(hash(place.half), is_same) {
-            Some(known) => {
-                self.unanswered += usize::from(at(known).is_some_and(|entry| entry.answered));
-                *known = place;
-            }
+        let older = match self.table.find_mut(hash(place.half), is_same) {
+            Some(known) => std::mem::replace(known, place).number,
             None => {
-                self.unanswered += 1;
                 self.table.insert_unique(hash(place.half), place, |known| hash(known.half));
+                place.number
             }
-        }
-        self.ring.push_back(Entry { note, answered: false });
+        };
+        self.ring.push_back(Entry { note, older, state: State::Waits });
         self.uncommitted += 1;
+        self.unanswered += 1;
+        if older == place.number { None } else { self.give_way(&note) }
+    }
+
+    /// The one to the same number gives way to the newest of its key, or the oldest of too many.
+    fn give_way(&mut self, newest: &ReceiptNote) -> Option<ReceiptNote> {
+        let (mut newer, mut numbers) = (self.ring.len().checked_sub(1)?, 1);
+        while let Some(at) = self.older(newer) {
+            if self.ring[at].note.recipient == newest.recipient || numbers == NUMBERS_PER_ID_MAX {
+                return self.unlink(newer, at);
+            }
+            (newer, numbers) = (at, numbers + 1);
+        }
+        None
+    }
+
+    fn unlink(&mut self, newer: usize, at: usize) -> Option<ReceiptNote> {
+        // An entry that leads to itself leads nowhere.
+        let next = self.older(at).unwrap_or(newer);
+        self.ring[newer].older = self.gone.wrapping_add(next as u32);
+        let was = std::mem::replace(&mut self.ring[at].state, State::Void);
+        self.unanswered -= usize::from(was == State::Waits);
+        (was == State::Answered).then_some(self.ring[at].note)
     }
 
     /// What was added since the last call belongs to that commit.
@@ -84,6 +123,7 @@ impl ReceiptEpoch {
         }
     }
 
+    /// The newest of a key.
     fn position(&self, key: u64) -> Option<usize> {
         let (half, index) = (half(key), |place: &Place| place.number.wrapping_sub(self.gone) as usize);
         let is_same = |place: &Place| {
@@ -92,39 +132,53 @@ impl ReceiptEpoch {
         self.table.find(hash(half), is_same).map(index)
     }
 
-    /// The part that waits, or waited, under this key; with whether its final receipt came.
-    pub(super) fn find(&self, key: u64) -> Option<(ReceiptNote, bool)> {
-        self.ring.get(self.position(key)?).map(|entry| (entry.note, entry.answered))
+    /// The entry of the same key before that one.
+    fn older(&self, at: usize) -> Option<usize> {
+        let older = self.ring.get(at)?.older.wrapping_sub(self.gone) as usize;
+        (older < at).then_some(older)
     }
 
-    /// Its final receipt came; false if it does not stand here.
-    pub(super) fn answer(&mut self, key: u64) -> bool {
-        let Some(entry) = self.position(key).and_then(|at| self.ring.get_mut(at)) else { return false };
-        self.unanswered -= usize::from(!entry.answered);
-        entry.answered = true;
+    fn to_number(&self, newest: usize, recipient: u64) -> Option<usize> {
+        let mut all = std::iter::successors(Some(newest), |at| self.older(*at));
+        all.find(|at| self.ring[*at].note.recipient == recipient)
+    }
+
+    /// The part that waits, or waited, under this key: the one to that number, else the newest; with whether its final
+    /// receipt came.
+    pub(super) fn find(&self, key: u64, recipient: u64) -> Option<(ReceiptNote, bool)> {
+        let newest = self.position(key)?;
+        let at = self.to_number(newest, recipient).unwrap_or(newest);
+        self.ring.get(at).map(|entry| (entry.note, entry.state == State::Answered))
+    }
+
+    /// The final receipt of the part under this key to that number came; false if it does not stand here.
+    pub(super) fn answer(&mut self, key: u64, recipient: u64) -> bool {
+        let at = self.position(key).and_then(|newest| self.to_number(newest, recipient));
+        let Some(entry) = at.and_then(|at| self.ring.get_mut(at)) else { return false };
+        let was = std::mem::replace(&mut entry.state, State::Answered);
+        self.unanswered -= usize::from(was == State::Waits);
         true
     }
 
-    /// What of the oldest `entries` is unanswered, sorted by key.
+    /// What of the oldest `entries` is unanswered: by key, the newest of each key first.
     pub(super) fn oldest_unanswered(&self, entries: usize) -> Vec<ReceiptNote> {
-        let oldest = self.ring.iter().take(entries).filter(|entry| !entry.answered);
-        let mut notes: Vec<_> = oldest.map(|entry| entry.note).collect();
+        let oldest = self.ring.range(..entries.min(self.ring.len())).rev();
+        let mut notes: Vec<_> = oldest.filter(|entry| entry.state == State::Waits).map(|entry| entry.note).collect();
         notes.sort_by_key(|note| note.key);
-        notes.dedup_by_key(|note| note.key);
         notes
     }
 
-    /// Forgets the oldest `entries`: they are in a run, or answered; of the latter `answered` is told.
-    pub(super) fn forget(&mut self, entries: usize, mut answered: impl FnMut(&ReceiptNote)) {
+    /// Forgets the oldest `entries`: they are in a run, or answered; `left` is told of both, and which.
+    pub(super) fn forget(&mut self, entries: usize, mut left: impl FnMut(&ReceiptNote, bool)) {
         for _ in 0..entries.min(self.ring.len()) {
             if let Some(entry) = self.ring.pop_front() {
-                if entry.answered {
-                    answered(&entry.note);
+                if entry.state != State::Void {
+                    left(&entry.note, entry.state == State::Answered);
                 }
+                self.unanswered -= usize::from(entry.state == State::Waits);
                 let number = self.gone;
                 if let Ok(found) = self.table.find_entry(hash(half(entry.note.key)), |known| known.number == number) {
                     found.remove();
-                    self.unanswered -= usize::from(!entry.answered);
                 }
             }
             self.gone = self.gone.wrapping_add(1);
@@ -146,11 +200,13 @@ impl ReceiptEpoch {
 mod tests {
     use super::*;
 
+    const ANNA: u64 = 4_915_112_345_001;
+
     fn note(key: u64) -> ReceiptNote {
         ReceiptNote {
             key,
             address: key,
-            recipient: 0,
+            recipient: ANNA,
             since: 0,
             tenant: 0,
             class: 0,
@@ -161,27 +217,43 @@ mod tests {
         }
     }
 
+    /// The same id, to another number.
+    fn to(key: u64, recipient: u64) -> ReceiptNote {
+        ReceiptNote { recipient, address: recipient, ..note(key) }
+    }
+
+    fn insert(epoch: &mut ReceiptEpoch, note: ReceiptNote) -> Option<u64> {
+        epoch.insert(note).map(|note| note.recipient)
+    }
+
+    fn found(epoch: &ReceiptEpoch, key: u64, recipient: u64) -> Option<(u64, bool)> {
+        epoch.find(key, recipient).map(|(note, answered)| (note.address, answered))
+    }
+
     #[test]
     fn seals_only_what_is_unanswered() {
         let mut epoch = ReceiptEpoch::default();
-        [5, 3, 9].into_iter().for_each(|key| epoch.insert(note(key)));
+        for key in [5, 3, 9] {
+            epoch.insert(note(key));
+        }
         epoch.committed(1);
         epoch.insert(note(7));
         epoch.committed(2);
-        epoch.answer(3);
-        epoch.answer(3);
-        assert_eq!((epoch.find(3).map(|(_, answered)| answered), epoch.unanswered()), (Some(true), 3));
+        epoch.answer(3, ANNA);
+        epoch.answer(3, ANNA);
+        assert_eq!((found(&epoch, 3, ANNA), epoch.unanswered()), (Some((3, true)), 3));
         let keys: Vec<_> = epoch.oldest_unanswered(3).iter().map(|note| note.key).collect();
         assert_eq!(keys, vec![5, 9]);
-        let mut answered = Vec::new();
-        epoch.forget(3, |note| answered.push(note.key));
-        assert_eq!((epoch.find(5), epoch.len(), epoch.first_commit(), answered), (None, 1, Some(2), vec![3]));
-        assert!(epoch.find(7).is_some() && epoch.unanswered() == 1);
+        let mut left = Vec::new();
+        epoch.forget(3, |note, answered| left.push((note.key, answered)));
+        assert_eq!((epoch.find(5, ANNA), epoch.len(), epoch.first_commit()), (None, 1, Some(2)));
+        assert_eq!(left, vec![(5, false), (3, true), (9, false)]);
+        assert!(epoch.find(7, ANNA).is_some() && epoch.unanswered() == 1);
         epoch.insert(note(8));
-        epoch.forget(2, |_| {});
+        epoch.forget(2, |_, _| {});
         epoch.insert(note(6));
         epoch.committed(3);
-        epoch.forget(1, |_| {});
+        epoch.forget(1, |_, _| {});
         assert_eq!(
             (epoch.len(), epoch.first_commit()),
             (0, None),
@@ -190,19 +262,111 @@ mod tests {
     }
 
     #[test]
-    fn an_id_given_again_belongs_to_the_new_message() {
+    fn an_id_given_again_to_the_same_number_belongs_to_the_new_message() {
         let mut epoch = ReceiptEpoch::default();
         epoch.insert(note(1));
-        epoch.answer(1);
+        epoch.answer(1, ANNA);
         assert_eq!(epoch.unanswered(), 0);
-        epoch.insert(ReceiptNote { address: 77, ..note(1) });
-        assert_eq!(epoch.unanswered(), 1);
-        assert_eq!(epoch.find(1).map(|(note, answered)| (note.address, answered)), Some((77, false)));
-        epoch.forget(1, |_| {});
-        assert_eq!((epoch.find(1).map(|(note, _)| note.address), epoch.unanswered()), (Some(77), 1));
-        epoch.insert(note(1));
-        assert_eq!(epoch.unanswered(), 1);
-        epoch.forget(1, |_| {});
+        assert_eq!(insert(&mut epoch, ReceiptNote { address: 77, ..note(1) }), Some(ANNA));
+        assert_eq!((epoch.unanswered(), found(&epoch, 1, ANNA)), (1, Some((77, false))));
+        let mut left = Vec::new();
+        epoch.forget(1, |note, _| left.push(note.address));
+        assert_eq!((left.len(), found(&epoch, 1, ANNA), epoch.unanswered()), (0, Some((77, false)), 1));
+        assert_eq!(insert(&mut epoch, note(1)), None);
+        assert_eq!((epoch.unanswered(), epoch.oldest_unanswered(2).len()), (1, 1));
+        epoch.forget(1, |_, _| {});
         assert_eq!((epoch.len(), epoch.unanswered()), (1, 1));
+    }
+
+    #[test]
+    fn parts_of_one_id_to_several_numbers_stand_side_by_side() {
+        let mut epoch = ReceiptEpoch::default();
+        epoch.insert(note(2));
+        for number in [11, 12, 13] {
+            epoch.insert(to(1, number));
+        }
+        assert_eq!([11, 12, 13].map(|number| found(&epoch, 1, number)), [11, 12, 13].map(|own| Some((own, false))));
+        assert_eq!(found(&epoch, 1, 99), Some((13, false)), "of another number: the newest");
+        assert!(epoch.answer(1, 12) && !epoch.answer(1, 99));
+        assert_eq!(
+            (epoch.unanswered(), found(&epoch, 1, 12), found(&epoch, 1, 11)),
+            (3, Some((12, true)), Some((11, false)))
+        );
+        // The one in the middle gives way to its successor, and the oldest is still found.
+        assert_eq!(insert(&mut epoch, ReceiptNote { address: 120, ..to(1, 12) }), Some(12));
+        assert_eq!([11, 12, 13].map(|number| found(&epoch, 1, number)), [11, 120, 13].map(|own| Some((own, false))));
+        assert_eq!(epoch.unanswered(), 4);
+        let sealed: Vec<_> = epoch.oldest_unanswered(9).iter().map(|note| (note.key, note.address)).collect();
+        assert_eq!(sealed, [(1, 120), (1, 13), (1, 11), (2, 2)]);
+        epoch.forget(2, |_, _| {});
+        assert_eq!((found(&epoch, 1, 11), found(&epoch, 1, 13)), (Some((120, false)), Some((13, false))));
+        epoch.forget(3, |_, _| {});
+        assert_eq!((found(&epoch, 1, 12), epoch.len(), epoch.unanswered()), (None, 0, 0));
+        assert!(epoch.table.is_empty());
+    }
+
+    #[test]
+    fn of_too_many_numbers_under_one_id_the_oldest_counts_no_longer() {
+        let mut epoch = ReceiptEpoch::default();
+        let most = NUMBERS_PER_ID_MAX as u64;
+        for number in 1..=most {
+            assert_eq!(insert(&mut epoch, to(1, number)), None);
+        }
+        epoch.answer(1, 2);
+        assert_eq!(epoch.unanswered(), NUMBERS_PER_ID_MAX - 1);
+        assert_eq!(insert(&mut epoch, to(1, most + 1)), None);
+        assert_eq!((found(&epoch, 1, 1), found(&epoch, 1, 2)), (Some((most + 1, false)), Some((2, true))));
+        assert_eq!(epoch.unanswered(), NUMBERS_PER_ID_MAX - 1);
+        assert_eq!(insert(&mut epoch, to(1, most + 2)), Some(2), "it was answered, which is to be remembered");
+        assert_eq!(found(&epoch, 1, 3), Some((3, false)));
+        let mut left = Vec::new();
+        epoch.forget(usize::MAX, |note, answered| left.push((note.recipient, answered)));
+        assert_eq!(left, (3..=most + 2).map(|number| (number, false)).collect::<Vec<_>>());
+        assert_eq!(epoch.unanswered(), 0);
+    }
+
+    /// Numbers of entries go round after 2³².
+    #[test]
+    fn entries_are_linked_over_the_end_of_their_numbers() {
+        let mut epoch = ReceiptEpoch { gone: u32::MAX - 1, ..ReceiptEpoch::default() };
+        for number in [11, 12, 13] {
+            epoch.insert(to(1, number));
+        }
+        assert_eq!([11, 12, 13].map(|number| found(&epoch, 1, number)), [11, 12, 13].map(|own| Some((own, false))));
+        epoch.forget(2, |_, _| {});
+        assert_eq!((epoch.gone, found(&epoch, 1, 11), epoch.unanswered()), (0, Some((13, false)), 1));
+    }
+
+    /// Against a list that is searched from its end, by chance.
+    #[test]
+    fn finds_what_a_plain_list_finds() {
+        let mut prng = crate::model::prng::Prng::new(7);
+        for _ in 0..200 {
+            let mut epoch = ReceiptEpoch::default();
+            let mut list: Vec<(u64, u64, u64, bool)> = Vec::new();
+            for address in 0..60 {
+                let (key, number) = (prng.below(3), prng.between(1, 6));
+                match prng.below(8) {
+                    0 => {
+                        let known = list.iter_mut().find(|known| (known.0, known.1) == (key, number));
+                        assert_eq!(epoch.answer(key, number), known.map(|known| known.3 = true).is_some());
+                    }
+                    1 if epoch.len() > 0 => {
+                        epoch.forget(1, |note, _| list.retain(|known| known.2 != note.address));
+                    }
+                    _ => {
+                        list.retain(|known| (known.0, known.1) != (key, number));
+                        list.push((key, number, address, false));
+                        epoch.insert(ReceiptNote { address, ..to(key, number) });
+                    }
+                }
+                for (key, number) in (0..3).flat_map(|key| (1..8).map(move |number| (key, number))) {
+                    let of_key = || list.iter().rev().filter(|known| known.0 == key);
+                    let known = of_key().find(|known| known.1 == number).or_else(|| of_key().next());
+                    assert_eq!(found(&epoch, key, number), known.map(|known| (known.2, known.3)));
+                }
+                assert_eq!(epoch.unanswered(), list.iter().filter(|known| !known.3).count());
+            }
+        }
     }
 }

@@ -7,16 +7,15 @@ use crate::model::limits::RECEIPT_TEXT_MAX;
 use crate::model::{Address, CarrierError, GroupId, LinkId, Msisdn, Point, ReceiptState, Wall};
 use crate::smpp::receipt_id::{Candidate, Dialect, IdForm, id_key};
 use crate::store::backend::{RunFamily, RunId};
-use crate::store::record::{CheckpointRecord, InboundRecord, OutboxRecord, ReceiptNote, encode};
-use crate::store::{CommitSeq, ReadRequest, ReceiptKeys, run};
+use crate::store::record::{CheckpointRecord, InboundRecord, OutboxRecord, ReceiptNote, ReceiptsRecord};
+use crate::store::{CommitSeq, ReadRequest, ReceiptKeys, receipt_run, run};
 use crate::traffic::{ReceiptBatch, ReceiptIn, ReceiptToken, ToLink, Verdict, VerdictBatch};
 
-use super::answered::Answered;
+use super::awaited::{Awaited, Meant};
 use super::event::{Effect, Maintenance};
 use super::options::Options;
-use super::orphans::{Orphan, Orphans, Parked};
+use super::orphans::{Displaced, Orphan, Orphans, Parked};
 use super::outbox::Outbox;
-use super::receipt_epoch::ReceiptEpoch;
 use super::repeats::Repeats;
 use super::turn::Turn;
 
@@ -24,17 +23,17 @@ use super::turn::Turn;
 const ANSWERED_MIN: usize = 1_024;
 /// Octets that a message from a handset takes on disk beside its text, about.
 const HANDSET_OCTETS: u64 = 64;
-/// How many of the latest answered receipts are written down once more when entries leave the epoch.
-const ANSWERED_AGAIN_MAX: usize = 65_536;
+/// So many receipts in a row that name other numbers than their parts went to, and the carrier is taken for one that writes
+/// numbers in a way of its own: the runs are not asked for a part that fits better.
+const STRANGE_NUMBERS_MAX: u8 = 16;
 
 /// Everything a shard knows of receipts.
 #[derive(Debug)]
 pub(super) struct Receipts {
-    epoch: ReceiptEpoch,
-    answered: Answered,
+    awaited: Awaited,
     orphans: Orphans,
     repeats: Repeats,
-    dialects: BTreeMap<GroupId, Dialect>,
+    manners: BTreeMap<GroupId, Manner>,
     /// Sealed epochs, oldest first, with when they were sealed.
     runs: VecDeque<(u64, Wall)>,
     next_run: u64,
@@ -44,6 +43,14 @@ pub(super) struct Receipts {
     receipts_max: usize,
     /// Messages from handsets, and how long they are kept.
     pub outbox: Outbox,
+}
+
+/// How a group of carriers writes what tells whose a receipt is.
+#[derive(Debug, Default)]
+struct Manner {
+    dialect: Dialect,
+    /// Receipts in a row whose number was not that of the part under their id.
+    strange_numbers: u8,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -70,11 +77,10 @@ pub(super) struct Sought {
 impl Receipts {
     pub(super) fn new(options: &Options) -> Self {
         Self {
-            epoch: ReceiptEpoch::default(),
-            answered: Answered::new((options.receipts_max / 4).max(ANSWERED_MIN)),
+            awaited: Awaited::new((options.receipts_max / 4).max(ANSWERED_MIN)),
             orphans: Orphans::new(options.hash_seed, options.bounds.parked_max, options.bounds.parked_foreign_max),
             repeats: Repeats::default(),
-            dialects: BTreeMap::new(),
+            manners: BTreeMap::new(),
             runs: VecDeque::new(),
             next_run: 1,
             sealing: None,
@@ -87,30 +93,24 @@ impl Receipts {
 
     /// Parts in the open epoch whose final receipt is missing.
     pub(super) const fn waiting(&self) -> usize {
-        self.epoch.unanswered()
+        self.awaited.waiting()
     }
 
     pub(super) fn orphans(&self) -> usize {
         self.orphans.len()
     }
 
-    /// Receipts parked since `since` that came from `recipient` by that group, with their keys.
-    pub(super) fn parked_for(&self, recipient: Msisdn, group: GroupId, since: Wall) -> Vec<(u64, InboundRecord)> {
+    /// Receipts parked since `since` that came from `recipient` by that group.
+    pub(super) fn parked_for(&self, recipient: Msisdn, group: GroupId, since: Wall) -> Vec<InboundRecord> {
         self.orphans.of(recipient.number(), group.0, since)
     }
 
     pub(super) fn committed(&mut self, seq: CommitSeq) {
-        self.epoch.committed(seq.0);
+        self.awaited.committed(seq.0);
     }
 
-    pub(super) fn replay(&mut self, commit: u64, entries: &[ReceiptNote], answered: &[(u64, u64)]) {
-        entries.iter().for_each(|note| self.epoch.insert(*note));
-        self.epoch.committed(commit);
-        for (key, recipient) in answered {
-            if !self.epoch.answer(*key) {
-                self.answered.insert(*key, *recipient);
-            }
-        }
+    pub(super) fn replay(&mut self, commit: u64, record: &ReceiptsRecord) {
+        self.awaited.replay(commit, record);
     }
 
     pub(super) fn replay_run(&mut self, run: u64, sealed_at: Wall) {
@@ -129,7 +129,7 @@ impl Receipts {
         let commit = checkpoint.commit;
         self.outbox.mark(commit, turn.now.wall, turn.options.retention_ms);
         (checkpoint.outbox_from, checkpoint.outbox_marks) = self.outbox.notes();
-        checkpoint.receipts_from = self.epoch.first_commit().unwrap_or(commit + 1);
+        checkpoint.receipts_from = self.awaited.first_commit().unwrap_or(commit + 1);
         checkpoint.next_run = self.next_run;
     }
 }
@@ -183,8 +183,7 @@ impl Told {
 impl Receipts {
     /// A part waits for its receipt, unless that was parked before: what it says.
     pub(super) fn await_part(&mut self, turn: &mut Turn, note: ReceiptNote) -> Heard {
-        self.epoch.insert(note);
-        turn.gathering.batch().receipts.entries.push(note);
+        self.awaited.wait(note, &mut turn.gathering.batch().receipts);
         let heard = self.hear_parked(turn, note, false);
         self.seal_if_full(turn);
         heard
@@ -235,43 +234,67 @@ impl Receipts {
         let Some(state) = receipt.state else {
             return Judged::Told(self.handset_message(turn, batch, receipt));
         };
-        let dialect = self.dialects.entry(batch.group).or_default();
-        let candidates = dialect.candidates(u64::from(batch.group.0), id);
-        if let Some(heard) = self.apply_if_awaited(turn, batch.group, receipt, candidates.clone(), state) {
-            return Judged::Heard(heard);
+        let dialect = &self.manners.entry(batch.group).or_default().dialect;
+        let forms = dialect.candidates(u64::from(batch.group.0), id);
+        if let Some(meant) = self.awaited.by_number(forms.clone(), receipt.recipient) {
+            return Judged::Heard(self.apply_meant(turn, batch.group, receipt, state, meant));
+        }
+        let asked = self.forms_to_ask(batch.group, receipt, forms.clone());
+        if asked.is_empty()
+            && let Some(meant) = self.awaited.meant(forms, receipt.recipient, None)
+        {
+            return Judged::Heard(self.apply_meant(turn, batch.group, receipt, state, meant));
         }
         let mut record = inbound_record(batch, receipt);
         record.text.truncate(RECEIPT_TEXT_MAX);
-        if self.runs.is_empty() || id.is_empty() {
-            return Judged::Unknown(Box::new(record));
+        match asked.is_empty() {
+            true => Judged::Unknown(Box::new(record)),
+            false => Judged::Asked(Box::new(Sought { receipt: *receipt, forms: asked, record })),
         }
-        Judged::Asked(Box::new(Sought { receipt: *receipt, forms: candidates.collect(), record }))
     }
 
-    /// Applies a receipt whose id the open epoch holds, or that came before.
-    fn apply_if_awaited(
+    /// Under which ids the runs are asked for a receipt of whose number no part is known. Where the open epoch holds a part that
+    /// was given that very id, they can only have one that fits better.
+    fn forms_to_ask(
+        &self,
+        group: GroupId,
+        receipt: &ReceiptIn,
+        forms: impl Iterator<Item = Candidate> + Clone,
+    ) -> Vec<Candidate> {
+        if self.runs.is_empty() || receipt.id.len == 0 {
+            return Vec::new();
+        }
+        if !self.awaited.holds_id(forms.clone()) {
+            return forms.collect();
+        }
+        let is_strange = self.manners.get(&group).is_some_and(|known| known.strange_numbers >= STRANGE_NUMBERS_MAX);
+        match receipt.recipient {
+            0 => Vec::new(),
+            _ if is_strange => Vec::new(),
+            _ => forms.filter(|candidate| candidate.form == IdForm::Same).collect(),
+        }
+    }
+
+    fn apply_meant(
         &mut self,
         turn: &mut Turn,
         group: GroupId,
         receipt: &ReceiptIn,
-        mut forms: impl Iterator<Item = Candidate> + Clone,
         state: ReceiptState,
-    ) -> Option<Heard> {
-        let epoch = &self.epoch;
-        let found = forms.clone().find_map(|Candidate { form, key }| {
-            let (note, answered) = epoch.find(key)?;
-            (form == IdForm::Same || note.recipient == receipt.recipient).then_some((form, note, answered))
-        });
-        let Some((form, note, answered)) = found else {
-            let again = forms.any(|Candidate { form, key }| {
-                let of = self.answered.recipient_of(key);
-                of.is_some_and(|recipient| form == IdForm::Same || recipient == receipt.recipient)
-            });
-            turn.counters.receipts_late += u64::from(again);
-            return again.then_some(Heard::Nothing);
+        meant: Meant,
+    ) -> Heard {
+        let Meant::Part { form, note, answered } = meant else {
+            turn.counters.receipts_late += 1;
+            return Heard::Nothing;
         };
-        self.dialects.entry(group).or_default().observe(form);
-        Some(self.apply_receipt(turn, note, answered, state, receipt.error))
+        let manner = self.manners.entry(group).or_default();
+        manner.dialect.observe(form);
+        manner.strange_numbers = match receipt.recipient {
+            0 => manner.strange_numbers,
+            own if own == note.recipient => 0,
+            _ => manner.strange_numbers.saturating_add(1),
+        };
+        self.apply_receipt(turn, note, answered, state, receipt.error)
     }
 
     /// The runs have answered about one receipt. Responses may have come meanwhile.
@@ -284,14 +307,11 @@ impl Receipts {
     ) -> Judged {
         let Sought { receipt, forms, record } = sought;
         let Some(state) = receipt.state else { return Judged::Told(Verdict::Unknown) };
-        if let Some(heard) = self.apply_if_awaited(turn, group, &receipt, forms.iter().copied(), state) {
-            return Judged::Heard(heard);
+        let found = found.and_then(|(at, note)| forms.get(at).map(|candidate| (candidate.form, note)));
+        match self.awaited.meant(forms.iter().copied(), receipt.recipient, found) {
+            Some(meant) => Judged::Heard(self.apply_meant(turn, group, &receipt, state, meant)),
+            None => Judged::Unknown(Box::new(record)),
         }
-        let Some((at, note)) = found else { return Judged::Unknown(Box::new(record)) };
-        if let Some(candidate) = forms.get(at) {
-            self.dialects.entry(group).or_default().observe(candidate.form);
-        }
-        Judged::Heard(self.apply_receipt(turn, note, false, state, receipt.error))
     }
 
     /// A receipt that nobody knew has settled an entry of the ledger: its part is known from now on, and its id if it bears one.
@@ -310,8 +330,8 @@ impl Receipts {
     }
 
     /// The same: what was parked under its id.
-    pub(super) fn hear_parked_like(&mut self, turn: &mut Turn, group: u16, id: &[u8]) -> Heard {
-        match self.epoch.find(id_key(u64::from(group), id)) {
+    pub(super) fn hear_parked_like(&mut self, turn: &mut Turn, record: &InboundRecord) -> Heard {
+        match self.awaited.find(id_key(u64::from(record.group), &record.id), record.from) {
             Some((note, answered)) => self.hear_parked(turn, note, answered),
             None => Heard::Nothing,
         }
@@ -331,7 +351,7 @@ impl Receipts {
         Verdict::Kept
     }
 
-    /// Whether a receipt of that id is parked already that says more.
+    /// Whether a receipt of that id and number is parked already that says more.
     pub(super) fn outranks(&self, record: &InboundRecord) -> bool {
         self.orphans.outranks(record)
     }
@@ -349,8 +369,10 @@ impl Receipts {
 
     fn insert_orphan(&mut self, turn: &mut Turn, mut orphan: Orphan) {
         orphan.record.text = Vec::new();
-        if let Some(older) = self.orphans.insert(orphan) {
-            gone(turn, &older);
+        match self.orphans.insert(orphan) {
+            None => {}
+            Some(Displaced::Older(older)) => gone(turn, &older),
+            Some(Displaced::Shed(oldest)) => shed(turn, &oldest),
         }
     }
 
@@ -362,8 +384,7 @@ impl Receipts {
     /// What there is no room for is given up: nobody waits for it as far as we know, and its carrier was answered.
     pub(super) fn shed_orphans(&mut self, turn: &mut Turn) {
         while let Some(orphan) = self.orphans.shed() {
-            turn.counters.receipts_dropped[usize::from(!orphan.is_foreign)] += 1;
-            gone(turn, &orphan);
+            shed(turn, &orphan);
         }
     }
 
@@ -373,8 +394,7 @@ impl Receipts {
             turn.counters.receipts_late += 1;
             gone(turn, &orphan);
         }
-        self.answered.insert(key, recipient);
-        turn.gathering.batch().receipts.answered.push((key, recipient));
+        self.awaited.answer(key, recipient, &mut turn.gathering.batch().receipts);
     }
 
     /// A receipt that changes nothing stands in the timeline, unless enough of them do.
@@ -393,16 +413,15 @@ impl Receipts {
     }
 
     /// A parked receipt was used after all.
-    pub(super) fn unpark(&mut self, turn: &mut Turn, key: u64) {
-        if let Some(orphan) = self.orphans.remove(key) {
+    pub(super) fn unpark(&mut self, turn: &mut Turn, record: &InboundRecord) {
+        if let Some(orphan) = self.orphans.remove(record) {
             gone(turn, &orphan);
         }
     }
 
     /// A part waits under an id that its receipt, which is at hand, has made known.
     fn await_late(&mut self, turn: &mut Turn, note: ReceiptNote) {
-        self.epoch.insert(note);
-        turn.gathering.batch().receipts.entries.push(note);
+        self.awaited.wait(note, &mut turn.gathering.batch().receipts);
         self.seal_if_full(turn);
     }
 
@@ -438,49 +457,38 @@ impl Receipts {
             Some(_) if answered => return self.late(turn, address, state),
             Some(end) => end,
         };
-        if !self.epoch.answer(note.key) {
-            self.answered.insert(note.key, note.recipient);
-        }
-        turn.gathering.batch().receipts.answered.push((note.key, note.recipient));
+        self.awaited.answer(note.key, note.recipient, &mut turn.gathering.batch().receipts);
         Heard::Final(note, end, state)
     }
 
     /// Seals the older half of a full epoch; where all of it is answered, there is nothing to be kept.
     fn seal_if_full(&mut self, turn: &mut Turn) {
-        let entries = self.epoch.len();
+        let entries = self.awaited.len();
         if self.sealing.is_some() || entries < 2 {
             return;
         }
         if entries < self.receipts_max && !turn.buggify.at(Point::EpochFull) {
             return;
         }
-        let entries = self.epoch.len() / 2;
-        let notes = self.epoch.oldest_unanswered(entries);
+        let entries = entries / 2;
+        let notes = self.awaited.oldest_unanswered(entries);
         if notes.is_empty() {
-            return self.forget_oldest(turn, entries);
+            return self.awaited.forget_oldest(entries, &mut turn.gathering.batch().receipts);
         }
         let run = self.next_run;
         self.next_run += 1;
         self.sealing = Some(Sealing { run, entries });
-        let entries = notes.iter().map(|note| (note.key.to_be_bytes().to_vec(), encode(note))).collect();
+        let entries = receipt_run::entries(notes);
         turn.effect(Effect::Maintain(Maintenance::WriteRun { run: (RunFamily::Receipt, run), entries }));
     }
 
     /// A run is on stable storage: from now on it answers for the entries that it holds.
     pub(super) fn handle_run_written(&mut self, turn: &mut Turn, written: RunId) {
         let Some(sealing) = self.sealing.take_if(|sealing| sealing.run == written.1) else { return };
-        self.forget_oldest(turn, sealing.entries);
+        self.awaited.forget_oldest(sealing.entries, &mut turn.gathering.batch().receipts);
         self.runs.push_back((sealing.run, turn.now.wall));
         let sealed_at = turn.now.wall.0.to_be_bytes().to_vec();
         turn.gathering.batch().extra.push(run::register(written, sealed_at));
-    }
-
-    /// The oldest entries of the epoch leave it. With them go, after a restart, the commits that say what was answered; of
-    /// the latest it is said again, for a carrier that heard no answer delivers once more after its reconnection.
-    fn forget_oldest(&mut self, turn: &mut Turn, entries: usize) {
-        let Self { epoch, answered, .. } = self;
-        epoch.forget(entries, |note| answered.insert(note.key, note.recipient));
-        turn.gathering.batch().receipts.answered.extend(answered.latest(ANSWERED_AGAIN_MAX));
     }
 
     /// Forgets what was waited for long enough: whole runs, and parked receipts.
@@ -497,6 +505,12 @@ impl Receipts {
             gone(turn, &old);
         }
     }
+}
+
+/// There is no room for it.
+fn shed(turn: &mut Turn, orphan: &Orphan) {
+    turn.counters.receipts_dropped[usize::from(!orphan.is_foreign)] += 1;
+    gone(turn, orphan);
 }
 
 /// It is parked no more, on disk either.

@@ -30,7 +30,7 @@ impl Shard {
             self.receipts.replay_run(*run, Wall(*sealed_at));
         }
         for (commit, record) in &found.receipts {
-            self.receipts.replay(*commit, &record.entries, &record.answered);
+            self.receipts.replay(*commit, record);
         }
         self.replay_parked(found.orphans, found.orphans_left_out);
         for &(commit, messages, octets) in &found.handsets {

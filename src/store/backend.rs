@@ -18,7 +18,7 @@
 //! 5. A run exists once its registration is committed ([`super::run`]): an unregistered one is deleted at the next start.
 
 use std::fmt;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 
 use bytes::Bytes;
 
@@ -106,7 +106,7 @@ impl Space {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum RunFamily {
-    /// Carrier message id → address: sealed receipt epochs.
+    /// Carrier message id, perhaps with the recipient → address: sealed receipt epochs.
     Receipt = 0,
     /// Dedup fingerprint → first id.
     Dedup = 1,
@@ -247,7 +247,17 @@ pub trait Reader: Clone + Send + Sync {
     fn runs(&self, family: RunFamily) -> Vec<u64>;
 
     /// The newest run of the family that holds `key`, and its value there.
-    fn probe(&self, family: RunFamily, key: &[u8]) -> Result<Option<(u64, Bytes)>, StoreError>;
+    fn probe(&self, family: RunFamily, key: &[u8]) -> Result<Option<(u64, Bytes)>, StoreError> {
+        self.probe_in(family, key, 0..=u64::MAX)
+    }
+
+    /// The same, of the runs with these numbers.
+    fn probe_in(
+        &self,
+        family: RunFamily,
+        key: &[u8],
+        runs: RangeInclusive<u64>,
+    ) -> Result<Option<(u64, Bytes)>, StoreError>;
 
     /// As [`Reader::range`], within one run. A run that is not there (any more) has no entries.
     fn run_range(

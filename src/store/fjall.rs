@@ -14,7 +14,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -242,9 +242,14 @@ impl Reader for FjallReader {
         self.shared.read_runs().range((family, 0)..=(family, u64::MAX)).map(|((_, number), _)| *number).collect()
     }
 
-    fn probe(&self, family: RunFamily, key: &[u8]) -> Result<Option<(u64, Bytes)>, StoreError> {
+    fn probe_in(
+        &self,
+        family: RunFamily,
+        key: &[u8],
+        numbers: RangeInclusive<u64>,
+    ) -> Result<Option<(u64, Bytes)>, StoreError> {
         let runs = self.shared.read_runs();
-        for ((_, number), run) in runs.range((family, 0)..=(family, u64::MAX)).rev() {
+        for ((_, number), run) in runs.range((family, *numbers.start())..=(family, *numbers.end())).rev() {
             if let Some(value) = run.get(key).map_err(unreadable)? {
                 return Ok(Some((*number, Bytes::copy_from_slice(&value))));
             }

@@ -12,7 +12,7 @@
 use std::array;
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -264,9 +264,14 @@ impl Reader for MemoryReader {
         disk.runs.range((family, 0)..=(family, u64::MAX)).map(|((_, number), _)| *number).collect()
     }
 
-    fn probe(&self, family: RunFamily, key: &[u8]) -> Result<Option<(u64, Bytes)>, StoreError> {
+    fn probe_in(
+        &self,
+        family: RunFamily,
+        key: &[u8],
+        runs: RangeInclusive<u64>,
+    ) -> Result<Option<(u64, Bytes)>, StoreError> {
         let disk = lock(&self.disk)?;
-        let mut newest_first = disk.runs.range((family, 0)..=(family, u64::MAX)).rev();
+        let mut newest_first = disk.runs.range((family, *runs.start())..=(family, *runs.end())).rev();
         Ok(newest_first.find_map(|((_, number), run)| Some((*number, run.entries.get(key)?.clone()))))
     }
 

@@ -22,6 +22,7 @@ pub mod key;
 pub mod memory;
 mod memory_tail;
 pub mod reader;
+pub mod receipt_run;
 pub mod record;
 mod record_event;
 mod record_list;

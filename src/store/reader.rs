@@ -17,11 +17,12 @@ use crate::delivery::{Event, Happened, Retention};
 use crate::model::{Address, CarrierId, Class, Head, Lane, RouteId, Segment, TenantId, Wall};
 use crate::queue::{Chunk, DueEntry, DuePosition, FifoName, InsertReason, Position, SlotRuns, Tick};
 
-use super::backend::{Reader, RunFamily, Space, StoreError};
+use super::backend::{Reader, Space, StoreError};
 use super::book::Snapshot;
 use super::expiry::{self, Stands, Visit, Visited};
 use super::fold::{self, Folded};
 use super::key::Key;
+use super::receipt_run;
 use super::record::{DecodeError, DueRecord, ReadyRecord, ReceiptNote, StateRecord, TurnRecord, decode};
 use super::segment;
 
@@ -50,9 +51,9 @@ pub enum ReadRequest {
 /// Under which keys the part of a receipt may stand in the runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptKeys {
-    /// Likeliest first: key, and whether it alone proves the match. Else the recipient must be the part's.
+    /// Likeliest first: key, and whether it alone proves the match where no part went to the recipient.
     pub keys: Vec<(u64, bool)>,
-    /// The number that it came from.
+    /// The number that it came from; 0 if it has none.
     pub recipient: u64,
 }
 
@@ -372,19 +373,9 @@ impl<R: Reader> Answerer<R> {
     }
 
     fn probe(&self, token: u64, receipts: &[ReceiptKeys]) -> Result<Found, StoreError> {
-        let notes: Result<Vec<_>, _> = receipts.iter().map(|receipt| self.awaited(receipt)).collect();
+        let notes: Result<Vec<_>, _> =
+            receipts.iter().map(|receipt| receipt_run::find(&self.reader, receipt)).collect();
         notes.map(|notes| Found::Probe { token, notes })
-    }
-
-    fn awaited(&self, receipt: &ReceiptKeys) -> Result<Option<(usize, ReceiptNote)>, StoreError> {
-        for (at, (key, is_proof)) in receipt.keys.iter().enumerate() {
-            let Some((_, bytes)) = self.reader.probe(RunFamily::Receipt, &key.to_be_bytes())? else { continue };
-            let note: ReceiptNote = decode(&bytes).map_err(|error| damaged("run win", error))?;
-            if *is_proof || note.recipient == receipt.recipient {
-                return Ok(Some((at, note)));
-            }
-        }
-        Ok(None)
     }
 }
 

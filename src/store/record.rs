@@ -189,28 +189,13 @@ pub struct DueRecord(pub Vec<(u64, u8, u16, u32, u8)>);
 pub struct ReceiptsRecord {
     /// One for each part that the carrier took.
     pub entries: Vec<ReceiptNote>,
-    /// Keys (see [`ReceiptNote::key`]) whose final receipt came, and their recipients: the carrier may deliver it again with
-    /// its id in another form.
+    /// Keys (see [`ReceiptNote::key`]) whose final receipt came, with the recipients of their parts. They hold after all of
+    /// `entries`.
     pub answered: Vec<(u64, u64)>,
-}
-
-/// Version 1 of [`ReceiptsRecord`] did not know recipients: 0.
-#[derive(Decode)]
-struct ReceiptsRecord1 {
-    entries: Vec<ReceiptNote>,
-    answered: Vec<u64>,
 }
 
 impl Record for ReceiptsRecord {
     const VERSION: u8 = 2;
-
-    fn decode_older(version: u8, octets: &[u8]) -> Result<Self, DecodeError> {
-        if version != 1 {
-            return Err(DecodeError::version(version));
-        }
-        let ReceiptsRecord1 { entries, answered } = decode_body(octets)?;
-        Ok(Self { entries, answered: answered.into_iter().map(|key| (key, 0)).collect() })
-    }
 }
 
 /// A part that waits for its receipt.
@@ -220,7 +205,7 @@ pub struct ReceiptNote {
     pub key: u64,
     /// Packed address.
     pub address: u64,
-    /// Recipient, to tell two candidates apart.
+    /// Recipient, to tell parts of one id apart.
     pub recipient: u64,
     /// Since when, seconds.
     pub since: u32,
@@ -515,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn golden_bytes_of_receipts_in_both_versions() {
+    fn golden_bytes_of_receipts() {
         let note = ReceiptNote {
             key: 1,
             address: 2,
@@ -532,10 +517,10 @@ mod tests {
         let record = ReceiptsRecord { entries: vec![note], answered: vec![(11, 12)] };
         let answered = "01000000000000000b000000000000000c00000000000000";
         assert_eq!(hex(encode(&record)), format!("02{entries}{answered}"));
-        let older = unhex(&format!("01{entries}01000000000000000b00000000000000"));
-        assert_eq!(decode(&older), Ok(ReceiptsRecord { answered: vec![(11, 0)], ..record }));
-        let newer = unhex(&format!("03{entries}{answered}"));
-        assert!(decode::<ReceiptsRecord>(&newer).is_err());
+        assert_eq!(decode(&unhex(&format!("02{entries}{answered}"))), Ok(record));
+        for other in ["01", "03"] {
+            assert!(decode::<ReceiptsRecord>(&unhex(&format!("{other}{entries}{answered}"))).is_err());
+        }
     }
 
     /// Found by fuzzing (`store_record`): memory was reserved for whatever length stood there.

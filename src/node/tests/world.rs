@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use crate::model::{GroupId, RouteId};
 use crate::routing::{Condition, Route, RouteTable, Way};
 use crate::shard::{Ask, CatalogCarrier, Maintenance, Options};
-use crate::store::backend::Maintainer;
+use crate::store::backend::{Maintainer, RunSink};
 use crate::store::{Answerer, Backend, ReadRequest, WriteBatch, recover};
 use crate::traffic::{ReceiptToken, Submit, ToLink, Verdict};
 
@@ -135,6 +135,23 @@ impl<S: Backend, T> World<S, T> {
         }
     }
 
+    fn maintain(&mut self, work: Maintenance) {
+        let mut maintainer = self.store.maintainer();
+        match work {
+            Maintenance::DropRange { space, from, to } => {
+                maintainer.drop_range(space, &from, &to).expect("dropped");
+            }
+            Maintenance::WriteRun { run, entries } => {
+                let fill =
+                    &mut |sink: &mut dyn RunSink| entries.iter().try_for_each(|(key, value)| sink.put(key, value));
+                maintainer.write_run(run, fill).expect("in order");
+                self.tell(ShardEvent::RunWritten(run));
+            }
+            Maintenance::DeleteRun(run) => maintainer.delete_run(run).expect("deleted"),
+            Maintenance::Checkpoint => {}
+        }
+    }
+
     /// Until nothing moves at this moment.
     pub fn settle(&mut self) {
         for _ in 0..TURNS_MAX {
@@ -144,9 +161,7 @@ impl<S: Backend, T> World<S, T> {
             }
             self.read();
             for work in std::mem::take(&mut self.works) {
-                if let Maintenance::DropRange { space, from, to } = work {
-                    self.store.maintainer().drop_range(space, &from, &to).expect("dropped");
-                }
+                self.maintain(work);
             }
             let is_due = self.node.poll_timeout().is_some_and(|at| at <= self.now.mono);
             if self.batch.is_none() && !is_due {
