@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use crate::delivery::EventKind;
 use crate::model::{
-    Address, CarrierId, Class, Frame, GroupId, Head, LinkId, MessageId, MessageState, Mono, Msisdn, Now, Refusal,
-    ReplyTo, RouteId, TenantId, Wall,
+    Address, CarrierError, CarrierId, Class, Frame, GroupId, Head, LinkId, MessageId, MessageState, Mono, Msisdn, Now,
+    ReceiptState, Refusal, ReplyTo, RouteId, TenantId, Wall,
 };
 use crate::routing::{Condition, Route, RouteTable, Way};
+use crate::store::backend::{Backend, Reader, RunFamily};
 use crate::store::memory::{DroppedRanges, Drops, MemoryStore, Remains};
-use crate::traffic::{Answer, Grant, NotWritten, Outcome, OutcomeBatch, Span, ToShard, Unanswered};
+use crate::traffic::{
+    Answer, Grant, IfUnknown, NotWritten, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, ReceiptToken, Span, ToShard,
+    Unanswered,
+};
 
 use super::*;
 
@@ -114,6 +118,30 @@ impl World {
         let (group, arena) = (GroupId(1), b"77".to_vec());
         let batch = OutcomeBatch { link: LINK, group, outcomes: vec![outcome], arena };
         self.handle(ShardEvent::Traffic(ToShard::Outcomes(batch)));
+    }
+
+    /// The carrier takes it under that id.
+    fn taken(&mut self, address: Address, id: &str) {
+        let answer = Answer::Accepted(Span { at: 0, len: id.len() as u16 });
+        let outcome = Outcome { address, attempt: 1, part: 1, parts: 1, answer, bind: 0, written_at: Mono(0) };
+        let batch = OutcomeBatch { link: LINK, group: GroupId(1), outcomes: vec![outcome], arena: id.into() };
+        self.handle(ShardEvent::Traffic(ToShard::Outcomes(batch)));
+    }
+
+    fn receipt(&mut self, id: &str, state: ReceiptState) {
+        let receipt = ReceiptIn {
+            token: ReceiptToken(1),
+            if_unknown: IfUnknown::Park,
+            recipient: 4_915_112_345_678,
+            id: Span { at: 0, len: id.len() as u16 },
+            state: Some(state),
+            error: CarrierError::default(),
+            reference: None,
+            at: self.now.wall,
+            text: Span::default(),
+        };
+        let batch = ReceiptBatch { link: LINK, group: GroupId(1), receipts: vec![receipt], arena: id.into() };
+        self.handle(ShardEvent::Traffic(ToShard::Receipts(batch)));
     }
 
     /// It ended as expired, once, and says so by an event of its own.
@@ -398,6 +426,39 @@ fn whose_receipt_does_not_come_ends_when_the_wait_is_over() {
     (0..3).for_each(|_| world.checkpoint());
     assert_eq!(world.shard().turn.first_segment, ids[0].address().segment() + 1, "history goes by retention");
     assert!(world.shard().alarms.is_empty());
+}
+
+/// By the part's own note: nobody looks the message up.
+#[test]
+fn a_receipt_after_the_wait_is_late_and_one_before_it_counts() {
+    let wait_ms = 60 * SECOND_MS;
+    let options = || Options { receipt_wait_ms: wait_ms, receipts_max: 4, ..Options::default() };
+    for crashes in [false, true] {
+        let mut world = world(options());
+        let ids = world.accepted(&[OTP; 8]);
+        world.grant(Class::Otp, 8);
+        for (id, text) in ids.iter().zip(["a", "b", "c", "d", "e", "f", "g", "h"]) {
+            world.taken(id.address(), text);
+        }
+        let mut world = if crashes { world.crash(0) } else { world };
+        world.pass(wait_ms);
+        world.receipt("a", ReceiptState::Delivered);
+        world.receipt("g", ReceiptState::Delivered);
+        world.pass(OTP.expires_in_ms + PATIENCE_MS);
+        world.receipt("b", ReceiptState::Delivered);
+        world.receipt("h", ReceiptState::Delivered);
+        let mut ends = |at: usize| {
+            let view = world.found(ids[at]).view;
+            let kinds: Vec<_> = view.timeline.iter().map(|entry| entry.kind()).skip(2).collect();
+            (view.state, kinds)
+        };
+        let delivered = (MessageState::Delivered, vec![EventKind::Delivered]);
+        let late = (MessageState::Submitted, vec![EventKind::NoReceipt, EventKind::Late]);
+        assert_eq!([0, 6, 1, 7].map(&mut ends), [delivered.clone(), delivered, late.clone(), late]);
+        // The runs of those go as well.
+        (0..2).for_each(|_| world.checkpoint());
+        assert_eq!(world.store.reader().runs(RunFamily::Receipt).len(), 0);
+    }
 }
 
 /// Found by the simulator: it was at its link when the clock had gone forth, and a list passed it over when it had gone back;

@@ -248,7 +248,7 @@ impl Ledger {
         }
         let parts = self.books.attempts.progress.get(&address).map_or(doubt.parts, |progress| progress.parts).max(1);
         self.taken_after_all(turn, address, &doubt, (part, parts), how);
-        Some((doubt_note(address, &doubt, (part, parts), group, &record.id), state))
+        Some((doubt_note(turn, address, &doubt, (part, parts), group, &record.id), state))
     }
 
     /// Whether a parked receipt is about that doubt: it names it, or nothing else can be meant; `is_sole`: it can not.
@@ -389,13 +389,20 @@ impl Ledger {
 }
 
 /// The part of an entry that waits for its receipt under an id which is known only now.
-pub(super) fn doubt_note(address: Address, doubt: &InDoubt, of: (u8, u8), group: GroupId, id: &[u8]) -> ReceiptNote {
+pub(super) fn doubt_note(
+    turn: &Turn,
+    address: Address,
+    doubt: &InDoubt,
+    of: (u8, u8),
+    group: GroupId,
+    id: &[u8],
+) -> ReceiptNote {
     let (part, parts) = of;
     ReceiptNote {
         key: id_key(u64::from(group.0), id),
         address: address.packed(),
         recipient: doubt.recipient.number(),
-        since: (doubt.since.0 / 1_000) as u32,
+        until: turn.receipt_until(doubt.since, None),
         tenant: doubt.tenant.0,
         class: doubt.lane.class as u8,
         part,

@@ -119,7 +119,7 @@ impl Ledger {
             return Answered { then: Then::Nothing, receipt: self.late_outcome(turn, batch, outcome) };
         };
         let wants_receipt = head_of(open, address).is_some_and(|head| head.receipt);
-        let receipt = expected(turn.now.wall, open, batch, outcome, wants_receipt);
+        let receipt = expected(turn, open, batch, outcome, wants_receipt);
         let accepted = matches!(outcome.answer, Answer::Accepted(_));
         if accepted && outcome.parts > 1 {
             self.part_taken(turn, address, outcome.part, outcome.parts);
@@ -142,7 +142,7 @@ impl Ledger {
                 let id = id.of(&batch.arena);
                 let of = (outcome.part, outcome.parts);
                 self.taken_after_all(turn, address, &doubt, of, Resolution::LateAnswer);
-                (!id.is_empty()).then(|| Expected::Receipt(doubt_note(address, &doubt, of, batch.group, id)))
+                (!id.is_empty()).then(|| Expected::Receipt(doubt_note(turn, address, &doubt, of, batch.group, id)))
             }
             // Of several parts others may have been taken: only a refused whole is surely not there.
             Answer::Refused(status) if outcome.parts <= 1 && !doubt.vouched => {
@@ -277,7 +277,7 @@ fn accept_to_submit_us(turn: &Turn, open: &OpenAttempt, outcome: &Outcome) -> u6
 
 /// What is to be known of a part that was taken, if the carrier gave it an id.
 fn expected(
-    now: Wall,
+    turn: &Turn,
     open: &OpenAttempt,
     batch: &OutcomeBatch,
     outcome: &Outcome,
@@ -296,7 +296,7 @@ fn expected(
         key,
         address: outcome.address.packed(),
         recipient,
-        since: (now.0 / 1_000) as u32,
+        until: turn.receipt_until(turn.now.wall, head_of(open, outcome.address)),
         tenant: open.tenant.0,
         class: open.lane.class as u8,
         part: outcome.part,

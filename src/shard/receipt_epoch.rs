@@ -207,7 +207,7 @@ mod tests {
             key,
             address: key,
             recipient: ANNA,
-            since: 0,
+            until: u32::MAX,
             tenant: 0,
             class: 0,
             part: 1,

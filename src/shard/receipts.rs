@@ -34,7 +34,7 @@ pub(super) struct Receipts {
     orphans: Orphans,
     repeats: Repeats,
     manners: BTreeMap<GroupId, Manner>,
-    /// Sealed epochs, oldest first, with when they were sealed.
+    /// Sealed epochs, oldest first, with until when their parts wait.
     runs: VecDeque<(u64, Wall)>,
     next_run: u64,
     sealing: Option<Sealing>,
@@ -57,6 +57,7 @@ struct Manner {
 struct Sealing {
     run: u64,
     entries: usize,
+    until: Wall,
 }
 
 /// Receipts of one batch whose ids the open epoch does not hold, while the runs are asked.
@@ -113,8 +114,8 @@ impl Receipts {
         self.awaited.replay(commit, record);
     }
 
-    pub(super) fn replay_run(&mut self, run: u64, sealed_at: Wall) {
-        self.runs.push_back((run, sealed_at));
+    pub(super) fn replay_run(&mut self, run: u64, until: Wall) {
+        self.runs.push_back((run, until));
         self.next_run = self.next_run.max(run + 1);
     }
 
@@ -451,6 +452,8 @@ impl Receipts {
     ) -> Heard {
         let address = Address::from_packed(note.address);
         turn.counters.receipts += 1;
+        // By then its message has ended, with `no_receipt`.
+        let answered = answered || until(&note) <= turn.now.wall;
         let end = match end_by(state, error) {
             None if answered => return self.aside(turn, address, Happened::Late { receipt: state }),
             None => return self.aside(turn, address, Happened::Intermediate { receipt: state }),
@@ -477,7 +480,8 @@ impl Receipts {
         }
         let run = self.next_run;
         self.next_run += 1;
-        self.sealing = Some(Sealing { run, entries });
+        let until = notes.iter().map(until).max().unwrap_or_default();
+        self.sealing = Some(Sealing { run, entries, until });
         let entries = receipt_run::entries(notes);
         turn.effect(Effect::Maintain(Maintenance::WriteRun { run: (RunFamily::Receipt, run), entries }));
     }
@@ -486,25 +490,32 @@ impl Receipts {
     pub(super) fn handle_run_written(&mut self, turn: &mut Turn, written: RunId) {
         let Some(sealing) = self.sealing.take_if(|sealing| sealing.run == written.1) else { return };
         self.awaited.forget_oldest(sealing.entries, &mut turn.gathering.batch().receipts);
-        self.runs.push_back((sealing.run, turn.now.wall));
-        let sealed_at = turn.now.wall.0.to_be_bytes().to_vec();
-        turn.gathering.batch().extra.push(run::register(written, sealed_at));
+        self.runs.push_back((sealing.run, sealing.until));
+        let until = sealing.until.0.to_be_bytes().to_vec();
+        turn.gathering.batch().extra.push(run::register(written, until));
     }
 
-    /// Forgets what was waited for long enough: whole runs, and parked receipts.
+    /// Forgets what was waited for long enough: whole runs, and receipts parked before `horizon`.
     pub(super) fn expire(&mut self, turn: &mut Turn, horizon: Wall) {
-        while let Some(&(number, sealed_at)) = self.runs.front()
-            && sealed_at < horizon
-        {
-            self.runs.pop_front();
-            let id = (RunFamily::Receipt, number);
-            turn.gathering.batch().extra.push(run::deregister(id));
-            turn.effect(Effect::Maintain(Maintenance::DeleteRun(id)));
-        }
+        let now = turn.now.wall;
+        self.runs.retain(|(number, until)| {
+            let is_waited_for = *until > now;
+            if !is_waited_for {
+                let id = (RunFamily::Receipt, *number);
+                turn.gathering.batch().extra.push(run::deregister(id));
+                turn.effect(Effect::Maintain(Maintenance::DeleteRun(id)));
+            }
+            is_waited_for
+        });
         for old in self.orphans.expire(horizon) {
             gone(turn, &old);
         }
     }
+}
+
+/// Until when a part's receipt is waited for.
+const fn until(note: &ReceiptNote) -> Wall {
+    Wall(note.until as u64 * 1_000)
 }
 
 /// There is no room for it.

@@ -26,8 +26,8 @@ impl Shard {
             self.replay_turn(*commit, turn);
         }
         self.turn.due_from = self.pull.scheduled.head().tick;
-        for (run, sealed_at) in &found.runs {
-            self.receipts.replay_run(*run, Wall(*sealed_at));
+        for (run, until) in &found.runs {
+            self.receipts.replay_run(*run, Wall(*until));
         }
         for (commit, record) in &found.receipts {
             self.receipts.replay(*commit, record);

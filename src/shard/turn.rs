@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::admission::Places;
-use crate::model::{Address, Buggify, CarrierId, DiskRoom, GroupId, LinkId, Mono, Now, Prng, ReplyTo, Wall};
+use crate::model::{Address, Buggify, CarrierId, DiskRoom, GroupId, Head, LinkId, Mono, Now, Prng, ReplyTo, Wall};
 use crate::queue::{DueEntry, Tick};
 use crate::store::{CommitSeq, ReadRequest, Recovery};
 use crate::traffic::ToLink;
@@ -116,6 +116,12 @@ impl Turn {
     /// been cancelled, in a batch that is not durable yet.
     pub(super) fn decided(&self) -> CommitSeq {
         if self.gathering.is_empty() { self.in_flight.unwrap_or(self.durable) } else { self.gathering.seq() }
+    }
+
+    /// Until when a message that its carrier took waits for its receipt, seconds: so long from then, or from its expiry.
+    pub(super) fn receipt_until(&self, taken_at: Wall, head: Option<&Head>) -> u32 {
+        let from = head.map_or(taken_at, |head| head.expires_at.max(taken_at));
+        u32::try_from(from.after_ms(self.options.receipt_wait_ms).0 / 1_000).unwrap_or(u32::MAX)
     }
 
     /// Within which group a carrier's receipts are matched.

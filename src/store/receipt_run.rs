@@ -85,7 +85,7 @@ mod tests {
             key,
             address,
             recipient,
-            since: 0,
+            until: u32::MAX,
             tenant: 0,
             class: 0,
             part: 1,

@@ -207,8 +207,8 @@ pub struct ReceiptNote {
     pub address: u64,
     /// Recipient, to tell parts of one id apart.
     pub recipient: u64,
-    /// Since when, seconds.
-    pub since: u32,
+    /// Until when its message waits for it, seconds: a receipt after that is late.
+    pub until: u32,
     /// Owner.
     pub tenant: u32,
     /// Class.
@@ -505,7 +505,7 @@ mod tests {
             key: 1,
             address: 2,
             recipient: 3,
-            since: 4,
+            until: 4,
             tenant: 5,
             class: 6,
             part: 7,

@@ -36,7 +36,7 @@ pub struct Recovery {
     pub orphans_left_out: bool,
     /// Messages from handsets that `outbox` holds: commit, how many, their octets.
     pub handsets: Vec<(u64, u32, u64)>,
-    /// Sealed receipt epochs: run number and when it was sealed, ms.
+    /// Sealed receipt epochs: run number and until when its parts wait, ms.
     pub runs: Vec<(u64, u64)>,
     /// The last durable commit.
     pub last: CommitSeq,
