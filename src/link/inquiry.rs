@@ -4,7 +4,7 @@
 //!
 //! The order of asking: the shard that the id table names; the shard of the recipient; every other shard; and when
 //! none knows the id, the recipient's shard again, to keep it. A receipt without a recipient is at home in the shard
-//! of its id's hash.
+//! of its id's hash. A message from a handset is its home's to keep, and nobody else is asked.
 //!
 //! Invariants:
 //! 1. A token is open from [`Inquiries::open`] until one verdict `Kept` or `Full`; later verdicts for it are void, though its
@@ -82,7 +82,8 @@ struct Inquiry {
     reply: ReplyTo,
     way: Way,
     step: Step,
-    receipt: ReceiptIn,
+    /// `None`: a message from a handset.
+    receipt: Option<ReceiptIn>,
     id_octets: usize,
     octets: Vec<u8>,
 }
@@ -111,33 +112,46 @@ impl Inquiries {
         id: &[u8],
         text: &[u8],
     ) -> (ReceiptToken, Ask) {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::default());
-            (self.slots.len() - 1) as u32
-        });
-        let slot = &mut self.slots[index as usize];
-        let token = ReceiptToken(u64::from(slot.generation) << 32 | u64::from(index));
-        let nobody_to_ask = way.shards <= 1 || receipt.state.is_none() || id.is_empty();
+        let nobody_to_ask = way.shards <= 1 || id.is_empty();
         let (step, ask) = match way.first {
             _ if nobody_to_ask => (Step::Park, Ask::One(way.home, IfUnknown::Park)),
             Some(first) if first != way.home => (Step::First, Ask::One(first, IfUnknown::Tell)),
             Some(_) | None => (Step::Home, Ask::One(way.home, IfUnknown::Tell)),
         };
+        let (token, slot) = self.open_slot();
         let mut octets = slot.inquiry.take().map(|inquiry| inquiry.octets).unwrap_or_default();
         octets.clear();
         octets.extend_from_slice(id);
         octets.extend_from_slice(text);
-        let receipt = ReceiptIn { token, ..receipt };
+        let receipt = Some(ReceiptIn { token, ..receipt });
         slot.inquiry = Some(Inquiry { reply, way, step, receipt, id_octets: id.len(), octets });
-        slot.open = true;
         (token, ask)
+    }
+
+    /// Opens one for a message from a handset, which is told to its home alone, once.
+    pub fn open_for_handset(&mut self, reply: ReplyTo, home: ShardId) -> ReceiptToken {
+        let (token, slot) = self.open_slot();
+        let octets = slot.inquiry.take().map(|inquiry| inquiry.octets).unwrap_or_default();
+        let way = Way { first: None, home, shards: 1 };
+        slot.inquiry = Some(Inquiry { reply, way, step: Step::Park, receipt: None, id_octets: 0, octets });
+        token
+    }
+
+    fn open_slot(&mut self) -> (ReceiptToken, &mut Slot) {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            (self.slots.len() - 1) as u32
+        });
+        let slot = &mut self.slots[index as usize];
+        slot.open = true;
+        (ReceiptToken(u64::from(slot.generation) << 32 | u64::from(index)), slot)
     }
 
     /// The receipt of an open inquiry with its id and its text, to be sent to a shard.
     pub fn copy(&self, token: ReceiptToken) -> Option<(ReceiptIn, &[u8], &[u8])> {
         let inquiry = self.slot(token)?.inquiry.as_ref()?;
         let (id, text) = inquiry.octets.split_at_checked(inquiry.id_octets)?;
-        Some((inquiry.receipt, id, text))
+        Some((inquiry.receipt?, id, text))
     }
 
     /// A shard has spoken.

@@ -3,7 +3,9 @@
 //! Knows batches and arenas. Refuses to know why something is said.
 
 use crate::model::{GroupId, LinkId, ShardId};
-use crate::traffic::{Answer, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, Span, ToShard};
+use crate::traffic::{Answer, HandsetIn, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, Span, ToShard};
+
+use super::handsets::HandsetSeen;
 
 /// See the head of this file. Lives on the link's core.
 #[derive(Debug)]
@@ -49,6 +51,17 @@ impl Outbox {
         self.filled = true;
     }
 
+    /// A message from a handset; its spans are set here.
+    pub fn push_handset(&mut self, shard: ShardId, mut message: HandsetIn, seen: &HandsetSeen<'_>) {
+        let Some(batch) = self.receipts.get_mut(usize::from(shard.0)) else { return };
+        message.name = Span::append(&mut batch.arena, seen.name);
+        message.to = Span::append(&mut batch.arena, seen.to);
+        message.header = Span::append(&mut batch.arena, &seen.header);
+        message.text = Span::append(&mut batch.arena, seen.text);
+        batch.handsets.push(message);
+        self.filled = true;
+    }
+
     /// The next batch, shard by shard.
     pub fn pop(&mut self) -> Option<(ShardId, ToShard)> {
         if !self.filled {
@@ -63,7 +76,7 @@ impl Outbox {
             }
         }
         for (at, batch) in self.receipts.iter_mut().enumerate() {
-            if !batch.receipts.is_empty() {
+            if !batch.receipts.is_empty() || !batch.handsets.is_empty() {
                 let batch = std::mem::replace(batch, ReceiptBatch { link, group, ..ReceiptBatch::default() });
                 return Some((ShardId(at as u8), ToShard::Receipts(batch)));
             }

@@ -1,9 +1,9 @@
-//! What comes in on `deliver_sm` and `data_sm`: receipts to their shard, messages from handsets to the shard of their
-//! sender. Answered only after a shard has kept them.
+//! What comes in on `deliver_sm` and `data_sm`: receipts to their shard, messages from handsets (`handsets.rs`) to the shard of
+//! their sender. Answered only after a shard has kept them.
 
 use crate::model::limits::{CARRIER_ID_BYTES_MAX, RECEIPT_TEXT_MAX};
-use crate::model::{CarrierError, Now, Point, ReceiptState, ShardId};
-use crate::smpp::pdu::{DataSm, ShortMessage};
+use crate::model::{Now, Point, ReceiptState, ShardId};
+use crate::smpp::pdu::{DataSm, EsmClass, ShortMessage};
 use crate::smpp::receipt::{Receipt, ReceiptSource};
 use crate::smpp::receipt_id::id_hash;
 use crate::smpp::session::Session;
@@ -24,13 +24,15 @@ pub(super) const INQUIRY_OCTETS_MAX: u64 = 1 << 20;
 
 /// What matters of a delivered PDU.
 #[derive(Clone, Copy, Debug)]
-struct Delivered<'a> {
+pub(super) struct Delivered<'a> {
     sequence: u32,
     is_data: bool,
-    esm_class: u8,
-    from: &'a [u8],
-    text: &'a [u8],
-    tlvs: Tlvs<'a>,
+    pub esm_class: EsmClass,
+    pub from: &'a [u8],
+    pub to: &'a [u8],
+    pub data_coding: u8,
+    pub text: &'a [u8],
+    pub tlvs: Tlvs<'a>,
 }
 
 impl Link {
@@ -38,8 +40,10 @@ impl Link {
         let delivered = Delivered {
             sequence,
             is_data: false,
-            esm_class: message.esm_class.0,
+            esm_class: message.esm_class,
             from: message.source.digits,
+            to: message.destination.digits,
+            data_coding: message.data_coding,
             text: message.user_data(),
             tlvs: message.tlvs,
         };
@@ -50,9 +54,11 @@ impl Link {
         let delivered = Delivered {
             sequence,
             is_data: true,
-            esm_class: message.esm_class.0,
+            esm_class: message.esm_class,
             from: message.source.digits,
-            text: message.tlvs.message_payload().unwrap_or_default(),
+            to: message.destination.digits,
+            data_coding: message.data_coding,
+            text: message.user_data(),
             tlvs: message.tlvs,
         };
         self.handle_delivered(bind, &delivered, now);
@@ -66,42 +72,41 @@ impl Link {
             leg.noise.handle_traffic();
             return leg.put_off.push((delivered.sequence, delivered.is_data));
         }
-        let mut scratch = std::mem::take(&mut self.receipt_text);
         let source = ReceiptSource {
-            esm_class: delivered.esm_class,
+            esm_class: delivered.esm_class.0,
             text: delivered.text,
             receipted_message_id: delivered.tlvs.receipted_message_id(),
             message_state: delivered.tlvs.message_state(),
             network_error_code: delivered.tlvs.network_error_code(),
         };
+        match source.is_receipt() {
+            true => self.handle_receipt(bind, delivered, &source, now),
+            false => self.handle_handset(bind, delivered, now),
+        }
+    }
+
+    fn handle_receipt(&mut self, bind: BindId, delivered: &Delivered<'_>, source: &ReceiptSource<'_>, now: Now) {
+        self.counters.receipts += 1;
+        let mut scratch = std::mem::take(&mut self.receipt_text);
+        let receipt = Receipt::parse(source, &mut scratch);
         let recipient = recipient_of(delivered.from);
-        let mut receipt_in = ReceiptIn {
+        let (id, first) = self.shard_by_id(&receipt, recipient);
+        self.counters.receipts_direct += u64::from(first.is_some());
+        let home = self.home_of(recipient, id);
+        let receipt_in = ReceiptIn {
             token: ReceiptToken::default(),
             if_unknown: IfUnknown::Park,
             recipient,
             id: Span::default(),
-            state: None,
-            error: CarrierError::default(),
+            // A receipt that says nothing settles nothing, yet it is one: "still on the way".
+            state: receipt.state.map_or(ReceiptState::Enroute, spelling::state),
+            error: spelling::error(&receipt),
             reference: self.options.part_references.then(|| delivered.tlvs.user_message_reference()).flatten(),
             at: now.wall,
             text: Span::default(),
         };
-        if source.is_receipt() {
-            self.counters.receipts += 1;
-            let receipt = Receipt::parse(&source, &mut scratch);
-            // A receipt that says nothing settles nothing, yet it is one: "still on the way".
-            receipt_in.state = Some(receipt.state.map_or(ReceiptState::Enroute, spelling::state));
-            receipt_in.error = spelling::error(&receipt);
-            let (id, first) = self.shard_by_id(&receipt, recipient);
-            self.counters.receipts_direct += u64::from(first.is_some());
-            let home = self.home_of(recipient, id);
-            let text = delivered.text.get(..RECEIPT_TEXT_MAX).unwrap_or(delivered.text);
-            self.open_inquiry(bind, &Delivered { text, ..*delivered }, receipt_in, (id, first, home));
-        } else {
-            self.counters.from_handsets += 1;
-            let home = self.home_of(recipient, delivered.from);
-            self.open_inquiry(bind, delivered, receipt_in, (&[], None, home));
-        }
+        let text = delivered.text.get(..RECEIPT_TEXT_MAX).unwrap_or(delivered.text);
+        self.open_inquiry(bind, &Delivered { text, ..*delivered }, receipt_in, (id, first, home));
         self.receipt_text = scratch;
     }
 
@@ -119,7 +124,7 @@ impl Link {
     }
 
     /// Who keeps what nobody knows: the shard of the number, or of the octets if there is none.
-    fn home_of(&self, recipient: u64, octets: &[u8]) -> ShardId {
+    pub(super) fn home_of(&self, recipient: u64, octets: &[u8]) -> ShardId {
         let identity = if recipient == 0 { id_hash(self.id_seed(), octets) } else { recipient };
         self.options.shards.shard_of(identity)
     }
@@ -131,18 +136,23 @@ impl Link {
         receipt: ReceiptIn,
         (id, first, home): (&[u8], Option<ShardId>, ShardId),
     ) {
-        let shards = self.options.shards.shards();
-        let Some(leg) = self.leg(bind) else { return };
-        let octets = (id.len() + delivered.text.len()) as u32;
+        let way = Way { first, home, shards: self.options.shards.shards() };
+        let Some(reply) = self.owe_answer(bind, delivered, id.len() + delivered.text.len()) else { return };
+        let (token, ask) = self.inquiries.open(reply, way, receipt, id, delivered.text);
+        self.ask(token, ask);
+    }
+
+    /// Somebody is to be asked before the carrier is answered; so many octets are held meanwhile.
+    pub(super) fn owe_answer(&mut self, bind: BindId, delivered: &Delivered<'_>, octets: usize) -> Option<ReplyTo> {
+        let leg = self.leg(bind)?;
+        let octets = octets as u32;
         leg.noise.handle_traffic();
         leg.inquiries += 1;
         leg.inquiry_octets += u64::from(octets);
         let (sequence, is_data) = (delivered.sequence, delivered.is_data);
         let reply = ReplyTo { bind, generation: leg.generation, sequence, is_data, octets };
         self.pause_reading_if_full(bind);
-        let way = Way { first, home, shards };
-        let (token, ask) = self.inquiries.open(reply, way, receipt, id, delivered.text);
-        self.ask(token, ask);
+        Some(reply)
     }
 
     /// A connection whose receipts wait in too great a number, or are too long, is not read; a new session of it neither,
@@ -161,9 +171,7 @@ impl Link {
         let Some((receipt, id, text)) = self.inquiries.copy(token) else { return };
         match ask {
             Ask::One(shard, if_unknown) => {
-                if if_unknown == IfUnknown::Park && receipt.state.is_some() {
-                    self.counters.receipts_parked += 1;
-                }
+                self.counters.receipts_parked += u64::from(if_unknown == IfUnknown::Park);
                 self.outbox.push_receipt(shard, ReceiptIn { if_unknown, ..receipt }, id, text);
             }
             Ask::Others(first, second) => {

@@ -161,6 +161,15 @@ metrics! {
         "Times that a message from a handset was not taken for want of room. Healthy: 0; wake someone when it grows: the \
          carrier keeps them only so long";
 
+    HandsetsIncomplete = "stentor_mobile_originated_incomplete_messages", Gauge, ["shard"],
+        "Messages from handsets of which parts are missing, of 16,384 at most in the process. Healthy: few, and others a \
+         minute later";
+    HandsetsJoined = "stentor_mobile_originated_joined_total", Counter, [],
+        "Messages from handsets of several parts, put together. Healthy: a share of all";
+    HandsetsGivenUp = "stentor_mobile_originated_given_up_total", Counter, [],
+        "Messages from handsets kept without parts that did not come within 24 h, or for which there was no room to wait. \
+         Healthy: few; many: the carrier loses parts, or numbers them wrongly";
+
     Held = "stentor_shard_held", Gauge, ["shard", "reason"],
         "1 while nothing but what is most urgent is sent from the shard; ledger_full: 114,688 attempts are open or in \
          doubt. Healthy: 0; wake someone for 1: decide over what is in doubt, or free the disk";

@@ -20,6 +20,11 @@ pub const KEY_BYTES_MAX: usize = 255;
 pub const CARRIER_ID_BYTES_MAX: usize = 128;
 /// Octets of a receipt's text that are kept while nobody knows its message: for people, nothing is matched by them.
 pub const RECEIPT_TEXT_MAX: usize = 160;
+/// Parts of a message from a handset that are joined at most: what calls itself part of a longer one is taken as whole. Senders
+/// stop far below.
+pub const HANDSET_PARTS_MAX: u8 = 64;
+/// Octets of an address that are kept as a carrier wrote it (SMPP 3.4 allows 20 in `deliver_sm`).
+pub const ADDRESS_BYTES_MAX: usize = 20;
 /// State deltas since the last fold, at most, before the next one is due.
 pub const FOLD_DELTAS: usize = 256 * 1024;
 /// Attempts that a shard may have open at all links together before it begins no more of bulk; urgent ones come on top,

@@ -93,6 +93,8 @@ fn shard(snapshot: &mut Snapshot, id: ShardId, status: &shard::Status, now: Wall
         (Metric::ReceiptsParked, counters.receipts_parked),
         (Metric::ReceiptsRepeated, counters.receipts_repeated),
         (Metric::HandsetsRefused, counters.handsets_refused),
+        (Metric::HandsetsJoined, counters.handsets_joined),
+        (Metric::HandsetsGivenUp, counters.handsets_incomplete),
         (Metric::PartsForgotten, counters.parts_forgotten),
         (Metric::PartsUnnoted, counters.parts_unnoted),
         (Metric::AttemptsUncounted, counters.attempts_uncounted),
@@ -115,6 +117,7 @@ fn shard(snapshot: &mut Snapshot, id: ShardId, status: &shard::Status, now: Wall
         (Metric::Orphans, status.orphans),
         (Metric::Handsets, status.handsets.0),
         (Metric::HandsetBytes, status.handsets.1),
+        (Metric::HandsetsIncomplete, status.handsets_incomplete),
     ];
     gauges.into_iter().for_each(|(metric, value)| snapshot.gauge(metric, &[&number], value as f64));
     let oldest_ms = status.oldest.map_or(0, |at| now.since(at));

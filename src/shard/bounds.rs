@@ -12,12 +12,13 @@
 //! | attempts consumed by messages that are tried again | a further one counts from 1 again | it is tried more often, never less |
 //! | parked receipts | of numbers to which nothing is under way, oldest first; then the oldest | a foreign program's go first, which are in memory only |
 //! | numbers of lists | nobody can go over it: one for each class and number of a route | |
-//! | messages from handsets | the carrier is asked to deliver it later | it keeps it |
+//! | messages from handsets, those included that wait to be joined | the carrier is asked to deliver it later | it keeps it |
+//! | messages from handsets that lack parts | the oldest is given up | it is kept as what is there of it |
 
 use crate::delivery::progress::ENTRY_OCTETS;
 use crate::model::limits::OPEN_ATTEMPTS_MAX;
 use crate::store::backend::VALUE_BYTES_MAX;
-use crate::store::record::{CHECKPOINT_OCTETS, ENDED_OCTETS, FIFO_OCTETS, MARK_OCTETS, PROGRESS_OCTETS};
+use crate::store::record::{CHECKPOINT_OCTETS, COUNT_OCTETS, ENDED_OCTETS, FIFO_OCTETS, MARK_OCTETS, PROGRESS_OCTETS};
 use crate::store::recovery::PARKED_READ_MAX;
 
 /// See the head of this file. A shard's own, not the process's.
@@ -43,6 +44,10 @@ pub struct Bounds {
     pub handset_messages_max: usize,
     /// Octets of theirs.
     pub handset_octets_max: u64,
+    /// Messages from handsets that lack parts; of some more it is remembered for a while which parts they had.
+    pub joining_max: usize,
+    /// Octets of theirs: these are in memory.
+    pub joining_octets_max: u64,
     /// What a checkpoint, or a segment's history, may take in one record, octets.
     pub checkpoint_octets_max: usize,
 }
@@ -51,7 +56,8 @@ pub struct Bounds {
 /// lists than classes and routes ([`crate::queue::LISTS_MAX`]).
 const FIFOS_FORESEEN: usize = 1 << 18;
 /// Most of what a checkpoint may take in one record: the store's limit of one value.
-const MOST: usize = CHECKPOINT_OCTETS + FIFOS_FORESEEN * (FIFO_OCTETS + ENDED_OCTETS) + 128 * MARK_OCTETS;
+const MOST: usize =
+    CHECKPOINT_OCTETS + FIFOS_FORESEEN * (FIFO_OCTETS + ENDED_OCTETS) + 256 * MARK_OCTETS + 128 * COUNT_OCTETS;
 
 const _: () = assert!(MOST <= VALUE_BYTES_MAX);
 const _: () = assert!(PROGRESS_OCTETS == ENTRY_OCTETS, "progress counts what it takes on disk");
@@ -59,6 +65,8 @@ const _: () = assert!(OPEN_ATTEMPTS_MAX < Bounds::DEFAULT.unanswered_max);
 const _: () = assert!(Bounds::DEFAULT.unanswered_max < Bounds::DEFAULT.unanswered_urgent_max);
 const _: () = assert!(Bounds::DEFAULT.parked_foreign_max < Bounds::DEFAULT.parked_max);
 const _: () = assert!(Bounds::DEFAULT.parked_max <= PARKED_READ_MAX);
+const _: () = assert!(Bounds::DEFAULT.joining_max < Bounds::DEFAULT.handset_messages_max);
+const _: () = assert!(Bounds::DEFAULT.joining_octets_max < Bounds::DEFAULT.handset_octets_max);
 
 impl Bounds {
     /// Those of a shard that is alone in its process.
@@ -73,6 +81,8 @@ impl Bounds {
         parked_foreign_max: 4 << 10,
         handset_messages_max: 256 << 10,
         handset_octets_max: 64 << 20,
+        joining_max: 16 << 10,
+        joining_octets_max: 8 << 20,
         checkpoint_octets_max: VALUE_BYTES_MAX,
     };
 
@@ -85,6 +95,8 @@ impl Bounds {
             parked_foreign_max: share(Self::DEFAULT.parked_foreign_max),
             handset_messages_max: share(Self::DEFAULT.handset_messages_max),
             handset_octets_max: (Self::DEFAULT.handset_octets_max / shards as u64).max(1),
+            joining_max: share(Self::DEFAULT.joining_max),
+            joining_octets_max: (Self::DEFAULT.joining_octets_max / shards as u64).max(1),
             ..Self::DEFAULT
         }
     }

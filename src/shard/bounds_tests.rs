@@ -3,6 +3,7 @@
 use crate::delivery::event::tests::busy;
 use crate::store::key::Key;
 use crate::store::recover;
+use crate::traffic::HandsetIn;
 
 use super::*;
 use crate::shard::bounds::Bounds;
@@ -31,18 +32,15 @@ impl World {
 
     /// A message from a handset comes in; whether it was kept.
     fn handset(&mut self, text: &str) -> Verdict {
-        let receipt = ReceiptIn {
+        let message = HandsetIn {
             token: ReceiptToken(1),
-            if_unknown: IfUnknown::Park,
-            recipient: number(BERT).number(),
-            id: Span::default(),
-            state: None,
-            error: CarrierError::default(),
-            reference: None,
+            from: number(BERT).number(),
             at: self.now.wall,
             text: Span { at: 0, len: text.len() as u16 },
+            ..HandsetIn::default()
         };
-        let batch = ReceiptBatch { link: LINK, group: GroupId(3), receipts: vec![receipt], arena: text.into() };
+        let (group, handsets) = (GroupId(3), vec![message]);
+        let batch = ReceiptBatch { link: LINK, group, handsets, arena: text.into(), ..ReceiptBatch::default() };
         self.handle(ShardEvent::Traffic(ToShard::Receipts(batch)));
         self.verdicts.pop().expect("a verdict").1
     }
@@ -146,12 +144,13 @@ fn messages_from_handsets_are_bounded_and_their_carrier_keeps_the_rest() {
     assert_eq!((world.handset("hello"), world.counters().handsets_refused), (Verdict::Full, 1));
     // A start knows what is kept.
     let mut world = world.crashed(bounded(bounds));
-    assert_eq!((world.handset("hello"), world.entries(Space::Outbox)), (Verdict::Full, 3));
+    assert_eq!((world.handset("hello"), world.entries(Space::Handset)), (Verdict::Full, 3));
     // And retention makes room.
     world.checkpoint();
     world.pass(options().retention_ms + options().retention_ms / 32);
     world.checkpoint();
-    assert_eq!((world.shard().status().handsets, world.handset("hello")), ((0, 0), Verdict::Kept));
+    assert_eq!((world.shard().status().handsets, world.entries(Space::Handset)), ((0, 0), 0));
+    assert_eq!(world.handset("hello"), Verdict::Kept);
     assert_eq!(world.handset(&"long".repeat(200)), Verdict::Full, "one that alone is too large");
 }
 

@@ -147,7 +147,7 @@ fn fits(turn: &mut Turn, checkpoint: &CheckpointRecord, ops: &[Op]) -> bool {
 }
 
 /// Up to which key each space may be freed once the checkpoint is durable.
-fn droppable(checkpoint: &CheckpointRecord) -> [(Space, Vec<u8>); 8] {
+fn droppable(checkpoint: &CheckpointRecord) -> [(Space, Vec<u8>); 9] {
     let (tick, commit, _) = checkpoint.due_head;
     [
         (Space::Book, Key::Page(checkpoint.commit, 0).bytes()),
@@ -158,5 +158,6 @@ fn droppable(checkpoint: &CheckpointRecord) -> [(Space, Vec<u8>); 8] {
         (Space::Dedup, Key::Keys(checkpoint.keys_from).bytes()),
         (Space::Due, Key::Due(tick, commit).bytes()),
         (Space::Outbox, Key::Outbox(checkpoint.outbox_from, 0).bytes()),
+        (Space::Handset, Key::Handset(checkpoint.handsets_from, 0).bytes()),
     ]
 }

@@ -37,6 +37,10 @@ pub struct Counters {
     pub receipts_repeated: u64,
     /// Messages from handsets that were not taken for want of room.
     pub handsets_refused: u64,
+    /// Messages from handsets that were joined.
+    pub handsets_joined: u64,
+    /// Messages from handsets that were given up, and kept without the parts that are missing.
+    pub handsets_incomplete: u64,
     /// Messages of several parts whose receipts are late from now on, for want of room.
     pub parts_forgotten: u64,
     /// Parts taken by a carrier that there was no room to remember.

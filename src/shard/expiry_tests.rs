@@ -134,13 +134,14 @@ impl World {
             if_unknown: IfUnknown::Park,
             recipient: 4_915_112_345_678,
             id: Span { at: 0, len: id.len() as u16 },
-            state: Some(state),
+            state,
             error: CarrierError::default(),
             reference: None,
             at: self.now.wall,
             text: Span::default(),
         };
-        let batch = ReceiptBatch { link: LINK, group: GroupId(1), receipts: vec![receipt], arena: id.into() };
+        let (receipts, arena) = (vec![receipt], id.into());
+        let batch = ReceiptBatch { link: LINK, group: GroupId(1), receipts, handsets: Vec::new(), arena };
         self.handle(ShardEvent::Traffic(ToShard::Receipts(batch)));
     }
 

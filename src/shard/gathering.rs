@@ -7,7 +7,7 @@ use crate::delivery::Event;
 use crate::model::limits::{SEGMENT_BYTES_MAX, SEGMENT_MESSAGES_MAX, TURN_BYTES_MAX, TURN_MESSAGES_MAX};
 use crate::model::{Address, Class, Head, Lane, Segment, Wall};
 use crate::queue::{DueEntry, DuePosition, FifoName, Generation, InsertReason, ListNumber, Position, SlotRuns, Tick};
-use crate::store::record::{EventNote, SegmentNote, TakenNote};
+use crate::store::record::{EventNote, HandsetRecord, SegmentNote, TakenNote};
 use crate::store::{CommitSeq, WriteBatch, batch::fifo_code};
 
 /// Slots of one segment that become ready.
@@ -225,6 +225,8 @@ impl Gathering {
         self.building_arena = done.building_arena;
         batch.turn.wall = wall.0;
         batch.turn.next_reference = next_reference;
+        let octets = batch.handsets.iter().map(HandsetRecord::octets).sum();
+        batch.turn.handsets = (batch.handsets.len() as u32, octets);
         batch.turn.taken = done
             .taken
             .into_iter()

@@ -18,7 +18,7 @@ use crate::smpp::receipt_id::id_key;
 use crate::store::Snapshot;
 use crate::store::StoredMessage;
 use crate::store::book::Book;
-use crate::store::record::{CheckpointRecord, InboundRecord, NoticeRecord, OutboxRecord, ReceiptNote, TurnRecord};
+use crate::store::record::{CheckpointRecord, InboundRecord, NoticeRecord, ReceiptNote, TurnRecord};
 use crate::traffic::Unanswered;
 
 use super::books::{Books, Closed};
@@ -192,7 +192,7 @@ impl Ledger {
             end,
             lost: doubt.lost,
         };
-        turn.gathering.batch().outbox.push(OutboxRecord::Notice(notice));
+        turn.gathering.batch().outbox.push(notice);
         self.finish(turn, address, end);
     }
 
@@ -231,7 +231,7 @@ impl Ledger {
         record: &InboundRecord,
     ) -> Option<(ReceiptNote, ReceiptState)> {
         let recipient = Msisdn::from_number(record.from);
-        let state = record.state.and_then(ReceiptState::from_index);
+        let state = ReceiptState::from_index(record.state);
         let (recipient, state) = recipient.zip(state)?;
         let by_reference = record.reference.and_then(|reference| {
             let (address, doubt, part) = self.books.attempts.referenced_doubt(recipient, reference)?;

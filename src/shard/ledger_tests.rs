@@ -9,7 +9,7 @@ use crate::model::{
 use crate::node::tests::world::catalog;
 use crate::store::backend::RunFamily;
 use crate::store::memory::{DroppedRanges, Drops, MemoryStore, Remains};
-use crate::store::record::{NoticeRecord, OutboxRecord, decode};
+use crate::store::record::{NoticeRecord, decode};
 use crate::store::{Backend, Found, Reader, Space, StoreError};
 use crate::traffic::{
     Answer, Grant, IfUnknown, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, ReceiptToken, Span, Submit, ToShard,
@@ -124,13 +124,19 @@ impl World {
             if_unknown: IfUnknown::Park,
             recipient: number(from).number(),
             id: Span { at: 0, len: id.len() as u16 },
-            state: Some(state),
+            state,
             error: CarrierError::default(),
             reference,
             at: self.now.wall,
             text: Span::default(),
         };
-        let batch = ReceiptBatch { link: LINK, group: GroupId(3), receipts: vec![receipt], arena: id.into() };
+        let batch = ReceiptBatch {
+            link: LINK,
+            group: GroupId(3),
+            receipts: vec![receipt],
+            arena: id.into(),
+            ..ReceiptBatch::default()
+        };
         ShardEvent::Traffic(ToShard::Receipts(batch))
     }
 
@@ -161,7 +167,7 @@ impl World {
         }
     }
 
-    fn outbox(&self) -> Vec<OutboxRecord> {
+    fn outbox(&self) -> Vec<NoticeRecord> {
         let mut records = Vec::new();
         let visit = &mut |_: &[u8], value: &[u8]| {
             records.push(decode(value).expect("a record"));
@@ -209,7 +215,7 @@ fn each_class_is_treated_as_it_wants() {
         end,
         lost,
     };
-    assert_eq!(world.outbox(), [OutboxRecord::Notice(notice)]);
+    assert_eq!(world.outbox(), [notice]);
 
     let (held, submit) = world.sent(Class::Transactional, ANNA, 1);
     world.lost(&submit);

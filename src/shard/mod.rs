@@ -13,7 +13,10 @@
 //! | `Intake` | frames that wait for room, the keys that were seen |
 //! | `Pull` | lists, the delay queue, links with their grants |
 //! | `Ledger` | attempts, doubts, progress of parts, what is cancelled or was tried |
-//! | `Receipts` | parts that wait for receipts, receipts that wait for parts, messages from handsets |
+//! | `Receipts` | parts that wait for receipts, receipts that wait for parts |
+//! | `Handsets` | how much of messages from handsets is kept |
+//! | `Joining` | parts of these that wait for the others |
+//! | `Retained` | how long notices are kept |
 //! | `Alarms` | when which segment has something that expires |
 //! | `Lookups` | questions of doors that the store is asked |
 //! | `OutcomesLeft` | outcomes that are too many for one turn |
@@ -37,6 +40,10 @@ mod expiry;
 #[cfg(test)]
 mod expiry_tests;
 mod gathering;
+mod handsets;
+mod joining;
+#[cfg(test)]
+mod joining_tests;
 mod leaving;
 mod ledger;
 #[cfg(test)]
@@ -46,7 +53,6 @@ mod moves;
 mod notes;
 pub mod options;
 mod orphans;
-mod outbox;
 mod outcomes;
 mod pull;
 mod receipt_epoch;
@@ -54,6 +60,7 @@ mod receipts;
 mod recovery;
 mod repeats;
 mod restored;
+mod retained;
 #[cfg(test)]
 mod shares_tests;
 mod shown;
@@ -85,11 +92,14 @@ pub use status::{Hold, Status};
 use checkpoint::Folding;
 use expiry::Alarms;
 use gathering::Place;
+use handsets::Handsets;
+use joining::Joining;
 use ledger::Ledger;
 use lookups::Lookups;
 use outcomes::OutcomesLeft;
 use pull::Pull;
 use receipts::Receipts;
+use retained::Retained;
 use submit::Intake;
 use turn::Turn;
 
@@ -104,6 +114,9 @@ pub struct Shard {
     pull: Pull,
     ledger: Ledger,
     receipts: Receipts,
+    handsets: Handsets,
+    joining: Joining,
+    notices: Retained,
     alarms: Alarms,
     lookups: Lookups,
     outcomes_left: OutcomesLeft,
@@ -121,6 +134,9 @@ impl Shard {
             intake: Intake::new(&options),
             pull: Pull::new(present, std::mem::take(&mut found.lists)),
             receipts: Receipts::new(&options),
+            handsets: Handsets::default(),
+            joining: Joining::default(),
+            notices: Retained::default(),
             alarms: Alarms::default(),
             lookups: Lookups::default(),
             outcomes_left: OutcomesLeft::default(),
@@ -335,7 +351,8 @@ impl Shard {
             keys: self.intake.keys(),
             receipts_waiting: self.receipts.waiting() as u64,
             orphans: self.receipts.orphans() as u64,
-            handsets: self.receipts.outbox.handsets(),
+            handsets: self.handsets.kept(),
+            handsets_incomplete: self.joining.waiting().0,
             held_by: self.ledger.hold(&self.turn, Class::Marketing),
             oldest,
             counters: self.turn.counters,

@@ -5,8 +5,10 @@ use crate::delivery::DoubtPolicy;
 use crate::model::{Address, Class, LinkId, Point};
 use crate::queue::{FifoName, Part, Taken};
 use crate::store::expiry::Visited;
-use crate::store::record::{InboundRecord, ReceiptNote};
-use crate::traffic::{IfUnknown, NotWritten, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, Submit, Verdict};
+use crate::store::record::{HandsetRecord, InboundRecord, PartRecord, ReceiptNote};
+use crate::traffic::{
+    HandsetIn, IfUnknown, NotWritten, Outcome, OutcomeBatch, PartIn, ReceiptBatch, ReceiptIn, Submit, Verdict,
+};
 
 use super::Shard;
 use super::books::Expired;
@@ -138,7 +140,7 @@ impl Shard {
     }
 
     pub(super) fn handle_receipts(&mut self, batch: &ReceiptBatch) {
-        let mut told = Told::with_capacity(batch.receipts.len());
+        let mut told = Told::with_capacity(batch.receipts.len() + batch.handsets.len());
         let mut sought = Vec::new();
         for receipt in &batch.receipts {
             match self.receipts.handle_receipt(&mut self.turn, batch, receipt) {
@@ -146,9 +148,38 @@ impl Shard {
                 judged => told.add(receipt.token, self.handle_judged(receipt, judged)),
             }
         }
+        for message in &batch.handsets {
+            told.add(message.token, self.handle_handset(batch, message));
+        }
         Receipts::answer(&mut self.turn, batch.link, told);
         if !sought.is_empty() {
             self.receipts.probe(&mut self.turn, Probe { link: batch.link, group: batch.group, sought });
+        }
+    }
+
+    /// A message from a handset is kept, or a part of one until the others are there. Over the bound, and while the disk is low,
+    /// its carrier keeps it instead.
+    fn handle_handset(&mut self, batch: &ReceiptBatch, message: &HandsetIn) -> Verdict {
+        let inbound = inbound(batch, message);
+        let more = match &inbound {
+            Inbound::Whole(record) => (1, record.octets()),
+            Inbound::Part(part) => self.joining.more_by(&self.turn, part),
+        };
+        if self.turn.disk.is_low() || !self.handsets.has_room(&self.turn, self.joining.waiting(), more) {
+            self.turn.counters.handsets_refused += 1;
+            return Verdict::Full;
+        }
+        let done = match inbound {
+            Inbound::Whole(record) => vec![record],
+            Inbound::Part(part) => self.joining.take(&mut self.turn, part),
+        };
+        self.keep_handsets(done);
+        Verdict::Kept
+    }
+
+    pub(super) fn keep_handsets(&mut self, records: Vec<HandsetRecord>) {
+        for record in records {
+            self.handsets.keep(&mut self.turn, record);
         }
     }
 
@@ -166,7 +197,6 @@ impl Shard {
 
     fn handle_judged(&mut self, receipt: &ReceiptIn, judged: Judged) -> Verdict {
         match judged {
-            Judged::Told(verdict) => verdict,
             Judged::Heard(heard) => {
                 self.hear(heard);
                 Verdict::Kept
@@ -340,5 +370,40 @@ impl Shard {
         }
         self.turn.gathering.batch().extra.push(put);
         concerned + self.ledger.release(&mut self.turn, class, policy)
+    }
+}
+
+/// What has come in from a handset, as it is kept.
+enum Inbound {
+    Whole(HandsetRecord),
+    Part(PartRecord),
+}
+
+fn inbound(batch: &ReceiptBatch, message: &HandsetIn) -> Inbound {
+    let HandsetIn { from, data_coding, .. } = *message;
+    let (wall, group) = (message.at.0, batch.group.0);
+    let [name, to, header, text] =
+        [message.name, message.to, message.header, message.text].map(|span| span.of(&batch.arena).to_vec());
+    match message.part {
+        Some(PartIn { reference, parts, part }) => {
+            Inbound::Part(PartRecord { wall, group, from, name, to, reference, parts, part, data_coding, header, text })
+        }
+        None => {
+            // Nobody owns a number yet.
+            let (tenant, parts, missing) = (None, 1, Vec::new());
+            Inbound::Whole(HandsetRecord {
+                wall,
+                group,
+                from,
+                name,
+                to,
+                tenant,
+                data_coding,
+                header,
+                text,
+                parts,
+                missing,
+            })
+        }
     }
 }

@@ -28,6 +28,8 @@ pub struct Options {
     pub receipts_max: usize,
     /// How long a message waits for its receipt, and a receipt for its message, ms.
     pub receipt_wait_ms: u64,
+    /// How long parts of a message from a handset wait for the others, ms.
+    pub joining_ms: u64,
     /// How long a message in doubt waits for a receipt before it is sent again, ms.
     pub in_doubt_wait_ms: u64,
     /// What each class does with a message in doubt.
@@ -60,6 +62,7 @@ impl Default for Options {
             key_window_ms: 24 * 3_600_000,
             receipts_max: 1_000_000,
             receipt_wait_ms: crate::delivery::retention::RECEIPT_WAIT_MS,
+            joining_ms: 24 * 3_600_000,
             in_doubt_wait_ms: 10_000,
             doubt: Class::ALL.map(crate::delivery::policy::doubt_default),
             retry: RetryPolicy::default(),

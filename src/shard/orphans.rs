@@ -179,7 +179,7 @@ fn aliases_of(record: &InboundRecord) -> impl Iterator<Item = u64> {
 }
 
 fn is_final(record: &InboundRecord) -> bool {
-    record.state.and_then(ReceiptState::from_index).is_some_and(ReceiptState::is_final)
+    ReceiptState::from_index(record.state).is_some_and(ReceiptState::is_final)
 }
 
 #[cfg(test)]
@@ -187,14 +187,7 @@ mod tests {
     use super::*;
 
     fn orphan(commit: u64, id: &str, from: u64, state: u8) -> Orphan {
-        let record = InboundRecord {
-            wall: commit,
-            group: 1,
-            from,
-            id: id.into(),
-            state: Some(state),
-            ..InboundRecord::default()
-        };
+        let record = InboundRecord { wall: commit, group: 1, from, id: id.into(), state, ..InboundRecord::default() };
         Orphan { at: (commit, 0), is_foreign: false, is_on_disk: true, record }
     }
 

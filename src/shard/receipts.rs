@@ -7,7 +7,7 @@ use crate::model::limits::RECEIPT_TEXT_MAX;
 use crate::model::{Address, CarrierError, GroupId, LinkId, Msisdn, Point, ReceiptState, Wall};
 use crate::smpp::receipt_id::{Candidate, Dialect, IdForm, id_key};
 use crate::store::backend::{RunFamily, RunId};
-use crate::store::record::{CheckpointRecord, InboundRecord, OutboxRecord, ReceiptNote, ReceiptsRecord};
+use crate::store::record::{CheckpointRecord, InboundRecord, ReceiptNote, ReceiptsRecord};
 use crate::store::{CommitSeq, ReadRequest, ReceiptKeys, receipt_run, run};
 use crate::traffic::{ReceiptBatch, ReceiptIn, ReceiptToken, ToLink, Verdict, VerdictBatch};
 
@@ -15,14 +15,11 @@ use super::awaited::{Awaited, Meant};
 use super::event::{Effect, Maintenance};
 use super::options::Options;
 use super::orphans::{Displaced, Orphan, Orphans, Parked};
-use super::outbox::Outbox;
 use super::repeats::Repeats;
 use super::turn::Turn;
 
 /// Ids of answered receipts that are remembered behind the open epoch at least.
 const ANSWERED_MIN: usize = 1_024;
-/// Octets that a message from a handset takes on disk beside its text, about.
-const HANDSET_OCTETS: u64 = 64;
 /// So many receipts in a row that name other numbers than their parts went to, and the carrier is taken for one that writes
 /// numbers in a way of its own: the runs are not asked for a part that fits better.
 const STRANGE_NUMBERS_MAX: u8 = 16;
@@ -41,8 +38,6 @@ pub(super) struct Receipts {
     probes: BTreeMap<u64, Probe>,
     next_probe: u64,
     receipts_max: usize,
-    /// Messages from handsets, and how long they are kept.
-    pub outbox: Outbox,
 }
 
 /// How a group of carriers writes what tells whose a receipt is.
@@ -88,7 +83,6 @@ impl Receipts {
             probes: BTreeMap::new(),
             next_probe: 0,
             receipts_max: options.receipts_max,
-            outbox: Outbox::default(),
         }
     }
 
@@ -122,15 +116,11 @@ impl Receipts {
     /// As a checkpoint left it.
     pub(super) fn restore(&mut self, checkpoint: &CheckpointRecord) {
         self.next_run = self.next_run.max(checkpoint.next_run);
-        self.outbox = Outbox::restore(checkpoint);
     }
 
     /// What it knows goes into a checkpoint.
-    pub(super) fn note(&mut self, turn: &Turn, checkpoint: &mut CheckpointRecord) {
-        let commit = checkpoint.commit;
-        self.outbox.mark(commit, turn.now.wall, turn.options.retention_ms);
-        (checkpoint.outbox_from, checkpoint.outbox_marks) = self.outbox.notes();
-        checkpoint.receipts_from = self.awaited.first_commit().unwrap_or(commit + 1);
+    pub(super) fn note(&self, checkpoint: &mut CheckpointRecord) {
+        checkpoint.receipts_from = self.awaited.first_commit().unwrap_or(checkpoint.commit + 1);
         checkpoint.next_run = self.next_run;
     }
 }
@@ -138,8 +128,6 @@ impl Receipts {
 /// What a receipt is, as far as the ids say that are known.
 #[derive(Debug)]
 pub(super) enum Judged {
-    /// A message from a handset, and what its carrier is told.
-    Told(Verdict),
     /// Of a part that is known.
     Heard(Heard),
     /// Of an id that nobody knows: the ledger may know its recipient.
@@ -194,7 +182,7 @@ impl Receipts {
     fn hear_parked(&mut self, turn: &mut Turn, note: ReceiptNote, answered: bool) -> Heard {
         let Some(orphan) = self.orphans.take(note.key, note.recipient) else { return Heard::Nothing };
         gone(turn, &orphan);
-        match orphan.record.state.and_then(ReceiptState::from_index) {
+        match ReceiptState::from_index(orphan.record.state) {
             Some(state) => self.apply_receipt(turn, note, answered, state, orphan.record.error),
             None => Heard::Nothing,
         }
@@ -229,22 +217,19 @@ impl Receipts {
         }
     }
 
-    /// A receipt has come in, or a message from a handset.
+    /// A receipt has come in.
     pub(super) fn handle_receipt(&mut self, turn: &mut Turn, batch: &ReceiptBatch, receipt: &ReceiptIn) -> Judged {
         let id = receipt.id.of(&batch.arena);
-        let Some(state) = receipt.state else {
-            return Judged::Told(self.handset_message(turn, batch, receipt));
-        };
         let dialect = &self.manners.entry(batch.group).or_default().dialect;
         let forms = dialect.candidates(u64::from(batch.group.0), id);
         if let Some(meant) = self.awaited.by_number(forms.clone(), receipt.recipient) {
-            return Judged::Heard(self.apply_meant(turn, batch.group, receipt, state, meant));
+            return Judged::Heard(self.apply_meant(turn, batch.group, receipt, receipt.state, meant));
         }
         let asked = self.forms_to_ask(batch.group, receipt, forms.clone());
         if asked.is_empty()
             && let Some(meant) = self.awaited.meant(forms, receipt.recipient, None)
         {
-            return Judged::Heard(self.apply_meant(turn, batch.group, receipt, state, meant));
+            return Judged::Heard(self.apply_meant(turn, batch.group, receipt, receipt.state, meant));
         }
         let mut record = inbound_record(batch, receipt);
         record.text.truncate(RECEIPT_TEXT_MAX);
@@ -307,10 +292,9 @@ impl Receipts {
         found: Option<(usize, ReceiptNote)>,
     ) -> Judged {
         let Sought { receipt, forms, record } = sought;
-        let Some(state) = receipt.state else { return Judged::Told(Verdict::Unknown) };
         let found = found.and_then(|(at, note)| forms.get(at).map(|candidate| (candidate.form, note)));
         match self.awaited.meant(forms.iter().copied(), receipt.recipient, found) {
-            Some(meant) => Judged::Heard(self.apply_meant(turn, group, &receipt, state, meant)),
+            Some(meant) => Judged::Heard(self.apply_meant(turn, group, &receipt, receipt.state, meant)),
             None => Judged::Unknown(Box::new(record)),
         }
     }
@@ -336,20 +320,6 @@ impl Receipts {
             Some((note, answered)) => self.hear_parked(turn, note, answered),
             None => Heard::Nothing,
         }
-    }
-
-    /// A message from a handset is kept whole. Over the bound, and while the disk is low, its carrier keeps it instead.
-    fn handset_message(&mut self, turn: &mut Turn, batch: &ReceiptBatch, receipt: &ReceiptIn) -> Verdict {
-        let (messages, octets) = self.outbox.handsets();
-        let (bounds, more) = (&turn.options.bounds, u64::from(receipt.text.len) + HANDSET_OCTETS);
-        let fits = messages < bounds.handset_messages_max as u64 && octets + more <= bounds.handset_octets_max;
-        if !fits || turn.disk.is_low() {
-            turn.counters.handsets_refused += 1;
-            return Verdict::Full;
-        }
-        self.outbox.add_handsets(turn.gathering.seq().0, 1, more);
-        turn.gathering.batch().outbox.push(OutboxRecord::Handset(inbound_record(batch, receipt)));
-        Verdict::Kept
     }
 
     /// Whether a receipt of that id and number is parked already that says more.
@@ -537,7 +507,7 @@ fn inbound_record(batch: &ReceiptBatch, receipt: &ReceiptIn) -> InboundRecord {
         group: batch.group.0,
         from: receipt.recipient,
         id: receipt.id.of(&batch.arena).to_vec(),
-        state: receipt.state.map(|state| state as u8),
+        state: receipt.state as u8,
         error: receipt.error,
         reference: receipt.reference,
         text: receipt.text.of(&batch.arena).to_vec(),

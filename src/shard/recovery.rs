@@ -5,7 +5,7 @@
 use crate::model::{Class, Wall};
 use crate::store::fold::Folded;
 use crate::store::key::Key;
-use crate::store::record::{CheckpointRecord, InboundRecord, RestoredRecord, TurnRecord};
+use crate::store::record::{CheckpointRecord, InboundRecord, JoiningRecord, RestoredRecord, TurnRecord};
 use crate::store::{CommitSeq, Recovery, Snapshot};
 use crate::traffic::Unanswered;
 
@@ -13,7 +13,9 @@ use super::Shard;
 use super::checkpoint;
 use super::event::{Effect, Maintenance};
 use super::expiry::Alarms;
+use super::handsets::Handsets;
 use super::restored::Restored;
+use super::retained::Retained;
 
 impl Shard {
     /// What the store has found at a start.
@@ -22,6 +24,8 @@ impl Shard {
         self.alarms = Alarms::restore(&found.checkpoint, &found.book);
         self.ledger.restore(&found.checkpoint, &found.book);
         self.receipts.restore(&found.checkpoint);
+        self.handsets = Handsets::restore(&found.checkpoint);
+        self.notices = Retained::restore(found.checkpoint.outbox_from, &found.checkpoint.outbox_marks);
         for (commit, turn) in &found.turns {
             self.replay_turn(*commit, turn);
         }
@@ -33,9 +37,7 @@ impl Shard {
             self.receipts.replay(*commit, record);
         }
         self.replay_parked(found.orphans, found.orphans_left_out);
-        for &(commit, messages, octets) in &found.handsets {
-            self.receipts.outbox.add_handsets(commit, u64::from(messages), octets);
-        }
+        self.replay_joining(found.joining);
         for (commit, record) in &found.keys {
             self.intake.replay(*commit, record);
         }
@@ -51,6 +53,7 @@ impl Shard {
         }
         self.alarms.replay(commit, record, self.turn.next_segment);
         self.pull.replay(commit, record);
+        self.handsets.replay(commit, record.handsets);
         self.ledger.replay(record, &mut self.turn.counters);
     }
 
@@ -66,6 +69,13 @@ impl Shard {
             self.receipts.replay_parked(&mut self.turn, (commit, index), record, is_foreign);
         }
         self.receipts.shed_orphans(&mut self.turn);
+    }
+
+    /// Parts of messages from handsets that wait, as many as there is room for.
+    fn replay_joining(&mut self, found: Vec<(u64, u32, JoiningRecord)>) {
+        self.joining.replay(found);
+        let shed = self.joining.shed(&mut self.turn);
+        self.keep_handsets(shed);
     }
 
     /// To be called when everything else is replayed: what was open becomes a doubt. `last` is the last commit found.
@@ -97,23 +107,31 @@ impl Shard {
         self.receipts.expire(&mut self.turn, horizon);
         self.ledger.expire_memory(horizon);
         let snapshot = Box::new(self.snapshot(seq));
+        // Behind it, for what is given up is kept by the batch after `seq`, and counted there.
+        let horizon = Wall(self.turn.now.wall.0.saturating_sub(self.turn.options.joining_ms));
+        let given_up = self.joining.expire(&mut self.turn, horizon);
+        self.keep_handsets(given_up);
         #[cfg(test)]
         self.replay_anew();
         self.folding.fold(&mut self.turn, seq, snapshot);
     }
 
     fn snapshot(&mut self, seq: CommitSeq) -> Snapshot {
-        let Self { turn, intake, pull, ledger, receipts, alarms, folding, .. } = self;
+        let Self { turn, intake, pull, ledger, receipts, handsets, notices, alarms, folding, .. } = self;
         pull.forget_remainders(!alarms.is_empty());
         folding.through = pull.lanes.retire(turn.options.swept_per_checkpoint);
         let (next_segment, first_segment) = (turn.next_segment, turn.first_segment);
         let checkpoint = CheckpointRecord { commit: seq.0, next_segment, first_segment, ..CheckpointRecord::default() };
         let mut snapshot = Snapshot { checkpoint, ..Snapshot::default() };
-        pull.note(&mut snapshot.checkpoint);
         ledger.note(turn, &mut snapshot);
-        receipts.note(turn, &mut snapshot.checkpoint);
-        intake.note(turn, &mut snapshot.checkpoint);
         alarms.note(&mut snapshot);
+        let checkpoint = &mut snapshot.checkpoint;
+        pull.note(checkpoint);
+        receipts.note(checkpoint);
+        handsets.note(turn, checkpoint);
+        notices.mark(checkpoint.commit, turn.now.wall, turn.options.retention_ms);
+        (checkpoint.outbox_from, checkpoint.outbox_marks) = notices.notes();
+        intake.note(turn, checkpoint);
         snapshot
     }
 

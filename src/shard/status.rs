@@ -30,6 +30,8 @@ pub struct Status {
     pub orphans: u64,
     /// Messages from handsets kept, and their octets.
     pub handsets: (u64, u64),
+    /// Messages from handsets of which parts are missing.
+    pub handsets_incomplete: u64,
     /// Why nothing is sent from here, if nothing is.
     pub held_by: Option<Hold>,
     /// When the oldest ready message at a head was accepted.

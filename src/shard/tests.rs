@@ -88,12 +88,18 @@ impl Bench {
             recipient: 491_511_000_000,
             id: Span { at: 0, len: 2 },
             reference: None,
-            state: Some(ReceiptState::Delivered),
+            state: ReceiptState::Delivered,
             error: CarrierError::default(),
             at: now().wall,
             text: Span::default(),
         };
-        let batch = ReceiptBatch { link: LINK, group: GroupId(1), receipts: vec![receipt], arena: b"77".to_vec() };
+        let batch = ReceiptBatch {
+            link: LINK,
+            group: GroupId(1),
+            receipts: vec![receipt],
+            arena: b"77".to_vec(),
+            ..ReceiptBatch::default()
+        };
         self.tell(ShardEvent::Traffic(ToShard::Receipts(batch)));
     }
 

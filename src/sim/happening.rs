@@ -28,6 +28,10 @@ pub enum Happening {
     CarrierAnswers(ConnId, u64),
     /// A receipt is to be delivered.
     ReceiptDue(usize, u64),
+    /// A handset writes.
+    HandsetWrites,
+    /// A part of what a handset wrote is to be delivered.
+    PartDue(usize, u64),
     /// A client does something new.
     ClientActs,
     /// A door brings a question with its ticket to the process, whichever life it is in.
@@ -72,6 +76,19 @@ pub enum Happening {
     Look,
     /// How large everything is, is written down.
     Measure,
+}
+
+impl Happening {
+    /// Whether a process that stands still does not see it. Its disk goes on.
+    pub const fn is_for_process(&self) -> bool {
+        match self {
+            Self::Inside(_, inside) => {
+                !matches!(inside, Inside::Durable(..) | Inside::ErrandDone(_) | Inside::ControlDurable(_))
+            }
+            Self::Asked(..) => true,
+            _ => false,
+        }
+    }
 }
 
 /// Something happens within the process.

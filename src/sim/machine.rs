@@ -219,7 +219,9 @@ impl Machine<'_> {
 }
 
 fn all_kept(shard: ShardId, batch: &ReceiptBatch) -> VerdictBatch {
-    VerdictBatch { shard, verdicts: batch.receipts.iter().map(|receipt| (receipt.token, Verdict::Kept)).collect() }
+    let receipts = batch.receipts.iter().map(|receipt| receipt.token);
+    let tokens = receipts.chain(batch.handsets.iter().map(|message| message.token));
+    VerdictBatch { shard, verdicts: tokens.map(|token| (token, Verdict::Kept)).collect() }
 }
 
 fn summary_to_link(traffic: &ToLink) -> String {
@@ -252,7 +254,8 @@ fn summary_to_shard(traffic: &ToShard) -> String {
                 .iter()
                 .map(|r| format!("{:?} {} {:?} {:?}", r.token, id(r), r.state, r.if_unknown))
                 .collect();
-            format!("receipts {receipts:?}")
+            let handsets: Vec<_> = batch.handsets.iter().map(|m| (m.token, m.from, m.part)).collect();
+            format!("receipts {receipts:?} handsets {handsets:?}")
         }
     }
 }

@@ -9,7 +9,7 @@
 //! - [`smsc`] plays the carriers around [`carrier`], which `dev` and the load test use too; [`clients`] plays the clients,
 //!   [`doors`] the doors that they come to. [`control`] is the daemon's control over a disk of its own.
 //! - [`operator`] makes backups and restores them.
-//! - [`oracle`], [`wire`], [`quotas`], [`entries`], [`restored`] and [`audit`] hold what must be true; [`mutants`] are bugs that they must find, with
+//! - [`oracle`], [`wire`], [`quotas`], [`entries`], [`handsets`], [`restored`] and [`audit`] hold what must be true; [`mutants`] are bugs that they must find, with
 //!   [`sabotage`] as their hands.
 //! - [`trace`] proves that equal seeds are equal runs; [`tally`] that every fault fired, and every place was hit.
 
@@ -23,6 +23,7 @@ pub mod disk;
 pub mod doors;
 pub mod entries;
 pub mod faulty;
+pub mod handsets;
 pub mod happening;
 pub mod machine;
 pub mod mutants;

@@ -26,6 +26,8 @@ pub enum Mutant {
     LoseLists,
     /// A start forgets the fingerprints of keys.
     ForgetKeys,
+    /// A start forgets the parts of handsets' messages that wait for others.
+    ForgetParts,
     /// A start forgets what was cancelled.
     ForgetCancel,
     /// A start forgets attempts and doubts that stand in pages of the book.
@@ -80,7 +82,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::AcknowledgeEarly,
         Self::LoseBatch,
         Self::IgnoreFailedSync,
@@ -92,6 +94,7 @@ impl Mutant {
         Self::ReadDroppedLists,
         Self::LoseLists,
         Self::ForgetKeys,
+        Self::ForgetParts,
         Self::ForgetCancel,
         Self::ForgetPage,
         Self::SwapShards,

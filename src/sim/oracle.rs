@@ -10,6 +10,7 @@ use crate::traffic::Submit;
 
 use super::carrier::{Fate, IssuedId};
 use super::entries::EntriesSeen;
+use super::handsets::{HandsetsSeen, PartSent};
 use super::happening::ConnId;
 use super::part::PartSeen;
 use super::quotas::Quotas;
@@ -37,6 +38,8 @@ pub enum Invariant {
     Keys,
     /// A receipt that was answered counts.
     Receipts,
+    /// What handsets wrote and we answered is kept once, and joined when it is whole.
+    Handsets,
     /// An error is shown as its carrier wrote it.
     Errors,
     /// History only grows, and a final state stays.
@@ -187,6 +190,8 @@ pub struct Oracle {
     pub wire: Wire,
     /// What was seen of control.
     pub entries: EntriesSeen,
+    /// What was seen of messages from handsets.
+    pub handsets: HandsetsSeen,
     pub(super) truths: Vec<Truth>,
     questions: BTreeMap<u64, Question>,
     /// By shard and address: neither is used twice.
@@ -551,6 +556,13 @@ impl Oracle {
     pub fn receipt_answered(&mut self, conn: ConnId, carrier: usize, id: IssuedId, fate: Fate) {
         if fate != Fate::Enroute && conn > self.conns_before {
             self.answered.entry((carrier, id)).or_insert(fate);
+        }
+    }
+
+    /// A part of what a handset wrote was answered, likewise.
+    pub fn part_answered(&mut self, conn: ConnId, part: &PartSent) {
+        if conn > self.conns_before {
+            self.handsets.answered(part);
         }
     }
 

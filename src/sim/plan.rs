@@ -27,6 +27,8 @@ pub struct Plan {
     pub shared_route: bool,
     /// Messages that clients think up.
     pub messages: u32,
+    /// Messages that handsets write.
+    pub handsets: u32,
     /// Recipients that they are sent to.
     pub recipients: u32,
     /// Everybody comes at once, in the first tenth of the time.
@@ -166,6 +168,7 @@ impl Plan {
             shared_route: carriers.len() > 1 && prng.chance(300_000),
             carriers,
             messages: prng.between(10, 120) as u32,
+            handsets: 0,
             recipients: prng.between(2, 20) as u32,
             burst: prng.chance(300_000),
             chaos_ns: prng.between(5, 60) * SECOND,

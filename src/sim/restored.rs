@@ -10,6 +10,7 @@ use crate::queue::Tick;
 
 use super::carrier::{Fate, IssuedId};
 use super::entries::EntriesSeen;
+use super::handsets::HandsetsSeen;
 use super::happening::ConnId;
 use super::oracle::{Oracle, Truth};
 
@@ -23,6 +24,7 @@ pub struct Mark {
     answered: BTreeMap<(usize, IssuedId), Fate>,
     first: BTreeMap<u32, u64>,
     entries: EntriesSeen,
+    handsets: HandsetsSeen,
 }
 
 impl Mark {
@@ -43,6 +45,7 @@ impl Oracle {
             answered: self.answered.clone(),
             first: self.wire.first().clone(),
             entries: self.entries.clone(),
+            handsets: self.handsets.clone(),
         }
     }
 
@@ -80,6 +83,7 @@ impl Oracle {
         self.answered.clone_from(&mark.answered);
         self.wire.go_back_to(&mark.first);
         self.entries.restored(&mark.entries);
+        self.handsets.restored(&mark.handsets);
         self.released.clear();
         if unsent == DoubtPolicy::Resend {
             let shards = self.truths.iter().map(|truth| truth.intent.shard);

@@ -24,6 +24,7 @@ pub fn recover<R: Reader>(reader: &R, mutant: Option<Mutant>) -> Result<Recovery
     let mut found = crate::store::recover(reader)?;
     match mutant {
         Some(Mutant::ForgetKeys) => found.keys.clear(),
+        Some(Mutant::ForgetParts) => found.joining.clear(),
         Some(Mutant::LoseReady) => {
             for fifo in found.checkpoint.fifos.iter_mut().filter(|fifo| fifo.waiting > 0) {
                 (fifo.commit, fifo.index, fifo.waiting) = (fifo.newest, u32::MAX, 0);

@@ -13,10 +13,11 @@ use crate::smpp::tlv::Tlvs;
 
 use super::agenda::{MS, SECOND, US};
 use super::carrier::{Behaviour, FakeCarrier, Fate, IssuedId, ReceiptBody, Reply, SubmitSeen, Way};
+use super::handsets::{self, PartSent};
 use super::happening::{ConnId, Happening};
 use super::network::Network;
 use super::part::PartSeen;
-use super::plan::{HostPlan, Plan};
+use super::plan::{HostPlan, Plan, pick};
 use super::stage::{Stage, note};
 use super::tally::Count;
 
@@ -33,6 +34,12 @@ struct Seat {
     /// Submits that were not answered yet.
     unanswered: u32,
     wake_at: Option<u64>,
+}
+
+impl Seat {
+    fn can_deliver(&self, carrier: usize) -> bool {
+        self.carrier == carrier && self.session.bound().is_some_and(|mode| mode.can_deliver())
+    }
 }
 
 /// An answer that is due.
@@ -65,6 +72,8 @@ pub struct Carriers {
     seats: BTreeMap<ConnId, Seat>,
     answers: BTreeMap<u64, DueAnswer>,
     receipts: BTreeMap<u64, DueReceipt>,
+    /// Of what handsets wrote, until it is answered.
+    parts: BTreeMap<u64, PartSent>,
     next: u64,
     body: ReceiptBody,
 }
@@ -80,6 +89,7 @@ impl Carriers {
             seats: BTreeMap::new(),
             answers: BTreeMap::new(),
             receipts: BTreeMap::new(),
+            parts: BTreeMap::new(),
             next: 0,
             body: ReceiptBody::default(),
         }
@@ -103,9 +113,9 @@ impl Carriers {
         }
     }
 
-    /// Receipts that nobody has answered.
+    /// Receipts, and parts of what handsets wrote, that nobody has answered.
     pub fn receipts_open(&self) -> usize {
-        self.receipts.len()
+        self.receipts.len() + self.parts.len()
     }
 
     /// Octets arrive.
@@ -341,7 +351,7 @@ impl Carriers {
     /// A receipt is due.
     pub fn deliver(&mut self, carrier: usize, number: u64, plan: &Plan, net: &mut Network, stage: &mut Stage) {
         let Some(receipt) = self.receipts.get_mut(&number) else { return };
-        let may = |seat: &Seat| seat.carrier == carrier && seat.session.bound().is_some_and(|mode| mode.can_deliver());
+        let may = |seat: &Seat| seat.can_deliver(carrier);
         let same = self.seats.get(&receipt.conn).filter(|seat| may(seat)).map(|_| receipt.conn);
         let mut others = self.seats.iter().filter(|(id, seat)| **id != receipt.conn && may(seat)).map(|(id, _)| *id);
         let chosen = match receipt.way {
@@ -378,8 +388,55 @@ impl Carriers {
         }
     }
 
-    /// We answered a receipt.
+    /// A handset writes.
+    pub fn handset_writes(&mut self, plan: &Plan, stage: &mut Stage) {
+        for (after_ns, part) in handsets::write(plan, stage) {
+            self.next += 1;
+            self.parts.insert(self.next, part);
+            stage.agenda.after(after_ns, Happening::PartDue(part.carrier, self.next));
+        }
+    }
+
+    /// A part of what a handset wrote is due.
+    pub fn deliver_part(&mut self, carrier: usize, number: u64, plan: &Plan, net: &mut Network, stage: &mut Stage) {
+        let Some(part) = self.parts.get(&number) else { return };
+        let able: Vec<_> = self.seats.iter().filter(|(_, seat)| seat.can_deliver(carrier)).map(|(id, _)| *id).collect();
+        let again = Happening::PartDue(carrier, number);
+        if able.is_empty() {
+            return stage.agenda.after(RETRY_NS, again);
+        }
+        let id = *pick(&mut stage.handset_chance, &able);
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        let now_ns = stage.now_ns();
+        match part.write(|message| seat.session.deliver(number, message, now_ns)) {
+            Ok(_) => {
+                note!(stage, "carrier {carrier} delivers {part:?} on {id:?}");
+                stage.oracle.handsets.delivered(part);
+                flush(id, seat, plan, net, stage);
+            }
+            Err(SendError::Encode(error)) => stage.oracle.wire.report_malformed(format!("{part:?}: {error:?}")),
+            Err(SendError::NotBound | SendError::WrongDirection | SendError::WindowFull | SendError::Backlogged) => {
+                stage.agenda.after(RETRY_NS, again);
+            }
+        }
+    }
+
+    fn part_answered(&mut self, id: ConnId, number: u64, status: CommandStatus, stage: &mut Stage) {
+        let Some(part) = self.parts.get(&number) else { return };
+        note!(stage, "{part:?} answered {status:?}");
+        if status != CommandStatus::ROK {
+            return stage.agenda.after(RETRY_NS, Happening::PartDue(part.carrier, number));
+        }
+        stage.tally.add(Count::FromHandsets);
+        stage.oracle.part_answered(id, part);
+        self.parts.remove(&number);
+    }
+
+    /// We answered a receipt, or a part.
     fn answered(&mut self, id: ConnId, number: u64, status: CommandStatus, stage: &mut Stage) {
+        if self.parts.contains_key(&number) {
+            return self.part_answered(id, number, status, stage);
+        }
         let Some(receipt) = self.receipts.get(&number) else { return };
         if status != CommandStatus::ROK {
             note!(stage, "receipt {:?} {:?} refused {status:?}", receipt.id, receipt.fate);
@@ -393,6 +450,9 @@ impl Carriers {
 
     /// Nobody answered it: it is delivered again.
     fn unanswered(&self, number: u64, carrier: usize, stage: &mut Stage) {
+        if self.parts.contains_key(&number) {
+            stage.agenda.after(RETRY_NS, Happening::PartDue(carrier, number));
+        }
         if self.receipts.contains_key(&number) {
             stage.agenda.after(RETRY_NS, Happening::ReceiptDue(carrier, number));
         }

@@ -35,6 +35,8 @@ pub struct Stage {
     pub chance: Prng,
     /// Those about control: they leave the others as they are.
     pub control_chance: Prng,
+    /// Those about handsets, likewise.
+    pub handset_chance: Prng,
     /// What happened.
     pub trace: Trace,
     /// What must be true.
@@ -58,9 +60,11 @@ pub struct Stage {
 impl Stage {
     /// At the beginning of time.
     pub fn new(chance: Prng, trace: Trace, oracle: Oracle, mutant: Option<Mutant>) -> Self {
+        let mut others = chance.clone();
         Self {
             agenda: Agenda::new(),
-            control_chance: chance.clone().fork(),
+            control_chance: others.fork(),
+            handset_chance: others.fork(),
             chance,
             trace,
             oracle,

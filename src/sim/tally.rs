@@ -151,6 +151,12 @@ pub enum Count {
     WaitsEnded,
     /// Error codes of receipts that were shown, as their carriers wrote them.
     ErrorsShown,
+    /// Parts of what handsets wrote that we answered.
+    FromHandsets,
+    /// Messages from handsets that were joined, as seen at the end.
+    HandsetsJoined,
+    /// Messages from handsets that lack parts, likewise.
+    HandsetsGivenUp,
 }
 
 /// Counts of everything.
@@ -169,7 +175,7 @@ impl Default for Tally {
 
 impl Count {
     /// Everything that is counted.
-    pub const ALL: [Self; 70] = [
+    pub const ALL: [Self; 73] = [
         Self::Messages,
         Self::Accepted,
         Self::Duplicates,
@@ -240,6 +246,9 @@ impl Count {
         Self::ExpiredHere,
         Self::WaitsEnded,
         Self::ErrorsShown,
+        Self::FromHandsets,
+        Self::HandsetsJoined,
+        Self::HandsetsGivenUp,
     ];
 }
 

@@ -12,7 +12,8 @@ use super::control;
 use super::disk::{Platter, Platters};
 use super::doors::Doors;
 use super::faulty::{Fault, Faults, Operation};
-use super::happening::{Happening, Inside};
+use super::handsets;
+use super::happening::Happening;
 use super::mutants::Mutant;
 use super::network::Network;
 use super::operator::Operator;
@@ -93,7 +94,9 @@ impl World {
     /// The world of that seed.
     pub fn new(seed: u64, options: &SimOptions) -> Self {
         let mut chance = Prng::new(seed);
-        Self::of(Plan::draw(&mut chance), chance, options)
+        let mut plan = Plan::draw(&mut chance);
+        handsets::plan(&mut plan, &mut Prng::new(!seed));
+        Self::of(plan, chance, options)
     }
 
     /// A world as planned.
@@ -169,6 +172,10 @@ impl World {
             let at_ns = stage.control_chance.below(plan.chaos_ns);
             stage.agenda.at(at_ns, Happening::Configure);
         }
+        for _ in 0..plan.handsets {
+            let at_ns = stage.handset_chance.below(plan.chaos_ns);
+            stage.agenda.at(at_ns, Happening::HandsetWrites);
+        }
         stage.agenda.at(SECOND / 10, Happening::ClientActs);
         stage.agenda.at(plan.chaos_ns, Happening::Calm);
         if let Some(first_ns) = plan.measured_ns {
@@ -225,7 +232,7 @@ impl World {
 
     fn happen(&mut self, what: Happening) {
         let stands_still = self.stage.now_ns() < self.stalled_until_ns && self.process.is_some();
-        if stands_still && is_for_process(&what) {
+        if stands_still && what.is_for_process() {
             return self.stage.agenda.at(self.stalled_until_ns, what);
         }
         let (plan, net, stage) = (&self.plan, &mut self.net, &mut self.stage);
@@ -243,6 +250,8 @@ impl World {
             Happening::CarrierWakes(id) => self.carriers.wakes(id, plan, net, stage),
             Happening::CarrierAnswers(id, number) => self.carriers.answer(id, number, plan, net, stage),
             Happening::ReceiptDue(carrier, number) => self.carriers.deliver(carrier, number, plan, net, stage),
+            Happening::HandsetWrites => self.carriers.handset_writes(plan, stage),
+            Happening::PartDue(carrier, number) => self.carriers.deliver_part(carrier, number, plan, net, stage),
             Happening::ClientActs => {
                 self.clients.act(plan, stage);
                 let next = self.clients.next_act_ns(plan, stage);
@@ -647,6 +656,12 @@ impl World {
         note!(stage, "{} messages are stored", stored.len());
         let mut tally = std::mem::take(&mut stage.tally);
         stage.oracle.judge_all(&self.plan, &stored, &mut tally);
+        // Retention takes what handsets wrote as well.
+        if let Some(process) = self.process.as_ref().filter(|_| !stage.oracle.aged)
+            && let Err(what) = stage.oracle.handsets.judge(&process.stores(), &self.plan.shard, &mut tally)
+        {
+            stage.oracle.break_at(Invariant::Handsets, what);
+        }
         stage.tally = tally;
         if self.ending == Ending::ReadingAgain {
             self.over = true;
@@ -677,14 +692,3 @@ impl World {
 
 /// When all has followed from a time that has passed.
 const SETTLED_AFTER: u64 = 30 * SECOND;
-
-/// What nobody sees who stands still. The disk goes on.
-const fn is_for_process(what: &Happening) -> bool {
-    match what {
-        Happening::Inside(_, inside) => {
-            !matches!(inside, Inside::Durable(..) | Inside::ErrandDone(_) | Inside::ControlDurable(_))
-        }
-        Happening::Asked(..) => true,
-        _ => false,
-    }
-}

@@ -204,6 +204,14 @@ impl<'a> Tlvs<'a> {
         self.number(TlvTag::USER_MESSAGE_REFERENCE).and_then(|number| u16::try_from(number).ok())
     }
 
+    /// Reference, parts and number of the part, as the `sar_` parameters tell them; `None` unless all three are there.
+    pub fn segmentation(self) -> Option<(u16, u8, u8)> {
+        let [reference, parts, part] =
+            [TlvTag::SAR_MSG_REF_NUM, TlvTag::SAR_TOTAL_SEGMENTS, TlvTag::SAR_SEGMENT_SEQNUM]
+                .map(|tag| self.number(tag));
+        Some((u16::try_from(reference?).ok()?, u8::try_from(parts?).ok()?, u8::try_from(part?).ok()?))
+    }
+
     /// message_payload.
     pub fn message_payload(self) -> Option<&'a [u8]> {
         self.find(TlvTag::MESSAGE_PAYLOAD)
@@ -385,6 +393,7 @@ mod tests {
         let tlvs = Tlvs::new(&octets);
         assert_eq!(tlvs.number(TlvTag::SAR_MSG_REF_NUM), Some(0x1234));
         assert_eq!(tlvs.number(TlvTag::SAR_TOTAL_SEGMENTS), Some(3));
+        assert_eq!(tlvs.segmentation(), None, "a number is missing");
         assert_eq!(tlvs.receipted_message_id(), Some(&b"77"[..]));
         assert_eq!(tlvs.iter().count(), 3);
     }

@@ -183,6 +183,13 @@ impl<'a> Header<'a> {
         .filter(|found| found.number >= 1 && found.number <= found.total)
     }
 
+    /// The elements' octets without those that number parts, as far as they are whole.
+    pub fn without_concatenation(&self) -> Vec<u8> {
+        let others = self.iter().filter(|element| !matches!(element.id, CONCATENATION | CONCATENATION_WIDE));
+        // A length octet said how long each is.
+        others.flat_map(|element| [&[element.id, element.data.len() as u8], element.data].concat()).collect()
+    }
+
     /// Destination and source port; 8-bit ports (element 0x04) are widened.
     pub fn ports(&self) -> Option<(u16, u16)> {
         self.last(|element| match (element.id, element.data) {
@@ -255,7 +262,11 @@ mod tests {
         let expected = Concatenation { reference: 0x102, total: 3, number: 2, wide: true };
         assert_eq!((header.concatenation(), header.ports(), text), (Some(expected), Some((2948, 9200)), &[][..]));
 
+        assert_eq!(header.without_concatenation(), [5, 4, 0x0B, 0x84, 0x23, 0xF0]);
+        assert!(Header::cut(&[5, 0, 3, 7, 2, 1]).0.without_concatenation().is_empty());
+
         let (header, _) = Header::cut(&[6, 0x25, 1, 1, 0x24, 1, 3]);
+        assert_eq!(header.without_concatenation(), header.elements());
         assert_eq!(
             (header.locking_shift(), header.single_shift()),
             (Some(Language::Turkish), Some(Language::Portuguese))
@@ -295,6 +306,7 @@ mod tests {
             let (header, text) = Header::cut(&octets);
             prop_assert!(header.len() + text.len() <= octets.len());
             header.concatenation();
+            prop_assert!(header.without_concatenation().len() <= header.elements().len());
             header.ports();
             header.single_shift();
             header.locking_shift();

@@ -52,19 +52,23 @@ pub enum Space {
     Moved = 8,
     /// Notices on their way to a webhook.
     Outbox = 9,
+    /// Messages from handsets; dropped by range past retention.
+    Handset = 10,
+    /// Parts of messages from handsets that wait for the others; deleted one by one.
+    Joining = 11,
     /// Receipts whose message is not known yet.
-    Orphan = 10,
+    Orphan = 12,
     /// Of control only: what is not per recipient, by kind and key; deleted one by one.
-    Entry = 11,
+    Entry = 13,
     /// Commit number of a checkpoint, page → messages under way; dropped by range once the next checkpoint is durable.
-    Book = 12,
+    Book = 14,
     /// Cursors, versions, run registrations: few keys, overwritten in place.
-    Meta = 13,
+    Meta = 15,
 }
 
 impl Space {
     /// Every space, in the order of its number. `meta` is the last, as it is in a backup.
-    pub const ALL: [Space; 14] = [
+    pub const ALL: [Space; 16] = [
         Space::Segment,
         Space::Ready,
         Space::Event,
@@ -75,6 +79,8 @@ impl Space {
         Space::DeadLetter,
         Space::Moved,
         Space::Outbox,
+        Space::Handset,
+        Space::Joining,
         Space::Orphan,
         Space::Entry,
         Space::Book,
@@ -94,6 +100,8 @@ impl Space {
             Space::DeadLetter => "dlq",
             Space::Moved => "moved",
             Space::Outbox => "outbox",
+            Space::Handset => "handset",
+            Space::Joining => "joining",
             Space::Orphan => "orphan",
             Space::Entry => "entry",
             Space::Book => "book",

@@ -9,8 +9,8 @@ use super::backend::Op;
 use super::book::Snapshot;
 use super::key::Key;
 use super::record::{
-    DueRecord, FifoCode, InboundRecord, KeysRecord, ListRecord, OutboxRecord, ReadyRecord, ReceiptsRecord, TurnRecord,
-    encode,
+    DueRecord, FifoCode, HandsetRecord, InboundRecord, JoiningRecord, KeysRecord, ListRecord, NoticeRecord, ReadyRecord,
+    ReceiptsRecord, TurnRecord, encode,
 };
 use super::segment;
 
@@ -48,8 +48,14 @@ pub struct WriteBatch {
     pub orphans: Vec<InboundRecord>,
     /// Orphans that were matched or grew too old: commit and place.
     pub orphans_gone: Vec<(u64, u32)>,
-    /// Messages from handsets, and notices.
-    pub outbox: Vec<OutboxRecord>,
+    /// Notices.
+    pub outbox: Vec<NoticeRecord>,
+    /// Messages from handsets.
+    pub handsets: Vec<HandsetRecord>,
+    /// Parts of them that wait for others, and what is remembered of those that did.
+    pub joining: Vec<JoiningRecord>,
+    /// Of these what is not needed any more: commit and place.
+    pub joining_gone: Vec<(u64, u32)>,
     /// Registrations of runs.
     pub extra: Vec<Op>,
     /// A new checkpoint with the folded states that belong to it.
@@ -72,6 +78,9 @@ impl WriteBatch {
             && self.orphans.is_empty()
             && self.orphans_gone.is_empty()
             && self.outbox.is_empty()
+            && self.handsets.is_empty()
+            && self.joining.is_empty()
+            && self.joining_gone.is_empty()
             && self.extra.is_empty()
             && self.checkpoint.is_none()
     }
@@ -117,6 +126,12 @@ impl WriteBatch {
         for (index, record) in self.outbox.iter().enumerate() {
             put(Key::Outbox(commit, index as u32), encode(record));
         }
+        for (index, record) in self.handsets.iter().enumerate() {
+            put(Key::Handset(commit, index as u32), encode(record));
+        }
+        for (index, record) in self.joining.iter().enumerate() {
+            put(Key::Joining(commit, index as u32), encode(record));
+        }
         let checkpoint = self.checkpoint.map(|(snapshot, folded)| {
             let Snapshot { mut checkpoint, book } = *snapshot;
             let pages = book.pages();
@@ -129,10 +144,10 @@ impl WriteBatch {
         });
         ops.extend(checkpoint.into_iter().flatten());
         ops.extend(self.extra);
-        ops.extend(self.orphans_gone.into_iter().map(|(commit, index)| {
-            let key = Key::Orphan(commit, index);
-            Op::Delete { space: key.space(), key: key.bytes() }
-        }));
+        // Last, for what came and went in one turn is put above.
+        let orphans = self.orphans_gone.into_iter().map(|(commit, index)| Key::Orphan(commit, index));
+        let joining = self.joining_gone.into_iter().map(|(commit, index)| Key::Joining(commit, index));
+        ops.extend(orphans.chain(joining).map(|key| Op::Delete { space: key.space(), key: key.bytes() }));
         ops
     }
 }

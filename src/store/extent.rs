@@ -36,10 +36,12 @@ impl Extent {
             Space::Due => Key::Due(checkpoint.due_head.0, checkpoint.due_head.1).bytes(),
             Space::Receipt => Key::Receipts(checkpoint.receipts_from).bytes(),
             Space::Dedup => Key::Keys(checkpoint.keys_from).bytes(),
+            Space::Outbox => Key::Outbox(checkpoint.outbox_from, 0).bytes(),
+            Space::Handset => Key::Handset(checkpoint.handsets_from, 0).bytes(),
             Space::Ready
             | Space::DeadLetter
             | Space::Moved
-            | Space::Outbox
+            | Space::Joining
             | Space::Orphan
             | Space::Entry
             | Space::Meta => vec![0],

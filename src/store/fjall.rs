@@ -458,6 +458,8 @@ fn memtable_bytes_max(space: Space) -> u64 {
         | Space::DeadLetter
         | Space::Moved
         | Space::Outbox
+        | Space::Handset
+        | Space::Joining
         | Space::Orphan
         | Space::Entry
         | Space::Meta => 1 << 20,
@@ -475,7 +477,13 @@ fn space_options(space: Space) -> KeyspaceCreateOptions {
         Space::Ready | Space::Book | Space::Meta => {
             options.data_block_compression_policy(CompressionPolicy::disabled())
         }
-        Space::DeadLetter | Space::Moved | Space::Outbox | Space::Orphan | Space::Entry => options,
+        Space::DeadLetter
+        | Space::Moved
+        | Space::Outbox
+        | Space::Handset
+        | Space::Joining
+        | Space::Orphan
+        | Space::Entry => options,
     }
 }
 

@@ -18,8 +18,8 @@ use super::control::{ControlRecord, EntryRecord};
 use super::fjall::FjallStore;
 use super::key::Key;
 use super::record::{
-    CheckpointRecord, DueRecord, InboundRecord, KeysRecord, ListRecord, OutboxRecord, ReadyRecord, ReceiptsRecord,
-    RestoredRecord, StateRecord, TurnRecord, WaitingRecord, decode,
+    CheckpointRecord, DueRecord, HandsetRecord, InboundRecord, JoiningRecord, KeysRecord, ListRecord, NoticeRecord,
+    ReadyRecord, ReceiptsRecord, RestoredRecord, StateRecord, TurnRecord, WaitingRecord, decode,
 };
 use super::{run, segment};
 
@@ -107,7 +107,9 @@ fn record(space: Space, key: &[u8], value: &[u8]) -> Result<(), String> {
         Space::Receipt => decode::<ReceiptsRecord>(value).map(drop).map_err(told),
         Space::Dedup => decode::<KeysRecord>(value).map(drop).map_err(told),
         Space::Orphan => decode::<InboundRecord>(value).map(drop).map_err(told),
-        Space::Outbox => decode::<OutboxRecord>(value).map(drop).map_err(told),
+        Space::Outbox => decode::<NoticeRecord>(value).map(drop).map_err(told),
+        Space::Handset => decode::<HandsetRecord>(value).map(drop).map_err(told),
+        Space::Joining => decode::<JoiningRecord>(value).map(drop).map_err(told),
         Space::Book => decode::<PageRecord>(value).map(drop).map_err(told),
         Space::Entry => decode::<EntryRecord>(value).map(drop).map_err(told),
         Space::Meta if *key == Key::Checkpoint.bytes() => decode::<CheckpointRecord>(value).map(drop).map_err(told),

@@ -30,10 +30,14 @@ pub enum Key {
     Keys(u64),
     /// `orphan`: a receipt that nobody could use, by commit and place in it. Lives for the wait for receipts.
     Orphan(u64, u32),
-    /// `outbox`: a notice or a message from a handset, by commit and place in it. Lives for retention.
+    /// `outbox`: a notice, by commit and place in it. Lives for retention.
     Outbox(u64, u32),
     /// `book`: a page of what was under way at the checkpoint after that commit. Lives until the next checkpoint.
     Page(u64, u32),
+    /// `handset`: a message from a handset, by commit and place in it. Lives for retention.
+    Handset(u64, u32),
+    /// `joining`: a part of one that is not whole yet, or what is remembered of one that was, by commit and place in it.
+    Joining(u64, u32),
     /// `meta`: the checkpoint.
     Checkpoint,
     /// `meta` of control: its version. Overwritten by each commit.
@@ -60,6 +64,8 @@ impl Key {
             Self::Orphan(..) => Space::Orphan,
             Self::Outbox(..) => Space::Outbox,
             Self::Page(..) => Space::Book,
+            Self::Handset(..) => Space::Handset,
+            Self::Joining(..) => Space::Joining,
             Self::Checkpoint | Self::Control | Self::Restored | Self::Waiting | Self::List(_) => Space::Meta,
         }
     }
@@ -77,9 +83,11 @@ impl Key {
                 key
             }
             Self::Due(tick, commit) => [tick.to_be_bytes(), commit.to_be_bytes()].concat(),
-            Self::Orphan(commit, index) | Self::Outbox(commit, index) | Self::Page(commit, index) => {
-                [&commit.to_be_bytes()[..], &index.to_be_bytes()[..]].concat()
-            }
+            Self::Orphan(commit, index)
+            | Self::Outbox(commit, index)
+            | Self::Handset(commit, index)
+            | Self::Joining(commit, index)
+            | Self::Page(commit, index) => [&commit.to_be_bytes()[..], &index.to_be_bytes()[..]].concat(),
             Self::Checkpoint => b"checkpoint".to_vec(),
             Self::Control => b"control".to_vec(),
             Self::Restored => b"restored".to_vec(),
@@ -91,6 +99,12 @@ impl Key {
     /// The number that a key of one number holds, or the first of several.
     pub fn number(bytes: &[u8]) -> Option<u64> {
         Some(u64::from_be_bytes(bytes.get(..8)?.try_into().ok()?))
+    }
+
+    /// Commit and place in it, as such a key holds them.
+    pub fn place(bytes: &[u8]) -> Option<(u64, u32)> {
+        let (commit, index) = bytes.split_first_chunk::<8>()?;
+        Some((u64::from_be_bytes(*commit), u32::from_be_bytes(index.try_into().ok()?)))
     }
 
     /// Reads a `ready` key back.
@@ -130,6 +144,11 @@ mod tests {
         assert_eq!(Key::Due(1, 2).bytes(), [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2]);
         assert_eq!(Key::due(&Key::Due(7, 9).bytes()), Some((7, 9)));
         assert_eq!(Key::Segment(258).bytes(), [0, 0, 0, 0, 0, 0, 1, 2]);
+        for key in [Key::Orphan(1, 2), Key::Outbox(1, 2), Key::Handset(1, 2), Key::Joining(1, 2)] {
+            assert_eq!(key.bytes(), [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2]);
+            assert_eq!(Key::place(&key.bytes()), Some((1, 2)));
+        }
+        assert_eq!(Key::place(&Key::Due(1, 2).bytes()), None);
         assert_eq!(Key::Checkpoint.bytes(), b"checkpoint");
         assert_eq!(Key::Control.bytes(), b"control");
         assert_eq!(Key::Restored.bytes(), b"restored");

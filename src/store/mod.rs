@@ -25,6 +25,7 @@ pub mod reader;
 pub mod receipt_run;
 pub mod record;
 mod record_event;
+mod record_handset;
 mod record_list;
 pub mod recovery;
 pub mod restored;

@@ -10,6 +10,7 @@ use crate::delivery::{Happened, Lost};
 use crate::model::CarrierError;
 
 pub use super::record_event::{EventNote, StatedEvent};
+pub use super::record_handset::{HandsetRecord, JoiningRecord, PartRecord};
 pub use super::record_list::{FifoCode, FifoNote, ListRecord, ReadyRecord, TakenNote};
 
 /// More than any record holds: a length that says more is refused before memory is reserved for it.
@@ -78,7 +79,7 @@ impl Record for DueRecord {
 }
 
 impl Record for TurnRecord {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 }
 
 impl Record for CheckpointRecord {
@@ -91,11 +92,9 @@ impl Record for WaitingRecord {}
 #[cfg(test)]
 impl Record for DoubtNote {}
 
-impl Record for OutboxRecord {
-    const VERSION: u8 = 2;
-}
+impl Record for NoticeRecord {}
 impl Record for InboundRecord {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 }
 impl Record for StateRecord {
     const VERSION: u8 = 3;
@@ -129,6 +128,8 @@ pub struct TurnRecord {
     pub ended: Vec<(u32, u8, i32)>,
     /// The latest expiry of a message that ended by it here, ms; 0 if none did.
     pub expired_to: u64,
+    /// Messages from handsets that its batch holds, and their octets.
+    pub handsets: (u32, u64),
 }
 
 /// How alarms of expiry moved between the delay queue and memory in one turn.
@@ -243,23 +244,8 @@ impl Record for KeysRecord {
     }
 }
 
-/// `outbox`: what is to be told to webhooks, which nobody sends yet.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum OutboxRecord {
-    /// A message from a handset.
-    Handset(InboundRecord),
-    /// What became of a message.
-    Notice(NoticeRecord),
-}
-
-impl OutboxRecord {
-    /// Whether these octets begin a message from a handset; the version, then bincode's number of the variant.
-    pub fn is_handset(octets: &[u8]) -> bool {
-        octets.get(1..5) == Some(&[0; 4])
-    }
-}
-
-/// A notice that is due whether or not somebody asked for notices: a message was given up that may have arrived.
+/// `outbox`: a notice that is due whether or not somebody asked for notices, and that nobody sends yet: a message was given up
+/// that may have arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct NoticeRecord {
     /// When, ms.
@@ -282,7 +268,7 @@ pub struct NoticeRecord {
     pub lost: Lost,
 }
 
-/// `orphan`, and in `outbox`: a receipt that nobody could use yet, or a message from a handset.
+/// `orphan`: a receipt that nobody could use yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct InboundRecord {
     /// When it came in, ms.
@@ -291,15 +277,15 @@ pub struct InboundRecord {
     pub group: u16,
     /// Address that it came from; 0 if it has no shape of a number.
     pub from: u64,
-    /// Raw message id; empty for a message from a handset.
+    /// Raw message id.
     pub id: Vec<u8>,
-    /// State by its number; `None` for a message from a handset.
-    pub state: Option<u8>,
+    /// State by its number.
+    pub state: u8,
     /// What it says of an error.
     pub error: CarrierError,
     /// The reference of our part, if the receipt carries one back.
     pub reference: Option<u16>,
-    /// The whole message of a handset; of a receipt its beginning.
+    /// Its beginning.
     pub text: Vec<u8>,
 }
 
@@ -347,6 +333,12 @@ pub struct CheckpointRecord {
     pub outbox_from: u64,
     /// Commits up to which `outbox` is older than a time (ms): ascending.
     pub outbox_marks: Vec<(u64, u64)>,
+    /// The same of `handset`.
+    pub handsets_from: u64,
+    /// The same of `handset`.
+    pub handset_marks: Vec<(u64, u64)>,
+    /// Messages from handsets that are kept, between two marks: last commit, how many, their octets. Ascending.
+    pub handset_counts: Vec<(u64, u64, u64)>,
     /// Delay queue: entries waiting that are alarms of expiry.
     pub due_alarms: u64,
     /// Entries of lists whose messages have ended: as in [`TurnRecord::ended`].
@@ -369,11 +361,13 @@ pub struct AlarmNote {
 }
 
 /// Octets of a checkpoint without any entry, and of one entry of each list.
-pub const CHECKPOINT_OCTETS: usize = 131;
+pub const CHECKPOINT_OCTETS: usize = 155;
 /// A fifo.
 pub const FIFO_OCTETS: usize = 34;
-/// A mark of the outbox.
+/// A mark of what is kept for the retention.
 pub const MARK_OCTETS: usize = 16;
+/// Messages from handsets between two marks.
+pub const COUNT_OCTETS: usize = 24;
 /// Lists with entries of messages that have ended.
 pub const ENDED_OCTETS: usize = 13;
 /// A step of what was ended.
@@ -386,7 +380,8 @@ impl CheckpointRecord {
     pub fn octets(&self) -> usize {
         CHECKPOINT_OCTETS
             + self.fifos.len() * FIFO_OCTETS
-            + self.outbox_marks.len() * MARK_OCTETS
+            + (self.outbox_marks.len() + self.handset_marks.len()) * MARK_OCTETS
+            + self.handset_counts.len() * COUNT_OCTETS
             + self.ended.len() * ENDED_OCTETS
             + self.ended_to.len() * ENDED_TO_OCTETS
     }
@@ -547,17 +542,18 @@ mod tests {
             end: Happened::Dead { reason: DeadLetterReason::InDoubtDropped, by: Some(Resolution::PolicyDrop) },
             lost: LOST,
         };
-        let expected = "02010000000100000000000000020000000000000003000000040000000000000005060007\
+        let expected = "010100000000000000020000000000000003000000040000000000000005060007\
                         0311020509000000";
-        assert_eq!(hex(encode(&OutboxRecord::Notice(notice))), expected);
-        let inbound = InboundRecord { wall: 1, id: vec![0x41], reference: Some(2), ..InboundRecord::default() };
-        let expected = "02000000000100000000000000000000000000000000000100000000000000410001270102\
-                        000000000000000000";
-        let handset = encode(&OutboxRecord::Handset(inbound));
-        assert!(
-            OutboxRecord::is_handset(&handset) && !OutboxRecord::is_handset(&encode(&OutboxRecord::Notice(notice)))
-        );
-        assert_eq!(hex(handset), expected);
+        assert_eq!(hex(encode(&notice)), expected);
+    }
+
+    #[test]
+    fn golden_bytes_of_what_is_parked() {
+        let inbound =
+            InboundRecord { wall: 1, id: vec![0x41], state: 2, reference: Some(2), ..InboundRecord::default() };
+        let expected = "0301000000000000000000000000000000000001000000000000004102\
+                        01270102000000000000000000";
+        assert_eq!(hex(encode(&inbound)), expected);
     }
 
     #[test]
@@ -566,6 +562,7 @@ mod tests {
         assert_eq!(record.octets(), encode(&record).len());
         record.fifos = vec![FifoNote { fifo: (1, 2, 3), commit: 4, index: 5, newest: 6, waiting: 7 }; 4];
         record.outbox_marks = vec![(1, 2); 9];
+        (record.handset_marks, record.handset_counts) = (vec![(1, 2); 13], vec![(1, 2, 3); 14]);
         (record.ended, record.ended_to) = (vec![(1, 2, 3); 11], vec![(1, 2); 12]);
         assert_eq!(record.octets(), encode(&record).len());
     }

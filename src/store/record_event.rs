@@ -221,10 +221,11 @@ pub(super) mod tests {
             alarms: AlarmsNote { armed: 1, taken: 2, kept: vec![(7, 1)], done: vec![8] },
             ended: vec![(1, 2, -3)],
             expired_to: 9,
+            handsets: (10, 11),
             ..TurnRecord::default()
         };
         let none = "0000000000000000";
-        let expected = "03".to_owned()
+        let expected = "04".to_owned()
             + "0100000000000000"
             + "0100000000000000020000000000000003000000040000000000000001"
             + none
@@ -239,11 +240,12 @@ pub(super) mod tests {
             + "01000000000000000800000000000000"
             + "0100000000000000"
             + "0100000002fdffffff"
-            + "0900000000000000";
+            + "0900000000000000"
+            + "0a0000000b00000000000000";
         let octets = encode(&turn);
         let hex: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
         assert_eq!(hex, expected);
-        for version in [1, 2, 4] {
+        for version in [1, 2, 3] {
             let other = [&[version][..], &octets[1..]].concat();
             assert!(decode::<TurnRecord>(&other).is_err(), "version {version}");
         }

@@ -10,7 +10,7 @@ use super::batch::{CommitSeq, fifo_name};
 use super::book::{self, Book};
 use super::key::Key;
 use super::record::{
-    CheckpointRecord, DecodeError, FifoCode, InboundRecord, KeysRecord, ListRecord, OutboxRecord, ReceiptsRecord,
+    CheckpointRecord, DecodeError, FifoCode, InboundRecord, JoiningRecord, KeysRecord, ListRecord, ReceiptsRecord,
     Record, RestoredRecord, TurnRecord, WaitingRecord, decode,
 };
 use super::run;
@@ -34,8 +34,8 @@ pub struct Recovery {
     pub orphans: Vec<(u64, u32, InboundRecord)>,
     /// Older ones are there as well, and were not read.
     pub orphans_left_out: bool,
-    /// Messages from handsets that `outbox` holds: commit, how many, their octets.
-    pub handsets: Vec<(u64, u32, u64)>,
+    /// Parts of messages from handsets that wait for others, and what is remembered of those that did: commit, place, what.
+    pub joining: Vec<(u64, u32, JoiningRecord)>,
     /// Sealed receipt epochs: run number and until when its parts wait, ms.
     pub runs: Vec<(u64, u64)>,
     /// The last durable commit.
@@ -71,7 +71,7 @@ pub fn recover<R: Reader>(reader: &R) -> Result<Recovery, StoreError> {
     let last = CommitSeq(turns.last().map_or(checkpoint.commit, |(commit, _)| *commit));
     let waiting = waiting(reader)?;
     let (orphans, orphans_left_out) = orphans(reader, PARKED_READ_MAX)?;
-    let handsets = handsets(reader, checkpoint.outbox_from)?;
+    let joining = joining(reader)?;
     let runs = runs(reader)?;
     Ok(Recovery {
         checkpoint,
@@ -82,7 +82,7 @@ pub fn recover<R: Reader>(reader: &R) -> Result<Recovery, StoreError> {
         keys,
         orphans,
         orphans_left_out,
-        handsets,
+        joining,
         runs,
         last,
         restored,
@@ -179,35 +179,31 @@ fn orphans<R: Reader>(reader: &R, receipts_max: usize) -> Result<(Vec<Parked>, b
     let mut found = VecDeque::new();
     let mut left_out = false;
     let mut failure = None;
-    visit(reader, Space::Orphan, &[0], &mut |key, value| {
-        let index = key.get(8..12).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
-        match (Key::number(key), index, decode::<InboundRecord>(value)) {
-            (Some(commit), Some(index), Ok(mut record)) => {
-                record.text = Vec::new();
-                if found.len() >= receipts_max {
-                    left_out = true;
-                    found.pop_front();
-                }
-                found.push_back((commit, index, record));
+    visit(reader, Space::Orphan, &[0], &mut |key, value| match (Key::place(key), decode::<InboundRecord>(value)) {
+        (Some((commit, index)), Ok(mut record)) => {
+            record.text = Vec::new();
+            if found.len() >= receipts_max {
+                left_out = true;
+                found.pop_front();
             }
-            (_, _, Err(error)) => failure = Some(unreadable(Space::Orphan, &error)),
-            (None, _, Ok(_)) | (_, None, Ok(_)) => failure = Some(StoreError::Damaged("orphan: key".into())),
+            found.push_back((commit, index, record));
         }
+        (_, Err(error)) => failure = Some(unreadable(Space::Orphan, &error)),
+        (None, Ok(_)) => failure = Some(StoreError::Damaged("orphan: key".into())),
     })?;
     failure.map_or(Ok((found.into(), left_out)), Err)
 }
 
-/// How much of the outbox is messages from handsets; their bound is on what is kept, not on what came since the start.
-fn handsets<R: Reader>(reader: &R, from: u64) -> Result<Vec<(u64, u32, u64)>, StoreError> {
-    let mut found: Vec<(u64, u32, u64)> = Vec::new();
-    visit(reader, Space::Outbox, &Key::Outbox(from, 0).bytes(), &mut |key, value| {
-        let Some(commit) = Key::number(key).filter(|_| OutboxRecord::is_handset(value)) else { return };
-        match found.last_mut().filter(|(last, ..)| *last == commit) {
-            Some((_, messages, octets)) => (*messages, *octets) = (*messages + 1, *octets + value.len() as u64),
-            None => found.push((commit, 1, value.len() as u64)),
-        }
+/// All of it: its shard keeps to a bound.
+fn joining<R: Reader>(reader: &R) -> Result<Vec<(u64, u32, JoiningRecord)>, StoreError> {
+    let mut found = Vec::new();
+    let mut failure = None;
+    visit(reader, Space::Joining, &[0], &mut |key, value| match (Key::place(key), decode(value)) {
+        (Some((commit, index)), Ok(record)) => found.push((commit, index, record)),
+        (_, Err(error)) => failure = Some(unreadable(Space::Joining, &error)),
+        (None, Ok(_)) => failure = Some(StoreError::Damaged("joining: key".into())),
     })?;
-    Ok(found)
+    failure.map_or(Ok(found), Err)
 }
 
 fn runs<R: Reader>(reader: &R) -> Result<Vec<(u64, u64)>, StoreError> {

@@ -291,7 +291,7 @@ impl Unanswered {
     }
 }
 
-/// Receipts for one shard, gathered over one turn of a link.
+/// Receipts and messages from handsets for one shard, gathered over one turn of a link.
 #[derive(Clone, Debug, Default)]
 pub struct ReceiptBatch {
     /// Where they came in.
@@ -300,7 +300,9 @@ pub struct ReceiptBatch {
     pub group: GroupId,
     /// The receipts.
     pub receipts: Vec<ReceiptIn>,
-    /// Raw ids and texts.
+    /// The messages from handsets.
+    pub handsets: Vec<HandsetIn>,
+    /// Raw ids, addresses and texts.
     pub arena: Vec<u8>,
 }
 
@@ -308,7 +310,7 @@ pub struct ReceiptBatch {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReceiptToken(pub u64);
 
-/// One receipt (or, with `state` none, a message from a handset) on its way to the shard that can use it.
+/// One receipt on its way to the shard that can use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiptIn {
     /// To be quoted in the verdict.
@@ -319,16 +321,50 @@ pub struct ReceiptIn {
     pub recipient: u64,
     /// The carrier's message id, raw; empty if it had none.
     pub id: Span,
-    /// What it says; `None`: no receipt but a message from a handset, whose octets are `text`.
-    pub state: Option<ReceiptState>,
-    /// What it says of an error; of a receipt that knows of none, and of a message from a handset, without a code.
+    /// What it says.
+    pub state: ReceiptState,
+    /// What it says of an error; where it knows of none, without a code.
     pub error: CarrierError,
     /// The reference of our part, if the receipt carries one back.
     pub reference: Option<u16>,
     /// When it came in.
     pub at: Wall,
-    /// The whole short message, for parking and for the inbox.
+    /// The beginning of the short message, for parking.
     pub text: Span,
+}
+
+/// One message from a handset, or a part of one, on its way to its sender's shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HandsetIn {
+    /// To be quoted in the verdict, which is `Kept` or `Full`.
+    pub token: ReceiptToken,
+    /// The number that it came from; 0 if it has no shape of a number.
+    pub from: u64,
+    /// What it came from, as the carrier wrote it, where that has no shape of a number; else empty.
+    pub name: Span,
+    /// What it was sent to, as the carrier wrote it.
+    pub to: Span,
+    /// As on the wire.
+    pub data_coding: u8,
+    /// Which part of how many; `None`: it is whole.
+    pub part: Option<PartIn>,
+    /// When it came in.
+    pub at: Wall,
+    /// Elements of its user data header, without those that `part` tells.
+    pub header: Span,
+    /// What stands behind the header.
+    pub text: Span,
+}
+
+/// Which part of a longer message something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartIn {
+    /// The same in all parts of a message.
+    pub reference: u16,
+    /// How many parts there are: more than one.
+    pub parts: u8,
+    /// From 1 to `parts`.
+    pub part: u8,
 }
 
 /// What a shard does with a receipt whose id it does not know.
@@ -354,7 +390,7 @@ pub struct VerdictBatch {
 pub enum Verdict {
     /// Durable: answer the carrier.
     Kept,
-    /// Not one of mine: ask another.
+    /// A receipt that is not one of mine: ask another.
     Unknown,
     /// Not kept, for there is no room: ask the carrier to deliver it later.
     Full,

@@ -4,21 +4,22 @@
 use stentor::store::control::{ControlRecord, EntryRecord, parse_entry_key};
 use stentor::store::key::Key;
 use stentor::store::record::{
-    CheckpointRecord, DueRecord, InboundRecord, KeysRecord, ListRecord, ReadyRecord, ReceiptsRecord, StateRecord,
-    TurnRecord, decode, encode,
+    CheckpointRecord, DueRecord, HandsetRecord, InboundRecord, JoiningRecord, KeysRecord, ListRecord, NoticeRecord,
+    ReadyRecord, ReceiptsRecord, StateRecord, TurnRecord, decode, encode,
 };
 use stentor::store::run;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((kind, octets)) = data.split_first() else { return };
     let _ = (Key::number(octets), Key::ready(octets), Key::due(octets), Key::list(octets));
+    let _ = Key::place(octets);
     let _ = (run::parse_registration_key(octets), parse_entry_key(octets));
     if let Some(id) = std::str::from_utf8(octets).ok().and_then(run::parse_name) {
         assert_eq!(run::parse_name(&run::name(id)), Some(id));
     }
     macro_rules! read {
         ($($number:literal $record:ident)*) => {
-            match kind % 10 {
+            match kind % 14 {
                 $($number => {
                     if let Ok(record) = decode::<$record>(octets) {
                         assert_eq!(decode::<$record>(&encode(&record)).ok(), Some(record));
@@ -30,6 +31,6 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     }
     read! {
         0 CheckpointRecord 1 DueRecord 2 InboundRecord 3 KeysRecord 4 ControlRecord 5 ReadyRecord 6 ReceiptsRecord
-        7 StateRecord 8 TurnRecord 9 ListRecord 10 EntryRecord
+        7 StateRecord 8 TurnRecord 9 ListRecord 10 EntryRecord 11 HandsetRecord 12 JoiningRecord 13 NoticeRecord
     }
 });

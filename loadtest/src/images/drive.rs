@@ -287,7 +287,7 @@ impl Driver {
                 if_unknown: IfUnknown::Park,
                 recipient: to.number(),
                 id: Span::append(&mut batch.arena, id.to_string().as_bytes()),
-                state: Some(ReceiptState::Delivered),
+                state: ReceiptState::Delivered,
                 error: CarrierError::default(),
                 reference: None,
                 at: now.wall,

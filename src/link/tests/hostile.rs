@@ -215,7 +215,7 @@ fn what_is_long_stops_the_reading_before_it_is_many_over_all_sessions() {
         world.advance_ms(100);
     }
     assert!(world.reads_paused.contains(&FIRST), "another session brings no more");
-    let kept: Vec<_> = world.receipts.iter().map(|told| (told.shard, told.receipt.token)).collect();
+    let kept: Vec<_> = world.handsets.iter().map(|told| (told.shard, told.message.token)).collect();
     for (shard, token) in kept {
         world.judge(shard, token, Verdict::Kept);
     }

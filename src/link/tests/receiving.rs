@@ -7,7 +7,7 @@ use crate::model::{Class, DiskRoom, ErrorOrigin, ReceiptState, ShardId};
 use crate::smpp::pdu::{Address, DataSm, EsmClass, ShortMessage};
 use crate::smpp::status::CommandStatus;
 use crate::smpp::tlv::{TlvTag, TlvWriter, Tlvs};
-use crate::traffic::{IfUnknown, Verdict};
+use crate::traffic::{IfUnknown, PartIn, Verdict};
 
 const ONE: u64 = 4_915_112_345_001;
 const FIRST: BindId = BindId(0);
@@ -58,7 +58,7 @@ fn a_receipt_goes_straight_to_its_shard_and_is_answered_when_kept() {
     deliver(&mut world, 77, "+4915112345001", 4, &text("a1"), &[]);
     let told = world.receipts[0].clone();
     assert_eq!((told.shard, told.id.as_slice()), (owner, &b"a1"[..]));
-    assert_eq!((told.receipt.state, told.receipt.error.number), (Some(ReceiptState::Delivered), 42));
+    assert_eq!((told.receipt.state, told.receipt.error.number), (ReceiptState::Delivered, 42));
     assert_eq!((told.receipt.error.text.as_str(), told.receipt.error.origin), ("042", ErrorOrigin::Receipt));
     assert_eq!((told.receipt.recipient, told.receipt.if_unknown), (ONE, IfUnknown::Tell));
     assert_eq!((told.receipt.at, told.text), (world.now.wall, text("a1").into_bytes()));
@@ -133,12 +133,12 @@ fn a_receipt_by_parameters_alone_and_one_that_says_nothing() {
     writer.octets(TlvTag::NETWORK_ERROR_CODE, &[3, 0, 27]).expect("short");
     deliver(&mut world, 1, "12", 4, "", &tlvs);
     let told = &world.receipts[0];
-    assert_eq!((told.receipt.state, told.receipt.error.number), (Some(ReceiptState::Undeliverable), 27));
+    assert_eq!((told.receipt.state, told.receipt.error.number), (ReceiptState::Undeliverable, 27));
     assert_eq!((told.receipt.error.text.as_str(), told.receipt.error.origin), ("", ErrorOrigin::Network));
     assert_eq!((told.receipt.recipient, told.id.as_slice()), (0, &b"x-1"[..]));
     deliver(&mut world, 2, "4915112345001", 4, "hello?", &[]);
     let told = &world.receipts[1];
-    assert_eq!((told.receipt.state, told.receipt.if_unknown), (Some(ReceiptState::Enroute), IfUnknown::Park));
+    assert_eq!((told.receipt.state, told.receipt.if_unknown), (ReceiptState::Enroute, IfUnknown::Park));
     assert_eq!((told.shard, told.id.len()), (home(ONE), 0));
 }
 
@@ -146,11 +146,57 @@ fn a_receipt_by_parameters_alone_and_one_that_says_nothing() {
 fn a_message_from_a_handset_goes_to_its_senders_shard() {
     let mut world = world();
     deliver(&mut world, 5, "4915112345001", 0, "STOP", &[]);
-    let told = world.receipts[0].clone();
-    assert_eq!((told.shard, told.receipt.state, told.receipt.recipient), (home(ONE), None, ONE));
-    assert_eq!((told.receipt.if_unknown, told.text.as_slice()), (IfUnknown::Park, &b"STOP"[..]));
-    world.judge(told.shard, told.receipt.token, Verdict::Kept);
+    let told = world.handsets[0].clone();
+    assert_eq!((told.shard, told.message.from, told.message.at), (home(ONE), ONE, world.now.wall));
+    assert_eq!((told.to.as_slice(), told.text.as_slice(), told.name.len()), (&b"Bank"[..], &b"STOP"[..], 0));
+    assert_eq!((told.message.part, told.message.data_coding, told.header.len()), (None, 0, 0));
+    assert!(world.receipts.is_empty() && world.delivered.is_empty(), "not before it is durable");
+    world.judge(told.shard, told.message.token, Verdict::Kept);
     assert_eq!(world.delivered, [(FIRST, 5, OK)]);
+    world.judge(told.shard, told.message.token, Verdict::Kept);
+    assert_eq!(world.delivered.len(), 1, "a verdict counts once");
+}
+
+#[test]
+fn a_part_is_told_by_its_number_and_its_coding() {
+    let mut world = world();
+    let message = ShortMessage {
+        source: Address { ton: 5, npi: 0, digits: b"Info" },
+        destination: Address { ton: 1, npi: 1, digits: b"+49123" },
+        esm_class: EsmClass::UDHI,
+        data_coding: 8,
+        short_message: b"\x0B\x00\x03\x07\x02\x01\x05\x04\x0B\x84\x23\xF0hi",
+        ..ShortMessage::default()
+    };
+    let now = world.now.mono.0;
+    world.servers.get_mut(&FIRST).expect("a session").deliver(1, &message, now).expect("a window");
+    world.hear(FIRST);
+    let told = &world.handsets[0];
+    let part = PartIn { reference: 7, parts: 2, part: 1 };
+    assert_eq!((told.message.part, told.message.data_coding, told.message.from), (Some(part), 8, 0));
+    assert_eq!((told.name.as_slice(), told.to.as_slice()), (&b"Info"[..], &b"+49123"[..]));
+    assert_eq!((told.header.as_slice(), told.text.as_slice()), (&b"\x05\x04\x0B\x84\x23\xF0"[..], &b"hi"[..]));
+}
+
+/// `data_sm` has room for addresses of 64 octets.
+#[test]
+fn of_an_address_the_beginning_is_told() {
+    let mut world = world();
+    let mut tlvs = Vec::new();
+    let mut writer = TlvWriter::new(&mut tlvs);
+    writer.octets(TlvTag::MESSAGE_PAYLOAD, b"hi").expect("short");
+    writer.u16(TlvTag::SAR_MSG_REF_NUM, 513).u8(TlvTag::SAR_TOTAL_SEGMENTS, 3).u8(TlvTag::SAR_SEGMENT_SEQNUM, 3);
+    let long = Address { ton: 5, npi: 0, digits: &[b'a'; 64] };
+    let message =
+        DataSm { source: long, destination: long, data_coding: 3, tlvs: Tlvs::new(&tlvs), ..DataSm::default() };
+    let now = world.now.mono.0;
+    world.servers.get_mut(&FIRST).expect("a session").data(3, &message, now).expect("a window");
+    world.hear(FIRST);
+    let told = world.handsets[0].clone();
+    assert_eq!((told.name.as_slice(), told.to.as_slice()), (&[b'a'; 20][..], &[b'a'; 20][..]));
+    assert_eq!(told.message.part, Some(PartIn { reference: 513, parts: 3, part: 3 }));
+    world.judge(told.shard, told.message.token, Verdict::Kept);
+    assert_eq!((told.text.as_slice(), world.delivered.as_slice()), (&b"hi"[..], &[(FIRST, 3, OK)][..]));
 }
 
 #[test]
@@ -225,7 +271,7 @@ fn large_messages_stop_the_reading_earlier() {
     }
     assert!(world.reads_paused.contains(&FIRST), "a mebibyte");
     for n in 0..18 {
-        world.judge(home(ONE), world.receipts[n].receipt.token, Verdict::Kept);
+        world.judge(home(ONE), world.handsets[n].message.token, Verdict::Kept);
     }
     assert!(world.reads_paused.is_empty() && world.delivered.len() == 18);
 }
@@ -238,7 +284,7 @@ fn of_a_receipt_the_beginning_of_its_text_goes_to_the_shard() {
     TlvWriter::new(&mut tlvs).octets(TlvTag::MESSAGE_PAYLOAD, long.as_bytes()).expect("short");
     deliver(&mut world, 1, "4915112345001", 4, "", &tlvs);
     let told = &world.receipts[0];
-    assert_eq!((told.id.as_slice(), told.receipt.state), (&b"1"[..], Some(ReceiptState::Delivered)));
+    assert_eq!((told.id.as_slice(), told.receipt.state), (&b"1"[..], ReceiptState::Delivered));
     assert_eq!(told.text, &long.as_bytes()[..160]);
 }
 
@@ -247,10 +293,10 @@ fn of_a_receipt_the_beginning_of_its_text_goes_to_the_shard() {
 fn a_message_that_finds_no_room_is_the_carriers_to_deliver_later() {
     let mut world = world();
     deliver(&mut world, 5, "4915112345001", 0, "STOP", &[]);
-    world.judge(home(ONE), world.receipts[0].receipt.token, Verdict::Full);
+    world.judge(home(ONE), world.handsets[0].message.token, Verdict::Full);
     assert_eq!((world.delivered.as_slice(), world.link.counters().deferred), (&[(FIRST, 5, LATER)][..], 1));
     deliver(&mut world, 6, "4915112345001", 0, "STOP", &[]);
-    world.judge(home(ONE), world.receipts[1].receipt.token, Verdict::Kept);
+    world.judge(home(ONE), world.handsets[1].message.token, Verdict::Kept);
     assert_eq!(world.delivered[1], (FIRST, 6, OK));
 }
 
@@ -260,7 +306,8 @@ fn without_room_on_the_disk_nothing_is_taken_from_a_carrier_and_its_session_stay
     world.handle(LinkEvent::Disk(DiskRoom::Out));
     deliver(&mut world, 1, "4915112345001", 4, &text("1"), &[]);
     deliver(&mut world, 2, "4915112345001", 0, "STOP", &[]);
-    assert_eq!((world.delivered.clone(), world.receipts.len()), (vec![(FIRST, 1, LATER), (FIRST, 2, LATER)], 0));
+    assert_eq!(world.delivered, [(FIRST, 1, LATER), (FIRST, 2, LATER)]);
+    assert!(world.receipts.is_empty() && world.handsets.is_empty());
     let status = world.link.status(world.now.mono);
     assert_eq!((status.state, status.binds[0].ready), (LinkState::DiskOut, true));
     world.handle(LinkEvent::Disk(DiskRoom::Low));

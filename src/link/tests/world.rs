@@ -12,8 +12,8 @@ use crate::model::{
 use crate::smpp::session::{Event, Options as SessionOptions, Session};
 use crate::smpp::status::CommandStatus;
 use crate::traffic::{
-    Answer, Demand, Outcome, ReceiptIn, ReceiptToken, Span, Submit, SubmitBatch, ToLink, ToShard, Unanswered, Verdict,
-    VerdictBatch,
+    Answer, Demand, HandsetIn, Outcome, ReceiptIn, ReceiptToken, Span, Submit, SubmitBatch, ToLink, ToShard,
+    Unanswered, Verdict, VerdictBatch,
 };
 
 pub(super) const START: Now = Now { mono: Mono(1_000_000_000_000), wall: Wall(1_700_000_000_000) };
@@ -62,6 +62,17 @@ pub(super) struct ReceiptTold {
     pub text: Vec<u8>,
 }
 
+/// A message from a handset as it came to a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HandsetTold {
+    pub shard: ShardId,
+    pub message: HandsetIn,
+    pub name: Vec<u8>,
+    pub to: Vec<u8>,
+    pub header: Vec<u8>,
+    pub text: Vec<u8>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct ShardModel {
     pub waiting: [VecDeque<Submit>; Class::COUNT],
@@ -83,6 +94,7 @@ pub(super) struct World {
     pub late: Vec<Told>,
     missed: BTreeSet<(Address, u8)>,
     pub receipts: Vec<ReceiptTold>,
+    pub handsets: Vec<HandsetTold>,
     pub delivered: Vec<(BindId, u64, CommandStatus)>,
     pub alarms: Vec<Alarm>,
     pub connects: Vec<(BindId, u16)>,
@@ -128,6 +140,7 @@ impl World {
             late: Vec::new(),
             missed: BTreeSet::new(),
             receipts: Vec::new(),
+            handsets: Vec::new(),
             delivered: Vec::new(),
             alarms: Vec::new(),
             connects: Vec::new(),
@@ -399,8 +412,12 @@ impl World {
                 }
             }
             ToShard::Receipts(batch) => {
+                let octets = |span: Span| span.of(&batch.arena).to_vec();
+                for message in batch.handsets {
+                    let [name, to, header, text] = [message.name, message.to, message.header, message.text].map(octets);
+                    self.handsets.push(HandsetTold { shard, message, name, to, header, text });
+                }
                 for receipt in batch.receipts {
-                    let octets = |span: Span| span.of(&batch.arena).to_vec();
                     let (id, text) = (octets(receipt.id), octets(receipt.text));
                     self.receipts.push(ReceiptTold { shard, receipt, id, text });
                 }

@@ -1,0 +1,115 @@
+//! Messages from handsets: how many are kept, and how much room they take. A carrier may send any number, so over the bound none
+//! is taken: its carrier keeps it, until retention has dropped some here. What waits to be joined has its room already.
+//!
+//! Invariant: what is kept and what waits to be joined fit into the bound together, unless the bound was made smaller.
+
+use std::collections::VecDeque;
+
+use crate::store::record::{CheckpointRecord, HandsetRecord};
+
+use super::retained::Retained;
+use super::turn::Turn;
+
+/// See the head of this file.
+#[derive(Debug, Default)]
+pub(super) struct Handsets {
+    retained: Retained,
+    /// Messages between two marks: last commit, how many, their octets. Ascending.
+    counts: VecDeque<(u64, u64, u64)>,
+    /// Of all of them.
+    messages: u64,
+    octets: u64,
+}
+
+impl Handsets {
+    pub(super) fn restore(checkpoint: &CheckpointRecord) -> Self {
+        let counts: VecDeque<_> = checkpoint.handset_counts.iter().copied().collect();
+        Self {
+            retained: Retained::restore(checkpoint.handsets_from, &checkpoint.handset_marks),
+            messages: counts.iter().map(|(_, messages, _)| messages).sum(),
+            octets: counts.iter().map(|(.., octets)| octets).sum(),
+            counts,
+        }
+    }
+
+    /// A commit after the checkpoint held so many messages of so many octets.
+    pub(super) fn replay(&mut self, commit: u64, (messages, octets): (u32, u64)) {
+        if messages > 0 {
+            self.add(commit, u64::from(messages), octets);
+        }
+    }
+
+    /// Messages that are kept, and their octets.
+    pub(super) const fn kept(&self) -> (u64, u64) {
+        (self.messages, self.octets)
+    }
+
+    /// Whether there is room for so many messages and octets beside what is kept and what waits to be joined.
+    pub(super) const fn has_room(&self, turn: &Turn, waiting: (u64, u64), more: (u64, u64)) -> bool {
+        let bounds = &turn.options.bounds;
+        self.messages + waiting.0 + more.0 <= bounds.handset_messages_max as u64
+            && self.octets + waiting.1 + more.1 <= bounds.handset_octets_max
+    }
+
+    /// A message goes into this turn's batch.
+    pub(super) fn keep(&mut self, turn: &mut Turn, record: HandsetRecord) {
+        self.add(turn.gathering.seq().0, 1, record.octets());
+        turn.gathering.batch().handsets.push(record);
+    }
+
+    fn add(&mut self, commit: u64, messages: u64, octets: u64) {
+        self.messages += messages;
+        self.octets += octets;
+        let marked = self.retained.marked();
+        match self.counts.back_mut().filter(|(last, ..)| *last > marked) {
+            Some(since) => *since = (commit, since.1 + messages, since.2 + octets),
+            None => self.counts.push_back((commit, messages, octets)),
+        }
+    }
+
+    /// What it knows goes into a checkpoint; nothing of a later commit may have been added.
+    pub(super) fn note(&mut self, turn: &Turn, checkpoint: &mut CheckpointRecord) {
+        self.retained.mark(checkpoint.commit, turn.now.wall, turn.options.retention_ms);
+        while let Some(&(last, messages, octets)) = self.counts.front()
+            && last < self.retained.from()
+        {
+            self.messages -= messages;
+            self.octets -= octets;
+            self.counts.pop_front();
+        }
+        (checkpoint.handsets_from, checkpoint.handset_marks) = self.retained.notes();
+        checkpoint.handset_counts = self.counts.iter().copied().collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{Mono, Now, Wall};
+    use crate::shard::Options;
+    use crate::shard::retained::MARKS;
+    use crate::store::Recovery;
+
+    use super::*;
+
+    #[test]
+    fn messages_are_counted_as_long_as_they_are_kept_and_a_start_counts_the_same() {
+        let options = Options { retention_ms: 6_400, ..Options::default() };
+        let mut turn = Turn::new(options, 1, &Recovery::default(), Now { mono: Mono(0), wall: Wall(0) });
+        let mut handsets = Handsets::default();
+        for commit in 1..=1_000 {
+            handsets.add(commit, 2, 10);
+            turn.now.wall = Wall(commit * 10);
+            let mut checkpoint = CheckpointRecord { commit, ..CheckpointRecord::default() };
+            handsets.note(&turn, &mut checkpoint);
+            let (messages, octets) = handsets.kept();
+            let kept = commit + 1 - checkpoint.handsets_from.max(1);
+            assert!(messages >= 2 * kept && messages <= 2 * (kept + 6_400 / MARKS / 10 + 1), "{messages} of {kept}");
+            assert_eq!(octets, messages * 5);
+            assert!(handsets.counts.len() as u64 <= MARKS + 1);
+            if commit % 7 == 0 {
+                handsets = Handsets::restore(&checkpoint);
+                assert_eq!(handsets.kept(), (messages, octets));
+            }
+        }
+    }
+}
