@@ -67,6 +67,8 @@ pub(super) struct Alarms {
     /// Segments of the visit under way, with slots to which something has happened since.
     visit: Option<BTreeMap<u64, BTreeSet<u16>>>,
     visit_began: Mono,
+    /// A visit has been taken in since somebody asked.
+    visited: bool,
     /// Outlived two folds: to be moved into the delay queue.
     settled: VecDeque<u64>,
     /// What was ended: everything of these segments (below a number) that expires up to a time. One step, and one more for
@@ -275,6 +277,7 @@ impl Alarms {
         mut expire: impl FnMut(&mut Turn, Address, &Overdue) -> Expired,
     ) -> bool {
         let Some(mut asked) = self.visit.take() else { return false };
+        self.visited = true;
         let soon = turn.now.wall.after_ms(AGAIN_MS);
         for Visited { segment, messages, overdue, next } in visited {
             let Some(touched) = asked.remove(&segment) else { continue };
@@ -312,6 +315,11 @@ impl Alarms {
         // What cannot be read has nothing to expire; it was told to the operator.
         asked.into_keys().for_each(|segment| self.done(turn, segment));
         true
+    }
+
+    /// Whether a visit has been taken in since the last time that this was asked.
+    pub(super) const fn take_visited(&mut self) -> bool {
+        std::mem::replace(&mut self.visited, false)
     }
 
     /// The store could not answer.

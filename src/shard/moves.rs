@@ -232,7 +232,6 @@ impl Shard {
             expired
         });
         if was_asked {
-            pull.forget_remainders(!alarms.is_empty());
             let events_from = folding.events_from();
             self.settle_moved();
             self.alarms.visit_overdue(&mut self.turn, events_from);
@@ -252,6 +251,10 @@ impl Shard {
         self.pull.place_ready(&mut self.turn);
         self.alarms.settle(&mut self.turn);
         self.pull.place_due(&mut self.turn);
+        // Behind that, for what a visit sets again stands in no queue before.
+        if self.alarms.take_visited() {
+            self.pull.forget_remainders(!self.alarms.is_empty());
+        }
         self.drop_restored();
         self.pass_ended();
         let queued = self.pull.queued(&self.turn);
