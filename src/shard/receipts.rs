@@ -247,18 +247,12 @@ impl Receipts {
         receipt: &ReceiptIn,
         forms: impl Iterator<Item = Candidate> + Clone,
     ) -> Vec<Candidate> {
-        if self.runs.is_empty() || receipt.id.len == 0 {
-            return Vec::new();
-        }
-        if !self.awaited.holds_id(forms.clone()) {
-            return forms.collect();
-        }
-        let is_strange = self.manners.get(&group).is_some_and(|known| known.strange_numbers >= STRANGE_NUMBERS_MAX);
-        match receipt.recipient {
-            0 => Vec::new(),
-            _ if is_strange => Vec::new(),
-            _ => forms.filter(|candidate| candidate.form == IdForm::Same).collect(),
-        }
+        let is_strange = || {
+            let known = self.manners.get(&group).map_or(0, |manner| manner.strange_numbers);
+            receipt.recipient == 0 || known >= STRANGE_NUMBERS_MAX
+        };
+        let is_of_no_use = self.runs.is_empty() || receipt.id.len == 0;
+        if is_of_no_use || self.awaited.holds_id(forms.clone()) && is_strange() { Vec::new() } else { forms.collect() }
     }
 
     fn apply_meant(

@@ -2,8 +2,8 @@
 //! answer and the receipts to come. It knows behaviour, magic numbers and dialects. It refuses to know clocks,
 //! sockets, binds, PDUs and timers: whoever asks keeps the pending receipts and sends them when they are due.
 //!
-//! Invariants: the same seed and the same calls give the same answers; an id is given out once per seed;
-//! no receipt is planned for a message that was not taken.
+//! Invariants: the same seed and the same calls give the same answers; an id is given out once per seed, unless the behaviour
+//! gives ids again, and then to other recipients; no receipt is planned for a message that was not taken.
 
 mod behaviour;
 mod magic;
@@ -24,6 +24,8 @@ use crate::model::time::Mono;
 const RECEIPTS_MAX: usize = 5;
 /// Earlier tries of magic messages that are remembered; the oldest is forgotten first.
 const TRIES_MAX: usize = 65_536;
+/// Ids that may be given again, the latest ones.
+const GIVEN_AGAIN_MAX: usize = 4;
 /// How much later than its receipt a response comes when the receipt must be first.
 const RECEIPT_LEAD_US: u64 = 1_000;
 /// Lifts an id out of the range that is ever given out.
@@ -139,6 +141,8 @@ pub struct FakeCarrier {
     behaviour: Behaviour,
     prng: Prng,
     next_id: u64,
+    /// Ids that may be given again, with the recipients that they were given to.
+    given: VecDeque<(u64, Vec<Vec<u8>>)>,
     /// Instants at which the last `rate_max` parts were taken.
     taken_at: VecDeque<Mono>,
     tries: BTreeMap<u64, u8>,
@@ -152,6 +156,7 @@ impl FakeCarrier {
             behaviour,
             prng: Prng::new(seed),
             next_id: 10_000_000 * (1 + mix(seed ^ 0x1D) % 900_000),
+            given: VecDeque::new(),
             taken_at: VecDeque::new(),
             tries: BTreeMap::new(),
             tries_order: VecDeque::new(),
@@ -282,8 +287,7 @@ impl FakeCarrier {
     }
 
     fn take(&mut self, course: Course, submit: &SubmitSeen<'_>, reply_after_us: u64, magic: bool) -> Answer {
-        let id = IssuedId(self.next_id);
-        self.next_id += 1;
+        let id = self.issue(submit.recipient);
         let mut answer = Answer {
             reply: match course.reply {
                 CourseReply::Told => Reply::Accept(id),
@@ -299,6 +303,24 @@ impl FakeCarrier {
         }
         self.plan_receipts(&mut answer, id, course, magic);
         answer
+    }
+
+    fn issue(&mut self, recipient: &[u8]) -> IssuedId {
+        let most = usize::from(self.behaviour.id_recipients);
+        let fits = |of: &[Vec<u8>]| of.len() < most && !of.iter().any(|known| known == recipient);
+        if let Some((id, of)) = self.given.iter_mut().find(|(_, of)| fits(of)) {
+            of.push(recipient.to_vec());
+            return IssuedId::again(*id, of.len() - 1);
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        if most > 1 {
+            self.given.push_back((id, vec![recipient.to_vec()]));
+        }
+        if self.given.len() > GIVEN_AGAIN_MAX {
+            self.given.pop_front();
+        }
+        IssuedId(id)
     }
 
     fn plan_receipts(&mut self, answer: &mut Answer, id: IssuedId, course: Course, magic: bool) {

@@ -337,6 +337,53 @@ impl Plan {
         }
     }
 
+    /// A carrier that gives each id to several recipients, in a world where its answers are not lost: a receipt of a part that
+    /// nobody knows to be under its id would be taken for one of another recipient's.
+    pub fn ids_given_again(prng: &mut Prng) -> Self {
+        let usual = Self::draw(prng);
+        let behaviour = Behaviour {
+            receipt_delay: Delay { min_us: 1_000_000, max_us: prng.between(1_000_000, 9_000_000) },
+            throttled_ppm: 50_000,
+            transient_ppm: 50_000,
+            undelivered_ppm: 250_000,
+            expired_ppm: 200_000,
+            rejected_ppm: 150_000,
+            receipt_twice_ppm: 150_000,
+            intermediate_ppm: 150_000,
+            regress_ppm: 100_000,
+            id_recipients: prng.between(2, 8) as u8,
+            ..behaviour(prng, false)
+        };
+        let carrier = CarrierPlan {
+            hosts: vec![HostPlan::Sound],
+            kind: BindKind::Transceiver,
+            behaviour,
+            absent: false,
+            response_timeout_ms: 8_000,
+            ..CarrierPlan::draw(prng, usual.cores, false)
+        };
+        Self {
+            shards: 1,
+            carriers: vec![carrier],
+            shared_route: false,
+            messages: prng.between(40, 160) as u32,
+            recipients: prng.between(4, 40) as u32,
+            crashes_max: 0,
+            stops_max: prng.between(0, 3) as u32,
+            wall_jumps: 0,
+            cuts: 0,
+            freezes: 0,
+            stalls: 0,
+            disk_stalls: 0,
+            disk_faults: 0,
+            disk_shortages: 0,
+            backups: 0,
+            shard: ShardOptions { receipts_max: prng.between(2, 40) as usize, ..usual.shard },
+            socket: Latency { slow_ppm: 0, ..usual.socket },
+            ..usual
+        }
+    }
+
     /// Whether nobody will ever take what goes by the route at that place.
     pub fn is_absent(&self, route: usize) -> bool {
         match self.carriers.get(route) {

@@ -88,6 +88,16 @@ pub fn run_day(seed: u64, hours: u64, options: &SimOptions) -> Result<Report, Bo
     finish(seed, World::of(Plan::day(&mut chance, hours), chance, options), again)
 }
 
+/// Runs a world whose carrier gives ids again ([`Plan::ids_given_again`]) to its end.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_ids_given_again(seed: u64, options: &SimOptions) -> Result<Report, Box<Failure>> {
+    let mut chance = Prng::new(seed);
+    let again = format!("STENTOR_SIM_SEED={seed} cargo test --lib sim_ids_given_again -- --nocapture");
+    finish(seed, World::of(Plan::ids_given_again(&mut chance), chance, options), again)
+}
+
 fn finish(seed: u64, mut world: World, again: String) -> Result<Report, Box<Failure>> {
     let broken = world.run();
     let stage = &world.stage;

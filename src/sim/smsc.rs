@@ -102,6 +102,7 @@ impl Carriers {
             fake.set_behaviour(Behaviour {
                 response_delay: now.response_delay,
                 receipt_delay: now.receipt_delay,
+                id_recipients: now.id_recipients,
                 id_dialect: now.id_dialect,
                 receipt_form: now.receipt_form,
                 error_dialect: now.error_dialect,

@@ -89,6 +89,20 @@ fn sim_seeds() {
     }
 }
 
+/// In how many worlds a carrier gives ids again.
+const GIVEN_AGAIN: u64 = 100;
+
+#[test]
+fn sim_ids_given_again() {
+    let lines_max = asked_for("STENTOR_SIM_LINES").unwrap_or(0) as usize;
+    let options = SimOptions { lines_max, ..SimOptions::default() };
+    let (from, seeds) = asked_for("STENTOR_SIM_SEED").map_or((1, GIVEN_AGAIN), |seed| (seed, 1));
+    let results = on_every_core(from, seeds, |seed| run_ids_given_again(seed, &options).map(|report| report.tally));
+    let failures: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).collect();
+    failures.iter().take(TOLD).for_each(|failure| println!("{failure}\n"));
+    assert!(failures.is_empty(), "{} of {seeds} seeds failed", failures.len());
+}
+
 #[test]
 fn sim_day_nothing_grows() {
     let hours = asked_for("STENTOR_SIM_HOURS").unwrap_or(4).max(4);

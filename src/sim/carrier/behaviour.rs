@@ -179,6 +179,8 @@ pub struct Behaviour {
     /// Receipts sent although `registered_delivery` asked for none.
     pub receipt_unasked_ppm: Ppm,
 
+    /// Recipients that one id is given to, one after the other, at most 8; 0 or 1: each id is given once.
+    pub id_recipients: u8,
     /// How ids are written.
     pub id_dialect: IdDialect,
     /// Where receipts keep their content.
@@ -221,6 +223,7 @@ impl Default for Behaviour {
             regress_ppm: 0,
             receipt_elsewhere_ppm: 0,
             receipt_unasked_ppm: 0,
+            id_recipients: 0,
             id_dialect: IdDialect::Decimal,
             receipt_form: ReceiptForm::Text,
             error_dialect: ErrorDialect::Digits,

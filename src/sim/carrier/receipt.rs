@@ -18,18 +18,29 @@ const ESM_RECEIPT: u8 = 0x04;
 const ESM_INTERMEDIATE: u8 = 0x20;
 
 /// The number behind an id that this carrier gave out (or, for a stray receipt, never gave out).
-/// How it is spelled is the dialect's matter.
+/// How it is spelled is the dialect's matter. The highest four bits are not spelled: how often the id was given before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IssuedId(pub u64);
 
 impl IssuedId {
+    const TIMES_AT: u32 = 60;
+
+    /// The same id, given once more after so many times.
+    pub(super) const fn again(id: u64, times: usize) -> Self {
+        Self(id | (times as u64) << Self::TIMES_AT)
+    }
+
+    const fn spelled(self) -> u64 {
+        self.0 & ((1 << Self::TIMES_AT) - 1)
+    }
+
     /// Appends the id as the `submit_sm_resp` spells it, without NUL: 1 to 36 octets.
     pub fn write_in_response(self, dialect: IdDialect, out: &mut Vec<u8>) {
         match dialect {
-            IdDialect::Decimal | IdDialect::DecimalThenHex | IdDialect::ZerosAdded => put(out, self.0),
-            IdDialect::Hex | IdDialect::HexThenDecimal => format(out, format_args!("{:X}", self.0)),
-            IdDialect::CaseChanged => format(out, format_args!("{:x}", self.0)),
-            IdDialect::ZerosLost => format(out, format_args!("{:020}", self.0)),
+            IdDialect::Decimal | IdDialect::DecimalThenHex | IdDialect::ZerosAdded => put(out, self.spelled()),
+            IdDialect::Hex | IdDialect::HexThenDecimal => format(out, format_args!("{:X}", self.spelled())),
+            IdDialect::CaseChanged => format(out, format_args!("{:x}", self.spelled())),
+            IdDialect::ZerosLost => format(out, format_args!("{:020}", self.spelled())),
             IdDialect::Uuid => self.write_uuid(out),
             IdDialect::Wide => self.write_wide(out),
         }
@@ -38,18 +49,18 @@ impl IssuedId {
     /// Appends the id as the receipt spells it, without NUL.
     pub fn write_in_receipt(self, dialect: IdDialect, out: &mut Vec<u8>) {
         match dialect {
-            IdDialect::Decimal | IdDialect::HexThenDecimal | IdDialect::ZerosLost => put(out, self.0),
+            IdDialect::Decimal | IdDialect::HexThenDecimal | IdDialect::ZerosLost => put(out, self.spelled()),
             IdDialect::Hex | IdDialect::DecimalThenHex | IdDialect::CaseChanged => {
-                format(out, format_args!("{:X}", self.0));
+                format(out, format_args!("{:X}", self.spelled()));
             }
-            IdDialect::ZerosAdded => format(out, format_args!("{:020}", self.0)),
+            IdDialect::ZerosAdded => format(out, format_args!("{:020}", self.spelled())),
             IdDialect::Uuid => self.write_uuid(out),
             IdDialect::Wide => self.write_wide(out),
         }
     }
 
     fn write_uuid(self, out: &mut Vec<u8>) {
-        let (high, low) = (mix(self.0), self.0);
+        let (high, low) = (mix(self.spelled()), self.spelled());
         format(
             out,
             format_args!(
@@ -64,7 +75,7 @@ impl IssuedId {
     }
 
     fn write_wide(self, out: &mut Vec<u8>) {
-        format(out, format_args!("7301{:020}", self.0));
+        format(out, format_args!("7301{:020}", self.spelled()));
     }
 }
 

@@ -88,6 +88,29 @@ fn ids_are_given_out_once() {
 }
 
 #[test]
+fn ids_are_given_again_to_other_recipients() {
+    let mut carrier = FakeCarrier::new(Behaviour { id_recipients: 3, ..Behaviour::default() }, 5);
+    let mut recipients: BTreeMap<Vec<u8>, Vec<&str>> = BTreeMap::new();
+    let mut issued = Vec::new();
+    for recipient in ["491", "492", "491", "493", "494", "495", "491", "492", "493"].into_iter().cycle().take(90) {
+        let id = carrier.handle_submit(&submit(recipient), Mono(0)).taken.expect("it takes everything");
+        let mut spelled = Vec::new();
+        id.write_in_response(IdDialect::Decimal, &mut spelled);
+        recipients.entry(spelled).or_default().push(recipient);
+        issued.push(id);
+    }
+    assert!(
+        recipients
+            .values()
+            .all(|of| of.len() <= 3 && of.iter().all(|one| of.iter().filter(|other| one == *other).count() == 1))
+    );
+    assert!(recipients.values().filter(|of| of.len() == 3).count() > 20, "{recipients:?}");
+    issued.sort_unstable();
+    issued.dedup();
+    assert_eq!(issued.len(), 90, "whoever looks from outside tells them apart");
+}
+
+#[test]
 fn magic_numbers_play_their_fate() {
     let mut carrier = FakeCarrier::new(Behaviour::showcase(), 5);
     let play = |carrier: &mut FakeCarrier, recipient| {
