@@ -9,8 +9,8 @@ use super::backend::Op;
 use super::book::Snapshot;
 use super::key::Key;
 use super::record::{
-    DueRecord, FifoCode, HandsetRecord, InboundRecord, JoiningRecord, KeysRecord, ListRecord, NoticeRecord, ReadyRecord,
-    ReceiptsRecord, TurnRecord, encode,
+    DueRecord, FifoCode, HandsetRecord, InboundRecord, JoiningRecord, KeysRecord, ListRecord, NoticeRecord,
+    ReadyRecord, ReceiptsRecord, TurnRecord, encode,
 };
 use super::segment;
 
