@@ -5,9 +5,7 @@
 
 use std::collections::VecDeque;
 
-use hashbrown::HashTable;
-
-use crate::model::{Address, KeyPrint, TenantId, Wall};
+use crate::model::{Address, KeyPrint, Pieces, TenantId, Wall};
 
 use super::shares::{Over, Shares};
 
@@ -64,7 +62,7 @@ pub struct KeyWindow {
     ring: VecDeque<Entry>,
     /// Entries that left the ring at its front: index + `gone` = number.
     gone: u32,
-    table: HashTable<u32>,
+    table: Pieces<u32, 1024>,
     shares: Shares,
     window_ms: u64,
 }
@@ -73,7 +71,7 @@ impl KeyWindow {
     /// An empty window of at most `keys_max` fingerprints, each kept for at least `window_ms`.
     pub fn new(keys_max: usize, window_ms: u64) -> Self {
         let shares = Shares::new(keys_max as u64);
-        Self { ring: VecDeque::new(), gone: 0, table: HashTable::new(), shares, window_ms }
+        Self { ring: VecDeque::new(), gone: 0, table: Pieces::default(), shares, window_ms }
     }
 
     /// The tenants that share it from now on, by weight; none: it is everybody's.
@@ -141,9 +139,7 @@ impl KeyWindow {
         {
             let (key, tenant, number) = (front.key, front.tenant(), self.gone);
             self.shares.give_back(tenant, 1);
-            if let Ok(found) = self.table.find_entry(hash(key), |candidate| *candidate == number) {
-                found.remove();
-            }
+            self.table.remove(hash(key), |candidate| *candidate == number);
             self.ring.pop_front();
             self.gone = self.gone.wrapping_add(1);
         }

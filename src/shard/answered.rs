@@ -4,8 +4,7 @@
 
 use std::collections::VecDeque;
 
-use hashbrown::HashTable;
-
+use crate::model::Pieces;
 use crate::model::prng::mix;
 
 /// Key and recipient.
@@ -20,8 +19,8 @@ pub(super) struct Answered {
     /// Entries that left the ring at its front: index + `gone` = number.
     gone: u32,
     /// Numbers of entries, and of the latest of each key.
-    each: HashTable<u32>,
-    latest: HashTable<u32>,
+    each: Pieces<u32, 64>,
+    latest: Pieces<u32, 64>,
     /// How many at the ring's end the present turn has written down.
     said: usize,
     ids_max: usize,
@@ -36,8 +35,8 @@ impl Answered {
         Self {
             ring: VecDeque::new(),
             gone: 0,
-            each: HashTable::new(),
-            latest: HashTable::new(),
+            each: Pieces::default(),
+            latest: Pieces::default(),
             said: 0,
             ids_max: ids_max.max(1),
         }
@@ -61,7 +60,7 @@ impl Answered {
         self.each.insert_unique(hash(id), number, |known| hash(at(known)));
         match self.latest.find_mut(mix(id.0), |known| at(known).0 == id.0) {
             Some(known) => *known = number,
-            None => drop(self.latest.insert_unique(mix(id.0), number, |known| mix(at(known).0))),
+            None => self.latest.insert_unique(mix(id.0), number, |known| mix(at(known).0)),
         }
     }
 
@@ -79,12 +78,8 @@ impl Answered {
     }
 
     fn unlist(&mut self, id: Id, number: u32) {
-        if let Ok(found) = self.each.find_entry(hash(id), |known| *known == number) {
-            found.remove();
-        }
-        if let Ok(found) = self.latest.find_entry(mix(id.0), |known| *known == number) {
-            found.remove();
-        }
+        self.each.remove(hash(id), |known| *known == number);
+        self.latest.remove(mix(id.0), |known| *known == number);
     }
 
     fn number(&self, id: Id) -> Option<u32> {

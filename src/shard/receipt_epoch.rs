@@ -6,8 +6,7 @@
 
 use std::collections::VecDeque;
 
-use hashbrown::HashTable;
-
+use crate::model::Pieces;
 use crate::model::prng::mix;
 use crate::store::record::ReceiptNote;
 
@@ -55,7 +54,7 @@ pub(super) struct ReceiptEpoch {
     ring: VecDeque<Entry>,
     /// Entries that left the ring at its front: index + `gone` = number.
     gone: u32,
-    table: HashTable<Place>,
+    table: Pieces<Place, 64>,
     /// Commits whose entries are in the ring, oldest first, with how many of theirs are left.
     commits: VecDeque<(u64, usize)>,
     /// Entries at the ring's end that belong to no commit yet.
@@ -177,9 +176,7 @@ impl ReceiptEpoch {
                 }
                 self.unanswered -= usize::from(entry.state == State::Waits);
                 let number = self.gone;
-                if let Ok(found) = self.table.find_entry(hash(half(entry.note.key)), |known| known.number == number) {
-                    found.remove();
-                }
+                self.table.remove(hash(half(entry.note.key)), |known| known.number == number);
             }
             self.gone = self.gone.wrapping_add(1);
             match self.commits.front_mut() {
