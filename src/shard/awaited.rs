@@ -161,14 +161,10 @@ impl Awaited {
             false => answered.forget(note.key, note.recipient),
         });
         answered.say(ANSWERED_AGAIN_MAX);
-        let again = answered.latest(ANSWERED_AGAIN_MAX);
+        let again = self.answered.latest(ANSWERED_AGAIN_MAX);
         // Of what the epoch holds a start knows it by the part's own commits.
-        said.answered.extend(again.filter(|(key, recipient)| !holds(epoch, *key, *recipient)));
+        said.answered.extend(again.filter(|(key, recipient)| self.find(*key, *recipient).is_none()));
     }
-}
-
-fn holds(epoch: &ReceiptEpoch, key: u64, recipient: u64) -> bool {
-    epoch.find(key, recipient).is_some_and(|(note, _)| note.recipient == recipient)
 }
 
 /// That very id, but for case, leading zeros and blanks.

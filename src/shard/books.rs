@@ -303,7 +303,8 @@ impl Books {
         }
     }
 
-    /// What is known goes into a checkpoint's book, but for marks of messages whose history is not kept: nobody meets them any more.
+    /// What is known goes into a checkpoint's book, but for marks of messages whose history is not kept: nobody meets them any
+    /// more.
     pub(super) fn note(&mut self, first_segment: u64, book: &mut Book) {
         let first_kept = Address::new(first_segment, 0);
         self.cancelled.retain(|address, _| *address >= first_kept);

@@ -6,8 +6,9 @@
 //!
 //! Invariants:
 //! 1. A segment of which something is not settled has an alarm, in memory or in the delay queue, not later than the earliest
-//!    expiry of what is unsent, and the earliest end of a wait for a receipt. So who meets an expired message in a list passes it over and forgets it: the visit ends it,
-//!    or has done so. Nothing is remembered for each message, however many stand in lists that nobody takes from.
+//!    expiry of what is unsent, and the earliest end of a wait for a receipt. So who meets an expired message in a list passes
+//!    it over and forgets it: the visit ends it, or has done so. Nothing is remembered for each message, however many stand in
+//!    lists that nobody takes from.
 //! 2. What a visit ends was waiting when the store was asked, and nothing has happened to it since ([`Alarms::touch`]).
 //! 3. A message that was ended is never sent, though the clock went back since: [`Alarms::is_over`].
 //! 4. Memory holds at most [`OVERDUE_MAX`] alarms that came due; further ones wait in the delay queue.
@@ -354,22 +355,30 @@ impl Alarms {
         }
     }
 
-    /// Whether a message in a list has ended, or its segment's alarm will end it. Retention takes only what is settled.
-    pub(super) fn has_ended(&self, turn: &Turn, address: Address, head: Option<&Head>) -> bool {
-        let is_over = || head.is_some_and(|head| self.is_over(address, head, turn.now.wall));
-        address.segment() < turn.first_segment || is_over()
+    /// Whether a message in a list has ended, or its segment's alarm will end it. Retention takes only what is settled. One that
+    /// was over before the clock went back has its segment visited now.
+    pub(super) fn has_ended(&mut self, turn: &mut Turn, segment: &Segment, slot: u16) -> bool {
+        if segment.number < turn.first_segment {
+            return true;
+        }
+        let now = turn.now.wall;
+        let over = segment.head(slot).filter(|head| self.is_over(segment.address(slot), head, now));
+        if let Some(head) = over.filter(|head| head.expires_at > now) {
+            self.look_again(turn, segment, head.class);
+        }
+        over.is_some()
     }
 
-    /// A message that is passed over was over before the clock went back. It may have been elsewhere when its segment was
+    /// A message was over before the clock went back. It may have been elsewhere when its segment was
     /// visited, and its alarm may be set by the clock of then: its segment is visited now.
-    pub(super) fn look_again(&mut self, turn: &mut Turn, segment: &Segment, head: Option<&Head>) {
+    fn look_again(&mut self, turn: &mut Turn, segment: &Segment, class: Class) {
         let (number, now) = (segment.number, turn.now.wall);
         let is_known =
             self.of.get(&number).is_some_and(|alarm| alarm.at <= now || !self.order.contains(&(alarm.at, number)));
-        let Some(head) = head.filter(|head| head.expires_at > now && number >= turn.first_segment && !is_known) else {
+        if is_known {
             return;
-        };
-        let (last, class) = (segment.address(segment.heads.len().saturating_sub(1) as u16), head.class as u8);
+        }
+        let (last, class) = (segment.address(segment.heads.len().saturating_sub(1) as u16), class as u8);
         self.keep(last, class);
         turn.gathering.batch().turn.alarms.kept.push((last.packed(), class));
     }

@@ -305,12 +305,7 @@ impl Shard {
     }
 
     fn is_over(&mut self, taken: &Taken) -> bool {
-        let (address, head) = (taken.segment.address(taken.slot), taken.segment.head(taken.slot));
-        let is_over = self.alarms.has_ended(&self.turn, address, head);
-        if is_over {
-            self.alarms.look_again(&mut self.turn, &taken.segment, head);
-        }
-        is_over
+        self.alarms.has_ended(&mut self.turn, &taken.segment, taken.slot)
     }
 
     /// An entry of a list was passed over.
@@ -347,12 +342,9 @@ impl Shard {
                 && let Some((segment, slot)) = self.pull.lanes.peek(name)
             {
                 let (address, head) = (segment.address(slot), segment.head(slot).copied());
-                let is_over = self.alarms.has_ended(&self.turn, address, head.as_ref());
+                let is_over = self.alarms.has_ended(&mut self.turn, segment, slot);
                 if !self.ledger.books.cancelled.contains_key(&address) && !is_over {
                     break;
-                }
-                if is_over {
-                    self.alarms.look_again(&mut self.turn, segment, head.as_ref());
                 }
                 self.pull.drop_first(&mut self.turn, name);
                 let passed = self.ledger.pass_over(&mut self.turn, address, head.as_ref(), is_over);

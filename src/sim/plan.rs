@@ -337,8 +337,8 @@ impl Plan {
         }
     }
 
-    /// A carrier that gives each id to several recipients, in a world where its answers are not lost: a receipt of a part that
-    /// nobody knows to be under its id would be taken for one of another recipient's.
+    /// A carrier that gives each id to several recipients, in a world where no fault is planned that loses its answers: a receipt
+    /// of a part that nobody knows to be under its id would be taken for one of another recipient's.
     pub fn ids_given_again(prng: &mut Prng) -> Self {
         let usual = Self::draw(prng);
         let behaviour = Behaviour {
