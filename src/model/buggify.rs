@@ -32,6 +32,8 @@ pub enum Point {
     FoldDue,
     /// The epoch of receipts is full.
     EpochFull,
+    /// Sealing goes on by one entry.
+    SealLater,
     /// A link has room for one message.
     RoomForOne,
     /// Too many receipts of a connection wait for their shard.
@@ -42,7 +44,7 @@ pub enum Point {
 
 impl Point {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::TurnFull,
         Self::SegmentFull,
         Self::WindowFull,
@@ -54,6 +56,7 @@ impl Point {
         Self::AttemptsFull,
         Self::FoldDue,
         Self::EpochFull,
+        Self::SealLater,
         Self::RoomForOne,
         Self::ReceiptsFull,
         Self::ReadLater,

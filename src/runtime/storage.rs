@@ -26,6 +26,7 @@ use crate::{
         directory::HighWaterFile,
         fjall::{FjallReader, FjallStore},
         fjall_backup::StoreSnapshot,
+        receipt_run,
     },
 };
 
@@ -216,10 +217,8 @@ impl<M: Maintainer, A: Fn(ShardEvent)> Reading<'_, M, A> {
             Maintenance::DropRange { space, from, to } => self.maintainer.drop_range(space, &from, &to),
             Maintenance::DeleteRun(run) => self.maintainer.delete_run(run),
             Maintenance::Checkpoint => self.maintainer.checkpoint(),
-            Maintenance::WriteRun { run, entries } => {
-                let written = self
-                    .maintainer
-                    .write_run(run, &mut |sink| entries.iter().try_for_each(|(key, value)| sink.put(key, value)));
+            Maintenance::WriteRun { run, mut notes } => {
+                let written = self.maintainer.write_run(run, &mut |sink| receipt_run::put(&mut notes, sink));
                 written.inspect(|()| (self.answer)(ShardEvent::RunWritten(run)))
             }
         }

@@ -5,6 +5,8 @@
 //!
 //! Invariant: a start that takes in each commit's parts and then its answers knows what the shard before it knew.
 
+use std::ops::Range;
+
 use crate::smpp::receipt_id::{Candidate, IdForm};
 use crate::store::record::{ReceiptNote, ReceiptsRecord};
 
@@ -12,7 +14,7 @@ use super::answered::Answered;
 use super::receipt_epoch::ReceiptEpoch;
 
 /// How many of the latest answered receipts are written down once more when entries leave the epoch.
-const ANSWERED_AGAIN_MAX: usize = 65_536;
+const ANSWERED_AGAIN_MAX: usize = 16_384;
 
 /// What a receipt is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +29,13 @@ pub(super) enum Meant {
 pub(super) struct Awaited {
     epoch: ReceiptEpoch,
     answered: Answered,
+    /// The first commit of entries that leave, while they do.
+    leaving_from: Option<u64>,
 }
 
 impl Awaited {
     pub(super) fn new(answered_max: usize) -> Self {
-        Self { epoch: ReceiptEpoch::default(), answered: Answered::new(answered_max) }
+        Self { epoch: ReceiptEpoch::default(), answered: Answered::new(answered_max), leaving_from: None }
     }
 
     /// Entries of the open epoch.
@@ -44,8 +48,9 @@ impl Awaited {
         self.epoch.unanswered()
     }
 
+    /// The first commit that a start has to take in.
     pub(super) fn first_commit(&self) -> Option<u64> {
-        self.epoch.first_commit()
+        self.leaving_from.or(self.epoch.first_commit())
     }
 
     pub(super) fn committed(&mut self, commit: u64) {
@@ -146,21 +151,28 @@ impl Awaited {
         }
     }
 
-    /// What of the oldest `entries` is unanswered: by key, the newest of each key first.
-    pub(super) fn oldest_unanswered(&self, entries: usize) -> Vec<ReceiptNote> {
-        self.epoch.oldest_unanswered(entries)
+    /// What is unanswered of these entries of the open epoch, which are counted from the oldest.
+    pub(super) fn unanswered(&self, entries: Range<usize>) -> impl Iterator<Item = ReceiptNote> {
+        self.epoch.waiting_of(entries)
     }
 
-    /// The oldest entries of the epoch leave it. With them go, after a restart, the commits that say what was answered; of
-    /// the latest it is said again, for a carrier that heard no answer delivers once more after its reconnection.
-    pub(super) fn forget_oldest(&mut self, entries: usize, said: &mut ReceiptsRecord) {
-        let Self { epoch, answered } = self;
+    /// The oldest entries of the epoch leave it. A start still takes in their commits, until the answers that stand in them
+    /// have been [said again](Self::say_again).
+    pub(super) fn forget_oldest(&mut self, entries: usize) {
+        let Self { epoch, answered, leaving_from } = self;
+        *leaving_from = leaving_from.or(epoch.first_commit());
         epoch.forget(entries, |note, is_answered| match is_answered {
             true => answered.insert(note.key, note.recipient),
             // A run answers for it, and an older part of its id and number is no longer meant.
             false => answered.forget(note.key, note.recipient),
         });
-        answered.say(ANSWERED_AGAIN_MAX);
+    }
+
+    /// With the entries that have left go, after a restart, the commits that say what was answered; of the latest it is said
+    /// again, for a carrier that heard no answer delivers once more after its reconnection.
+    pub(super) fn say_again(&mut self, said: &mut ReceiptsRecord) {
+        self.leaving_from = None;
+        self.answered.say(ANSWERED_AGAIN_MAX);
         let again = self.answered.latest(ANSWERED_AGAIN_MAX);
         // Of what the epoch holds a start knows it by the part's own commits.
         said.answered.extend(again.filter(|(key, recipient)| self.find(*key, *recipient).is_none()));

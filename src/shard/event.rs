@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::delivery::{DoubtFilter, DoubtPolicy, InDoubt, MessageView};
 use crate::model::{Address, Class, DiskRoom, Frame, Head, KeyPrint, LinkId, MessageId, Refusal, ReplyTo, TenantId};
 use crate::store::backend::{RunId, Space};
+use crate::store::record::ReceiptNote;
 use crate::store::{CommitSeq, Found};
 use crate::traffic::{ToLink, ToShard};
 
@@ -201,7 +202,7 @@ pub enum Maintenance {
     /// Free what lies behind cursors.
     DropRange { space: Space, from: Vec<u8>, to: Vec<u8> },
     /// Write a sorted run; the answer is [`ShardEvent::RunWritten`].
-    WriteRun { run: RunId, entries: Vec<(Vec<u8>, Vec<u8>)> },
+    WriteRun { run: RunId, notes: Vec<ReceiptNote> },
     /// Delete a run whose registration is gone.
     DeleteRun(RunId),
     /// Let old journals go.

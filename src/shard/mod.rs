@@ -61,6 +61,7 @@ mod recovery;
 mod repeats;
 mod restored;
 mod retained;
+mod sealing;
 #[cfg(test)]
 mod shares_tests;
 mod shown;

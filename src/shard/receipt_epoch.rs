@@ -5,6 +5,7 @@
 //! one before it; one to the same number takes the place of the older one.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use crate::model::Pieces;
 use crate::model::prng::mix;
@@ -159,12 +160,10 @@ impl ReceiptEpoch {
         true
     }
 
-    /// What of the oldest `entries` is unanswered: by key, the newest of each key first.
-    pub(super) fn oldest_unanswered(&self, entries: usize) -> Vec<ReceiptNote> {
-        let oldest = self.ring.range(..entries.min(self.ring.len())).rev();
-        let mut notes: Vec<_> = oldest.filter(|entry| entry.state == State::Waits).map(|entry| entry.note).collect();
-        notes.sort_by_key(|note| note.key);
-        notes
+    /// What waits of these entries, which are counted from the oldest: in the order in which they were added.
+    pub(super) fn waiting_of(&self, entries: Range<usize>) -> impl Iterator<Item = ReceiptNote> {
+        let some = self.ring.range(entries).filter(|entry| entry.state == State::Waits);
+        some.map(|entry| entry.note)
     }
 
     /// Forgets the oldest `entries`: they are in a run, or answered; `left` is told of both, and which.
@@ -239,7 +238,7 @@ mod tests {
         epoch.answer(3, ANNA);
         epoch.answer(3, ANNA);
         assert_eq!((found(&epoch, 3, ANNA), epoch.unanswered()), (Some((3, true)), 3));
-        let keys: Vec<_> = epoch.oldest_unanswered(3).iter().map(|note| note.key).collect();
+        let keys: Vec<_> = epoch.waiting_of(0..3).map(|note| note.key).collect();
         assert_eq!(keys, vec![5, 9]);
         let mut left = Vec::new();
         epoch.forget(3, |note, answered| left.push((note.key, answered)));
@@ -270,7 +269,7 @@ mod tests {
         epoch.forget(1, |note, _| left.push(note.address));
         assert_eq!((left.len(), found(&epoch, 1, ANNA), epoch.unanswered()), (0, Some((77, false)), 1));
         assert_eq!(insert(&mut epoch, note(1)), None);
-        assert_eq!((epoch.unanswered(), epoch.oldest_unanswered(2).len()), (1, 1));
+        assert_eq!((epoch.unanswered(), epoch.waiting_of(0..2).count()), (1, 1));
         epoch.forget(1, |_, _| {});
         assert_eq!((epoch.len(), epoch.unanswered()), (1, 1));
     }
@@ -293,8 +292,8 @@ mod tests {
         assert_eq!(insert(&mut epoch, ReceiptNote { address: 120, ..to(1, 12) }), Some(12));
         assert_eq!([11, 12, 13].map(|number| found(&epoch, 1, number)), [11, 120, 13].map(|own| Some((own, false))));
         assert_eq!(epoch.unanswered(), 4);
-        let sealed: Vec<_> = epoch.oldest_unanswered(9).iter().map(|note| (note.key, note.address)).collect();
-        assert_eq!(sealed, [(1, 120), (1, 13), (1, 11), (2, 2)]);
+        let sealed: Vec<_> = epoch.waiting_of(0..5).map(|note| (note.key, note.address)).collect();
+        assert_eq!(sealed, [(2, 2), (1, 11), (1, 13), (1, 120)]);
         epoch.forget(2, |_, _| {});
         assert_eq!((found(&epoch, 1, 11), found(&epoch, 1, 13)), (Some((120, false)), Some((13, false))));
         epoch.forget(3, |_, _| {});

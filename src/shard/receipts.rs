@@ -8,7 +8,7 @@ use crate::model::{Address, CarrierError, GroupId, LinkId, Msisdn, Point, Receip
 use crate::smpp::receipt_id::{Candidate, Dialect, IdForm, id_key};
 use crate::store::backend::{RunFamily, RunId};
 use crate::store::record::{CheckpointRecord, InboundRecord, ReceiptNote, ReceiptsRecord};
-use crate::store::{CommitSeq, ReadRequest, ReceiptKeys, receipt_run, run};
+use crate::store::{CommitSeq, ReadRequest, ReceiptKeys, run};
 use crate::traffic::{ReceiptBatch, ReceiptIn, ReceiptToken, ToLink, Verdict, VerdictBatch};
 
 use super::awaited::{Awaited, Meant};
@@ -16,6 +16,7 @@ use super::event::{Effect, Maintenance};
 use super::options::Options;
 use super::orphans::{Displaced, Orphan, Orphans, Parked};
 use super::repeats::Repeats;
+use super::sealing::{PACE, Sealing, Step};
 use super::turn::Turn;
 
 /// Ids of answered receipts that are remembered behind the open epoch at least.
@@ -46,13 +47,6 @@ struct Manner {
     dialect: Dialect,
     /// Receipts in a row whose number was not that of the part under their id.
     strange_numbers: u8,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Sealing {
-    run: u64,
-    entries: usize,
-    until: Wall,
 }
 
 /// Receipts of one batch whose ids the open epoch does not hold, while the runs are asked.
@@ -428,35 +422,42 @@ impl Receipts {
         Heard::Final(note, end, state)
     }
 
-    /// Seals the older half of a full epoch; where all of it is answered, there is nothing to be kept.
+    /// Seals the older half of a full epoch, or goes on with it.
     fn seal_if_full(&mut self, turn: &mut Turn) {
-        let entries = self.awaited.len();
-        if self.sealing.is_some() || entries < 2 {
-            return;
+        if self.sealing.is_none() {
+            let entries = self.awaited.len();
+            let mut is_full = || entries >= self.receipts_max || turn.buggify.at(Point::EpochFull);
+            self.sealing = (entries >= 2 && is_full()).then(|| Sealing::of(entries / 2));
         }
-        if entries < self.receipts_max && !turn.buggify.at(Point::EpochFull) {
-            return;
-        }
-        let entries = entries / 2;
-        let notes = self.awaited.oldest_unanswered(entries);
-        if notes.is_empty() {
-            return self.awaited.forget_oldest(entries, &mut turn.gathering.batch().receipts);
-        }
-        let run = self.next_run;
-        self.next_run += 1;
-        let until = notes.iter().map(until).max().unwrap_or_default();
-        self.sealing = Some(Sealing { run, entries, until });
-        let entries = receipt_run::entries(notes);
-        turn.effect(Effect::Maintain(Maintenance::WriteRun { run: (RunFamily::Receipt, run), entries }));
+        self.go_on_sealing(turn);
+    }
+
+    fn go_on_sealing(&mut self, turn: &mut Turn) {
+        let Some(sealing) = self.sealing.take() else { return };
+        let pace = if turn.buggify.at(Point::SealLater) { 1 } else { PACE };
+        self.sealing = match sealing.step(pace, &mut self.awaited, &mut turn.gathering.batch().receipts) {
+            Step::Under(sealing) => Some(sealing),
+            Step::Collected { entries, notes } => {
+                let (number, until) = (self.next_run, notes.iter().map(until).max().unwrap_or_default());
+                self.next_run += 1;
+                let run = (RunFamily::Receipt, number);
+                turn.effect(Effect::Maintain(Maintenance::WriteRun { run, notes }));
+                Some(Sealing::Writing { entries, run: number, until })
+            }
+            Step::Done => None,
+        };
     }
 
     /// A run is on stable storage: from now on it answers for the entries that it holds.
     pub(super) fn handle_run_written(&mut self, turn: &mut Turn, written: RunId) {
-        let Some(sealing) = self.sealing.take_if(|sealing| sealing.run == written.1) else { return };
-        self.awaited.forget_oldest(sealing.entries, &mut turn.gathering.batch().receipts);
-        self.runs.push_back((sealing.run, sealing.until));
-        let until = sealing.until.0.to_be_bytes().to_vec();
-        turn.gathering.batch().extra.push(run::register(written, until));
+        let Some(Sealing::Writing { entries, run: number, until }) = self.sealing else { return };
+        if number != written.1 {
+            return;
+        }
+        self.runs.push_back((number, until));
+        turn.gathering.batch().extra.push(run::register(written, until.0.to_be_bytes().to_vec()));
+        self.sealing = Some(Sealing::Leaving { entries });
+        self.go_on_sealing(turn);
     }
 
     /// Forgets what was waited for long enough: whole runs, and receipts parked before `horizon`.

@@ -5,9 +5,10 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crate::node::Errand;
 use crate::shard::{Maintenance, ShardEvent};
-use crate::store::backend::{Backend, Maintainer, Op, RunId, RunSink, Space, StoreError};
+use crate::store::backend::{Backend, Maintainer, Op, RunId, Space, StoreError};
 use crate::store::memory::{DroppedRanges, LooseRuns, MemoryMaintainer, MemoryReader, MemoryStore, Remains};
-use crate::store::{Answerer, CommitSeq, Found, Recovery, WriteBatch, run};
+use crate::store::record::ReceiptNote;
+use crate::store::{Answerer, CommitSeq, Found, Recovery, WriteBatch, receipt_run, run};
 
 use super::agenda::InOrder;
 use super::faulty::{Faults, Operation};
@@ -277,7 +278,7 @@ impl Disk {
             Errand::Maintain(_) if self.faults.strikes(Operation::Upkeep, stage.now_ns()) => {
                 return self.fail(Operation::Upkeep, stage);
             }
-            Errand::Maintain(Maintenance::WriteRun { run, entries }) => self.begin_run(run, &entries, stage),
+            Errand::Maintain(Maintenance::WriteRun { run, notes }) => self.begin_run(run, notes, stage),
             Errand::Maintain(work) => UnderWay::Maintain(work),
         };
         // A run is long.
@@ -287,10 +288,9 @@ impl Disk {
         stage.agenda.after(delay, Happening::Inside(self.life, Inside::ErrandDone(self.at)));
     }
 
-    fn begin_run(&mut self, run: RunId, entries: &[(Vec<u8>, Vec<u8>)], stage: &mut Stage) -> UnderWay {
+    fn begin_run(&mut self, run: RunId, mut notes: Vec<ReceiptNote>, stage: &mut Stage) -> UnderWay {
         stage.tally.add(Count::RunsWritten);
-        let mut fill = |sink: &mut dyn RunSink| entries.iter().try_for_each(|(key, value)| sink.put(key, value));
-        let begun = self.maintainer.begin_run(run, &mut fill);
+        let begun = self.maintainer.begin_run(run, &mut |sink| receipt_run::put(&mut notes, sink));
         self.expect(begun, stage);
         if stage.is_mutant(Mutant::RegisterEarly) {
             self.tell(ShardEvent::RunWritten(run), stage);

@@ -6,7 +6,7 @@
 //!
 //! Knows keys and recipients; refuses to know ids, epochs, and what a receipt says.
 
-use super::backend::{Reader, RunFamily, StoreError};
+use super::backend::{Reader, RunFamily, RunSink, StoreError};
 use super::reader::ReceiptKeys;
 use super::record::{ReceiptNote, decode, encode};
 
@@ -15,17 +15,22 @@ fn key_to(key: u64, recipient: u64) -> [u8; 16] {
     (u128::from(key) << 64 | u128::from(recipient)).to_be_bytes()
 }
 
-/// A run's entries: parts by key, of each key the newest first, and no recipient twice under one key.
-pub fn entries(mut notes: Vec<ReceiptNote>) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut entries = Vec::with_capacity(notes.len());
+/// Puts parts into a run: the oldest first, and no recipient twice under one key. They are sorted in place, and may be
+/// put once more.
+///
+/// # Errors
+///
+/// Those of the sink.
+pub fn put(notes: &mut [ReceiptNote], sink: &mut dyn RunSink) -> Result<(), StoreError> {
+    notes.sort_by_key(|note| note.key);
     for of_one_id in notes.chunk_by_mut(|one, next| one.key == next.key) {
-        if let [newest, others @ ..] = of_one_id {
+        if let [others @ .., newest] = of_one_id {
+            sink.put(&newest.key.to_be_bytes(), &encode(newest))?;
             others.sort_unstable_by_key(|note| note.recipient);
-            entries.push((newest.key.to_be_bytes().to_vec(), encode(newest)));
-            entries.extend(others.iter().map(|note| (key_to(note.key, note.recipient).to_vec(), encode(note))));
+            others.iter().try_for_each(|note| sink.put(&key_to(note.key, note.recipient), &encode(note)))?;
         }
     }
-    entries
+    Ok(())
 }
 
 /// The part that a receipt is about, and which of its keys led there: one that went to its number, in whatever run; else
@@ -75,7 +80,7 @@ mod tests {
 
     use bytes::Bytes;
 
-    use crate::store::backend::{Backend, Maintainer, RunId, RunSink, Space, Visit};
+    use crate::store::backend::{Backend, Maintainer, RunId, Space, Visit};
     use crate::store::memory::{Drops, MemoryStore};
 
     use super::*;
@@ -95,11 +100,11 @@ mod tests {
         }
     }
 
+    /// The newest first.
     fn write(store: &MemoryStore, number: u64, notes: &[ReceiptNote]) {
         let run: RunId = (RunFamily::Receipt, number);
-        let entries = entries(notes.to_vec());
-        let fill = &mut |sink: &mut dyn RunSink| entries.iter().try_for_each(|(key, value)| sink.put(key, value));
-        store.maintainer().write_run(run, fill).expect("in order");
+        let mut notes: Vec<_> = notes.iter().rev().copied().collect();
+        store.maintainer().write_run(run, &mut |sink| put(&mut notes, sink)).expect("in order");
     }
 
     fn found(store: &MemoryStore, keys: &[(u64, bool)], recipient: u64) -> Option<(usize, u64)> {
@@ -107,15 +112,23 @@ mod tests {
         find(&store.reader(), &receipt).expect("sound").map(|(at, note)| (at, note.address))
     }
 
+    struct Keys(Vec<Vec<u8>>);
+
+    impl RunSink for Keys {
+        fn put(&mut self, key: &[u8], _: &[u8]) -> Result<(), StoreError> {
+            self.0.push(key.to_vec());
+            Ok(())
+        }
+    }
+
     #[test]
     fn golden_keys() {
-        let keys: Vec<_> = entries(vec![note(1, 5, 0), note(1, 9, 0), note(1, 7, 0), note(2, 3, 0)])
-            .into_iter()
-            .map(|(key, _)| key)
-            .collect();
+        let mut notes = [note(2, 3, 0), note(1, 9, 0), note(1, 7, 0), note(1, 5, 0)];
+        let mut keys = Keys(Vec::new());
+        put(&mut notes, &mut keys).expect("taken");
         let id = |key: u8| [0, 0, 0, 0, 0, 0, 0, key];
         let expected = [id(1).to_vec(), [id(1), id(7)].concat(), [id(1), id(9)].concat(), id(2).to_vec()];
-        assert_eq!(keys, expected);
+        assert_eq!(keys.0, expected);
     }
 
     #[test]

@@ -16,13 +16,13 @@ use stentor::model::{
 use stentor::node::{Alarm, Errand, Host, Node, NodeEvent, Wanted};
 use stentor::routing::{Condition, Route, RouteTable, Way};
 use stentor::shard::{Ask, Catalog, CatalogCarrier, Maintenance, Options as ShardOptions, Reply, ShardEvent};
-use stentor::store::backend::{Backend, Maintainer, Op, Space};
+use stentor::store::backend::{Backend, Maintainer, Op, RunSink, Space, StoreError};
 use stentor::store::directory::{DataDirectory, FORMAT_VERSION, Format, HighWaterFile};
 use stentor::store::fjall::{FjallMaintainer, FjallOptions, FjallReader, FjallStore};
 use stentor::store::fjall_mutants::Mutant;
 use stentor::store::fjall_start::{self, Started};
 use stentor::store::key::Key;
-use stentor::store::{Answerer, Recovery, WriteBatch, run};
+use stentor::store::{Answerer, Recovery, WriteBatch, receipt_run, run};
 use stentor::traffic::{
     Answer, Grant, IfUnknown, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, ReceiptToken, Span, Submit, ToLink,
     ToShard, Unanswered,
@@ -345,6 +345,17 @@ impl Driver {
     }
 }
 
+/// What a run was told to hold.
+#[derive(Default)]
+struct Said(Vec<(Vec<u8>, u64)>);
+
+impl RunSink for Said {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.0.push((key.to_vec(), marks::digest(value)));
+        Ok(())
+    }
+}
+
 impl Ground {
     fn write(&mut self, batch: WriteBatch) -> Result<(), String> {
         let seq = batch.seq;
@@ -371,13 +382,11 @@ impl Ground {
                 self.marks.set(&Mark::Drop { space, from: from.clone(), to: to.clone() })?;
                 self.maintainer.drop_range(space, &from, &to).map_err(told)
             }
-            Maintenance::WriteRun { run, entries } => {
-                let said = entries.iter().map(|(key, value)| (key.clone(), marks::digest(value))).collect();
-                self.marks.set(&Mark::Run { number: run.1, entries: said })?;
-                let fill = &mut |sink: &mut dyn stentor::store::backend::RunSink| {
-                    entries.iter().try_for_each(|(key, value)| sink.put(key, value))
-                };
-                self.maintainer.write_run(run, fill).map_err(told)?;
+            Maintenance::WriteRun { run, mut notes } => {
+                let mut said = Said::default();
+                receipt_run::put(&mut notes, &mut said).map_err(told)?;
+                self.marks.set(&Mark::Run { number: run.1, entries: said.0 })?;
+                self.maintainer.write_run(run, &mut |sink| receipt_run::put(&mut notes, sink)).map_err(told)?;
                 self.answers.push(ShardEvent::RunWritten(run));
                 self.marks.set(&Mark::RunKept(run.1))
             }

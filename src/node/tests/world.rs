@@ -6,8 +6,8 @@ use std::marker::PhantomData;
 use crate::model::{GroupId, RouteId};
 use crate::routing::{Condition, Route, RouteTable, Way};
 use crate::shard::{Ask, CatalogCarrier, Maintenance, Options};
-use crate::store::backend::{Maintainer, RunSink};
-use crate::store::{Answerer, Backend, ReadRequest, WriteBatch, recover};
+use crate::store::backend::Maintainer;
+use crate::store::{Answerer, Backend, ReadRequest, WriteBatch, receipt_run, recover};
 use crate::traffic::{ReceiptToken, Submit, ToLink, Verdict};
 
 use super::super::*;
@@ -141,10 +141,8 @@ impl<S: Backend, T> World<S, T> {
             Maintenance::DropRange { space, from, to } => {
                 maintainer.drop_range(space, &from, &to).expect("dropped");
             }
-            Maintenance::WriteRun { run, entries } => {
-                let fill =
-                    &mut |sink: &mut dyn RunSink| entries.iter().try_for_each(|(key, value)| sink.put(key, value));
-                maintainer.write_run(run, fill).expect("in order");
+            Maintenance::WriteRun { run, mut notes } => {
+                maintainer.write_run(run, &mut |sink| receipt_run::put(&mut notes, sink)).expect("in order");
                 self.tell(ShardEvent::RunWritten(run));
             }
             Maintenance::DeleteRun(run) => maintainer.delete_run(run).expect("deleted"),
