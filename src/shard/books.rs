@@ -51,7 +51,8 @@ pub(super) struct Tried {
     pub doubts: u8,
 }
 
-/// In [`Books::cancelled`]: a message that a receipt of one part has ended, whose parts are not remembered any more.
+/// In [`Books::cancelled`]: a message that its carrier has ended while it waited to be tried again, of whose parts nothing is
+/// remembered.
 pub(super) const CLOSED: TenantId = TenantId(u32::MAX);
 
 /// What an event has taken out of the books.
@@ -172,9 +173,8 @@ impl Books {
             Happened::Delivered { .. }
             | Happened::Undelivered { .. }
             | Happened::Expired { error: Some(_) }
-            | Happened::Rejected { .. }
-            | Happened::Dead { .. }
-            | Happened::NoReceipt => self.end(address, at),
+            | Happened::Rejected { .. } => self.end_by_carrier(address, at),
+            Happened::Dead { .. } | Happened::NoReceipt => self.end(address, at),
         }
     }
 
@@ -192,6 +192,16 @@ impl Books {
             self.remember_tried(address, tried, counters);
         }
         closed
+    }
+
+    /// A carrier has said how a message ended. One that waits to be tried again still stands in a list or the delay queue, and
+    /// is not to be sent when it is met.
+    fn end_by_carrier(&mut self, address: Address, at: Wall) -> Closed {
+        let waits = self.tried.contains_key(&address);
+        if waits && self.attempts.progress.get(&address).is_none() && self.has_room_for_cancelled() {
+            self.cancelled.insert(address, CLOSED);
+        }
+        self.end(address, at)
     }
 
     /// A message has reached its end: nothing of it stays but its history, and what receipts and answers of its other parts

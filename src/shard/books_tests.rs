@@ -272,6 +272,21 @@ fn what_no_receipt_came_for_hears_of_its_parts_too_late() {
     assert!(world.happens(Happened::NoReceipt).doubt.is_some(), "nobody waits for a receipt without an id any more");
 }
 
+/// It stands in a list, or the delay queue.
+#[test]
+fn what_waits_to_be_tried_again_and_has_its_receipt_is_not_sent_when_it_is_met() {
+    let mut world = World::new();
+    world.happens(Happened::Refused { error: busy(8) });
+    assert!(world.books.tried.contains_key(&AT));
+    world.happens(UNDELIVERED);
+    assert!(!world.books.tried.contains_key(&AT));
+    assert_eq!((world.books.pass_over(AT), world.books.pass_over(AT)), (Some(CLOSED), None));
+    // Rejected in answer to an attempt, it stands nowhere.
+    let mut world = World::new();
+    world.happens(Happened::Rejected { error: busy(8) });
+    assert_eq!(world.books.pass_over(AT), None);
+}
+
 #[test]
 fn a_cancelled_message_keeps_its_place_until_it_is_passed_over() {
     let mut world = World::new();

@@ -21,7 +21,7 @@ pub(super) enum Passed {
     No,
     /// It had ended: its entry is one less of those that are counted as ended.
     Ended,
-    /// A receipt of one part has ended it, and its place was counted until now.
+    /// A receipt has ended it, or it ends now; its place was counted until now.
     Closed,
 }
 
@@ -44,13 +44,14 @@ pub(super) enum Begun {
 
 impl Ledger {
     /// Whether a message that was just taken from a list is not to be sent, because it has ended or its time `is_over`: nothing
-    /// is left to do about its entry.
+    /// is left to do about its entry. `is_restored`: it was in the list at the backup.
     pub(super) fn pass_over(
         &mut self,
         turn: &mut Turn,
         address: Address,
         head: Option<&Head>,
         is_over: bool,
+        is_restored: bool,
     ) -> Passed {
         let cancelled = self.books.pass_over(address);
         if cancelled == Some(CLOSED) || cancelled.is_none() && self.books.is_closed(address) {
@@ -59,6 +60,15 @@ impl Ledger {
         }
         // Whoever cancelled it while it was put off has held its place until now.
         turn.places.leave(cancelled.unwrap_or_default());
+        if is_over && cancelled.is_none() && self.books.tried.contains_key(&address) {
+            // A receipt may still come, and end it before its segment is visited: then the visit would not count its entry.
+            if is_restored {
+                self.note_restored_doubt(turn, address, Resolution::Expired);
+            }
+            waits_no_more(turn, address, head);
+            self.finish(turn, address, Happened::Expired { error: None });
+            return Passed::Closed;
+        }
         if cancelled.is_some() || is_over { Passed::Ended } else { Passed::No }
     }
 
@@ -73,7 +83,7 @@ impl Ledger {
     ) -> Begun {
         let address = taken.segment.address(taken.slot);
         let head = taken.segment.head(taken.slot).copied();
-        let passed = self.pass_over(turn, address, head.as_ref(), is_over);
+        let passed = self.pass_over(turn, address, head.as_ref(), is_over, source.is_restored);
         if passed != Passed::No {
             return Begun::Not(passed);
         }
@@ -168,7 +178,7 @@ impl Ledger {
     pub(super) fn drop_restored(&mut self, turn: &mut Turn, lane: Lane, taken: &Taken, is_over: bool) -> Passed {
         let address = taken.segment.address(taken.slot);
         let head = taken.segment.head(taken.slot).copied();
-        let passed = self.pass_over(turn, address, head.as_ref(), is_over);
+        let passed = self.pass_over(turn, address, head.as_ref(), is_over, true);
         if passed != Passed::No {
             return passed;
         }

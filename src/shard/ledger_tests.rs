@@ -51,6 +51,10 @@ fn world() -> World {
 
 impl World {
     fn accepted(&mut self, class: Class, to: &str, parts: u8) -> MessageId {
+        self.accepted_until(Wall(u64::MAX), class, to, parts)
+    }
+
+    fn accepted_until(&mut self, expires_at: Wall, class: Class, to: &str, parts: u8) -> MessageId {
         let head = Head {
             to: number(to),
             tenant: TenantId(5),
@@ -58,7 +62,7 @@ impl World {
             receipt: true,
             parts,
             route: RouteId(1),
-            expires_at: Wall(u64::MAX),
+            expires_at,
             ..Head::default()
         };
         let frame = Frame { heads: vec![head], ..Frame::default() };
@@ -401,6 +405,30 @@ fn who_cancels_what_ends_meanwhile_is_too_late() {
     world.handle(ShardEvent::Found(found));
     assert!(matches!(world.replies.pop(), Some(Reply::Cancelled(Cancelled::TooLate))));
     assert_eq!(world.story(id).0, MessageState::Undelivered);
+}
+
+/// Found by the simulator: the same, and its time is over when a link meets it. Then it counted as waiting for ever, for the
+/// alarm that ends what was passed over found it ended.
+#[test]
+fn what_was_tried_and_is_met_after_its_time_ends_there() {
+    let mut world = world();
+    let expires_at = world.now.wall.after_ms(3_600_000);
+    let id = world.accepted_until(expires_at, Class::Transactional, ANNA, 2);
+    let submit = world.pulled(Class::Transactional);
+    world.answered(&submit, 1, Answer::Accepted(Span { at: 0, len: 4 }));
+    world.answered(&submit, 2, Answer::Refused(busy(8)));
+    world.pass(600_000);
+    let waiting = |world: &World| world.shard().status().waiting[Class::Transactional.index()];
+    assert_eq!((waiting(&world), world.story(id).0), (1, MessageState::Queued));
+    // Its alarm rings, and before the store has told, a link takes.
+    world.now = world.now.after_ns(3_600_000 * 1_000_000);
+    let grant = Grant { link: LINK, class: Class::Transactional, messages: 1, standing: false };
+    world.tell(ShardEvent::Traffic(ToShard::Grant(grant)));
+    let receipt = world.receipt_event(ANNA, "id-1", ReceiptState::Undeliverable, None);
+    world.tell(receipt);
+    world.pass(60_000);
+    assert_eq!((world.submits.len(), waiting(&world), world.story(id).0), (0, 0, MessageState::Expired));
+    assert_eq!(world.shard().status().counters.receipts_late, 1);
 }
 
 /// Nobody else would answer: the carrier's connection would be read no more, and no later cancel would be heard.

@@ -347,7 +347,8 @@ impl Shard {
                     break;
                 }
                 self.pull.drop_first(&mut self.turn, name);
-                let passed = self.ledger.pass_over(&mut self.turn, address, head.as_ref(), is_over);
+                let is_restored = self.pull.lanes.is_restored(name.generation);
+                let passed = self.ledger.pass_over(&mut self.turn, address, head.as_ref(), is_over, is_restored);
                 self.passed(name, passed);
                 left -= 1;
             }
