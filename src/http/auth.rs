@@ -1,13 +1,14 @@
 //! Who calls: a key names its tenant and its scope. Without tenants everybody on this machine is tenant 0 with every
 //! scope, and nobody else is anyone.
 //!
-//! Keys are held as SHA-256 and every one is compared, in constant time: how long an answer takes tells nothing of them.
+//! Keys are held as SHA-256 and found by it, however many there are: what the time of an answer could tell is of the digest,
+//! and from that nobody comes to a key.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use hyper::header::HeaderValue;
 use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
-use subtle::ConstantTimeEq;
 
 use super::problem::{Code, Problem};
 use crate::{
@@ -39,9 +40,9 @@ pub enum Scope {
 
 type Digest = [u8; 32];
 
-#[derive(Debug)]
+/// What a key is for.
+#[derive(Clone, Copy, Debug)]
 struct Key {
-    digest: Digest,
     tenant: usize,
     scope: Scope,
 }
@@ -51,7 +52,9 @@ struct Key {
 pub struct Tenants {
     tenants: Vec<Tenant>,
     /// Empty: nobody needs a key, and only this machine may call.
-    keys: Vec<Key>,
+    keys: HashMap<Digest, Key>,
+    /// Where each stands.
+    places: HashMap<TenantId, usize>,
     open: bool,
 }
 
@@ -68,25 +71,26 @@ impl Tenants {
     /// The tenants of an installation; none: tenant 0 for callers on this machine.
     pub fn new(specs: Vec<TenantSpec>) -> Self {
         let open = specs.is_empty();
-        let mut keys = Vec::new();
+        let mut keys = HashMap::new();
         for (tenant, spec) in specs.iter().enumerate() {
             let both = [(&spec.keys, Scope::Tenant), (&spec.admin_keys, Scope::Admin)];
             for (key, scope) in both.into_iter().flat_map(|(list, scope)| list.iter().map(move |key| (key, scope))) {
-                keys.push(Key { digest: digest(key.as_bytes()), tenant, scope });
+                keys.insert(digest(key.as_bytes()), Key { tenant, scope });
             }
         }
         let mut tenants: Vec<Tenant> = specs.into_iter().map(|spec| Tenant::new(spec.tenant)).collect();
         if open {
             tenants.push(Tenant::default());
         }
-        Self { tenants, keys, open }
+        let places = tenants.iter().enumerate().map(|(place, tenant)| (tenant.id(), place)).collect();
+        Self { tenants, keys, places, open }
     }
 
     /// The tenants of a reloaded configuration: what one of them brought in already still counts.
     pub fn renewed(&self, specs: Vec<TenantSpec>) -> Self {
         let mut renewed = Self::new(specs);
         for tenant in &mut renewed.tenants {
-            if let Some(before) = self.tenants.iter().find(|before| before.id() == tenant.id()) {
+            if let Some(before) = self.by_id(tenant.id()) {
                 *tenant = before.renewed(std::mem::take(&mut tenant.options));
             }
         }
@@ -119,18 +123,15 @@ impl Tenants {
 
     /// A tenant's name; empty for the nameless one, and for one that is no more.
     pub fn name_of(&self, id: TenantId) -> &str {
-        self.tenants.iter().find(|tenant| tenant.id() == id).map_or("", |tenant| &tenant.options.name)
+        self.by_id(id).map_or("", |tenant| &tenant.options.name)
+    }
+
+    fn by_id(&self, id: TenantId) -> Option<&Tenant> {
+        self.tenants.get(*self.places.get(&id)?)
     }
 
     fn find(&self, key: &[u8]) -> Option<Caller<'_>> {
-        let digest = digest(key);
-        let mut found = None;
-        for key in &self.keys {
-            if bool::from(key.digest.ct_eq(&digest)) {
-                found = Some(key);
-            }
-        }
-        let key = found?;
+        let key = self.keys.get(&digest(key))?;
         self.tenants.get(key.tenant).map(|tenant| Caller { tenant, scope: key.scope })
     }
 }
