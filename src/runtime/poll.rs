@@ -36,8 +36,8 @@ const SLICE: Duration = Duration::from_millis(1);
 const PORTION: Duration = Duration::from_micros(500);
 /// A poll that used more CPU time than this is told of.
 const LONG_NS: u64 = 10_000_000;
-/// A task's long polls are told of once in so long.
-const TOLD_EVERY: Duration = Duration::from_secs(60);
+/// A task's long polls are told of once in so long, the longest of all at once.
+const TOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// What is left to the poll that runs.
 #[derive(Clone, Copy, Debug)]
@@ -225,10 +225,12 @@ impl Polls {
             used_ns.min(wall_ns)
         };
         self.cpu_us.record(cpu_ns / 1_000);
-        if cpu_ns > self.longest_ns {
+        let is_longest = cpu_ns > self.longest_ns;
+        if is_longest {
             (self.longest_ns, self.longest_task) = (cpu_ns, task);
         }
-        if cpu_ns < LONG_NS || self.told.get(task).is_some_and(|at| now.duration_since(*at) < TOLD_EVERY) {
+        let is_told = || self.told.get(task).is_some_and(|at| now.duration_since(*at) < TOLD_EVERY);
+        if cpu_ns < LONG_NS || !is_longest && is_told() {
             return None;
         }
         self.told.insert(task, now);

@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 use serde::Deserialize;
 
 use super::super::ground::Ground;
-use super::super::verdict::{Verdict, quantiles_ms};
+use super::super::verdict::Verdict;
 use super::attack::Front;
 use super::stage::{KEY_THIRD, TO_ABSENT};
 use crate::http;
@@ -25,6 +25,10 @@ const CANCELLED: u64 = 10;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Ids of one lookup (the API's limit).
 const LOOKUP: usize = 1_000;
+
+/// Before its keys: those of another hand are other messages.
+const IDLE: &str = "idle";
+const THIRD: &str = "third";
 
 /// The hand, at work.
 #[derive(Debug)]
@@ -60,8 +64,17 @@ struct Shown {
 impl Hand {
     /// Works until the phase is over.
     pub fn start(front: &Arc<Front>) -> Self {
+        Self::work(front, THIRD)
+    }
+
+    /// The same, in the time before anybody attacks.
+    pub fn start_idle(front: &Arc<Front>) -> Self {
+        Self::work(front, IDLE)
+    }
+
+    fn work(front: &Arc<Front>, keys: &'static str) -> Self {
         let front = Arc::clone(front);
-        Self(thread::spawn(move || Told::take(&front)))
+        Self(thread::spawn(move || Told::take(&front, keys)))
     }
 
     /// Waits for its end.
@@ -71,26 +84,26 @@ impl Hand {
 }
 
 impl Told {
-    fn take(front: &Front) -> Self {
+    fn take(front: &Front, keys: &str) -> Self {
         let latency_us =
             Histogram::new_with_bounds(1, 3_600_000_000, 3).unwrap_or_else(|_| unreachable!("fixed bounds"));
         let mut told = Self { latency_us, refused: BTreeMap::new(), sent: Vec::new(), cancelled: Vec::new() };
         for number in 0_u32.. {
             let due = TICK * number;
             front.wait(due.saturating_sub(front.elapsed()));
-            if front.is_over() {
+            if front.is_over() || due >= front.time {
                 break;
             }
-            told.step(front, u64::from(number));
+            told.step(front, keys, u64::from(number));
         }
         told
     }
 
-    fn step(&mut self, front: &Front, number: u64) {
+    fn step(&mut self, front: &Front, keys: &str, number: u64) {
         let is_cancelled = number % CANCELLED == CANCELLED - 1;
         // Cancelled is what waits for a carrier that is away.
         let (to, class) = if is_cancelled { (TO_ABSENT, "transactional") } else { (RECIPIENTS, "otp") };
-        let body = format!(r#"{{"to":"{to}{number:08}","body":"one","key":"third-{number}","class":"{class}"}}"#);
+        let body = format!(r#"{{"to":"{to}{number:08}","body":"one","key":"{keys}-{number}","class":"{class}"}}"#);
         let Some(answer) = self.ask(front.http, "POST /v1/messages", &body, 202) else { return };
         let Ok(Taken { id }) = serde_json::from_slice(&answer) else { return self.refuse("POST: no id") };
         front.publish(&id);
@@ -121,17 +134,15 @@ impl Told {
         *self.refused.entry(what.to_owned()).or_default() += 1;
     }
 
-    /// The 99th percentile of its requests, in microseconds.
-    pub fn p99_us(&self) -> u64 {
-        self.latency_us.value_at_quantile(0.99)
+    /// How long its requests took, in microseconds.
+    pub fn latency(&self) -> Quantiles {
+        Quantiles::read(|quantile| self.latency_us.value_at_quantile(quantile))
     }
 
     /// Asks for every message that was taken, and writes it down.
     pub fn tell(&self, ground: &Ground, verdict: &mut Verdict) -> Result<(), String> {
-        let latency = Quantiles::read(|quantile| self.latency_us.value_at_quantile(quantile));
         verdict.figure("single messages with keys, each on a connection of its own", self.sent.len());
         verdict.figure("cancelled of them, beside these", self.cancelled.len());
-        verdict.figure("their requests p50/p99/p99.9/max", quantiles_ms(&latency));
         for (what, times) in &self.refused {
             verdict.figure("not taken", format!("{what} × {times}"));
         }
