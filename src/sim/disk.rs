@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use crate::model::ShardId;
 use crate::node::Errand;
 use crate::shard::{Maintenance, ShardEvent};
 use crate::store::backend::{Backend, Maintainer, Op, RunId, Space, StoreError};
@@ -184,6 +185,7 @@ impl Disk {
         if stage.is_mutant(Mutant::LoseLists) {
             batch.lists.clear();
         }
+        stage.oracle.begun(ShardId(self.at as u8), &batch.turn.attempts);
         let mut ops = batch.into_ops();
         if stage.is_mutant(Mutant::LoseBatch) && self.batches % 16 == 9 {
             ops = vec![Op::Put { space: Space::DeadLetter, key: b"lost".to_vec(), value: Vec::new() }];

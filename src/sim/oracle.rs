@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::delivery::{EventKind, TimelineEntry};
 use crate::model::{Address, Class, Head, MessageId, MessageState, Refusal, ReplyTo, RouteId, ShardId, TenantId, Wall};
 use crate::shard::{Cancelled, Claimed, FoundMessage, LineResult, Lookup, Options, Reply};
+use crate::store::record::AttemptNote;
 use crate::traffic::Submit;
 
 use super::carrier::{Fate, IssuedId};
@@ -205,6 +206,7 @@ pub struct Oracle {
     /// How long a message is certainly known, ms; and what the wall clock shows.
     pub known_ms: Option<u64>,
     pub wall: Wall,
+    /// How often each message was handed to a link; 0: an attempt began.
     pub(super) handed: BTreeMap<(ShardId, Address), u32>,
     pub(super) issued: BTreeMap<(usize, IssuedId), u32>,
     /// Final receipts that we answered.
@@ -492,6 +494,13 @@ impl Oracle {
             Cancelled::Gone if self.may_be_gone(message) => {}
             Cancelled::Busy => {}
             Cancelled::Unknown | Cancelled::Gone => self.lost(message, &format!("{cancelled:?}")),
+        }
+    }
+
+    /// A shard writes down that attempts begin: one that it does not live to hand over is in doubt after it.
+    pub fn begun(&mut self, shard: ShardId, attempts: &[AttemptNote]) {
+        for attempt in attempts {
+            self.handed.entry((shard, Address::from_packed(attempt.address))).or_default();
         }
     }
 

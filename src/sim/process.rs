@@ -401,7 +401,8 @@ impl Process {
 
     /// Whether a drain has come to its end.
     pub fn has_ended(&self) -> bool {
-        self.stretch == Stretch::Sealing
+        !self.has_failed()
+            && self.stretch == Stretch::Sealing
             && self.seats.iter().all(|seat| seat.node.is_sealed())
             && self.is_posted()
             && self.disks.iter().all(Disk::is_idle)
