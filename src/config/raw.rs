@@ -14,7 +14,7 @@ use super::choice::{
     Splitting,
 };
 use super::secret::SecretRef;
-use super::units::{Auto, Bytes, Int, Micros, Millis, OneOrMany, PerSecond, Permille, Quota};
+use super::units::{Auto, Bytes, Int, Millis, OneOrMany, PerSecond, Permille, Quota};
 
 /// A key that may be absent, with the place of its value.
 pub type Typed<T> = Option<Spanned<T>>;
@@ -226,7 +226,6 @@ raw! {
     RawShare {
         name: Typed<String>,
         weight: Typed<Int<0, 1_000_000>>,
-        cost: Typed<Micros>,
     }
 
     /// `[[tenant]]`

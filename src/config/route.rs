@@ -9,8 +9,7 @@ use toml::Spanned;
 use super::choice::Class;
 use super::gather::Gather;
 use super::raw::{RawRoute, RawShare, RawWhen, Typed};
-use super::shown;
-use super::units::{Int, Micros, OneOrMany};
+use super::units::{Int, OneOrMany};
 use crate::model::Quoted;
 
 /// One rule.
@@ -84,11 +83,8 @@ fn list<T: Clone>(typed: &Typed<OneOrMany<T>>, key: &str, gather: &mut Gather<'_
 pub struct Share {
     /// The carrier's name.
     pub name: String,
-    /// Its share of the messages is its weight over the sum; 0: none.
+    /// 0: it takes none of the messages. Others share them evenly.
     pub weight: u32,
-    /// Price of a part, in millionths of the operator's currency.
-    #[serde(rename = "cost", serialize_with = "shown::amount")]
-    pub cost_micros: u64,
 }
 
 impl Route {
@@ -113,6 +109,12 @@ impl Route {
             if carriers.iter().all(|share| share.weight == 0) {
                 gather.refuse(&list.span(), "no carrier with a weight above 0");
             }
+            let mut taking = carriers.iter().map(|share| share.weight).filter(|weight| *weight > 0);
+            let first = taking.next();
+            if taking.any(|weight| Some(weight) != first) {
+                let what = "carriers of a route share evenly in this version: weights above 0 must be equal";
+                gather.refuse(&list.span(), what);
+            }
         }
         Self { name, when: When::meant(&raw.when, gather), carriers, from: gather.sender(&raw.from) }
     }
@@ -121,9 +123,5 @@ impl Route {
 fn share(typed: &Spanned<RawShare>, gather: &mut Gather<'_>) -> Share {
     let raw = typed.get_ref();
     let name = gather.required(&raw.name, &typed.span(), "name").map(|name| name.get_ref().clone()).unwrap_or_default();
-    Share {
-        name,
-        weight: raw.weight.as_ref().map_or(Int(1), |weight| *weight.get_ref()).get(),
-        cost_micros: raw.cost.as_ref().map_or(Micros(0), |cost| *cost.get_ref()).0,
-    }
+    Share { name, weight: raw.weight.as_ref().map_or(Int(1), |weight| *weight.get_ref()).get() }
 }

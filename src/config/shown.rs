@@ -36,10 +36,6 @@ pub(super) fn share<S: Serializer>(permille: &u16, to: S) -> Result<S::Ok, S::Er
     to.serialize_f64(f64::from(*permille) / 1e3)
 }
 
-pub(super) fn amount<S: Serializer>(micros: &u64, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_f64(*micros as f64 / 1e6)
-}
-
 pub(super) fn statuses<S: Serializer>(table: &BTreeMap<u32, ErrorClass>, to: S) -> Result<S::Ok, S::Error> {
     to.collect_map(table.iter().map(|(status, class)| (format!("0x{status:02X}"), class)))
 }

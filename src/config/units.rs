@@ -128,10 +128,6 @@ impl<const MIN: i64, const MAX: i64> Int<MIN, MAX> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Permille(pub u16);
 
-/// An amount of money, kept in millionths of the operator's currency; typed as `0.0075` or `1`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Micros(pub u64);
-
 /// `"auto"`, or a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Auto<T> {
@@ -242,15 +238,6 @@ impl<'de> Deserialize<'de> for Permille {
         from.deserialize_f64(Fraction {
             expecting: "a share from 0 to 1",
             from: |share| (0.0..=1.0).contains(&share).then(|| Self((share * 1e3).round() as u16)),
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for Micros {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_f64(Fraction {
-            expecting: "an amount from 0 to 1000000",
-            from: |amount| (0.0..=1e6).contains(&amount).then(|| Self((amount * 1e6).round() as u64)),
         })
     }
 }

@@ -31,7 +31,7 @@ carriers = [{ name = "north", weight = 3 }, { name = "south", weight = 0 }]
 [[route]]
 name = "brand"
 when = { prefix = ["+49", "43"], sender = ["ACME*", "+4915*", "72345"] }
-carriers = [{ name = "north", weight = 1 }, { name = "south", weight = 2 }]
+carriers = [{ name = "north", weight = 2 }, { name = "south", weight = 2 }]
 [[route]]
 name = "rest"
 carriers = [{ name = "south" }]
@@ -84,7 +84,7 @@ fn routes_keep_their_order_and_conditions() {
     assert_eq!((codes.id, codes.name.as_str(), ways(codes)), (RouteId(2), "codes", vec![(4, 3)]), "weight 0 is no way");
     assert_eq!(codes.when.classes, [Class::Otp, Class::Emergency]);
     assert_eq!((&codes.when.tenants[..], &codes.when.tags[..]), (&[TenantId(6)][..], &["login".to_owned()][..]));
-    assert_eq!((brand.id, ways(brand)), (RouteId(3), vec![(4, 1), (3, 2)]));
+    assert_eq!((brand.id, ways(brand)), (RouteId(3), vec![(4, 2), (3, 2)]));
     assert_eq!(
         (brand.when.prefixes.join(" "), brand.when.senders.join(" ")),
         ("49 43".into(), "ACME* +4915* 72345".into())

@@ -322,6 +322,14 @@ fn routes_that_lead_nowhere() {
         &["t.toml:8:12: route.all.carriers: no carrier with a weight above 0"],
     );
     check_replaced(
+        "name = \"one\" }",
+        "name = \"one\", weight = 2 }, { name = \"on\" }",
+        &[
+            "t.toml:8:12: route.all.carriers: carriers of a route share evenly in this version: weights above 0 must be equal",
+            "t.toml:8:52: route.all.carriers.on.name: there is no carrier `on`; did you mean `one`?",
+        ],
+    );
+    check_replaced(
         "carriers = [{ name = \"one\" }]",
         "carriers = []\nfailover = true",
         &[

@@ -23,7 +23,7 @@ carriers = [{ name = "a" }]
 [[route]]
 name = "rest"
 when = { prefix = "4" }
-carriers = [{ name = "b", cost = 0.5 }]
+carriers = [{ name = "b", weight = 5 }]
 [[tenant]]
 name = "t"
 keys = ["0123456789abcdef"]
@@ -45,12 +45,12 @@ fn changes_are_told_by_key() {
     assert_eq!(changes(&[]), [""; 0]);
     assert_eq!(changes(&[("\"60s\"", "\"1m\"")]), [""; 0], "the same, typed otherwise");
     assert_eq!(
-        changes(&[("window = 5", "window = 6\nrate = 9"), ("cost = 0.5", "cost = 0.25"), ("\"60s\"", "\"2m\"")]),
+        changes(&[("window = 5", "window = 6\nrate = 9"), ("weight = 5", "weight = 4"), ("\"60s\"", "\"2m\"")]),
         [
             "carrier.a.rate: nothing → 9",
             "carrier.a.window: 5 → 6",
             "http.idle_timeout: \"1m\" → \"2m\"",
-            "route.rest.carriers.b.cost: 0.5 → 0.25",
+            "route.rest.carriers.b.weight: 5 → 4",
         ]
     );
 }
@@ -87,8 +87,8 @@ fn the_order_of_routes_counts_and_that_of_carriers_does_not() {
         .replace(second, first)
         .replace("WHEN", second)
         .replace("{ name = \"a\" }", "SHARE")
-        .replace("{ name = \"b\", cost = 0.5 }", "{ name = \"a\" }")
-        .replace("SHARE", "{ name = \"b\", cost = 0.5 }");
+        .replace("{ name = \"b\", weight = 5 }", "{ name = \"a\" }")
+        .replace("SHARE", "{ name = \"b\", weight = 5 }");
     let carrier = "[[carrier]]\nname = \"b\"\nhosts = [\"h2\"]\nsystem_id = \"me\"\n";
     let carriers_swapped = TWO.replace(carrier, "") + carrier;
     let against = |text: &str| -> Vec<String> {
