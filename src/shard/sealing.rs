@@ -64,3 +64,76 @@ impl Sealing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(key: u64) -> ReceiptNote {
+        ReceiptNote {
+            key,
+            address: key,
+            recipient: 4_915_112_345_001,
+            until: u32::MAX,
+            tenant: 0,
+            class: 0,
+            part: 1,
+            parts: 1,
+            flags: 0,
+            reference: 0,
+        }
+    }
+
+    /// An epoch of a hundred parts, each of a commit of its own, from 1 on.
+    fn hundred() -> (Awaited, ReceiptsRecord) {
+        let (mut awaited, mut said) = (Awaited::new(1_000), ReceiptsRecord::default());
+        for key in 1..=100 {
+            awaited.wait(note(key), &mut said);
+            awaited.committed(key);
+        }
+        (awaited, ReceiptsRecord::default())
+    }
+
+    /// Until it comes to something: after how many steps, and to what.
+    fn stepped(mut sealing: Sealing, awaited: &mut Awaited, said: &mut ReceiptsRecord) -> (usize, Step) {
+        for steps in 1.. {
+            let before = awaited.len();
+            match sealing.step(PACE, awaited, said) {
+                Step::Under(next) => sealing = next,
+                done => return (steps, done),
+            }
+            assert!(before - awaited.len() <= PACE, "no step is long");
+        }
+        unreachable!("it comes to an end")
+    }
+
+    #[test]
+    fn nothing_leaves_before_its_run_and_a_start_takes_in_all_until_the_last_has_left() {
+        let (mut awaited, mut said) = hundred();
+        awaited.answer(7, note(7).recipient, &mut said);
+        let (steps, collected) = stepped(Sealing::of(50), &mut awaited, &mut said);
+        let Step::Collected { entries: 50, notes } = collected else { panic!("{collected:?}") };
+        assert_eq!((steps, notes.len(), awaited.len()), (50_usize.div_ceil(PACE), 49, 100));
+        assert!(notes.windows(2).all(|two| two[0].key < two[1].key), "the oldest first");
+
+        let writing = Sealing::Writing { entries: 50, run: 1, until: Wall(1) };
+        assert!(matches!(writing.step(PACE, &mut awaited, &mut said), Step::Under(Sealing::Writing { .. })));
+
+        said = ReceiptsRecord::default();
+        let first = Sealing::Leaving { entries: 50 }.step(PACE, &mut awaited, &mut said);
+        let Step::Under(leaving @ Sealing::Leaving { .. }) = first else { panic!("{first:?}") };
+        assert_eq!((awaited.len(), awaited.first_commit(), said.answered.len()), (100 - PACE, Some(1), 0));
+        let (_, done) = stepped(leaving, &mut awaited, &mut said);
+        assert!(matches!(done, Step::Done));
+        assert_eq!((awaited.len(), awaited.first_commit()), (50, Some(51)));
+        assert_eq!(said.answered, [(7, note(7).recipient)], "said again, for its commit goes");
+    }
+
+    #[test]
+    fn what_is_answered_needs_no_run() {
+        let (mut awaited, mut said) = hundred();
+        (1..=50).for_each(|key| awaited.answer(key, note(key).recipient, &mut said));
+        assert!(matches!(stepped(Sealing::of(50), &mut awaited, &mut said).1, Step::Done));
+        assert_eq!(awaited.len(), 50);
+    }
+}
