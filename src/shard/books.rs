@@ -144,8 +144,10 @@ impl Books {
             }
             Happened::Returned { .. } => {
                 let attempt = self.attempts.remove(address);
-                if let Some(open) = attempt.as_ref().filter(|open| open.attempt > 1) {
-                    let before = Tried { attempts: open.attempt - 1, doubts: open.doubts };
+                // The part of it that was taken before it came back is at its carrier, which may end it.
+                let is_known = |open: &&OpenAttempt| open.attempt > 1 || self.attempts.progress.get(&address).is_some();
+                if let Some(open) = attempt.as_ref().filter(is_known) {
+                    let before = Tried { attempts: open.attempt.saturating_sub(1), doubts: open.doubts };
                     self.remember_tried(address, before, counters);
                 }
                 Closed { attempt, doubt: None }
@@ -192,6 +194,11 @@ impl Books {
             self.remember_tried(address, tried, counters);
         }
         closed
+    }
+
+    /// Whether a carrier may still say how a message ended that waits in a list: some of it may be there.
+    pub(super) fn may_end_by_carrier(&self, address: Address) -> bool {
+        self.tried.contains_key(&address) || self.attempts.progress.get(&address).is_some()
     }
 
     /// A carrier has said how a message ended. One that waits to be tried again still stands in a list or the delay queue, and

@@ -281,6 +281,14 @@ fn what_waits_to_be_tried_again_and_has_its_receipt_is_not_sent_when_it_is_met()
     world.happens(UNDELIVERED);
     assert!(!world.books.tried.contains_key(&AT));
     assert_eq!((world.books.pass_over(AT), world.books.pass_over(AT)), (Some(CLOSED), None));
+    // It came back the first time, taken in part, and there was no room to remember which part.
+    let mut world = World::new();
+    world.happens(Happened::PartAccepted { part: 1, parts: 2 });
+    world.happens(RETURNED);
+    assert_eq!((world.books.tried.contains_key(&AT), world.books.next_attempt(AT)), (true, 1));
+    world.books.attempts.progress.remove(&AT);
+    world.happens(UNDELIVERED);
+    assert_eq!(world.books.pass_over(AT), Some(CLOSED));
     // Rejected in answer to an attempt, it stands nowhere.
     let mut world = World::new();
     world.happens(Happened::Rejected { error: busy(8) });

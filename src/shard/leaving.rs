@@ -60,7 +60,7 @@ impl Ledger {
         }
         // Whoever cancelled it while it was put off has held its place until now.
         turn.places.leave(cancelled.unwrap_or_default());
-        if is_over && cancelled.is_none() && self.books.tried.contains_key(&address) {
+        if is_over && cancelled.is_none() && self.books.may_end_by_carrier(address) {
             // A receipt may still come, and end it before its segment is visited: then the visit would not count its entry.
             if is_restored {
                 self.note_restored_doubt(turn, address, Resolution::Expired);

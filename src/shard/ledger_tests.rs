@@ -12,8 +12,8 @@ use crate::store::memory::{DroppedRanges, Drops, MemoryStore, Remains};
 use crate::store::record::{NoticeRecord, decode};
 use crate::store::{Backend, Found, Reader, Space, StoreError};
 use crate::traffic::{
-    Answer, Grant, IfUnknown, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, ReceiptToken, Span, Submit, ToShard,
-    Unanswered, Verdict,
+    Answer, Grant, IfUnknown, NotWritten, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, ReceiptToken, Span, Submit,
+    ToShard, Unanswered, Verdict,
 };
 
 use super::*;
@@ -411,12 +411,22 @@ fn who_cancels_what_ends_meanwhile_is_too_late() {
 /// alarm that ends what was passed over found it ended.
 #[test]
 fn what_was_tried_and_is_met_after_its_time_ends_there() {
+    is_met_after_its_time(Answer::Refused(busy(8)));
+}
+
+/// No attempt of it counts, but one part of it was taken.
+#[test]
+fn what_came_back_in_part_and_is_met_after_its_time_ends_there() {
+    is_met_after_its_time(Answer::NotWritten(NotWritten::ConnectionLost));
+}
+
+fn is_met_after_its_time(answer_of_the_second_part: Answer) {
     let mut world = world();
     let expires_at = world.now.wall.after_ms(3_600_000);
     let id = world.accepted_until(expires_at, Class::Transactional, ANNA, 2);
     let submit = world.pulled(Class::Transactional);
     world.answered(&submit, 1, Answer::Accepted(Span { at: 0, len: 4 }));
-    world.answered(&submit, 2, Answer::Refused(busy(8)));
+    world.answered(&submit, 2, answer_of_the_second_part);
     world.pass(600_000);
     let waiting = |world: &World| world.shard().status().waiting[Class::Transactional.index()];
     assert_eq!((waiting(&world), world.story(id).0), (1, MessageState::Queued));

@@ -206,6 +206,8 @@ pub struct Oracle {
     /// How long a message is certainly known, ms; and what the wall clock shows.
     pub known_ms: Option<u64>,
     pub wall: Wall,
+    /// The latest that it ever showed.
+    pub wall_max: Wall,
     /// How often each message was handed to a link; 0: an attempt began.
     pub(super) handed: BTreeMap<(ShardId, Address), u32>,
     pub(super) issued: BTreeMap<(usize, IssuedId), u32>,
@@ -328,10 +330,17 @@ impl Oracle {
         }
     }
 
-    /// Whether retention may have taken a message: it is settled, or nobody can have its receipt any more.
+    /// What the wall clock shows from now on.
+    pub fn note_wall(&mut self, wall: Wall) {
+        (self.wall, self.wall_max) = (wall, self.wall_max.max(wall));
+    }
+
+    /// Whether retention may have taken a message: it is settled, by a receipt perhaps that came after somebody last looked, or
+    /// nobody can have its receipt any more.
     pub(super) fn may_be_gone(&self, message: u32) -> bool {
-        let Truth { state, born, .. } = self.truths[message as usize];
-        self.aged && (state.is_final() || state == MessageState::Submitted)
+        let Truth { state, born, ref taken, .. } = self.truths[message as usize];
+        let is_answered = |taken: &TakenPart| self.answered.contains_key(&(taken.carrier, taken.issued));
+        self.aged && (state.is_final() || state == MessageState::Submitted || taken.iter().any(is_answered))
             || self.known_ms.is_some_and(|ms| born.after_ms(ms) < self.wall)
     }
 
@@ -340,8 +349,9 @@ impl Oracle {
         if self.truths[message as usize].is_forgotten {
             return;
         }
-        let id = self.id_of(message);
-        self.break_at(Invariant::NothingLost, format!("message {message}, told as {id:?}: {how}"));
+        let Truth { id, state, ref timeline, ref taken, .. } = self.truths[message as usize];
+        let told = format!("message {message}, told as {id:?}, last seen {state:?}, {timeline:?}, taken {taken:?}");
+        self.break_at(Invariant::NothingLost, format!("{told}: {how}"));
     }
 
     fn told_line(&mut self, message: u32, result: LineResult, tally: &mut Tally) {
@@ -415,10 +425,14 @@ impl Oracle {
     fn told_full(&mut self, shard: ShardId, message: u32, refusal: Refusal, tally: &mut Tally) {
         let (queue, keys, tenants) = &self.limits;
         let tenant = self.tenant_of(message);
-        // One that was cancelled in the delay queue keeps its place there until its time.
+        // One that was cancelled in the delay queue keeps its place there until its time; one that has expired, until its
+        // alarm. Where the clock went back both come when it is again as late as it was.
+        let wall_max = self.wall_max;
         let is_over = |truth: &Truth| {
             let is_put_off = truth.state == MessageState::Cancelled && truth.intent.head.send_at > self.wall;
-            truth.id.is_some() && truth.state.is_final() && !is_put_off
+            let is_late =
+                self.wall < wall_max && matches!(truth.state, MessageState::Cancelled | MessageState::Expired);
+            truth.id.is_some() && truth.state.is_final() && !is_put_off && !is_late
         };
         let others = self
             .truths
@@ -506,7 +520,11 @@ impl Oracle {
 
     /// A shard hands an attempt over.
     pub fn handed_over(&mut self, shard: ShardId, submit: &Submit) {
-        *self.handed.entry((shard, submit.address)).or_default() += 1;
+        let at = (shard, submit.address);
+        *self.handed.entry(at).or_default() += 1;
+        if let Some(message) = self.ids.get(&at).filter(|message| self.truths[**message as usize].cancelled) {
+            self.break_at(Invariant::Cancelled, format!("message {message} is handed over although cancelled"));
+        }
     }
 
     /// A part stands on the wire, whole.
@@ -515,7 +533,9 @@ impl Oracle {
         else {
             return self.break_at(Invariant::Readable, format!("carrier {carrier} is sent {part:?}"));
         };
-        if truth.cancelled {
+        // One that was in doubt may have been on its way, and what was cancelled is that it goes once more.
+        let was_handed = |id: MessageId| self.handed.contains_key(&(id.shard(), id.address()));
+        if truth.cancelled && !truth.id.is_some_and(was_handed) {
             return self.break_at(Invariant::Cancelled, format!("message {number} is sent although cancelled"));
         }
         if truth.is_held && !self.released.contains(&(truth.intent.shard, truth.intent.head.class)) {

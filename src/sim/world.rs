@@ -189,7 +189,7 @@ impl World {
         while !self.over {
             let Some(what) = self.stage.agenda.pop() else { break };
             let now_ns = self.stage.now_ns();
-            self.stage.oracle.wall = self.stage.wall();
+            self.stage.oracle.note_wall(self.stage.wall());
             times = if now_ns == instant { times + 1 } else { 0 };
             instant = now_ns;
             if times > SAME_INSTANT_MAX {
