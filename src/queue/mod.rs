@@ -1,12 +1,14 @@
 //! *When*: scheduled → ready → in flight, by lane. Knows positions and order; refuses to know carriers' limits, records
 //! and threads. What is ready is on disk; memory holds only the window that is about to be taken.
 
+pub mod delay;
 pub mod fifo;
 pub mod lanes;
 pub mod list;
 pub mod runs;
 pub mod scheduled;
 
+pub use delay::{DelayQueue, ERAS_MAX, Era};
 pub use fifo::{Chunk, Fifo, Position, Taken};
 pub use lanes::{Lanes, Part, Unsent};
 pub use list::{FifoName, Generation, LISTS_MAX, ListKind, ListNumber, ListOf};

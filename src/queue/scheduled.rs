@@ -1,5 +1,5 @@
-//! What is not yet due: a durable list ordered by (tick, commit number), taken strictly from its head, of which a
-//! bounded stretch is in memory.
+//! What is not yet due of one era of the clock: a durable list ordered by (tick, commit number), taken strictly from its head, of
+//! which a bounded stretch is in memory.
 //!
 //! Invariants:
 //! 1. Everything in front of `head` has been taken; one position says so, nothing is deleted per entry.
@@ -129,11 +129,6 @@ impl ScheduledQueue {
         self.waiting.saturating_sub(self.alarms)
     }
 
-    /// The tick under which an entry for `at` is to be written: never in front of the head.
-    pub fn tick_for(&self, at: Wall) -> Tick {
-        Tick::at_or_after(at).max(self.head.tick)
-    }
-
     /// Records entries that `commit` writes for `tick`.
     pub fn insert(&mut self, tick: Tick, commit: u64, entries: &[DueEntry]) {
         debug_assert!(tick >= self.head.tick, "a new entry sorts behind the head");
@@ -170,6 +165,13 @@ impl ScheduledQueue {
     /// When the next entry falls due, as far as memory knows; what is on disk only comes by [`Self::wants_read`].
     pub fn next_at(&self) -> Option<Wall> {
         self.loaded.front().map(|(position, _)| position.tick.wall())
+    }
+
+    /// Of what is in memory what falls due between two times, both inclusive.
+    pub fn due_between(&self, first: Wall, last: Wall) -> impl Iterator<Item = &DueEntry> {
+        let from = self.loaded.partition_point(|(position, _)| position.tick.wall() < first);
+        let behind = self.loaded.range(from..);
+        behind.take_while(move |(position, _)| position.tick.wall() <= last).map(|(_, entry)| entry)
     }
 
     /// From where to read on, when memory is empty and more is on disk, where everything up to and with commit
@@ -246,14 +248,14 @@ mod tests {
     #[test]
     fn gives_each_at_its_time_and_never_early() {
         let mut queue = ScheduledQueue::default();
-        queue.insert(queue.tick_for(Wall(101)), 1, &[entry(1)]);
-        queue.insert(queue.tick_for(Wall(55)), 2, &[entry(2), entry(3)]);
+        queue.insert(Tick(11), 1, &[entry(1)]);
+        queue.insert(Tick(6), 2, &[entry(2), entry(3)]);
         assert_eq!(queue.next_at(), Some(Wall(60)));
         assert_eq!(slots(&mut queue, 59), Vec::<u16>::new());
         assert_eq!(slots(&mut queue, 60), vec![2, 3]);
         assert_eq!(slots(&mut queue, 109), Vec::<u16>::new());
-        queue.insert(queue.tick_for(Wall(3)), 4, &[entry(4)]);
-        assert_eq!(slots(&mut queue, 200), vec![4, 1], "late ones sort behind the head, not in front of it");
+        queue.insert(Tick(6), 4, &[entry(4)]);
+        assert_eq!(slots(&mut queue, 200), vec![4, 1], "at the head, they sort behind it");
         assert_eq!((queue.waiting(), queue.next_at()), (0, None));
     }
 

@@ -11,14 +11,18 @@
 //! | messages cancelled and not yet passed over | no cancellation is taken until some have been passed over | nobody was told "cancelled" |
 //! | attempts consumed by messages that are tried again | a further one counts from 1 again | it is tried more often, never less |
 //! | parked receipts | of numbers to which nothing is under way, oldest first; then the oldest | a foreign program's go first, which are in memory only |
+//! | eras of the delay queue: how often the clock went back while something waits | what is put off goes to the era that has come least far | it is late, by less than the clock went back |
 //! | numbers of lists | nobody can go over it: one for each class and number of a route | |
 //! | messages from handsets, those included that wait to be joined | the carrier is asked to deliver it later | it keeps it |
 //! | messages from handsets that lack parts | the oldest is given up | it is kept as what is there of it |
 
 use crate::delivery::progress::ENTRY_OCTETS;
 use crate::model::limits::OPEN_ATTEMPTS_MAX;
+use crate::queue::ERAS_MAX;
 use crate::store::backend::VALUE_BYTES_MAX;
-use crate::store::record::{CHECKPOINT_OCTETS, COUNT_OCTETS, ENDED_OCTETS, FIFO_OCTETS, MARK_OCTETS, PROGRESS_OCTETS};
+use crate::store::record::{
+    CHECKPOINT_OCTETS, COUNT_OCTETS, DUE_OCTETS, ENDED_OCTETS, FIFO_OCTETS, MARK_OCTETS, PROGRESS_OCTETS,
+};
 use crate::store::recovery::PARKED_READ_MAX;
 
 /// See the head of this file. A shard's own, not the process's.
@@ -56,8 +60,11 @@ pub struct Bounds {
 /// lists than classes and routes ([`crate::queue::LISTS_MAX`]).
 const FIFOS_FORESEEN: usize = 1 << 18;
 /// Most of what a checkpoint may take in one record: the store's limit of one value.
-const MOST: usize =
-    CHECKPOINT_OCTETS + FIFOS_FORESEEN * (FIFO_OCTETS + ENDED_OCTETS) + 256 * MARK_OCTETS + 128 * COUNT_OCTETS;
+const MOST: usize = CHECKPOINT_OCTETS
+    + FIFOS_FORESEEN * (FIFO_OCTETS + ENDED_OCTETS)
+    + ERAS_MAX * DUE_OCTETS
+    + 256 * MARK_OCTETS
+    + 128 * COUNT_OCTETS;
 
 const _: () = assert!(MOST <= VALUE_BYTES_MAX);
 const _: () = assert!(PROGRESS_OCTETS == ENTRY_OCTETS, "progress counts what it takes on disk");

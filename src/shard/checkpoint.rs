@@ -3,7 +3,7 @@
 
 use crate::delivery::Retention;
 use crate::model::Point;
-use crate::queue::FifoName;
+use crate::queue::{Era, FifoName};
 use crate::store::backend::{Op, Space};
 use crate::store::batch::fifo_name;
 use crate::store::fold::Folded;
@@ -112,8 +112,7 @@ impl Folding {
 /// The checkpoint goes into this turn's batch, what lies behind it may go. `through`: fifos of which every record was taken.
 pub(super) fn write(turn: &mut Turn, snapshot: Box<Snapshot>, folded: Folded, through: Vec<FifoName>) {
     let checkpoint = &snapshot.checkpoint;
-    for (space, to) in droppable(checkpoint) {
-        let from = vec![0];
+    for (space, from, to) in droppable(checkpoint) {
         turn.effect(Effect::Maintain(Maintenance::DropRange { space, from, to }));
     }
     let heads = checkpoint.fifos.iter().filter_map(|note| Some((fifo_name(note.fifo)?, note.commit)));
@@ -147,17 +146,23 @@ fn fits(turn: &mut Turn, checkpoint: &CheckpointRecord, ops: &[Op]) -> bool {
 }
 
 /// Up to which key each space may be freed once the checkpoint is durable.
-fn droppable(checkpoint: &CheckpointRecord) -> [(Space, Vec<u8>); 9] {
-    let (tick, commit, _) = checkpoint.due_head;
-    [
+fn droppable(checkpoint: &CheckpointRecord) -> Vec<(Space, Vec<u8>, Vec<u8>)> {
+    let cursors = [
         (Space::Book, Key::Page(checkpoint.commit, 0).bytes()),
         (Space::Event, Key::Turn(checkpoint.commit + 1).bytes()),
         (Space::Segment, Key::Segment(checkpoint.first_segment).bytes()),
         (Space::State, Key::State(checkpoint.first_segment).bytes()),
         (Space::Receipt, Key::Receipts(checkpoint.receipts_from).bytes()),
         (Space::Dedup, Key::Keys(checkpoint.keys_from).bytes()),
-        (Space::Due, Key::Due(tick, commit).bytes()),
         (Space::Outbox, Key::Outbox(checkpoint.outbox_from, 0).bytes()),
         (Space::Handset, Key::Handset(checkpoint.handsets_from, 0).bytes()),
-    ]
+    ];
+    let cursors = cursors.into_iter().map(|(space, to)| (space, vec![0], to));
+    // Between two eras all was taken of those that are gone.
+    let mut from = 0;
+    let eras = checkpoint.due.iter().map(|note| {
+        let gone = Key::Due(Era(std::mem::replace(&mut from, note.era + 1)), 0, 0);
+        (Space::Due, gone.bytes(), Key::Due(Era(note.era), note.tick, note.commit).bytes())
+    });
+    cursors.chain(eras).collect()
 }

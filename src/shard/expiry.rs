@@ -16,7 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::model::{Address, Class, Head, Lane, Mono, Now, Point, RouteId, Segment, TenantId, Wall};
-use crate::queue::{DueEntry, InsertReason};
+use crate::queue::{DueEntry, InsertReason, ScheduledQueue};
 use crate::store::book::Book;
 use crate::store::expiry::{Overdue, Place, Visit, Visited};
 use crate::store::record::{AlarmNote, CheckpointRecord, SegmentNote, TurnRecord};
@@ -252,7 +252,6 @@ impl Alarms {
 
     /// An alarm has left the delay queue.
     pub(super) fn handle_due(&mut self, turn: &mut Turn, entry: &DueEntry) {
-        turn.gathering.batch().turn.alarms.taken += 1;
         let segment = entry.address.segment();
         if segment < turn.first_segment || self.of.contains_key(&segment) {
             return;
@@ -260,9 +259,30 @@ impl Alarms {
         if self.overdue.len() >= OVERDUE_MAX || turn.buggify.at(Point::AlarmsFull) {
             return put_off(turn, entry.address, entry.lane.class, turn.now.wall.after_ms(NO_ROOM_MS));
         }
-        let class = entry.lane.class as u8;
-        self.keep(entry.address, class);
-        turn.gathering.batch().turn.alarms.kept.push((entry.address.packed(), class));
+        self.look_now(turn, entry.address, entry.lane.class);
+    }
+
+    /// The clock showed `was`, and went back. Alarms were put off by it for a while: these segments are visited now.
+    pub(super) fn handle_clock_back<'a>(
+        &mut self,
+        turn: &mut Turn,
+        was: Wall,
+        queues: impl Iterator<Item = &'a ScheduledQueue>,
+    ) {
+        let last = was.after_ms(NO_ROOM_MS + GRAIN_MS);
+        let alarms = queues.flat_map(|queue| queue.due_between(was, last));
+        for entry in alarms.filter(|entry| entry.reason == InsertReason::Expiry) {
+            let is_known = self.of.contains_key(&entry.address.segment());
+            if !is_known && self.overdue.len() + self.order.len() < OVERDUE_MAX {
+                self.look_now(turn, entry.address, entry.lane.class);
+            }
+        }
+    }
+
+    /// The segment that ends there is visited now.
+    fn look_now(&mut self, turn: &mut Turn, last: Address, class: Class) {
+        self.keep(last, class as u8);
+        turn.gathering.batch().turn.alarms.kept.push((last.packed(), class as u8));
     }
 
     fn done(&mut self, turn: &mut Turn, segment: u64) {
@@ -378,9 +398,7 @@ impl Alarms {
         if is_known {
             return;
         }
-        let (last, class) = (segment.address(segment.heads.len().saturating_sub(1) as u16), class as u8);
-        self.keep(last, class);
-        turn.gathering.batch().turn.alarms.kept.push((last.packed(), class));
+        self.look_now(turn, segment.address(segment.heads.len().saturating_sub(1) as u16), class);
     }
 
     /// What it knows goes into a checkpoint.

@@ -483,6 +483,53 @@ fn what_was_over_by_a_clock_that_went_back_ends_at_once() {
     world.check_freed(2);
 }
 
+/// Found by the simulator: its alarm was set for a second later, by the clock that was ahead.
+#[test]
+fn what_comes_back_after_the_clock_went_back_expires_in_time() {
+    let mut world = world(Options::default());
+    let ids = world.accepted(&[Wanted { expires_in_ms: DAY_MS, ..OTP }]);
+    world.grant(Class::Otp, 1);
+    let forth = world.now.wall;
+    world.now = Now { wall: forth.after_ms(2 * DAY_MS), ..world.now };
+    world.checkpoint();
+    world.pass(PATIENCE_MS);
+    world.now = Now { wall: forth, ..world.now };
+    world.outcome(ids[0].address(), 1, Answer::NotWritten(NotWritten::LinkDown));
+    assert_eq!(world.found(ids[0]).view.state, MessageState::Queued);
+    world.pass(DAY_MS + PATIENCE_MS);
+    world.check_expired(ids[0]);
+    world.check_freed(1);
+}
+
+/// Core A10: what is put off after the clock went forth and back waits for its own time, not until it is as late again; and
+/// what was put off before keeps its own.
+#[test]
+fn a_clock_that_went_forth_and_back_delays_nothing() {
+    let mut world = world(Options::default());
+    let due_in = |ms| Wanted { send_in_ms: ms, expires_in_ms: 9 * DAY_MS + ms, ..OTP };
+    let early = world.accepted(&[due_in(DAY_MS), due_in(5 * DAY_MS)]);
+    let forth = world.now.wall;
+    world.now = Now { wall: forth.after_ms(DAY_MS), ..world.now };
+    world.checkpoint();
+    world.pass(1_000);
+    world.now = Now { wall: forth.after_ms(1_000), ..world.now };
+    let late = world.accepted(&[due_in(3_000)]);
+    let states = |world: &mut World| [early[0], late[0], early[1]].map(|id| world.found(id).view.state);
+    let (waits, ready) = (MessageState::Scheduled, MessageState::Queued);
+    world.pass(2_900);
+    assert_eq!(states(&mut world), [ready, waits, waits]);
+    world.pass(200);
+    assert_eq!(states(&mut world), [ready, ready, waits]);
+    let mut world = world.crash(1_000);
+    let last = world.accepted(&[due_in(2_000)]);
+    world.checkpoint();
+    world.pass(2_100);
+    assert_eq!(world.found(last[0]).view.state, ready, "a start knows both eras");
+    world.pass(5 * DAY_MS);
+    assert_eq!(world.found(early[1]).view.state, ready);
+    assert_eq!(world.shard().pull.scheduled.messages(), 0);
+}
+
 /// Core A13: a lost connection brings its whole window at once.
 #[test]
 fn outcomes_of_a_lost_connection_are_taken_in_over_several_turns() {

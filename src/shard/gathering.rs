@@ -6,8 +6,10 @@ use std::sync::Arc;
 use crate::delivery::Event;
 use crate::model::limits::{SEGMENT_BYTES_MAX, SEGMENT_MESSAGES_MAX, TURN_BYTES_MAX, TURN_MESSAGES_MAX};
 use crate::model::{Address, Class, Head, Lane, Segment, Wall};
-use crate::queue::{DueEntry, DuePosition, FifoName, Generation, InsertReason, ListNumber, Position, SlotRuns, Tick};
-use crate::store::record::{EventNote, HandsetRecord, SegmentNote, TakenNote};
+use crate::queue::{
+    DueEntry, DuePosition, Era, FifoName, Generation, InsertReason, ListNumber, Position, SlotRuns, Tick,
+};
+use crate::store::record::{DueTakenNote, EventNote, HandsetRecord, SegmentNote, TakenNote};
 use crate::store::{CommitSeq, WriteBatch, batch::fifo_code};
 
 /// Slots of one segment that become ready.
@@ -46,7 +48,7 @@ pub(super) struct Gathering {
     ready: Vec<(Place, Vec<Piece>)>,
     due: BTreeMap<Tick, Vec<DueEntry>>,
     taken: BTreeMap<FifoName, (Position, u32)>,
-    due_taken: Option<(DuePosition, u32)>,
+    due_taken: BTreeMap<Era, DueTakenNote>,
     ended: BTreeMap<(ListNumber, Generation), i32>,
 }
 
@@ -69,7 +71,7 @@ impl Gathering {
             && self.ready.is_empty()
             && self.due.is_empty()
             && self.taken.is_empty()
-            && self.due_taken.is_none()
+            && self.due_taken.is_empty()
     }
 
     /// A segment is begun and not closed.
@@ -188,10 +190,12 @@ impl Gathering {
         *entry = (head, entry.1 + 1);
     }
 
-    /// One entry left the delay queue, whose head is now there.
-    pub(super) fn due_taken(&mut self, head: DuePosition) {
-        let count = self.due_taken.map_or(0, |(_, count)| count);
-        self.due_taken = Some((head, count + 1));
+    /// One entry left the delay queue, where the head of its era is now there.
+    pub(super) fn due_taken(&mut self, era: Era, head: DuePosition, is_alarm: bool) {
+        let note = self.due_taken.entry(era).or_default();
+        let (entries, alarms) = (note.entries + 1, note.alarms + u32::from(is_alarm));
+        let DuePosition { tick: Tick(tick), commit, index } = head;
+        *note = DueTakenNote { era: era.0, tick, commit, index, entries, alarms };
     }
 
     /// So many more entries of messages that have ended stand in that list and generation, or fewer.
@@ -239,7 +243,7 @@ impl Gathering {
             .collect();
         let ended = done.ended.into_iter().filter(|(_, entries)| *entries != 0);
         batch.turn.ended = ended.map(|((list, generation), entries)| (list.0, generation.0, entries)).collect();
-        batch.turn.due_taken = done.due_taken.map(|(head, count)| (head.tick.0, head.commit, head.index, count));
+        batch.turn.due_taken = done.due_taken.into_values().collect();
         batch
     }
 }

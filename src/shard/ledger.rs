@@ -136,13 +136,14 @@ impl Ledger {
 
     /// Entries that stand otherwise than their class's policy wants: it was changed, or a start has found them.
     pub(super) fn reconcile(&mut self, turn: &mut Turn) {
-        let passed = turn.due_from;
+        // Held until now, or put off by a clock that was ahead.
+        let (passed, latest) = (turn.due_from, turn.now.wall.after_ms(turn.options.in_doubt_wait_ms));
         let astray =
             |doubt: &InDoubt| match turn.restored.doubt_policy(&turn.options, doubt.lane.class, doubt.lost.reason) {
                 DoubtPolicy::Drop => true,
                 DoubtPolicy::Hold => doubt.resend_at != InDoubt::HELD,
                 // Its wait may have passed under another policy; what a start replayed does not say when it ends.
-                DoubtPolicy::Resend => doubt.resend_at == InDoubt::HELD || Tick::at_or_after(doubt.resend_at) <= passed,
+                DoubtPolicy::Resend => doubt.resend_at > latest || Tick::at_or_after(doubt.resend_at) <= passed,
             };
         for address in self.addresses(astray) {
             self.apply_policy(turn, address);

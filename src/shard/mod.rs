@@ -107,6 +107,9 @@ use turn::Turn;
 /// Entries of the delay queue that one turn moves at most.
 const DUE_PER_TURN_MAX: usize = 8_192;
 
+/// Smaller steps of the clock are not looked at, ms.
+const CLOCK_STEP_MS: u64 = 1_000;
+
 /// See the head of this file. Lives on one core; nothing of it is shared.
 #[derive(Debug)]
 pub struct Shard {
@@ -153,9 +156,20 @@ impl Shard {
         shard
     }
 
+    /// It is then. What waits for a time that a clock gave that was ahead waits anew, where memory knows of it: a message that is
+    /// to be tried again does not.
+    fn follow_clock(&mut self, now: Now) {
+        let was = std::mem::replace(&mut self.turn.now, now).wall;
+        if now.wall.after_ms(CLOCK_STEP_MS) < was {
+            let eras = self.pull.scheduled.eras();
+            self.alarms.handle_clock_back(&mut self.turn, was, eras.map(|(_, queue)| queue));
+            self.ledger.reconcile(&mut self.turn);
+        }
+    }
+
     /// Something happened.
     pub fn handle(&mut self, event: ShardEvent, now: Now) {
-        self.turn.now = now;
+        self.follow_clock(now);
         match event {
             ShardEvent::Ask(ask) => self.handle_ask(ask),
             ShardEvent::Traffic(ToShard::Grant(grant)) => self.pull.handle_grant(&mut self.turn, grant),
@@ -193,7 +207,7 @@ impl Shard {
     fn handle_found(&mut self, found: Found) {
         match found {
             Found::Ready { name, chunks, edge } => self.pull.lanes.loaded(name, chunks, edge),
-            Found::Due { entries, edge } => self.pull.scheduled.loaded(entries, edge),
+            Found::Due { era, entries, edge } => self.pull.scheduled.loaded(era, entries, edge),
             Found::Messages { token, messages } => self.handle_found_messages(token, messages),
             Found::Scan { token, messages, next } => self.handle_found_scan(token, messages, next),
             Found::Folded { snapshot, folded } => self.handle_folded(snapshot, folded),
@@ -225,7 +239,7 @@ impl Shard {
 
     /// Time has passed: what is due becomes ready.
     pub fn handle_timeout(&mut self, now: Now) {
-        self.turn.now = now;
+        self.follow_clock(now);
         for _ in 0..DUE_PER_TURN_MAX {
             let Some((entry, tick)) = self.pull.take_due(&mut self.turn) else { break };
             match entry.reason {

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use crate::delivery::OpenAttempt;
 use crate::model::{Address, Class, LinkId, Msisdn, Point, RouteId};
 use crate::queue::{
-    Chunk, DueEntry, DuePosition, Fifo, FifoName, Generation, InsertReason, Lanes, ListNumber, ListOf, Part, Position,
-    ScheduledQueue, Taken, Tick,
+    Chunk, DelayQueue, DueEntry, DuePosition, Era, Fifo, FifoName, Generation, InsertReason, Lanes, ListNumber, ListOf,
+    Part, Position, ScheduledQueue, Taken, Tick,
 };
 use crate::store::ReadRequest;
 use crate::store::batch::{fifo_code, fifo_name};
-use crate::store::record::{CheckpointRecord, TurnRecord};
+use crate::store::record::{CheckpointRecord, DueNote, PutOffNote, TurnRecord};
 use crate::traffic::{Demand, Grant, Submit, SubmitBatch, ToLink};
 
 use super::catalog::Catalog;
@@ -43,13 +43,13 @@ struct LinkSlot {
 pub(super) struct Pull {
     links: Vec<LinkSlot>,
     pub lanes: Lanes,
-    pub scheduled: ScheduledQueue,
+    pub scheduled: DelayQueue,
 }
 
 impl Pull {
     /// With the lists that were ever used; `present`: how often the shard was restored.
     pub(super) fn new(present: Generation, lists: Vec<ListOf>) -> Self {
-        Self { links: Vec::new(), lanes: Lanes::new(present, lists), scheduled: ScheduledQueue::default() }
+        Self { links: Vec::new(), lanes: Lanes::new(present, lists), scheduled: DelayQueue::default() }
     }
 
     /// Another catalog from now on: places of links that are gone go back.
@@ -126,19 +126,23 @@ impl Pull {
     /// What was put off in this turn enters the delay queue.
     pub(super) fn place_due(&mut self, turn: &mut Turn) {
         let commit = turn.gathering.seq().0;
-        let mut by_tick: BTreeMap<Tick, Vec<DueEntry>> = BTreeMap::new();
+        let now = Tick::at_or_after(turn.now.wall);
+        let mut by_place: BTreeMap<(Era, Tick), Vec<DueEntry>> = BTreeMap::new();
         for (tick, entries) in turn.gathering.drain_due() {
-            // The head may have moved since the entry was put off.
-            by_tick.entry(tick.max(turn.due_from)).or_default().extend(entries);
+            by_place.entry(self.scheduled.place(tick, now)).or_default().extend(entries);
         }
-        for (tick, entries) in by_tick {
-            self.scheduled.insert(tick, commit, &entries);
+        for (place, entries) in by_place {
+            self.scheduled.insert(place, commit, &entries);
             let batch = turn.gathering.batch();
-            batch.turn.put_off += entries.len() as u32;
-            let alarms = entries.iter().filter(|entry| entry.reason == InsertReason::Expiry).count();
-            batch.turn.alarms.armed += alarms as u32;
-            batch.due.push((tick, entries));
+            let (era, put) = (place.0.0, entries.len() as u32);
+            let alarms = entries.iter().filter(|entry| entry.reason == InsertReason::Expiry).count() as u32;
+            match batch.turn.put_off.last_mut().filter(|note| note.era == era) {
+                Some(note) => (note.entries, note.alarms) = (note.entries + put, note.alarms + alarms),
+                None => batch.turn.put_off.push(PutOffNote { era, entries: put, alarms }),
+            }
+            batch.due.push((place, entries));
         }
+        turn.due_from = self.scheduled.passed();
     }
 
     /// Places of a class that nothing may be sent of at present go back, also those that nobody demanded: their link would
@@ -286,10 +290,9 @@ impl Pull {
         if is_due && turn.buggify.at(Point::DueLater) {
             return None;
         }
-        let entry = self.scheduled.take(turn.now.wall)?;
-        let head = self.scheduled.head();
-        turn.gathering.due_taken(head);
-        turn.due_from = head.tick;
+        let (entry, era, head) = self.scheduled.take(turn.now.wall)?;
+        turn.gathering.due_taken(era, head, entry.reason == InsertReason::Expiry);
+        turn.due_from = self.scheduled.passed();
         Some((entry, head.tick))
     }
 
@@ -312,18 +315,15 @@ impl Pull {
             let (messages, first_segment) = (Fifo::WINDOW_MESSAGES_MAX, turn.first_segment);
             turn.read(ReadRequest::Ready { name, from, messages, octets, first_segment });
         }
-        if let Some(from) = self.scheduled.wants_read(turn.durable.0) {
-            turn.read(ReadRequest::Due { from, limit: ScheduledQueue::LOADED_MAX / 2 });
+        if let Some((era, from)) = self.scheduled.wants_read(turn.durable.0) {
+            turn.read(ReadRequest::Due { era, from, limit: ScheduledQueue::LOADED_MAX / 2 });
         }
     }
 
     /// What it knows goes into a checkpoint.
     pub(super) fn note(&self, checkpoint: &mut CheckpointRecord) {
-        let head = self.scheduled.head();
         checkpoint.fifos = self.lanes.iter().map(|(name, fifo)| fifo_note(name, fifo)).collect();
-        checkpoint.due_head = (head.tick.0, head.commit, head.index);
-        checkpoint.due_waiting = self.scheduled.waiting();
-        checkpoint.due_alarms = self.scheduled.alarms();
+        checkpoint.due = self.scheduled.eras().map(|(era, queue)| due_note(era, queue)).collect();
         let generation_of = |part| self.lanes.generation_of(part).0;
         checkpoint.ended =
             self.lanes.ended().map(|(part, entries)| (part.list.0, generation_of(part), entries)).collect();
@@ -337,9 +337,10 @@ impl Pull {
                 self.lanes.restore(name, Fifo::recovered(head, note.newest, note.waiting));
             }
         }
-        let (tick, commit, index) = checkpoint.due_head;
-        let head = DuePosition { tick: Tick(tick), commit, index };
-        self.scheduled = ScheduledQueue::recovered(head, checkpoint.due_waiting, checkpoint.due_alarms);
+        self.scheduled = DelayQueue::recovered(checkpoint.due.iter().map(|note| {
+            let head = DuePosition { tick: Tick(note.tick), commit: note.commit, index: note.index };
+            (Era(note.era), ScheduledQueue::recovered(head, note.waiting, note.alarms))
+        }));
         for &(list, generation, entries) in &checkpoint.ended {
             self.replay_ended(list, generation, entries);
         }
@@ -361,10 +362,12 @@ impl Pull {
                 self.lanes.replay_taken(name, head, u64::from(note.messages));
             }
         }
-        self.scheduled.replay_insert(u64::from(record.put_off), u64::from(record.alarms.armed));
-        if let Some((tick, commit, index, entries)) = record.due_taken {
-            let head = DuePosition { tick: Tick(tick), commit, index };
-            self.scheduled.replay_taken(head, u64::from(entries), u64::from(record.alarms.taken));
+        for note in &record.put_off {
+            self.scheduled.replay_insert(Era(note.era), note.entries.into(), note.alarms.into());
+        }
+        for note in &record.due_taken {
+            let head = DuePosition { tick: Tick(note.tick), commit: note.commit, index: note.index };
+            self.scheduled.replay_taken(Era(note.era), head, note.entries.into(), note.alarms.into());
         }
     }
 
@@ -372,6 +375,11 @@ impl Pull {
         let part = self.lanes.part_of(ListNumber(list), Generation(generation));
         self.lanes.add_ended(part, entries);
     }
+}
+
+fn due_note(Era(era): Era, queue: &ScheduledQueue) -> DueNote {
+    let DuePosition { tick: Tick(tick), commit, index } = queue.head();
+    DueNote { era, tick, commit, index, waiting: queue.waiting(), alarms: queue.alarms() }
 }
 
 /// Places that are not used go back to their link, at once.

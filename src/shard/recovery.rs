@@ -29,7 +29,7 @@ impl Shard {
         for (commit, turn) in &found.turns {
             self.replay_turn(*commit, turn);
         }
-        self.turn.due_from = self.pull.scheduled.head().tick;
+        self.turn.due_from = self.pull.scheduled.passed();
         for (run, until) in &found.runs {
             self.receipts.replay_run(*run, Wall(*until));
         }

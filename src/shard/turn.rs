@@ -42,7 +42,7 @@ pub(super) struct Turn {
     pub next_segment: u64,
     /// Whose messages wait.
     pub places: Places,
-    /// Where the delay queue has its head: nothing is put off to a time before it.
+    /// Up to when the delay queue has been taken, since the clock last went back.
     pub due_from: Tick,
     /// The next batch.
     pub gathering: Gathering,
@@ -144,6 +144,6 @@ impl Turn {
 
     /// The message, or alarm, waits in the delay queue until then.
     pub(super) fn put_off(&mut self, at: Wall, entry: DueEntry) {
-        self.gathering.put_off(Tick::at_or_after(at).max(self.due_from), entry);
+        self.gathering.put_off(Tick::at_or_after(at), entry);
     }
 }

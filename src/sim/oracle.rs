@@ -206,8 +206,6 @@ pub struct Oracle {
     /// How long a message is certainly known, ms; and what the wall clock shows.
     pub known_ms: Option<u64>,
     pub wall: Wall,
-    /// The latest that it ever showed.
-    pub wall_max: Wall,
     /// How often each message was handed to a link; 0: an attempt began.
     pub(super) handed: BTreeMap<(ShardId, Address), u32>,
     pub(super) issued: BTreeMap<(usize, IssuedId), u32>,
@@ -330,11 +328,6 @@ impl Oracle {
         }
     }
 
-    /// What the wall clock shows from now on.
-    pub fn note_wall(&mut self, wall: Wall) {
-        (self.wall, self.wall_max) = (wall, self.wall_max.max(wall));
-    }
-
     /// Whether retention may have taken a message: it is settled, by a receipt perhaps that came after somebody last looked, or
     /// nobody can have its receipt any more.
     pub(super) fn may_be_gone(&self, message: u32) -> bool {
@@ -425,14 +418,10 @@ impl Oracle {
     fn told_full(&mut self, shard: ShardId, message: u32, refusal: Refusal, tally: &mut Tally) {
         let (queue, keys, tenants) = &self.limits;
         let tenant = self.tenant_of(message);
-        // One that was cancelled in the delay queue keeps its place there until its time; one that has expired, until its
-        // alarm. Where the clock went back both come when it is again as late as it was.
-        let wall_max = self.wall_max;
+        // One that was cancelled in the delay queue keeps its place there until its time.
         let is_over = |truth: &Truth| {
             let is_put_off = truth.state == MessageState::Cancelled && truth.intent.head.send_at > self.wall;
-            let is_late =
-                self.wall < wall_max && matches!(truth.state, MessageState::Cancelled | MessageState::Expired);
-            truth.id.is_some() && truth.state.is_final() && !is_put_off && !is_late
+            truth.id.is_some() && truth.state.is_final() && !is_put_off
         };
         let others = self
             .truths

@@ -189,7 +189,7 @@ impl World {
         while !self.over {
             let Some(what) = self.stage.agenda.pop() else { break };
             let now_ns = self.stage.now_ns();
-            self.stage.oracle.note_wall(self.stage.wall());
+            self.stage.oracle.wall = self.stage.wall();
             times = if now_ns == instant { times + 1 } else { 0 };
             instant = now_ns;
             if times > SAME_INSTANT_MAX {
@@ -600,8 +600,7 @@ impl World {
     fn judge_waiting(&mut self) {
         let quiet_since_ns = self.calm_since.max(self.started_ns) + STALL_NS;
         let Some(process) = self.process.as_ref().filter(|process| !process.is_ending()) else { return };
-        // Where the clock went back the delay queue waits until it is where it was.
-        if self.plan.wall_jumps > 0 || self.stage.now_ns() < quiet_since_ns + EXPIRY_MS * MS {
+        if self.stage.now_ns() < quiet_since_ns + EXPIRY_MS * MS {
             return;
         }
         let since = Wall(self.stage.wall().0.saturating_sub(EXPIRY_MS));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::{Address, KeyPrint, Segment, TenantId, Wall};
-use crate::queue::{DueEntry, FifoName, Generation, ListKind, ListNumber, ListOf, SlotRuns, Tick};
+use crate::queue::{DueEntry, Era, FifoName, Generation, ListKind, ListNumber, ListOf, SlotRuns, Tick};
 
 use super::backend::Op;
 use super::book::Snapshot;
@@ -39,7 +39,7 @@ pub struct WriteBatch {
     /// What was decided.
     pub turn: TurnRecord,
     /// What was put off.
-    pub due: Vec<(Tick, Vec<DueEntry>)>,
+    pub due: Vec<((Era, Tick), Vec<DueEntry>)>,
     /// Receipts waited for, and answered.
     pub receipts: ReceiptsRecord,
     /// Fingerprints claimed.
@@ -70,7 +70,7 @@ impl WriteBatch {
             && self.turn.events.is_empty()
             && self.turn.attempts.is_empty()
             && self.turn.taken.is_empty()
-            && self.turn.due_taken.is_none()
+            && self.turn.due_taken.is_empty()
             && self.due.is_empty()
             && self.receipts.entries.is_empty()
             && self.receipts.answered.is_empty()
@@ -106,12 +106,12 @@ impl WriteBatch {
             let record = ReadyRecord(parts.into_iter().map(|(number, runs)| (number, runs.0)).collect());
             put(Key::Ready(name, commit), encode(&record));
         }
-        for (tick, entries) in self.due {
+        for ((era, tick), entries) in self.due {
             let code = |entry: &DueEntry| {
                 let DueEntry { address, lane, tenant, reason } = entry;
                 (address.packed(), lane.class as u8, lane.route.0, tenant.0, *reason as u8)
             };
-            put(Key::Due(tick.0, commit), encode(&DueRecord(entries.iter().map(code).collect())));
+            put(Key::Due(era, tick.0, commit), encode(&DueRecord(entries.iter().map(code).collect())));
         }
         put(Key::Turn(commit), encode(&self.turn));
         if !self.receipts.entries.is_empty() || !self.receipts.answered.is_empty() {

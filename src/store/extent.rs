@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::queue::Era;
+
 use super::backend::{KEY_BYTES_MIN, Space};
 use super::backup::Table;
 use super::batch::{CommitSeq, fifo_code};
@@ -33,7 +35,10 @@ impl Extent {
             Space::State => Key::State(checkpoint.first_segment).bytes(),
             Space::Event => Key::Turn(checkpoint.commit + 1).bytes(),
             Space::Book => Key::Page(checkpoint.commit, 0).bytes(),
-            Space::Due => Key::Due(checkpoint.due_head.0, checkpoint.due_head.1).bytes(),
+            Space::Due => {
+                let first = checkpoint.due.first().copied().unwrap_or_default();
+                Key::Due(Era(first.era), first.tick, first.commit).bytes()
+            }
             Space::Receipt => Key::Receipts(checkpoint.receipts_from).bytes(),
             Space::Dedup => Key::Keys(checkpoint.keys_from).bytes(),
             Space::Outbox => Key::Outbox(checkpoint.outbox_from, 0).bytes(),

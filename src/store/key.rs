@@ -4,7 +4,7 @@
 //! new one to its test, raise the format version of the directory if an older daemon must not open it, and write it down
 //! in `docs/STORAGE.md`.
 
-use crate::queue::{FifoName, Generation, ListKind, ListNumber};
+use crate::queue::{Era, FifoName, Generation, ListKind, ListNumber};
 
 use super::backend::Space;
 
@@ -22,8 +22,8 @@ pub enum Key {
     Ready(FifoName, u64),
     /// `ev`: what a commit decided. Lives until folded.
     Turn(u64),
-    /// `due`: what a commit put off to a tick. Lives until the head is past it.
-    Due(u64, u64),
+    /// `due`: what a commit put off to a tick, in an era of the clock. Lives until the head of its era is past it.
+    Due(Era, u64, u64),
     /// `win`: receipts that a commit began to wait for. Lives until the epoch is sealed.
     Receipts(u64),
     /// `dup`: fingerprints that a commit recorded. Lives for the dedup window.
@@ -82,7 +82,9 @@ impl Key {
                 key.extend_from_slice(&commit.to_be_bytes());
                 key
             }
-            Self::Due(tick, commit) => [tick.to_be_bytes(), commit.to_be_bytes()].concat(),
+            Self::Due(era, tick, commit) => {
+                [&era.0.to_be_bytes()[..], &tick.to_be_bytes()[..], &commit.to_be_bytes()[..]].concat()
+            }
             Self::Orphan(commit, index)
             | Self::Outbox(commit, index)
             | Self::Handset(commit, index)
@@ -126,9 +128,10 @@ impl Key {
         (LIST_PREFIX.to_vec(), [&LIST_PREFIX[..], &[u8::MAX; 5]].concat())
     }
 
-    /// Reads a `due` key back: tick and commit.
-    pub fn due(bytes: &[u8]) -> Option<(u64, u64)> {
-        Some((Self::number(bytes)?, Self::number(bytes.get(8..)?)?))
+    /// Reads a `due` key back: era, tick and commit.
+    pub fn due(bytes: &[u8]) -> Option<(Era, u64, u64)> {
+        let (era, rest) = bytes.split_first_chunk::<4>()?;
+        Some((Era(u32::from_be_bytes(*era)), Self::number(rest)?, Self::number(rest.get(8..)?)?))
     }
 }
 
@@ -141,14 +144,14 @@ mod tests {
         let name = FifoName { list: ListNumber(0x0102), generation: Generation(3), kind: ListKind::Fresh };
         assert_eq!(Key::Ready(name, 5).bytes(), [0, 0, 1, 2, 3, 9, 0, 0, 0, 0, 0, 0, 0, 5]);
         assert_eq!(Key::ready(&Key::Ready(name, 5).bytes()), Some((name, 5)));
-        assert_eq!(Key::Due(1, 2).bytes(), [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2]);
-        assert_eq!(Key::due(&Key::Due(7, 9).bytes()), Some((7, 9)));
+        assert_eq!(Key::Due(Era(3), 1, 2).bytes(), [0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2]);
+        assert_eq!(Key::due(&Key::Due(Era(3), 7, 9).bytes()), Some((Era(3), 7, 9)));
         assert_eq!(Key::Segment(258).bytes(), [0, 0, 0, 0, 0, 0, 1, 2]);
         for key in [Key::Orphan(1, 2), Key::Outbox(1, 2), Key::Handset(1, 2), Key::Joining(1, 2)] {
             assert_eq!(key.bytes(), [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2]);
             assert_eq!(Key::place(&key.bytes()), Some((1, 2)));
         }
-        assert_eq!(Key::place(&Key::Due(1, 2).bytes()), None);
+        assert_eq!(Key::place(&Key::Due(Era(3), 1, 2).bytes()), None);
         assert_eq!(Key::Checkpoint.bytes(), b"checkpoint");
         assert_eq!(Key::Control.bytes(), b"control");
         assert_eq!(Key::Restored.bytes(), b"restored");
@@ -164,7 +167,8 @@ mod tests {
     #[test]
     fn numbers_sort_as_bytes() {
         assert!(Key::Turn(255).bytes() < Key::Turn(256).bytes());
-        assert!(Key::Due(1, 999).bytes() < Key::Due(2, 0).bytes());
+        assert!(Key::Due(Era(0), 1, 999).bytes() < Key::Due(Era(0), 2, 0).bytes());
+        assert!(Key::Due(Era(0), u64::MAX, 0).bytes() < Key::Due(Era(1), 0, 0).bytes());
         let ready = |list, generation, kind, commit| {
             Key::Ready(FifoName { list: ListNumber(list), generation: Generation(generation), kind }, commit).bytes()
         };

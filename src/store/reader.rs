@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use crate::delivery::{Event, Happened, Retention};
 use crate::model::{Address, CarrierId, Class, Head, Lane, RouteId, Segment, TenantId, Wall};
-use crate::queue::{Chunk, DueEntry, DuePosition, FifoName, InsertReason, Position, SlotRuns, Tick};
+use crate::queue::{Chunk, DueEntry, DuePosition, Era, FifoName, InsertReason, Position, SlotRuns, Tick};
 
 use super::backend::{Reader, Space, StoreError};
 use super::book::Snapshot;
@@ -35,7 +35,7 @@ pub enum ReadRequest {
     /// `first_segment` are settled and may be gone.
     Ready { name: FifoName, from: Position, messages: u32, octets: usize, first_segment: u64 },
     /// The next entries of the delay queue.
-    Due { from: DuePosition, limit: usize },
+    Due { era: Era, from: DuePosition, limit: usize },
     /// Messages by address, with their events since `events_from` and the folded ones.
     Messages { token: u64, addresses: Vec<Address>, events_from: u64 },
     /// Messages of a tenant in the order of addresses: at most `limit`, and no more than a question may cost.
@@ -76,7 +76,7 @@ pub enum Found {
     /// Chunks from the asked position on; everything up to `edge` is among them.
     Ready { name: FifoName, chunks: Vec<Chunk>, edge: Position },
     /// Entries from the asked position on; where reading stopped, or none at the end.
-    Due { entries: Vec<(DuePosition, DueEntry)>, edge: Option<DuePosition> },
+    Due { era: Era, entries: Vec<(DuePosition, DueEntry)>, edge: Option<DuePosition> },
     /// One for each address; none where the segment is not there or has no such slot.
     Messages { token: u64, messages: Vec<Option<StoredMessage>> },
     /// Messages in order, and where the next page begins; perhaps none of the tenant's on this one.
@@ -136,7 +136,7 @@ impl<R: Reader> Answerer<R> {
             ReadRequest::Ready { name, from, messages, octets, first_segment } => {
                 self.ready(*name, *from, (*messages, *octets), *first_segment)
             }
-            ReadRequest::Due { from, limit } => self.due(*from, *limit),
+            ReadRequest::Due { era, from, limit } => self.due(*era, *from, *limit),
             ReadRequest::Fold { from, snapshot, retention, now } => self.fold(*from, snapshot, *retention, *now),
             ReadRequest::Expire(visit) => self.expire(visit),
             ReadRequest::Probe { token, receipts } => self.probe(*token, receipts),
@@ -258,11 +258,11 @@ impl<R: Reader> Answerer<R> {
         Ok(Found::Ready { name, chunks, edge })
     }
 
-    fn due(&self, from: DuePosition, limit: usize) -> Result<Found, StoreError> {
+    fn due(&self, era: Era, from: DuePosition, limit: usize) -> Result<Found, StoreError> {
         let (mut entries, mut edge, mut failure) = (Vec::new(), None, None);
-        let bounds = (Key::Due(from.tick.0, from.commit).bytes(), Key::Due(u64::MAX, u64::MAX).bytes());
+        let bounds = (Key::Due(era, from.tick.0, from.commit).bytes(), Key::Due(era, u64::MAX, u64::MAX).bytes());
         self.reader.range(Space::Due, &bounds.0, &bounds.1, usize::MAX, &mut |key, value| {
-            let (Some((tick, commit)), Ok(record)) = (Key::due(key), decode::<DueRecord>(value)) else {
+            let (Some((_, tick, commit)), Ok(record)) = (Key::due(key), decode::<DueRecord>(value)) else {
                 failure = Some(StoreError::Damaged("due".into()));
                 return ControlFlow::Break(());
             };
@@ -282,7 +282,7 @@ impl<R: Reader> Answerer<R> {
             }
             ControlFlow::Continue(())
         })?;
-        failure.map_or(Ok(Found::Due { entries, edge }), Err)
+        failure.map_or(Ok(Found::Due { era, entries, edge }), Err)
     }
 
     /// Adds folded events, then those of commits behind each segment's fold, whoever is asked for, in one pass.

@@ -79,11 +79,11 @@ impl Record for DueRecord {
 }
 
 impl Record for TurnRecord {
-    const VERSION: u8 = 4;
+    const VERSION: u8 = 5;
 }
 
 impl Record for CheckpointRecord {
-    const VERSION: u8 = 4;
+    const VERSION: u8 = 5;
 }
 
 impl Record for ReceiptNote {}
@@ -115,10 +115,10 @@ pub struct TurnRecord {
     pub appended: Vec<(FifoCode, u32)>,
     /// Fifos whose head moved: new head and how many messages were taken.
     pub taken: Vec<TakenNote>,
-    /// Entries put off.
-    pub put_off: u32,
-    /// New head of the delay queue (tick, commit, index) and how many entries were taken, if it moved.
-    pub due_taken: Option<(u64, u64, u32, u32)>,
+    /// Entries put off, by era.
+    pub put_off: Vec<PutOffNote>,
+    /// New heads of the delay queue, by era, where they moved.
+    pub due_taken: Vec<DueTakenNote>,
     /// Next free part reference.
     pub next_reference: u16,
     /// Alarms of expiry that moved.
@@ -132,14 +132,38 @@ pub struct TurnRecord {
     pub handsets: (u32, u64),
 }
 
+/// What one turn put off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct PutOffNote {
+    /// The era of the clock.
+    pub era: u32,
+    /// Entries put into it.
+    pub entries: u32,
+    /// How many of these are alarms of expiry.
+    pub alarms: u32,
+}
+
+/// What one turn took from the delay queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct DueTakenNote {
+    /// The era of the clock.
+    pub era: u32,
+    /// Its head now.
+    pub tick: u64,
+    /// Its head now.
+    pub commit: u64,
+    /// Its head now.
+    pub index: u32,
+    /// Entries taken.
+    pub entries: u32,
+    /// How many of these are alarms of expiry.
+    pub alarms: u32,
+}
+
 /// How alarms of expiry moved between the delay queue and memory in one turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct AlarmsNote {
-    /// Entries put into the delay queue; they are counted in `put_off` as well.
-    pub armed: u32,
-    /// Entries taken from it; they are counted in `due_taken` as well.
-    pub taken: u32,
-    /// Of these, what is in memory from then on: packed address of the segment's last message, class.
+    /// Of those taken from the delay queue, what is in memory from then on: packed address of the segment's last message, class.
     pub kept: Vec<(u64, u8)>,
     /// Segments that memory holds no alarm of any more.
     pub done: Vec<u64>,
@@ -315,10 +339,8 @@ pub struct CheckpointRecord {
     pub first_segment: u64,
     /// Fifos: name, head, newest commit, messages waiting. Of one that is not here every record up to `commit` was taken.
     pub fifos: Vec<FifoNote>,
-    /// Delay queue: head (tick, commit, index).
-    pub due_head: (u64, u64, u32),
-    /// Delay queue: entries waiting.
-    pub due_waiting: u64,
+    /// Delay queue, by era, ascending. Of one that is not here everything was taken.
+    pub due: Vec<DueNote>,
     /// How many pages `book` has for it.
     pub pages: u32,
     /// First commit whose `win` record still counts.
@@ -339,12 +361,27 @@ pub struct CheckpointRecord {
     pub handset_marks: Vec<(u64, u64)>,
     /// Messages from handsets that are kept, between two marks: last commit, how many, their octets. Ascending.
     pub handset_counts: Vec<(u64, u64, u64)>,
-    /// Delay queue: entries waiting that are alarms of expiry.
-    pub due_alarms: u64,
     /// Entries of lists whose messages have ended: as in [`TurnRecord::ended`].
     pub ended: Vec<(u32, u8, i64)>,
     /// What has ended by its expiry: up to which (ms), of segments below which number. Several where the clock went back.
     pub ended_to: Vec<(u64, u64)>,
+}
+
+/// An era of the delay queue in a checkpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct DueNote {
+    /// Which.
+    pub era: u32,
+    /// Its head.
+    pub tick: u64,
+    /// Its head.
+    pub commit: u64,
+    /// Its head.
+    pub index: u32,
+    /// Entries waiting.
+    pub waiting: u64,
+    /// How many of these are alarms of expiry.
+    pub alarms: u64,
 }
 
 /// An alarm of expiry in `book`.
@@ -360,8 +397,10 @@ pub struct AlarmNote {
     pub class: u8,
 }
 
+/// An era of the delay queue.
+pub const DUE_OCTETS: usize = 40;
 /// Octets of a checkpoint without any entry, and of one entry of each list.
-pub const CHECKPOINT_OCTETS: usize = 155;
+pub const CHECKPOINT_OCTETS: usize = 127;
 /// A fifo.
 pub const FIFO_OCTETS: usize = 34;
 /// A mark of what is kept for the retention.
@@ -380,6 +419,7 @@ impl CheckpointRecord {
     pub fn octets(&self) -> usize {
         CHECKPOINT_OCTETS
             + self.fifos.len() * FIFO_OCTETS
+            + self.due.len() * DUE_OCTETS
             + (self.outbox_marks.len() + self.handset_marks.len()) * MARK_OCTETS
             + self.handset_counts.len() * COUNT_OCTETS
             + self.ended.len() * ENDED_OCTETS

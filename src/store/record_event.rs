@@ -120,7 +120,8 @@ pub(super) mod tests {
     use crate::delivery::event::tests::samples;
     use crate::model::{CarrierId, ErrorFamily};
     use crate::store::record::{
-        AlarmsNote, AttemptNote, DoubtNote, InboundRecord, SegmentNote, StateRecord, TurnRecord, decode, encode,
+        AlarmsNote, AttemptNote, DoubtNote, DueTakenNote, InboundRecord, PutOffNote, SegmentNote, StateRecord,
+        TurnRecord, decode, encode,
     };
     use crate::traffic::Unanswered;
 
@@ -216,26 +217,27 @@ pub(super) mod tests {
             wall: 1,
             segments: vec![segment],
             events: vec![EventNote { address: 2, what: Happened::Refused { error } }],
-            put_off: 5,
+            put_off: vec![PutOffNote { era: 1, entries: 5, alarms: 2 }],
+            due_taken: vec![DueTakenNote { era: 1, tick: 2, commit: 3, index: 4, entries: 5, alarms: 6 }],
             next_reference: 6,
-            alarms: AlarmsNote { armed: 1, taken: 2, kept: vec![(7, 1)], done: vec![8] },
+            alarms: AlarmsNote { kept: vec![(7, 1)], done: vec![8] },
             ended: vec![(1, 2, -3)],
             expired_to: 9,
             handsets: (10, 11),
             ..TurnRecord::default()
         };
         let none = "0000000000000000";
-        let expected = "04".to_owned()
+        let expected = "05".to_owned()
             + "0100000000000000"
             + "0100000000000000020000000000000003000000040000000000000001"
             + none
             + "010000000000000002000000000000000406110058"
             + none
             + none
-            + "05000000"
-            + "00"
+            + "0100000000000000010000000500000002000000"
+            + "010000000000000001000000020000000000000003000000000000000400000005000000"
+            + "06000000"
             + "0600"
-            + "0100000002000000"
             + "0100000000000000070000000000000001"
             + "01000000000000000800000000000000"
             + "0100000000000000"
@@ -245,7 +247,7 @@ pub(super) mod tests {
         let octets = encode(&turn);
         let hex: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
         assert_eq!(hex, expected);
-        for version in [1, 2, 3] {
+        for version in [1, 2, 3, 4] {
             let other = [&[version][..], &octets[1..]].concat();
             assert!(decode::<TurnRecord>(&other).is_err(), "version {version}");
         }
