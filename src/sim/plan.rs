@@ -146,6 +146,8 @@ pub struct CarrierPlan {
     pub answer_late_ppm: u32,
     /// Submits answered twice, in a million.
     pub answer_twice_ppm: u32,
+    /// It ends a session in order, with answers still to come, instead of dropping the connection.
+    pub goodbye_ppm: u32,
     /// Answers under a number that no submit has, in a million; half of them instead of the right one.
     pub answer_astray_ppm: u32,
     /// How it takes long messages.
@@ -291,6 +293,7 @@ impl Plan {
             bind_refused_ppm: 0,
             answer_late_ppm: 0,
             answer_twice_ppm: 0,
+            goodbye_ppm: 0,
             answer_astray_ppm: 0,
             splitting: Splitting::Udh8,
             response_timeout_ms: 8_000,
@@ -403,19 +406,27 @@ impl CarrierPlan {
         let most = if prng.chance(400_000) { 8 } else { 60 };
         let rate = prng.chance(500_000).then(|| prng.between(3, most) as u32);
         let everywhere = rate.is_none() && prng.chance(300_000);
+        let (window, hosts, binds) = (prng.between(1, 12) as u32, hosts(prng), prng.between(1, 3) as u16);
+        let kind = if prng.chance(250_000) { BindKind::Pair } else { BindKind::Transceiver };
+        let home = (!everywhere).then(|| prng.below(u64::from(cores)) as u8);
+        let behaviour = behaviour(prng, stormy);
+        // No draw of its own: half of those who drop connections also end sessions in order, each in some of the cases.
+        let disconnects = behaviour.disconnect_ppm + behaviour.taken_disconnect_ppm;
+        let goodbye_ppm = if disconnects % 2 == 1 { disconnects.wrapping_mul(7_919) % 1_000_000 } else { 0 };
         Self {
             rate,
-            window: prng.between(1, 12) as u32,
-            hosts: hosts(prng),
-            binds: prng.between(1, 3) as u16,
-            kind: if prng.chance(250_000) { BindKind::Pair } else { BindKind::Transceiver },
-            home: (!everywhere).then(|| prng.below(u64::from(cores)) as u8),
-            behaviour: behaviour(prng, stormy),
+            window,
+            hosts,
+            binds,
+            kind,
+            home,
+            behaviour,
             absent: prng.chance(100_000),
             unreachable_ppm: if stormy { prng.between(0, 300_000) as u32 } else { 0 },
             bind_refused_ppm: if stormy { prng.between(0, 100_000) as u32 } else { 0 },
             answer_late_ppm: sometimes(prng, stormy, 60_000),
             answer_twice_ppm: sometimes(prng, stormy, 100_000),
+            goodbye_ppm,
             answer_astray_ppm: sometimes(prng, stormy, 60_000),
             splitting: *pick(prng, &[Splitting::Udh8, Splitting::Udh16, Splitting::Sar, Splitting::Payload]),
             response_timeout_ms: prng.between(500, 8_000),

@@ -326,6 +326,12 @@ impl Carriers {
             }
             Reply::Refuse(status) => CommandStatus(status),
             Reply::Silence => return,
+            Reply::Disconnect if stage.fault(plan.carriers[seat.carrier].goodbye_ppm) => {
+                stage.tally.add(Count::Goodbyes);
+                note!(stage, "carrier unbinds {id:?}, {} answers to come", seat.unanswered);
+                seat.session.unbind(0, stage.now_ns());
+                return self.run(id, &[], plan, net, stage);
+            }
             Reply::Disconnect => {
                 note!(stage, "carrier closes {id:?}");
                 seat.session.handle_connection_lost();

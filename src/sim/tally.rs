@@ -109,6 +109,8 @@ pub enum Count {
     AnswersTwice,
     /// Answers to a submit that was never sent.
     AnswersAstray,
+    /// Sessions that a carrier ended in order, with answers still to come.
+    Goodbyes,
     /// Connections closed by a carrier instead of an answer.
     CarrierClosed,
     /// Connections cut by the network.
@@ -175,7 +177,7 @@ impl Default for Tally {
 
 impl Count {
     /// Everything that is counted.
-    pub const ALL: [Self; 73] = [
+    pub const ALL: [Self; 74] = [
         Self::Messages,
         Self::Accepted,
         Self::Duplicates,
@@ -225,6 +227,7 @@ impl Count {
         Self::AnswersLate,
         Self::AnswersTwice,
         Self::AnswersAstray,
+        Self::Goodbyes,
         Self::CarrierClosed,
         Self::Cuts,
         Self::Freezes,

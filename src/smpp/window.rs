@@ -179,6 +179,32 @@ impl<T: Copy> Window<T> {
         Some(outstanding)
     }
 
+    /// The number of the oldest request whose octets end behind that place in the stream.
+    pub fn first_behind(&self, position: u64) -> Option<u32> {
+        let (mut at, mut first) = (self.newest, None);
+        while let Some(Slot { held: Held::Live(outstanding), older, .. }) = self.slots.get(at as usize)
+            && outstanding.stream_end > position
+        {
+            (at, first) = (*older, Some(outstanding.sequence));
+        }
+        first
+    }
+
+    /// Takes a request out that was not sent, and tells the number of the next newer one.
+    pub fn withdraw(&mut self, sequence: u32) -> Option<(Outstanding<T>, Option<u32>)> {
+        let index = self.index(sequence);
+        let Slot { held: Held::Live(outstanding), newer, .. } = self.slots[index] else { return None };
+        if outstanding.sequence != sequence {
+            return None;
+        }
+        self.unchain(index);
+        let next = self.slots.get(newer as usize).and_then(|slot| match &slot.held {
+            Held::Live(outstanding) => Some(outstanding.sequence),
+            Held::Overdue(_) | Held::Nothing => None,
+        });
+        Some((outstanding, next))
+    }
+
     fn index(&self, sequence: u32) -> usize {
         sequence as usize & (self.slots.len() - 1)
     }

@@ -123,6 +123,9 @@ enum Phase {
     Bound { mode: BindMode },
     /// The last responses before our unbind.
     Draining { mode: BindMode, reason: CloseReason },
+    /// Client: the responses that the peer owes before our response to its unbind, which has this number; and its owner, who is
+    /// being told what was called back, from the request `unsent` on.
+    Dismissed { mode: BindMode, sequence: u32, unsent: Option<u32> },
     /// The response to our unbind.
     Unbinding { mode: BindMode, sequence: u32, reason: CloseReason },
     /// Its owner, who is being told what is left open. Requests behind `written` were never sent.
@@ -255,6 +258,7 @@ impl<T: Copy> Session<T> {
             | Phase::Deciding { .. }
             | Phase::Binding { .. }
             | Phase::Draining { .. }
+            | Phase::Dismissed { .. }
             | Phase::Unbinding { .. }
             | Phase::Closing { .. }
             | Phase::Closed => None,
@@ -295,7 +299,10 @@ impl<T: Copy> Core<T> {
     /// The mode while the peer may send messages: from the bind to the very end, our own unbinding included.
     fn listening(&self) -> Option<BindMode> {
         match self.phase {
-            Phase::Bound { mode } | Phase::Draining { mode, .. } | Phase::Unbinding { mode, .. } => Some(mode),
+            Phase::Bound { mode }
+            | Phase::Draining { mode, .. }
+            | Phase::Dismissed { mode, .. }
+            | Phase::Unbinding { mode, .. } => Some(mode),
             Phase::Open | Phase::Deciding { .. } | Phase::Binding { .. } | Phase::Closing { .. } | Phase::Closed => {
                 None
             }
@@ -311,6 +318,7 @@ impl<T: Copy> Core<T> {
             | Phase::Binding { .. }
             | Phase::Bound { .. }
             | Phase::Draining { .. }
+            | Phase::Dismissed { .. }
             | Phase::Closing { .. }
             | Phase::Closed => None,
         }
@@ -324,6 +332,7 @@ impl<T: Copy> Core<T> {
             | Phase::Deciding { .. }
             | Phase::Bound { .. }
             | Phase::Draining { .. }
+            | Phase::Dismissed { .. }
             | Phase::Closing { .. }
             | Phase::Closed => None,
         }
@@ -358,6 +367,7 @@ impl<T: Copy> Core<T> {
             Timer::Response => self.overdue_at_ns = Some(now_ns),
             Timer::Unbind => match self.phase {
                 Phase::Draining { mode, reason } => self.send_unbind(mode, reason, now_ns),
+                Phase::Dismissed { sequence, .. } => self.end_as_asked(sequence),
                 Phase::Unbinding { .. } => self.close(CloseReason::UnbindTimeout),
                 Phase::Open
                 | Phase::Deciding { .. }
@@ -386,7 +396,11 @@ impl<T: Copy> Core<T> {
                 self.timers.set(Timer::Unbind, now_ns.saturating_add(drain_ns));
             }
             Phase::Open | Phase::Deciding { .. } | Phase::Binding { .. } => self.close(reason),
-            Phase::Draining { .. } | Phase::Unbinding { .. } | Phase::Closing { .. } | Phase::Closed => {}
+            Phase::Draining { .. }
+            | Phase::Dismissed { .. }
+            | Phase::Unbinding { .. }
+            | Phase::Closing { .. }
+            | Phase::Closed => {}
         }
     }
 
@@ -397,11 +411,33 @@ impl<T: Copy> Core<T> {
         self.timers.set(Timer::Unbind, now_ns.saturating_add(self.options.unbind_ns));
     }
 
-    /// After a request left the window: the last one out lets the unbind go.
+    /// After a request left the window: the last one out lets the unbind go, or our response to the peer's.
     fn window_shrank(&mut self, now_ns: u64) {
-        if let (Phase::Draining { mode, reason }, true) = (self.phase, self.window.is_empty()) {
-            self.send_unbind(mode, reason, now_ns);
+        match self.phase {
+            Phase::Draining { mode, reason } if self.window.is_empty() => self.send_unbind(mode, reason, now_ns),
+            Phase::Dismissed { sequence, .. } if self.window.is_empty() => self.end_as_asked(sequence),
+            _ => {}
         }
+    }
+
+    /// The peer ends the session. What it owes us is read for as long as an unbind may take; nothing more is sent.
+    fn unbind_requested(&mut self, sequence: u32, now_ns: u64) {
+        self.outbox.call_back_requests();
+        let taken = self.outbox.taken();
+        let is_owed = self.window.oldest().is_some_and(|oldest| oldest.stream_end <= taken);
+        match (self.role, self.phase) {
+            (Role::Client, Phase::Bound { mode } | Phase::Draining { mode, .. }) if is_owed => {
+                self.timers.stop(Timer::Inactivity);
+                self.timers.set(Timer::Unbind, now_ns.saturating_add(self.options.unbind_ns));
+                self.phase = Phase::Dismissed { mode, sequence, unsent: self.window.first_behind(taken) };
+            }
+            _ => self.end_as_asked(sequence),
+        }
+    }
+
+    fn end_as_asked(&mut self, sequence: u32) {
+        self.answer_at_once(CommandId::UNBIND_RESP, CommandStatus::ROK, sequence);
+        self.close(CloseReason::PeerUnbound);
     }
 
     fn close(&mut self, reason: CloseReason) {
@@ -422,6 +458,12 @@ impl<T: Copy> Core<T> {
 
     /// Events that come without a PDU: what became overdue, what an ended session leaves open, the end.
     fn poll_settled<'s>(&mut self, now_ns: u64) -> Option<Event<'s, T>> {
+        if let Phase::Dismissed { mode, sequence, unsent: Some(first) } = self.phase
+            && let Some((Outstanding { sequence: number, token, request, .. }, unsent)) = self.window.withdraw(first)
+        {
+            self.phase = Phase::Dismissed { mode, sequence, unsent };
+            return Some(Event::Unresolved { token, sequence: number, request, fate: Fate::NeverWritten });
+        }
         if let Some(overdue_at_ns) = self.overdue_at_ns
             && let Some(event) = self.give_up_overdue(overdue_at_ns, now_ns)
         {

@@ -34,8 +34,7 @@ impl<T: Copy> Core<T> {
             Pdu::QuerySm(query) => self.welcome(Role::Server, header, Event::Query { sequence, query }),
             Pdu::Bind(mode, bind) => self.bind_requested(header, mode, bind),
             Pdu::Unbind => {
-                self.answer_at_once(CommandId::UNBIND_RESP, CommandStatus::ROK, sequence);
-                self.close(CloseReason::PeerUnbound);
+                self.unbind_requested(sequence, now_ns);
                 Event::UnbindRequested
             }
             Pdu::EnquireLink => {

@@ -15,7 +15,7 @@ pub enum Timer {
     Inactivity,
     /// To the moment at which the oldest request may be overdue. Rarely too early, never too late.
     Response,
-    /// While draining: to our unbind. Then: from our unbind to the end, answered or not.
+    /// While draining: to our unbind. Then: from our unbind, or the peer's, to the end, answered or not.
     Unbind,
 }
 

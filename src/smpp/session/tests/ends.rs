@@ -45,11 +45,47 @@ fn the_peers_unbind_is_answered_and_what_was_not_taken_is_called_back() {
     let mut input = &input.concat()[..];
     assert!(matches!(session.poll_event(&mut input, 0), Some(Event::Deliver { sequence: 8, .. })));
     session.answer_deliver(8, CommandStatus::ROK).unwrap();
+    assert_eq!(feed(&mut session, input, 0), ["unbind", "unresolved 2 NeverWritten"]);
+    assert_eq!(sent(&mut session), [(CommandId::DELIVER_SM_RESP, 0, 8)]);
+    // Its answer to the first may still come; nothing is sent any more.
+    assert_eq!(session.submit(3, &message(b"z"), 0), Err(SendError::NotBound));
+    let end = Options::default().unbind_ns;
+    session.handle_timeout(end);
+    assert_eq!(feed(&mut session, b"", end), ["unresolved 1 Unanswered", "closed PeerUnbound"]);
+    assert_eq!(sent(&mut session), [(CommandId::UNBIND_RESP, 0, 9)]);
+}
+
+/// Field P5: answers that were on their way were lost.
+#[test]
+fn what_the_peer_owes_is_read_before_its_unbind_is_answered() {
+    let mut session = bound_client(&Options::default());
+    let first = session.submit(1, &message(b"x"), 0).unwrap();
+    let second = session.submit(2, &message(b"y"), 0).unwrap();
+    sent(&mut session);
+    for token in 3..6 {
+        session.submit(token, &message(b"z"), 0).unwrap();
+    }
     assert_eq!(
-        feed(&mut session, input, 0),
-        ["unbind", "unresolved 1 Unanswered", "unresolved 2 NeverWritten", "closed PeerUnbound"]
+        feed(&mut session, &pdu(9, CommandStatus::ROK, Pdu::Unbind), 0),
+        ["unbind", "unresolved 3 NeverWritten", "unresolved 4 NeverWritten", "unresolved 5 NeverWritten"]
     );
-    assert_eq!(sent(&mut session), [(CommandId::DELIVER_SM_RESP, 0, 8), (CommandId::UNBIND_RESP, 0, 9)]);
+    assert_eq!(feed(&mut session, &submit_resp(second, b"b"), 0), ["submit_resp 2 0 b"]);
+    let deliver = pdu(8, CommandStatus::ROK, Pdu::DeliverSm(message(b"in")));
+    assert_eq!(feed(&mut session, &deliver, 0), ["deliver 8 in"]);
+    session.answer_deliver(8, CommandStatus::ROK).unwrap();
+    assert_eq!(sent(&mut session), [(CommandId::DELIVER_SM_RESP, 0, 8)]);
+    assert_eq!(feed(&mut session, &submit_resp(first, b"a"), 0), ["submit_resp 1 0 a", "closed PeerUnbound"]);
+    assert_eq!(sent(&mut session), [(CommandId::UNBIND_RESP, 0, 9)]);
+}
+
+#[test]
+fn a_connection_that_is_lost_before_the_last_answer_leaves_the_rest_open() {
+    let mut session = bound_client(&Options::default());
+    session.submit(1, &message(b"x"), 0).unwrap();
+    sent(&mut session);
+    assert_eq!(feed(&mut session, &pdu(9, CommandStatus::ROK, Pdu::Unbind), 0), ["unbind"]);
+    session.handle_connection_lost();
+    assert_eq!(feed(&mut session, b"", 0), ["unresolved 1 Unanswered", "closed ConnectionLost"]);
 }
 
 #[test]

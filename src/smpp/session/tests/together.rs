@@ -189,7 +189,11 @@ proptest! {
         match end {
             0 => session.handle_connection_lost(),
             1 => session.close(),
-            _ => collect(&mut session, &pdu(1, CommandStatus::ROK, Pdu::Unbind), now_ns),
+            _ => {
+                collect(&mut session, &pdu(1, CommandStatus::ROK, Pdu::Unbind), now_ns);
+                now_ns += options.unbind_ns;
+                session.handle_timeout(now_ns);
+            }
         }
         collect(&mut session, b"", now_ns);
         told.sort_unstable();
