@@ -4,7 +4,8 @@
 //! the header: whatever is wrong with a body, sequence number and command id survive, so that it can be answered.
 //!
 //! Forgiven, and noted in [`Quirks`]: a last string without its NUL, strings over their limit, octets behind the last
-//! field. Refused: a PDU that ends before its last mandatory field, and an `sm_length` that disagrees with the body.
+//! field. Refused: a PDU that ends before its last mandatory field, and an `sm_length` that disagrees with the body, unless the
+//! text up to there is a receipt that says how its message ended.
 //! Optional parameters are not read here at all; each fails alone when it is asked for.
 
 use super::field::Field;
@@ -13,6 +14,7 @@ use super::pdu::{
     Address, AlertNotification, Bind, BindMode, BindResp, CommandId, DataSm, EsmClass, Header, MessageResp, Outbind,
     Pdu, QuerySm, QuerySmResp, ShortMessage,
 };
+use super::receipt::Receipt;
 use super::status::CommandStatus;
 use super::tlv::{TlvError, TlvTag, Tlvs};
 use std::fmt;
@@ -176,11 +178,15 @@ impl<'a> Reader<'a> {
     }
 
     fn short_message(&mut self) -> Result<ShortMessage<'a>, DecodeReason> {
+        let service_type = self.string(Field::ServiceType)?;
+        let source = self.address([Field::SourceTon, Field::SourceNpi, Field::SourceAddr])?;
+        let destination = self.address([Field::DestTon, Field::DestNpi, Field::DestinationAddr])?;
+        let esm_class = EsmClass(self.octet(Field::EsmClass)?);
         Ok(ShortMessage {
-            service_type: self.string(Field::ServiceType)?,
-            source: self.address([Field::SourceTon, Field::SourceNpi, Field::SourceAddr])?,
-            destination: self.address([Field::DestTon, Field::DestNpi, Field::DestinationAddr])?,
-            esm_class: EsmClass(self.octet(Field::EsmClass)?),
+            service_type,
+            source,
+            destination,
+            esm_class,
             protocol_id: self.octet(Field::ProtocolId)?,
             priority_flag: self.octet(Field::PriorityFlag)?,
             schedule_delivery_time: self.string(Field::ScheduleDeliveryTime)?,
@@ -189,12 +195,12 @@ impl<'a> Reader<'a> {
             replace_if_present_flag: self.octet(Field::ReplaceIfPresentFlag)?,
             data_coding: self.octet(Field::DataCoding)?,
             sm_default_msg_id: self.octet(Field::SmDefaultMsgId)?,
-            short_message: self.user_data()?,
+            short_message: self.user_data(esm_class)?,
             tlvs: self.tlvs(),
         })
     }
 
-    fn user_data(&mut self) -> Result<&'a [u8], DecodeReason> {
+    fn user_data(&mut self, esm_class: EsmClass) -> Result<&'a [u8], DecodeReason> {
         let promised = self.octet(Field::SmLength)?;
         let present = self.rest.len();
         let disagrees = DecodeReason::ShortMessageLength { promised, present };
@@ -211,6 +217,11 @@ impl<'a> Reader<'a> {
             }
             None | Some(Ok(_)) => Ok(user_data),
             Some(Err(error)) if is_broken_parameter(&error) => Ok(user_data),
+            // A text that says how a message ended is whole, whatever stands behind it.
+            Some(Err(_)) if esm_class.is_receipt() && Receipt::parse_text(user_data).state.is_some() => {
+                self.quirks.add(Quirks::TRAILING);
+                Ok(user_data)
+            }
             Some(Err(_)) => Err(disagrees),
         }
     }

@@ -109,6 +109,21 @@ fn a_broken_parameter_does_not_cost_the_receipt() {
     });
 }
 
+/// Field P9: what stands behind the text of a receipt is no reason to refuse it.
+#[test]
+fn garbage_behind_a_receipt_does_not_cost_it() {
+    let text = b"id:7 stat:DELIVRD err:000";
+    for garbage in [&b"\x04\x27\x00"[..], b"\x14\x00\xFF\xFFx", b"\x04\x24\x00\x09x", b"\x99"] {
+        check_deliver(&[&[text.len() as u8], &text[..], garbage].concat(), |message, quirks| {
+            assert_eq!((message.short_message, quirks), (&text[..], Quirks::TRAILING), "{garbage:?}");
+        });
+    }
+    // A text that was cut before it said so is none.
+    let cut = [&[5][..], &text[..]].concat();
+    let wanted = DecodeReason::ShortMessageLength { promised: 5, present: text.len() };
+    check_error(&deliver(&cut), wanted, CommandStatus::RINVMSGLEN);
+}
+
 #[test]
 fn no_text_no_payload_and_still_a_header_indicated() {
     let mut head = DELIVER_HEAD.to_vec();

@@ -113,17 +113,22 @@ pub struct ReceiptSource<'a> {
 }
 
 impl ReceiptSource<'_> {
+    const TYPE: u8 = 0x3C;
+    const RECEIPT: u8 = 0x04;
+    const INTERMEDIATE: u8 = 0x20;
+
     /// Whether this is a receipt and not a message: by its type in `esm_class`, by the parameter, or, where both are
     /// missing, by the look of its text.
     pub fn is_receipt(&self) -> bool {
-        const TYPE: u8 = 0x3C;
-        const RECEIPT: u8 = 0x04;
-        const INTERMEDIATE: u8 = 0x20;
-        match self.esm_class & TYPE {
-            RECEIPT | INTERMEDIATE => true,
+        match self.esm_class & Self::TYPE {
+            Self::RECEIPT | Self::INTERMEDIATE => true,
             0 => self.receipted_message_id.is_some() || looks_like_receipt(self.text),
             _ => false,
         }
+    }
+
+    const fn is_intermediate(&self) -> bool {
+        self.esm_class & Self::TYPE == Self::INTERMEDIATE
     }
 }
 
@@ -181,7 +186,8 @@ pub struct Receipt<'a> {
 impl<'a> Receipt<'a> {
     /// Reads a receipt; never fails, a hopeless one has neither id nor state.
     ///
-    /// `scratch` is written only when the text is UCS-2. The parameters win over the text.
+    /// `scratch` is written where the text must be read otherwise than it stands. The parameters win over the text; a state that is final wins over one that
+    /// is not.
     pub fn parse(source: &ReceiptSource<'a>, scratch: &'a mut Vec<u8>) -> Self {
         let (_, text) = match source.esm_class & 0x40 {
             0 => (Header::NONE, source.text),
@@ -192,7 +198,12 @@ impl<'a> Receipt<'a> {
             receipt.other_id = receipt.id.filter(|&other| other != id);
             receipt.id = Some(id);
         }
-        receipt.state = source.message_state.and_then(ReceiptState::from_code).or(receipt.state);
+        let told = source.message_state.and_then(ReceiptState::from_code);
+        receipt.state = match (told, receipt.state) {
+            // Somebody left the parameter as it was, and wrote the end into the text; intermediate receipts have their own type.
+            (Some(told), Some(text)) if !told.is_final() && text.is_final() && !source.is_intermediate() => Some(text),
+            (told, text) => told.or(text),
+        };
         receipt.network_error = source.network_error_code.map(NetworkError::read);
         receipt
     }
@@ -447,14 +458,23 @@ fn starts_with(word: &[u8], known: &[u8]) -> bool {
     word.get(..known.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(known))
 }
 
-/// Text in UCS-2 as octets; everything a receipt needs is ASCII. Judged by the look, for `data_coding` lies both ways.
+/// The text as octets; everything a receipt needs is ASCII. UCS-2 of either order, with its mark or without, is judged by the
+/// look, for `data_coding` lies both ways; of the GSM alphabet only the underscore stands elsewhere, and in ids.
 fn narrow<'a>(text: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
-    let (pairs, _) = text.as_chunks::<2>();
-    if pairs.is_empty() || !pairs.iter().take(8).all(|&[high, low]| high == 0 && low != 0) {
+    const UNDERSCORE: u8 = 0x11;
+    let unmarked = text.strip_prefix(b"\xFE\xFF").or_else(|| text.strip_prefix(b"\xFF\xFE")).unwrap_or(text);
+    let (pairs, _) = unmarked.as_chunks::<2>();
+    let begins = |is_ascii: fn(&[u8; 2]) -> bool| !pairs.is_empty() && pairs.iter().take(8).all(is_ascii);
+    scratch.clear();
+    if begins(|&[high, low]| high == 0 && low != 0) {
+        scratch.extend(pairs.iter().map(|&[high, low]| if high == 0 { low } else { b'?' }));
+    } else if begins(|&[low, high]| high == 0 && low != 0) {
+        scratch.extend(pairs.iter().map(|&[low, high]| if high == 0 { low } else { b'?' }));
+    } else if text.contains(&UNDERSCORE) {
+        scratch.extend(text.iter().map(|&octet| if octet == UNDERSCORE { b'_' } else { octet }));
+    } else {
         return text;
     }
-    scratch.clear();
-    scratch.extend(pairs.iter().map(|&[high, low]| if high == 0 { low } else { b'?' }));
     scratch
 }
 

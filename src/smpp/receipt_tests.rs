@@ -173,6 +173,19 @@ fn parameters_win_over_the_text() {
     assert_eq!((receipt.id, receipt.state, receipt.is_final()), (Some(&b"4d2"[..]), None, false));
 }
 
+/// Field K9: the parameter was never filled in.
+#[test]
+fn a_final_state_wins_over_one_that_is_not() {
+    let mut scratch = Vec::new();
+    let mut state = |esm_class, text, state| {
+        let source = ReceiptSource { esm_class, text, message_state: Some(state), ..ReceiptSource::default() };
+        Receipt::parse(&source, &mut scratch).state
+    };
+    assert_eq!([1, 6].map(|code| state(0x04, b"id:7 stat:DELIVRD", code)), [Some(Delivered); 2]);
+    assert_eq!(state(0x04, b"id:7 stat:ENROUTE", 2), Some(Delivered));
+    assert_eq!(state(0x20, b"id:7 stat:DELIVRD", 1), ReceiptState::from_code(1), "an intermediate one says so itself");
+}
+
 #[test]
 fn wide_text_and_headers_are_seen_through() {
     let mut scratch = Vec::new();
@@ -180,6 +193,19 @@ fn wide_text_and_headers_are_seen_through() {
     let source = ReceiptSource { esm_class: 0x04, text: &wide, ..ReceiptSource::default() };
     let expected = Receipt { state: Some(Delivered), error: Some(b"000"), text: Some(b"?"), ..with_id("77") };
     assert_eq!(Receipt::parse(&source, &mut scratch), expected);
+
+    for (mark, units) in [
+        (&b""[..], u16::to_le_bytes as fn(u16) -> [u8; 2]),
+        (b"\xFF\xFE", u16::to_le_bytes),
+        (b"\xFE\xFF", u16::to_be_bytes),
+    ] {
+        let wide = "id:77 stat:DELIVRD err:000 text:ж".encode_utf16().flat_map(units);
+        let wide: Vec<u8> = mark.iter().copied().chain(wide).collect();
+        let source = ReceiptSource { esm_class: 0x04, text: &wide, ..ReceiptSource::default() };
+        assert_eq!(Receipt::parse(&source, &mut scratch), expected, "{mark:?}");
+    }
+    let gsm = ReceiptSource { esm_class: 0x04, text: b"id:7\x117 stat:DELIVRD", ..ReceiptSource::default() };
+    assert_eq!(Receipt::parse(&gsm, &mut scratch), Receipt { state: Some(Delivered), ..with_id("7_7") });
 
     let with_header = b"\x05\x00\x03\x01\x01\x01id:77 stat:DELIVRD";
     let source = ReceiptSource { esm_class: 0x44, text: with_header, ..ReceiptSource::default() };
