@@ -12,7 +12,8 @@
 //!
 //! Exactness comes from the record of instants; evenness from a schedule on top of it (the generic cell rate algorithm,
 //! ITU-T I.371 annex A), whose steps are counted in quanta, so that a link wakes at most a thousand times a second
-//! and writes several parts at once.
+//! and writes several parts at once. For a peer that spaces strictly it can be made *punctual*: then nothing is made up for,
+//! and slow rates are not counted in quanta.
 
 use std::collections::VecDeque;
 
@@ -44,6 +45,7 @@ pub struct SlidingLimit {
     /// When the next part is due on the schedule.
     due: Mono,
     silent_until: Mono,
+    punctual_until: Mono,
     runs: VecDeque<Run>,
     /// Parts in `runs`.
     counted: u64,
@@ -69,6 +71,7 @@ impl SlidingLimit {
             interval_ns: interval(rate),
             due: Mono(0),
             silent_until: Mono(0),
+            punctual_until: Mono(0),
             runs: VecDeque::new(),
             counted: 0,
             stalled: 0,
@@ -93,6 +96,23 @@ impl SlidingLimit {
         self.silent_until = self.silent_until.max(until);
     }
 
+    /// Until then no two parts are closer than the rate says, or, of a rate with several in a quantum, than a quantum: what a
+    /// late call has missed is lost.
+    pub fn be_punctual(&mut self, until: Mono) {
+        self.punctual_until = self.punctual_until.max(until);
+    }
+
+    /// The moment up to which the schedule has come, and how far a part may lie behind it.
+    const fn step(&self, now: Mono) -> (u64, u64) {
+        if now.0 >= self.punctual_until.0 {
+            (quantum_of(now), LATENESS_NS)
+        } else if self.interval_ns >= 2 * QUANTUM_NS {
+            (now.0, 0)
+        } else {
+            (quantum_of(now), QUANTUM_NS)
+        }
+    }
+
     /// How many parts may leave at `now`.
     pub fn allowance(&mut self, now: Mono) -> u32 {
         let now = self.forget(now);
@@ -100,8 +120,8 @@ impl SlidingLimit {
             return 0;
         }
         let room = self.room();
-        let step = quantum_of(now);
-        let due = self.due.0.max(step.saturating_sub(LATENESS_NS));
+        let (step, lateness) = self.step(now);
+        let due = self.due.0.max(step.saturating_sub(lateness));
         if room == 0 || due > step {
             return 0;
         }
@@ -117,7 +137,8 @@ impl SlidingLimit {
         if self.allowance(now) < parts {
             return false;
         }
-        let from = self.due.0.max(quantum_of(self.latest).saturating_sub(LATENESS_NS));
+        let (step, lateness) = self.step(self.latest);
+        let from = self.due.0.max(step.saturating_sub(lateness));
         self.due = Mono(from.saturating_add(self.interval_ns.saturating_mul(u64::from(parts))));
         self.record(parts);
         true
@@ -137,7 +158,7 @@ impl SlidingLimit {
             free = run.latest.after_ns(WINDOW_NS);
             wanted = wanted.saturating_sub(run.parts);
         }
-        let due = Mono(self.due.0.div_ceil(QUANTUM_NS).saturating_mul(QUANTUM_NS));
+        let due = Mono(self.next_step(self.due.0, now));
         // All that is on record would not suffice: the stalled parts must go first, and their end is announced.
         let blocked = if wanted > 0 { self.latest.after_ns(WINDOW_NS) } else { Mono(0) };
         free.max(due).max(blocked).max(self.silent_until).max(self.latest.after_ns(1))
@@ -147,12 +168,21 @@ impl SlidingLimit {
     /// behind by so much only. What left in the last second may still forbid it then.
     pub fn next_for(&self, parts: u32, now: Mono) -> Option<Mono> {
         let behind_ns = self.interval_ns.saturating_mul(u64::from(parts.saturating_sub(1)));
-        if behind_ns > LATENESS_NS {
+        let (step, lateness) = self.step(now);
+        if behind_ns > lateness {
             return None;
         }
-        let due = self.due.0.max(quantum_of(now).saturating_sub(LATENESS_NS)).saturating_add(behind_ns);
-        let step = due.div_ceil(QUANTUM_NS).saturating_mul(QUANTUM_NS);
-        Some(Mono(step).max(Mono(quantum_of(now)).after_ns(QUANTUM_NS)).max(self.silent_until))
+        let due = self.due.0.max(step.saturating_sub(lateness)).saturating_add(behind_ns);
+        let next = Mono(quantum_of(now)).after_ns(QUANTUM_NS);
+        Some(Mono(self.next_step(due, now)).max(next).max(self.silent_until))
+    }
+
+    /// When the schedule, at `now`, comes to what is due then.
+    const fn next_step(&self, due: u64, now: Mono) -> u64 {
+        match self.step(now) {
+            (_, 0) => due,
+            _ => due.div_ceil(QUANTUM_NS).saturating_mul(QUANTUM_NS),
+        }
     }
 
     /// How many parts were taken but are still not written although the guard is over. They count as leaving now

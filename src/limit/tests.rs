@@ -66,6 +66,28 @@ proptest! {
         prop_assert!(most(&sent, 20 * MS) as f64 <= even, "{} parts in 20 ms at {rate}/s", most(&sent, 20 * MS));
     }
 
+    /// Field P1: a carrier that throttles what comes sooner than the rate says after the part before.
+    #[test]
+    fn a_punctual_one_spaces_and_is_hardly_slower(
+        seed: u64,
+        rate in prop_oneof![1_u32..20, 20_u32..490, 490_u32..100_000],
+        jitter_ns in 0..MS / 2,
+    ) {
+        let (mut limit, mut prng) = (SlidingLimit::new(rate), Prng::new(seed));
+        let span = 10 * WINDOW_NS;
+        limit.be_punctual(Mono(2 * span));
+        let sent = backlog(&mut limit, &mut prng, Mono(7), span, jitter_ns);
+        prop_assert!(most(&sent, WINDOW_NS) <= u64::from(rate));
+        if rate < 490 {
+            let closest = sent.windows(2).map(|two| two[1].0.since(two[0].0)).min().unwrap_or(u64::MAX);
+            prop_assert!(closest >= SECOND / u64::from(rate), "{closest} ns at {rate}/s");
+            prop_assert!(sent.iter().all(|(_, parts)| *parts == 1));
+        }
+        let late = u64::from(rate) * jitter_ns / 2;
+        let wanted = 0.95 * f64::from(rate) * span as f64 / (SECOND + late.min(SECOND)) as f64;
+        prop_assert!(total(&sent) as f64 >= wanted.floor() - 1.0, "{} of {wanted}", total(&sent));
+    }
+
     #[test]
     fn never_over_whatever_happens(
         seed: u64,

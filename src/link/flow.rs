@@ -13,11 +13,17 @@ const PAUSE_MIN_MS: u64 = 100;
 /// Longest pause, ms.
 const PAUSE_MAX_MS: u64 = 10_000;
 
+/// The same with no agreed rate: how long the carrier is left alone at the end of a time in which it took nothing.
+const PAUSE_MAX_OPEN_MS: u64 = 1_000;
+
+/// So long after a throttled submit nothing is made up for, ms: the carrier may space strictly.
+const PUNCTUAL_MS: u64 = 60_000;
+
 /// With no agreed rate, one event leaves this share of the pace that was too fast.
 const DECREASE_PERCENT: u64 = 70;
 
 /// With no agreed rate, each second without an event adds this share of the pace that was last too fast…
-const INCREASE_PERCENT: u64 = 5;
+const INCREASE_PERCENT: u64 = 10;
 
 /// …until it is this many times that pace; then there is no limit again.
 const FORGET_AT: u64 = 4;
@@ -118,13 +124,19 @@ impl FlowControl {
         if written_at < self.pause_until || now < self.pause_until {
             return;
         }
-        let pause_ms = (PAUSE_MIN_MS << self.pauses.min(16)).min(PAUSE_MAX_MS);
+        let longest_ms = if self.agreed.is_some() { PAUSE_MAX_MS } else { PAUSE_MAX_OPEN_MS };
+        let pause_ms = (PAUSE_MIN_MS << self.pauses.min(16)).min(longest_ms);
+        let is_first = self.pauses == 0;
         self.pauses = self.pauses.saturating_add(1);
         self.pause_until = now.after_ms(self.prng.between(pause_ms, pause_ms + pause_ms / 4));
+        self.limit.be_punctual(now.after_ms(PUNCTUAL_MS));
         if self.agreed.is_none() {
-            let pace = self.limit.used(now).min(self.limit.rate()).max(PACE_MIN);
-            self.ceiling = Some(pace);
-            self.limit.set_rate(percent(pace, DECREASE_PERCENT));
+            // What is refused after a pause, with nothing taken in between, is no measurement: hardly anything was sent.
+            if is_first || self.ceiling.is_none() {
+                let pace = self.limit.used(now).min(self.limit.rate()).max(PACE_MIN);
+                self.ceiling = Some(pace);
+                self.limit.set_rate(percent(pace, DECREASE_PERCENT));
+            }
             self.next_step = self.pause_until.after_ms(STEP_MS);
         }
     }
@@ -197,10 +209,30 @@ mod tests {
         assert_eq!(flow.allowed(), Some(700));
         let until = flow.paused_until(at(1_000)).expect("a pause");
         assert!(flow.allowance(until.after_ms(1_000)) > 0);
-        assert_eq!(flow.allowed(), Some(750));
+        assert_eq!(flow.allowed(), Some(800));
+        flow.handle_accepted(until.after_ms(1_050));
         flow.handle_throttled(until.after_ms(1_100), until.after_ms(1_100));
         assert_eq!(flow.allowed(), Some(7), "it was throttled while hardly anything was sent");
         assert!(flow.allowance(at(120_000)) > 1_000);
         assert_eq!(flow.allowed(), None, "long ago");
+    }
+
+    /// Field P3: four seconds in which the carrier took nothing cost half a minute.
+    #[test]
+    fn a_time_in_which_nothing_is_taken_is_one_measurement() {
+        let mut flow = FlowControl::new(None, Mono(0), Prng::new(1));
+        for ms in 0..1_000 {
+            assert!(flow.take(1, at(ms)));
+        }
+        let mut now = at(1_000);
+        while now < at(5_000) {
+            flow.handle_throttled(now, now);
+            now = flow.paused_until(now).expect("a pause").after_ms(1);
+        }
+        assert!(now < at(6_300), "{now:?}: it is not left alone for long");
+        assert_eq!(flow.allowed(), Some(700), "probes that are refused say nothing of the pace");
+        flow.handle_accepted(now);
+        flow.allowance(at(10_000));
+        assert!(flow.allowed().is_some_and(|allowed| allowed >= 900), "{:?}", flow.allowed());
     }
 }
