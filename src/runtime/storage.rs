@@ -4,6 +4,7 @@
 //! A failed write or sync ends the process, whoever was at it: the batch, the high-water mark, the maintenance, fjall's own
 //! worker (whose failure poisons the store, which the next commit sees, and the next maintenance if nothing is committed).
 //! Nothing is tried again in place, for the kernel forgets a failed sync; the log is the truth, and the next start reads it.
+//! A read may be tried again: the store does so, and one that still fails ends the process as well.
 
 use std::{
     collections::VecDeque,
@@ -21,7 +22,7 @@ use crate::{
     node,
     shard::{Maintenance, ShardEvent},
     store::{
-        Answerer, Backend, CommitSeq, Quarantined, Step, StoreError, Walk, WriteBatch,
+        Answerer, Backend, CommitSeq, Found, Quarantined, Step, StoreError, Walk, WriteBatch,
         backend::Maintainer,
         directory::HighWaterFile,
         fjall::{FjallReader, FjallStore},
@@ -226,6 +227,9 @@ impl<M: Maintainer, A: Fn(ShardEvent)> Reading<'_, M, A> {
 
     fn went(&mut self, step: Step) {
         match step {
+            Step::Done(Found::Failed { error: error @ StoreError::Failed(_), .. }) => {
+                give_up(Owner::Shard(self.shard), &error)
+            }
             Step::Done(found) => (self.answer)(ShardEvent::Found(found)),
             Step::More(walk) => self.walks.push_back(walk),
         }

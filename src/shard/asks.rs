@@ -115,9 +115,15 @@ impl Shard {
                 self.handle_probed(*token, &vec![None; receipts.len()]);
             }
             ReadRequest::Expire(_) => self.alarms.handle_visit_failed(&mut self.turn),
-            ReadRequest::Ready { .. } | ReadRequest::Due { .. } | ReadRequest::Fold { .. } => {}
+            ReadRequest::Fold { .. } => self.folding.handle_failed(),
+            ReadRequest::Ready { .. } | ReadRequest::Due { .. } => {}
         }
-        let what = format!("shard {}: {error}; asked was {request:?}", self.turn.options.shard.0);
+        let asked = match &request {
+            // Everything that is under way stands in it.
+            ReadRequest::Fold { from, .. } => format!("what commits from {from} on decided"),
+            request => format!("{request:?}"),
+        };
+        let what = format!("shard {}: {error}; asked was {asked}", self.turn.options.shard.0);
         self.turn.prompt.push_back(Effect::Alarm(what));
     }
 }

@@ -86,6 +86,11 @@ impl Folding {
         turn.reads.push_back((seq, ReadRequest::Fold { from, snapshot, retention, now }));
     }
 
+    /// What is to be folded is damaged: there is no checkpoint this time, and a start reads more.
+    pub(super) const fn handle_failed(&mut self) {
+        self.under_way = false;
+    }
+
     /// The events are folded: whether the checkpoint is taken.
     pub(super) fn handle_folded(&mut self, turn: &mut Turn, checkpoint: &CheckpointRecord, folded: &Folded) -> bool {
         self.under_way = false;

@@ -9,7 +9,7 @@ use crate::shard::{Maintenance, ShardEvent};
 use crate::store::backend::{Backend, Maintainer, Op, RunId, Space, StoreError};
 use crate::store::memory::{DroppedRanges, LooseRuns, MemoryMaintainer, MemoryReader, MemoryStore, Remains};
 use crate::store::record::ReceiptNote;
-use crate::store::{Answerer, CommitSeq, Found, Recovery, WriteBatch, receipt_run, run};
+use crate::store::{Answerer, CommitSeq, Found, ReadRequest, Recovery, WriteBatch, receipt_run, run};
 
 use super::agenda::InOrder;
 use super::faulty::{Faults, Operation};
@@ -24,6 +24,9 @@ use super::tally::Count;
 
 /// Errands in whose time a run is written, at most.
 const RUN_ERRANDS: u64 = 40;
+
+/// A read that fails is one of the first so many of an answer.
+const READS_MAX: u64 = 4;
 
 /// What the reader thread is at.
 #[derive(Debug)]
@@ -275,8 +278,7 @@ impl Disk {
         }
         let Some(errand) = self.errands.pop_front() else { return };
         let work = match errand {
-            Errand::Read(_) if self.faults.strikes(Operation::Read, stage.now_ns()) => UnderWay::Fails,
-            Errand::Read(request) => UnderWay::Answer(Box::new(self.answerer.answer(request))),
+            Errand::Read(request) => self.read(request, stage),
             Errand::Maintain(_) if self.faults.strikes(Operation::Upkeep, stage.now_ns()) => {
                 return self.fail(Operation::Upkeep, stage);
             }
@@ -288,6 +290,24 @@ impl Disk {
         self.under_way = Some(work);
         let delay = times * self.plan.errand.draw(&mut stage.chance);
         stage.agenda.after(delay, Happening::Inside(self.life, Inside::ErrandDone(self.at)));
+    }
+
+    /// Tries of the store do not help a read that fails here; where there are fewer reads, none does.
+    fn read(&mut self, request: ReadRequest, stage: &mut Stage) -> UnderWay {
+        let strikes = self.faults.strikes(Operation::Read, stage.now_ns());
+        let failure = strikes.then(|| {
+            let what = "a read failed".to_owned();
+            let is_damage = stage.is_mutant(Mutant::TakeForDamage);
+            let failure = if is_damage { StoreError::Damaged(what) } else { StoreError::Failed(what) };
+            (stage.chance.below(READS_MAX) as u32, failure)
+        });
+        self.store.fail_read(failure);
+        let found = self.answerer.answer(request);
+        self.store.fail_read(None);
+        match found {
+            Found::Failed { error: StoreError::Failed(_), .. } => UnderWay::Fails,
+            found => UnderWay::Answer(Box::new(found)),
+        }
     }
 
     fn begin_run(&mut self, run: RunId, mut notes: Vec<ReceiptNote>, stage: &mut Stage) -> UnderWay {

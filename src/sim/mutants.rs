@@ -74,6 +74,8 @@ pub enum Mutant {
     ChargeTwice,
     /// Of a receipt's error only the number is kept.
     DropErrorText,
+    /// A read that failed is taken for damage.
+    TakeForDamage,
     /// Control publishes what is handed to the disk, and not durable.
     PublishEarly,
     /// A restored control goes on with the version at which its backup ends.
@@ -82,7 +84,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::AcknowledgeEarly,
         Self::LoseBatch,
         Self::IgnoreFailedSync,
@@ -118,6 +120,7 @@ impl Mutant {
         Self::ExpireEarly,
         Self::ChargeTwice,
         Self::DropErrorText,
+        Self::TakeForDamage,
         Self::PublishEarly,
         Self::ReuseVersions,
     ];

@@ -192,8 +192,8 @@ pub const VALUE_BYTES_MAX: usize = 64 << 20;
 /// What went wrong, by who must act.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum StoreError {
-    /// A write, a sync or the background worker failed: nothing may be acknowledged any more. The process exits and
-    /// recovers; it never retries in place, because the kernel forgets a failed sync.
+    /// A write, a sync or the background worker failed, or a read did so again and again: nothing may be acknowledged any
+    /// more. The process exits and recovers; it never writes again in place, because the kernel forgets a failed sync.
     Failed(String),
     /// Bytes that were kept cannot be read or do not fit together: the operator decides, nothing is changed.
     Damaged(String),

@@ -13,7 +13,6 @@
 //! under [`MARKER`] to be flushed. Keys of one byte are therefore not the caller's, and never shown.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,17 +21,18 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use bytes::Bytes;
 use fjall::config::{BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry};
 use fjall::{
-    CompressionType, Database, Iter, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable, Snapshot,
+    CompressionType, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable, Snapshot,
 };
 
 use super::backend::{Backend, Fill, Maintainer, Op, Reader, RunFamily, RunId, Space, StoreError, Visit};
 use super::fjall_journals::{self, Journals};
 use super::fjall_mutants::{self, Mutant};
 use super::fjall_ranges;
+use super::fjall_reads;
 use super::run;
 
 /// Sorts below every key of a caller, so that the table that holds it goes with the next dropped range.
-const MARKER: [u8; 1] = [0];
+pub(super) const MARKER: [u8; 1] = [0];
 
 /// When so much is sealed, fjall flushes whatever pins the oldest journal, bytes. It takes no less, and seals a journal at
 /// 64 MB; so there are one or two, three while the worker is behind, and a start replays what two hold at most.
@@ -107,12 +107,12 @@ impl FjallStore {
     /// Opens the store in `shard`, or creates it there. Nobody else may have it open (`directory` holds the lock).
     ///
     /// # Errors
-    /// As [`fjall_journals::prepare`], and [`StoreError::Damaged`] when fjall cannot read its files or a registered run is
-    /// missing.
+    /// As [`fjall_journals::prepare`]; [`StoreError::Failed`] when its files cannot be read for now, [`StoreError::Damaged`] when
+    /// they cannot at all or a registered run is missing.
     pub fn open(shard: &Path, options: FjallOptions) -> Result<(FjallStore, Opened), StoreError> {
         let journals =
             if options.has(Mutant::SkipScanner) { Journals::default() } else { fjall_journals::prepare(shard)? };
-        let unreadable = |error: fjall::Error| not_opened(shard, &error);
+        let unreadable = |error: fjall::Error| fjall_reads::not_opened(shard, &error);
         let db = Database::builder(shard)
             .cache_size(options.cache_bytes)
             .max_cached_files(Some(options.open_files_max))
@@ -217,7 +217,8 @@ impl FjallReader {
 
 impl Reader for FjallReader {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let found = self.shared.db.snapshot().get(self.shared.space(space), key).map_err(unreadable)?;
+        let snapshot = self.shared.db.snapshot();
+        let found = fjall_reads::read(|| snapshot.get(self.shared.space(space), key))?;
         Ok(found.map(|value| Bytes::copy_from_slice(&value)))
     }
 
@@ -225,17 +226,22 @@ impl Reader for FjallReader {
         if from >= to {
             return Ok(0);
         }
-        walk(self.shared.db.snapshot().range::<&[u8], _>(self.shared.space(space), from..to), limit, visit)
+        let snapshot = self.shared.db.snapshot();
+        let entries = |from: &[u8]| snapshot.range::<&[u8], _>(self.shared.space(space), from..to);
+        fjall_reads::walk(from, entries, limit, visit)
     }
 
     fn last(&self, space: Space, below: &[u8]) -> Result<Option<(Bytes, Bytes)>, StoreError> {
-        for guard in self.shared.db.snapshot().range::<&[u8], _>(self.shared.space(space), ..below).rev() {
-            let (key, value) = guard.into_inner().map_err(unreadable)?;
-            if *key != MARKER {
-                return Ok(Some((Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value))));
+        let snapshot = self.shared.db.snapshot();
+        fjall_reads::read(|| {
+            for guard in snapshot.range::<&[u8], _>(self.shared.space(space), ..below).rev() {
+                let (key, value) = guard.into_inner()?;
+                if *key != MARKER {
+                    return Ok(Some((Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value))));
+                }
             }
-        }
-        Ok(None)
+            Ok(None)
+        })
     }
 
     fn runs(&self, family: RunFamily) -> Vec<u64> {
@@ -250,7 +256,7 @@ impl Reader for FjallReader {
     ) -> Result<Option<(u64, Bytes)>, StoreError> {
         let runs = self.shared.read_runs();
         for ((_, number), run) in runs.range((family, *numbers.start())..=(family, *numbers.end())).rev() {
-            if let Some(value) = run.get(key).map_err(unreadable)? {
+            if let Some(value) = fjall_reads::read(|| run.get(key))? {
                 return Ok(Some((*number, Bytes::copy_from_slice(&value))));
             }
         }
@@ -267,7 +273,7 @@ impl Reader for FjallReader {
     ) -> Result<usize, StoreError> {
         let run = self.shared.read_runs().get(&run).cloned();
         match run {
-            Some(run) if from < to => walk(run.range::<&[u8], _>(from..to), limit, visit),
+            Some(run) if from < to => fjall_reads::walk(from, |from| run.range::<&[u8], _>(from..to), limit, visit),
             Some(_) | None => Ok(0),
         }
     }
@@ -388,36 +394,19 @@ impl Shared {
             registered.extend(run::parse_registration_key(key));
             ControlFlow::Continue(())
         };
-        walk(self.space(Space::Meta).range::<&[u8], _>(&from[..]..&to[..]), usize::MAX, visit)?;
+        let entries = |from: &[u8]| self.space(Space::Meta).range::<&[u8], _>(from..&to[..]);
+        fjall_reads::walk(&from, entries, usize::MAX, visit)?;
         let found = run::reconcile(present, registered)?;
         for id in &found.delete {
-            let keyspace = self.db.keyspace(&run::name(*id), run_options).map_err(unreadable)?;
+            let keyspace = fjall_reads::read(|| self.db.keyspace(&run::name(*id), run_options))?;
             self.db.delete_keyspace(keyspace).map_err(failed)?;
         }
         let mut runs = self.write_runs();
         for id in found.keep {
-            runs.insert(id, self.db.keyspace(&run::name(id), run_options).map_err(unreadable)?);
+            runs.insert(id, fjall_reads::read(|| self.db.keyspace(&run::name(id), run_options))?);
         }
         Ok(found.delete)
     }
-}
-
-fn walk(entries: Iter, limit: usize, visit: Visit<'_>) -> Result<usize, StoreError> {
-    let mut visited = 0;
-    for guard in entries {
-        if visited >= limit {
-            break;
-        }
-        let (key, value) = guard.into_inner().map_err(unreadable)?;
-        if *key == MARKER {
-            continue;
-        }
-        visited += 1;
-        if visit(&key, &value).is_break() {
-            break;
-        }
-    }
-    Ok(visited)
 }
 
 fn failed(error: fjall::Error) -> StoreError {
@@ -425,27 +414,6 @@ fn failed(error: fjall::Error) -> StoreError {
         fjall::Error::Poisoned => "a write before, or one in the background, failed; the log says which".to_owned(),
         error => error.to_string(),
     })
-}
-
-/// A disk that is full to the last octet is no damage: what must be done about it is another thing.
-fn not_opened(shard: &Path, error: &fjall::Error) -> StoreError {
-    let full = match error {
-        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
-            matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-        }
-        _ => false,
-    };
-    let shard = shard.display();
-    match full {
-        true => StoreError::Failed(format!(
-            "{shard}: the disk has no room to open it: free some, and start again ({error})"
-        )),
-        false => StoreError::Damaged(format!("{shard}: {error}")),
-    }
-}
-
-fn unreadable(error: fjall::Error) -> StoreError {
-    StoreError::Damaged(error.to_string())
 }
 
 /// At which size the memtable of a space is sealed, bytes. All of them together bound what a start replays.

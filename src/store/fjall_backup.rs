@@ -23,6 +23,7 @@ use super::directory::{self, Format, HighWaterFile, Restoring};
 use super::extent::Extent;
 use super::fjall::{FjallOptions, FjallReader, FjallStore};
 use super::fjall_ranges;
+use super::fjall_reads::{read, unreadable};
 use super::key::Key;
 use super::record::{CheckpointRecord, DecodeError, decode};
 use super::restored::{Entry, Exhausted, Plan, Survey};
@@ -45,12 +46,12 @@ impl StoreSnapshot {
         let space = |space: Space| &spaces[space as usize];
         let extent = Extent::of(checkpoint(&snapshot, reader)?);
         let newest = snapshot.range::<&[u8], _>(space(Space::Event), &Key::Turn(1).bytes()[..]..).next_back();
-        let newest = newest.map(|guard| guard.key().map_err(unreadable)).transpose()?;
+        let newest = newest.map(|guard| guard.key().map_err(|error| unreadable(&error))).transpose()?;
         let newest = newest.and_then(|key| Key::number(&key));
         let mut tables = Vec::new();
         let (from, to) = run::registration_bounds();
         for guard in snapshot.range::<&[u8], _>(space(Space::Meta), &from[..]..&to[..]) {
-            let key = guard.key().map_err(unreadable)?;
+            let key = guard.key().map_err(|error| unreadable(&error))?;
             let Some(id) = run::parse_registration_key(&key) else { continue };
             let lost = || StoreError::Damaged(format!("{} is registered but not there", run::name(id)));
             let keyspace =
@@ -76,7 +77,7 @@ impl StoreSnapshot {
         for (table, entries) in self.tables {
             out.table(store, table).map_err(WriteError::Out)?;
             for guard in entries {
-                let (key, value) = guard.into_inner().map_err(|error| WriteError::Store(unreadable(error)))?;
+                let (key, value) = guard.into_inner().map_err(|error| WriteError::Store(unreadable(&error)))?;
                 if self.extent.holds(table, &key) {
                     out.entry(&key, &value).map_err(WriteError::Out)?;
                 }
@@ -112,13 +113,9 @@ impl fmt::Display for WriteError {
 
 fn checkpoint(snapshot: &Snapshot, reader: &FjallReader) -> Result<CheckpointRecord, StoreError> {
     let (_, spaces, _) = reader.view();
-    let found = snapshot.get(&spaces[Space::Meta as usize], Key::Checkpoint.bytes()).map_err(unreadable)?;
+    let found = read(|| snapshot.get(&spaces[Space::Meta as usize], Key::Checkpoint.bytes()))?;
     let record = found.map(|bytes| decode(&bytes)).transpose();
     record.map(Option::unwrap_or_default).map_err(|error| StoreError::Damaged(format!("checkpoint: {error}")))
-}
-
-fn unreadable(error: fjall::Error) -> StoreError {
-    StoreError::Damaged(error.to_string())
 }
 
 /// Why a backup was not restored. Each is one line for the operator.

@@ -125,6 +125,8 @@ struct Disk {
     /// The same of runs.
     ghost_runs: BTreeMap<RunId, Run>,
     is_crashed: bool,
+    /// A read fails, after so many more that do not; what it says.
+    read_fails: Option<(u32, StoreError)>,
 }
 
 impl MemoryStore {
@@ -161,6 +163,13 @@ impl MemoryStore {
     /// How many batches are written and not durable: the greatest number that [`MemoryStore::crash`] can let survive.
     pub fn begun(&self) -> usize {
         lock(&self.disk).map_or(0, |disk| disk.begun.len())
+    }
+
+    /// One read fails, after so many that do not. `None`: none does.
+    pub fn fail_read(&mut self, failure: Option<(u32, StoreError)>) {
+        if let Ok(mut disk) = lock(&self.disk) {
+            disk.read_fails = failure;
+        }
     }
 
     /// What is written is lost, as a failed sync leaves it: the next one says nothing of it.
@@ -245,16 +254,16 @@ impl Backend for MemoryStore {
 
 impl Reader for MemoryReader {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        Ok(lock(&self.disk)?.spaces[space as usize].get(key).cloned())
+        Ok(read(&self.disk)?.spaces[space as usize].get(key).cloned())
     }
 
     fn range(&self, space: Space, from: &[u8], to: &[u8], limit: usize, visit: Visit<'_>) -> Result<usize, StoreError> {
-        let entries = between(&lock(&self.disk)?.spaces[space as usize], from, to, limit);
+        let entries = between(&read(&self.disk)?.spaces[space as usize], from, to, limit);
         Ok(walk(entries, visit))
     }
 
     fn last(&self, space: Space, below: &[u8]) -> Result<Option<(Bytes, Bytes)>, StoreError> {
-        let disk = lock(&self.disk)?;
+        let disk = read(&self.disk)?;
         let mut entries = disk.spaces[space as usize].range::<[u8], _>((Bound::Unbounded, Bound::Excluded(below)));
         Ok(entries.next_back().map(|(key, value)| (key.clone(), value.clone())))
     }
@@ -270,7 +279,7 @@ impl Reader for MemoryReader {
         key: &[u8],
         runs: RangeInclusive<u64>,
     ) -> Result<Option<(u64, Bytes)>, StoreError> {
-        let disk = lock(&self.disk)?;
+        let disk = read(&self.disk)?;
         let mut newest_first = disk.runs.range((family, *runs.start())..=(family, *runs.end())).rev();
         Ok(newest_first.find_map(|((_, number), run)| Some((*number, run.entries.get(key)?.clone()))))
     }
@@ -283,7 +292,7 @@ impl Reader for MemoryReader {
         limit: usize,
         visit: Visit<'_>,
     ) -> Result<usize, StoreError> {
-        let entries = lock(&self.disk)?.runs.get(&run).map(|run| between(&run.entries, from, to, limit));
+        let entries = read(&self.disk)?.runs.get(&run).map(|run| between(&run.entries, from, to, limit));
         Ok(entries.map_or(0, |entries| walk(entries, visit)))
     }
 }
@@ -369,6 +378,7 @@ impl Disk {
             ghosts: array::from_fn(|_| Map::new()),
             ghost_runs: BTreeMap::new(),
             is_crashed: false,
+            read_fails: None,
         }
     }
 
@@ -435,6 +445,17 @@ fn lock(disk: &Mutex<Disk>) -> Result<MutexGuard<'_, Disk>, StoreError> {
     let disk = disk.lock().unwrap_or_else(PoisonError::into_inner);
     if disk.is_crashed {
         return Err(StoreError::Failed("the machine has crashed".to_owned()));
+    }
+    Ok(disk)
+}
+
+/// The same for a reader, which may fail.
+fn read(disk: &Mutex<Disk>) -> Result<MutexGuard<'_, Disk>, StoreError> {
+    let mut disk = lock(disk)?;
+    match disk.read_fails.take() {
+        Some((0, failure)) => return Err(failure),
+        Some((left, failure)) => disk.read_fails = Some((left - 1, failure)),
+        None => {}
     }
     Ok(disk)
 }

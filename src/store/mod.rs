@@ -14,6 +14,7 @@ pub mod fjall_backup;
 mod fjall_journals;
 pub mod fjall_mutants;
 mod fjall_ranges;
+mod fjall_reads;
 pub mod fjall_start;
 pub mod fjall_verify;
 pub mod fold;

@@ -7,7 +7,8 @@
 //   DISK_ROOT    the directory; absolute, without a slash at its end. Nothing outside of it is touched.
 //   DISK_TRACE   file that takes the trace
 //   DISK_FAULT   "CALL PATTERN N once|sticky": the N-th CALL (from 1) on a path under DISK_ROOT that contains PATTERN
-//                fails with EIO. CALL is write, sync, create, rename, truncate, mkdir, unlink, or any.
+//                fails with EIO. CALL is write, sync, create, rename, truncate, mkdir, unlink, or any of these; or read, or
+//                open of what is there.
 //   DISK_FAULTS  file that takes one line for each call that failed so, or, with N = 0, for each that could have
 //
 // A record is: kind u8, node u64, offset u64, length u64, length octets; numbers little endian. Kinds:
@@ -122,7 +123,8 @@ static const char *path_of(int fd, char *space) {
 // Whether this call fails. `path` is relative to the root.
 static int fails(const char *call, const char *path) {
     if (fault_at < 0 || !path) return 0;
-    if (strcmp(fault_call, "any") != 0 && strcmp(fault_call, call) != 0) return 0;
+    int changes = strcmp(call, "read") != 0 && strcmp(call, "open") != 0;
+    if (!(changes && strcmp(fault_call, "any") == 0) && strcmp(fault_call, call) != 0) return 0;
     if (strcmp(fault_pattern, "*") != 0 && !strstr(path, fault_pattern)) return 0;
     fault_seen++;
     int now = fault_at == 0 ? 0 : fault_sticky ? fault_seen >= fault_at : fault_seen == fault_at;
@@ -190,6 +192,10 @@ static int open_any(int dir, const char *path, int flags, mode_t mode) {
             leave();
             return -1;
         }
+    }
+    if (name && !is_new && fails("open", name)) {
+        leave();
+        return -1;
     }
     fd = (int)syscall(SYS_openat, dir, path, flags | O_LARGEFILE, mode);
     if (fd >= 0 && name) {
@@ -271,6 +277,21 @@ ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t offset) {
     return done;
 }
 ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset) { return pwrite64(fd, bytes, count, offset); }
+
+ssize_t pread64(int fd, void *bytes, size_t count, off64_t offset) {
+    enter();
+    int failed = fd_fails("read", fd);
+    leave();
+    return failed ? -1 : syscall(SYS_pread64, fd, bytes, count, offset);
+}
+ssize_t pread(int fd, void *bytes, size_t count, off_t offset) { return pread64(fd, bytes, count, offset); }
+
+ssize_t read(int fd, void *bytes, size_t count) {
+    enter();
+    int failed = fd_fails("read", fd);
+    leave();
+    return failed ? -1 : syscall(SYS_read, fd, bytes, count);
+}
 
 int ftruncate64(int fd, off64_t length) {
     enter();
