@@ -111,9 +111,12 @@ fn shown(entries: &[Value]) -> String {
     if entries.is_empty() {
         return "nothing is in doubt\n".to_owned();
     }
-    let cells = ["id", "to", "class", "carrier", "reason", "since", "attempt", "policy", "resend_at"];
+    let cells = ["id", "to", "class", "carrier", "reason", "since", "attempt", "policy", "resend_at", "drop_at"];
     let rows: Vec<_> = entries.iter().map(|entry| cells.map(|cell| scalar(entry.get(cell))).to_vec()).collect();
-    table(&["ID", "TO", "CLASS", "CARRIER", "REASON", "SINCE", "ATTEMPT", "POLICY", "SENT AGAIN AT"], &rows)
+    table(
+        &["ID", "TO", "CLASS", "CARRIER", "REASON", "SINCE", "ATTEMPT", "POLICY", "SENT AGAIN AT", "GIVEN UP AT"],
+        &rows,
+    )
 }
 
 fn decide(
@@ -178,7 +181,7 @@ mod tests {
         let text = shown(&[entry]);
         let lines: Vec<&str> = text.lines().collect();
         let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(words(lines[1]), ["x", "+49", "otp", "north", "crashed", "t", "1", "hold", "-"]);
+        assert_eq!(words(lines[1]), ["x", "+49", "otp", "north", "crashed", "t", "1", "hold", "-", "-"]);
     }
 
     #[test]

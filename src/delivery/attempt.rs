@@ -216,7 +216,13 @@ impl Attempts {
         progress.make_room(|address| open.contains_key(&address) || doubts.contains_key(&address), void_max)
     }
 
-    /// A message goes in doubt; `kept` in the ledger, unless its class gives it up at once.
+    /// Lets progress of before `horizon` go that only waits for receipts: [`ProgressTable::expire`].
+    pub fn expire_parts(&mut self, horizon: Wall, first_kept: Address) {
+        let Self { open, doubts, progress, .. } = self;
+        progress.expire(horizon, first_kept, |address| open.contains_key(&address) || doubts.contains_key(&address));
+    }
+
+    /// A message goes in doubt; `kept` in the ledger, unless its message has ended.
     pub fn doubt(&mut self, address: Address, doubt: InDoubt, kept: bool) {
         self.once.insert(doubt.recipient, address, doubt.since);
         if kept {
@@ -378,7 +384,7 @@ mod tests {
             sent_at: Wall(4),
             since: Wall(5),
             lost: Lost { reason: Unanswered::Crashed, bind: None, held: false },
-            resend_at: InDoubt::HELD,
+            decided_at: InDoubt::HELD,
             vouched: false,
         }
     }

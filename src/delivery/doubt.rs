@@ -27,8 +27,8 @@ pub struct InDoubt {
     pub since: Wall,
     /// Why, and on which bind.
     pub lost: Lost,
-    /// When its class's policy sends it again; an entry of the delay queue that fires earlier belongs to an older doubt.
-    pub resend_at: Wall,
+    /// When its class's policy sends it again or gives it up; an entry of the delay queue that fires earlier belongs to an older doubt.
+    pub decided_at: Wall,
     /// Somebody says that the carrier has it: in the ledger no more, and kept for the receipt whose id nobody knows.
     pub vouched: bool,
     /// How often the message was in doubt, this time included, by what its carrier did.
@@ -36,7 +36,7 @@ pub struct InDoubt {
 }
 
 impl InDoubt {
-    /// Nobody decides by the clock: [`Self::resend_at`] of what is held.
+    /// Nobody decides by the clock: [`Self::decided_at`] of what is held.
     pub const HELD: Wall = Wall(u64::MAX);
 }
 

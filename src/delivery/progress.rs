@@ -189,13 +189,16 @@ impl ProgressTable {
         (waiting.len() + void.len(), void)
     }
 
-    /// Forgets those of before `horizon`: their receipts will not come any more.
-    pub fn expire(&mut self, horizon: Wall) {
+    /// Forgets those of before `horizon` that only wait for receipts, which will not come any more; not a message that has parts
+    /// left to send, however old it is. One that is final without having all its parts at the carrier may still stand in a
+    /// list: it stays until its segment, those before `first_kept`, is gone.
+    pub fn expire(&mut self, horizon: Wall, first_kept: Address, is_under_way: impl Fn(Address) -> bool) {
         let octets = &mut self.octets;
-        self.entries.retain(|_, progress| {
-            let stays = progress.since >= horizon;
-            *octets -= if stays { 0 } else { octets_of(progress.parts) };
-            stays
+        self.entries.retain(|address, progress| {
+            let is_done = progress.is_all_accepted() || progress.closed && *address < first_kept;
+            let goes = progress.since < horizon && is_done && !is_under_way(*address);
+            *octets -= if goes { octets_of(progress.parts) } else { 0 };
+            !goes
         });
     }
 }
@@ -248,7 +251,19 @@ mod tests {
         let known = *table.get(&at(2)).expect("there");
         table.restore(at(2), known);
         assert_eq!(table.octets, sum(&table));
-        table.expire(Wall(6));
+        let first = Address::from_packed(0);
+        table.expire(Wall(6), first, |_| false);
+        assert_eq!((table.len(), table.octets), (2, octets_of(9) + octets_of(2)), "both have parts left to send");
+        table.note(at(3), taken(1));
+        table.note(at(3), taken(2));
+        table.expire(Wall(6), first, |address| address == at(3));
+        assert!(table.get(&at(3)).is_some(), "it is under way");
+        table.expire(Wall(6), first, |_| false);
+        assert!(table.get(&at(3)).is_none(), "it only waited for its receipts");
+        table.get_mut(&at(1)).expect("there").closed = true;
+        table.expire(Wall(6), at(1), |_| false);
+        assert!(table.get(&at(1)).is_some(), "it may still stand in a list");
+        table.expire(Wall(6), at(2), |_| false);
         assert_eq!((table.len(), table.octets), (1, octets_of(2)));
         table.remove(&at(2));
         assert_eq!((table.is_empty(), table.octets), (true, 0));

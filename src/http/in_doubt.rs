@@ -312,8 +312,15 @@ fn write_entry(found: &FoundDoubt, catalog: &Catalog, tenants: &Tenants, out: &m
     item.time("attempted_at", doubt.sent_at).time("since", doubt.since);
     item.number("parts", message.view.parts).number("parts_open", *parts_open);
     item.text("policy", policy_name(*policy));
-    if doubt.resend_at != InDoubt::HELD && doubt.resend_at != Wall(0) {
-        item.time("resend_at", doubt.resend_at);
+    let decided_at = Some(doubt.decided_at).filter(|at| *at != InDoubt::HELD && *at != Wall(0));
+    match (*policy, decided_at) {
+        (DoubtPolicy::Resend, Some(at)) => {
+            item.time("resend_at", at);
+        }
+        (DoubtPolicy::Drop, Some(at)) => {
+            item.time("drop_at", at);
+        }
+        (DoubtPolicy::Hold, _) | (_, None) => {}
     }
     item.text_unless_empty("ref", content.reference);
     item.end();
@@ -387,7 +394,7 @@ pub(super) mod tests {
                 bind: Some(LostBind { core: 1, number: 3 }),
                 held: false,
             },
-            resend_at: Wall(12_500),
+            decided_at: Wall(12_500),
             vouched: false,
         };
         FoundDoubt { message, doubt, parts_open: 1, policy: DoubtPolicy::Resend }

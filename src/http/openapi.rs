@@ -253,7 +253,7 @@ fn in_doubt_page() -> Value {
             "class": {"type": "string", "enum": Class::ALL.map(Class::name)}, "route": text, "carrier": text,
             "core": count, "bind": count, "reason": {"type": "string", "enum": Unanswered::ALL.map(Unanswered::name)},
             "attempt": count, "doubts": count, "attempted_at": time, "since": time, "parts": count, "parts_open": count,
-            "policy": {"type": "string", "enum": ["resend", "hold", "drop"]}, "resend_at": time, "ref": text}});
+            "policy": {"type": "string", "enum": ["resend", "hold", "drop"]}, "resend_at": time, "drop_at": time, "ref": text}});
     json!({"type": "object", "required": ["in_doubt", "next"], "properties": {
         "in_doubt": {"type": "array", "items": entry}, "next": {"type": ["string", "null"]}}})
 }

@@ -177,6 +177,10 @@ impl Link {
             },
         };
         (held.plan, held.era) = (Some(planned), self.era);
+        // A part of one cut and a part of another under one reference are no message.
+        if held.submit.answered.take_if(|_| held.submit.cut != planned.parts()).is_some() {
+            return self.give_up_rest(index, NotWritten::CutChanged);
+        }
         let Some(number) = held.parts.next(Some(planned.parts()), held.submit.answered.as_deref()) else {
             return self.give_up_rest(index, NotWritten::SiblingRefused);
         };

@@ -115,6 +115,11 @@ impl DelayQueue {
         Some((entry, era, head))
     }
 
+    /// All is replayed.
+    pub fn replayed(&mut self) {
+        self.forget_empty();
+    }
+
     fn forget_empty(&mut self) {
         let newest = self.eras.last().map(|(era, _)| *era);
         self.eras.retain(|(era, queue)| queue.waiting() > 0 || Some(*era) == newest);

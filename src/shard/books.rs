@@ -8,7 +8,7 @@
 //! - Answers to single parts ([`Attempts::settle`]) and the last one of a message that has ended ([`Books::settle_ended`]): after
 //!   a crash nobody knows which came. What has no outcome in the history is in doubt as a whole, or once was.
 //! - A receipt for a part of a message that has ended ([`Books::part_settled`]): it only lets progress go before its time.
-//! - When a doubt is to be sent again ([`Books::put_off_doubt`]): that is what the policy of today makes of it, which a start
+//! - When a doubt is decided about ([`Books::put_off_doubt`]): that is what the policy of today makes of it, which a start
 //!   asks once more.
 //! - A cancelled message is passed over ([`Books::pass_over`]): lists and the delay queue say by their heads what was taken from
 //!   them, not which messages. A start keeps the mark until retention has passed; nobody meets it any more.
@@ -24,6 +24,7 @@ use crate::delivery::{Attempts, Event, Happened, InDoubt, Lost, Noted, OpenAttem
 use crate::model::{Address, CarrierId, Lane, Msisdn, TenantId, Wall};
 use crate::store::book::{Book, TriedNote};
 use crate::store::record::{AttemptNote, TurnRecord};
+use crate::traffic::NotWritten;
 
 use super::counters::Counters;
 use super::notes::{self, doubt_of, open_attempt};
@@ -142,7 +143,11 @@ impl Books {
                 }
                 Closed { attempt: self.attempts.remove(address), doubt: None }
             }
-            Happened::Returned { .. } => {
+            Happened::Returned { why } => {
+                // What was taken of another cut is of no use: all parts go, under a reference of their own.
+                if why == NotWritten::CutChanged {
+                    self.attempts.progress.remove(&address);
+                }
                 let attempt = self.attempts.remove(address);
                 // The part of it that was taken before it came back is at its carrier, which may end it.
                 let is_known = |open: &&OpenAttempt| open.attempt > 1 || self.attempts.progress.get(&address).is_some();
@@ -292,7 +297,9 @@ impl Books {
             let (forgotten, void) = self.attempts.make_room_for_parts(void_max);
             counters.parts_forgotten += forgotten as u64;
             // Final ones, which must be passed over if they still stand in a list.
-            self.cancelled.extend(void.into_iter().map(|address| (address, CLOSED)));
+            for address in void {
+                self.cancelled.entry(address).or_insert(CLOSED);
+            }
         }
         let noted = self.attempts.part_accepted(address, Taken { carrier, reference, part, parts, at });
         counters.parts_unnoted += u64::from(noted == Noted::NoRoom);
@@ -313,10 +320,10 @@ impl Books {
         self.cancelled.remove(&address)
     }
 
-    /// When a doubt is to be sent again.
-    pub(super) fn put_off_doubt(&mut self, address: Address, resend_at: Wall) {
+    /// When a doubt is to be sent again, or given up.
+    pub(super) fn put_off_doubt(&mut self, address: Address, decided_at: Wall) {
         if let Some(doubt) = self.attempts.doubts.get_mut(&address) {
-            doubt.resend_at = resend_at;
+            doubt.decided_at = decided_at;
         }
     }
 

@@ -48,7 +48,7 @@ impl Books {
         };
         assert_eq!(open(self), open(replayed), "attempts");
         let doubts = |books: &Self| {
-            let told = |doubt: &InDoubt| InDoubt { resend_at: Wall(0), since: Wall(0), sent_at: Wall(0), ..*doubt };
+            let told = |doubt: &InDoubt| InDoubt { decided_at: Wall(0), since: Wall(0), sent_at: Wall(0), ..*doubt };
             books.attempts.doubts.iter().map(|(address, doubt)| (*address, told(doubt))).collect::<Vec<_>>()
         };
         assert_eq!(doubts(self), doubts(replayed), "the ledger");

@@ -98,9 +98,10 @@ impl Ledger {
         }
         let attempt = self.books.next_attempt(address);
         let progress = self.books.attempts.progress.get(&address).filter(|known| known.carrier == link.carrier);
-        let (reference, answered) = match progress {
-            Some(known) => (known.reference, (!known.accepted.is_empty()).then(|| Box::new(known.accepted))),
-            None => (self.reference(head.parts), None),
+        let (reference, answered, cut) = match progress {
+            Some(known) if !known.accepted.is_empty() => (known.reference, Some(Box::new(known.accepted)), known.parts),
+            Some(known) => (known.reference, None, 0),
+            None => (self.reference(head.parts), None, 0),
         };
         let open = OpenAttempt {
             doubts: 0,
@@ -122,7 +123,7 @@ impl Ledger {
         };
         turn.gathering.batch().turn.attempts.push(attempt_note(address, &open));
         self.books.begin(address, open);
-        Begun::Submit(Submit { address, attempt, reference, head, arena: taken.segment.arena.clone(), answered })
+        Begun::Submit(Submit { address, attempt, reference, head, arena: taken.segment.arena.clone(), answered, cut })
     }
 
     /// A message that was unsent at the backup is taken: its doubt is recorded before its attempt.
@@ -164,7 +165,7 @@ impl Ledger {
             }
             // What waits for a receipt goes on waiting for it, and is ready again or settled then.
             Place::InDoubt => match self.books.attempts.in_ledger(address) {
-                Some(doubt) if doubt.resend_at == InDoubt::HELD => {
+                Some(doubt) if doubt.decided_at == InDoubt::HELD => {
                     turn.counters.resolved[Resolution::Expired.index()] += 1;
                 }
                 Some(_) | None => return Expired::Elsewhere,

@@ -4,9 +4,9 @@
 //! 1. An entry leaves by exactly one [`Resolution`], which stands in the message's timeline.
 //! 2. What its class gives up, and what a hand gives up, leaves a notice in the same batch.
 //! 3. What is held ends when its message expires ([`Resolution::Expired`]): to send it again would be for nothing then. What
-//!    waits for a receipt waits until [`InDoubt::resend_at`] all the same.
-//! 4. An entry of a class that sends again has an entry in the delay queue at [`InDoubt::resend_at`]; one that fires
-//!    earlier belongs to an older doubt of the message and does nothing.
+//!    waits for a receipt waits until [`InDoubt::decided_at`] all the same.
+//! 4. An entry of a class that sends again, or gives up, has an entry in the delay queue at [`InDoubt::decided_at`]: until
+//!    then a receipt may settle it. One that fires earlier belongs to an older doubt of the message and does nothing.
 //!
 //! It has the books of what is under way: whoever moves a message on tells it what happened, and is told what follows for others.
 
@@ -120,10 +120,9 @@ impl Ledger {
     /// What the class of an entry wants, from now on.
     pub(super) fn apply_policy(&mut self, turn: &mut Turn, address: Address) {
         let Some(doubt) = self.books.attempts.in_ledger(address) else { return };
-        let resend_at = match turn.restored.doubt_policy(&turn.options, doubt.lane.class, doubt.lost.reason) {
-            DoubtPolicy::Drop => return self.give_up_doubt(turn, address, Resolution::PolicyDrop),
+        let decided_at = match turn.restored.doubt_policy(&turn.options, doubt.lane.class, doubt.lost.reason) {
             DoubtPolicy::Hold => InDoubt::HELD,
-            DoubtPolicy::Resend => {
+            DoubtPolicy::Drop | DoubtPolicy::Resend => {
                 let at = turn.now.wall.after_ms(turn.options.in_doubt_wait_ms);
                 let InDoubt { lane, tenant, .. } = doubt;
                 let entry = DueEntry { address, lane, tenant, reason: InsertReason::DoubtWait };
@@ -131,7 +130,7 @@ impl Ledger {
                 at
             }
         };
-        self.books.put_off_doubt(address, resend_at);
+        self.books.put_off_doubt(address, decided_at);
     }
 
     /// Entries that stand otherwise than their class's policy wants: it was changed, or a start has found them.
@@ -140,24 +139,30 @@ impl Ledger {
         let (passed, latest) = (turn.due_from, turn.now.wall.after_ms(turn.options.in_doubt_wait_ms));
         let astray =
             |doubt: &InDoubt| match turn.restored.doubt_policy(&turn.options, doubt.lane.class, doubt.lost.reason) {
-                DoubtPolicy::Drop => true,
-                DoubtPolicy::Hold => doubt.resend_at != InDoubt::HELD,
+                DoubtPolicy::Hold => doubt.decided_at != InDoubt::HELD,
                 // Its wait may have passed under another policy; what a start replayed does not say when it ends.
-                DoubtPolicy::Resend => doubt.resend_at > latest || Tick::at_or_after(doubt.resend_at) <= passed,
+                DoubtPolicy::Drop | DoubtPolicy::Resend => {
+                    doubt.decided_at > latest || Tick::at_or_after(doubt.decided_at) <= passed
+                }
             };
         for address in self.addresses(astray) {
             self.apply_policy(turn, address);
         }
     }
 
-    /// The wait of a message in doubt is over: unless something settled it, it is ready again.
+    /// The wait of a message in doubt is over: unless something settled it, its class decides.
     pub(super) fn doubt_wait_over(&mut self, turn: &mut Turn, address: Address) {
-        if self.books.attempts.in_ledger(address).is_some_and(|doubt| doubt.resend_at <= turn.now.wall) {
-            match self.books.has_room_for_tried() {
-                true => self.resend(turn, address, Resolution::PolicyResend),
-                // An answer to its last attempt may still come: the next one needs a number of its own.
-                false => self.apply_policy(turn, address),
+        let Some(doubt) = self.books.attempts.in_ledger(address) else { return };
+        if doubt.decided_at > turn.now.wall {
+            return;
+        }
+        match turn.restored.doubt_policy(&turn.options, doubt.lane.class, doubt.lost.reason) {
+            DoubtPolicy::Drop => self.give_up(turn, address, &doubt, Resolution::PolicyDrop),
+            DoubtPolicy::Resend if self.books.has_room_for_tried() => {
+                self.resend(turn, address, Resolution::PolicyResend);
             }
+            // An answer to its last attempt may still come: the next one needs a number of its own.
+            DoubtPolicy::Resend | DoubtPolicy::Hold => self.apply_policy(turn, address),
         }
     }
 
@@ -383,8 +388,8 @@ impl Ledger {
     }
 
     /// Forgets what was remembered long enough.
-    pub(super) fn expire_memory(&mut self, horizon: Wall) {
-        self.books.attempts.progress.expire(horizon);
+    pub(super) fn expire_memory(&mut self, horizon: Wall, first_segment: u64) {
+        self.books.attempts.expire_parts(horizon, Address::new(first_segment, 0));
         self.books.attempts.forget_once_in_doubt(horizon);
     }
 }

@@ -205,11 +205,17 @@ fn each_class_is_treated_as_it_wants() {
     let mut world = world();
     let (dropped, submit) = world.sent(Class::Otp, ANNA, 1);
     world.lost(&submit);
+    let lost_at = world.now.wall;
+    world.pass(WAIT_MS - 1);
+    assert_eq!(world.story(dropped), (MessageState::InDoubt, vec![]));
+    world.pass(11);
     let end = Happened::Dead { reason: DeadLetterReason::InDoubtDropped, by: Some(Resolution::PolicyDrop) };
     assert_eq!(world.story(dropped), (MessageState::Dead, vec![end]));
     let lost = Lost { reason: Unanswered::ConnectionLost, bind: Some(LostBind { core: 2, number: 4 }), held: false };
+    let given_up_at = world.outbox()[0].wall;
+    assert!((lost_at.0 + WAIT_MS..=lost_at.0 + WAIT_MS + 10).contains(&given_up_at), "{given_up_at}");
     let notice = NoticeRecord {
-        wall: world.now.wall.0,
+        wall: given_up_at,
         address: dropped.address().packed(),
         tenant: 5,
         recipient: number(ANNA).number(),
@@ -235,6 +241,20 @@ fn each_class_is_treated_as_it_wants() {
     world.pass(1_000 * WAIT_MS);
     assert_eq!(world.story(held), (MessageState::InDoubt, vec![]));
     assert_eq!((world.resolved(Resolution::PolicyDrop), world.resolved(Resolution::PolicyResend)), (1, 1));
+}
+
+/// Field P4: its receipt came two seconds after the connection was lost, and it was dead by then.
+#[test]
+fn what_is_to_be_given_up_waits_for_its_receipt_first() {
+    let mut world = world();
+    let (id, submit) = world.sent(Class::Otp, ANNA, 1);
+    world.lost(&submit);
+    world.pass(WAIT_MS / 2);
+    world.receipt(ANNA, "77", ReceiptState::Delivered, None);
+    assert_eq!(world.story(id).0, MessageState::Delivered);
+    world.pass(WAIT_MS);
+    assert_eq!((world.story(id).0, world.resolved(Resolution::PolicyDrop)), (MessageState::Delivered, 0));
+    assert!(world.outbox().is_empty());
 }
 
 #[test]
@@ -441,6 +461,46 @@ fn is_met_after_its_time(answer_of_the_second_part: Answer) {
     assert_eq!(world.shard().status().counters.receipts_late, 1);
 }
 
+/// Core A6: a reload has changed how its carrier's texts are written.
+#[test]
+fn what_is_cut_otherwise_goes_whole_under_another_reference() {
+    for (cut, parts) in [(3, 2), (3, 4)] {
+        let mut world = world();
+        let id = world.accepted(Class::Transactional, ANNA, cut);
+        let first = world.pulled(Class::Transactional);
+        for part in [1, 2] {
+            world.answered(&first, part, Answer::Accepted(Span { at: 0, len: 4 }));
+        }
+        world.answered(&first, 3, Answer::Refused(busy(8)));
+        world.pass(600_000);
+        let mut again = world.pulled(Class::Transactional);
+        assert_eq!((again.cut, again.reference), (cut, first.reference));
+        again.head.parts = parts;
+        for part in 1..=parts {
+            world.answered(&again, part, Answer::NotWritten(NotWritten::CutChanged));
+        }
+        assert_eq!(world.story(id).0, MessageState::Queued);
+        let whole = world.pulled(Class::Transactional);
+        assert!(whole.answered.is_none() && whole.cut == 0 && whole.reference != first.reference);
+    }
+}
+
+/// Core A2: its carrier was away for longer than receipts are waited for.
+#[test]
+fn what_was_taken_in_part_goes_on_where_it_was_however_long_that_takes() {
+    let mut world = world();
+    let expires_at = world.now.wall.after_ms(14 * 24 * 3_600_000);
+    world.accepted_until(expires_at, Class::Transactional, ANNA, 2);
+    let first = world.pulled(Class::Transactional);
+    world.answered(&first, 1, Answer::Accepted(Span { at: 0, len: 4 }));
+    world.answered(&first, 2, Answer::Refused(busy(8)));
+    world.pass(2 * world.options.receipt_wait_ms);
+    (0..2).for_each(|_| world.checkpoint());
+    let again = world.pulled(Class::Transactional);
+    assert_eq!(again.reference, first.reference);
+    assert!(again.answered.is_some_and(|answered| answered.contains(1) && !answered.contains(2)));
+}
+
 /// Nobody else would answer: the carrier's connection would be read no more, and no later cancel would be heard.
 #[test]
 fn a_store_that_cannot_be_read_leaves_nobody_waiting() {
@@ -561,6 +621,8 @@ fn a_changed_policy_applies_to_what_stands_in_the_ledger() {
     let again = world.pulled(Class::Marketing);
     world.lost(&again);
     let world = &mut world.crashed(Options { doubt: [Drop; 4], ..options() });
+    assert_eq!(world.story(waiting).0, MessageState::InDoubt);
+    world.pass(WAIT_MS + 10);
     assert_eq!(world.story(waiting).0, MessageState::Dead);
     assert_eq!(world.outbox().len(), 1);
 }
@@ -602,10 +664,12 @@ fn notices_past_retention_are_dropped() {
     let mut world = world();
     let (_, submit) = world.sent(Class::Otp, ANNA, 1);
     world.lost(&submit);
+    world.pass(WAIT_MS + 10);
     world.checkpoint();
     world.pass(world.options.retention_ms + 10);
     let (_, submit) = world.sent(Class::Otp, ANNA, 1);
     world.lost(&submit);
+    world.pass(WAIT_MS + 10);
     world.tell(ShardEvent::Checkpoint);
     while world.batch.is_some() || !world.reads.is_empty() {
         world.read();

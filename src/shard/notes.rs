@@ -48,7 +48,7 @@ pub(super) fn doubt_note(address: Address, doubt: &InDoubt) -> DoubtNote {
         sent_at: doubt.sent_at.0,
         since: doubt.since.0,
         lost: doubt.lost,
-        resend_at: doubt.resend_at.0,
+        decided_at: doubt.decided_at.0,
         vouched: doubt.vouched,
         doubts: doubt.doubts,
     }
@@ -93,9 +93,9 @@ pub(super) fn open_attempt(note: &AttemptNote, at: Wall) -> Option<OpenAttempt> 
 
 /// A doubt as a checkpoint has it; none if its record makes no sense.
 pub(super) fn doubt(note: &DoubtNote) -> Option<InDoubt> {
-    let DoubtNote { attempt, sent_at, since, lost, resend_at, vouched, doubts } = *note;
+    let DoubtNote { attempt, sent_at, since, lost, decided_at, vouched, doubts } = *note;
     let open = open_attempt(&attempt, Wall(sent_at))?;
-    Some(InDoubt { resend_at: Wall(resend_at), vouched, doubts, ..doubt_of(&open, lost, Wall(since)) })
+    Some(InDoubt { decided_at: Wall(decided_at), vouched, doubts, ..doubt_of(&open, lost, Wall(since)) })
 }
 
 pub(super) fn progress(note: &ProgressNote) -> Progress {
@@ -131,7 +131,7 @@ pub(super) fn doubt_of(open: &OpenAttempt, lost: Lost, since: Wall) -> InDoubt {
         sent_at: open.at,
         since,
         lost,
-        resend_at: if lost.held { InDoubt::HELD } else { Wall(0) },
+        decided_at: if lost.held { InDoubt::HELD } else { Wall(0) },
         vouched: false,
         doubts: open.doubts.saturating_add(u8::from(lost.reason.is_by_carrier())),
     }

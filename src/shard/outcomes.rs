@@ -100,7 +100,9 @@ impl Ledger {
     /// Whose messages a link gives back as they were.
     pub(super) fn given_back(&self, batch: &OutcomeBatch) -> BTreeSet<(Msisdn, Class)> {
         let comes_back = |outcome: &&Outcome| match outcome.answer {
-            Answer::NotWritten(NotWritten::LinkDown | NotWritten::Drained | NotWritten::ConnectionLost) => true,
+            Answer::NotWritten(
+                NotWritten::LinkDown | NotWritten::Drained | NotWritten::ConnectionLost | NotWritten::CutChanged,
+            ) => true,
             Answer::NotWritten(NotWritten::Expired | NotWritten::SiblingRefused)
             | Answer::Accepted(_)
             | Answer::Refused(_)

@@ -29,6 +29,7 @@ impl Shard {
         for (commit, turn) in &found.turns {
             self.replay_turn(*commit, turn);
         }
+        self.pull.scheduled.replayed();
         self.turn.due_from = self.pull.scheduled.passed();
         for (run, until) in &found.runs {
             self.receipts.replay_run(*run, Wall(*until));
@@ -105,7 +106,7 @@ impl Shard {
         // Before, for what is too old belongs into no checkpoint, whatever becomes of this one.
         let horizon = Wall(self.turn.now.wall.0.saturating_sub(self.turn.options.receipt_wait_ms));
         self.receipts.expire(&mut self.turn, horizon);
-        self.ledger.expire_memory(horizon);
+        self.ledger.expire_memory(horizon, self.turn.first_segment);
         let snapshot = Box::new(self.snapshot(seq));
         // Behind it, for what is given up is kept by the batch after `seq`, and counted there.
         let horizon = Wall(self.turn.now.wall.0.saturating_sub(self.turn.options.joining_ms));

@@ -173,7 +173,7 @@ pub(super) fn unsent_doubt(head: &Head, lane: Lane, now: Wall) -> InDoubt {
         sent_at: head.accepted_at,
         since: now,
         lost: LOST,
-        resend_at: InDoubt::HELD,
+        decided_at: InDoubt::HELD,
         vouched: false,
         doubts: 0,
     }

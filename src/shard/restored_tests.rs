@@ -221,6 +221,8 @@ fn a_restore_may_say_at_once_what_becomes_of_it() {
     assert_eq!(world.grant(Class::Transactional, 9), [ready.address()]);
     assert_eq!(world.state(open), MessageState::InDoubt, "as its class says: after the wait");
     let mut world = restore(&backup, &at("drop"), BEGIN_MS + 1, DoubtPolicy::Drop);
+    assert_eq!([ready, open].map(|id| world.state(id)), [MessageState::Dead, MessageState::InDoubt], "after the wait");
+    world.at(BEGIN_MS + HOUR_MS);
     assert_eq!([ready, open, otp].map(|id| world.state(id)), [MessageState::Dead; 3]);
 }
 

@@ -189,7 +189,7 @@ mod tests {
             sent_at: 1,
             since: 2,
             lost: LOST,
-            resend_at: 4,
+            decided_at: 4,
             vouched: false,
             doubts: 1,
         };

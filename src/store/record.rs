@@ -438,8 +438,8 @@ pub struct DoubtNote {
     pub since: u64,
     /// How it was lost.
     pub lost: Lost,
-    /// When its policy sends it again, ms.
-    pub resend_at: u64,
+    /// When its policy sends it again or gives it up, ms.
+    pub decided_at: u64,
     /// Somebody says that the carrier has it.
     pub vouched: bool,
     /// How often its message was in doubt, this time included, by what its carrier did.

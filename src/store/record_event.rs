@@ -203,7 +203,7 @@ pub(super) mod tests {
             attempt: 8,
             parts: 9,
         };
-        let note = DoubtNote { attempt, sent_at: 10, since: 11, lost: LOST, resend_at: 13, vouched: true, doubts: 14 };
+        let note = DoubtNote { attempt, sent_at: 10, since: 11, lost: LOST, decided_at: 13, vouched: true, doubts: 14 };
         let expected = "0101000000000000000200000000000000030000000400050006000708090a000000000000000b000000000000\
                         00090000000d00000000000000010e";
         let hex: String = encode(&note).iter().map(|octet| format!("{octet:02x}")).collect();

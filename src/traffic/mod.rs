@@ -86,6 +86,8 @@ pub struct Submit {
     pub arena: Arc<Vec<u8>>,
     /// Parts already answered by this carrier in an earlier attempt; `None` = send all.
     pub answered: Option<Box<PartSet>>,
+    /// Into how many parts it was cut then; 0 if none was answered.
+    pub cut: u8,
 }
 
 /// A set of part numbers 1..=255.
@@ -212,12 +214,14 @@ pub enum NotWritten {
     Drained = 4,
     /// The connection went before its octets did.
     ConnectionLost = 5,
+    /// It is cut into another number of parts than when some of them were taken: all of it goes again.
+    CutChanged = 6,
 }
 
 impl NotWritten {
     /// Every reason.
-    pub const ALL: [Self; 5] =
-        [Self::LinkDown, Self::Expired, Self::SiblingRefused, Self::Drained, Self::ConnectionLost];
+    pub const ALL: [Self; 6] =
+        [Self::LinkDown, Self::Expired, Self::SiblingRefused, Self::Drained, Self::ConnectionLost, Self::CutChanged];
 
     /// The name in the API.
     pub const fn name(self) -> &'static str {
@@ -227,6 +231,7 @@ impl NotWritten {
             Self::SiblingRefused => "sibling_refused",
             Self::Drained => "drained",
             Self::ConnectionLost => "connection_lost",
+            Self::CutChanged => "cut_changed",
         }
     }
 

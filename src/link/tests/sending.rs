@@ -224,13 +224,35 @@ fn parts_answered_in_an_earlier_attempt_are_not_sent_again() {
         let mut answered = PartSet::default();
         answered.insert(2);
         submit.answered = Some(Box::new(answered));
-        submit.attempt = 2;
+        (submit.attempt, submit.cut) = (2, 3);
     });
     world.shards[0].waiting[Class::Transactional.index()].push_back(submit);
     world.demand(0);
     let numbers: Vec<u8> = world.got.iter().map(|got| got.text[5]).collect();
     assert_eq!(numbers, [1, 3]);
     assert_eq!(world.told.iter().map(|told| told.part).collect::<Vec<_>>(), [1, 3]);
+}
+
+/// Core A6: of 3 parts two were taken, and it is cut into 2 now, or into 4.
+#[test]
+fn what_is_cut_otherwise_than_when_parts_of_it_were_taken_goes_back_whole() {
+    for (letters, parts) in [(200, 2), (500, 4)] {
+        let mut world = World::bound(|_| {});
+        world.answers = Some(OK);
+        let text = "x".repeat(letters);
+        let content = Content { body: text.as_bytes(), ..Content::default() };
+        let submit = world.submit_of(ONE, Class::Transactional, &content, |submit| {
+            let mut answered = PartSet::default();
+            (answered.insert(1), answered.insert(2));
+            submit.answered = Some(Box::new(answered));
+            (submit.attempt, submit.cut) = (2, 3);
+        });
+        world.shards[0].waiting[Class::Transactional.index()].push_back(submit);
+        world.demand(0);
+        assert!(world.got.is_empty(), "{parts} parts");
+        assert_eq!(world.outcomes(), vec![Answer::NotWritten(NotWritten::CutChanged); parts]);
+        assert_eq!(world.open(), 0);
+    }
 }
 
 #[test]
