@@ -54,7 +54,7 @@ pub struct Stage {
     wall_shift_ms: i64,
     mono_shift_ns: u64,
     /// The latest time that the wall clock ever showed.
-    wall_max: Wall,
+    pub wall_max: Wall,
 }
 
 impl Stage {

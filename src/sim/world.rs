@@ -600,7 +600,8 @@ impl World {
     fn judge_waiting(&mut self) {
         let quiet_since_ns = self.calm_since.max(self.started_ns) + STALL_NS;
         let Some(process) = self.process.as_ref().filter(|process| !process.is_ending()) else { return };
-        if self.stage.now_ns() < quiet_since_ns + EXPIRY_MS * MS {
+        // What a clock put off that was ahead may wait until then.
+        if self.stage.now_ns() < quiet_since_ns + EXPIRY_MS * MS || self.stage.wall() < self.stage.wall_max {
             return;
         }
         let since = Wall(self.stage.wall().0.saturating_sub(EXPIRY_MS));

@@ -243,7 +243,8 @@ fn what_is_cut_otherwise_than_when_parts_of_it_were_taken_goes_back_whole() {
         let content = Content { body: text.as_bytes(), ..Content::default() };
         let submit = world.submit_of(ONE, Class::Transactional, &content, |submit| {
             let mut answered = PartSet::default();
-            (answered.insert(1), answered.insert(2));
+            answered.insert(1);
+            answered.insert(2);
             submit.answered = Some(Box::new(answered));
             (submit.attempt, submit.cut) = (2, 3);
         });
