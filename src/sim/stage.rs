@@ -54,7 +54,9 @@ pub struct Stage {
     wall_shift_ms: i64,
     mono_shift_ns: u64,
     /// The latest time that the wall clock ever showed.
-    pub wall_max: Wall,
+    wall_max: Wall,
+    /// What it showed when it went back: until then it is behind where it was.
+    pub ahead_until: Wall,
 }
 
 impl Stage {
@@ -76,6 +78,7 @@ impl Stage {
             wall_shift_ms: 0,
             mono_shift_ns: SECOND,
             wall_max: Wall(0),
+            ahead_until: Wall(0),
         }
     }
 
@@ -111,6 +114,9 @@ impl Stage {
         }
         let by = self.chance.between(1, WALL_JUMP_MAX_MS) as i64;
         let forward = self.chance.chance(500_000);
+        if !forward && self.wall().0 > self.ahead_until.0 {
+            self.ahead_until = self.wall();
+        }
         self.wall_shift_ms += if forward { by } else { -by };
         forward
     }

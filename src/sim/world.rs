@@ -601,7 +601,8 @@ impl World {
         let quiet_since_ns = self.calm_since.max(self.started_ns) + STALL_NS;
         let Some(process) = self.process.as_ref().filter(|process| !process.is_ending()) else { return };
         // What a clock put off that was ahead may wait until then.
-        if self.stage.now_ns() < quiet_since_ns + EXPIRY_MS * MS || self.stage.wall() < self.stage.wall_max {
+        let was_ahead = self.stage.wall() < self.stage.ahead_until.after_ms(EXPIRY_MS);
+        if was_ahead || self.stage.now_ns() < quiet_since_ns + EXPIRY_MS * MS {
             return;
         }
         let since = Wall(self.stage.wall().0.saturating_sub(EXPIRY_MS));
