@@ -199,18 +199,7 @@ mod tests {
     const ANNA: u64 = 4_915_112_345_001;
 
     fn note(key: u64) -> ReceiptNote {
-        ReceiptNote {
-            key,
-            address: key,
-            recipient: ANNA,
-            until: u32::MAX,
-            tenant: 0,
-            class: 0,
-            part: 1,
-            parts: 1,
-            flags: 0,
-            reference: 0,
-        }
+        ReceiptNote::of_one_part(key, ANNA, key)
     }
 
     /// The same id, to another number.

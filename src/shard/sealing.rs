@@ -70,18 +70,7 @@ mod tests {
     use super::*;
 
     fn note(key: u64) -> ReceiptNote {
-        ReceiptNote {
-            key,
-            address: key,
-            recipient: 4_915_112_345_001,
-            until: u32::MAX,
-            tenant: 0,
-            class: 0,
-            part: 1,
-            parts: 1,
-            flags: 0,
-            reference: 0,
-        }
+        ReceiptNote::of_one_part(key, 4_915_112_345_001, key)
     }
 
     /// An epoch of a hundred parts, each of a commit of its own, from 1 on.

@@ -86,18 +86,7 @@ mod tests {
     use super::*;
 
     fn note(key: u64, recipient: u64, address: u64) -> ReceiptNote {
-        ReceiptNote {
-            key,
-            address,
-            recipient,
-            until: u32::MAX,
-            tenant: 0,
-            class: 0,
-            part: 1,
-            parts: 1,
-            flags: 0,
-            reference: 0,
-        }
+        ReceiptNote::of_one_part(key, recipient, address)
     }
 
     /// The newest first.

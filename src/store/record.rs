@@ -248,6 +248,25 @@ pub struct ReceiptNote {
     pub reference: u16,
 }
 
+#[cfg(test)]
+impl ReceiptNote {
+    /// A message of one part, whose receipt is waited for without an end.
+    pub const fn of_one_part(key: u64, recipient: u64, address: u64) -> Self {
+        Self {
+            key,
+            address,
+            recipient,
+            until: u32::MAX,
+            tenant: 0,
+            class: 0,
+            part: 1,
+            parts: 1,
+            flags: 0,
+            reference: 0,
+        }
+    }
+}
+
 /// `dup`: fingerprints, in the order in which they were claimed: key, content, packed address, when (ms), tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct KeysRecord(pub Vec<(u128, u64, u64, u64, u32)>);
