@@ -46,6 +46,8 @@ pub struct SlidingLimit {
     due: Mono,
     silent_until: Mono,
     punctual_until: Mono,
+    /// While it is punctual parts are farther apart than the rate says, by so much of a thousand.
+    eased_permille: u64,
     runs: VecDeque<Run>,
     /// Parts in `runs`.
     counted: u64,
@@ -72,6 +74,7 @@ impl SlidingLimit {
             due: Mono(0),
             silent_until: Mono(0),
             punctual_until: Mono(0),
+            eased_permille: 0,
             runs: VecDeque::new(),
             counted: 0,
             stalled: 0,
@@ -97,9 +100,16 @@ impl SlidingLimit {
     }
 
     /// Until then no two parts are closer than the rate says, or, of a rate with several in a quantum, than a quantum: what a
-    /// late call has missed is lost.
-    pub fn be_punctual(&mut self, until: Mono) {
+    /// late call has missed is lost. And they are farther apart by so much of a thousand, for what jitters on its way.
+    pub fn be_punctual(&mut self, until: Mono, eased_permille: u32) {
         self.punctual_until = self.punctual_until.max(until);
+        self.eased_permille = eased_permille.into();
+    }
+
+    /// Time between two parts on the schedule.
+    const fn interval_ns(&self, now: Mono) -> u64 {
+        let eased = if now.0 < self.punctual_until.0 { self.eased_permille } else { 0 };
+        self.interval_ns.saturating_add(self.interval_ns / 1_000 * eased + self.interval_ns % 1_000 * eased / 1_000)
     }
 
     /// The moment up to which the schedule has come, and how far a part may lie behind it.
@@ -125,7 +135,7 @@ impl SlidingLimit {
         if room == 0 || due > step {
             return 0;
         }
-        let scheduled = (step - due) / self.interval_ns + 1;
+        let scheduled = (step - due) / self.interval_ns(now) + 1;
         u32::try_from(scheduled).unwrap_or(u32::MAX).min(room)
     }
 
@@ -139,7 +149,8 @@ impl SlidingLimit {
         }
         let (step, lateness) = self.step(self.latest);
         let from = self.due.0.max(step.saturating_sub(lateness));
-        self.due = Mono(from.saturating_add(self.interval_ns.saturating_mul(u64::from(parts))));
+        let interval_ns = self.interval_ns(self.latest);
+        self.due = Mono(from.saturating_add(interval_ns.saturating_mul(u64::from(parts))));
         self.record(parts);
         true
     }
@@ -167,7 +178,7 @@ impl SlidingLimit {
     /// When the schedule lets `parts` leave at once if none leaves before, after `now`; `None` if it never does, for it falls
     /// behind by so much only. What left in the last second may still forbid it then.
     pub fn next_for(&self, parts: u32, now: Mono) -> Option<Mono> {
-        let behind_ns = self.interval_ns.saturating_mul(u64::from(parts.saturating_sub(1)));
+        let behind_ns = self.interval_ns(now).saturating_mul(u64::from(parts.saturating_sub(1)));
         let (step, lateness) = self.step(now);
         if behind_ns > lateness {
             return None;

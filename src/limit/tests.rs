@@ -72,19 +72,22 @@ proptest! {
         seed: u64,
         rate in prop_oneof![1_u32..20, 20_u32..490, 490_u32..100_000],
         jitter_ns in 0..MS / 2,
+        eased in 0_u32..100,
     ) {
         let (mut limit, mut prng) = (SlidingLimit::new(rate), Prng::new(seed));
         let span = 10 * WINDOW_NS;
-        limit.be_punctual(Mono(2 * span));
+        limit.be_punctual(Mono(2 * span), eased);
         let sent = backlog(&mut limit, &mut prng, Mono(7), span, jitter_ns);
         prop_assert!(most(&sent, WINDOW_NS) <= u64::from(rate));
         if rate < 490 {
             let closest = sent.windows(2).map(|two| two[1].0.since(two[0].0)).min().unwrap_or(u64::MAX);
-            prop_assert!(closest >= SECOND / u64::from(rate), "{closest} ns at {rate}/s");
+            let wanted = SECOND / u64::from(rate) / 1_000 * (1_000 + u64::from(eased));
+            prop_assert!(closest >= wanted, "{closest} of {wanted} ns at {rate}/s");
             prop_assert!(sent.iter().all(|(_, parts)| *parts == 1));
         }
         let late = u64::from(rate) * jitter_ns / 2;
-        let wanted = 0.95 * f64::from(rate) * span as f64 / (SECOND + late.min(SECOND)) as f64;
+        let eased = 1.0 + f64::from(eased) / 1_000.0;
+        let wanted = 0.95 * f64::from(rate) * span as f64 / (SECOND as f64 * eased + late.min(SECOND) as f64);
         prop_assert!(total(&sent) as f64 >= wanted.floor() - 1.0, "{} of {wanted}", total(&sent));
     }
 

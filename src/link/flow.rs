@@ -19,6 +19,14 @@ const PAUSE_MAX_OPEN_MS: u64 = 1_000;
 /// So long after a throttled submit nothing is made up for, ms: the carrier may space strictly.
 const PUNCTUAL_MS: u64 = 60_000;
 
+/// By so much of a thousand parts are farther apart then, for each event of late, and at most: what leaves as the rate says does
+/// not arrive so…
+const EASE_PERMILLE: u32 = 10;
+const EASE_MAX_PERMILLE: u32 = 80;
+
+/// …and one step less after so long without an event, ms.
+const EASE_STEP_MS: u64 = 10_000;
+
 /// With no agreed rate, one event leaves this share of the pace that was too fast.
 const DECREASE_PERCENT: u64 = 70;
 
@@ -43,6 +51,8 @@ pub struct FlowControl {
     next_step: Mono,
     pause_until: Mono,
     pauses: u32,
+    eased_permille: u32,
+    next_ease: Mono,
     prng: Prng,
 }
 
@@ -56,7 +66,17 @@ impl FlowControl {
         if agreed.is_some() {
             limit.silence(silent_until);
         }
-        Self { agreed, limit, ceiling: None, next_step: Mono(0), pause_until: Mono(0), pauses: 0, prng }
+        Self {
+            agreed,
+            limit,
+            ceiling: None,
+            next_step: Mono(0),
+            pause_until: Mono(0),
+            pauses: 0,
+            eased_permille: 0,
+            next_ease: Mono(0),
+            prng,
+        }
     }
 
     /// Another rate was agreed.
@@ -129,7 +149,9 @@ impl FlowControl {
         let is_first = self.pauses == 0;
         self.pauses = self.pauses.saturating_add(1);
         self.pause_until = now.after_ms(self.prng.between(pause_ms, pause_ms + pause_ms / 4));
-        self.limit.be_punctual(now.after_ms(PUNCTUAL_MS));
+        self.eased_permille = (self.eased_permille + EASE_PERMILLE).min(EASE_MAX_PERMILLE);
+        self.next_ease = now.after_ms(EASE_STEP_MS);
+        self.limit.be_punctual(now.after_ms(PUNCTUAL_MS), self.eased_permille);
         if self.agreed.is_none() {
             // What is refused after a pause, with nothing taken in between, is no measurement: hardly anything was sent.
             if is_first || self.ceiling.is_none() {
@@ -149,6 +171,11 @@ impl FlowControl {
     }
 
     fn recover(&mut self, now: Mono) {
+        if self.eased_permille > 0 && now >= self.next_ease {
+            self.eased_permille -= EASE_PERMILLE.min(self.eased_permille);
+            self.next_ease = now.after_ms(EASE_STEP_MS);
+            self.limit.be_punctual(Mono(0), self.eased_permille);
+        }
         let Some(ceiling) = self.ceiling else { return };
         if now < self.next_step {
             return;
@@ -215,6 +242,36 @@ mod tests {
         assert_eq!(flow.allowed(), Some(7), "it was throttled while hardly anything was sent");
         assert!(flow.allowance(at(120_000)) > 1_000);
         assert_eq!(flow.allowed(), None, "long ago");
+    }
+
+    /// Field P1: an agreed rate that is throttled again and again goes a little below itself, and finds the way back.
+    #[test]
+    fn who_is_throttled_again_and_again_keeps_a_little_more_distance() {
+        let mut flow = FlowControl::new(Some(50), Mono(0), Prng::new(1));
+        let mut now = at(0);
+        let mut in_ten_seconds = |flow: &mut FlowControl, throttled: bool| {
+            let (end, mut sent) = (now.after_ms(10_000), 0);
+            while now < end {
+                now = flow.next_at(now).max(now.after_ns(1));
+                flow.allowance(now);
+                if flow.take(1, now) {
+                    sent += 1;
+                    flow.handle_accepted(now);
+                    if throttled {
+                        flow.handle_throttled(now, now);
+                    }
+                }
+            }
+            sent
+        };
+        in_ten_seconds(&mut flow, true);
+        let eased = in_ten_seconds(&mut flow, false);
+        assert!((440..480).contains(&eased), "{eased}");
+        for _ in 0..9 {
+            in_ten_seconds(&mut flow, false);
+        }
+        let back = in_ten_seconds(&mut flow, false);
+        assert!((490..=500).contains(&back), "{back}");
     }
 
     /// Field P3: four seconds in which the carrier took nothing cost half a minute.

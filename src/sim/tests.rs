@@ -105,7 +105,7 @@ fn sim_ids_given_again() {
 
 #[test]
 fn sim_day_nothing_grows() {
-    let hours = asked_for("STENTOR_SIM_HOURS").unwrap_or(4).max(4);
+    let hours = asked_for("STENTOR_SIM_HOURS").unwrap_or(6).max(4);
     let seed = asked_for("STENTOR_SIM_FROM").unwrap_or(1);
     let lines_max = asked_for("STENTOR_SIM_LINES").unwrap_or(0) as usize;
     let options = SimOptions { lines_max, ..SimOptions::default() };
@@ -117,9 +117,12 @@ fn sim_day_nothing_grows() {
     // The first two hours fill what retention keeps.
     let settled = &report.measures[8..];
     let (before, after) = settled.split_at(settled.len() / 2);
-    let most = |measures: &[(u64, u64)], of: fn(&(u64, u64)) -> u64| measures.iter().map(of).max().unwrap_or(0);
+    // Of few samples the highest is a matter of when they were taken; what grows, grows in the mean as well.
+    let mean = |measures: &[(u64, u64)], of: fn(&(u64, u64)) -> u64| {
+        measures.iter().map(of).sum::<u64>() / measures.len().max(1) as u64
+    };
     for (what, of) in [("disk", (|size| size.0) as fn(&(u64, u64)) -> u64), ("memory", |size| size.1)] {
-        let (before, after) = (most(before, of), most(after, of));
+        let (before, after) = (mean(before, of), mean(after, of));
         assert!(after <= before + before / 3, "{what} grew from {before} to {after}");
     }
 }
