@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 use toml::Spanned;
 
 use super::carrier_tlv::{Tlv, tlvs};
-use super::choice::{BindMode, CarrierKind, DefaultAlphabet, Encoding, ErrorClass, IdForm, Splitting};
+use super::choice::{BindMode, CarrierKind, DefaultAlphabet, Encoding, ErrorClass, IdForm, NumberRule, Splitting};
 use super::gather::{DAY, Gather, HOUR, MINUTE, SECOND, or};
 use super::raw::{Octet, RawCarrier, RawCarrierTls, RawDialect, RawNumbering, Typed};
 use super::secret::Secret;
@@ -165,6 +165,8 @@ pub struct Dialect {
     pub response_id: IdForm,
     /// In receipts.
     pub receipt_id: IdForm,
+    /// What the numbers in receipts say.
+    pub number: NumberRule,
 }
 
 /// Port of a host that names none.
@@ -341,7 +343,11 @@ fn ton_npi(typed: &Typed<Vec<Octet>>, default: (u8, u8), gather: &mut Gather<'_>
 
 impl Dialect {
     fn meant(raw: &RawDialect) -> Self {
-        Self { response_id: or(&raw.response_id, IdForm::Auto), receipt_id: or(&raw.receipt_id, IdForm::Auto) }
+        Self {
+            response_id: or(&raw.response_id, IdForm::Auto),
+            receipt_id: or(&raw.receipt_id, IdForm::Auto),
+            number: or(&raw.number, NumberRule::Compare),
+        }
     }
 }
 

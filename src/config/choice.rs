@@ -109,6 +109,16 @@ pub enum IdForm {
     Hex,
 }
 
+/// What the numbers in a carrier's receipts say of whose they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NumberRule {
+    /// A receipt with the number of somebody else settles nothing.
+    Compare,
+    /// Nothing: its carrier writes numbers in a way of its own.
+    Ignore,
+}
+
 /// Who has to act on a refusal of the carrier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]

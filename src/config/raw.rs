@@ -11,7 +11,7 @@ use toml::Spanned;
 
 use super::choice::{
     BindMode, CarrierKind, Class, DefaultAlphabet, Encoding, ErrorClass, IdForm, InDoubt, LogFormat, LogLevel,
-    Splitting,
+    NumberRule, Splitting,
 };
 use super::secret::SecretRef;
 use super::units::{Auto, Bytes, Int, Millis, OneOrMany, PerSecond, Permille, Quota};
@@ -195,6 +195,7 @@ raw! {
     RawDialect {
         response_id: Typed<IdForm>,
         receipt_id: Typed<IdForm>,
+        number: Typed<NumberRule>,
     }
 
     /// One of a carrier's `tlvs`.

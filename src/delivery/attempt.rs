@@ -152,10 +152,22 @@ impl Attempts {
     }
 
     /// Whether a receipt from this number, with an id that nobody knows, may be about a message of ours: one to it waits for
-    /// its answer, or was in doubt of late.
+    /// its answer, or was in doubt of late. 0: it names none in international form, so any may be meant that is under way.
     pub fn is_under_way_to(&mut self, number: u64) -> bool {
+        if number == 0 {
+            return self.open_count() > 0 || !self.doubts.is_empty();
+        }
         Msisdn::from_number(number)
             .is_some_and(|recipient| self.once.of(recipient).next().is_some() || self.is_open_to(recipient))
+    }
+
+    /// Whether a message to that recipient, other than this one, waits for its answer or was in doubt of late.
+    pub fn is_under_way_beside(&mut self, recipient: Msisdn, address: Address) -> bool {
+        self.once.of(recipient).any(|known| known != address) || {
+            let own = self.open.get(&address).is_some_and(|open| open.recipient == recipient);
+            self.is_open_to(recipient)
+                && !(own && self.open_to.as_ref().is_some_and(|to| to.get(&recipient) == Some(&1)))
+        }
     }
 
     /// The open attempt of a message.

@@ -276,7 +276,13 @@ mod tests {
     };
 
     fn catalog() -> Catalog {
-        let carrier = CatalogCarrier { id: CarrierId(4), name: "north".to_owned(), group: GroupId(0), home: None };
+        let carrier = CatalogCarrier {
+            id: CarrierId(4),
+            name: "north".to_owned(),
+            group: GroupId(0),
+            home: None,
+            ..CatalogCarrier::default()
+        };
         let ways = vec![Way { carrier: CarrierId(4), weight: 1 }];
         let route = Route { id: RouteId(2), name: "all".to_owned(), when: Condition::default(), ways };
         Catalog { routes: RouteTable { routes: vec![route] }, carriers: vec![carrier], ..Catalog::default() }

@@ -234,7 +234,13 @@ pub(super) mod tests {
     };
 
     pub(in crate::http) fn catalog() -> Catalog {
-        let carrier = CatalogCarrier { id: CarrierId(4), name: "north".to_owned(), group: GroupId(0), home: None };
+        let carrier = CatalogCarrier {
+            id: CarrierId(4),
+            name: "north".to_owned(),
+            group: GroupId(0),
+            home: None,
+            ..CatalogCarrier::default()
+        };
         Catalog { carriers: vec![carrier], ..Catalog::default() }
     }
 

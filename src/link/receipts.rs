@@ -2,7 +2,7 @@
 //! their sender. Answered only after a shard has kept them.
 
 use crate::model::limits::{CARRIER_ID_BYTES_MAX, RECEIPT_TEXT_MAX};
-use crate::model::{Now, Point, ReceiptState, ShardId};
+use crate::model::{Now, Numbers, Point, ReceiptState, ShardId, Tail};
 use crate::smpp::pdu::{DataSm, EsmClass, ShortMessage};
 use crate::smpp::receipt::{Receipt, ReceiptSource};
 use crate::smpp::receipt_id::id_hash;
@@ -97,6 +97,8 @@ impl Link {
             token: ReceiptToken::default(),
             if_unknown: IfUnknown::Park,
             recipient,
+            numbers: Numbers { source: Tail::of_written(delivered.from), destination: Tail::of_written(delivered.to) },
+            is_untyped: !source.is_typed(),
             id: Span::default(),
             // A receipt that says nothing settles nothing, yet it is one: "still on the way".
             state: receipt.state.map_or(ReceiptState::Enroute, spelling::state),

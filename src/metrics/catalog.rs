@@ -136,6 +136,9 @@ metrics! {
     ReceiptsLate = "stentor_receipts_late_total", Counter, [],
         "Receipts that came after a final state, or were not asked for. Healthy: few; many mean that the carrier sends \
          receipts twice, or in spite of receipt = false";
+    ReceiptsStrange = "stentor_receipts_strange_number_total", Counter, [],
+        "Receipts whose id is that of a message to another number: they are kept and settle nothing. Healthy: few; if all are, the \
+         carrier writes numbers in a way of its own (dialect.number)";
     Quarantined = "stentor_segments_quarantined_total", Counter, [],
         "Damaged segments that were met and set aside in quarantine/. Healthy: 0. Wake someone at the first: their messages cannot be read or sent.";
     ReceiptsParked = "stentor_receipts_parked_total", Counter, [],

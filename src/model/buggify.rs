@@ -34,6 +34,8 @@ pub enum Point {
     EpochFull,
     /// Sealing goes on by one entry.
     SealLater,
+    /// It is learned of one entry more which part waits for whom.
+    LearnLater,
     /// A link has room for one message.
     RoomForOne,
     /// Too many receipts of a connection wait for their shard.
@@ -44,7 +46,7 @@ pub enum Point {
 
 impl Point {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::TurnFull,
         Self::SegmentFull,
         Self::WindowFull,
@@ -55,6 +57,7 @@ impl Point {
         Self::WindowsFull,
         Self::AttemptsFull,
         Self::FoldDue,
+        Self::LearnLater,
         Self::EpochFull,
         Self::SealLater,
         Self::RoomForOne,

@@ -13,6 +13,7 @@ pub mod map;
 pub mod message;
 pub mod message_id;
 pub mod msisdn;
+pub mod numbers;
 pub mod pieces;
 pub mod prng;
 pub mod quoted;
@@ -33,7 +34,8 @@ pub use ids::{Address, CarrierId, GroupId, Lane, LinkId, NodeId, RouteId, ShardI
 pub use map::{Map, map};
 pub use message::{Frame, Head, KeyPrint, Line, ReplyTo};
 pub use message_id::MessageId;
-pub use msisdn::Msisdn;
+pub use msisdn::{Msisdn, Tail};
+pub use numbers::{Agreement, Numbers};
 pub use pieces::Pieces;
 pub use prng::Prng;
 pub use quoted::{Clipped, Quoted};

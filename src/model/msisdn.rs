@@ -67,9 +67,69 @@ impl fmt::Debug for Msisdn {
     }
 }
 
+/// The last seven digits of a number: what stays of it in every spelling, with country or without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tail(u32);
+
+impl Tail {
+    const DIGITS: usize = 7;
+    /// Of what is shorter, masked, or no number at all.
+    pub const NONE: Self = Self(u32::MAX);
+
+    /// Of a number in international form; of 0, which stands for none, none.
+    pub const fn of(number: u64) -> Self {
+        if number == 0 { Self::NONE } else { Self((number % 10_u64.pow(Self::DIGITS as u32)) as u32) }
+    }
+
+    /// Of an address as somebody wrote it: `+`, country and zeros in front may be there or not.
+    pub fn of_written(address: &[u8]) -> Self {
+        let digits = address.strip_prefix(b"+").unwrap_or(address);
+        match digits.split_at_checked(digits.len().wrapping_sub(Self::DIGITS)) {
+            Some((front, last)) if front.iter().chain(last).all(u8::is_ascii_digit) => {
+                Self(last.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0')))
+            }
+            Some(_) | None => Self::NONE,
+        }
+    }
+
+    /// Whether it is none.
+    pub const fn is_none(self) -> bool {
+        self.0 == Self::NONE.0
+    }
+
+    /// As kept on disk.
+    pub const fn index(self) -> u32 {
+        self.0
+    }
+
+    /// As read back from disk.
+    pub const fn from_index(index: u32) -> Self {
+        Self(index)
+    }
+}
+
+impl Default for Tail {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tail_is_the_same_in_every_spelling() {
+        let spelled = ["+4915112345678", "4915112345678", "004915112345678", "015112345678", "15112345678", "2345678"];
+        for address in spelled {
+            assert_eq!(Tail::of_written(address.as_bytes()), Tail::of(4_915_112_345_678), "{address}");
+        }
+        assert_eq!(Tail::of_written(b"0000001"), Tail::of(491_510_000_001));
+        for nothing in ["", "+", "345678", "49151xxxx678", "4915112345***", "ACME", "INFO1234567", "+49 151 12345678"] {
+            assert!(Tail::of_written(nothing.as_bytes()).is_none(), "{nothing}");
+        }
+        assert!(Tail::of(0).is_none() && Tail::default().is_none());
+    }
 
     #[test]
     fn keeps_digits_and_masks_them() {

@@ -89,6 +89,7 @@ fn shard(snapshot: &mut Snapshot, id: ShardId, status: &shard::Status, now: Wall
         (Metric::InDoubt, counters.in_doubt),
         (Metric::Receipts, counters.receipts),
         (Metric::ReceiptsLate, counters.receipts_late),
+        (Metric::ReceiptsStrange, counters.receipts_strange),
         (Metric::Quarantined, counters.quarantined),
         (Metric::ReceiptsParked, counters.receipts_parked),
         (Metric::ReceiptsRepeated, counters.receipts_repeated),

@@ -66,7 +66,13 @@ const NOW: Now = Now { mono: Mono(90_500_000_000), wall: Wall(1_800_000_000_000)
 fn text() -> String {
     let board = StatusBoard::new(2);
     board.set_unready(Vec::new());
-    let carrier = CatalogCarrier { id: CarrierId(1), name: "north".to_owned(), group: GroupId(0), home: None };
+    let carrier = CatalogCarrier {
+        id: CarrierId(1),
+        name: "north".to_owned(),
+        group: GroupId(0),
+        home: None,
+        ..CatalogCarrier::default()
+    };
     let catalog = Catalog { version: 3, carriers: vec![carrier], ..Catalog::default() };
     render(&cores(), &board, &catalog, &Figures::look(), NOW)
 }

@@ -63,7 +63,14 @@ fn binds_on(carrier: &config::Carrier, id: CarrierId, core: u8, map: ShardMap) -
 
 pub(super) fn in_catalog(carrier: &config::Carrier, control: &Entries, map: ShardMap) -> CatalogCarrier {
     let id = carrier_id(&carrier.name, control);
-    CatalogCarrier { id, name: carrier.name.clone(), group: group_id(carrier, control), home: home(carrier, id, map) }
+    CatalogCarrier {
+        id,
+        name: carrier.name.clone(),
+        group: group_id(carrier, control),
+        dialect: dialect(carrier.dialect),
+        is_number_ignored: carrier.dialect.number == config::NumberRule::Ignore,
+        home: home(carrier, id, map),
+    }
 }
 
 fn group_id(carrier: &config::Carrier, control: &Entries) -> GroupId {

@@ -4,8 +4,8 @@
 
 use std::collections::VecDeque;
 
-use crate::model::Pieces;
 use crate::model::prng::mix;
+use crate::model::{Pieces, Tail};
 
 /// Key and recipient.
 type Id = (u64, u64);
@@ -27,7 +27,11 @@ pub(super) struct Answered {
 }
 
 fn hash((key, recipient): Id) -> u64 {
-    mix(key ^ mix(recipient))
+    hash_of_tail(key, Tail::of(recipient))
+}
+
+fn hash_of_tail(key: u64, recipient: Tail) -> u64 {
+    mix(key ^ mix(u64::from(recipient.index())))
 }
 
 impl Answered {
@@ -128,6 +132,15 @@ impl Answered {
         self.number((key, recipient)).is_some()
     }
 
+    /// The same from a number that ends so.
+    pub(super) fn holds_tail(&self, key: u64, recipient: Tail) -> bool {
+        let is_same = |known: &u32| {
+            let (of, to) = self.ring[self.index(*known)];
+            (of, Tail::of(to)) == (key, recipient)
+        };
+        !recipient.is_none() && self.each.find(hash_of_tail(key, recipient), is_same).is_some()
+    }
+
     /// A part's final receipt came under this key.
     pub(super) fn holds_id(&self, key: u64) -> bool {
         self.latest.find(mix(key), |known| self.ring[self.index(*known)].0 == key).is_some()
@@ -158,6 +171,8 @@ mod tests {
         let mut answered = Answered::new(3);
         [10, 20, 30].into_iter().for_each(|number| answered.insert(1, number));
         assert_eq!([10, 30, 40].map(|number| answered.holds(1, number)), [true, true, false]);
+        let tails = [10, 40, 0].map(|number| answered.holds_tail(1, Tail::of(number)));
+        assert_eq!((tails, answered.holds_tail(1, Tail::of(50_000_030))), ([true, false, false], true));
         answered.insert(1, 40);
         assert_eq!([10, 20].map(|number| answered.holds(1, number)), [false, true]);
         answered.insert(2, 10);

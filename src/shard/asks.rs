@@ -112,7 +112,7 @@ impl Shard {
             }
             ReadRequest::Probe { token, receipts } => {
                 // Nobody would ever answer them otherwise, and their carrier would be read no more.
-                self.handle_probed(*token, &vec![None; receipts.len()]);
+                self.handle_probed(*token, &vec![Vec::new(); receipts.len()]);
             }
             ReadRequest::Expire(_) => self.alarms.handle_visit_failed(&mut self.turn),
             ReadRequest::Fold { .. } => self.folding.handle_failed(),

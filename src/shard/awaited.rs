@@ -1,12 +1,17 @@
 //! Parts that wait for receipts and those whose final receipt has come of late: which part a receipt is about.
 //!
-//! A carrier may give an id again, and then the number that a receipt comes from says which part is meant. Knows keys and
-//! numbers; refuses to know runs (it is told what they hold), what is parked, and what a receipt does to its message.
+//! A carrier may give an id again, and then the numbers that a receipt names say which part is meant. A part whose recipient they
+//! agree with goes before all others, in whatever form its id is written; one that they contradict is never meant; of those
+//! that they say nothing of only one that is alone can be, and its id must be written as its carrier does.
+//!
+//! Knows keys and numbers; refuses to know runs (it is told what they hold), what is parked, and what a receipt does to its
+//! message.
 //!
 //! Invariant: a start that takes in each commit's parts and then its answers knows what the shard before it knew.
 
 use std::ops::Range;
 
+use crate::model::{Agreement, Numbers};
 use crate::smpp::receipt_id::{Candidate, IdForm};
 use crate::store::record::{ReceiptNote, ReceiptsRecord};
 
@@ -23,6 +28,38 @@ pub(super) enum Meant {
     Part { form: IdForm, note: ReceiptNote, answered: bool },
     /// One whose final receipt came before; no more is known of it.
     Again,
+    /// Any of several, and nothing tells them apart.
+    Several,
+    /// Its id is known, but of parts that went to other numbers.
+    Others,
+    /// Nothing that is known here.
+    Nothing,
+}
+
+/// Whose a receipt is, as far as it says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Whose {
+    /// The number that it comes from, in international form; 0 if it has no such.
+    pub number: u64,
+    pub numbers: Numbers,
+    /// Its carrier writes numbers so that they say nothing against a part.
+    pub is_number_ignored: bool,
+    /// Only its text looks like a receipt, and any handset can send that: its number must agree.
+    pub is_untyped: bool,
+}
+
+impl Whose {
+    pub(super) fn agreement(&self, note: &ReceiptNote) -> Agreement {
+        match note.agreement(self.numbers) {
+            Agreement::Contradicts if self.is_number_ignored => Agreement::SaysNothing,
+            known => known,
+        }
+    }
+
+    /// It says nothing, of whatever part.
+    const fn is_silent(&self) -> bool {
+        self.is_number_ignored || self.numbers.source.is_none() && self.numbers.destination.is_none()
+    }
 }
 
 #[derive(Debug)]
@@ -105,50 +142,102 @@ impl Awaited {
 
     /// The part of the open epoch that waits, or waited, under this key for a receipt of that number.
     pub(super) fn find(&self, key: u64, recipient: u64) -> Option<(ReceiptNote, bool)> {
-        self.epoch.find(key, recipient).filter(|(note, _)| note.recipient == recipient)
+        self.epoch.find(key, recipient)
     }
 
-    /// What is meant if an id and the number agree, as far as no run is to be asked.
-    pub(super) fn by_number(&self, forms: impl Iterator<Item = Candidate> + Clone, number: u64) -> Option<Meant> {
-        let waits = forms.clone().find_map(|Candidate { form, key }| {
-            self.find(key, number).map(|(note, answered)| Meant::Part { form, note, answered })
+    /// Whether another part of that id waits, whatever its number.
+    pub(super) fn waits_beside(&self, note: &ReceiptNote) -> bool {
+        self.epoch.of_id(note.key).any(|(known, answered)| !answered && known.recipient != note.recipient)
+    }
+
+    /// What is meant if the numbers agree, as far as no run is to be asked.
+    pub(super) fn agreeing(&self, forms: impl Iterator<Item = Candidate> + Clone, whose: &Whose) -> Option<Meant> {
+        let waits = forms.clone().find_map(|Candidate { form, key, .. }| {
+            let mut agreeing = None;
+            for (note, answered) in self.epoch.of_id(key) {
+                if note.recipient == whose.number {
+                    return Some(Meant::Part { form, note, answered });
+                }
+                if agreeing.is_none() && whose.agreement(&note) == Agreement::Agrees {
+                    agreeing = Some(Meant::Part { form, note, answered });
+                }
+            }
+            agreeing
         });
-        waits.or_else(|| self.is_answered(forms, number).then_some(Meant::Again))
+        waits.or_else(|| self.is_answered(forms, whose).then_some(Meant::Again))
     }
 
-    fn is_answered(&self, mut forms: impl Iterator<Item = Candidate>, number: u64) -> bool {
-        forms.any(|candidate| self.answered.holds(candidate.key, number))
-    }
-
-    /// Whether the open epoch holds a part that was given that very id.
-    pub(super) fn holds_id(&self, forms: impl Iterator<Item = Candidate>) -> bool {
-        exact(forms).is_some_and(|candidate| self.epoch.find(candidate.key, 0).is_some())
+    fn is_answered(&self, mut forms: impl Iterator<Item = Candidate>, whose: &Whose) -> bool {
+        let Numbers { source, destination } = whose.numbers;
+        forms.any(|Candidate { key, .. }| [source, destination].iter().any(|tail| self.answered.holds_tail(key, *tail)))
     }
 
     /// What is meant. `found`: in the runs, where they were asked.
     pub(super) fn meant(
         &self,
         forms: impl Iterator<Item = Candidate> + Clone,
-        number: u64,
-        found: Option<(IdForm, ReceiptNote)>,
-    ) -> Option<Meant> {
-        let known = self.by_number(forms.clone(), number);
-        let of_number = found.filter(|(_, note)| note.recipient == number);
-        let in_a_run = || of_number.map(|(form, note)| Meant::Part { form, note, answered: false });
-        known.or_else(in_a_run).or_else(|| self.by_id(exact(forms)?, found))
+        whose: &Whose,
+        found: &[(Candidate, ReceiptNote)],
+    ) -> Meant {
+        let in_a_run = || {
+            let (Candidate { form, .. }, note) =
+                *found.iter().find(|(_, note)| whose.agreement(note) == Agreement::Agrees)?;
+            Some(Meant::Part { form, note, answered: false })
+        };
+        self.agreeing(forms.clone(), whose).or_else(in_a_run).unwrap_or_else(|| self.not_agreeing(forms, whose, found))
     }
 
-    /// What is meant if no part of that number is known: the newest that was given that very id, for a carrier may write numbers
-    /// in a way of its own.
-    fn by_id(&self, Candidate { form, key }: Candidate, found: Option<(IdForm, ReceiptNote)>) -> Option<Meant> {
-        if let Some((note, answered)) = self.epoch.find(key, 0) {
-            return Some(Meant::Part { form, note, answered });
+    /// What is meant where no number agrees.
+    fn not_agreeing(
+        &self,
+        forms: impl Iterator<Item = Candidate> + Clone,
+        whose: &Whose,
+        found: &[(Candidate, ReceiptNote)],
+    ) -> Meant {
+        let of_epoch = forms.clone().flat_map(|candidate| {
+            self.epoch.of_id(candidate.key).map(move |(note, answered)| (candidate, note, answered))
+        });
+        let of_runs =
+            found.iter().map(|(candidate, note)| (*candidate, *note, self.answered.holds(note.key, note.recipient)));
+        let (mut waits, mut answered): (Option<(Candidate, ReceiptNote)>, _) = (None, None);
+        let (mut are_several, mut are_others) = (false, false);
+        for (candidate, note, is_answered) in of_epoch.chain(of_runs) {
+            let Candidate { form, is_proof, .. } = candidate;
+            match whose.agreement(&note) {
+                Agreement::Contradicts => are_others |= is_proof && !is_answered,
+                // An older one of the same id and number is no longer meant.
+                _ if waits.is_some_and(|(_, known)| (known.key, known.recipient) == (note.key, note.recipient)) => {}
+                _ if !is_answered => (are_several, waits) = (waits.is_some(), waits.or(Some((candidate, note)))),
+                _ if is_proof => answered = answered.or(Some(Meant::Part { form, note, answered: true })),
+                _ => {}
+            }
         }
-        match found {
-            Some((_, note)) if self.answered.holds(note.key, note.recipient) => Some(Meant::Again),
-            Some((form, note)) => Some(Meant::Part { form, note, answered: false }),
-            None => self.answered.holds_id(key).then_some(Meant::Again),
+        match waits {
+            Some((Candidate { form, is_proof: true, .. }, note)) if !are_several && !whose.is_untyped => {
+                Meant::Part { form, note, answered: false }
+            }
+            Some(_) => Meant::Several,
+            None if are_others => Meant::Others,
+            None => answered.filter(|_| !whose.is_untyped).unwrap_or_else(|| self.again(forms, whose)),
         }
+    }
+
+    fn again(&self, forms: impl Iterator<Item = Candidate>, whose: &Whose) -> Meant {
+        let mut proofs = forms.filter(|candidate| candidate.is_proof);
+        match whose.is_silent() && proofs.any(|candidate| self.answered.holds_id(candidate.key)) {
+            true => Meant::Again,
+            false => Meant::Nothing,
+        }
+    }
+
+    /// Goes on with learning which parts wait for which recipient; whether all are known.
+    pub(super) fn learn_recipients(&mut self, entries: usize) -> bool {
+        self.epoch.learn_recipients(entries)
+    }
+
+    /// How many parts to that recipient wait in the open epoch for receipts of that group, and the part if it is the only one.
+    pub(super) fn waiting_for(&self, group: u16, recipient: u64) -> (u32, Option<ReceiptNote>) {
+        self.epoch.waiting_for(group, recipient)
     }
 
     /// What is unanswered of these entries of the open epoch, which are counted from the oldest.
@@ -177,9 +266,4 @@ impl Awaited {
         // Of what the epoch holds a start knows it by the part's own commits.
         said.answered.extend(again.filter(|(key, recipient)| self.find(*key, *recipient).is_none()));
     }
-}
-
-/// That very id, but for case, leading zeros and blanks.
-fn exact(mut forms: impl Iterator<Item = Candidate>) -> Option<Candidate> {
-    forms.find(|candidate| candidate.form == IdForm::Same)
 }

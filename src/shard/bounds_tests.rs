@@ -92,7 +92,7 @@ fn a_parked_receipt_keeps_the_beginning_of_its_text() {
     world.sent(Class::Transactional, BERT, 1);
     let text = "x".repeat(60_000);
     let ShardEvent::Traffic(ToShard::Receipts(mut batch)) =
-        world.receipt_event(BERT, "1", ReceiptState::Delivered, None)
+        receipt_event(world.now.wall, (BERT, "1"), ReceiptState::Delivered, None)
     else {
         panic!("another event")
     };

@@ -2,6 +2,7 @@
 
 use crate::model::{CarrierId, GroupId, LinkId, RouteId, ShardId};
 use crate::routing::RouteTable;
+use crate::smpp::receipt_id::Dialect;
 
 /// Routes and carriers, under the version of control that holds them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub struct Catalog {
 }
 
 /// A carrier as shards need it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CatalogCarrier {
     /// Its number.
     pub id: CarrierId,
@@ -25,6 +26,10 @@ pub struct CatalogCarrier {
     pub name: String,
     /// Receipts are matched within this group.
     pub group: GroupId,
+    /// How it writes ids, as far as it was told.
+    pub dialect: Dialect,
+    /// The numbers in its receipts say of no message that it is another's.
+    pub is_number_ignored: bool,
     /// The core of its one link; `None`: a link on every core.
     pub home: Option<u8>,
 }

@@ -29,6 +29,8 @@ pub struct Counters {
     pub receipts: u64,
     /// Receipts after a final state.
     pub receipts_late: u64,
+    /// Receipts under the id of a part to another number.
+    pub receipts_strange: u64,
     /// Receipts parked because nobody knew them.
     pub receipts_parked: u64,
     /// Parked receipts given up for want of room: from numbers to which nothing was under way, and others.

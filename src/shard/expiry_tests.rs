@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::delivery::EventKind;
 use crate::model::{
     Address, CarrierError, CarrierId, Class, Frame, GroupId, Head, LinkId, MessageId, MessageState, Mono, Msisdn, Now,
-    ReceiptState, Refusal, ReplyTo, RouteId, TenantId, Wall,
+    Numbers, ReceiptState, Refusal, ReplyTo, RouteId, Tail, TenantId, Wall,
 };
 use crate::routing::{Condition, Route, RouteTable, Way};
 use crate::store::backend::{Backend, Reader, RunFamily};
@@ -37,7 +37,13 @@ fn catalog() -> Arc<Catalog> {
     let route = |id, ways| Route { id: RouteId(id), name: format!("r{id}"), when: Condition::default(), ways };
     // The second has no way at all.
     let routes = vec![route(1, vec![way]), route(2, Vec::new())];
-    let carrier = CatalogCarrier { id: LINK.carrier, name: "north".into(), group: GroupId(1), home: Some(0) };
+    let carrier = CatalogCarrier {
+        id: LINK.carrier,
+        name: "north".into(),
+        group: GroupId(1),
+        home: Some(0),
+        ..CatalogCarrier::default()
+    };
     Arc::new(Catalog { version: 1, routes: RouteTable { routes }, carriers: vec![carrier], shard_cores: vec![0] })
 }
 
@@ -133,6 +139,8 @@ impl World {
             token: ReceiptToken(1),
             if_unknown: IfUnknown::Park,
             recipient: 4_915_112_345_678,
+            numbers: Numbers { source: Tail::of(4_915_112_345_678), destination: Tail::NONE },
+            is_untyped: false,
             id: Span { at: 0, len: id.len() as u16 },
             state,
             error: CarrierError::default(),

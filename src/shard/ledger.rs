@@ -12,7 +12,7 @@
 
 use crate::delivery::{DoubtFilter, DoubtPolicy, Event, EventKind, Happened, InDoubt, Lost, LostBind, Resolution};
 use crate::model::limits::OPEN_ATTEMPTS_MAX;
-use crate::model::{Address, Class, DeadLetterReason, GroupId, MessageId, Msisdn, Point, ReceiptState, Wall};
+use crate::model::{Address, Class, DeadLetterReason, GroupId, MessageId, Msisdn, Point, ReceiptState, Tail, Wall};
 use crate::queue::{DueEntry, InsertReason, Tick};
 use crate::smpp::receipt_id::id_key;
 use crate::store::Snapshot;
@@ -257,6 +257,11 @@ impl Ledger {
         Some((doubt_note(turn, address, &doubt, (part, parts), group, &record.id), state))
     }
 
+    /// Whether another message to that number is under way, or was in doubt of late.
+    pub(super) fn is_under_way_beside(&mut self, number: u64, address: Address) -> bool {
+        Msisdn::from_number(number).is_some_and(|recipient| self.books.attempts.is_under_way_beside(recipient, address))
+    }
+
     /// Whether a parked receipt is about that doubt: it names it, or nothing else can be meant; `is_sole`: it can not.
     pub(super) fn is_about(&self, address: Address, doubt: &InDoubt, record: &InboundRecord, is_sole: bool) -> bool {
         let named = record.reference.and_then(|reference| {
@@ -409,11 +414,10 @@ pub(super) fn doubt_note(
         address: address.packed(),
         recipient: doubt.recipient.number(),
         until: turn.receipt_until(doubt.since, None),
-        tenant: doubt.tenant.0,
-        class: doubt.lane.class as u8,
+        sender: Tail::NONE.index(),
+        group: group.0,
+        reference: doubt.reference,
         part,
         parts,
-        flags: 0,
-        reference: doubt.reference,
     }
 }

@@ -4,7 +4,7 @@ use crate::delivery::event::tests::busy;
 use crate::delivery::{DoubtFilter, DoubtPolicy, EventKind, Happened, Lost, LostBind, Resolution};
 use crate::model::{
     Address, CarrierError, CarrierId, Class, DeadLetterReason, Frame, GroupId, Head, LinkId, MessageId, MessageState,
-    Mono, Msisdn, Now, ReceiptState, ReplyTo, RouteId, ShardId, TenantId, Wall,
+    Mono, Msisdn, Now, Numbers, ReceiptState, ReplyTo, RouteId, ShardId, Tail, TenantId, Wall,
 };
 use crate::node::tests::world::catalog;
 use crate::store::backend::RunFamily;
@@ -24,6 +24,8 @@ mod bounds;
 mod receipts;
 #[path = "replay_tests.rs"]
 mod replay;
+#[path = "whose_tests.rs"]
+mod whose;
 
 const LINK: LinkId = LinkId { carrier: CarrierId(1), core: 2 };
 const WAIT_MS: u64 = 10_000;
@@ -47,6 +49,30 @@ fn start(store: MemoryStore, options: Options, now: Now) -> World {
 fn world() -> World {
     let now = Now { mono: Mono(0), wall: Wall(1_000_000) };
     start(MemoryStore::new(Drops::AtOnce), options(), now)
+}
+
+fn receipt_event(at: Wall, (from, id): (&str, &str), state: ReceiptState, reference: Option<u16>) -> ShardEvent {
+    let receipt = ReceiptIn {
+        token: ReceiptToken(1),
+        if_unknown: IfUnknown::Park,
+        recipient: number(from).number(),
+        numbers: Numbers { source: Tail::of(number(from).number()), destination: Tail::NONE },
+        is_untyped: false,
+        id: Span { at: 0, len: id.len() as u16 },
+        state,
+        error: CarrierError::default(),
+        reference,
+        at,
+        text: Span::default(),
+    };
+    let batch = ReceiptBatch {
+        link: LINK,
+        group: GroupId(3),
+        receipts: vec![receipt],
+        arena: id.into(),
+        ..ReceiptBatch::default()
+    };
+    ShardEvent::Traffic(ToShard::Receipts(batch))
 }
 
 impl World {
@@ -119,29 +145,7 @@ impl World {
     }
 
     fn receipt(&mut self, from: &str, id: &str, state: ReceiptState, reference: Option<u16>) {
-        self.handle(self.receipt_event(from, id, state, reference));
-    }
-
-    fn receipt_event(&self, from: &str, id: &str, state: ReceiptState, reference: Option<u16>) -> ShardEvent {
-        let receipt = ReceiptIn {
-            token: ReceiptToken(1),
-            if_unknown: IfUnknown::Park,
-            recipient: number(from).number(),
-            id: Span { at: 0, len: id.len() as u16 },
-            state,
-            error: CarrierError::default(),
-            reference,
-            at: self.now.wall,
-            text: Span::default(),
-        };
-        let batch = ReceiptBatch {
-            link: LINK,
-            group: GroupId(3),
-            receipts: vec![receipt],
-            arena: id.into(),
-            ..ReceiptBatch::default()
-        };
-        ShardEvent::Traffic(ToShard::Receipts(batch))
+        self.handle(receipt_event(self.now.wall, (from, id), state, reference));
     }
 
     /// State, and what happened behind the first doubt.
@@ -454,7 +458,7 @@ fn is_met_after_its_time(answer_of_the_second_part: Answer) {
     world.now = world.now.after_ns(3_600_000 * 1_000_000);
     let grant = Grant { link: LINK, class: Class::Transactional, messages: 1, standing: false };
     world.tell(ShardEvent::Traffic(ToShard::Grant(grant)));
-    let receipt = world.receipt_event(ANNA, "id-1", ReceiptState::Undeliverable, None);
+    let receipt = receipt_event(world.now.wall, (ANNA, "id-1"), ReceiptState::Undeliverable, None);
     world.tell(receipt);
     world.pass(60_000);
     assert_eq!((world.submits.len(), waiting(&world), world.story(id).0), (0, 0, MessageState::Expired));
@@ -510,7 +514,7 @@ fn a_store_that_cannot_be_read_leaves_nobody_waiting() {
         let (_, submit) = world.sent(Class::Transactional, to, 1);
         world.answered(&submit, 1, Answer::Accepted(Span { at: 0, len: 4 }));
     }
-    let receipt = world.receipt_event(BERT, "in-a-run", ReceiptState::Delivered, None);
+    let receipt = receipt_event(world.now.wall, (BERT, "in-a-run"), ReceiptState::Delivered, None);
     world.fails(receipt);
     assert_eq!(world.shard().status().orphans, 1, "it is parked");
 

@@ -49,6 +49,7 @@ mod ledger;
 #[cfg(test)]
 mod ledger_tests;
 mod lookups;
+mod manners;
 mod moves;
 mod notes;
 pub mod options;
@@ -180,8 +181,10 @@ impl Shard {
             ShardEvent::RunWritten(run) => self.receipts.handle_run_written(&mut self.turn, run),
             ShardEvent::Quarantined(segments) => self.turn.counters.quarantined += segments,
             ShardEvent::Catalog(catalog) => {
+                self.receipts.handle_catalog(&catalog);
                 self.pull.handle_catalog(&mut self.turn, catalog);
                 self.settle_ledger_by_parked();
+                self.look_again();
             }
             ShardEvent::Reconfigure(options) => self.handle_options(*options),
             ShardEvent::Disk(room) => self.handle_disk(room),
@@ -240,6 +243,7 @@ impl Shard {
     /// Time has passed: what is due becomes ready.
     pub fn handle_timeout(&mut self, now: Now) {
         self.follow_clock(now);
+        self.look_again();
         for _ in 0..DUE_PER_TURN_MAX {
             let Some((entry, tick)) = self.pull.take_due(&mut self.turn) else { break };
             match entry.reason {
@@ -313,7 +317,7 @@ impl Shard {
 
     /// Until when to sleep if nothing comes; `None`: until something does.
     pub fn poll_timeout(&self) -> Option<Mono> {
-        if self.intake.has_admissible(&self.turn) {
+        if self.intake.has_admissible(&self.turn) || self.receipts.looks_again() {
             return Some(self.turn.now.mono);
         }
         let due = self.pull.scheduled.next_at().map(|at| self.turn.now.mono_at(at));

@@ -6,9 +6,7 @@ use crate::model::{Address, Class, LinkId, Point};
 use crate::queue::{FifoName, Part, Taken};
 use crate::store::expiry::Visited;
 use crate::store::record::{HandsetRecord, InboundRecord, PartRecord, ReceiptNote};
-use crate::traffic::{
-    HandsetIn, IfUnknown, NotWritten, Outcome, OutcomeBatch, PartIn, ReceiptBatch, ReceiptIn, Submit, Verdict,
-};
+use crate::traffic::{HandsetIn, IfUnknown, NotWritten, Outcome, OutcomeBatch, PartIn, ReceiptBatch, Submit, Verdict};
 
 use super::Shard;
 use super::books::Expired;
@@ -75,10 +73,9 @@ impl Shard {
             Some(Expected::Receipt(note)) => {
                 let heard = self.receipts.await_part(&mut self.turn, note);
                 self.hear(heard);
+                self.hear_parked_nameless(&note);
             }
-            Some(Expected::NoReceipt { key, recipient }) => {
-                self.receipts.expect_none(&mut self.turn, key, recipient);
-            }
+            Some(Expected::NoReceipt(note)) => self.receipts.expect_none(&mut self.turn, &note),
         }
     }
 
@@ -99,7 +96,10 @@ impl Shard {
         }
         let (sole, several) = (self.ledger.books.attempts.sole_doubt(doubt.recipient), parked.len() > 1);
         for record in parked {
-            let is_sole = !several && sole.is_some_and(|(at, _)| at == address);
+            let mut is_sole = !several && sole.is_some_and(|(at, _)| at == address);
+            if is_sole && record.id.is_empty() {
+                is_sole = self.receipts.learn_recipients(&mut self.turn) && self.receipts.waits_for_none(&record);
+            }
             if self.ledger.is_about(address, &doubt, &record, is_sole) && self.settle_by_receipt(&record) {
                 self.receipts.unpark(&mut self.turn, &record);
             }
@@ -120,6 +120,7 @@ impl Shard {
     /// A receipt whose id nobody knows: whether it settled an entry of the ledger.
     fn settle_by_receipt(&mut self, record: &InboundRecord) -> bool {
         let Some((note, state)) = self.ledger.settle_by_receipt(&mut self.turn, record) else { return false };
+        let note = ReceiptNote { key: self.receipts.key_of(record), ..note };
         let heard = self.receipts.handle_settled(&mut self.turn, note, state, record);
         self.hear(heard);
         true
@@ -145,7 +146,7 @@ impl Shard {
         for receipt in &batch.receipts {
             match self.receipts.handle_receipt(&mut self.turn, batch, receipt) {
                 Judged::Asked(asked) => sought.push(*asked),
-                judged => told.add(receipt.token, self.handle_judged(receipt, judged)),
+                judged => told.add(receipt.token, self.handle_judged(receipt.if_unknown, judged)),
             }
         }
         for message in &batch.handsets {
@@ -153,7 +154,7 @@ impl Shard {
         }
         Receipts::answer(&mut self.turn, batch.link, told);
         if !sought.is_empty() {
-            self.receipts.probe(&mut self.turn, Probe { link: batch.link, group: batch.group, sought });
+            self.receipts.probe(&mut self.turn, Probe { link: Some(batch.link), sought });
         }
     }
 
@@ -184,40 +185,101 @@ impl Shard {
     }
 
     /// The runs have answered. Responses may have come meanwhile.
-    pub(super) fn handle_probed(&mut self, token: u64, notes: &[Option<(usize, ReceiptNote)>]) {
-        let Some(Probe { link, group, sought }) = self.receipts.take_probe(token) else { return };
+    pub(super) fn handle_probed(&mut self, token: u64, notes: &[Vec<(usize, ReceiptNote)>]) {
+        let Some(Probe { link, sought }) = self.receipts.take_probe(token) else { return };
         let mut told = Told::with_capacity(sought.len());
-        for (sought, note) in sought.into_iter().zip(notes) {
-            let receipt = sought.receipt;
-            let judged = self.receipts.handle_probed(&mut self.turn, group, sought, *note);
-            told.add(receipt.token, self.handle_judged(&receipt, judged));
+        for (sought, found) in sought.into_iter().zip(notes) {
+            let (token, if_unknown) = (sought.token, sought.if_unknown);
+            let parked = link.is_none().then(|| sought.record().clone());
+            let judged = self.receipts.handle_probed(&mut self.turn, sought, found);
+            match (parked, judged) {
+                (Some(record), Judged::Heard(heard)) => self.hear_again(&record, heard),
+                (Some(_), _) => {}
+                (None, judged) => told.add(token, self.handle_judged(if_unknown, judged)),
+            }
         }
-        Receipts::answer(&mut self.turn, link, told);
+        if let Some(link) = link {
+            Receipts::answer(&mut self.turn, link, told);
+        }
     }
 
-    fn handle_judged(&mut self, receipt: &ReceiptIn, judged: Judged) -> Verdict {
+    /// A carrier's dialect has changed: what is parked of it may be known by now.
+    pub(super) fn look_again(&mut self) {
+        for (record, heard) in self.receipts.look_again(&mut self.turn) {
+            self.hear_again(&record, heard);
+        }
+    }
+
+    /// A parked receipt has found its part.
+    fn hear_again(&mut self, record: &InboundRecord, heard: Heard) {
+        self.receipts.unpark(&mut self.turn, record);
+        self.hear(heard);
+    }
+
+    fn handle_judged(&mut self, if_unknown: IfUnknown, judged: Judged) -> Verdict {
         match judged {
             Judged::Heard(heard) => {
                 self.hear(heard);
                 Verdict::Kept
             }
-            Judged::Unknown(record) => self.handle_unknown_receipt(receipt, *record),
+            Judged::Unknown(record) => self.handle_unknown_receipt(if_unknown, *record),
+            Judged::Nameless(record) => self.handle_nameless(*record),
             Judged::Asked(_) => unreachable!("who asks the runs judges later"),
         }
     }
 
-    fn handle_unknown_receipt(&mut self, receipt: &ReceiptIn, record: InboundRecord) -> Verdict {
-        if receipt.if_unknown == IfUnknown::Tell {
+    fn handle_unknown_receipt(&mut self, if_unknown: IfUnknown, record: InboundRecord) -> Verdict {
+        if if_unknown == IfUnknown::Tell {
             return Verdict::Unknown;
         }
         if self.settle_by_receipt(&record) {
             let heard = self.receipts.hear_parked_like(&mut self.turn, &record);
             self.hear(heard);
-        } else if !self.receipts.outranks(&record) {
+        } else {
+            self.park(record);
+        }
+        Verdict::Kept
+    }
+
+    /// A receipt without an id can only be about the one message to its number that is under way or waits for its receipt.
+    /// While nobody knows which those are, its carrier delivers it again later.
+    fn handle_nameless(&mut self, record: InboundRecord) -> Verdict {
+        if !self.receipts.learn_recipients(&mut self.turn) {
+            return Verdict::Full;
+        }
+        if !self.settle_by_nameless(&record) {
+            self.park(record);
+        }
+        Verdict::Kept
+    }
+
+    /// Whether a receipt without an id has found what it is about.
+    fn settle_by_nameless(&mut self, record: &InboundRecord) -> bool {
+        if let Some(note) = self.receipts.sole_waiting(record) {
+            let is_alone = !self.ledger.is_under_way_beside(record.from, Address::from_packed(note.address));
+            if is_alone {
+                let heard = self.receipts.handle_nameless(&mut self.turn, note, record);
+                self.hear(heard);
+            }
+            return is_alone;
+        }
+        (record.reference.is_some() || self.receipts.waits_for_none(record)) && self.settle_by_receipt(record)
+    }
+
+    /// A part waits for its receipt: one without an id may have come before.
+    fn hear_parked_nameless(&mut self, note: &ReceiptNote) {
+        for record in self.receipts.parked_nameless(note.group, note.recipient) {
+            if self.receipts.learn_recipients(&mut self.turn) && self.settle_by_nameless(&record) {
+                self.receipts.unpark(&mut self.turn, &record);
+            }
+        }
+    }
+
+    fn park(&mut self, record: InboundRecord) {
+        if !self.receipts.outranks(&record) {
             let is_foreign = !self.ledger.books.attempts.is_under_way_to(record.from);
             self.receipts.park(&mut self.turn, record, is_foreign);
         }
-        Verdict::Kept
     }
 
     /// The reader thread has said which messages of some segments have run out of time.

@@ -1,20 +1,22 @@
 //! Parked receipts: what carriers said of ids that nobody knew yet. Found again by the id of the response that comes later,
 //! in whatever form that carrier writes it there. Bounded: another program on the same account may have any number of them.
 //!
-//! A carrier may give an id again: receipts of one id from different numbers are parked side by side.
+//! A carrier may give an id again: receipts of one id that name different numbers are parked side by side.
 //!
 //! Invariants:
-//! 1. At most one receipt is parked under one id from one number; a final one is not replaced. Under one id there are at most
-//!    [`NUMBERS_PER_ID_MAX`].
+//! 1. At most one receipt is parked under one id that names the same numbers; a final one is not replaced. Under one id there
+//!    are at most [`NUMBERS_PER_ID_MAX`].
 //! 2. Every alias leads to an id under which something is parked that has it as a candidate.
 //! 3. `by_recipient` and `by_age` hold exactly the parked receipts.
 //! 4. Over the bound those go first to whose numbers nothing was under way when they came; of each kind the oldest.
 
 use std::collections::BTreeSet;
 
-use crate::model::{Map, ReceiptState, Wall, map};
-use crate::smpp::receipt_id::{Dialect, IdForm, id_key};
-use crate::store::record::InboundRecord;
+use crate::model::{Agreement, CarrierId, Map, Numbers, ReceiptState, Tail, Wall, map};
+use crate::smpp::receipt_id::{Candidate, Dialect, IdForm, id_key};
+use crate::store::record::{InboundRecord, ReceiptNote};
+
+use super::awaited::Whose;
 
 use super::receipt_epoch::NUMBERS_PER_ID_MAX;
 
@@ -43,8 +45,11 @@ pub(super) enum Displaced {
     Shed(Orphan),
 }
 
-/// The key of an id, and the number that its receipt came from.
-type Place = (u64, u64);
+/// The key of an id, and the numbers that its receipt names.
+pub(super) type Place = (u64, (u32, u32));
+
+/// How a carrier writes ids, and whether its numbers say nothing against a part.
+pub(super) type Writes = (Dialect, bool);
 
 #[derive(Debug)]
 pub(super) struct Orphans {
@@ -52,8 +57,8 @@ pub(super) struct Orphans {
     parked: Map<u64, Vec<Orphan>>,
     /// Other keys under which the response's id may stand.
     aliases: Map<u64, u64>,
-    /// Number that it came from, key.
-    by_recipient: BTreeSet<(u64, u64)>,
+    /// Number that it came from, place.
+    by_recipient: BTreeSet<(u64, Place)>,
     /// Foreign ones and others, by when they were parked.
     by_age: [BTreeSet<(Parked, Place)>; 2],
     /// Of all, and of the foreign ones.
@@ -89,7 +94,7 @@ impl Orphans {
         for alias in aliases_of(&orphan.record) {
             self.aliases.insert(alias, place.0);
         }
-        self.by_recipient.insert((place.1, place.0));
+        self.by_recipient.insert((orphan.record.from, place));
         self.by_age[usize::from(!orphan.is_foreign)].insert((orphan.at, place));
         let of_id = self.parked.entry(place.0).or_default();
         of_id.push(orphan);
@@ -106,33 +111,64 @@ impl Orphans {
         self.take_out(*place)
     }
 
-    /// The receipt of the message to that recipient that was taken under an id with this key.
-    pub(super) fn take(&mut self, key: u64, recipient: u64) -> Option<Orphan> {
+    /// The receipt of a part that was taken. `is_alone`: no other part of its id waits; `writes`: how a carrier does.
+    pub(super) fn take(
+        &mut self,
+        note: &ReceiptNote,
+        is_alone: bool,
+        writes: impl Fn(CarrierId) -> Writes,
+    ) -> Option<Orphan> {
         // Asked for each part that was taken, and mostly none is parked.
         if self.parked.is_empty() {
             return None;
         }
-        let place = self.choose(key, recipient)?;
+        let place = self.choose(note, is_alone, writes)?;
         self.take_out(place)
     }
 
-    /// The one that came from the recipient, under that very id or another form of it. Else the newest under that very id, for
-    /// a carrier may write numbers in a way of its own; a converted id may be another message's.
-    fn choose(&self, key: u64, recipient: u64) -> Option<Place> {
-        let of_recipient = |key: u64| self.at((key, recipient)).map(|_| (key, recipient));
-        let by_alias = || self.aliases.get(&key).and_then(|key| of_recipient(*key));
-        let newest = || self.parked.get(&key)?.last().map(|orphan| place_of(&orphan.record));
-        of_recipient(key).or_else(by_alias).or_else(newest)
+    /// The newest whose number agrees. Else the one that says nothing, if there is one alone and its id is written as its carrier
+    /// does; not if it could have been about several parts before, nor if only its text looks like a receipt.
+    fn choose(&self, note: &ReceiptNote, is_alone: bool, writes: impl Fn(CarrierId) -> Writes) -> Option<Place> {
+        let aliased = self.aliases.get(&note.key).and_then(|key| self.parked.get(key));
+        let (mut agreeing, mut silent, mut are_several) = (None, None, false);
+        for orphan in self.parked.get(&note.key).into_iter().chain(aliased).flatten() {
+            let record = &orphan.record;
+            let (dialect, is_number_ignored) = writes(CarrierId(record.carrier));
+            let whose = whose(record, is_number_ignored);
+            let mut forms = dialect.candidates(u64::from(record.group), &record.id);
+            let Some(Candidate { is_proof, .. }) = forms.find(|form| form.key == note.key) else { continue };
+            match whose.agreement(note) {
+                Agreement::Agrees if is_proof || agreeing.is_none() => agreeing = Some(place_of(record)),
+                Agreement::Agrees => {}
+                Agreement::SaysNothing if is_proof && !record.is_ambiguous && !record.is_untyped => {
+                    (are_several, silent) = (silent.is_some(), Some(place_of(record)));
+                }
+                Agreement::SaysNothing | Agreement::Contradicts => {}
+            }
+        }
+        agreeing.or(silent.filter(|_| is_alone && !are_several))
     }
 
-    fn at(&self, (key, from): Place) -> Option<&Orphan> {
-        self.parked.get(&key)?.iter().find(|orphan| orphan.record.from == from)
+    fn at(&self, place: Place) -> Option<&Orphan> {
+        self.parked.get(&place.0)?.iter().find(|orphan| place_of(&orphan.record) == place)
+    }
+
+    /// What is parked at that place.
+    pub(super) fn record(&self, place: Place) -> Option<&InboundRecord> {
+        self.at(place).map(|orphan| &orphan.record)
+    }
+
+    /// The places of those that came from these carriers.
+    pub(super) fn places_of(&self, is_wanted: impl Fn(CarrierId) -> bool) -> Vec<Place> {
+        let all = self.by_recipient.iter().map(|(_, place)| *place);
+        all.filter(|place| self.record(*place).is_some_and(|record| is_wanted(CarrierId(record.carrier)))).collect()
     }
 
     /// Those from that number by that group since `since`.
     pub(super) fn of(&self, from: u64, group: u16, since: Wall) -> Vec<InboundRecord> {
-        let places = self.by_recipient.range((from, 0)..=(from, u64::MAX)).map(|(from, key)| (*key, *from));
-        let found = places.filter_map(|place| self.at(place).map(|orphan| &orphan.record));
+        let (first, last) = ((0, (0, 0)), (u64::MAX, (u32::MAX, u32::MAX)));
+        let places = self.by_recipient.range((from, first)..=(from, last)).map(|(_, place)| *place);
+        let found = places.filter_map(|place| self.record(place));
         found.filter(|record| record.group == group && Wall(record.wall) >= since).cloned().collect()
     }
 
@@ -151,11 +187,11 @@ impl Orphans {
     }
 
     fn take_out(&mut self, place: Place) -> Option<Orphan> {
-        let (key, from) = place;
+        let key = place.0;
         let of_id = self.parked.get_mut(&key)?;
-        let orphan = of_id.remove(of_id.iter().position(|orphan| orphan.record.from == from)?);
+        let orphan = of_id.remove(of_id.iter().position(|orphan| place_of(&orphan.record) == place)?);
         let is_last = of_id.is_empty();
-        self.by_recipient.remove(&(from, key));
+        self.by_recipient.remove(&(orphan.record.from, place));
         self.by_age[usize::from(!orphan.is_foreign)].remove(&(orphan.at, place));
         if is_last {
             self.parked.remove(&key);
@@ -170,7 +206,14 @@ impl Orphans {
 }
 
 fn place_of(record: &InboundRecord) -> Place {
-    (id_key(u64::from(record.group), &record.id), record.from)
+    (id_key(u64::from(record.group), &record.id), record.tails)
+}
+
+/// Whose a parked receipt is, as far as it says.
+pub(super) fn whose(record: &InboundRecord, is_number_ignored: bool) -> Whose {
+    let (source, destination) = record.tails;
+    let numbers = Numbers { source: Tail::from_index(source), destination: Tail::from_index(destination) };
+    Whose { number: record.from, numbers, is_number_ignored, is_untyped: record.is_untyped }
 }
 
 fn aliases_of(record: &InboundRecord) -> impl Iterator<Item = u64> {
@@ -187,8 +230,19 @@ mod tests {
     use super::*;
 
     fn orphan(commit: u64, id: &str, from: u64, state: u8) -> Orphan {
-        let record = InboundRecord { wall: commit, group: 1, from, id: id.into(), state, ..InboundRecord::default() };
+        let tails = (Tail::of(from).index(), Tail::NONE.index());
+        let record =
+            InboundRecord { wall: commit, group: 1, from, tails, id: id.into(), state, ..InboundRecord::default() };
         Orphan { at: (commit, 0), is_foreign: false, is_on_disk: true, record }
+    }
+
+    fn take(orphans: &mut Orphans, id: &str, recipient: u64) -> Option<u64> {
+        take_by(orphans, id, recipient, (Dialect::default(), false))
+    }
+
+    fn take_by(orphans: &mut Orphans, id: &str, recipient: u64, writes: Writes) -> Option<u64> {
+        let note = ReceiptNote::of_one_part(id_key(1, id.as_bytes()), recipient, 1);
+        orphans.take(&note, true, |_| writes).map(|orphan| orphan.at.0)
     }
 
     const DELIVERED: u8 = 2;
@@ -198,19 +252,47 @@ mod tests {
     fn is_found_by_the_response_in_another_form_if_the_recipient_fits() {
         let mut orphans = Orphans::new(1, 9, 9);
         assert!(orphans.insert(orphan(1, "255", 77, DELIVERED)).is_none());
-        let key = id_key(1, b"FF");
-        assert!(orphans.take(key, 78).is_none());
-        assert_eq!(orphans.take(key, 77).map(|orphan| orphan.at), Some((1, 0)));
-        assert!(orphans.take(key, 77).is_none() && orphans.aliases.is_empty());
+        assert_eq!(take(&mut orphans, "FF", 78), None);
+        assert_eq!(take(&mut orphans, "FF", 77), Some(1));
+        assert!(take(&mut orphans, "FF", 77).is_none() && orphans.aliases.is_empty());
         // Those of two numbers under one id.
         [(3, 77), (4, 78)]
             .into_iter()
             .for_each(|(commit, from)| drop(orphans.insert(orphan(commit, "255", from, DELIVERED))));
-        assert_eq!(orphans.take(key, 77).map(|orphan| orphan.at.0), Some(3));
-        assert_eq!(orphans.take(key, 78).map(|orphan| orphan.at.0), Some(4));
+        assert_eq!([77, 78].map(|recipient| take(&mut orphans, "FF", recipient)), [Some(3), Some(4)]);
         assert!(orphans.parked.is_empty() && orphans.aliases.is_empty());
-        orphans.insert(orphan(2, "255", 77, DELIVERED));
-        assert_eq!(orphans.take(id_key(1, b"0255"), 0).map(|orphan| orphan.at), Some((2, 0)));
+    }
+
+    /// Field K5: another number's receipt settled what was given its id.
+    #[test]
+    fn one_that_names_no_number_is_taken_if_it_is_alone_and_one_that_names_another_never() {
+        let parked = |ids: &[(&str, u64)]| {
+            let mut orphans = Orphans::new(1, 9, 9);
+            for (commit, (id, from)) in (1..).zip(ids) {
+                orphans.insert(orphan(commit, id, *from, DELIVERED));
+            }
+            orphans
+        };
+        assert_eq!(take(&mut parked(&[("255", 0)]), "0255", 77), Some(1));
+        assert_eq!(take(&mut parked(&[("255", 78)]), "255", 77), None, "another's");
+        assert_eq!(take(&mut parked(&[("255", 0), ("255", 77)]), "255", 77), Some(2), "its own");
+        assert_eq!(take(&mut parked(&[("255", 0)]), "FF", 77), None, "a guess");
+        let told = Dialect::told(IdForm::DecimalToHex);
+        assert_eq!(take_by(&mut parked(&[("255", 0)]), "FF", 77, (told, false)), Some(1));
+        assert_eq!(take_by(&mut parked(&[("255", 77)]), "255", 77, (told, false)), None, "it means another id");
+        assert_eq!(take_by(&mut parked(&[("255", 78)]), "255", 77, (Dialect::default(), true)), Some(1), "ignored");
+        assert_eq!(take_by(&mut parked(&[("255", 78), ("255", 79)]), "255", 77, (Dialect::default(), true)), None);
+        let beside = ReceiptNote::of_one_part(id_key(1, b"255"), 77, 1);
+        assert!(parked(&[("255", 0)]).take(&beside, false, |_| (Dialect::default(), false)).is_none());
+        for (is_ambiguous, is_untyped) in [(true, false), (false, true)] {
+            let mut orphans = Orphans::new(1, 9, 9);
+            for (commit, from) in [(1, 0), (2, 77)] {
+                let mut odd = orphan(commit, "255", from, DELIVERED);
+                (odd.record.is_ambiguous, odd.record.is_untyped) = (is_ambiguous, is_untyped);
+                orphans.insert(odd);
+            }
+            assert_eq!([77, 77].map(|recipient| take(&mut orphans, "255", recipient)), [Some(2), None]);
+        }
     }
 
     #[test]
@@ -255,9 +337,9 @@ mod tests {
         for (commit, from) in [(1, 77), (2, 78), (3, 79), (4, 80)] {
             assert!(orphans.insert(orphan(commit, "9", from, DELIVERED)).is_none());
         }
-        let mut taken = |recipient| orphans.take(id_key(1, b"9"), recipient).map(|orphan| orphan.at.0);
+        let mut taken = |recipient| take(&mut orphans, "9", recipient);
         assert_eq!([78, 77].map(&mut taken), [Some(2), Some(1)]);
-        assert_eq!([90, 79, 79].map(taken), [Some(4), Some(3), None], "of a number that none came from: the newest");
+        assert_eq!([90, 79, 79, 80].map(taken), [None, Some(3), None, Some(4)]);
         assert!(orphans.by_recipient.is_empty() && orphans.by_age.iter().all(BTreeSet::is_empty));
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::delivery::{Disposition, Happened, InDoubt, OpenAttempt, Refused, Resolution, attempt::Verdict};
 use crate::model::{
-    Address, CarrierError, Class, DeadLetterReason, Head, Lane, Msisdn, Point, Segment, TenantId, Wall,
+    Address, CarrierError, Class, Content, DeadLetterReason, Head, Lane, Msisdn, Point, Segment, Tail, TenantId, Wall,
 };
 use crate::queue::{DueEntry, InsertReason};
 use crate::smpp::receipt_id::id_key;
@@ -93,7 +93,7 @@ pub(super) enum Expected {
     /// Its receipt is waited for.
     Receipt(ReceiptNote),
     /// Nobody wants its receipt: carriers may send it all the same.
-    NoReceipt { key: u64, recipient: u64 },
+    NoReceipt(ReceiptNote),
 }
 
 impl Ledger {
@@ -290,22 +290,24 @@ fn expected(
     if id.is_empty() {
         return None;
     }
-    let (key, recipient) = (id_key(u64::from(batch.group.0), id), open.recipient.number());
-    if !wants_receipt {
-        return Some(Expected::NoReceipt { key, recipient });
-    }
-    Some(Expected::Receipt(ReceiptNote {
-        key,
+    let note = ReceiptNote {
+        key: id_key(u64::from(batch.group.0), id),
         address: outcome.address.packed(),
-        recipient,
+        recipient: open.recipient.number(),
         until: turn.receipt_until(turn.now.wall, head_of(open, outcome.address)),
-        tenant: open.tenant.0,
-        class: open.lane.class as u8,
+        sender: sender_of(open, outcome.address).index(),
+        group: batch.group.0,
+        reference: open.reference,
         part: outcome.part,
         parts: outcome.parts,
-        flags: 0,
-        reference: open.reference,
-    }))
+    };
+    Some(if wants_receipt { Expected::Receipt(note) } else { Expected::NoReceipt(note) })
+}
+
+/// What the number ends in that a message was sent from, if it says so itself.
+fn sender_of(open: &OpenAttempt, address: Address) -> Tail {
+    let content = open.segment.as_ref().zip(head_of(open, address)).map(|(segment, head)| segment.content(head));
+    content.map_or(Tail::NONE, |content| Tail::of_written(Content::sender_of(content)))
 }
 
 fn head_of(open: &OpenAttempt, address: Address) -> Option<&Head> {

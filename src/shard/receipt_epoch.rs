@@ -49,6 +49,59 @@ const fn hash(half: u32) -> u64 {
     (half as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
+/// Which parts wait for which recipient, as far as entries have been looked at.
+#[derive(Debug)]
+struct Recipients {
+    /// The number of the entry that is looked at next.
+    upto: u32,
+    waiting: Pieces<Waiting, 64>,
+}
+
+/// Of one recipient and group.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    recipient: u64,
+    group: u16,
+    count: u32,
+    /// The numbers of all of them, one on another by exclusive or: that of the only one.
+    numbers: u32,
+}
+
+impl Recipients {
+    fn hash(group: u16, recipient: u64) -> u64 {
+        mix(recipient ^ u64::from(group) << 48)
+    }
+
+    fn find(&self, group: u16, recipient: u64) -> Option<&Waiting> {
+        let is_same = |known: &Waiting| (known.recipient, known.group) == (recipient, group);
+        self.waiting.find(Self::hash(group, recipient), is_same)
+    }
+
+    fn add(&mut self, note: &ReceiptNote, number: u32) {
+        let ReceiptNote { recipient, group, .. } = *note;
+        let is_same = |known: &Waiting| (known.recipient, known.group) == (recipient, group);
+        match self.waiting.find_mut(Self::hash(group, recipient), is_same) {
+            Some(known) => (known.count, known.numbers) = (known.count + 1, known.numbers ^ number),
+            None => {
+                let first = Waiting { recipient, group, count: 1, numbers: number };
+                let hash = |known: &Waiting| Self::hash(known.group, known.recipient);
+                self.waiting.insert_unique(hash(&first), first, hash);
+            }
+        }
+    }
+
+    fn remove(&mut self, note: &ReceiptNote, number: u32) {
+        let ReceiptNote { recipient, group, .. } = *note;
+        let hash = Self::hash(group, recipient);
+        let is_same = |known: &Waiting| (known.recipient, known.group) == (recipient, group);
+        let Some(known) = self.waiting.find_mut(hash, is_same) else { return };
+        (known.count, known.numbers) = (known.count - 1, known.numbers ^ number);
+        if known.count == 0 {
+            self.waiting.remove(hash, is_same);
+        }
+    }
+}
+
 /// A ring of entries and a table of places in it: about 57 bytes an entry.
 #[derive(Debug, Default)]
 pub(super) struct ReceiptEpoch {
@@ -62,6 +115,8 @@ pub(super) struct ReceiptEpoch {
     uncommitted: usize,
     /// Entries that wait.
     unanswered: usize,
+    /// Once somebody has asked by recipient.
+    recipients: Option<Recipients>,
 }
 
 impl ReceiptEpoch {
@@ -88,6 +143,11 @@ impl ReceiptEpoch {
                 place.number
             }
         };
+        let is_next = |recipients: &&mut Recipients| recipients.upto == place.number;
+        if let Some(recipients) = self.recipients.as_mut().filter(is_next) {
+            recipients.add(&note, place.number);
+            recipients.upto = place.number.wrapping_add(1);
+        }
         self.ring.push_back(Entry { note, older, state: State::Waits });
         self.uncommitted += 1;
         self.unanswered += 1;
@@ -112,7 +172,11 @@ impl ReceiptEpoch {
         self.ring[newer].older = self.gone.wrapping_add(next as u32);
         let was = std::mem::replace(&mut self.ring[at].state, State::Void);
         self.unanswered -= usize::from(was == State::Waits);
-        (was == State::Answered).then_some(self.ring[at].note)
+        let note = self.ring[at].note;
+        if was == State::Waits {
+            Self::note_end(&mut self.recipients, &note, self.gone.wrapping_add(at as u32), self.gone);
+        }
+        (was == State::Answered).then_some(note)
     }
 
     /// What was added since the last call belongs to that commit.
@@ -143,20 +207,59 @@ impl ReceiptEpoch {
         all.find(|at| self.ring[*at].note.recipient == recipient)
     }
 
-    /// The part that waits, or waited, under this key: the one to that number, else the newest; with whether its final
-    /// receipt came.
+    /// The parts that wait, or waited, under this key, the newest first; each with whether its final receipt came.
+    pub(super) fn of_id(&self, key: u64) -> impl Iterator<Item = (ReceiptNote, bool)> {
+        let all = std::iter::successors(self.position(key), |at| self.older(*at));
+        all.map(|at| (self.ring[at].note, self.ring[at].state == State::Answered))
+    }
+
+    /// The one to that number.
     pub(super) fn find(&self, key: u64, recipient: u64) -> Option<(ReceiptNote, bool)> {
-        let newest = self.position(key)?;
-        let at = self.to_number(newest, recipient).unwrap_or(newest);
-        self.ring.get(at).map(|entry| (entry.note, entry.state == State::Answered))
+        self.of_id(key).find(|(note, _)| note.recipient == recipient)
+    }
+
+    /// Goes on with learning which parts wait for which recipient, by so many entries; whether all are known. Few carriers
+    /// leave ids out, so nobody learns it before the first does.
+    pub(super) fn learn_recipients(&mut self, entries: usize) -> bool {
+        let Self { ring, gone, recipients, .. } = self;
+        let recipients = recipients.get_or_insert_with(|| Recipients { upto: *gone, waiting: Pieces::default() });
+        let from = recipients.upto.wrapping_sub(*gone) as usize;
+        for entry in ring.range(from..ring.len().min(from + entries)) {
+            if entry.state == State::Waits {
+                recipients.add(&entry.note, recipients.upto);
+            }
+            recipients.upto = recipients.upto.wrapping_add(1);
+        }
+        from + entries >= ring.len()
+    }
+
+    /// How many parts to that recipient wait for receipts of that group, and the part if it is the only one. They must be
+    /// [known](Self::learn_recipients).
+    pub(super) fn waiting_for(&self, group: u16, recipient: u64) -> (u32, Option<ReceiptNote>) {
+        let waiting = self.recipients.as_ref().and_then(|recipients| recipients.find(group, recipient));
+        let Some(waiting) = waiting else { return (0, None) };
+        let sole = self.ring.get(waiting.numbers.wrapping_sub(self.gone) as usize).filter(|_| waiting.count == 1);
+        (waiting.count, sole.map(|entry| entry.note))
+    }
+
+    /// An entry waits no more.
+    fn note_end(recipients: &mut Option<Recipients>, note: &ReceiptNote, number: u32, gone: u32) {
+        if let Some(recipients) = recipients
+            && number.wrapping_sub(gone) < recipients.upto.wrapping_sub(gone)
+        {
+            recipients.remove(note, number);
+        }
     }
 
     /// The final receipt of the part under this key to that number came; false if it does not stand here.
     pub(super) fn answer(&mut self, key: u64, recipient: u64) -> bool {
         let at = self.position(key).and_then(|newest| self.to_number(newest, recipient));
-        let Some(entry) = at.and_then(|at| self.ring.get_mut(at)) else { return false };
+        let Some((at, entry)) = at.and_then(|at| Some((at, self.ring.get_mut(at)?))) else { return false };
         let was = std::mem::replace(&mut entry.state, State::Answered);
         self.unanswered -= usize::from(was == State::Waits);
+        if was == State::Waits {
+            Self::note_end(&mut self.recipients, &entry.note, self.gone.wrapping_add(at as u32), self.gone);
+        }
         true
     }
 
@@ -175,6 +278,13 @@ impl ReceiptEpoch {
                 }
                 self.unanswered -= usize::from(entry.state == State::Waits);
                 let number = self.gone;
+                match &mut self.recipients {
+                    Some(recipients) if recipients.upto == number => recipients.upto = number.wrapping_add(1),
+                    recipients if entry.state == State::Waits => {
+                        Self::note_end(recipients, &entry.note, number, number);
+                    }
+                    _ => {}
+                }
                 self.table.remove(hash(half(entry.note.key)), |known| known.number == number);
             }
             self.gone = self.gone.wrapping_add(1);
@@ -211,8 +321,10 @@ mod tests {
         epoch.insert(note).map(|note| note.recipient)
     }
 
+    /// The one to that number, else the newest.
     fn found(epoch: &ReceiptEpoch, key: u64, recipient: u64) -> Option<(u64, bool)> {
-        epoch.find(key, recipient).map(|(note, answered)| (note.address, answered))
+        let found = epoch.find(key, recipient).or_else(|| epoch.of_id(key).next());
+        found.map(|(note, answered)| (note.address, answered))
     }
 
     #[test]
@@ -351,6 +463,21 @@ mod tests {
                     assert_eq!(found(&epoch, key, number), known.map(|known| (known.2, known.3)));
                 }
                 assert_eq!(epoch.unanswered(), list.iter().filter(|known| !known.3).count());
+                if prng.below(4) == 0 {
+                    epoch.learn_recipients(3);
+                }
+                if epoch.learn_recipients(0) {
+                    for number in 1..8 {
+                        let to: Vec<_> = list.iter().filter(|known| known.1 == number && !known.3).collect();
+                        let sole = match to[..] {
+                            [one] => Some(one.2),
+                            _ => None,
+                        };
+                        let waiting = epoch.waiting_for(0, number);
+                        assert_eq!((waiting.0 as usize, waiting.1.map(|note| note.address)), (to.len(), sole));
+                        assert_eq!(epoch.waiting_for(1, number).0, 0, "another group");
+                    }
+                }
             }
         }
     }

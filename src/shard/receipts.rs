@@ -4,26 +4,29 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::delivery::Happened;
 use crate::model::limits::RECEIPT_TEXT_MAX;
-use crate::model::{Address, CarrierError, GroupId, LinkId, Msisdn, Point, ReceiptState, Wall};
-use crate::smpp::receipt_id::{Candidate, Dialect, IdForm, id_key};
+use crate::model::{Address, Agreement, CarrierError, CarrierId, GroupId, LinkId, Msisdn, Point, ReceiptState, Wall};
+use crate::smpp::receipt_id::{Candidate, id_key};
 use crate::store::backend::{RunFamily, RunId};
 use crate::store::record::{CheckpointRecord, InboundRecord, ReceiptNote, ReceiptsRecord};
 use crate::store::{CommitSeq, ReadRequest, ReceiptKeys, run};
-use crate::traffic::{ReceiptBatch, ReceiptIn, ReceiptToken, ToLink, Verdict, VerdictBatch};
+use crate::traffic::{IfUnknown, ReceiptBatch, ReceiptIn, ReceiptToken, ToLink, Verdict, VerdictBatch};
 
-use super::awaited::{Awaited, Meant};
+use super::awaited::{Awaited, Meant, Whose};
+use super::catalog::Catalog;
 use super::event::{Effect, Maintenance};
+use super::manners::Manners;
 use super::options::Options;
-use super::orphans::{Displaced, Orphan, Orphans, Parked};
+use super::orphans::{self, Displaced, Orphan, Orphans, Parked, Place};
 use super::repeats::Repeats;
 use super::sealing::{PACE, Sealing, Step};
 use super::turn::Turn;
 
 /// Ids of answered receipts that are remembered behind the open epoch at least.
 const ANSWERED_MIN: usize = 1_024;
-/// So many receipts in a row that name other numbers than their parts went to, and the carrier is taken for one that writes
-/// numbers in a way of its own: the runs are not asked for a part that fits better.
-const STRANGE_NUMBERS_MAX: u8 = 16;
+/// Entries of the open epoch that are looked at for each receipt without an id, until it is known who waits for what.
+const LEARNED_PER_RECEIPT: usize = 4_096;
+/// Parked receipts that are looked at again in one turn, after their carrier's dialect has changed.
+const AGAIN_PER_TURN: usize = 256;
 
 /// Everything a shard knows of receipts.
 #[derive(Debug)]
@@ -31,7 +34,9 @@ pub(super) struct Receipts {
     awaited: Awaited,
     orphans: Orphans,
     repeats: Repeats,
-    manners: BTreeMap<GroupId, Manner>,
+    manners: Manners,
+    /// What is parked and is to be looked at again, for its carrier's dialect has changed.
+    again: VecDeque<Place>,
     /// Sealed epochs, oldest first, with until when their parts wait.
     runs: VecDeque<(u64, Wall)>,
     next_run: u64,
@@ -41,27 +46,38 @@ pub(super) struct Receipts {
     receipts_max: usize,
 }
 
-/// How a group of carriers writes what tells whose a receipt is.
-#[derive(Debug, Default)]
-struct Manner {
-    dialect: Dialect,
-    /// Receipts in a row whose number was not that of the part under their id.
-    strange_numbers: u8,
-}
-
 /// Receipts of one batch whose ids the open epoch does not hold, while the runs are asked.
 #[derive(Debug)]
 pub(super) struct Probe {
-    pub link: LinkId,
-    pub group: GroupId,
+    /// None: they were parked before.
+    pub link: Option<LinkId>,
     pub sought: Vec<Sought>,
 }
 
 #[derive(Debug)]
 pub(super) struct Sought {
-    pub receipt: ReceiptIn,
+    pub token: ReceiptToken,
+    pub if_unknown: IfUnknown,
     forms: Vec<Candidate>,
     record: InboundRecord,
+}
+
+impl Sought {
+    /// As it is parked, or was.
+    pub(super) const fn record(&self) -> &InboundRecord {
+        &self.record
+    }
+}
+
+/// What has come in, or was parked.
+#[derive(Clone, Copy, Debug)]
+struct Said<'a> {
+    carrier: CarrierId,
+    group: GroupId,
+    id: &'a [u8],
+    whose: Whose,
+    state: ReceiptState,
+    error: CarrierError,
 }
 
 impl Receipts {
@@ -70,7 +86,8 @@ impl Receipts {
             awaited: Awaited::new((options.receipts_max / 4).max(ANSWERED_MIN)),
             orphans: Orphans::new(options.hash_seed, options.bounds.parked_max, options.bounds.parked_foreign_max),
             repeats: Repeats::default(),
-            manners: BTreeMap::new(),
+            manners: Manners::default(),
+            again: VecDeque::new(),
             runs: VecDeque::new(),
             next_run: 1,
             sealing: None,
@@ -126,8 +143,23 @@ pub(super) enum Judged {
     Heard(Heard),
     /// Of an id that nobody knows: the ledger may know its recipient.
     Unknown(Box<InboundRecord>),
+    /// It bears no id.
+    Nameless(Box<InboundRecord>),
     /// The runs are to be asked.
     Asked(Box<Sought>),
+}
+
+/// The same, before it is written down.
+enum Known {
+    Heard(Heard),
+    /// Nobody knows it. `is_ambiguous`: it may be about any of several parts.
+    Not {
+        is_ambiguous: bool,
+    },
+    /// It bears no id.
+    Nameless,
+    /// The runs are to be asked under these.
+    Asked(Vec<Candidate>),
 }
 
 /// What a receipt says of a part that is known: for the message's history.
@@ -174,7 +206,14 @@ impl Receipts {
 
     /// What was parked under an id that is known by now.
     fn hear_parked(&mut self, turn: &mut Turn, note: ReceiptNote, answered: bool) -> Heard {
-        let Some(orphan) = self.orphans.take(note.key, note.recipient) else { return Heard::Nothing };
+        let Self { orphans, awaited, manners, .. } = self;
+        if orphans.len() == 0 {
+            return Heard::Nothing;
+        }
+        let is_alone = !awaited.waits_beside(&note);
+        let Some(orphan) = orphans.take(&note, is_alone, |carrier| manners.writes(carrier)) else {
+            return Heard::Nothing;
+        };
         gone(turn, &orphan);
         match ReceiptState::from_index(orphan.record.state) {
             Some(state) => self.apply_receipt(turn, note, answered, state, orphan.record.error),
@@ -184,9 +223,10 @@ impl Receipts {
 
     /// The runs are asked.
     pub(super) fn probe(&mut self, turn: &mut Turn, probe: Probe) {
-        let keys_of = |sought: &Sought| ReceiptKeys {
-            keys: sought.forms.iter().map(|candidate| (candidate.key, candidate.form == IdForm::Same)).collect(),
-            recipient: sought.receipt.recipient,
+        let keys_of = |sought: &Sought| {
+            let is_number_ignored = self.manners.writes(CarrierId(sought.record.carrier)).1;
+            let numbers = orphans::whose(&sought.record, is_number_ignored).numbers;
+            ReceiptKeys { keys: sought.forms.iter().map(|form| form.key).collect(), numbers, is_number_ignored }
         };
         let (token, receipts) = (self.next_probe, probe.sought.iter().map(keys_of).collect());
         self.next_probe += 1;
@@ -213,78 +253,172 @@ impl Receipts {
 
     /// A receipt has come in.
     pub(super) fn handle_receipt(&mut self, turn: &mut Turn, batch: &ReceiptBatch, receipt: &ReceiptIn) -> Judged {
-        let id = receipt.id.of(&batch.arena);
-        let dialect = &self.manners.entry(batch.group).or_default().dialect;
-        let forms = dialect.candidates(u64::from(batch.group.0), id);
-        if let Some(meant) = self.awaited.by_number(forms.clone(), receipt.recipient) {
-            return Judged::Heard(self.apply_meant(turn, batch.group, receipt, receipt.state, meant));
-        }
-        let asked = self.forms_to_ask(batch.group, receipt, forms.clone());
-        if asked.is_empty()
-            && let Some(meant) = self.awaited.meant(forms, receipt.recipient, None)
-        {
-            return Judged::Heard(self.apply_meant(turn, batch.group, receipt, receipt.state, meant));
-        }
+        let is_number_ignored = self.manners.writes(batch.link.carrier).1;
+        let said = Said {
+            carrier: batch.link.carrier,
+            group: batch.group,
+            id: receipt.id.of(&batch.arena),
+            whose: Whose {
+                number: receipt.recipient,
+                numbers: receipt.numbers,
+                is_number_ignored,
+                is_untyped: receipt.is_untyped,
+            },
+            state: receipt.state,
+            error: receipt.error,
+        };
+        let known = match self.judge(turn, said) {
+            Known::Heard(heard) => return Judged::Heard(heard),
+            other => other,
+        };
         let mut record = inbound_record(batch, receipt);
         record.text.truncate(RECEIPT_TEXT_MAX);
-        match asked.is_empty() {
-            true => Judged::Unknown(Box::new(record)),
-            false => Judged::Asked(Box::new(Sought { receipt: *receipt, forms: asked, record })),
+        let ReceiptIn { token, if_unknown, .. } = *receipt;
+        match known {
+            Known::Heard(heard) => Judged::Heard(heard),
+            Known::Not { is_ambiguous } => Judged::Unknown(Box::new(InboundRecord { is_ambiguous, ..record })),
+            Known::Nameless => Judged::Nameless(Box::new(record)),
+            Known::Asked(forms) => Judged::Asked(Box::new(Sought { token, if_unknown, forms, record })),
         }
     }
 
-    /// Under which ids the runs are asked for a receipt of whose number no part is known. Where the open epoch holds a part that
-    /// was given that very id, they can only have one that fits better.
-    fn forms_to_ask(
-        &self,
-        group: GroupId,
-        receipt: &ReceiptIn,
-        forms: impl Iterator<Item = Candidate> + Clone,
-    ) -> Vec<Candidate> {
-        let is_strange = || {
-            let known = self.manners.get(&group).map_or(0, |manner| manner.strange_numbers);
-            receipt.recipient == 0 || known >= STRANGE_NUMBERS_MAX
-        };
-        let is_of_no_use = self.runs.is_empty() || receipt.id.len == 0;
-        if is_of_no_use || self.awaited.holds_id(forms.clone()) && is_strange() { Vec::new() } else { forms.collect() }
+    /// What a receipt is about, as far as no run has been asked.
+    fn judge(&mut self, turn: &mut Turn, said: Said<'_>) -> Known {
+        if said.id.is_empty() {
+            return Known::Nameless;
+        }
+        let dialect = self.manners.writes(said.carrier).0;
+        let forms = dialect.candidates(u64::from(said.group.0), said.id);
+        let meant = self.awaited.meant(forms.clone(), &said.whose, &[]);
+        match meant {
+            // A part in a run that has the same id is older, and could only be meant if a number says so.
+            Meant::Part { answered: false, .. } => Known::Heard(self.apply_meant(turn, said, meant)),
+            Meant::Part { note, .. } if said.whose.agreement(&note) == Agreement::Agrees => {
+                Known::Heard(self.apply_meant(turn, said, meant))
+            }
+            _ if !self.runs.is_empty() => Known::Asked(forms.collect()),
+            _ => self.conclude(turn, said, meant),
+        }
     }
 
-    fn apply_meant(
-        &mut self,
-        turn: &mut Turn,
-        group: GroupId,
-        receipt: &ReceiptIn,
-        state: ReceiptState,
-        meant: Meant,
-    ) -> Heard {
+    fn conclude(&mut self, turn: &mut Turn, said: Said<'_>, meant: Meant) -> Known {
+        match meant {
+            Meant::Part { .. } | Meant::Again => Known::Heard(self.apply_meant(turn, said, meant)),
+            Meant::Several => Known::Not { is_ambiguous: true },
+            Meant::Others => {
+                turn.counters.receipts_strange += 1;
+                self.manners.note_strange_number(turn, said.carrier);
+                Known::Not { is_ambiguous: false }
+            }
+            Meant::Nothing => Known::Not { is_ambiguous: false },
+        }
+    }
+
+    fn apply_meant(&mut self, turn: &mut Turn, said: Said<'_>, meant: Meant) -> Heard {
         let Meant::Part { form, note, answered } = meant else {
             turn.counters.receipts_late += 1;
             return Heard::Nothing;
         };
-        let manner = self.manners.entry(group).or_default();
-        manner.dialect.observe(form);
-        manner.strange_numbers = match receipt.recipient {
-            0 => manner.strange_numbers,
-            own if own == note.recipient => 0,
-            _ => manner.strange_numbers.saturating_add(1),
-        };
-        self.apply_receipt(turn, note, answered, state, receipt.error)
+        self.manners.observe(said.carrier, form);
+        self.apply_receipt(turn, note, answered, said.state, said.error)
     }
 
     /// The runs have answered about one receipt. Responses may have come meanwhile.
-    pub(super) fn handle_probed(
-        &mut self,
-        turn: &mut Turn,
-        group: GroupId,
-        sought: Sought,
-        found: Option<(usize, ReceiptNote)>,
-    ) -> Judged {
-        let Sought { receipt, forms, record } = sought;
-        let found = found.and_then(|(at, note)| forms.get(at).map(|candidate| (candidate.form, note)));
-        match self.awaited.meant(forms.iter().copied(), receipt.recipient, found) {
-            Some(meant) => Judged::Heard(self.apply_meant(turn, group, &receipt, receipt.state, meant)),
-            None => Judged::Unknown(Box::new(record)),
+    pub(super) fn handle_probed(&mut self, turn: &mut Turn, sought: Sought, found: &[(usize, ReceiptNote)]) -> Judged {
+        let Sought { forms, mut record, .. } = sought;
+        let found: Vec<_> = found.iter().filter_map(|(at, note)| Some((*forms.get(*at)?, *note))).collect();
+        let Some(said) = self.said_by(&record) else { return Judged::Heard(Heard::Nothing) };
+        let meant = self.awaited.meant(forms.iter().copied(), &said.whose, &found);
+        match self.conclude(turn, said, meant) {
+            Known::Heard(heard) => Judged::Heard(heard),
+            Known::Not { is_ambiguous } => {
+                record.is_ambiguous |= is_ambiguous;
+                Judged::Unknown(Box::new(record))
+            }
+            Known::Nameless | Known::Asked(_) => Judged::Unknown(Box::new(record)),
         }
+    }
+
+    /// What a parked receipt says.
+    fn said_by<'a>(&self, record: &'a InboundRecord) -> Option<Said<'a>> {
+        let carrier = CarrierId(record.carrier);
+        Some(Said {
+            carrier,
+            group: GroupId(record.group),
+            id: &record.id,
+            whose: orphans::whose(record, self.manners.writes(carrier).1),
+            state: ReceiptState::from_index(record.state)?,
+            error: record.error,
+        })
+    }
+
+    /// The part that a receipt without an id must be about: the only one to its number that waits. `None`: nobody can tell.
+    pub(super) fn sole_waiting(&self, record: &InboundRecord) -> Option<ReceiptNote> {
+        let (_, sole) = self.awaited.waiting_for(record.group, record.from);
+        sole.filter(|_| self.runs.is_empty() && record.from != 0)
+    }
+
+    /// Whether no part to its number waits.
+    pub(super) fn waits_for_none(&self, record: &InboundRecord) -> bool {
+        self.runs.is_empty() && self.awaited.waiting_for(record.group, record.from).0 == 0
+    }
+
+    /// Whether it is known by now which parts wait for whom. A receipt without an id makes that known a little further.
+    pub(super) fn learn_recipients(&mut self, turn: &mut Turn) -> bool {
+        let entries = if turn.buggify.at(Point::LearnLater) { 1 } else { LEARNED_PER_RECEIPT };
+        self.awaited.learn_recipients(entries)
+    }
+
+    /// The only part to a receipt's number hears it.
+    pub(super) fn handle_nameless(&mut self, turn: &mut Turn, note: ReceiptNote, record: &InboundRecord) -> Heard {
+        match ReceiptState::from_index(record.state) {
+            Some(state) => self.apply_receipt(turn, note, false, state, record.error),
+            None => Heard::Nothing,
+        }
+    }
+
+    /// A receipt without an id was parked for that number: what it says.
+    pub(super) fn parked_nameless(&self, group: u16, recipient: u64) -> Vec<InboundRecord> {
+        if self.orphans.len() == 0 {
+            return Vec::new();
+        }
+        let mut parked = self.orphans.of(recipient, group, Wall(0));
+        parked.retain(|record| record.id.is_empty());
+        parked
+    }
+
+    /// How carriers write, from now on. What is parked is looked at again where that has changed.
+    pub(super) fn handle_catalog(&mut self, catalog: &Catalog) {
+        let changed = self.manners.handle_catalog(catalog);
+        if !changed.is_empty() && self.orphans.len() > 0 {
+            self.again = self.orphans.places_of(|carrier| changed.contains(&carrier)).into();
+        }
+    }
+
+    /// Whether something that is parked is to be looked at again.
+    pub(super) fn looks_again(&self) -> bool {
+        !self.again.is_empty()
+    }
+
+    /// Looks at what is parked once more, as much as one turn may: what is known of it by now, and the runs are asked of the rest.
+    pub(super) fn look_again(&mut self, turn: &mut Turn) -> Vec<(InboundRecord, Heard)> {
+        let (mut heard, mut sought) = (Vec::new(), Vec::new());
+        for place in self.again.drain(..self.again.len().min(AGAIN_PER_TURN)).collect::<Vec<_>>() {
+            let Some(record) = self.orphans.record(place).cloned() else { continue };
+            let Some(said) = self.said_by(&record) else { continue };
+            match self.judge(turn, said) {
+                Known::Heard(what) => heard.push((record, what)),
+                Known::Asked(forms) => {
+                    let (token, if_unknown) = (ReceiptToken::default(), IfUnknown::Park);
+                    sought.push(Sought { token, if_unknown, forms, record });
+                }
+                Known::Not { .. } | Known::Nameless => {}
+            }
+        }
+        if !sought.is_empty() {
+            self.probe(turn, Probe { link: None, sought });
+        }
+        heard
     }
 
     /// A receipt that nobody knew has settled an entry of the ledger: its part is known from now on, and its id if it bears one.
@@ -304,10 +438,17 @@ impl Receipts {
 
     /// The same: what was parked under its id.
     pub(super) fn hear_parked_like(&mut self, turn: &mut Turn, record: &InboundRecord) -> Heard {
-        match self.awaited.find(id_key(u64::from(record.group), &record.id), record.from) {
+        match self.awaited.find(self.key_of(record), record.from) {
             Some((note, answered)) => self.hear_parked(turn, note, answered),
             None => Heard::Nothing,
         }
+    }
+
+    /// Under which key its carrier would have given the id in a receipt.
+    pub(super) fn key_of(&self, record: &InboundRecord) -> u64 {
+        let dialect = self.manners.writes(CarrierId(record.carrier)).0;
+        let mut forms = dialect.candidates(u64::from(record.group), &record.id);
+        forms.next().map_or_else(|| id_key(u64::from(record.group), &record.id), |form| form.key)
     }
 
     /// Whether a receipt of that id and number is parked already that says more.
@@ -348,12 +489,14 @@ impl Receipts {
     }
 
     /// A part was taken under this id, and nobody wants its receipt: carriers may send it all the same.
-    pub(super) fn expect_none(&mut self, turn: &mut Turn, key: u64, recipient: u64) {
-        if let Some(orphan) = self.orphans.take(key, recipient) {
+    pub(super) fn expect_none(&mut self, turn: &mut Turn, note: &ReceiptNote) {
+        let Self { orphans, awaited, manners, .. } = self;
+        let is_alone = orphans.len() > 0 && !awaited.waits_beside(note);
+        if let Some(orphan) = orphans.take(note, is_alone, |carrier| manners.writes(carrier)) {
             turn.counters.receipts_late += 1;
             gone(turn, &orphan);
         }
-        self.awaited.answer(key, recipient, &mut turn.gathering.batch().receipts);
+        awaited.answer(note.key, note.recipient, &mut turn.gathering.batch().receipts);
     }
 
     /// A receipt that changes nothing stands in the timeline, unless enough of them do.
@@ -506,6 +649,10 @@ fn inbound_record(batch: &ReceiptBatch, receipt: &ReceiptIn) -> InboundRecord {
         error: receipt.error,
         reference: receipt.reference,
         text: receipt.text.of(&batch.arena).to_vec(),
+        carrier: batch.link.carrier.0,
+        tails: (receipt.numbers.source.index(), receipt.numbers.destination.index()),
+        is_ambiguous: false,
+        is_untyped: receipt.is_untyped,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::model::{
     CarrierError, CarrierId, Encoding, Frame, GroupId, Head, KeyPrint, Line, LinkId, MessageId, MessageState, Msisdn,
-    ReceiptState, Refusal, ReplyTo, RouteId, TenantId,
+    Numbers, ReceiptState, Refusal, ReplyTo, RouteId, Tail, TenantId,
 };
 use crate::node::tests::world::catalog;
 use crate::queue::{FifoName, ListKind};
@@ -86,6 +86,8 @@ impl Bench {
             token: ReceiptToken(1),
             if_unknown: IfUnknown::Park,
             recipient: 491_511_000_000,
+            numbers: Numbers { source: Tail::of(491_511_000_000), destination: Tail::NONE },
+            is_untyped: false,
             id: Span { at: 0, len: 2 },
             reference: None,
             state: ReceiptState::Delivered,

@@ -7,7 +7,7 @@ use crate::model::{CarrierError, Content, DeadLetterReason, ErrorFamily, ErrorOr
 use crate::shard::FoundMessage;
 
 use super::carrier::Fate;
-use super::oracle::{Invariant, Oracle, Truth, doubts_in};
+use super::oracle::{Invariant, Oracle, TakenPart, Truth, doubts_in};
 use super::part::PartSeen;
 use super::plan::Plan;
 use super::tally::{Count, Tally};
@@ -86,7 +86,7 @@ impl Oracle {
                 None => {}
             }
         }
-        if state == MessageState::Submitted && self.receipt_forgotten(truth) {
+        if state == MessageState::Submitted && self.receipt_forgotten(plan, truth) {
             self.break_at(Invariant::Receipts, told);
         }
     }
@@ -143,8 +143,14 @@ impl Oracle {
         match found.view.state {
             MessageState::Delivered if !claimed(Fate::Delivered) => Some("no receipt says so"),
             MessageState::Delivered if self.misled.contains(&recipient) && doubts_in(&found.view.timeline) > 0 => None,
-            MessageState::Delivered => (!wholly_taken(truth)).then_some("no carrier took all of it"),
-            MessageState::Undelivered => (!claimed(Fate::Undeliverable)).then_some("no receipt says so"),
+            MessageState::Delivered if !wholly_taken(truth) => Some("no carrier took all of it"),
+            MessageState::Delivered => {
+                (!self.is_told_of_all(truth)).then_some("the receipts that say so are another's")
+            }
+            MessageState::Undelivered if !claimed(Fate::Undeliverable) => Some("no receipt says so"),
+            MessageState::Undelivered => {
+                (!self.is_told_of_one(truth, Fate::Undeliverable)).then_some("the receipt that says so is another's")
+            }
             // A receipt for what nobody remembers settled its doubt.
             MessageState::Submitted if self.misled.contains(&recipient) && doubts_in(&found.view.timeline) > 0 => None,
             MessageState::Submitted => (!taken).then_some("no carrier took it"),
@@ -170,10 +176,37 @@ impl Oracle {
         }
     }
 
+    /// Whether a receipt of each of its parts said that it was delivered. Under an id that nobody can know somebody may have said
+    /// so of its recipient, and of what a backup brought back the carrier's word may be older than what was seen.
+    fn is_told_of_all(&self, truth: &Truth) -> bool {
+        let told = |carrier, part| {
+            let mut copies = truth.taken.iter().filter(|taken| (taken.carrier, taken.part) == (carrier, part));
+            copies.any(|taken| self.is_told(taken, Fate::Delivered))
+        };
+        let is_told = truth.taken.iter().any(|last| (1..=last.parts).all(|part| told(last.carrier, part)));
+        is_told || self.is_beyond(truth)
+    }
+
+    fn is_told_of_one(&self, truth: &Truth, fate: Fate) -> bool {
+        truth.taken.iter().any(|taken| self.is_told(taken, fate)) || self.is_beyond(truth)
+    }
+
+    fn is_told(&self, taken: &TakenPart, fate: Fate) -> bool {
+        self.told.get(&(taken.carrier, taken.issued)).is_some_and(|told| told.contains(&fate))
+    }
+
+    fn is_beyond(&self, truth: &Truth) -> bool {
+        self.misled.contains(&truth.recipient()) || truth.is_restored || !truth.elsewhere.is_empty()
+    }
+
     /// Of a message that counts as waiting for receipts: we answered enough of them to know its end. A part that was taken
     /// more than once is known only if each copy is: nobody sees from outside which of them counted.
-    fn receipt_forgotten(&self, truth: &Truth) -> bool {
+    fn receipt_forgotten(&self, plan: &Plan, truth: &Truth) -> bool {
         let Some(parts) = truth.taken.last().map(|last| last.parts) else { return false };
+        if truth.taken.iter().any(|taken| plan.carriers[taken.carrier].behaviour.id_missing) {
+            // Which of several it is about, nobody can know.
+            return false;
+        }
         if truth.taken.iter().any(|taken| taken.parts != parts) {
             // Two carriers cut it differently: what one says of a part says nothing of the other's.
             return false;

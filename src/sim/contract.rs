@@ -7,6 +7,7 @@ use crate::mesh::ShardMap;
 use crate::model::{CarrierId, Class, GroupId, LinkId, Mono, RouteId, ShardId};
 use crate::routing::{Condition, Route, RouteTable, Way};
 use crate::shard::{Catalog, CatalogCarrier, Options as ShardOptions};
+use crate::smpp::receipt_id::Dialect;
 use crate::smpp::split::CarrierText;
 
 use super::mutants::Mutant;
@@ -28,7 +29,11 @@ pub const fn route_id(at: usize) -> RouteId {
 }
 
 /// What every shard knows.
-pub fn catalog(plan: &Plan) -> Catalog {
+pub fn catalog(plan: &Plan, mutant: Option<Mutant>) -> Catalog {
+    let dialect = |carrier: &CarrierPlan| match mutant {
+        Some(Mutant::IgnoreDialect) => Dialect::untold(),
+        _ => carrier.spelling.dialect(carrier.behaviour.id_dialect),
+    };
     let way = |at| Way { carrier: carrier_id(at), weight: 1 };
     let route = |at: usize, ways| Route { id: route_id(at), name: format!("r{at}"), when: Condition::default(), ways };
     let mut routes: Vec<_> = (0..plan.carriers.len()).map(|at| route(at, vec![way(at)])).collect();
@@ -46,6 +51,8 @@ pub fn catalog(plan: &Plan) -> Catalog {
                 name: format!("c{at}"),
                 group: group_id(at),
                 home: carrier.home,
+                dialect: dialect(carrier),
+                ..CatalogCarrier::default()
             })
             .collect(),
         shard_cores: (0..plan.shards).map(|shard| map.core_of(ShardId(shard)).0).collect(),
@@ -91,6 +98,7 @@ fn link_options(
         binds: plan.binds,
         window: if exceeds(Mutant::ExceedWindow) { plan.window * 2 } else { plan.window },
         rate_parts_per_s: plan.rate.map(|rate| if exceeds(Mutant::DoubleRate) { rate * 2 } else { rate }),
+        dialect: plan.spelling.dialect(plan.behaviour.id_dialect),
         text: CarrierText { splitting: plan.splitting, ..CarrierText::default() },
         connect_timeout_ms: 3_000,
         response_timeout_ms: plan.response_timeout_ms,

@@ -185,7 +185,7 @@ fn expect(done: Result<(), String>, stage: &mut Stage) {
 
 /// The names in use, as the contract numbers them: it counts from 1, and they are the first that control hears of.
 fn names(plan: &Plan) -> Names {
-    let all = contract::catalog(plan);
+    let all = contract::catalog(plan, None);
     Names {
         routes: all.routes.routes.iter().map(|route| route.name.clone()).collect(),
         carriers: all.carriers.iter().map(|carrier| carrier.name.clone()).collect(),
@@ -196,7 +196,7 @@ fn names(plan: &Plan) -> Names {
 
 /// Whether the names in use have the numbers under which nodes know them.
 pub fn judge_catalog(entries: &Entries, plan: &Plan, stage: &mut Stage) {
-    let catalog = contract::catalog(plan);
+    let catalog = contract::catalog(plan, None);
     let strange = catalog.routes.routes.iter().find(|route| entries.route(&route.name) != Some(route.id.0));
     if let Some(route) = strange {
         let number = entries.route(&route.name);

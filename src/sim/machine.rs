@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::link::{BindId, LinkEvent};
-use crate::model::{ErrorText, ReplyTo, ShardId};
+use crate::model::{ErrorText, Numbers, ReplyTo, ShardId};
 use crate::node::{Alarm, Errand, Host, NodeEvent, Wanted};
 use crate::shard::{Reply, ShardEvent};
 use crate::store::WriteBatch;
@@ -202,6 +202,9 @@ impl Machine<'_> {
                 let forgets = self.stage.is_mutant(Mutant::ForgetReceipt) && is_every(8, 5);
                 if self.stage.is_mutant(Mutant::DropErrorText) {
                     batch.receipts.iter_mut().for_each(|receipt| receipt.error.text = ErrorText::default());
+                }
+                if self.stage.is_mutant(Mutant::IgnoreNumbers) {
+                    batch.receipts.iter_mut().for_each(|receipt| receipt.numbers = Numbers::default());
                 }
                 if self.stage.is_mutant(Mutant::MatchWrongId) {
                     sabotage::exchange_ids(batch, &mut self.tampering.last_id);

@@ -39,6 +39,7 @@ pub mod restored;
 pub mod sabotage;
 pub mod simulator;
 pub mod smsc;
+pub mod spelling;
 pub mod stage;
 pub mod tally;
 pub mod trace;

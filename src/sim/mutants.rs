@@ -42,6 +42,10 @@ pub enum Mutant {
     ForgetReceipt,
     /// A receipt is taken for another message's.
     MatchWrongId,
+    /// The numbers in receipts are not looked at.
+    IgnoreNumbers,
+    /// What the configuration says of a carrier's ids is not looked at.
+    IgnoreDialect,
     /// The link answers receipts before their shard has kept them.
     AnswerReceiptsEarly,
     /// The link believes in a window twice as large as the contract says.
@@ -84,7 +88,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 40] = [
         Self::AcknowledgeEarly,
         Self::LoseBatch,
         Self::IgnoreFailedSync,
@@ -104,6 +108,8 @@ impl Mutant {
         Self::DropRefused,
         Self::ForgetReceipt,
         Self::MatchWrongId,
+        Self::IgnoreNumbers,
+        Self::IgnoreDialect,
         Self::AnswerReceiptsEarly,
         Self::ExceedWindow,
         Self::DoubleRate,

@@ -211,6 +211,8 @@ pub struct Oracle {
     pub(super) issued: BTreeMap<(usize, IssuedId), u32>,
     /// Final receipts that we answered.
     pub(super) answered: BTreeMap<(usize, IssuedId), Fate>,
+    /// What receipts said that a carrier sent, by the id that it gave.
+    pub(super) told: BTreeMap<(usize, IssuedId), BTreeSet<Fate>>,
     /// Final receipts that a carrier made, by recipient: also strays.
     pub(super) claimed: BTreeSet<(Vec<u8>, Fate)>,
     /// Error codes of the receipts that carriers sent, by recipient and what they claim.
@@ -566,7 +568,8 @@ impl Oracle {
     }
 
     /// A carrier sends a receipt with that error code.
-    pub fn receipt_said(&mut self, recipient: &[u8], fate: Fate, error: &[u8]) {
+    pub fn receipt_said(&mut self, (carrier, id): (usize, IssuedId), recipient: &[u8], fate: Fate, error: &[u8]) {
+        self.told.entry((carrier, id)).or_default().insert(fate);
         self.said.entry((recipient.to_vec(), fate)).or_default().insert(error.to_vec());
     }
 

@@ -11,6 +11,7 @@ use crate::store::memory::Drops;
 
 use super::agenda::{Latency, MS, SECOND, US};
 use super::carrier::{Behaviour, Delay, ErrorDialect, IdDialect, ReceiptForm};
+use super::spelling::Spelling;
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -150,6 +151,8 @@ pub struct CarrierPlan {
     pub goodbye_ppm: u32,
     /// Answers under a number that no submit has, in a million; half of them instead of the right one.
     pub answer_astray_ppm: u32,
+    /// How it writes numbers in receipts, and whether we know how it writes ids.
+    pub spelling: Spelling,
     /// How it takes long messages.
     pub splitting: Splitting,
     /// When we give an answer up, ms.
@@ -213,7 +216,16 @@ impl Plan {
             classes: classes(prng),
             disk_shortages: some(prng, 2),
         };
-        plan.with_tenants(prng).bounded(prng).with_limits(prng)
+        plan.with_tenants(prng).bounded(prng).with_limits(prng).spelled()
+    }
+
+    /// Carriers write numbers and ids in ways of their own.
+    fn spelled(mut self) -> Self {
+        for carrier in &mut self.carriers {
+            carrier.spelling = Spelling::of(&carrier.behaviour, self.shards);
+            carrier.behaviour.id_missing = Spelling::leaves_ids_out(&carrier.behaviour, self.shards);
+        }
+        self
     }
 
     /// Some worlds reach the bounds of what a shard may remember: where only people make room again, nothing would ever end.
@@ -295,6 +307,7 @@ impl Plan {
             answer_twice_ppm: 0,
             goodbye_ppm: 0,
             answer_astray_ppm: 0,
+            spelling: Spelling::default(),
             splitting: Splitting::Udh8,
             response_timeout_ms: 8_000,
         };
@@ -385,6 +398,7 @@ impl Plan {
             socket: Latency { slow_ppm: 0, ..usual.socket },
             ..usual
         }
+        .spelled()
     }
 
     /// Whether nobody will ever take what goes by the route at that place.
@@ -428,6 +442,7 @@ impl CarrierPlan {
             answer_twice_ppm: sometimes(prng, stormy, 100_000),
             goodbye_ppm,
             answer_astray_ppm: sometimes(prng, stormy, 60_000),
+            spelling: Spelling::default(),
             splitting: *pick(prng, &[Splitting::Udh8, Splitting::Udh16, Splitting::Sar, Splitting::Payload]),
             response_timeout_ms: prng.between(500, 8_000),
         }

@@ -86,7 +86,7 @@ impl Process {
     pub fn start(life: u32, platters: Platters, plan: &Plan, hash_seed: u64, stage: &mut Stage) -> Self {
         let (now, map) = (stage.now(), ShardMap::new(plan.shards, plan.cores));
         let control = ControlHost::start(life, platters.control, plan, stage);
-        let catalog = Arc::new(catalog(plan, &control));
+        let catalog = Arc::new(catalog(plan, &control, stage));
         let node = |core| Node::new(core, usize::from(plan.cores), Arc::clone(&catalog));
         let seat = |core| Seat { node: node(core), links: Vec::new(), wake_at: None, through: false };
         let mut seats: Vec<_> = (0..plan.cores).map(seat).collect();
@@ -207,7 +207,7 @@ impl Process {
             return;
         }
         control::judge_catalog(self.control.published(), plan, stage);
-        let catalog = Arc::new(catalog(plan, &self.control));
+        let catalog = Arc::new(catalog(plan, &self.control, stage));
         self.seats.iter_mut().for_each(|seat| seat.node.handle_catalog(&catalog, stage.now()));
         self.turn_all(plan, net, stage);
     }
@@ -526,8 +526,8 @@ fn is_wanted(wake_at: &mut Option<u64>, stage: &Stage) -> bool {
 }
 
 /// What every node is told: routes and carriers as they are, under the version of what control has published.
-fn catalog(plan: &Plan, control: &ControlHost) -> Catalog {
-    Catalog { version: control.published().version(), ..contract::catalog(plan) }
+fn catalog(plan: &Plan, control: &ControlHost, stage: &Stage) -> Catalog {
+    Catalog { version: control.published().version(), ..contract::catalog(plan, stage.mutant()) }
 }
 
 /// How long a description is.

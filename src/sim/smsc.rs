@@ -104,6 +104,7 @@ impl Carriers {
                 receipt_delay: now.receipt_delay,
                 id_recipients: now.id_recipients,
                 id_dialect: now.id_dialect,
+                id_missing: now.id_missing,
                 receipt_form: now.receipt_form,
                 error_dialect: now.error_dialect,
                 date_digits: now.date_digits,
@@ -371,10 +372,11 @@ impl Carriers {
         let behaviour = self.fakes[carrier].behaviour();
         let wall = stage.wall();
         self.body.write(receipt.id, receipt.fate, wall, wall, behaviour);
-        stage.oracle.receipt_said(&receipt.recipient, receipt.fate, self.body.error());
+        stage.oracle.receipt_said((carrier, receipt.id), &receipt.recipient, receipt.fate, self.body.error());
+        let (from, to) = plan.carriers[carrier].spelling.write(&receipt.recipient, &receipt.sender);
         let message = ShortMessage {
-            source: Address { ton: 1, npi: 1, digits: &receipt.recipient },
-            destination: Address { ton: 5, npi: 0, digits: &receipt.sender },
+            source: Address { ton: 1, npi: 1, digits: &from },
+            destination: Address { ton: 5, npi: 0, digits: &to },
             esm_class: EsmClass(self.body.esm_class),
             short_message: &self.body.short_message,
             tlvs: Tlvs::new(&self.body.tlvs),

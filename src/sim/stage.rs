@@ -143,6 +143,11 @@ impl Stage {
     }
 
     /// Whether the bug of that name is built in.
+    pub const fn mutant(&self) -> Option<Mutant> {
+        self.mutant
+    }
+
+    /// Whether it is that one.
     pub fn is_mutant(&self, mutant: Mutant) -> bool {
         self.mutant == Some(mutant)
     }

@@ -127,6 +127,11 @@ impl ReceiptSource<'_> {
         }
     }
 
+    /// Whether something other than the look of its text says that it is a receipt. Any handset may send a text that looks so.
+    pub const fn is_typed(&self) -> bool {
+        self.esm_class & Self::TYPE != 0 || self.receipted_message_id.is_some() || self.message_state.is_some()
+    }
+
     const fn is_intermediate(&self) -> bool {
         self.esm_class & Self::TYPE == Self::INTERMEDIATE
     }

@@ -40,9 +40,8 @@ const fn fold(one: u64, other: u64) -> u64 {
 
 /// The key under which a message is kept, from the id in its `submit_sm_resp`. `seed` tells carrier groups apart.
 ///
-/// The key of the canonical form: blanks and NUL around it trimmed; an id of hexadecimal digits (and hyphens: a UUID)
-/// in lower case; a number without `0x` and leading zeros. An id of one case is folded too; one of mixed case with
-/// letters beyond f stays as it is, for there the case may tell two ids apart.
+/// The key of the canonical form: blanks and NUL around it trimmed, in lower case, a number without `0x` and leading zeros.
+/// Where the case alone tells two ids apart, the numbers of their receipts must: some carriers change it.
 pub fn id_key(seed: u64, id: &[u8]) -> u64 {
     let mut space = [0; ID_MAX];
     id_hash(seed, canonical(id, &mut space))
@@ -55,7 +54,7 @@ fn canonical<'a>(id: &'a [u8], space: &'a mut [u8; ID_MAX]) -> &'a [u8] {
 }
 
 fn folded<'a>(id: &'a [u8], shape: Shape, space: &'a mut [u8; ID_MAX]) -> &'a [u8] {
-    if !shape.folds() || !shape.has_upper {
+    if !shape.has_upper {
         return id;
     }
     let Some(lower) = space.get_mut(..id.len()) else {
@@ -87,25 +86,17 @@ fn without_zeros(id: &[u8]) -> &[u8] {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Shape {
     decimal: bool,
-    hexadecimal: bool,
     has_upper: bool,
-    has_lower: bool,
 }
 
 impl Shape {
     fn of(id: &[u8]) -> Self {
-        let mut shape = Self { decimal: true, hexadecimal: true, has_upper: false, has_lower: false };
+        let mut shape = Self { decimal: true, has_upper: false };
         for octet in id {
             shape.decimal &= octet.is_ascii_digit();
-            shape.hexadecimal &= octet.is_ascii_hexdigit() || *octet == b'-';
             shape.has_upper |= octet.is_ascii_uppercase();
-            shape.has_lower |= octet.is_ascii_lowercase();
         }
         shape
-    }
-
-    fn folds(self) -> bool {
-        self.hexadecimal || !(self.has_upper && self.has_lower)
     }
 }
 
@@ -128,7 +119,9 @@ impl IdForm {
     /// The form that leads from a receipt's id to a response's id, if one does. For those who hold both raw ids.
     pub fn between(receipt: &[u8], response: &[u8]) -> Option<Self> {
         let key = id_key(0, response);
-        Candidates::of(0, receipt, Self::ALL).find(|candidate| candidate.key == key).map(|found| found.form)
+        Candidates::of(0, receipt, Self::ALL, Proof::Nothing)
+            .find(|candidate| candidate.key == key)
+            .map(|found| found.form)
     }
 }
 
@@ -139,6 +132,17 @@ pub struct Candidate {
     pub form: IdForm,
     /// As of [`id_key`].
     pub key: u64,
+    /// Its carrier writes ids so, as far as is known. Else it is a guess, and the recipient must say that it is the one.
+    pub is_proof: bool,
+}
+
+/// Which forms are more than a guess.
+#[derive(Debug, Clone, Copy)]
+enum Proof {
+    Nothing,
+    Form(IdForm),
+    /// The first that an id can be read in: it is the only one.
+    First,
 }
 
 /// The keys to look for, likeliest first, no key twice; one to three. Each is worked out when it is asked for, since the
@@ -149,14 +153,15 @@ pub struct Candidates<'a> {
     id: &'a [u8],
     shape: Shape,
     order: std::array::IntoIter<IdForm, 3>,
+    proof: Proof,
     given: [u64; 3],
     len: usize,
 }
 
 impl<'a> Candidates<'a> {
-    fn of(seed: u64, id: &'a [u8], order: [IdForm; 3]) -> Self {
+    fn of(seed: u64, id: &'a [u8], order: [IdForm; 3], proof: Proof) -> Self {
         let id = bare(id);
-        Self { seed, id, shape: Shape::of(id), order: order.into_iter(), given: [0; 3], len: 0 }
+        Self { seed, id, shape: Shape::of(id), order: order.into_iter(), proof, given: [0; 3], len: 0 }
     }
 
     fn key(&self, form: IdForm) -> Option<u64> {
@@ -177,6 +182,9 @@ impl Iterator for Candidates<'_> {
     type Item = Candidate;
 
     fn next(&mut self) -> Option<Candidate> {
+        if self.len > 0 && matches!(self.proof, Proof::First) {
+            return None;
+        }
         loop {
             let form = self.order.next()?;
             let Some(key) = self.key(form) else { continue };
@@ -187,7 +195,12 @@ impl Iterator for Candidates<'_> {
                 *place = key;
                 self.len += 1;
             }
-            return Some(Candidate { form, key });
+            let is_proof = match self.proof {
+                Proof::Nothing => false,
+                Proof::Form(known) => form == known,
+                Proof::First => true,
+            };
+            return Some(Candidate { form, key, is_proof });
         }
     }
 }
@@ -232,19 +245,30 @@ fn convert<'a, const FROM: u32, const TO: u32>(digits: &[u8], space: &'a mut [u8
 /// link's core, and the copy in the catalog is the one that survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Dialect {
+    /// What the configuration says.
+    told: Option<IdForm>,
     /// Unambiguous matches by [`IdForm`].
-    pub seen: [u32; 3],
+    seen: [u32; 3],
 }
 
 impl Dialect {
     /// Matches after which a form is believed, provided that it makes 99 of 100.
     pub const SETTLED_AFTER: u32 = 32;
 
-    /// What configuration knows beforehand: the form counts as settled.
+    /// Nothing is known yet.
+    pub const fn untold() -> Self {
+        Self { told: None, seen: [0; 3] }
+    }
+
+    /// What configuration knows beforehand: no other form is tried, unless an id cannot be read in this one.
     pub const fn told(form: IdForm) -> Self {
-        let mut seen = [0; 3];
-        seen[form as usize] = Self::SETTLED_AFTER;
-        Self { seen }
+        Self { told: Some(form), seen: [0; 3] }
+    }
+
+    /// What the configuration says, with what was seen meanwhile.
+    #[must_use]
+    pub const fn with_told(self, told: Self) -> Self {
+        Self { told: told.told, seen: self.seen }
     }
 
     /// Tells of a match that was unique, or made unique by the recipient.
@@ -257,8 +281,11 @@ impl Dialect {
         }
     }
 
-    /// The form to believe, once there is one: its match may count without a look at the recipient.
+    /// The form to believe, once there is one: its match may count where no number says whose it is.
     pub fn settled(&self) -> Option<IdForm> {
+        if self.told.is_some() {
+            return self.told;
+        }
         let total: u64 = self.seen.iter().copied().map(u64::from).sum();
         IdForm::ALL.into_iter().find(|&form| {
             let count = self.count(form);
@@ -268,9 +295,12 @@ impl Dialect {
 
     /// Every key under which the message of this receipt may be kept, the likeliest first.
     pub fn candidates<'a>(&self, seed: u64, id: &'a [u8]) -> Candidates<'a> {
+        if let Some(told) = self.told {
+            return Candidates::of(seed, id, [told, IdForm::Same, IdForm::Same], Proof::First);
+        }
         let mut order = IdForm::ALL;
         order.sort_by_key(|&form| std::cmp::Reverse(self.count(form)));
-        Candidates::of(seed, id, order)
+        Candidates::of(seed, id, order, Proof::Form(self.settled().unwrap_or(IdForm::Same)))
     }
 
     fn count(&self, form: IdForm) -> u64 {

@@ -45,12 +45,13 @@ fn ids_that_mean_the_same_have_one_key() {
             "16Fd2706-8baf-433b-82eb-8c7fada847da",
         ],
         ["MSG-XYZ", "msg-xyz", "MSG-XYZ "],
+        ["aXbY9", "AXBY9", "axby9"],
     ];
     for ids in same {
         let keys = ids.map(|id| id_key(3, id.as_bytes()));
         assert_eq!(keys, [keys[0]; 3], "{ids:?}");
     }
-    let different = ["aXb", "axB", "0aXb", "0", "", "1", "10", "100", "16fd2706", "f2706"];
+    let different = ["aXb", "0aXb", "0", "", "1", "10", "100", "16fd2706", "f2706"];
     let keys: std::collections::BTreeSet<u64> = different.iter().map(|id| id_key(3, id.as_bytes())).collect();
     assert_eq!(keys.len(), different.len());
     assert_ne!(id_key(3, b"12345"), id_key(4, b"12345"), "groups are told apart");
@@ -100,9 +101,32 @@ fn no_key_is_tried_twice_and_the_learned_form_comes_first() {
     dialect.observe(IdForm::Same);
     assert_eq!(dialect.settled(), None, "one of 33 is more than one of 100");
     assert_eq!(Dialect::told(IdForm::Same).settled(), Some(IdForm::Same));
-    let mut full = Dialect { seen: [u32::MAX, 0, 7] };
+    let mut full = Dialect { told: None, seen: [u32::MAX, 0, 7] };
     full.observe(IdForm::Same);
     assert_eq!(full.seen, [u32::MAX / 2 + 1, 0, 3]);
+}
+
+/// Field K4: what the configuration said was not believed.
+#[test]
+fn a_told_form_is_the_only_one_and_a_proof() {
+    let forms = |dialect: Dialect, id: &str| -> Vec<(IdForm, bool)> {
+        dialect.candidates(1, id.as_bytes()).map(|candidate| (candidate.form, candidate.is_proof)).collect()
+    };
+    let learned = (0..100).fold(Dialect::default(), |mut dialect, _| {
+        dialect.observe(IdForm::HexToDecimal);
+        dialect
+    });
+    let told = Dialect::told(IdForm::DecimalToHex);
+    for dialect in [told, learned.with_told(told)] {
+        assert_eq!(forms(dialect, "1234"), [(IdForm::DecimalToHex, true)]);
+        assert_eq!(forms(dialect, "order-7"), [(IdForm::Same, true)], "it cannot be translated");
+    }
+    assert_eq!(forms(Dialect::told(IdForm::Same), "1234"), [(IdForm::Same, true)]);
+    let guessed = [(IdForm::Same, true), (IdForm::DecimalToHex, false), (IdForm::HexToDecimal, false)];
+    assert_eq!(forms(Dialect::default(), "1234"), guessed);
+    let seen = [(IdForm::HexToDecimal, true), (IdForm::Same, false), (IdForm::DecimalToHex, false)];
+    assert_eq!(forms(learned, "1234"), seen);
+    assert_eq!(forms(learned.with_told(Dialect::default()), "1234"), seen);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::delivery::{Event, Happened, Retention};
-use crate::model::{Address, CarrierId, Class, Head, Lane, RouteId, Segment, TenantId, Wall};
+use crate::model::{Address, Agreement, CarrierId, Class, Head, Lane, Numbers, RouteId, Segment, TenantId, Wall};
 use crate::queue::{Chunk, DueEntry, DuePosition, Era, FifoName, InsertReason, Position, SlotRuns, Tick};
 
 use super::backend::{Reader, Space, StoreError};
@@ -51,10 +51,22 @@ pub enum ReadRequest {
 /// Under which keys the part of a receipt may stand in the runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptKeys {
-    /// Likeliest first: key, and whether it alone proves the match where no part went to the recipient.
-    pub keys: Vec<(u64, bool)>,
-    /// The number that it came from; 0 if it has none.
-    pub recipient: u64,
+    /// Likeliest first.
+    pub keys: Vec<u64>,
+    /// The numbers that it names.
+    pub numbers: Numbers,
+    /// Whether they may say of a part that it is another's.
+    pub is_number_ignored: bool,
+}
+
+impl ReceiptKeys {
+    /// What its numbers say of a part.
+    pub fn agreement(&self, note: &ReceiptNote) -> Agreement {
+        match note.agreement(self.numbers) {
+            Agreement::Contradicts if self.is_number_ignored => Agreement::SaysNothing,
+            known => known,
+        }
+    }
 }
 
 /// A message as stored.
@@ -85,8 +97,9 @@ pub enum Found {
     Folded { snapshot: Box<Snapshot>, folded: Folded },
     /// What has run out of time, by segment; without those that cannot be read.
     Expired { visited: Vec<Visited> },
-    /// For each receipt: which of its keys led to a part, and the part.
-    Probe { token: u64, notes: Vec<Option<(usize, ReceiptNote)>> },
+    /// For each receipt the parts that it may be about, each with which of its keys led there: one that its numbers agree with,
+    /// else those of which they say nothing, two at most.
+    Probe { token: u64, notes: Vec<Vec<(usize, ReceiptNote)>> },
     /// It could not be answered.
     Failed { request: Box<ReadRequest>, error: StoreError },
 }

@@ -1,22 +1,36 @@
 //! What a run of receipts holds, and how the part of a receipt is found in all of them.
 //!
 //! A carrier may give an id again. Of the parts of one id in a run the newest stands under the id's key alone; each other one
-//! under the id's key and its recipient. So a filter answers for most ids that are not there, and one look-up finds most
-//! that are.
+//! under the id's key and what its recipient's number ends in. So a filter answers for most ids that are not there, and one
+//! look-up finds most that are.
 //!
-//! Knows keys and recipients; refuses to know ids, epochs, and what a receipt says.
+//! Knows keys and numbers; refuses to know ids, epochs, and what a receipt says.
+
+use std::ops::ControlFlow;
+
+use crate::model::{Agreement, Tail};
 
 use super::backend::{Reader, RunFamily, RunSink, StoreError};
 use super::reader::ReceiptKeys;
 use super::record::{ReceiptNote, decode, encode};
 
+/// Parts that a receipt may be about and that none tells apart: with two of them nobody knows which it is.
+const SILENT_MAX: usize = 2;
+
 /// Under which a part stands beside a newer one of its id: both big endian.
-fn key_to(key: u64, recipient: u64) -> [u8; 16] {
-    (u128::from(key) << 64 | u128::from(recipient)).to_be_bytes()
+fn key_to(key: u64, recipient: Tail) -> [u8; 12] {
+    let mut octets = [0; 12];
+    octets[..8].copy_from_slice(&key.to_be_bytes());
+    octets[8..].copy_from_slice(&recipient.index().to_be_bytes());
+    octets
+}
+
+fn recipient(note: &ReceiptNote) -> Tail {
+    Tail::of(note.recipient)
 }
 
 /// Puts parts into a run: the oldest first, and no recipient twice under one key. They are sorted in place, and may be
-/// put once more.
+/// put once more. Of two parts of one id to numbers that end alike the newer one is meant.
 ///
 /// # Errors
 ///
@@ -26,46 +40,95 @@ pub fn put(notes: &mut [ReceiptNote], sink: &mut dyn RunSink) -> Result<(), Stor
     for of_one_id in notes.chunk_by_mut(|one, next| one.key == next.key) {
         if let [others @ .., newest] = of_one_id {
             sink.put(&newest.key.to_be_bytes(), &encode(newest))?;
-            others.sort_unstable_by_key(|note| note.recipient);
-            others.iter().try_for_each(|note| sink.put(&key_to(note.key, note.recipient), &encode(note)))?;
+            others.sort_by_key(recipient);
+            for alike in others.chunk_by(|one, next| recipient(one) == recipient(next)) {
+                if let Some(note) = alike.last().filter(|note| recipient(note) != recipient(newest)) {
+                    sink.put(&key_to(note.key, recipient(note)), &encode(note))?;
+                }
+            }
         }
     }
     Ok(())
 }
 
-/// The part that a receipt is about, and which of its keys led there: one that went to its number, in whatever run; else
-/// the newest under a key that is a proof.
-pub(super) fn find<R: Reader>(reader: &R, receipt: &ReceiptKeys) -> Result<Option<(usize, ReceiptNote)>, StoreError> {
-    let mut other = None;
-    for (at, &(key, is_proof)) in receipt.keys.iter().enumerate() {
-        let Some(note) = under(reader, key, receipt.recipient)? else { continue };
-        if note.recipient == receipt.recipient {
-            return Ok(Some((at, note)));
+/// The parts that a receipt may be about, each with which of its keys led there: the one that its numbers agree with, in
+/// whatever run; else those of which they say nothing, two at most.
+pub(super) fn find<R: Reader>(reader: &R, receipt: &ReceiptKeys) -> Result<Vec<(usize, ReceiptNote)>, StoreError> {
+    let mut silent: Vec<(usize, ReceiptNote)> = Vec::new();
+    for (at, key) in receipt.keys.iter().enumerate() {
+        let mut walk = Walk { receipt, silent: Vec::new() };
+        if let Some(note) = walk.agreeing(reader, *key)? {
+            return Ok(vec![(at, note)]);
         }
-        if is_proof {
-            other = other.or(Some((at, note)));
-        }
+        silent.extend(walk.silent.into_iter().map(|note| (at, note)));
+        silent.truncate(SILENT_MAX);
     }
-    Ok(other)
+    Ok(silent)
 }
 
-/// The newest part under this key to that recipient, else the newest; recipient 0: the newest.
-fn under<R: Reader>(reader: &R, key: u64, recipient: u64) -> Result<Option<ReceiptNote>, StoreError> {
+/// Through all runs, the newest first.
+struct Walk<'a> {
+    receipt: &'a ReceiptKeys,
+    /// Of which the numbers say nothing.
+    silent: Vec<ReceiptNote>,
+}
+
+impl Walk<'_> {
     const FAMILY: RunFamily = RunFamily::Receipt;
-    let (mut newest, mut runs) = (None, 0..=u64::MAX);
-    while let Some((run, octets)) = reader.probe_in(FAMILY, &key.to_be_bytes(), runs)? {
-        let note = note_of(&octets)?;
-        if note.recipient == recipient || recipient == 0 {
-            return Ok(Some(note));
+
+    fn agreeing<R: Reader>(&mut self, reader: &R, key: u64) -> Result<Option<ReceiptNote>, StoreError> {
+        let mut runs = 0..=u64::MAX;
+        while let Some((run, octets)) = reader.probe_in(Self::FAMILY, &key.to_be_bytes(), runs)? {
+            let newest = note_of(&octets)?;
+            let agreeing = match self.receipt.agreement(&newest) {
+                Agreement::Agrees => Some(newest),
+                Agreement::SaysNothing => {
+                    self.add_silent(newest);
+                    self.beside(reader, run, key)?
+                }
+                Agreement::Contradicts => self.beside(reader, run, key)?,
+            };
+            let Some(older) = run.checked_sub(1).filter(|_| agreeing.is_none()) else { return Ok(agreeing) };
+            runs = 0..=older;
         }
-        if let Some((_, octets)) = reader.probe_in(FAMILY, &key_to(key, recipient), run..=run)? {
-            return note_of(&octets).map(Some);
-        }
-        newest = newest.or(Some(note));
-        let Some(older) = run.checked_sub(1) else { break };
-        runs = 0..=older;
+        Ok(None)
     }
-    Ok(newest)
+
+    /// A part beside the newest of its id that agrees.
+    fn beside<R: Reader>(&mut self, reader: &R, run: u64, key: u64) -> Result<Option<ReceiptNote>, StoreError> {
+        for tail in [self.receipt.numbers.source, self.receipt.numbers.destination] {
+            let found = match tail.is_none() {
+                true => None,
+                false => reader.probe_in(Self::FAMILY, &key_to(key, tail), run..=run)?,
+            };
+            if let Some((_, octets)) = found {
+                return note_of(&octets).map(Some);
+            }
+        }
+        if self.silent.len() < SILENT_MAX {
+            let (from, to) = (key_to(key, Tail::from_index(0)), key_to(key, Tail::NONE));
+            let mut found = Vec::new();
+            reader.run_range((Self::FAMILY, run), &from, &to, SILENT_MAX, &mut |_, octets| {
+                found.push(note_of(octets));
+                ControlFlow::Continue(())
+            })?;
+            for note in found {
+                let note = note?;
+                if self.receipt.agreement(&note) == Agreement::SaysNothing {
+                    self.add_silent(note);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// An older one to the same number is no longer meant.
+    fn add_silent(&mut self, note: ReceiptNote) {
+        let is_known = self.silent.iter().any(|known| recipient(known) == recipient(&note));
+        if !is_known && self.silent.len() < SILENT_MAX {
+            self.silent.push(note);
+        }
+    }
 }
 
 fn note_of(octets: &[u8]) -> Result<ReceiptNote, StoreError> {
@@ -80,6 +143,7 @@ mod tests {
 
     use bytes::Bytes;
 
+    use crate::model::Numbers;
     use crate::store::backend::{Backend, Maintainer, RunId, Space, Visit};
     use crate::store::memory::{Drops, MemoryStore};
 
@@ -96,9 +160,15 @@ mod tests {
         store.maintainer().write_run(run, &mut |sink| put(&mut notes, sink)).expect("in order");
     }
 
-    fn found(store: &MemoryStore, keys: &[(u64, bool)], recipient: u64) -> Option<(usize, u64)> {
-        let receipt = ReceiptKeys { keys: keys.to_vec(), recipient };
-        find(&store.reader(), &receipt).expect("sound").map(|(at, note)| (at, note.address))
+    fn found(store: &MemoryStore, keys: &[u64], recipient: u64) -> Vec<(usize, u64)> {
+        let found = find(&store.reader(), &receipt(keys, recipient)).expect("sound");
+        found.into_iter().map(|(at, note)| (at, note.address)).collect()
+    }
+
+    /// With this number, or none at all.
+    fn receipt(keys: &[u64], source: u64) -> ReceiptKeys {
+        let numbers = Numbers { source: Tail::of(source), destination: Tail::NONE };
+        ReceiptKeys { keys: keys.to_vec(), numbers, is_number_ignored: false }
     }
 
     struct Keys(Vec<Vec<u8>>);
@@ -115,19 +185,33 @@ mod tests {
         let mut notes = [note(2, 3, 0), note(1, 9, 0), note(1, 7, 0), note(1, 5, 0)];
         let mut keys = Keys(Vec::new());
         put(&mut notes, &mut keys).expect("taken");
-        let id = |key: u8| [0, 0, 0, 0, 0, 0, 0, key];
-        let expected = [id(1).to_vec(), [id(1), id(7)].concat(), [id(1), id(9)].concat(), id(2).to_vec()];
-        assert_eq!(keys.0, expected);
+        let id = |key: u8| [0, 0, 0, 0, 0, 0, 0, key].to_vec();
+        let beside = |key: u8, tail: u8| [id(key), vec![0, 0, 0, tail]].concat();
+        assert_eq!(keys.0, [id(1), beside(1, 7), beside(1, 9), id(2)]);
+    }
+
+    #[test]
+    fn of_numbers_that_end_alike_under_one_id_the_newest_is_kept() {
+        let alike = 40_000_000;
+        for notes in [[7, alike + 7, 9], [7, 9, alike + 7]] {
+            let mut notes = notes.map(|recipient| note(1, recipient, recipient));
+            let mut keys = Keys(Vec::new());
+            put(&mut notes, &mut keys).expect("taken");
+            assert_eq!(keys.0.len(), 2, "{:?}", keys.0);
+        }
     }
 
     #[test]
     fn parts_of_one_id_are_told_apart_by_their_recipients() {
         let store = MemoryStore::new(Drops::AtOnce);
         write(&store, 1, &[note(1, 30, 103), note(1, 10, 101), note(1, 20, 102), note(2, 10, 201)]);
-        let exact = |recipient| found(&store, &[(1, true)], recipient);
-        assert_eq!([10, 20, 30].map(exact), [101, 102, 103].map(|address| Some((0, address))));
-        assert_eq!([40, 0].map(exact), [Some((0, 103)); 2], "the newest");
-        assert_eq!(found(&store, &[(3, true)], 10), None);
+        let exact = |recipient| found(&store, &[1], recipient);
+        assert_eq!([10, 20, 30].map(exact), [101, 102, 103].map(|address| vec![(0, address)]));
+        assert_eq!(exact(40), []);
+        assert_eq!(exact(0), [(0, 103), (0, 101)], "as many as show that there is not one alone");
+        assert_eq!((found(&store, &[2], 0), found(&store, &[3], 10)), (vec![(0, 201)], vec![]));
+        let ignored = ReceiptKeys { is_number_ignored: true, ..receipt(&[2], 40) };
+        assert_eq!(find(&store.reader(), &ignored).expect("sound").len(), 1);
     }
 
     #[test]
@@ -137,18 +221,20 @@ mod tests {
         write(&store, 2, &[note(5, 10, 5)]);
         write(&store, 3, &[note(1, 30, 3)]);
         write(&store, 4, &[note(1, 20, 4)]);
-        let exact = |recipient| found(&store, &[(1, true)], recipient);
-        assert_eq!([10, 20, 30, 40].map(exact), [1, 4, 3, 4].map(|address| Some((0, address))));
+        let exact = |recipient| found(&store, &[1], recipient);
+        assert_eq!([10, 20, 30].map(exact), [1, 4, 3].map(|address| vec![(0, address)]));
+        assert_eq!((exact(40), exact(0)), (vec![], vec![(0, 4), (0, 3)]));
+        write(&store, 6, &[note(5, 10, 6)]);
+        assert_eq!(found(&store, &[5], 0), [(0, 6)], "an older one to the same number is not meant");
     }
 
     #[test]
-    fn a_form_that_is_a_guess_counts_with_the_recipient_alone() {
+    fn every_key_is_tried_and_the_recipient_decides() {
         let store = MemoryStore::new(Drops::AtOnce);
         write(&store, 1, &[note(1, 10, 1), note(2, 30, 22), note(2, 20, 21)]);
-        let both = |recipient| found(&store, &[(1, true), (2, false)], recipient);
-        assert_eq!([10, 20, 40].map(both), [Some((0, 1)), Some((1, 21)), Some((0, 1))]);
-        assert_eq!(found(&store, &[(2, false)], 40), None);
-        assert_eq!(found(&store, &[(2, false), (1, true)], 0), Some((1, 1)));
+        let both = |recipient| found(&store, &[1, 2], recipient);
+        assert_eq!([10, 20, 40].map(both), [vec![(0, 1)], vec![(1, 21)], vec![]]);
+        assert_eq!(both(0), [(0, 1), (1, 22)]);
     }
 
     /// Counts look-ups over runs.
@@ -183,7 +269,7 @@ mod tests {
         }
 
         fn run_range(&self, _: RunId, _: &[u8], _: &[u8], _: usize, _: Visit<'_>) -> Result<usize, StoreError> {
-            unreachable!("nobody walks")
+            unreachable!("nobody walks where a number tells")
         }
     }
 
@@ -193,13 +279,13 @@ mod tests {
         write(&store, 1, &[note(1, 10, 1), note(2, 30, 22), note(2, 20, 21)]);
         write(&store, 2, &[note(4, 10, 4)]);
         let reader = Counting(store.reader(), Arc::default());
-        let asked = |keys: &[(u64, bool)], recipient| {
-            find(&reader, &ReceiptKeys { keys: keys.to_vec(), recipient }).expect("sound");
+        let asked = |keys: &[u64], recipient| {
+            find(&reader, &receipt(keys, recipient)).expect("sound");
             reader.1.swap(0, Ordering::Relaxed)
         };
-        assert_eq!(asked(&[(1, true), (2, false), (3, false)], 10), 1);
-        assert_eq!(asked(&[(7, true), (8, false), (9, false)], 10), 3);
-        assert_eq!(asked(&[(2, true)], 30), 1, "the newest of its id");
-        assert_eq!(asked(&[(2, true)], 20), 2, "another one");
+        assert_eq!(asked(&[1, 2, 3], 10), 1);
+        assert_eq!(asked(&[7, 8, 9], 10), 3);
+        assert_eq!(asked(&[2], 30), 1, "the newest of its id");
+        assert_eq!(asked(&[2], 20), 2, "another one");
     }
 }

@@ -7,7 +7,7 @@ use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use bincode::{Decode, Encode};
 
 use crate::delivery::{Happened, Lost};
-use crate::model::CarrierError;
+use crate::model::{Agreement, CarrierError, Numbers, Tail};
 
 pub use super::record_event::{EventNote, StatedEvent};
 pub use super::record_handset::{HandsetRecord, JoiningRecord, PartRecord};
@@ -86,7 +86,9 @@ impl Record for CheckpointRecord {
     const VERSION: u8 = 5;
 }
 
-impl Record for ReceiptNote {}
+impl Record for ReceiptNote {
+    const VERSION: u8 = 2;
+}
 impl Record for RestoredRecord {}
 impl Record for WaitingRecord {}
 #[cfg(test)]
@@ -94,7 +96,7 @@ impl Record for DoubtNote {}
 
 impl Record for NoticeRecord {}
 impl Record for InboundRecord {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 }
 impl Record for StateRecord {
     const VERSION: u8 = 3;
@@ -220,7 +222,7 @@ pub struct ReceiptsRecord {
 }
 
 impl Record for ReceiptsRecord {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 }
 
 /// A part that waits for its receipt.
@@ -234,18 +236,23 @@ pub struct ReceiptNote {
     pub recipient: u64,
     /// Until when its message waits for it, seconds: a receipt after that is late.
     pub until: u32,
-    /// Owner.
-    pub tenant: u32,
-    /// Class.
-    pub class: u8,
+    /// What its sender's number ends in, as of [`Tail`].
+    pub sender: u32,
+    /// Carrier group.
+    pub group: u16,
+    /// The reference that the parts of its attempt share.
+    pub reference: u16,
     /// Part number.
     pub part: u8,
     /// Parts of the message.
     pub parts: u8,
-    /// Bit 0: a notice is due when it is final.
-    pub flags: u8,
-    /// The reference that the parts of its attempt share.
-    pub reference: u16,
+}
+
+impl ReceiptNote {
+    /// What the numbers of a receipt say of it.
+    pub fn agreement(&self, numbers: Numbers) -> Agreement {
+        numbers.agreement(Tail::of(self.recipient), Tail::from_index(self.sender))
+    }
 }
 
 #[cfg(test)]
@@ -257,12 +264,11 @@ impl ReceiptNote {
             address,
             recipient,
             until: u32::MAX,
-            tenant: 0,
-            class: 0,
+            sender: Tail::NONE.index(),
+            group: 0,
+            reference: 0,
             part: 1,
             parts: 1,
-            flags: 0,
-            reference: 0,
         }
     }
 }
@@ -330,6 +336,14 @@ pub struct InboundRecord {
     pub reference: Option<u16>,
     /// Its beginning.
     pub text: Vec<u8>,
+    /// The carrier that it came from.
+    pub carrier: u16,
+    /// What the two numbers end in that it names, as of [`Tail`]: source, destination.
+    pub tails: (u32, u32),
+    /// It could have been about several parts.
+    pub is_ambiguous: bool,
+    /// Nothing but the look of its text says that it is a receipt.
+    pub is_untyped: bool,
 }
 
 /// `st`: a segment's folded events.
@@ -560,19 +574,19 @@ mod tests {
             address: 2,
             recipient: 3,
             until: 4,
-            tenant: 5,
-            class: 6,
-            part: 7,
-            parts: 8,
-            flags: 9,
-            reference: 10,
+            sender: 5,
+            group: 6,
+            reference: 7,
+            part: 8,
+            parts: 9,
         };
-        let entries = "01000000000000000100000000000000020000000000000003000000000000000400000005000000060708090a00";
+        let entries = "0100000000000000010000000000000002000000000000000300000000000000040000000500000006000700\
+                       0809";
         let record = ReceiptsRecord { entries: vec![note], answered: vec![(11, 12)] };
         let answered = "01000000000000000b000000000000000c00000000000000";
-        assert_eq!(hex(encode(&record)), format!("02{entries}{answered}"));
-        assert_eq!(decode(&unhex(&format!("02{entries}{answered}"))), Ok(record));
-        for other in ["01", "03"] {
+        assert_eq!(hex(encode(&record)), format!("03{entries}{answered}"));
+        assert_eq!(decode(&unhex(&format!("03{entries}{answered}"))), Ok(record));
+        for other in ["02", "04"] {
             assert!(decode::<ReceiptsRecord>(&unhex(&format!("{other}{entries}{answered}"))).is_err());
         }
     }
@@ -608,10 +622,18 @@ mod tests {
 
     #[test]
     fn golden_bytes_of_what_is_parked() {
-        let inbound =
-            InboundRecord { wall: 1, id: vec![0x41], state: 2, reference: Some(2), ..InboundRecord::default() };
-        let expected = "0301000000000000000000000000000000000001000000000000004102\
-                        01270102000000000000000000";
+        let inbound = InboundRecord {
+            wall: 1,
+            id: vec![0x41],
+            state: 2,
+            reference: Some(2),
+            carrier: 3,
+            tails: (4, 5),
+            ..InboundRecord::default()
+        };
+        let expected = "0401000000000000000000000000000000000001000000000000004102\
+                        0127010200000000000000000003000400000005000000\
+                        0000";
         assert_eq!(hex(encode(&inbound)), expected);
     }
 

@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Address, CarrierError, Class, GroupId, Head, LinkId, Mono, ReceiptState, ShardId, Wall};
+use crate::model::{Address, CarrierError, Class, GroupId, Head, LinkId, Mono, Numbers, ReceiptState, ShardId, Wall};
 
 /// From a shard to a link.
 #[derive(Clone, Debug)]
@@ -324,6 +324,10 @@ pub struct ReceiptIn {
     pub if_unknown: IfUnknown,
     /// The address the receipt came from, which should be our recipient; 0 if it has no shape of a number.
     pub recipient: u64,
+    /// What the two numbers end in that it names.
+    pub numbers: Numbers,
+    /// Nothing but the look of its text says that it is a receipt.
+    pub is_untyped: bool,
     /// The carrier's message id, raw; empty if it had none.
     pub id: Span,
     /// What it says.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use stentor::link::{BindId, LinkEvent};
 use stentor::model::{
     CarrierError, CarrierId, Class, Content, Encoding, ErrorFamily, Frame, GroupId, Head, KeyPrint, Line, LinkId, Mono,
-    Msisdn, Now, Prng, ReceiptState, ReplyTo, RouteId, SenderId, ShardId, Wall,
+    Msisdn, Now, Numbers, Prng, ReceiptState, ReplyTo, RouteId, SenderId, ShardId, Tail, Wall,
 };
 use stentor::node::{Alarm, Errand, Host, Node, NodeEvent, Wanted};
 use stentor::routing::{Condition, Route, RouteTable, Way};
@@ -91,7 +91,13 @@ pub fn shard_options() -> ShardOptions {
 pub fn catalog() -> Arc<Catalog> {
     let way = Way { carrier: LINK.carrier, weight: 1 };
     let route = Route { id: ROUTE, name: "all".into(), when: Condition::default(), ways: vec![way] };
-    let carrier = CatalogCarrier { id: LINK.carrier, name: "only".into(), group: GROUP, home: Some(0) };
+    let carrier = CatalogCarrier {
+        id: LINK.carrier,
+        name: "only".into(),
+        group: GROUP,
+        home: Some(0),
+        ..CatalogCarrier::default()
+    };
     let routes = RouteTable { routes: vec![route] };
     Arc::new(Catalog { version: 1, routes, carriers: vec![carrier], shard_cores: vec![CORE] })
 }
@@ -286,6 +292,8 @@ impl Driver {
                 token: ReceiptToken(id),
                 if_unknown: IfUnknown::Park,
                 recipient: to.number(),
+                numbers: Numbers { source: Tail::of(to.number()), destination: Tail::NONE },
+                is_untyped: false,
                 id: Span::append(&mut batch.arena, id.to_string().as_bytes()),
                 state: ReceiptState::Delivered,
                 error: CarrierError::default(),

@@ -45,7 +45,13 @@ pub struct World<S: Backend, T> {
 pub fn catalog(link: LinkId, group: GroupId) -> Arc<Catalog> {
     let way = Way { carrier: link.carrier, weight: 1 };
     let route = Route { id: RouteId(1), name: "all".into(), when: Condition::default(), ways: vec![way] };
-    let carrier = CatalogCarrier { id: link.carrier, name: "north".into(), group, home: Some(link.core) };
+    let carrier = CatalogCarrier {
+        id: link.carrier,
+        name: "north".into(),
+        group,
+        home: Some(link.core),
+        ..CatalogCarrier::default()
+    };
     let routes = RouteTable { routes: vec![route] };
     Arc::new(Catalog { version: 1, routes, carriers: vec![carrier], shard_cores: vec![CORE] })
 }

@@ -183,6 +183,8 @@ pub struct Behaviour {
     pub id_recipients: u8,
     /// How ids are written.
     pub id_dialect: IdDialect,
+    /// Receipts bear no id.
+    pub id_missing: bool,
     /// Where receipts keep their content.
     pub receipt_form: ReceiptForm,
     /// How their texts write error codes.
@@ -225,6 +227,7 @@ impl Default for Behaviour {
             receipt_unasked_ppm: 0,
             id_recipients: 0,
             id_dialect: IdDialect::Decimal,
+            id_missing: false,
             receipt_form: ReceiptForm::Text,
             error_dialect: ErrorDialect::Digits,
             date_digits: 10,

@@ -169,7 +169,9 @@ impl ReceiptBody {
         self.tlvs.clear();
         self.id.clear();
         self.write_error(fate, behaviour);
-        id.write_in_receipt(behaviour.id_dialect, &mut self.id);
+        if !behaviour.id_missing {
+            id.write_in_receipt(behaviour.id_dialect, &mut self.id);
+        }
         let dates = (submitted, done, behaviour.date_digits);
         match behaviour.receipt_form {
             ReceiptForm::Text => self.write_text(fate, dates),
