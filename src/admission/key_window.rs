@@ -1,6 +1,8 @@
 //! The window of idempotency fingerprints: exact, bounded, never silently shorter. When it is full, keyed messages are
 //! refused by name until the oldest fingerprint is old enough to go. Tenants have shares of it ([`Shares`]).
 //!
+//! Age is told by a clock that does not jump: who sets the wall clock a day ahead does not make a day's keys old.
+//!
 //! A ring of entries in the order of arrival and a table of indices into it: 45 to 50 bytes an entry.
 
 use std::collections::VecDeque;
@@ -24,24 +26,45 @@ pub enum Seen {
     ShareFull,
 }
 
+/// When something is claimed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// As a message's id tells it.
+    pub wall: Wall,
+    /// As ages are told, ms: it goes as the wall clock does, and does not jump with it.
+    pub steady_ms: u64,
+}
+
+impl Moment {
+    /// By a wall clock that is so far ahead, ms.
+    pub const fn of(wall: Wall, ahead_ms: i64) -> Self {
+        Self { wall, steady_ms: wall.0.wrapping_sub(ahead_ms as u64) }
+    }
+
+    /// How far the wall clock is ahead, ms.
+    pub const fn ahead_ms(self) -> i64 {
+        self.wall.0.wrapping_sub(self.steady_ms) as i64
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     /// Two halves rather than a u128, whose alignment would cost 8 bytes.
     key: (u64, u64),
     content: u64,
     address: Address,
-    /// When, in the upper 48 bits; whose, in the lower 16.
+    /// When, as ages are told, in the upper 48 bits; whose, in the lower 16.
     stamp: u64,
 }
 
 impl Entry {
-    fn new(print: KeyPrint, tenant: TenantId, address: Address, at: Wall) -> Self {
-        let stamp = at.0 << TENANT_BITS | u64::from(account(tenant).0);
+    fn new(print: KeyPrint, tenant: TenantId, address: Address, at: Moment) -> Self {
+        let stamp = at.steady_ms << TENANT_BITS | u64::from(account(tenant).0);
         Self { key: halves(print.key), content: print.content, address, stamp }
     }
 
-    const fn at(&self) -> Wall {
-        Wall(self.stamp >> TENANT_BITS)
+    const fn steady_ms(&self) -> u64 {
+        self.stamp >> TENANT_BITS
     }
 
     const fn tenant(&self) -> TenantId {
@@ -63,6 +86,8 @@ pub struct KeyWindow {
     /// Entries that left the ring at its front: index + `gone` = number.
     gone: u32,
     table: Pieces<u32, 1024>,
+    /// How far the wall clock was ahead, from which number on: another one for each jump.
+    ahead_ms: VecDeque<(u32, i64)>,
     shares: Shares,
     window_ms: u64,
 }
@@ -71,7 +96,7 @@ impl KeyWindow {
     /// An empty window of at most `keys_max` fingerprints, each kept for at least `window_ms`.
     pub fn new(keys_max: usize, window_ms: u64) -> Self {
         let shares = Shares::new(keys_max as u64);
-        Self { ring: VecDeque::new(), gone: 0, table: Pieces::default(), shares, window_ms }
+        Self { ring: VecDeque::new(), gone: 0, table: Pieces::default(), ahead_ms: VecDeque::new(), shares, window_ms }
     }
 
     /// The tenants that share it from now on, by weight; none: it is everybody's.
@@ -96,7 +121,7 @@ impl KeyWindow {
     }
 
     /// Asks for a tenant's key and, if it is new, records it under `address`.
-    pub fn claim(&mut self, print: KeyPrint, tenant: TenantId, address: Address, now: Wall) -> Seen {
+    pub fn claim(&mut self, print: KeyPrint, tenant: TenantId, address: Address, now: Moment) -> Seen {
         if let Some(seen) = self.look(print, now) {
             return seen;
         }
@@ -111,37 +136,54 @@ impl KeyWindow {
     }
 
     /// What is known of a key, without recording it.
-    pub fn look(&mut self, print: KeyPrint, now: Wall) -> Option<Seen> {
+    pub fn look(&mut self, print: KeyPrint, now: Moment) -> Option<Seen> {
         self.expire(now);
-        let entry = self.find(halves(print.key))?;
-        Some(if entry.content == print.content { Seen::Same(entry.address, entry.at()) } else { Seen::Other })
+        let (number, entry) = self.find(halves(print.key))?;
+        Some(match entry.content == print.content {
+            true => Seen::Same(entry.address, self.wall_of(number, &entry)),
+            false => Seen::Other,
+        })
     }
 
     /// Puts back what a commit recorded at `at`; in the order of commits.
-    pub fn restore(&mut self, print: KeyPrint, tenant: TenantId, address: Address, at: Wall) {
+    pub fn restore(&mut self, print: KeyPrint, tenant: TenantId, address: Address, at: Moment) {
         let number = self.gone.wrapping_add(self.ring.len() as u32);
+        if self.ahead_ms.back().is_none_or(|(_, known)| *known != at.ahead_ms()) {
+            self.ahead_ms.push_back((number, at.ahead_ms()));
+        }
         self.ring.push_back(Entry::new(print, tenant, address, at));
         self.shares.take(account(tenant), 1);
         let (ring, gone) = (&self.ring, self.gone);
         self.table.insert_unique(hash(halves(print.key)), number, |number| rehash(ring, gone, *number));
     }
 
-    fn find(&self, key: (u64, u64)) -> Option<Entry> {
-        let entry = |number: u32| self.ring.get(number.wrapping_sub(self.gone) as usize);
-        let number = self.table.find(hash(key), |number| entry(*number).is_some_and(|entry| entry.key == key))?;
-        entry(*number).copied()
+    /// When it was claimed by the wall clock.
+    fn wall_of(&self, number: u32, entry: &Entry) -> Wall {
+        let index = |number: u32| number.wrapping_sub(self.gone) as i32;
+        let later = self.ahead_ms.partition_point(|(from, _)| index(*from) <= index(number));
+        let ahead_ms = later.checked_sub(1).and_then(|at| self.ahead_ms.get(at)).map_or(0, |(_, ahead_ms)| *ahead_ms);
+        Wall(entry.steady_ms().wrapping_add_signed(ahead_ms))
     }
 
-    fn expire(&mut self, now: Wall) {
-        let horizon = now.0.saturating_sub(self.window_ms);
+    fn find(&self, key: (u64, u64)) -> Option<(u32, Entry)> {
+        let entry = |number: u32| self.ring.get(number.wrapping_sub(self.gone) as usize);
+        let number = self.table.find(hash(key), |number| entry(*number).is_some_and(|entry| entry.key == key))?;
+        Some((*number, *entry(*number)?))
+    }
+
+    fn expire(&mut self, now: Moment) {
+        let horizon = now.steady_ms.saturating_sub(self.window_ms);
         while let Some(front) = self.ring.front()
-            && front.at().0 < horizon
+            && front.steady_ms() < horizon
         {
             let (key, tenant, number) = (front.key, front.tenant(), self.gone);
             self.shares.give_back(tenant, 1);
             self.table.remove(hash(key), |candidate| *candidate == number);
             self.ring.pop_front();
             self.gone = self.gone.wrapping_add(1);
+            if self.ahead_ms.get(1).is_some_and(|(from, _)| *from == self.gone) {
+                self.ahead_ms.pop_front();
+            }
         }
     }
 }
@@ -166,6 +208,11 @@ mod tests {
     const A: TenantId = TenantId(1);
     const B: TenantId = TenantId(2);
 
+    /// By a clock that has not jumped.
+    fn at(wall: u64) -> Moment {
+        Moment { wall: Wall(wall), steady_ms: wall }
+    }
+
     fn print(key: u64, content: u64) -> KeyPrint {
         KeyPrint { key: u128::from(key) << 64 | u128::from(crate::model::prng::mix(key)), content }
     }
@@ -174,24 +221,24 @@ mod tests {
     fn knows_the_same_and_the_other() {
         let mut window = KeyWindow::new(10, 86_400_000);
         let (first, second) = (Address::new(1, 1), Address::new(2, 2));
-        assert_eq!(window.claim(print(1, 5), A, first, Wall(0)), Seen::New);
-        assert_eq!(window.claim(print(1, 5), A, second, Wall(1)), Seen::Same(first, Wall(0)));
-        assert_eq!(window.claim(print(1, 6), A, second, Wall(1)), Seen::Other);
-        assert_eq!(window.claim(print(2, 6), A, second, Wall(1)), Seen::New);
+        assert_eq!(window.claim(print(1, 5), A, first, at(0)), Seen::New);
+        assert_eq!(window.claim(print(1, 5), A, second, at(1)), Seen::Same(first, Wall(0)));
+        assert_eq!(window.claim(print(1, 6), A, second, at(1)), Seen::Other);
+        assert_eq!(window.claim(print(2, 6), A, second, at(1)), Seen::New);
     }
 
     #[test]
     fn says_full_rather_than_forget() {
         let mut window = KeyWindow::new(2, 10_000);
         for key in 0..2 {
-            assert_eq!(window.claim(print(key, 0), A, Address::new(1, 0), Wall(1_000)), Seen::New);
+            assert_eq!(window.claim(print(key, 0), A, Address::new(1, 0), at(1_000)), Seen::New);
         }
-        assert_eq!(window.claim(print(9, 0), A, Address::new(1, 0), Wall(11_000)), Seen::Full);
+        assert_eq!(window.claim(print(9, 0), A, Address::new(1, 0), at(11_000)), Seen::Full);
         assert_eq!(
-            window.claim(print(0, 0), A, Address::new(1, 0), Wall(11_000)),
+            window.claim(print(0, 0), A, Address::new(1, 0), at(11_000)),
             Seen::Same(Address::new(1, 0), Wall(1_000))
         );
-        assert_eq!(window.claim(print(9, 0), A, Address::new(1, 0), Wall(11_001)), Seen::New);
+        assert_eq!(window.claim(print(9, 0), A, Address::new(1, 0), at(11_001)), Seen::New);
     }
 
     #[test]
@@ -200,13 +247,13 @@ mod tests {
         let mut model = std::collections::BTreeMap::new();
         let mut prng = crate::model::Prng::new(3);
         for step in 0..20_000_u64 {
-            let (key, now) = (prng.below(3_000), Wall(step * 100));
-            model.retain(|_, at: &mut u64| *at >= now.0.saturating_sub(100_000));
+            let (key, now) = (prng.below(3_000), at(step * 100));
+            model.retain(|_, known: &mut u64| *known >= now.steady_ms.saturating_sub(100_000));
             let expected = match model.get(&key) {
-                Some(at) => Seen::Same(Address::new(key, 0), Wall(*at)),
+                Some(known) => Seen::Same(Address::new(key, 0), Wall(*known)),
                 None if model.len() >= 1_000 => Seen::Full,
                 None => {
-                    model.insert(key, now.0);
+                    model.insert(key, now.steady_ms);
                     Seen::New
                 }
             };
@@ -218,7 +265,7 @@ mod tests {
     fn a_tenant_that_fills_the_window_leaves_the_last_tenth_to_the_others() {
         let mut window = KeyWindow::new(100, 10_000);
         window.share_out(&[(A, 1), (B, 1)]);
-        let mut claim = |tenant, key, now| window.claim(print(key, 0), tenant, Address::new(key, 0), Wall(now));
+        let mut claim = |tenant, key, now| window.claim(print(key, 0), tenant, Address::new(key, 0), at(now));
         let seen: Vec<_> = (0..120).map(|key| claim(A, key, 1_000)).collect();
         assert_eq!((seen[89], seen[90], seen[119]), (Seen::New, Seen::ShareFull, Seen::ShareFull));
         assert_eq!(claim(A, 5, 1_000), Seen::Same(Address::new(5, 0), Wall(1_000)), "what is known is known");
@@ -232,13 +279,36 @@ mod tests {
     fn without_tenants_the_window_is_everybodys_and_what_is_found_at_a_start_counts() {
         let mut window = KeyWindow::new(4, 10_000);
         for key in 0..3 {
-            window.restore(print(key, 0), A, Address::new(1, 0), Wall(1));
+            window.restore(print(key, 0), A, Address::new(1, 0), at(1));
         }
         let far = TenantId(1 << 20);
-        assert_eq!(window.claim(print(3, 0), far, Address::new(1, 0), Wall(1)), Seen::New);
-        assert_eq!(window.claim(print(4, 0), A, Address::new(1, 0), Wall(1)), Seen::Full);
+        assert_eq!(window.claim(print(3, 0), far, Address::new(1, 0), at(1)), Seen::New);
+        assert_eq!(window.claim(print(4, 0), A, Address::new(1, 0), at(1)), Seen::Full);
         assert_eq!((window.len_of(A), window.len_of(far), window.len_of(TenantId(65_535))), (3, 1, 1));
         window.share_out(&[(A, 1), (far, 1)]);
-        assert_eq!(window.claim(print(4, 0), A, Address::new(1, 0), Wall(10_002)), Seen::New);
+        assert_eq!(window.claim(print(4, 0), A, Address::new(1, 0), at(10_002)), Seen::New);
+    }
+
+    /// Core B5: who set the clock a day ahead made all keys old.
+    #[test]
+    fn a_jump_of_the_clock_makes_no_key_old_and_an_id_tells_the_clock_of_its_time() {
+        let mut window = KeyWindow::new(100, 86_400_000);
+        let day = 86_400_000;
+        let walls = [2 * day + 1_000, 3 * day + 2_000, 3 * day + 3_000, day + 4_000];
+        let mut steady = (1..).map(|second| second * 1_000);
+        let moments = walls.map(|wall| Moment { wall: Wall(wall), steady_ms: steady.next().unwrap_or_default() });
+        let mut claim = |key, at| window.claim(print(key, 0), A, Address::new(key, 0), at);
+        for (key, at) in (1..).zip(moments) {
+            assert_eq!(claim(key, at), Seen::New);
+        }
+        for (key, at) in (1..).zip(moments) {
+            assert_eq!(claim(key, moments[3]), Seen::Same(Address::new(key, 0), at.wall), "{key}");
+        }
+        let later = |steady_ms| Moment { wall: Wall(7), steady_ms };
+        assert_eq!(claim(1, later(day + 1_001)), Seen::New);
+        assert_eq!(claim(2, later(day + 2_000)), Seen::Same(Address::new(2, 0), moments[1].wall));
+        assert_eq!(claim(3, later(day + 3_000)), Seen::Same(Address::new(3, 0), moments[2].wall));
+        assert_eq!(claim(4, later(day + 4_000)), Seen::Same(Address::new(4, 0), moments[3].wall));
+        assert_eq!(window.ahead_ms.len(), 2, "those of what has gone have gone");
     }
 }

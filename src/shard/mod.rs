@@ -160,7 +160,8 @@ impl Shard {
     /// It is then. What waits for a time that a clock gave that was ahead waits anew, where memory knows of it: a message that is
     /// to be tried again does not.
     fn follow_clock(&mut self, now: Now) {
-        let was = std::mem::replace(&mut self.turn.now, now).wall;
+        let was = self.turn.now.wall;
+        self.turn.follow(now);
         if now.wall.after_ms(CLOCK_STEP_MS) < was {
             let eras = self.pull.scheduled.eras();
             self.alarms.handle_clock_back(&mut self.turn, was, eras.map(|(_, queue)| queue));
@@ -289,7 +290,7 @@ impl Shard {
         batch.extra.extend(submit::waiting_record(&mut self.turn));
         #[cfg(test)]
         self.replayed.turn(&batch.turn, &self.ledger.books);
-        self.intake.committed(&batch, self.turn.now.wall);
+        self.intake.committed(&self.turn, &batch);
         self.receipts.committed(seq);
         self.alarms.begin(&batch.turn.segments, seq.0);
         self.turn.in_flight = Some(seq);

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::admission::{Allowance, Gate, KeyWindow, Known, Seen};
+use crate::admission::{Allowance, Gate, KeyWindow, Known, Moment, Seen};
 use crate::model::limits::{TURN_BYTES_MAX, TURN_MESSAGES_MAX};
 use crate::model::{Address, Frame, Head, KeyPrint, Lane, MessageId, Point, Refusal, ReplyTo, TenantId, Wall};
 use crate::queue::{DueEntry, InsertReason};
@@ -34,8 +34,8 @@ fn beyond(frame: &Frame) -> usize {
 #[derive(Debug)]
 pub(super) struct Intake {
     keys: KeyWindow,
-    /// Commits that recorded fingerprints, oldest first.
-    key_commits: VecDeque<(u64, Wall)>,
+    /// Commits that recorded fingerprints, oldest first, with when, as ages are told.
+    key_commits: VecDeque<(u64, u64)>,
     /// Frames that did not fit into the batch being gathered.
     pub waiting_frames: VecDeque<Frame>,
 }
@@ -105,7 +105,7 @@ impl Intake {
         content: &[u8],
         allowance: &mut Allowance,
     ) -> LineResult {
-        if let Some(seen) = print.and_then(|print| self.keys.look(print, turn.now.wall)) {
+        if let Some(seen) = print.and_then(|print| self.keys.look(print, turn.moment())) {
             return known(turn, seen.into());
         }
         if !allowance.is_of(head.tenant) {
@@ -121,8 +121,9 @@ impl Intake {
         }
         if let Some(print) = print {
             let address = turn.gathering.next_address(content.len(), turn.next_segment);
-            match self.keys.claim(print, head.tenant, address, turn.now.wall) {
-                Seen::New => turn.gathering.batch().keys.push((print, head.tenant, address, turn.now.wall)),
+            let at = turn.moment();
+            match self.keys.claim(print, head.tenant, address, at) {
+                Seen::New => turn.gathering.batch().keys.push((print, head.tenant, address, at)),
                 seen @ (Seen::Same(..) | Seen::Other | Seen::Full | Seen::ShareFull) => {
                     return known(turn, seen.into());
                 }
@@ -139,13 +140,14 @@ impl Intake {
     /// A request's key, before its lines.
     pub(super) fn claim(&mut self, turn: &mut Turn, reply: ReplyTo, tenant: TenantId, print: KeyPrint) {
         // What is known of it is said first, whatever holds now: as of a message that was taken before.
-        let is_known = self.keys.look(print, turn.now.wall).is_some();
+        let is_known = self.keys.look(print, turn.moment()).is_some();
         if let Some(refusal) = gate(turn).refusal_of_keys().filter(|_| !is_known) {
             return turn.reply(reply, Reply::Claimed(Claimed::Refused(refusal)));
         }
-        let claimed = match self.keys.claim(print, tenant, Address::default(), turn.now.wall) {
+        let at = turn.moment();
+        let claimed = match self.keys.claim(print, tenant, Address::default(), at) {
             Seen::New => {
-                turn.gathering.batch().keys.push((print, tenant, Address::default(), turn.now.wall));
+                turn.gathering.batch().keys.push((print, tenant, Address::default(), at));
                 Claimed::Ours
             }
             Seen::ShareFull => Claimed::Refused(Refusal::KeyShareFull),
@@ -157,9 +159,9 @@ impl Intake {
     }
 
     /// A batch is handed out: whether it holds fingerprints.
-    pub(super) fn committed(&mut self, batch: &WriteBatch, now: Wall) {
+    pub(super) fn committed(&mut self, turn: &Turn, batch: &WriteBatch) {
         if !batch.keys.is_empty() {
-            self.key_commits.push_back((batch.seq.0, now));
+            self.key_commits.push_back((batch.seq.0, turn.moment().steady_ms));
         }
     }
 
@@ -180,8 +182,9 @@ impl Intake {
 
     /// What it knows goes into a checkpoint.
     pub(super) fn note(&mut self, turn: &Turn, checkpoint: &mut CheckpointRecord) {
-        let key_horizon = turn.now.wall.0.saturating_sub(turn.options.key_window_ms);
-        while self.key_commits.front().is_some_and(|(_, at)| at.0 < key_horizon) {
+        checkpoint.ahead_ms = turn.ahead_ms;
+        let key_horizon = turn.moment().steady_ms.saturating_sub(turn.options.key_window_ms);
+        while self.key_commits.front().is_some_and(|(_, at)| *at < key_horizon) {
             self.key_commits.pop_front();
         }
         checkpoint.keys_from = self.key_commits.front().map_or(checkpoint.commit + 1, |(commit, _)| *commit);
@@ -189,13 +192,18 @@ impl Intake {
 
     /// Fingerprints that a commit recorded.
     pub(super) fn replay(&mut self, commit: u64, record: &KeysRecord) {
-        let mut newest = Wall(0);
-        for &(key, content, address, at, tenant) in &record.0 {
-            newest = Wall(at);
+        let mut newest = Moment::default();
+        let mut ahead_ms = record.ahead_ms.iter().peekable();
+        let mut ahead = 0;
+        for (index, &(key, content, address, at, tenant)) in (0..).zip(&record.keys) {
+            if let Some((_, changed)) = ahead_ms.next_if(|(from, _)| *from == index) {
+                ahead = *changed;
+            }
+            newest = Moment::of(Wall(at), ahead);
             let (print, address) = (KeyPrint { key, content }, Address::from_packed(address));
             self.keys.restore(print, TenantId(tenant), address, newest);
         }
-        self.key_commits.push_back((commit, newest));
+        self.key_commits.push_back((commit, newest.steady_ms));
     }
 }
 

@@ -118,3 +118,36 @@ fn a_key_that_is_known_is_known_on_a_full_disk_as_well() {
     assert_eq!((world.claimed(1, 2), world.claimed(1, 3)), (Claimed::Ours, Claimed::Reused));
     assert_eq!(world.claimed(4, 2), Claimed::Refused(Refusal::DiskFull));
 }
+
+const DAY_MS: u64 = 86_400_000;
+
+/// Core B5: a clock that jumps a day ahead made every key old, and what was sent once more was a new message.
+#[test]
+fn a_jump_of_the_clock_makes_no_key_old() {
+    let mut world = Bench::new();
+    world.now.wall = Wall(10 * DAY_MS);
+    assert_eq!(world.claimed(1, 2), Claimed::Ours);
+    for (ahead, back) in [(DAY_MS + 1, 0), (0, 3 * DAY_MS), (5 * DAY_MS, 0)] {
+        world.now.wall = Wall(world.now.wall.0 + ahead - back);
+        assert_eq!(world.claimed(1, 3), Claimed::Reused);
+        world.checkpoint();
+        world.restart(Options::default());
+        assert_eq!(world.claimed(1, 3), Claimed::Reused, "after a restart");
+    }
+    world.pass(DAY_MS + 1);
+    assert_eq!(world.claimed(1, 3), Claimed::Ours, "its time is over");
+}
+
+/// What is still in the window outlives checkpoints, from its first moment to its last.
+#[test]
+fn a_checkpoint_keeps_every_key_of_the_window() {
+    let mut world = Bench::new();
+    for (key, age) in [(1, 5), (2, 10), (3, 95), (4, 0)] {
+        assert_eq!(world.claimed(key, 2), Claimed::Ours);
+        world.pass(DAY_MS / 100 * age);
+        (0..2).for_each(|_| world.checkpoint());
+    }
+    world.restart(Options::default());
+    let known = [1, 2, 3, 4].map(|key| world.claimed(key, 3));
+    assert_eq!(known, [Claimed::Ours, Claimed::Ours, Claimed::Reused, Claimed::Reused]);
+}

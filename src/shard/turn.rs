@@ -9,12 +9,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::admission::Places;
+use crate::admission::{Moment, Places};
 use crate::model::{Address, Buggify, CarrierId, DiskRoom, GroupId, Head, LinkId, Mono, Now, Prng, ReplyTo, Wall};
 use crate::queue::{DueEntry, Tick};
 use crate::store::{CommitSeq, ReadRequest, Recovery};
 use crate::traffic::ToLink;
 
+use super::CLOCK_STEP_MS;
 use super::catalog::Catalog;
 use super::counters::{Counters, Measures};
 use super::event::{Effect, Reply};
@@ -30,6 +31,8 @@ pub(super) struct Turn {
     /// What becomes of what a backup held unsent.
     pub restored: Restored,
     pub now: Now,
+    /// How far the wall clock is ahead of the clock that tells ages, ms: as far as it has jumped.
+    pub ahead_ms: i64,
     pub chance: Prng,
     pub buggify: Buggify,
     /// Nothing new is taken, and nothing is handed to links.
@@ -72,6 +75,13 @@ impl Turn {
             catalog: Arc::default(),
             restored: Restored::default(),
             now,
+            ahead_ms: found
+                .keys
+                .last()
+                .filter(|(commit, _)| *commit > found.checkpoint.commit)
+                .map_or(found.checkpoint.ahead_ms, |(_, record)| {
+                    record.ahead_ms.last().map_or(0, |(_, ahead_ms)| *ahead_ms)
+                }),
             chance,
             buggify,
             draining: false,
@@ -92,6 +102,21 @@ impl Turn {
             measures: Measures::default(),
             options,
         }
+    }
+
+    /// It is then. What the wall clock has gone more or less than the other hand, it has jumped.
+    pub(super) fn follow(&mut self, now: Now) {
+        let was = std::mem::replace(&mut self.now, now);
+        let passed_ms = (now.mono.since(was.mono) / 1_000_000) as i64;
+        let jumped_ms = (now.wall.0.wrapping_sub(was.wall.0) as i64).saturating_sub(passed_ms);
+        if jumped_ms.unsigned_abs() >= CLOCK_STEP_MS {
+            self.ahead_ms = self.ahead_ms.saturating_add(jumped_ms);
+        }
+    }
+
+    /// Now, for what has an age.
+    pub(super) const fn moment(&self) -> Moment {
+        Moment::of(self.now.wall, self.ahead_ms)
     }
 
     /// It is told, or done, when everything decided until now is durable.

@@ -351,3 +351,17 @@ fn a_parked_receipt_says_the_same_after_a_crash() {
         assert_eq!(world.state(anna), MessageState::Submitted, "{said:?}");
     }
 }
+
+/// A receipt that nobody knows is kept as long as receipts are waited for, and no longer.
+#[test]
+fn a_parked_receipt_waits_as_long_as_a_message_does() {
+    for (age, expected) in [(99, MessageState::Delivered), (101, MessageState::Submitted)] {
+        let mut world = world();
+        let (early, submit) = world.sent(Class::Transactional, ANNA, 1);
+        world.delivers((ANNA, SENDER, "1"));
+        world.pass(options().receipt_wait_ms / 100 * age);
+        (0..2).for_each(|_| world.checkpoint());
+        world.handle(world.outcome_event(&submit, "1"));
+        assert_eq!(world.state(early), expected, "after {age} hundredths");
+    }
+}

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::model::{Address, KeyPrint, Segment, TenantId, Wall};
+use crate::admission::Moment;
+use crate::model::{Address, KeyPrint, Segment, TenantId};
 use crate::queue::{DueEntry, Era, FifoName, Generation, ListKind, ListNumber, ListOf, SlotRuns, Tick};
 
 use super::backend::Op;
@@ -43,7 +44,7 @@ pub struct WriteBatch {
     /// Receipts waited for, and answered.
     pub receipts: ReceiptsRecord,
     /// Fingerprints claimed.
-    pub keys: Vec<(KeyPrint, TenantId, Address, Wall)>,
+    pub keys: Vec<(KeyPrint, TenantId, Address, Moment)>,
     /// Receipts that nobody could use.
     pub orphans: Vec<InboundRecord>,
     /// Orphans that were matched or grew too old: commit and place.
@@ -152,11 +153,15 @@ impl WriteBatch {
     }
 }
 
-fn keys_record(keys: &[(KeyPrint, TenantId, Address, Wall)]) -> KeysRecord {
-    let code = |(print, tenant, address, at): &(KeyPrint, TenantId, Address, Wall)| {
-        (print.key, print.content, address.packed(), at.0, tenant.0)
-    };
-    KeysRecord(keys.iter().map(code).collect())
+fn keys_record(keys: &[(KeyPrint, TenantId, Address, Moment)]) -> KeysRecord {
+    let mut record = KeysRecord::default();
+    for (index, (print, tenant, address, at)) in (0..).zip(keys) {
+        if record.ahead_ms.last().is_none_or(|(_, known)| *known != at.ahead_ms()) {
+            record.ahead_ms.push((index, at.ahead_ms()));
+        }
+        record.keys.push((print.key, print.content, address.packed(), at.wall.0, tenant.0));
+    }
+    record
 }
 
 /// A fifo's name as records hold it.

@@ -83,7 +83,7 @@ impl Record for TurnRecord {
 }
 
 impl Record for CheckpointRecord {
-    const VERSION: u8 = 5;
+    const VERSION: u8 = 6;
 }
 
 impl Record for ReceiptNote {
@@ -273,24 +273,17 @@ impl ReceiptNote {
     }
 }
 
-/// `dup`: fingerprints, in the order in which they were claimed: key, content, packed address, when (ms), tenant.
+/// `dup`: fingerprints, in the order in which they were claimed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct KeysRecord(pub Vec<(u128, u64, u64, u64, u32)>);
-
-/// Version 1 of [`KeysRecord`] did not know tenants: 0.
-#[derive(Decode)]
-struct KeysRecord1(Vec<(u128, u64, u64, u64)>);
+pub struct KeysRecord {
+    /// From which of them on the wall clock was how far ahead of the clock that tells ages, ms: one, and another for each jump.
+    pub ahead_ms: Vec<(u32, i64)>,
+    /// Key, content, packed address, when (ms), tenant.
+    pub keys: Vec<(u128, u64, u64, u64, u32)>,
+}
 
 impl Record for KeysRecord {
-    const VERSION: u8 = 2;
-
-    fn decode_older(version: u8, octets: &[u8]) -> Result<Self, DecodeError> {
-        if version != 1 {
-            return Err(DecodeError::version(version));
-        }
-        let KeysRecord1(keys) = decode_body(octets)?;
-        Ok(Self(keys.into_iter().map(|(key, content, address, at)| (key, content, address, at, 0)).collect()))
-    }
+    const VERSION: u8 = 3;
 }
 
 /// `outbox`: a notice that is due whether or not somebody asked for notices, and that nobody sends yet: a message was given up
@@ -380,6 +373,8 @@ pub struct CheckpointRecord {
     pub receipts_from: u64,
     /// First commit whose `dup` record still counts.
     pub keys_from: u64,
+    /// How far the wall clock is ahead of the clock that tells ages, ms: as far as it has jumped.
+    pub ahead_ms: i64,
     /// Next free part reference.
     pub next_reference: u16,
     /// Next free run number.
@@ -433,7 +428,7 @@ pub struct AlarmNote {
 /// An era of the delay queue.
 pub const DUE_OCTETS: usize = 40;
 /// Octets of a checkpoint without any entry, and of one entry of each list.
-pub const CHECKPOINT_OCTETS: usize = 127;
+pub const CHECKPOINT_OCTETS: usize = 135;
 /// A fifo.
 pub const FIFO_OCTETS: usize = 34;
 /// A mark of what is kept for the retention.
@@ -559,12 +554,15 @@ mod tests {
     }
 
     #[test]
-    fn golden_bytes_of_keys_in_both_versions() {
-        let keys = KeysRecord(vec![(2, 3, 4, 5, 6)]);
-        let key = "010000000000000002000000000000000000000000000000030000000000000004000000000000000500000000000000";
-        assert_eq!(hex(encode(&keys)), format!("02{key}06000000"));
-        assert_eq!(decode(&unhex(&format!("01{key}"))), Ok(KeysRecord(vec![(2, 3, 4, 5, 0)])));
-        assert!(decode::<KeysRecord>(&unhex(&format!("03{key}"))).is_err());
+    fn golden_bytes_of_keys() {
+        let keys = KeysRecord { ahead_ms: vec![(1, -2)], keys: vec![(2, 3, 4, 5, 6)] };
+        let ahead = "010000000000000001000000feffffffffffffff";
+        let key = "0100000000000000020000000000000000000000000000000300000000000000040000000000000005000000000000\
+                   0006000000";
+        assert_eq!(hex(encode(&keys)), format!("03{ahead}{key}"));
+        for other in ["02", "04"] {
+            assert!(decode::<KeysRecord>(&unhex(&format!("{other}{ahead}{key}"))).is_err());
+        }
     }
 
     #[test]
