@@ -2,7 +2,7 @@
 //! Knows no shard and no link; a lock is held for one copy, never across a wait.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -67,8 +67,39 @@ pub struct LinkStatus {
     pub refused: Vec<(u32, u64)>,
     /// Receipts since the start.
     pub receipts: u64,
-    /// Why nothing is sent now; empty if something may be.
-    pub held_by: String,
+    /// Why nothing is sent now; none if something may be.
+    pub held_by: Option<HeldBy>,
+}
+
+/// Why a link sends nothing, or less than it could.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HeldBy {
+    /// No session that can submit.
+    NoBind,
+    /// The carrier asked for less.
+    Throttled,
+    /// The operator.
+    Paused,
+    /// The disk has no room.
+    DiskFull,
+    /// It refuses what no message is to blame for.
+    BreakerOpen,
+    /// The daemon ends.
+    Draining,
+}
+
+impl HeldBy {
+    /// The name in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoBind => "no bind",
+            Self::Throttled => "throttled",
+            Self::Paused => "paused",
+            Self::DiskFull => "disk full",
+            Self::BreakerOpen => "breaker open",
+            Self::Draining => "draining",
+        }
+    }
 }
 
 /// The disk that holds the data.
@@ -240,7 +271,6 @@ fn write_carrier(name: &str, links: &[&LinkStatus], out: &mut Vec<u8>) {
         *refused.entry(*status).or_default() += count;
     }
     let limited = !links.is_empty() && links.iter().all(|link| link.rate_allowed.is_some());
-    let held: Vec<&str> = links.iter().map(|link| link.held_by.as_str()).filter(|reason| !reason.is_empty()).collect();
     let mut item = Object::begin(out);
     item.text("name", name).number("binds", sum(|link| link.binds.into()));
     item.number("binds_wanted", sum(|link| link.binds_wanted.into()));
@@ -255,8 +285,17 @@ fn write_carrier(name: &str, links: &[&LinkStatus], out: &mut Vec<u8>) {
         push_number(entry.value("count"), *count);
         entry.end();
     });
-    item.list("held_by", held, super::json::push_text);
+    item.list("held_by", held_by(links), |out, reason| super::json::push_text(out, reason.name()));
     item.end();
+}
+
+/// Why links send nothing, each reason once. One without a bind holds nothing up while another has one: shards use that.
+fn held_by(links: &[&LinkStatus]) -> BTreeSet<HeldBy> {
+    let mut reasons: BTreeSet<_> = links.iter().filter_map(|link| link.held_by).collect();
+    if links.iter().any(|link| link.held_by != Some(HeldBy::NoBind)) {
+        reasons.remove(&HeldBy::NoBind);
+    }
+    reasons
 }
 
 /// A holder that panicked left a whole value behind: it only assigns.
@@ -330,6 +369,23 @@ mod tests {
         assert_eq!((&north["name"], &north["binds"], &north["rate"]), (&json!("north"), &json!(2), &json!(20)));
         assert_eq!(north["rate_allowed"], Value::Null);
         assert_eq!(north["refused"], json!([{"status": "0x00000058", "name": "ESME_RTHROTTLED", "count": 4}]));
+    }
+
+    #[test]
+    fn a_link_without_a_bind_holds_nothing_up_beside_one_that_has_one() {
+        let held_by = |reasons: [Option<HeldBy>; 2]| {
+            let board = StatusBoard::new(1);
+            for (core, held_by) in (0..2).zip(reasons) {
+                let link = LinkId { carrier: CarrierId(4), core };
+                board.put_link(LinkStatus { link, held_by, ..LinkStatus::default() });
+            }
+            written(|out| board.write_carriers(&catalog(), out))["carriers"][0]["held_by"].clone()
+        };
+        let (no_bind, throttled) = (Some(HeldBy::NoBind), Some(HeldBy::Throttled));
+        assert_eq!(held_by([no_bind, None]), json!([]));
+        assert_eq!(held_by([no_bind, no_bind]), json!(["no bind"]));
+        assert_eq!(held_by([throttled, no_bind]), json!(["throttled"]));
+        assert_eq!(held_by([throttled, None]), json!(["throttled"]));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     http::{
-        board::{LinkStatus, ShardStatus, StatusBoard},
+        board::{HeldBy, LinkStatus, ShardStatus, StatusBoard},
         in_doubt,
         lookup::{
             self,
@@ -82,7 +82,7 @@ fn what_is_written_is_what_is_documented() {
     let board = StatusBoard::new(1);
     board.put_shard(ShardId(0), ShardStatus::default());
     let link = LinkId { carrier: CarrierId(4), core: 0 };
-    board.put_link(LinkStatus { link, refused: vec![(8, 1)], held_by: "paused".to_owned(), ..LinkStatus::default() });
+    board.put_link(LinkStatus { link, refused: vec![(8, 1)], held_by: Some(HeldBy::Paused), ..LinkStatus::default() });
     let (doubts, tenants) = ([in_doubt::tests::found(1)], in_doubt::tests::tenants());
     checked("InDoubtPage", |out| in_doubt::write_page(&doubts, None, &catalog(), &tenants, out));
     checked("Queues", |out| board.write_queues(&catalog(), Wall(0), out));

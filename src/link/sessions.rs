@@ -1,11 +1,11 @@
 //! The link's sessions: connecting, binding, what they report, their end.
 
 use crate::limit::SlidingLimit;
-use crate::model::{ErrorFamily, Now, Point};
+use crate::model::{ErrorFamily, Now, Point, ShardId};
 use crate::smpp::pdu::{Bind, BindMode, INTERFACE_VERSION_3_4};
 use crate::smpp::session::{CloseReason, Event, Fate, Options as SessionOptions, Session};
 use crate::smpp::status::CommandStatus;
-use crate::traffic::{NotWritten, Unanswered};
+use crate::traffic::{Bound, NotWritten, ToShard, Unanswered};
 
 use super::event::{Alarm, BindId, Disconnect, LinkEffect, SessionLoss};
 use super::leg::{Leg, LegState, PartToken};
@@ -343,6 +343,10 @@ impl Link {
             if up || !self.draining {
                 let alarm = if up { Alarm::LinkUp } else { Alarm::LinkDown };
                 self.effects.push_back(LinkEffect::Alarm(alarm));
+                let bound = Bound { link: self.options.link, is_bound: up };
+                let shards = (0..self.options.shards.shards()).map(ShardId);
+                let tell = |shard| LinkEffect::ToShard { shard, traffic: ToShard::Bound(bound) };
+                self.effects.extend(shards.map(tell));
             }
         }
     }

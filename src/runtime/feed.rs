@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    http::{LaneStatus, LinkStatus, Server, ShardStatus, StatusBoard},
+    http::{HeldBy, LaneStatus, LinkStatus, Server, ShardStatus, StatusBoard},
     link::{self, LinkState, leg::LegState},
     metrics::{self, Metrics},
     model::{LinkId, ShardId},
@@ -138,13 +138,13 @@ fn shard_status(shard: &shard::Shard, status: &shard::Status) -> ShardStatus {
 
 fn link_status(id: LinkId, status: &link::Status, counters: &link::Counters) -> LinkStatus {
     let held_by = match status.state {
-        LinkState::Up => "",
-        LinkState::Down => "no bind",
-        LinkState::Throttled { .. } => "throttled",
-        LinkState::Paused => "paused",
-        LinkState::DiskOut => "disk full",
-        LinkState::BreakerOpen => "breaker open",
-        LinkState::Draining => "draining",
+        LinkState::Up => None,
+        LinkState::Down => Some(HeldBy::NoBind),
+        LinkState::Throttled { .. } => Some(HeldBy::Throttled),
+        LinkState::Paused => Some(HeldBy::Paused),
+        LinkState::DiskOut => Some(HeldBy::DiskFull),
+        LinkState::BreakerOpen => Some(HeldBy::BreakerOpen),
+        LinkState::Draining => Some(HeldBy::Draining),
     };
     LinkStatus {
         link: id,
@@ -158,6 +158,6 @@ fn link_status(id: LinkId, status: &link::Status, counters: &link::Counters) -> 
         accepted: counters.accepted,
         refused: counters.statuses.clone(),
         receipts: counters.receipts,
-        held_by: held_by.to_owned(),
+        held_by,
     }
 }

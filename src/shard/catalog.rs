@@ -35,9 +35,14 @@ pub struct CatalogCarrier {
 }
 
 impl Catalog {
-    /// The links that a shard may hand messages to, each with the routes that lead over it.
+    /// Where a shard runs.
+    pub fn core_of(&self, shard: ShardId) -> u8 {
+        self.shard_cores.get(usize::from(shard.0)).copied().unwrap_or_default()
+    }
+
+    /// The links that are a shard's own, each with the routes that lead over it: its core's, or the carrier's only one.
     pub fn links_of(&self, shard: ShardId) -> Vec<(LinkId, Vec<RouteId>)> {
-        let own_core = self.shard_cores.get(usize::from(shard.0)).copied().unwrap_or_default();
+        let own_core = self.core_of(shard);
         self.carriers
             .iter()
             .map(|carrier| {

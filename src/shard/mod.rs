@@ -48,6 +48,7 @@ mod leaving;
 mod ledger;
 #[cfg(test)]
 mod ledger_tests;
+mod links;
 mod lookups;
 mod manners;
 mod moves;
@@ -177,6 +178,7 @@ impl Shard {
             ShardEvent::Traffic(ToShard::Grant(grant)) => self.pull.handle_grant(&mut self.turn, grant),
             ShardEvent::Traffic(ToShard::Outcomes(batch)) => self.handle_outcomes(batch),
             ShardEvent::Traffic(ToShard::Receipts(batch)) => self.handle_receipts(&batch),
+            ShardEvent::Traffic(ToShard::Bound(bound)) => self.pull.handle_bound(&mut self.turn, bound),
             ShardEvent::Committed(upto) => self.handle_committed(upto),
             ShardEvent::Found(found) => self.handle_found(found),
             ShardEvent::RunWritten(run) => self.receipts.handle_run_written(&mut self.turn, run),

@@ -63,6 +63,9 @@ impl Shard {
 
     fn handle_outcome(&mut self, batch: &OutcomeBatch, outcome: &Outcome) {
         let answered = self.ledger.handle_outcome(&mut self.turn, batch, outcome);
+        if answered.is_over {
+            self.pull.handle_over(&mut self.turn, batch.link);
+        }
         match answered.then {
             Then::Nothing => {}
             Then::Returned(open) => self.pull.handle_returned(&mut self.turn, outcome.address, open),
@@ -328,6 +331,7 @@ impl Shard {
             let held = Class::ALL.map(|class| self.ledger.hold(&self.turn, class).is_some());
             self.pull.demand(&mut self.turn, at, held);
         }
+        debug_assert_eq!(self.pull.out(), self.ledger.books.attempts.open_count() as u64, "attempts are out at links");
         self.settle_moved();
     }
 

@@ -75,6 +75,8 @@ impl OutcomesLeft {
 pub(super) struct Answered {
     pub then: Then,
     pub receipt: Option<Expected>,
+    /// It was the last of its attempt: its link has nothing of the message any more.
+    pub is_over: bool,
 }
 
 /// What becomes of a message whose attempt has its outcome, as far as it is not done.
@@ -118,7 +120,8 @@ impl Ledger {
     pub(super) fn handle_outcome(&mut self, turn: &mut Turn, batch: &OutcomeBatch, outcome: &Outcome) -> Answered {
         let address = outcome.address;
         let Some(open) = self.books.attempts.get(address).filter(|open| open.attempt == outcome.attempt) else {
-            return Answered { then: Then::Nothing, receipt: self.late_outcome(turn, batch, outcome) };
+            let receipt = self.late_outcome(turn, batch, outcome);
+            return Answered { then: Then::Nothing, receipt, is_over: false };
         };
         let wants_receipt = head_of(open, address).is_some_and(|head| head.receipt);
         let receipt = expected(turn, open, batch, outcome, wants_receipt);
@@ -126,12 +129,13 @@ impl Ledger {
         if accepted && outcome.parts > 1 {
             self.part_taken(turn, address, outcome.part, outcome.parts);
         }
-        let mut then = Then::Nothing;
+        let (mut then, mut is_over) = (Then::Nothing, false);
         if let Some(open) = self.books.attempts.settle(outcome) {
             let (verdict, unnoted) = (open.verdict, open.unnoted);
+            is_over = true;
             then = self.answered(turn, outcome, (verdict, unnoted), wants_receipt, batch.link.core);
         }
-        Answered { then, receipt }
+        Answered { then, receipt, is_over }
     }
 
     /// An outcome of an attempt that is not open any more: the carrier's answer came after it was given up.

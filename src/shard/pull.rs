@@ -1,13 +1,12 @@
 //! What waits: the lists of what is ready and the delay queue, and what is done with a link's grants. A link permits, its places
-//! are used as long as something waits that may be sent, and what is not used goes back.
-//!
-//! Invariant: places held = granted − used − given back, of each link and class.
+//! are used as long as something waits that may be sent, and what is not used goes back. Which link is used, and what is known of
+//! each: `links.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::delivery::OpenAttempt;
-use crate::model::{Address, Class, LinkId, Msisdn, Point, RouteId};
+use crate::model::{Address, Class, LinkId, Msisdn, Point};
 use crate::queue::{
     Chunk, DelayQueue, DueEntry, DuePosition, Era, Fifo, FifoName, Generation, InsertReason, Lanes, ListNumber, ListOf,
     Part, Position, ScheduledQueue, Taken, Tick,
@@ -15,33 +14,19 @@ use crate::queue::{
 use crate::store::ReadRequest;
 use crate::store::batch::{fifo_code, fifo_name};
 use crate::store::record::{CheckpointRecord, DueNote, PutOffNote, TurnRecord};
-use crate::traffic::{Demand, Grant, Submit, SubmitBatch, ToLink};
+use crate::traffic::{Bound, Demand, Grant, Submit, SubmitBatch, ToLink};
 
 use super::catalog::Catalog;
 use super::event::Effect;
 use super::gathering::Place;
+use super::links::{LinkSlot, Links};
 use super::notes::fifo_note;
 use super::turn::Turn;
-
-/// A link as this shard knows it.
-#[derive(Debug)]
-struct LinkSlot {
-    id: LinkId,
-    routes: Vec<RouteId>,
-    /// What the link believes to be waiting, by class, those included that it has granted places for.
-    told: [u32; Class::COUNT],
-    /// Places that it granted and that are not used yet, by class.
-    grants: [u32; Class::COUNT],
-    /// The same of places that nobody demanded: they are kept for what cannot wait.
-    standing: [u32; Class::COUNT],
-    /// Messages handed over whose batch has not left this shard yet, by class. The link still counts them as waiting.
-    leaving: [u32; Class::COUNT],
-}
 
 /// See the head of this file.
 #[derive(Debug)]
 pub(super) struct Pull {
-    links: Vec<LinkSlot>,
+    links: Links,
     pub lanes: Lanes,
     pub scheduled: DelayQueue,
 }
@@ -49,40 +34,54 @@ pub(super) struct Pull {
 impl Pull {
     /// With the lists that were ever used; `present`: how often the shard was restored.
     pub(super) fn new(present: Generation, lists: Vec<ListOf>) -> Self {
-        Self { links: Vec::new(), lanes: Lanes::new(present, lists), scheduled: DelayQueue::default() }
+        Self { links: Links::default(), lanes: Lanes::new(present, lists), scheduled: DelayQueue::default() }
     }
 
-    /// Another catalog from now on: places of links that are gone go back.
+    /// Another catalog from now on.
     pub(super) fn handle_catalog(&mut self, turn: &mut Turn, catalog: Arc<Catalog>) {
-        let before = std::mem::take(&mut self.links);
-        for (id, routes) in catalog.links_of(turn.options.shard) {
-            let (told, grants, standing, leaving) = before
-                .iter()
-                .find(|slot| slot.id == id)
-                .map_or_else(Default::default, |slot| (slot.told, slot.grants, slot.standing, slot.leaving));
-            self.links.push(LinkSlot { id, routes, told, grants, standing, leaving });
+        let shard = turn.options.shard;
+        self.links.handle_catalog(&catalog, catalog.core_of(shard), catalog.links_of(shard));
+        turn.catalog = catalog;
+        self.choose_links(turn);
+    }
+
+    /// A link has a bind, or has none any more.
+    pub(super) fn handle_bound(&mut self, turn: &mut Turn, bound: Bound) {
+        self.links.handle_bound(bound.link, bound.is_bound, &turn.catalog);
+        self.choose_links(turn);
+    }
+
+    /// A link has told the end of a message that it was given.
+    pub(super) fn handle_over(&mut self, turn: &mut Turn, link: LinkId) {
+        if self.links.handle_over(link) {
+            self.choose_links(turn);
         }
-        let kept: Vec<LinkId> = self.links.iter().map(|slot| slot.id).collect();
-        for gone in before.iter().filter(|slot| !kept.contains(&slot.id)) {
-            for class in Class::ALL {
-                give_back(turn, gone.id, class, gone.grants[class.index()] + gone.standing[class.index()]);
+    }
+
+    /// Places of links that are used no more go back, and nothing waits for these.
+    fn choose_links(&mut self, turn: &mut Turn) {
+        for at in self.links.choose() {
+            self.return_grants_of(turn, at);
+            let (slot, shard) = (self.links.at_mut(at), turn.options.shard);
+            if std::mem::take(&mut slot.told) != [0; Class::COUNT] {
+                let demand = Demand { shard, waiting: [0; Class::COUNT] };
+                turn.prompt.push_back(Effect::Link(slot.id, ToLink::Demand(demand)));
             }
         }
-        turn.catalog = catalog;
     }
 
     /// A link permits.
     pub(super) fn handle_grant(&mut self, turn: &mut Turn, grant: Grant) {
         let class = grant.class.index();
-        let slot = self.links.iter_mut().find(|slot| slot.id == grant.link);
-        match slot {
+        let is_taken = |slot: &LinkSlot| slot.is_used && !turn.draining;
+        match self.links.get_mut(grant.link) {
             // A grant of nothing recalls what is left of earlier ones.
             Some(slot) if grant.messages == 0 => {
                 let unused = std::mem::take(&mut slot.grants[class]) + std::mem::take(&mut slot.standing[class]);
                 give_back(turn, grant.link, grant.class, unused);
             }
-            Some(slot) if !turn.draining && grant.standing => slot.standing[class] += grant.messages,
-            Some(slot) if !turn.draining => slot.grants[class] += grant.messages,
+            Some(slot) if is_taken(slot) && grant.standing => slot.standing[class] += grant.messages,
+            Some(slot) if is_taken(slot) => slot.grants[class] += grant.messages,
             Some(_) | None => give_back(turn, grant.link, grant.class, grant.messages),
         }
     }
@@ -90,12 +89,15 @@ impl Pull {
     /// Every place goes back: nothing is sent any more.
     pub(super) fn return_grants(&mut self, turn: &mut Turn) {
         for at in 0..self.links.len() {
-            let slot = &mut self.links[at];
-            let (id, grants, standing) =
-                (slot.id, std::mem::take(&mut slot.grants), std::mem::take(&mut slot.standing));
-            for class in Class::ALL {
-                give_back(turn, id, class, grants[class.index()] + standing[class.index()]);
-            }
+            self.return_grants_of(turn, at);
+        }
+    }
+
+    fn return_grants_of(&mut self, turn: &mut Turn, at: usize) {
+        let slot = self.links.at_mut(at);
+        let (grants, standing) = (std::mem::take(&mut slot.grants), std::mem::take(&mut slot.standing));
+        for class in Class::ALL {
+            give_back(turn, slot.id, class, grants[class.index()] + standing[class.index()]);
         }
     }
 
@@ -148,14 +150,14 @@ impl Pull {
     /// Places of a class that nothing may be sent of at present go back, also those that nobody demanded: their link would
     /// keep slots for them.
     pub(super) fn return_held_grants(&mut self, turn: &mut Turn, at: usize, class: Class) {
-        let (slot, index) = (&mut self.links[at], class.index());
+        let (slot, index) = (self.links.at_mut(at), class.index());
         let unused = std::mem::take(&mut slot.grants[index]) + std::mem::take(&mut slot.standing[index]);
         give_back(turn, slot.id, class, unused);
     }
 
     /// Places that were demanded and that nothing waits for any more go back.
     pub(super) fn return_idle_grants(&mut self, turn: &mut Turn, at: usize, class: Class) {
-        let slot = &mut self.links[at];
+        let slot = self.links.at_mut(at);
         if self.lanes.waiting(class, &slot.routes) == 0 {
             let (id, unused) = (slot.id, std::mem::take(&mut slot.grants[class.index()]));
             give_back(turn, id, class, unused);
@@ -164,7 +166,7 @@ impl Pull {
 
     /// A batch leaves for its link: from now on the link counts as this shard does.
     pub(super) fn note_leaving(&mut self, link: LinkId, batch: &SubmitBatch) {
-        let Some(slot) = self.links.iter_mut().find(|slot| slot.id == link) else { return };
+        let Some(slot) = self.links.get_mut(link) else { return };
         let (class, left) = (batch.class.index(), batch.submits.len() as u32);
         slot.leaving[class] = slot.leaving[class].saturating_sub(left);
         slot.told[class] = if batch.unused > 0 { 0 } else { slot.told[class].saturating_sub(left) };
@@ -173,10 +175,10 @@ impl Pull {
     /// Tells a link what waits, when it would otherwise not know or far underrate it.
     /// `held`: why nothing of a class is sent at present.
     pub(super) fn demand(&mut self, turn: &mut Turn, at: usize, held: [bool; Class::COUNT]) {
-        if turn.draining {
+        let slot = self.links.at(at);
+        if turn.draining || !slot.is_used {
             return;
         }
-        let slot = &self.links[at];
         let mut waiting = [0; Class::COUNT];
         let mut news = false;
         for class in Class::ALL {
@@ -189,7 +191,7 @@ impl Pull {
         }
         if news {
             let (id, shard) = (slot.id, turn.options.shard);
-            self.links[at].told = waiting;
+            self.links.at_mut(at).told = waiting;
             turn.prompt.push_back(Effect::Link(id, ToLink::Demand(Demand { shard, waiting })));
         }
     }
@@ -216,7 +218,8 @@ impl Pull {
             });
             let gone = (before - batch.submits.len()) as u32;
             batch.unused += gone;
-            if let Some(slot) = self.links.iter_mut().find(|slot| slot.id == link) {
+            if let Some(slot) = self.links.get_mut(link) {
+                slot.out = slot.out.saturating_sub(gone);
                 let leaving = &mut slot.leaving[class.index()];
                 *leaving = leaving.saturating_sub(gone);
             }
@@ -230,6 +233,11 @@ impl Pull {
         turn.gathering.ended(part.list, self.lanes.generation_of(part), entries);
     }
 
+    /// Messages handed over of which the end is not told.
+    pub(super) fn out(&self) -> u64 {
+        self.links.out()
+    }
+
     /// How many links there are.
     pub(super) fn links(&self) -> usize {
         self.links.len()
@@ -237,13 +245,13 @@ impl Pull {
 
     /// A link, and how many places it has granted that are not used.
     pub(super) fn granted(&self, at: usize, class: Class) -> (LinkId, u32) {
-        let slot = &self.links[at];
+        let slot = self.links.at(at);
         (slot.id, slot.grants[class.index()] + slot.standing[class.index()])
     }
 
     /// The next message for that link.
     pub(super) fn take(&mut self, turn: &mut Turn, at: usize, class: Class) -> Option<(FifoName, Taken)> {
-        let (name, taken) = self.lanes.take(class, &self.links[at].routes)?;
+        let (name, taken) = self.lanes.take(class, &self.links.at(at).routes)?;
         turn.gathering.taken(name, taken.head);
         Some((name, taken))
     }
@@ -265,11 +273,12 @@ impl Pull {
     /// Places of a link are used: the messages leave for it with the next batch.
     pub(super) fn hand_over(&mut self, turn: &mut Turn, at: usize, class: Class, submits: Vec<Submit>) {
         let used = submits.len() as u32;
-        let slot = &mut self.links[at];
+        let slot = self.links.at_mut(at);
         let demanded = used.min(slot.grants[class.index()]);
         slot.grants[class.index()] -= demanded;
         slot.standing[class.index()] -= used - demanded;
         slot.leaving[class.index()] += used;
+        slot.out += used;
         if used > 0 {
             turn.counters.attempts += u64::from(used);
             let batch = SubmitBatch { shard: turn.options.shard, class, submits, unused: 0 };

@@ -1,6 +1,8 @@
 //! The shard over a store in memory, step by step: what it does while a batch is decided and not durable. Each test is a
 //! finding of the simulator, which needs whole worlds to come by such a moment.
 
+use std::sync::Arc;
+
 use crate::model::{
     CarrierError, CarrierId, Encoding, Frame, GroupId, Head, KeyPrint, Line, LinkId, MessageId, MessageState, Msisdn,
     Numbers, ReceiptState, Refusal, ReplyTo, RouteId, Tail, TenantId,
@@ -11,7 +13,7 @@ use crate::store::key::Key;
 use crate::store::memory::{Drops, MemoryStore};
 use crate::store::{Backend, Op, Quarantined, Reader};
 use crate::traffic::{
-    Answer, Grant, IfUnknown, NotWritten, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, ReceiptToken, Span,
+    Answer, Bound, Grant, IfUnknown, NotWritten, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, ReceiptToken, Span,
 };
 
 use super::*;
@@ -70,14 +72,26 @@ impl Bench {
     }
 
     fn grant(&mut self, messages: u32) {
-        let grant = Grant { link: LINK, class: Class::Otp, messages, standing: true };
+        self.grant_of(LINK, messages);
+    }
+
+    fn grant_of(&mut self, link: LinkId, messages: u32) {
+        let grant = Grant { link, class: Class::Otp, messages, standing: true };
         self.tell(ShardEvent::Traffic(ToShard::Grant(grant)));
     }
 
+    fn bound(&mut self, link: LinkId, is_bound: bool) {
+        self.tell(ShardEvent::Traffic(ToShard::Bound(Bound { link, is_bound })));
+    }
+
     fn outcome(&mut self, address: Address, answer: Answer) {
+        self.outcome_of(LINK, address, answer);
+    }
+
+    fn outcome_of(&mut self, link: LinkId, address: Address, answer: Answer) {
         let outcome = Outcome { address, attempt: 1, part: 1, parts: 1, answer, bind: 0, written_at: Mono(0) };
         let (group, arena) = (GroupId(1), b"77".to_vec());
-        let batch = OutcomeBatch { link: LINK, group, outcomes: vec![outcome], arena };
+        let batch = OutcomeBatch { link, group, outcomes: vec![outcome], arena };
         self.tell(ShardEvent::Traffic(ToShard::Outcomes(batch)));
     }
 
@@ -286,4 +300,42 @@ fn a_damaged_segment_costs_its_own_messages_only() {
         Some(Reply::Records { found, .. }) => assert_eq!(found.iter().map(|one| one.id).collect::<Vec<_>>(), [kept]),
         other => panic!("{other:?}"),
     }
+}
+
+/// Found with a carrier that takes one bind of an account: half of the shards waited for ever beside it.
+#[test]
+fn while_the_own_link_has_no_bind_anothers_is_used_when_nothing_is_out_at_the_own() {
+    let [own, other] = [1, 2].map(|core| LinkId { core, ..LINK });
+    let mut catalog = Arc::unwrap_or_clone(catalog(LINK, GroupId(1)));
+    (catalog.carriers[0].home, catalog.shard_cores) = (None, vec![own.core]);
+    let mut bench = Bench::start(MemoryStore::new(Drops::AtOnce), Options::default(), Arc::new(catalog), now());
+    bench.bound(own, true);
+    let [first, second] = [(); 2].map(|()| bench.accepted().address());
+    bench.grant_of(own, 1);
+    bench.settle();
+    assert_eq!(bench.left(), [first]);
+    bench.bound(other, true);
+    bench.grant_of(other, 2);
+    assert_eq!((bench.left(), bench.unused), (vec![first], 2), "its own has a bind");
+    bench.bound(own, false);
+    bench.grant_of(other, 2);
+    bench.settle();
+    assert_eq!((bench.left(), bench.unused), (vec![first], 4), "the first may come back, and leaves before the second");
+    bench.outcome_of(own, first, Answer::NotWritten(NotWritten::LinkDown));
+    bench.settle();
+    bench.grant_of(other, 2);
+    bench.settle();
+    assert_eq!((bench.left(), bench.unused), (vec![first, first, second], 4));
+    bench.bound(own, true);
+    bench.accepted();
+    bench.grant_of(own, 1);
+    bench.settle();
+    assert_eq!(bench.unused, 5, "and back again, when those are over");
+    for address in [first, second] {
+        bench.outcome_of(other, address, Answer::Unencodable);
+        bench.settle();
+    }
+    bench.grant_of(own, 1);
+    bench.settle();
+    assert_eq!((bench.left().len(), bench.unused), (4, 5));
 }

@@ -217,6 +217,7 @@ impl Machine<'_> {
             }
             ToShard::Outcomes(_) => !(self.stage.is_mutant(Mutant::DropOutcomes) && is_every(16, 7)),
             ToShard::Grant(_) => true,
+            ToShard::Bound(bound) => bound.is_bound || !self.stage.is_mutant(Mutant::UnheardAbsence),
         }
     }
 }
@@ -241,6 +242,7 @@ fn summary_to_link(traffic: &ToLink) -> String {
 fn summary_to_shard(traffic: &ToShard) -> String {
     match traffic {
         ToShard::Grant(grant) => format!("grant {} {:?}", grant.messages, grant.class),
+        ToShard::Bound(bound) => format!("{bound:?}"),
         ToShard::Outcomes(batch) => {
             let outcomes: Vec<_> = batch
                 .outcomes

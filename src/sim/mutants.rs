@@ -50,6 +50,8 @@ pub enum Mutant {
     AnswerReceiptsEarly,
     /// The link believes in a window twice as large as the contract says.
     ExceedWindow,
+    /// No shard hears that a link has no bind any more.
+    UnheardAbsence,
     /// The link's bucket is twice as large as the contract says.
     DoubleRate,
     /// The link does not stay silent for a second after a start.
@@ -88,7 +90,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::AcknowledgeEarly,
         Self::LoseBatch,
         Self::IgnoreFailedSync,
@@ -112,6 +114,7 @@ impl Mutant {
         Self::IgnoreDialect,
         Self::AnswerReceiptsEarly,
         Self::ExceedWindow,
+        Self::UnheardAbsence,
         Self::DoubleRate,
         Self::SkipSilence,
         Self::SubmitTwice,

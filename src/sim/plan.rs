@@ -143,6 +143,8 @@ pub struct CarrierPlan {
     pub unreachable_ppm: u32,
     /// Binds refused, in a million.
     pub bind_refused_ppm: u32,
+    /// Binds that it takes of our account at a time, now and always; none: as many as there are.
+    pub binds_max: Option<u16>,
     /// Answers that come when our patience has ended, in a million.
     pub answer_late_ppm: u32,
     /// Submits answered twice, in a million.
@@ -303,6 +305,7 @@ impl Plan {
             absent: false,
             unreachable_ppm: 50_000,
             bind_refused_ppm: 0,
+            binds_max: None,
             answer_late_ppm: 0,
             answer_twice_ppm: 0,
             goodbye_ppm: 0,
@@ -438,6 +441,8 @@ impl CarrierPlan {
             absent: prng.chance(100_000),
             unreachable_ppm: if stormy { prng.between(0, 300_000) as u32 } else { 0 },
             bind_refused_ppm: if stormy { prng.between(0, 100_000) as u32 } else { 0 },
+            // No draw of its own either: half of those who have a link on every core.
+            binds_max: (everywhere && kind == BindKind::Transceiver && window % 2 == 0).then_some(1),
             answer_late_ppm: sometimes(prng, stormy, 60_000),
             answer_twice_ppm: sometimes(prng, stormy, 100_000),
             goodbye_ppm,

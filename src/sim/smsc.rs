@@ -164,7 +164,11 @@ impl Carriers {
         while let Some(event) = seat.session.poll_event(&mut input, stage.now_ns()) {
             match event {
                 Event::BindRequest { .. } => {
-                    let refused = stage.fault(plan.carriers[seat.carrier].bind_refused_ppm);
+                    let carrier = &plan.carriers[seat.carrier];
+                    let of_it = |other: &&Seat| other.carrier == seat.carrier && other.session.bound().is_some();
+                    let taken = self.seats.values().filter(of_it).count();
+                    let full = carrier.binds_max.is_some_and(|most| taken >= usize::from(most));
+                    let refused = stage.fault(carrier.bind_refused_ppm) || full;
                     if refused {
                         stage.tally.add(Count::BindsRefused);
                     }

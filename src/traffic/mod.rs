@@ -33,6 +33,17 @@ pub enum ToShard {
     Outcomes(OutcomeBatch),
     /// Receipts for recipients of this shard.
     Receipts(ReceiptBatch),
+    /// Whether messages can be submitted at all.
+    Bound(Bound),
+}
+
+/// Whether a link has a bind that can submit. Every shard is told when that changes; before the first word it has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// Who says so.
+    pub link: LinkId,
+    /// It has one.
+    pub is_bound: bool,
 }
 
 /// How many messages of each class wait at `shard` for this link. Absolute: replaces what was said before.

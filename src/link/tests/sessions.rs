@@ -3,7 +3,7 @@
 use super::world::World;
 use crate::link::leg::LegState;
 use crate::link::{Alarm, BindId, BindKind, Disconnect, LinkEvent, LinkState, Options, SessionLoss};
-use crate::model::Class;
+use crate::model::{Class, ShardId};
 use crate::smpp::split::Splitting;
 use crate::smpp::status::CommandStatus;
 use crate::traffic::{Answer, NotWritten, Unanswered};
@@ -167,7 +167,7 @@ fn a_place_granted_before_the_end_is_void() {
     world.send(0, ONE, Class::Transactional, "a");
     world.accepts = None;
     world.disconnect(FIRST, Disconnect::ByPeer);
-    world.use_places(crate::model::ShardId(0), Class::Transactional, true);
+    world.use_places(ShardId(0), Class::Transactional, true);
     assert_eq!(world.outcomes(), [DOWN]);
 }
 
@@ -348,4 +348,15 @@ fn standing_places_are_recalled_when_the_link_goes_down() {
     world.accepts = None;
     world.disconnect(FIRST, Disconnect::ByPeer);
     assert_eq!(world.shards[0].places, [0; 4]);
+}
+
+#[test]
+fn every_shard_hears_whether_there_is_a_bind() {
+    let mut world = World::bound(|_| {});
+    assert_eq!(world.bound_told, [(ShardId(0), true), (ShardId(1), true)]);
+    world.bound_told.clear();
+    world.accepts = Some(CommandStatus::RBINDFAIL);
+    world.disconnect(BindId(0), Disconnect::ByPeer);
+    world.advance_ms(5_000);
+    assert_eq!(world.bound_told, [(ShardId(0), false), (ShardId(1), false)], "once, however often it is refused");
 }

@@ -95,6 +95,8 @@ pub(super) struct World {
     missed: BTreeSet<(Address, u8)>,
     pub receipts: Vec<ReceiptTold>,
     pub handsets: Vec<HandsetTold>,
+    /// Who was told whether the link has a bind.
+    pub bound_told: Vec<(ShardId, bool)>,
     pub delivered: Vec<(BindId, u64, CommandStatus)>,
     pub alarms: Vec<Alarm>,
     pub connects: Vec<(BindId, u16)>,
@@ -141,6 +143,7 @@ impl World {
             missed: BTreeSet::new(),
             receipts: Vec::new(),
             handsets: Vec::new(),
+            bound_told: Vec::new(),
             delivered: Vec::new(),
             alarms: Vec::new(),
             connects: Vec::new(),
@@ -406,6 +409,7 @@ impl World {
                     self.use_places(shard, grant.class, !keep);
                 }
             }
+            ToShard::Bound(bound) => self.bound_told.push((shard, bound.is_bound)),
             ToShard::Outcomes(batch) => {
                 for outcome in &batch.outcomes {
                     self.conclude(shard, outcome, &batch.arena);

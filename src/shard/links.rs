@@ -1,0 +1,225 @@
+//! The links that a shard may hand messages to, and which of a carrier's is used: that of the shard's own core, or the carrier's
+//! only one; while that has no bind, another core's that has one. Of several the next one, and no change without need.
+//!
+//! Knows counts, and who has a bind. Refuses to know messages.
+//!
+//! Invariants:
+//! 1. Places held = granted − used − given back, of each link and class; of a link that is not used none is held.
+//! 2. Of each carrier one link is used at most, and only while no other has anything of this shard: what comes back from there
+//!    would be overtaken.
+
+use crate::model::{Class, LinkId, RouteId};
+
+use super::catalog::Catalog;
+
+/// A link as this shard knows it.
+#[derive(Debug)]
+pub(super) struct LinkSlot {
+    pub id: LinkId,
+    pub routes: Vec<RouteId>,
+    /// What the link believes to be waiting, by class, those included that it has granted places for.
+    pub told: [u32; Class::COUNT],
+    /// Places that it granted and that are not used yet, by class.
+    pub grants: [u32; Class::COUNT],
+    /// The same of places that nobody demanded: they are kept for what cannot wait.
+    pub standing: [u32; Class::COUNT],
+    /// Messages handed over whose batch has not left this shard yet, by class. The link still counts them as waiting.
+    pub leaving: [u32; Class::COUNT],
+    /// Messages handed over that the link has not told the end of.
+    pub out: u32,
+    /// Places are demanded there, and used.
+    pub is_used: bool,
+    is_own: bool,
+    is_bound: bool,
+}
+
+/// See the head of this file. A link that was heard of is never forgotten: there are as many as carriers and cores.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    slots: Vec<LinkSlot>,
+    own_core: u8,
+}
+
+impl LinkSlot {
+    fn new(id: LinkId, routes: Vec<RouteId>) -> Self {
+        Self {
+            id,
+            routes,
+            told: Default::default(),
+            grants: Default::default(),
+            standing: Default::default(),
+            leaving: Default::default(),
+            out: 0,
+            is_used: false,
+            is_own: false,
+            is_bound: false,
+        }
+    }
+}
+
+impl Links {
+    /// Another catalog from now on, in which these links are the shard's own.
+    pub(super) fn handle_catalog(&mut self, catalog: &Catalog, own_core: u8, own: Vec<(LinkId, Vec<RouteId>)>) {
+        self.own_core = own_core;
+        for slot in &mut self.slots {
+            slot.routes = catalog.routes.over(slot.id.carrier);
+            slot.is_own = false;
+        }
+        for (id, routes) in own {
+            self.slot(id, || routes).is_own = true;
+        }
+        let place = |slot: &LinkSlot| catalog.carriers.iter().position(|carrier| carrier.id == slot.id.carrier);
+        self.slots.sort_by_key(|slot| (place(slot).unwrap_or(usize::MAX), !slot.is_own, slot.id.core));
+    }
+
+    /// A link has a bind, or has none any more.
+    pub(super) fn handle_bound(&mut self, id: LinkId, is_bound: bool, catalog: &Catalog) {
+        self.slot(id, || catalog.routes.over(id.carrier)).is_bound = is_bound;
+    }
+
+    fn slot(&mut self, id: LinkId, routes: impl FnOnce() -> Vec<RouteId>) -> &mut LinkSlot {
+        let known = self.slots.iter().position(|slot| slot.id == id);
+        let at = known.unwrap_or_else(|| {
+            self.slots.push(LinkSlot::new(id, routes()));
+            self.slots.len() - 1
+        });
+        &mut self.slots[at]
+    }
+
+    /// Which links are used from now on. Given are those that are so no more: what they have granted goes back.
+    pub(super) fn choose(&mut self) -> Vec<usize> {
+        let chosen: Vec<bool> = self.slots.iter().map(|slot| self.is_chosen(slot)).collect();
+        let mut left = Vec::new();
+        for (at, (slot, is_used)) in self.slots.iter_mut().zip(chosen).enumerate() {
+            let was_used = std::mem::replace(&mut slot.is_used, is_used);
+            left.extend((was_used && !is_used).then_some(at));
+        }
+        left
+    }
+
+    fn is_chosen(&self, slot: &LinkSlot) -> bool {
+        let others = || self.slots.iter().filter(|other| other.id.carrier == slot.id.carrier && other.id != slot.id);
+        !slot.routes.is_empty()
+            && others().all(|other| other.out == 0 && self.preference(slot) < self.preference(other))
+    }
+
+    /// The less the better; never the same of two links of a carrier.
+    const fn preference(&self, slot: &LinkSlot) -> (u8, u8) {
+        let rank = match (slot.is_bound, slot.is_own) {
+            (true, true) => 0,
+            (true, false) if slot.is_used => 1,
+            (true, false) => 2,
+            (false, true) => 3,
+            (false, false) => 4,
+        };
+        (rank, slot.id.core.wrapping_sub(self.own_core))
+    }
+
+    /// A message that was handed over there is over. Whether it is time to choose anew.
+    pub(super) fn handle_over(&mut self, id: LinkId) -> bool {
+        let Some(slot) = self.get_mut(id) else { return false };
+        debug_assert!(slot.out > 0, "{id:?} tells the end of a message that it was not given");
+        slot.out = slot.out.saturating_sub(1);
+        slot.out == 0 && !slot.is_used
+    }
+
+    /// Messages that links have.
+    pub(super) fn out(&self) -> u64 {
+        self.slots.iter().map(|slot| u64::from(slot.out)).sum()
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn at(&self, at: usize) -> &LinkSlot {
+        &self.slots[at]
+    }
+
+    pub(super) fn at_mut(&mut self, at: usize) -> &mut LinkSlot {
+        &mut self.slots[at]
+    }
+
+    pub(super) fn get_mut(&mut self, id: LinkId) -> Option<&mut LinkSlot> {
+        self.slots.iter_mut().find(|slot| slot.id == id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::model::{CarrierId, GroupId};
+    use crate::routing::{Condition, Route, RouteTable, Way};
+    use crate::shard::CatalogCarrier;
+
+    const CARRIER: CarrierId = CarrierId(1);
+
+    const fn link(core: u8) -> LinkId {
+        LinkId { carrier: CARRIER, core }
+    }
+
+    /// A shard on core 1, and a carrier with a link on every core.
+    fn links() -> (Links, Catalog) {
+        let way = Way { carrier: CARRIER, weight: 1 };
+        let route = Route { id: RouteId(1), name: "all".into(), when: Condition::default(), ways: vec![way] };
+        let carrier = CatalogCarrier { id: CARRIER, name: "north".into(), group: GroupId(1), home: None };
+        let routes = RouteTable { routes: vec![route] };
+        let catalog = Catalog { version: 1, routes, carriers: vec![carrier], shard_cores: vec![1] };
+        let mut links = Links::default();
+        links.handle_catalog(&catalog, 1, catalog.links_of(crate::model::ShardId(0)));
+        assert!(links.choose().is_empty());
+        (links, catalog)
+    }
+
+    fn used(links: &Links) -> BTreeSet<u8> {
+        (0..links.len()).map(|at| links.at(at)).filter(|slot| slot.is_used).map(|slot| slot.id.core).collect()
+    }
+
+    #[test]
+    fn the_own_link_is_used_unless_it_alone_has_no_bind() {
+        let (mut links, catalog) = links();
+        let mut hear = |core, is_bound| {
+            links.handle_bound(link(core), is_bound, &catalog);
+            let left: Vec<_> = links.choose().into_iter().map(|at| links.at(at).id.core).collect();
+            (used(&links).into_iter().collect::<Vec<_>>(), left)
+        };
+        assert_eq!(hear(0, false), (vec![1], vec![]), "nobody has one: it is waited for");
+        assert_eq!(hear(0, true), (vec![0], vec![1]));
+        assert_eq!(hear(2, true), (vec![0], vec![]), "nearer, but there is no need");
+        assert_eq!(hear(0, false), (vec![2], vec![0]));
+        assert_eq!(hear(1, true), (vec![1], vec![2]));
+        assert_eq!(hear(2, false), (vec![1], vec![]));
+        assert_eq!(hear(1, false), (vec![1], vec![]));
+    }
+
+    #[test]
+    fn no_link_is_used_while_another_of_the_carrier_has_something() {
+        let (mut links, catalog) = links();
+        links.handle_bound(link(1), true, &catalog);
+        links.at_mut(0).out = 2;
+        links.handle_bound(link(1), false, &catalog);
+        links.handle_bound(link(0), true, &catalog);
+        assert_eq!(links.choose(), [0]);
+        assert_eq!(used(&links), BTreeSet::new());
+        assert!(!links.handle_over(link(1)));
+        assert!(links.handle_over(link(1)));
+        assert!(links.choose().is_empty());
+        assert_eq!(used(&links), BTreeSet::from([0]));
+        assert!(!links.handle_over(link(2)), "nobody knows it");
+    }
+
+    #[test]
+    fn a_link_that_no_route_leads_over_is_not_used_and_keeps_its_counts() {
+        let (mut links, catalog) = links();
+        links.handle_bound(link(1), true, &catalog);
+        links.at_mut(0).out = 1;
+        let bare = Catalog { routes: RouteTable::default(), ..catalog.clone() };
+        links.handle_catalog(&bare, 1, bare.links_of(crate::model::ShardId(0)));
+        assert_eq!((links.choose(), links.at(0).out), (vec![0], 1));
+        links.handle_catalog(&catalog, 1, catalog.links_of(crate::model::ShardId(0)));
+        assert!(links.choose().is_empty());
+        assert_eq!((used(&links), links.at(0).is_bound), (BTreeSet::from([1]), true));
+    }
+}
