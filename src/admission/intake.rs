@@ -1,14 +1,17 @@
 //! The messages of one request on their way to shards: what is meant is charged to its tenant and put into frames. Who
 //! carries frames and results is somebody else.
 //!
+//! A message with a key may have been taken before, and that was paid for then: where the quota is used up it goes to its shard
+//! unpaid, to hear whether it was. What was paid for and turns out to be known in the same frame pays for one of these.
+//!
 //! Invariants:
-//! 1. A message that is taken has one place in one frame, and is charged once.
+//! 1. A message that is taken has one place in one frame, and is charged once at most.
 //! 2. A frame is a small part of a shard's turn: the shard takes it as one event, and between two events others have theirs.
 //! 3. Of one request and one shard, frames and the messages in them stand in the order of the request.
 
 use super::{
     judge::Meant,
-    meter::{Charge, Meter, UsedUp},
+    meter::{Charge, Limit, Meter, UsedUp},
 };
 use crate::model::{Frame, Head, KeyPrint, Line, Now, RouteId, ShardId, limits};
 
@@ -87,7 +90,7 @@ impl Intake {
     /// Takes a message. `outlook` is asked where room is made.
     ///
     /// # Errors
-    /// [`UsedUp`]: it is not taken, and none after it.
+    /// [`UsedUp`]: it is not taken, and none after it but what may have been taken before.
     pub fn take(
         &mut self,
         meant: &Meant<'_>,
@@ -96,11 +99,17 @@ impl Intake {
         outlook: impl Fn() -> Outlook,
     ) -> Result<Place, UsedUp> {
         let taken = self.taken;
-        self.charge.take(now, || (outlook().messages as u64).saturating_sub(taken))?;
-        self.taken += 1;
+        let charged = self.charge.take(now, || (outlook().messages as u64).saturating_sub(taken));
+        let is_paid = match charged {
+            Ok(()) => true,
+            Err(UsedUp { limit: Limit::Quota, .. }) if target.print.is_some() => false,
+            Err(used_up) => return Err(used_up),
+        };
+        self.taken += u64::from(is_paid);
         let parcel = self.parcel_for(target.shard, outlook);
         let frame = &mut self.parcels[parcel as usize].frame;
         let index = frame.heads.len() as u32;
+        frame.unpaid += u32::from(!is_paid);
         let content_at = frame.arena.len() as u32;
         meant.content.encode(&mut frame.arena);
         let content_len = frame.arena.len() as u32 - content_at;
@@ -129,7 +138,12 @@ impl Intake {
         *current
     }
 
-    /// Messages taken.
+    /// The limit by which nothing more is paid for, if there is one.
+    pub const fn used_up(&self) -> Option<UsedUp> {
+        self.charge.used_up()
+    }
+
+    /// Messages that were charged.
     pub const fn taken(&self) -> u64 {
         self.taken
     }
@@ -159,7 +173,7 @@ mod tests {
     use super::*;
     use crate::model::{Content, Mono, Msisdn, Period, Wall};
 
-    use super::super::meter::{Limit, Quota};
+    use super::super::meter::Quota;
 
     const NOW: Now = Now { mono: Mono(1), wall: Wall(1_782_907_200_000) };
     const MANY: Outlook = Outlook { messages: 3_000, octets: 60_000 };
@@ -211,6 +225,15 @@ mod tests {
         assert_eq!((parcels[0].frame.heads.len(), meter.used(NOW.wall)), (5, 5));
         drop(charge);
         assert_eq!(meter.used(NOW.wall), 0, "nobody was asked to take them");
+        let keyed = Target { print: Some(KeyPrint { key: 1, content: 0 }), ..to(0) };
+        let mut intake = Intake::new(&meter, 1);
+        let places: Vec<_> = (0..7).map(|number| intake.take(&meant(number), keyed, NOW, || MANY)).collect();
+        assert!(places.iter().all(Result::is_ok), "each may have been taken before");
+        assert_eq!((intake.taken(), intake.used_up().map(|used_up| used_up.limit)), (5, Some(Limit::Quota)));
+        let (parcels, charge) = intake.finish();
+        drop(charge);
+        let frame = &parcels[0].frame;
+        assert_eq!((frame.heads.len(), frame.unpaid, frame.paid()), (7, 2, 5));
         assert!(Intake::new(&meter, 1).take(&meant(0), to(0), NOW, || MANY).is_ok());
         assert_eq!(meter.used(NOW.wall), 0, "nor was what a request left behind");
     }

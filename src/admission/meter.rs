@@ -242,6 +242,11 @@ impl Charge {
         Ok(())
     }
 
+    /// The limit that has ended it, if one has.
+    pub const fn used_up(&self) -> Option<UsedUp> {
+        self.used_up
+    }
+
     #[cold]
     fn borrow(&mut self, more: u64, now: Now) -> Result<(), UsedUp> {
         if let Some(used_up) = self.used_up {

@@ -125,10 +125,7 @@ impl<'b> Ingest<'b> {
         let print = printer.of(&draft, meant.head.tenant, meant.head.to, place, &mut self.said);
         let target = Target { shard: terms.shards.shard_of(meant.head.to.number()), route, print };
         let outlook = || outlook(&self.items, self.body_bytes, octets, terms);
-        self.intake.take(&meant, target, terms.now, outlook).map_err(|used_up| {
-            self.report.used_up(used_up.more_in_s);
-            wording::used_up(used_up)
-        })
+        self.intake.take(&meant, target, terms.now, outlook).map_err(wording::used_up)
     }
 
     /// What was made of the body so far takes in memory.
@@ -136,13 +133,16 @@ impl<'b> Ingest<'b> {
         self.intake.held_bytes() + self.report.held_bytes()
     }
 
-    /// Messages that go to shards.
+    /// Messages that go to shards and are paid for.
     pub const fn sent(&self) -> u64 {
         self.intake.taken()
     }
 
     /// The frames to be sent, the report that waits for their outcomes, and what the tenant is charged.
-    pub fn finish(self) -> (Vec<Parcel>, Report, Charge) {
+    pub fn finish(mut self) -> (Vec<Parcel>, Report, Charge) {
+        if let Some(used_up) = self.intake.used_up() {
+            self.report.used_up(used_up.more_in_s);
+        }
         let one = self.items.is_one();
         let (parcels, charge) = self.intake.finish();
         (parcels, self.report.answered_by(one), charge)

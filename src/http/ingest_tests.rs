@@ -53,7 +53,7 @@ impl Request<'_> {
         while ingest.advance(&terms, 3 * MESSAGE_WORK)? {}
         let sent = ingest.sent();
         let (parcels, report, charge) = ingest.finish();
-        assert_eq!(sent as usize, parcels.iter().map(|parcel| parcel.frame.heads.len()).sum::<usize>());
+        assert_eq!(sent, parcels.iter().map(|parcel| u64::from(parcel.frame.paid())).sum::<u64>());
         assert_eq!(tenant.meter.used(NOW.wall), if self.quota.is_some() { sent } else { 0 });
         drop(charge);
         Ok((parcels, report))
@@ -242,6 +242,24 @@ fn a_tenants_rate_lets_in_what_fits() {
     let one = br#"{"to":"+4915112345670","body":"hi"}"#;
     let request = Request { body: one, form: Form::Json, quota: quota(0), ..Request::default() };
     let (_, report) = request.plan().expect("sound");
+    assert_eq!((report.problem().status, report.problem().retry_after_s), (429, 3_600));
+}
+
+/// Found by a request that was sent again under its key: 429 for messages that it had brought in itself.
+#[test]
+fn what_has_a_key_is_asked_for_although_the_quota_is_used_up() {
+    let body = br#"[{"to":"+4915112345670","body":"hi"},{"to":"+4915112345671","body":"hi"}]"#;
+    let (form, key) = (Form::Json, Some(KeyPrint { key: 1, content: 2 }));
+    let quota = Some(Quota { messages: 1, period: Period::Hour });
+    let request = Request { body, form, key, quota, ..Request::default() };
+    let (parcels, _) = request.plan().expect("sound");
+    let messages = parcels.iter().map(|parcel| parcel.frame.heads.len()).sum::<usize>();
+    assert_eq!((messages, parcels.iter().map(|parcel| parcel.frame.unpaid).sum::<u32>()), (2, 1));
+    let (status, results) = request.run(|head| LineResult::Duplicate(id(head.to)));
+    let entry = |to: &str| json!({"id": id_of(to), "duplicate": true});
+    assert_eq!((status, results), (202, json!([entry("4915112345670"), entry("4915112345671")])));
+    let (mut report, over) = (request.plan().expect("sound").1, LineResult::Refused(Refusal::OverQuota));
+    report.settle(parcels.iter().map(|parcel| Ok(vec![over; parcel.frame.heads.len()])).collect());
     assert_eq!((report.problem().status, report.problem().retry_after_s), (429, 3_600));
 }
 

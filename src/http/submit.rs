@@ -60,7 +60,8 @@ impl Api {
         let room = body.into_room();
         room.shrink(parcels.iter().map(Parcel::held_bytes).sum::<usize>() + report.settled_bytes());
         if let Some(print) = request.filter(|_| !parcels.is_empty()) {
-            self.claim(tenant.id(), print).await?;
+            let is_paid = parcels.iter().any(|parcel| parcel.frame.paid() > 0);
+            self.claim(tenant.id(), print, is_paid).await?;
         }
         report.settle(self.send(parcels, &mut charge, &room).await);
         *tally = report.tally();
@@ -108,10 +109,10 @@ impl Api {
         Ok(ingest.finish())
     }
 
-    /// Records the request's key, so that it cannot be used for another body.
-    async fn claim(self: &Rc<Self>, tenant: TenantId, print: KeyPrint) -> Result<(), Problem> {
+    /// Records the request's key, so that it cannot be used for another body; if nothing of it `is_paid`, only asks.
+    async fn claim(self: &Rc<Self>, tenant: TenantId, print: KeyPrint, is_paid: bool) -> Result<(), Problem> {
         let home = self.shards.shard_of(print.key as u64);
-        match self.door.ask(home, |reply: ReplyTo| Ask::Claim { reply, tenant, print }).await? {
+        match self.door.ask(home, |reply: ReplyTo| Ask::Claim { reply, tenant, print, is_paid }).await? {
             Reply::Claimed(Claimed::Ours) => Ok(()),
             Reply::Claimed(Claimed::Reused) => {
                 Err(Problem::new(Code::KeyReused, "this Idempotency-Key came with another body before"))
@@ -129,7 +130,7 @@ impl Api {
     async fn send(self: &Rc<Self>, parcels: Vec<Parcel>, charge: &mut Charge, room: &Room) -> Vec<Outcome> {
         let mut answers: Vec<Result<Answer, Code>> = Vec::with_capacity(parcels.len());
         for Parcel { shard, mut frame } in parcels {
-            let messages = frame.heads.len() as u64;
+            let messages = frame.paid().into();
             let posted = self.door.post(shard, Some(room), |reply| {
                 frame.reply = reply;
                 Ask::Submit(frame)

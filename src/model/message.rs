@@ -78,4 +78,13 @@ pub struct Frame {
     pub arena: Vec<u8>,
     /// The request has no other frame for this shard: in whatever order it is taken, the request's own order stays.
     pub alone: bool,
+    /// So many of the messages nobody has paid for: the others at most are admitted, and what is more only said to be known.
+    pub unpaid: u32,
+}
+
+impl Frame {
+    /// Messages of it that may be admitted.
+    pub const fn paid(&self) -> u32 {
+        (self.heads.len() as u32).saturating_sub(self.unpaid)
+    }
 }

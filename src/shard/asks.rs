@@ -15,7 +15,7 @@ impl Shard {
         let events_from = folding.events_from();
         match ask {
             Ask::Submit(frame) => intake.submit(turn, |turn| pull.queued(turn), frame),
-            Ask::Claim { reply, tenant, print } => intake.claim(turn, reply, tenant, print),
+            Ask::Claim { reply, tenant, print, is_paid } => intake.claim(turn, reply, tenant, print, is_paid),
             Ask::Lookup { reply, tenant, ids } => lookups.lookup(turn, events_from, reply, tenant, ids),
             Ask::Cancel { reply, tenant, id } => lookups.cancel(turn, events_from, reply, tenant, id),
             Ask::Records { reply, tenant, from, limit } => {

@@ -44,8 +44,9 @@ pub enum ShardEvent {
 pub enum Ask {
     /// Take these messages.
     Submit(Frame),
-    /// Remember a request's key before its lines go out; `print.key` hashes (tenant, key), `print.content` the body.
-    Claim { reply: ReplyTo, tenant: TenantId, print: KeyPrint },
+    /// Remember a request's key before its lines go out; `print.key` hashes (tenant, key), `print.content` the body. Where
+    /// nothing of it `is_paid`, a key that is not known is not remembered either.
+    Claim { reply: ReplyTo, tenant: TenantId, print: KeyPrint, is_paid: bool },
     /// What became of these messages of this shard?
     Lookup { reply: ReplyTo, tenant: TenantId, ids: Vec<MessageId> },
     /// Do not send this one.

@@ -99,7 +99,7 @@ impl World {
 
     fn claim(&mut self, tenant: TenantId, key: u128) -> Claimed {
         let print = KeyPrint { key: key << 64 | key, content: 1 };
-        self.handle(ShardEvent::Ask(Ask::Claim { reply: ReplyTo::default(), tenant, print }));
+        self.handle(ShardEvent::Ask(Ask::Claim { reply: ReplyTo::default(), tenant, print, is_paid: true }));
         match self.replies.pop() {
             Some(Reply::Claimed(claimed)) => claimed,
             other => panic!("{other:?}"),

@@ -86,16 +86,24 @@ impl Intake {
         let mut allowance = Allowance::default();
         let mut keys = frame.keys.iter().peekable();
         let mut results = Vec::with_capacity(frame.heads.len());
+        let mut paid = frame.paid();
         for (index, head) in frame.heads.iter().enumerate() {
             let print = keys.next_if(|line| line.index as usize == index).map(|line| line.print);
             let at = head.content_at as usize;
             let content = frame.arena.get(at..at + head.content_len as usize).unwrap_or_default();
-            results.push(self.admit(turn, &queued, head, print, content, &mut allowance));
+            let result = match print.and_then(|print| self.keys.look(print, turn.moment())) {
+                Some(seen) => known(turn, seen.into()),
+                None if paid == 0 => refuse(turn, Refusal::OverQuota),
+                None => self.admit(turn, &queued, head, print, content, &mut allowance),
+            };
+            paid -= u32::from(matches!(result, LineResult::Accepted(_)));
+            results.push(result);
         }
         allowance.close(&mut turn.places);
         turn.reply(frame.reply, Reply::Submitted(results));
     }
 
+    /// A message that is not known, or has no key.
     fn admit(
         &mut self,
         turn: &mut Turn,
@@ -105,9 +113,6 @@ impl Intake {
         content: &[u8],
         allowance: &mut Allowance,
     ) -> LineResult {
-        if let Some(seen) = print.and_then(|print| self.keys.look(print, turn.moment())) {
-            return known(turn, seen.into());
-        }
         if !allowance.is_of(head.tenant) {
             allowance.close(&mut turn.places);
             let taken = queued(turn);
@@ -138,9 +143,12 @@ impl Intake {
     }
 
     /// A request's key, before its lines.
-    pub(super) fn claim(&mut self, turn: &mut Turn, reply: ReplyTo, tenant: TenantId, print: KeyPrint) {
+    pub(super) fn claim(&mut self, turn: &mut Turn, reply: ReplyTo, tenant: TenantId, print: KeyPrint, is_paid: bool) {
         // What is known of it is said first, whatever holds now: as of a message that was taken before.
         let is_known = self.keys.look(print, turn.moment()).is_some();
+        if !is_known && !is_paid {
+            return turn.reply(reply, Reply::Claimed(Claimed::Ours));
+        }
         if let Some(refusal) = gate(turn).refusal_of_keys().filter(|_| !is_known) {
             return turn.reply(reply, Reply::Claimed(Claimed::Refused(refusal)));
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::model::{Class, DiskRoom, Now, Wall};
+use crate::model::{Class, DiskRoom, Line, Now, Wall};
 use crate::node::tests::world::World;
 use crate::shard::{Ask, ShardEvent};
 use crate::store::memory::{Drops, MemoryStore};
@@ -32,8 +32,12 @@ impl Bench {
     }
 
     fn claimed(&mut self, key: u128, content: u64) -> Claimed {
+        self.claimed_if(true, key, content)
+    }
+
+    fn claimed_if(&mut self, is_paid: bool, key: u128, content: u64) -> Claimed {
         let (reply, tenant) = (ReplyTo::default(), TenantId::default());
-        match self.ask(Ask::Claim { reply, tenant, print: KeyPrint { key, content } }) {
+        match self.ask(Ask::Claim { reply, tenant, print: KeyPrint { key, content }, is_paid }) {
             Reply::Claimed(claimed) => claimed,
             other => panic!("{other:?}"),
         }
@@ -150,4 +154,29 @@ fn a_checkpoint_keeps_every_key_of_the_window() {
     world.restart(Options::default());
     let known = [1, 2, 3, 4].map(|key| world.claimed(key, 3));
     assert_eq!(known, [Claimed::Ours, Claimed::Ours, Claimed::Reused, Claimed::Reused]);
+}
+
+/// Found by a request that was sent again under its key when the quota was used up by what it had brought in itself.
+#[test]
+fn what_is_known_is_told_although_nobody_pays_and_pays_for_what_is_new_itself() {
+    let mut world = Bench::new();
+    let line = |index, key| Line { index, print: KeyPrint { key, content: 0 } };
+    let mut bring = |keys: &[u128], unpaid| {
+        let lines = (0..).zip(keys).map(|(index, key)| line(index, *key)).collect();
+        let frame = Frame { heads: vec![head(); keys.len()], keys: lines, unpaid, ..Frame::default() };
+        match world.ask(Ask::Submit(frame)) {
+            Reply::Submitted(results) => results,
+            other => panic!("{other:?}"),
+        }
+    };
+    let first = bring(&[1, 2], 0);
+    let [LineResult::Accepted(one), LineResult::Accepted(two)] = first[..] else { panic!("{first:?}") };
+    let over = LineResult::Refused(Refusal::OverQuota);
+    assert_eq!(bring(&[1, 2, 3], 3), [LineResult::Duplicate(one), LineResult::Duplicate(two), over]);
+    let again = bring(&[1, 2, 3, 4], 3);
+    assert!(matches!(again[2], LineResult::Accepted(_)), "the first is free, so this one is paid for: {again:?}");
+    assert_eq!(again[3], over);
+    assert_eq!(world.claimed_if(false, 7, 1), Claimed::Ours);
+    assert_eq!(world.claimed(7, 2), Claimed::Ours, "it was not remembered");
+    assert_eq!([world.claimed_if(false, 7, 2), world.claimed_if(false, 7, 3)], [Claimed::Ours, Claimed::Reused]);
 }

@@ -136,7 +136,7 @@ impl Clients {
         for _ in 0..copies {
             let reply = self.ticket();
             stage.tally.add(Count::Claims);
-            let ask = Ask::Claim { reply, tenant, print };
+            let ask = Ask::Claim { reply, tenant, print, is_paid: true };
             stage.oracle.claims_asked += 1;
             self.ask(shard, reply.ticket, Question::Claim(print.key, content), ask, plan, stage);
         }

@@ -41,7 +41,8 @@ impl Doors {
         }
     }
 
-    /// A request for one shard comes in: its frame, which holds as many of its messages as its tenant may bring in.
+    /// A request for one shard comes in: its frame, which holds as many of its messages as its tenant may bring in, and behind
+    /// these what may have been taken before.
     pub fn take_in(
         &mut self,
         to: (ShardId, ReplyTo),
@@ -55,7 +56,7 @@ impl Doors {
         let Some(tenant) = self.tenants.get(&owner) else { return Frame::default() };
         let rules = Rules { now: now.wall, tenant, defaults: &self.defaults, numbering };
         let mut intake = Intake::new(&tenant.meter, self.shards);
-        let (mut room, mut used_up) = (Vec::new(), None);
+        let mut room = Vec::new();
         for message in messages {
             let Some(intent) = stage.oracle.intent(*message) else { continue };
             let wanted = Wanted::of(intent);
@@ -71,12 +72,11 @@ impl Doors {
             let print = self.printer.of(&draft, owner, meant.head.to, (None, 0), &mut room);
             let target = Target { shard, route: intent.head.route, print };
             let outlook = || Outlook { messages: messages.len(), octets: 256 };
-            if let Err(why) = intake.take(&meant, target, now, outlook) {
-                used_up = Some(why);
+            if intake.take(&meant, target, now, outlook).is_err() {
                 break;
             }
         }
-        let taken = intake.taken();
+        let (taken, used_up) = (intake.taken(), intake.used_up());
         let (parcels, mut charge) = intake.finish();
         charge.ask(taken);
         if stage.is_mutant(Mutant::ChargeTwice) {

@@ -406,7 +406,9 @@ impl Oracle {
             Refusal::KeyWindowFull | Refusal::KeyShareFull => key.is_some(),
             Refusal::QueueFull | Refusal::QueueShareFull | Refusal::AlreadyExpired | Refusal::Draining => true,
             Refusal::DiskFull => self.was_short,
-            Refusal::NoRoute | Refusal::OverQuota => false,
+            // Whether as many were admitted is judged where it was turned away; without a key it is not even asked for.
+            Refusal::OverQuota => key.is_some() && self.quotas.has_quota(self.tenant_of(message)),
+            Refusal::NoRoute => false,
         };
         if !sound {
             self.break_at(Invariant::Keys, format!("message {message} is refused: {refusal:?}"));

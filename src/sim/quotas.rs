@@ -79,6 +79,11 @@ impl Quotas {
         (rate, limits.and_then(|limits| limits.quota).map(|quota| quota.messages))
     }
 
+    /// Whether it may bring in only so many messages in an hour.
+    pub fn has_quota(&self, tenant: TenantId) -> bool {
+        self.limits_of(tenant).1.is_some()
+    }
+
     /// Why what was let in, or is charged, is too much or too little.
     fn wrong(&mut self, tenant: TenantId, charged: Option<u64>, now: Now) -> Option<String> {
         let (rate, quota) = self.limits_of(tenant);
