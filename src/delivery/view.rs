@@ -122,7 +122,7 @@ impl Happened {
 }
 
 impl MessageView {
-    /// It has reached its end: nothing but notes in the timeline can follow.
+    /// It has reached its end, or its carrier has it and no receipt is wanted: nothing but notes in the timeline can follow.
     pub const fn is_final(&self) -> bool {
         self.final_at.is_some()
     }
@@ -131,7 +131,7 @@ impl MessageView {
         if let Some(state) = event.what.leads_to() {
             self.state = state;
         }
-        if event.what.is_final() {
+        if event.what.settles() {
             self.final_at = Some(event.at);
         }
         match event.what {
@@ -264,6 +264,17 @@ mod tests {
             let view = of(&head, &[ATTEMPT, SUBMITTED, Happened::NoReceipt, after]);
             let end = (view.state, view.is_final(), view.final_at);
             assert_eq!(end, (MessageState::Submitted, true, Some(Wall(5))), "{after:?}");
+        }
+    }
+
+    #[test]
+    fn what_no_receipt_is_wanted_for_is_final_when_its_carrier_has_it() {
+        let head = Head { expires_at: Wall(100), ..Head::default() };
+        let unwanted = Happened::Submitted { parts: 1, awaits_receipt: false };
+        for after in samples() {
+            let view = of(&head, &[ATTEMPT, unwanted, after]);
+            let end = (view.state, view.is_final(), view.final_at, view.submitted_at);
+            assert_eq!(end, (MessageState::Submitted, true, Some(Wall(5)), Some(Wall(5))), "{after:?}");
         }
     }
 

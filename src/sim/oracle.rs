@@ -611,7 +611,7 @@ impl Oracle {
             let what = format!("message {message} had {:?}, has {timeline:?}", truth.timeline);
             return self.break_at(Invariant::History, what);
         }
-        let was_final = truth.timeline.iter().any(|entry| entry.what.is_final());
+        let was_final = truth.timeline.iter().any(|entry| entry.what.settles());
         if was_final && truth.state != found.view.state {
             let what = format!("message {message} was {:?}, is {:?}", truth.state, found.view.state);
             return self.break_at(Invariant::History, what);
