@@ -19,14 +19,17 @@ pub enum Kind {
     Tenant = 4,
     /// The configuration that is applied.
     Configuration = 5,
+    /// How far each of a tenant's readers of records has come.
+    Readers = 6,
 }
 
 impl Kind {
     /// How many there are.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 6;
 
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; Self::COUNT] = [Self::Route, Self::Carrier, Self::Group, Self::Tenant, Self::Configuration];
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Route, Self::Carrier, Self::Group, Self::Tenant, Self::Configuration, Self::Readers];
 
     /// Its number on disk.
     pub const fn code(self) -> u8 {
@@ -47,7 +50,7 @@ impl Kind {
     pub const fn is_numbered(self) -> bool {
         match self {
             Self::Route | Self::Carrier | Self::Group | Self::Tenant => true,
-            Self::Configuration => false,
+            Self::Configuration | Self::Readers => false,
         }
     }
 
@@ -59,6 +62,7 @@ impl Kind {
             Self::Group => "groups",
             Self::Tenant => "tenants",
             Self::Configuration => "configurations",
+            Self::Readers => "readers of tenants",
         }
     }
 }
@@ -92,6 +96,7 @@ impl Default for Bounds {
         let kinds = Kind::ALL.map(|kind| match kind {
             Kind::Route | Kind::Carrier | Kind::Group | Kind::Tenant => names,
             Kind::Configuration => Bound { entries: 16, octets: 64 << 10 },
+            Kind::Readers => Bound { entries: 4_096, octets: 4 << 20 },
         });
         Self { kinds, all: Bound { entries: 150_000, octets: 12 << 20 } }
     }
@@ -119,6 +124,8 @@ pub enum Refused {
     Numbered(Kind),
     /// Entries of the kind have no numbers.
     NotNumbered(Kind),
+    /// The entry is not any more what was seen of it.
+    Changed(Kind),
 }
 
 impl fmt::Display for Refused {
@@ -143,6 +150,7 @@ impl fmt::Display for Refused {
             Self::AllOctets(most) => write!(out, "control holds at most {most} octets"),
             Self::Numbered(kind) => write!(out, "{}: a number that was given stays", kind.plural()),
             Self::NotNumbered(kind) => write!(out, "{}: they have no numbers", kind.plural()),
+            Self::Changed(kind) => write!(out, "{}: somebody else has changed it meanwhile", kind.plural()),
         }
     }
 }

@@ -52,6 +52,18 @@ pub enum Change {
         /// As it was put.
         key: Vec<u8>,
     },
+    /// The key has this value from now on, or none, if its entry is still the one that was seen: for who decides by what it
+    /// has read.
+    Replace {
+        /// Not a numbered one.
+        kind: Kind,
+        /// As in `Put`.
+        key: Vec<u8>,
+        /// The version of the entry that was seen; 0: there was none.
+        seen: u64,
+        /// As in `Put`; none: the entry is removed.
+        value: Option<Vec<u8>>,
+    },
     /// The name has a number from now on; nothing changes where it has one.
     Number {
         /// A numbered one.
@@ -214,9 +226,21 @@ impl Control {
     fn apply(&mut self, change: Change, undo: &mut Vec<Undo>) -> Result<(), Refused> {
         let version = self.next_version();
         let (kind, key, entry) = match change {
-            Change::Put { kind, .. } | Change::Remove { kind, .. } if kind.is_numbered() => {
+            Change::Put { kind, .. } | Change::Remove { kind, .. } | Change::Replace { kind, .. }
+                if kind.is_numbered() =>
+            {
                 return Err(Refused::Numbered(kind));
             }
+            Change::Replace { kind, key, seen, .. }
+                if self.decided.get(kind, &key).map_or(0, |entry| entry.version) != seen =>
+            {
+                return Err(Refused::Changed(kind));
+            }
+            Change::Replace { kind, key, value: Some(value), .. } => {
+                (kind, key, Some(Entry { version, value: value.into() }))
+            }
+            Change::Replace { value: None, seen: 0, .. } => return Ok(()),
+            Change::Replace { kind, key, value: None, .. } => (kind, key, None),
             Change::Put { kind, key, value } => (kind, key, Some(Entry { version, value: value.into() })),
             Change::Remove { kind, key } if self.decided.get(kind, &key).is_none() => return Ok(()),
             Change::Remove { kind, key } => (kind, key, None),

@@ -91,12 +91,39 @@ fn a_number_once_given_stays() {
         let wrong = match change {
             Change::Put { key, value, .. } => Change::Put { kind: Kind::Route, key, value },
             Change::Remove { .. } => Change::Remove { kind: Kind::Route, key: b"a".to_vec() },
-            Change::Number { .. } => continue,
+            Change::Number { .. } | Change::Replace { .. } => continue,
         };
         assert_eq!(bench.settle(vec![wrong]), Err(Refused::Numbered(Kind::Route)));
     }
     let wrong = number(Kind::Configuration, "a");
     assert_eq!(bench.settle(vec![wrong]), Err(Refused::NotNumbered(Kind::Configuration)));
+}
+
+#[test]
+fn who_decides_by_an_entry_is_refused_when_it_has_changed() {
+    let mut bench = Bench::new(Bounds::default());
+    let replace = |seen, value: Option<&str>| Change::Replace {
+        kind: Kind::Readers,
+        key: b"k".to_vec(),
+        seen,
+        value: value.map(Into::into),
+    };
+    let changed = Err(Refused::Changed(Kind::Readers));
+    assert_eq!(bench.settle(vec![replace(1, Some("a"))]), changed, "there is none");
+    assert_eq!(bench.settle(vec![replace(0, Some("a"))]), Ok(1));
+    assert_eq!(bench.settle(vec![replace(0, Some("b"))]), changed);
+    // Two who have seen the same, before anything of it is durable.
+    let (first, second) = (bench.ask(vec![replace(1, Some("b"))]), bench.ask(vec![replace(1, Some("c"))]));
+    let version = bench.commit().expect("a batch");
+    bench.control.handle_committed(version);
+    let replies = [Effect::Reply(first, Ok(2)), Effect::Reply(second, changed.clone())];
+    assert_eq!(bench.effects()[1..], replies);
+    let mut bench = bench.again();
+    assert_eq!(bench.settle(vec![replace(1, None)]), changed);
+    assert_eq!(bench.settle(vec![replace(2, None)]), Ok(3));
+    assert_eq!(bench.control.published().len(Kind::Readers), 0);
+    let wrong = Change::Replace { kind: Kind::Route, key: b"k".to_vec(), seen: 0, value: None };
+    assert_eq!(bench.settle(vec![wrong]), Err(Refused::Numbered(Kind::Route)));
 }
 
 #[test]

@@ -28,6 +28,7 @@ use super::{
     lookup::DOCUMENT_BYTES_MAX,
     openapi,
     problem::{Code, Problem},
+    readers::ControlDoor,
     report::Tally,
     restored,
     server::Handler,
@@ -84,6 +85,8 @@ pub struct Options {
     pub metrics: WriteMetrics,
     /// Makes backups.
     pub backup: Option<StartBackup>,
+    /// Keeps what belongs to no recipient.
+    pub control: Option<ControlDoor>,
     /// Is told of each answer.
     pub observe: Option<Observe>,
     /// Pages beside the API.
@@ -124,6 +127,7 @@ pub struct Api {
     board: Arc<StatusBoard>,
     metrics: WriteMetrics,
     pub(super) backup: Option<StartBackup>,
+    pub(super) control: Option<ControlDoor>,
     observe: Option<Observe>,
     extra: Option<Extra>,
     router: matchit::Router<Vec<&'static Call>>,
@@ -177,6 +181,7 @@ impl Api {
             board: options.board,
             metrics: options.metrics,
             backup: options.backup,
+            control: options.control,
             observe: options.observe,
             extra: options.extra,
             router,
@@ -264,6 +269,9 @@ impl Api {
             What::Cancel => self.cancel(&asked, tenant).await,
             What::Lookup => self.lookup(asked, tenant).await,
             What::Records => self.records(&asked, tenant).await,
+            What::Readers => self.readers(&asked, tenant),
+            What::Confirm => self.confirm(asked, tenant).await,
+            What::EndReader => self.end_reader(&asked, tenant).await,
             What::InDoubt => self.in_doubt(&asked, &settings.tenants).await,
             What::Resolve => self.resolve(asked, &settings.tenants).await,
             What::Queues => {
@@ -317,6 +325,9 @@ impl Api {
             | What::Cancel
             | What::Lookup
             | What::Records
+            | What::Readers
+            | What::Confirm
+            | What::EndReader
             | What::InDoubt
             | What::Resolve
             | What::Queues

@@ -5,6 +5,7 @@ use std::{
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     sync::{
+        Mutex,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     admission::TenantOptions,
+    control::{Control, ControlEvent, Effect},
     delivery::MessageView,
     http::{Limits, Server, TenantSpec, backup::Pipe},
     mesh::{CoreId, mailbox},
@@ -151,11 +153,35 @@ fn api_behind(tenants: Vec<TenantSpec>, door: Rc<Door>) -> Rc<Api> {
         board: Arc::new(StatusBoard::new(3)),
         metrics: Rc::new(|| Box::pin(async { Bytes::from_static(b"# metrics\n") })),
         backup: Some(backups()),
+        control: Some(control()),
         observe: None,
         extra: Some(Arc::new(|_, path, query, body| {
             (path == "/inbox").then(|| Response::new(format!("{query} {}", body.len()).into()))
         })),
     }))
+}
+
+/// A control whose disk is quick.
+fn control() -> ControlDoor {
+    let kept = Arc::new(Mutex::new(Control::default()));
+    let published = Arc::clone(&kept);
+    ControlDoor {
+        published: Arc::new(move || Arc::clone(published.lock().expect("no panic").published())),
+        change: Arc::new(move |changes| {
+            let (answer, answered) = mpsc::sync_channel(1);
+            let mut control = kept.lock().expect("no panic");
+            control.handle(ControlEvent::Change { ticket: 0, changes });
+            if let Some(batch) = control.poll_commit() {
+                control.handle_committed(batch.record.version);
+            }
+            while let Some(effect) = control.poll_effect() {
+                if let Effect::Reply(_, result) = effect {
+                    answer.send(result.map(|_| Arc::clone(control.published()))).expect("room");
+                }
+            }
+            Some(answered)
+        }),
+    }
 }
 
 /// A backup, then one that cannot begin, then one under way.
@@ -472,6 +498,47 @@ fn records_go_on_where_they_ended() {
         let csv = client.get("/v1/records?format=csv&limit=2");
         assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8; header=present"));
         assert_eq!(csv.body.lines().count(), 3);
+    });
+}
+
+#[test]
+fn a_reader_goes_on_where_it_has_confirmed_to_have_read() {
+    let tenant = |number: u32| TenantSpec {
+        tenant: TenantOptions { id: TenantId(number), name: format!("t{number}"), ..TenantOptions::default() },
+        keys: vec![format!("k{number}")],
+        admin_keys: Vec::new(),
+    };
+    serve(vec![tenant(1), tenant(2)], false, |client| {
+        let call = |key: &str, line: &str, body: &str| {
+            let key = format!("authorization: Bearer {key}");
+            client.call(line, &[&key, "content-type: application/json"], body.as_bytes())
+        };
+        let confirm = |body: &str| call("k1", "POST /v1/records/readers/billing", body);
+        assert_eq!(call("k1", "GET /v1/records?reader=billing", "").code(), is(404, "reader_not_found"));
+        let begun = confirm("{}");
+        let start = "01".to_owned() + &"0".repeat(42);
+        assert_eq!((begun.status, &begun.json()["cursor"]), (200, &json!(start)));
+        // Nothing of these shards is settled.
+        let sent = call("k1", "POST /v1/messages", r#"{"to":"+4915112345670","body":"hi"}"#).json()["id"].clone();
+        let read = |query: &str| call("k1", &format!("GET /v1/records?{query}"), "").body;
+        assert!(!read("reader=billing").contains(sent.as_str().expect("id")));
+        let cursor =
+            read("").lines().last().map(|line| serde_json::from_str::<Value>(line).expect("JSON")).expect("a line");
+        assert_eq!(confirm(&cursor.to_string()).json()["cursor"], cursor["cursor"]);
+        assert_eq!(read("reader=billing"), format!("{cursor}\n"));
+        assert_eq!(confirm(&json!({"cursor": start}).to_string()).code(), is(409, "cursor_goes_back"));
+        assert_eq!(confirm(r#"{"cursor":"01"}"#).code(), is(422, "invalid_cursor"));
+        assert_eq!(confirm(r#"{"to":"01"}"#).code(), is(400, "malformed_json"));
+        assert_eq!(call("k1", "POST /v1/records/readers/a%20b", "{}").code(), is(422, "invalid_reader"));
+        let list = call("k1", "GET /v1/records/readers", "").json();
+        assert_eq!(
+            (&list["readers"][0]["name"], &list["readers"][0]["cursor"]),
+            (&json!("billing"), &cursor["cursor"])
+        );
+        assert_eq!(call("k2", "GET /v1/records/readers", "").json(), json!({"readers": []}), "each tenant its own");
+        assert_eq!(call("k2", "DELETE /v1/records/readers/billing", "").code(), is(404, "reader_not_found"));
+        assert_eq!(call("k1", "DELETE /v1/records/readers/billing", "").json()["cursor"], cursor["cursor"]);
+        assert_eq!(call("k1", "GET /v1/records/readers", "").json(), json!({"readers": []}));
     });
 }
 

@@ -11,6 +11,9 @@ pub enum What {
     Cancel,
     Lookup,
     Records,
+    Readers,
+    Confirm,
+    EndReader,
     InDoubt,
     Resolve,
     Queues,
@@ -123,7 +126,20 @@ const RECORDS_PARAMETERS: &[Parameter] = &[
         schema: r#"{"type":"boolean","default":false}"#,
         doc: "Stop before messages that are not final yet, so that each record is read once, as it stays.",
     },
+    Parameter {
+        place: "query",
+        name: "reader",
+        schema: r#"{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"}"#,
+        doc: "From where this reader has confirmed to have read; `settled` is true then, and `cursor` not allowed.",
+    },
 ];
+
+const READER: Parameter = Parameter {
+    place: "path",
+    name: "name",
+    schema: r#"{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"}"#,
+    doc: "The name of the reader.",
+};
 
 const IN_DOUBT_PARAMETERS: &[Parameter] = &[
     Parameter {
@@ -244,7 +260,38 @@ pub const CALLS: &[Call] = &[
             },
             AnswerDoc { media: "text/csv", ..answer(200, "", "The same as a table; the cursor in its last column.") },
         ],
-        problems: &[401, 403, 422, 500, 503],
+        problems: &[401, 403, 404, 422, 500, 503],
+        ..BARE
+    },
+    Call {
+        path: "/v1/records/readers",
+        what: What::Readers,
+        scope: Scope::Tenant,
+        summary: "The tenant's readers of records, and where each stands.",
+        answers: &[answer(200, "Readers", "In the order of their names.")],
+        problems: &[401, 403, 422, 500],
+        ..BARE
+    },
+    Call {
+        method: "POST",
+        path: "/v1/records/readers/{name}",
+        what: What::Confirm,
+        scope: Scope::Tenant,
+        summary: "Confirm that a reader has what stands before a cursor, or begin a reader. Answered once that is on stable storage.",
+        parameters: &[READER],
+        bodies: &[(JSON, "Confirmation")],
+        answers: &[answer(200, "Reader", "Where it goes on.")],
+        problems: &[400, 401, 403, 408, 409, 413, 415, 422, 500, 503],
+    },
+    Call {
+        method: "DELETE",
+        path: "/v1/records/readers/{name}",
+        what: What::EndReader,
+        scope: Scope::Tenant,
+        summary: "End a reader.",
+        parameters: &[READER],
+        answers: &[answer(200, "Reader", "Where it stood.")],
+        problems: &[401, 403, 404, 422, 500, 503],
         ..BARE
     },
     Call {

@@ -132,7 +132,10 @@ impl Api {
     }
 
     pub(super) async fn records(self: &Rc<Self>, asked: &Asked, tenant: TenantId) -> Answered {
-        let query = Query::read(asked.query(), asked.head.headers.get(ACCEPT), self.shards.shards())?;
+        let mut query = Query::read(asked.query(), asked.head.headers.get(ACCEPT), self.shards.shards())?;
+        if let Some(name) = &query.reader {
+            query.cursor = self.reader_stands(tenant, name)?;
+        }
         let media = match query.format {
             Format::Ndjson => "application/x-ndjson",
             Format::Csv => "text/csv; charset=utf-8; header=present",

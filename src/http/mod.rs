@@ -4,8 +4,8 @@
 //!
 //! Pure, and tested as such: `items` and `typed` (a body → messages as typed), `spelling` (as typed → as wanted), `ingest`
 //! (which asks `admission`, and has frames), `wording` and `report` (objections and results → an answer), `problem`, `lookup`,
-//! `records`, `board`, `openapi`. Async: [`Api`], which routes, with `submit`, `inquiry`, `backup` and `restored`, and [`Door`],
-//! which asks shards. Knows no disk and no carrier.
+//! `records`, `board`, `openapi`. Async: [`Api`], which routes, with `submit`, `inquiry`, `readers`, `backup` and `restored`, and
+//! [`Door`], which asks shards. Knows no disk and no carrier.
 
 pub mod api;
 pub mod auth;
@@ -27,6 +27,7 @@ pub mod memory;
 pub mod openapi;
 pub mod places;
 pub mod problem;
+pub mod readers;
 pub mod records;
 pub mod report;
 pub mod response;

@@ -151,6 +151,11 @@ fn schemas() -> Value {
                 "id": {"type": "string"}, "error": reference("LineError")}}]}}}},
         "RecordOrCursor": {"anyOf": [record(), {"type": "object", "required": ["cursor"], "properties": {
             "cursor": {"type": "string"}}}]},
+        "Reader": reader(),
+        "Readers": {"type": "object", "required": ["readers"], "properties": {
+            "readers": {"type": "array", "maxItems": super::readers::READERS_MAX, "items": reference("Reader")}}},
+        "Confirmation": {"type": "object", "additionalProperties": false, "properties": {
+            "cursor": {"type": ["string", "null"]}}},
         "InDoubtPage": in_doubt_page(),
         "ResolveRequest": resolve_request(),
         "ResolveAnswer": {"type": "object", "required": ["resolved", "results", "more"], "properties": {
@@ -224,6 +229,12 @@ fn common() -> Map<String, Value> {
 fn record() -> Value {
     json!({"type": "object", "required": ["id", "state", "final", "to", "class", "parts", "attempts", "accepted_at"],
         "properties": common()})
+}
+
+fn reader() -> Value {
+    let text = json!({ "type": "string" });
+    json!({"type": "object", "required": ["name", "cursor", "confirmed_at"], "properties": {
+        "name": text, "cursor": text, "confirmed_at": {"type": "string", "format": "date-time"}}})
 }
 
 fn message_status() -> Value {

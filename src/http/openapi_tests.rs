@@ -10,9 +10,11 @@ use crate::{
             tests::{catalog, delivered},
         },
         problem::{Flaw, Problem},
+        readers,
         records::{self, Cursor, Format},
     },
     model::{CarrierError, CarrierId, DeadLetterReason, ErrorFamily, LinkId, ShardId, Wall},
+    store::control::ReaderRecord,
 };
 
 /// Whether the document allows what was written, as far as members, their types and `required` go.
@@ -87,6 +89,8 @@ fn what_is_written_is_what_is_documented() {
     checked("InDoubtPage", |out| in_doubt::write_page(&doubts, None, &catalog(), &tenants, out));
     checked("Queues", |out| board.write_queues(&catalog(), Wall(0), out));
     checked("Carriers", |out| board.write_carriers(&catalog(), out));
+    let reader = ReaderRecord { name: "billing".to_owned(), positions: vec![7], confirmed_at: 1 };
+    checked("Readers", |out| readers::write_all(&[reader], 1, out));
     checked("Ready", |out| assert!(!board.write_ready(out)));
     let mut out = Vec::new();
     records::write_page(Format::Ndjson, &[found], &Cursor::start(1), &catalog(), &mut out);

@@ -115,6 +115,10 @@ codes! {
     NothingAccepted = "nothing_accepted", 422, No, "No message was accepted, for different reasons";
     InvalidParameter = "invalid_parameter", 422, No, "A query parameter is unknown or malformed";
     InvalidCursor = "invalid_cursor", 422, No, "The cursor is none of ours";
+    InvalidReader = "invalid_reader", 422, No, "The name of a reader is malformed";
+    ReaderNotFound = "reader_not_found", 404, No, "There is no such reader";
+    TooManyReaders = "too_many_readers", 409, No, "There are as many readers as there may be";
+    CursorGoesBack = "cursor_goes_back", 409, No, "The reader has confirmed more than that";
     Unauthorized = "unauthorized", 401, No, "The key is missing or unknown";
     Forbidden = "forbidden", 403, No, "Not with this key, or not from there";
     NotFound = "not_found", 404, No, "There is nothing at this path";

@@ -9,7 +9,7 @@ use super::{
     json::{Object, push_id, push_number},
     lookup::{carrier_name, error_text, write_error},
     problem::{Code, Problem},
-    rfc3339,
+    readers, rfc3339,
 };
 use crate::{
     model::{Address, Content, Quoted, ShardId, Wall},
@@ -62,6 +62,8 @@ pub struct Query {
     pub limit: u64,
     /// Stop before the first message of a shard that is not final yet, so that each record is seen once, as it stays.
     pub settled: bool,
+    /// From where this reader of the tenant stands.
+    pub reader: Option<String>,
 }
 
 impl Query {
@@ -72,7 +74,8 @@ impl Query {
     pub fn read(query: &str, accept: Option<&HeaderValue>, shards: u8) -> Result<Self, Problem> {
         let csv = accept.is_some_and(|accept| accept.as_bytes().starts_with(b"text/csv"));
         let format = if csv { Format::Csv } else { Format::Ndjson };
-        let mut read = Self { format, cursor: Cursor::start(shards), limit: u64::MAX, settled: false };
+        let mut read = Self { format, cursor: Cursor::start(shards), limit: u64::MAX, settled: false, reader: None };
+        let (mut has_cursor, mut is_unsettled) = (false, false);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let wrong = |wanted: &str| Problem::new(Code::InvalidParameter, format!("`{name}` is {wanted}"));
@@ -84,7 +87,8 @@ impl Query {
                         _ => return Err(wrong("ndjson or csv")),
                     }
                 }
-                "cursor" => read.cursor = Cursor::parse(value, shards)?,
+                "cursor" => (read.cursor, has_cursor) = (Cursor::parse(value, shards)?, true),
+                "reader" => read.reader = Some(readers::name(value)?.to_owned()),
                 "limit" => {
                     let limit = value.parse().ok().filter(|limit| *limit > 0);
                     read.limit = limit.ok_or_else(|| wrong("a number from 1"))?;
@@ -94,14 +98,23 @@ impl Query {
                         "true" => true,
                         "false" => false,
                         _ => return Err(wrong("true or false")),
-                    }
+                    };
+                    is_unsettled = !read.settled;
                 }
                 _ => {
-                    let known = "`format`, `cursor`, `limit` and `settled` are known here";
+                    let known = "`format`, `cursor`, `limit`, `settled` and `reader` are known here";
                     let detail = format!("{}: {known}", Quoted(name));
                     return Err(Problem::new(Code::InvalidParameter, detail));
                 }
             }
+        }
+        if read.reader.is_some() {
+            if has_cursor || is_unsettled {
+                let detail =
+                    "a reader has its own cursor, and reads what is settled: neither `cursor` nor `settled=false`";
+                return Err(Problem::new(Code::InvalidParameter, detail));
+            }
+            read.settled = true;
         }
         Ok(read)
     }
@@ -121,6 +134,24 @@ impl Cursor {
     /// Before the first message.
     pub fn start(shards: u8) -> Self {
         Self { positions: vec![Address::default(); usize::from(shards)] }
+    }
+
+    /// With those positions, by shard; before the first message where one is missing.
+    pub fn of(packed: &[u64], shards: u8) -> Self {
+        let position = |shard| packed.get(usize::from(shard)).copied().map(Address::from_packed).unwrap_or_default();
+        Self { positions: (0..shards).map(position).collect() }
+    }
+
+    /// The positions, by shard.
+    pub fn packed(&self) -> Vec<u64> {
+        self.positions.iter().map(|position| position.packed()).collect()
+    }
+
+    /// The text form.
+    pub fn text(&self) -> String {
+        let mut out = Vec::new();
+        self.push(&mut out);
+        String::from_utf8_lossy(&out).into_owned()
     }
 
     /// Reads a cursor back.
@@ -370,11 +401,18 @@ mod tests {
         let read = |query: &str, accept: Option<&'static str>| {
             Query::read(query, accept.map(HeaderValue::from_static).as_ref(), 1).map_err(|problem| problem.code)
         };
-        let plain = Query { format: Format::Ndjson, cursor: Cursor::start(1), limit: u64::MAX, settled: false };
+        let plain =
+            Query { format: Format::Ndjson, cursor: Cursor::start(1), limit: u64::MAX, settled: false, reader: None };
         assert_eq!(read("", None), Ok(plain.clone()));
         assert_eq!(read("", Some("text/csv, */*")), Ok(Query { format: Format::Csv, ..plain.clone() }));
         let all = Query { limit: 5, settled: true, ..plain };
-        assert_eq!(read("format=ndjson&limit=5&settled=true", Some("text/csv")), Ok(all));
+        assert_eq!(read("format=ndjson&limit=5&settled=true", Some("text/csv")), Ok(all.clone()));
+        let of_reader = Query { settled: true, reader: Some("b-1".to_owned()), ..all.clone() };
+        assert_eq!(read("reader=b-1&limit=5", None), Ok(of_reader));
+        for wrong in ["reader=b&settled=false", "cursor=0100000000000000&reader=b"] {
+            assert_eq!(read(wrong, None), Err(Code::InvalidParameter), "{wrong}");
+        }
+        assert_eq!(read("reader=", None), Err(Code::InvalidReader));
         for wrong in ["limit=0", "limit=x", "format=xml", "settled=1", "since=1", "limit"] {
             assert_eq!(read(wrong, None), Err(Code::InvalidParameter), "{wrong}");
         }
@@ -383,7 +421,8 @@ mod tests {
 
     #[test]
     fn a_page_is_cut_where_the_reader_stops() {
-        let query = |settled| Query { format: Format::Ndjson, cursor: Cursor::start(1), limit: 9, settled };
+        let query =
+            |settled| Query { format: Format::Ndjson, cursor: Cursor::start(1), limit: 9, settled, reader: None };
         let cut = |open: &[u16], next: Option<Address>, settled, left| {
             let found = (0..4).map(|slot| {
                 let mut found = delivered(0, slot);

@@ -189,6 +189,9 @@ metrics! {
         "Cancellations answered with overloaded, for half a million cancelled messages stand in the queue. Healthy: 0";
     CheckpointsTooLarge = "stentor_checkpoints_left_out_total", Counter, [],
         "Checkpoints that would not fit into one record. Healthy: 0; wake someone: starts become longer, and ask for help";
+    RecordsUnread = "stentor_records_unread_total", Counter, [],
+        "Records dropped at their retention that a reader of its tenant had not confirmed. Healthy: 0; wake someone: what \
+         reads them stands, and billing misses these; the log names it";
 
     DiskFree = "stentor_disk_free_bytes", Gauge, [],
         "Bytes that may still be written to the file system with the data. Healthy: well above the floor; wake someone \

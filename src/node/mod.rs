@@ -24,6 +24,7 @@ use crate::link::{self, BindId, Disconnect, Link, LinkEffect, LinkEvent};
 use crate::model::{DiskRoom, LinkId, Mono, Now, ReplyTo, ShardId};
 use crate::shard::{self, Catalog, Effect, Reply, Shard, ShardEvent};
 use crate::store::Recovery;
+use crate::store::fold::ReaderAt;
 
 pub use event::{Alarm, Errand, Host, NodeEvent, Wanted};
 
@@ -103,6 +104,13 @@ impl Node {
     pub fn handle_catalog(&mut self, catalog: &Arc<Catalog>, now: Now) {
         self.catalog = Arc::clone(catalog);
         self.tell_shards(|| ShardEvent::Catalog(Arc::clone(catalog)), now);
+    }
+
+    /// How far readers of records have come, by shard.
+    pub fn handle_readers(&mut self, of: impl Fn(ShardId) -> Vec<ReaderAt>, now: Now) {
+        for (id, shard) in &mut self.shards {
+            shard.handle(ShardEvent::Readers(of(*id)), now);
+        }
     }
 
     /// Other options of a shard that is here.

@@ -14,6 +14,7 @@ use std::{
 
 use crate::{
     control::{Bounds, Change, Control, ControlEvent, Effect, Entries, Refused},
+    http::readers::ControlDoor,
     store::{
         Backend, StoreError,
         backend::Maintainer,
@@ -55,7 +56,7 @@ impl Published {
 /// The thread, from outside. It ends, and the store is closed, when this is dropped.
 #[derive(Debug)]
 pub struct ControlThread {
-    asks: Option<mpsc::SyncSender<Ask>>,
+    asks: Option<Arc<mpsc::SyncSender<Ask>>>,
     published: Arc<Published>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -83,12 +84,26 @@ impl ControlThread {
             .name("control".to_owned())
             .spawn(run)
             .map_err(|error| StartError::System("thread of control".into(), error))?;
-        Ok(Self { asks: Some(asks), published, thread: Some(thread) })
+        Ok(Self { asks: Some(Arc::new(asks)), published, thread: Some(thread) })
     }
 
     /// Where the newest entries are found.
     pub const fn published(&self) -> &Arc<Published> {
         &self.published
+    }
+
+    /// The way in for calls, which do not wait for the thread. It is shut when the thread is to end.
+    pub fn door(&self) -> ControlDoor {
+        let (published, asks) =
+            (Arc::clone(&self.published), self.asks.as_ref().map(Arc::downgrade).unwrap_or_default());
+        ControlDoor {
+            published: Arc::new(move || published.get()),
+            change: Arc::new(move |changes| {
+                let (answer, answered) = mpsc::sync_channel(1);
+                asks.upgrade()?.try_send(Ask { changes, answer }).ok()?;
+                Some(answered)
+            }),
+        }
     }
 
     /// Changes something, all of it or nothing; returns when that is durable and published, with entries that hold it. Waits
@@ -213,6 +228,19 @@ mod tests {
             }
         });
         assert_eq!(control.published().get().len(Kind::Route), 50);
+    }
+
+    #[test]
+    fn a_call_finds_its_change_durable_and_the_door_does_not_keep_the_thread() {
+        let root = tempfile::tempdir().expect("a directory");
+        let control = start(root.path()).expect("a new one");
+        let door = control.door();
+        let answer = (door.change)(routes(&["a"])).expect("room").recv().expect("an answer").expect("room");
+        assert_eq!((answer.route("a"), (door.published)().route("a")), (Some(1), Some(1)));
+        drop(control);
+        assert!((door.change)(routes(&["b"])).is_none(), "the thread has ended");
+        let control = start(root.path()).expect("the same");
+        assert_eq!(control.published().get().route("a"), Some(1));
     }
 
     #[test]

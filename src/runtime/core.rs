@@ -22,7 +22,7 @@ use crate::{
     model::{LinkId, Mono, ReplyTo, ShardId},
     node::{self, Alarm, Host, Node, NodeEvent, Stretch, Wanted},
     shard::{self, Catalog, Reply, Shard},
-    store::WriteBatch,
+    store::{WriteBatch, fold::ReaderAt},
 };
 
 use super::{
@@ -200,6 +200,11 @@ impl Core {
             self.state.borrow_mut().node.handle_options(options, now);
         }
         self.turn();
+    }
+
+    /// How far readers of records have come, by shard.
+    pub fn handle_readers(&self, of: impl Fn(ShardId) -> Vec<ReaderAt>) {
+        self.state.borrow_mut().node.handle_readers(of, executor::now());
     }
 
     /// Looks at the shard in that place; None behind the last.

@@ -45,6 +45,7 @@ use super::{
     exposition, feed, figures,
     net::Listener,
     probe::{self, ProbeError},
+    readers,
     resolver::Resolver,
     scribe::{self, Scribe},
     signals::{self, Signal},
@@ -184,7 +185,7 @@ impl Daemon {
         let (signal_sender, signals) = mesh::thread_mailbox(16);
         signals::listen(blocked, signal_sender).map_err(|error| StartError::System("signal thread".into(), error))?;
         let format = directory.format();
-        let kept = (entries, control.published());
+        let kept = (entries, &control);
         let shared =
             Shared::new(config.clone(), clock, map, kept, catalog, silent_until, senders, format, descriptors, extra)?;
         let disk = disk
@@ -290,6 +291,9 @@ struct Shared {
     descriptors: u64,
     extra: Option<Extra>,
     backup: http::backup::StartBackup,
+    /// What control has published by now.
+    published: Arc<Published>,
+    control_door: http::readers::ControlDoor,
 }
 
 impl Shared {
@@ -298,7 +302,7 @@ impl Shared {
         config: Config,
         clock: Clock,
         map: ShardMap,
-        (control, published): (Arc<Entries>, &Arc<Published>),
+        (control, thread): (Arc<Entries>, &ControlThread),
         catalog: Arc<Catalog>,
         silent_until: Mono,
         senders: Vec<Sender<ToCore>>,
@@ -319,7 +323,7 @@ impl Shared {
             format,
             cores: senders.clone(),
             shard_cores: catalog.shard_cores.clone(),
-            control: Arc::clone(published),
+            control: Arc::clone(thread.published()),
         });
         Ok(Arc::new(Self {
             config,
@@ -340,6 +344,8 @@ impl Shared {
             descriptors,
             extra,
             backup,
+            published: Arc::clone(thread.published()),
+            control_door: thread.door(),
         }))
     }
 }
@@ -533,6 +539,7 @@ async fn core_main(
     );
     options.observe = Some(exposition::observer(&metrics));
     options.backup = Some(Arc::clone(&shared.backup));
+    options.control = Some(shared.control_door.clone());
     let api = Rc::new(http::Api::new(options));
     let limits = shared.http_limits(&shared.config);
     let server = Rc::new(Server::start(listeners, shared.tls.clone(), Rc::clone(&api), limits));
@@ -604,6 +611,7 @@ fn seat_core(
         storages.push((id, storage));
     }
     let core = Core::new(number, node, storages, shared.senders.clone(), Rc::clone(door));
+    readers::attend(&core, &shared.control, &shared.published);
     core.seat_links(links, |id| seed(1 << 32 | u64::from(id.carrier.0)));
     core
 }

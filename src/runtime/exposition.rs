@@ -101,6 +101,7 @@ fn shard(snapshot: &mut Snapshot, id: ShardId, status: &shard::Status, now: Wall
         (Metric::AttemptsUncounted, counters.attempts_uncounted),
         (Metric::CancellationsRefused, counters.cancellations_refused),
         (Metric::CheckpointsTooLarge, counters.checkpoints_too_large),
+        (Metric::RecordsUnread, counters.records_unread),
     ];
     counts.into_iter().for_each(|(metric, count)| snapshot.count(metric, &[], count));
     for (origin, count) in ["foreign", "possible"].into_iter().zip(counters.receipts_dropped) {

@@ -19,6 +19,7 @@ pub mod net;
 mod pace;
 pub mod poll;
 pub mod probe;
+mod readers;
 pub mod resolver;
 pub mod scribe;
 pub mod signals;

@@ -256,7 +256,19 @@ pub fn http_options(
     extra: Option<Extra>,
 ) -> http::Options {
     let settings = http_settings(config, tenants);
-    http::Options { settings, shards, hash_seed, door, catalog, board, metrics, backup: None, observe: None, extra }
+    http::Options {
+        settings,
+        shards,
+        hash_seed,
+        door,
+        catalog,
+        board,
+        metrics,
+        backup: None,
+        control: None,
+        observe: None,
+        extra,
+    }
 }
 
 /// What a reload may change of an API.

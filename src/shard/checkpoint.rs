@@ -83,7 +83,8 @@ impl Folding {
         self.under_way = true;
         let from = self.folded_to + 1;
         let (retention, now) = (Retention { kept_ms: turn.options.retention_ms }, turn.now.wall);
-        turn.reads.push_back((seq, ReadRequest::Fold { from, snapshot, retention, now }));
+        let readers = turn.readers.clone();
+        turn.reads.push_back((seq, ReadRequest::Fold { from, snapshot, retention, now, readers }));
     }
 
     /// What is to be folded is damaged: there is no checkpoint this time, and a start reads more.
@@ -126,8 +127,20 @@ pub(super) fn write(turn: &mut Turn, snapshot: Box<Snapshot>, folded: Folded, th
         let (from, to) = (Key::Ready(name, 0).bytes(), Key::Ready(name, commit).bytes());
         turn.effect(Effect::Maintain(Maintenance::DropRange { space: Space::Ready, from, to }));
     }
+    tell_unread(turn, &folded);
     turn.effect(Effect::Maintain(Maintenance::Checkpoint));
     turn.gathering.batch().checkpoint = Some((snapshot, folded.ops));
+}
+
+/// Readers that miss something for ever with this checkpoint.
+fn tell_unread(turn: &mut Turn, folded: &Folded) {
+    let shard = turn.options.shard.0;
+    for (reader, messages) in &folded.unread {
+        turn.counters.records_unread += messages;
+        let name = &reader.name;
+        let what = format!("shard {shard}: {messages} records were dropped at their retention, unread by {name}");
+        turn.effect(Effect::Alarm(what));
+    }
 }
 
 /// Whether the store can keep it. The bounds of all sets see to that; if it does not fit all the same, the shard goes on

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::delivery::{DoubtFilter, DoubtPolicy, InDoubt, MessageView};
 use crate::model::{Address, Class, DiskRoom, Frame, Head, KeyPrint, LinkId, MessageId, Refusal, ReplyTo, TenantId};
 use crate::store::backend::{RunId, Space};
+use crate::store::fold::ReaderAt;
 use crate::store::record::ReceiptNote;
 use crate::store::{CommitSeq, Found};
 use crate::traffic::{ToLink, ToShard};
@@ -29,6 +30,8 @@ pub enum ShardEvent {
     Quarantined(u64),
     /// The catalog changed.
     Catalog(Arc<Catalog>),
+    /// How far the readers of this shard's records have come.
+    Readers(Vec<ReaderAt>),
     /// The configuration was reloaded. What is laid out at the start only is left as it is.
     Reconfigure(Box<Options>),
     /// How much room the disk has; said again every now and then while it is low.

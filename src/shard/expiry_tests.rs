@@ -10,6 +10,7 @@ use crate::model::{
 };
 use crate::routing::{Condition, Route, RouteTable, Way};
 use crate::store::backend::{Backend, Reader, RunFamily};
+use crate::store::fold::ReaderAt;
 use crate::store::memory::{DroppedRanges, Drops, MemoryStore, Remains};
 use crate::traffic::{
     Answer, Grant, IfUnknown, NotWritten, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, ReceiptToken, Span, ToShard,
@@ -435,6 +436,32 @@ fn whose_receipt_does_not_come_ends_when_the_wait_is_over() {
     (0..3).for_each(|_| world.checkpoint());
     assert_eq!(world.shard().turn.first_segment, ids[0].address().segment() + 1, "history goes by retention");
     assert!(world.shard().alarms.is_empty());
+}
+
+/// Field case 69: what was dropped before whoever bills by it had come so far was lost without a word.
+#[test]
+fn what_a_reader_has_not_read_at_its_retention_is_counted_and_told() {
+    let mut world = world(Options { retention_ms: DAY_MS, ..Options::default() });
+    let first = world.accepted(&[OTP; 3]);
+    world.pass(OTP.expires_in_ms + PATIENCE_MS);
+    world.checkpoint();
+    let second = world.accepted(&[OTP; 2]);
+    world.pass(OTP.expires_in_ms + PATIENCE_MS);
+    let reader = |name: &str, tenant, at| ReaderAt { tenant: TenantId(tenant), name: name.to_owned(), at };
+    let readers = vec![
+        reader("slow", 0, first[1].address()),
+        reader("quick", 0, Address::new(second[1].address().segment() + 1, 0)),
+        reader("of another", 9, Address::default()),
+    ];
+    world.handle(ShardEvent::Readers(readers));
+    world.alarms = Some(Vec::new());
+    world.pass(DAY_MS);
+    (0..3).for_each(|_| world.checkpoint());
+    assert_eq!(world.shard().turn.first_segment, second[1].address().segment() + 1, "history goes by retention");
+    assert_eq!(world.shard().status().counters.records_unread, 4);
+    let told = world.alarms.take().expect("gathered");
+    let line = "shard 0: 2 records were dropped at their retention, unread by slow";
+    assert_eq!(told, [line, line], "of each segment, when it goes");
 }
 
 /// By the part's own note: nobody looks the message up.

@@ -189,6 +189,7 @@ impl Shard {
                 self.settle_ledger_by_parked();
                 self.look_again();
             }
+            ShardEvent::Readers(readers) => self.turn.readers = readers,
             ShardEvent::Reconfigure(options) => self.handle_options(*options),
             ShardEvent::Disk(room) => self.handle_disk(room),
             ShardEvent::Drain => {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::admission::{Moment, Places};
 use crate::model::{Address, Buggify, CarrierId, DiskRoom, GroupId, Head, LinkId, Mono, Now, Prng, ReplyTo, Wall};
 use crate::queue::{DueEntry, Tick};
+use crate::store::fold::ReaderAt;
 use crate::store::{CommitSeq, ReadRequest, Recovery};
 use crate::traffic::ToLink;
 
@@ -28,6 +29,8 @@ use super::restored::Restored;
 pub(super) struct Turn {
     pub options: Options,
     pub catalog: Arc<Catalog>,
+    /// How far readers of records have come.
+    pub readers: Vec<ReaderAt>,
     /// What becomes of what a backup held unsent.
     pub restored: Restored,
     pub now: Now,
@@ -73,6 +76,7 @@ impl Turn {
         let buggify = Buggify::new(options.buggify_ppm, chance.next_u64());
         Self {
             catalog: Arc::default(),
+            readers: Vec::new(),
             restored: Restored::default(),
             now,
             ahead_ms: found

@@ -22,6 +22,8 @@ use super::tally::Count;
 
 /// Names of each kind that an operator thinks of, beside those that are in use. More than there is room for.
 const NAMES: u64 = 16;
+/// Kinds of which an operator thinks: the first ones.
+const KINDS: u64 = 5;
 /// Settings that come and go.
 const SETTINGS: u64 = 5;
 
@@ -216,7 +218,7 @@ pub fn wishes(stage: &mut Stage) -> Vec<Change> {
     let mut wishes = Vec::new();
     for _ in 0..chance.between(1, 4) {
         let key = format!("s{}", chance.below(SETTINGS)).into_bytes();
-        let kind = Kind::ALL[chance.below(Kind::COUNT as u64) as usize];
+        let kind = Kind::ALL[chance.below(KINDS) as usize];
         wishes.push(match chance.below(8) {
             0 => applied(wall),
             1 | 2 => {

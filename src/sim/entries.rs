@@ -43,6 +43,7 @@ impl EntriesSeen {
         for change in changes {
             let (key, value) = match change {
                 Change::Put { kind, key, value } => ((*kind, key.clone()), Some(value.clone())),
+                Change::Replace { kind, key, value, .. } => ((*kind, key.clone()), value.clone()),
                 Change::Remove { kind, key } => ((*kind, key.clone()), None),
                 Change::Number { .. } => continue,
             };
@@ -121,7 +122,7 @@ impl EntriesSeen {
         }
         for change in changes {
             match change {
-                Change::Put { kind, key, .. } | Change::Remove { kind, key } => {
+                Change::Put { kind, key, .. } | Change::Remove { kind, key } | Change::Replace { kind, key, .. } => {
                     self.answered.insert((kind, key), ticket);
                 }
                 Change::Number { kind, name } if number(entries, kind, &name).is_none() => {
@@ -151,6 +152,6 @@ fn number(entries: &Entries, kind: Kind, name: &str) -> Option<u16> {
         Kind::Carrier => entries.carrier(name),
         Kind::Group => entries.group(name),
         Kind::Tenant => entries.tenant(name).and_then(|number| u16::try_from(number).ok()),
-        Kind::Configuration => None,
+        Kind::Configuration | Kind::Readers => None,
     }
 }

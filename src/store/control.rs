@@ -47,10 +47,26 @@ pub struct ConfigurationRecord {
     pub at: u64,
 }
 
+/// Value of the entry of a tenant's readers: in the order of their names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct ReadersRecord(pub Vec<ReaderRecord>);
+
+/// A reader of records, as the entry of its tenant holds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct ReaderRecord {
+    /// Its name.
+    pub name: String,
+    /// By shard: the packed address before which it has read everything.
+    pub positions: Vec<u64>,
+    /// When that was confirmed last, ms since 1970.
+    pub confirmed_at: u64,
+}
+
 impl Record for EntryRecord {}
 impl Record for ControlRecord {}
 impl Record for NumberRecord {}
 impl Record for ConfigurationRecord {}
+impl Record for ReadersRecord {}
 
 /// Behind every key of an entry: kinds end at 254.
 const BEHIND_ALL: [u8; 1] = [u8::MAX];
@@ -238,6 +254,10 @@ mod tests {
         assert_eq!(hex(&encode(&record)), "0105000000000000000100000000000000010400000000000000");
         assert_eq!(hex(&encode(&NumberRecord(0x0102))), "010201");
         assert_eq!(hex(&encode(&ConfigurationRecord { at: 3 })), "010300000000000000");
+        let reader = ReaderRecord { name: "b".to_owned(), positions: vec![0x0102], confirmed_at: 3 };
+        let readers = hex(&encode(&ReadersRecord(vec![reader])));
+        let (name, position, at) = ("010000000000000062", "01000000000000000201000000000000", "0300000000000000");
+        assert_eq!(readers, format!("010100000000000000{name}{position}{at}"));
     }
 
     #[test]

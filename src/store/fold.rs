@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::delivery::{Retention, retention};
-use crate::model::Wall;
+use crate::model::{Address, Segment, TenantId, Wall};
 
 use super::backend::{Op, Reader, Space, StoreError};
 use super::key::Key;
@@ -21,6 +21,48 @@ pub struct Folded {
     pub ops: Vec<Op>,
     /// Each one's number, and how many of its messages are not settled; ascending.
     pub unsettled: Vec<(u64, u32)>,
+    /// Readers that had not read all of what may be dropped, and how many messages of it.
+    pub unread: Vec<(ReaderAt, u64)>,
+}
+
+/// How far somebody has read the records of a tenant in this store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReaderAt {
+    /// Whose messages.
+    pub tenant: TenantId,
+    /// Who, for people.
+    pub name: String,
+    /// Everything before it is read.
+    pub at: Address,
+}
+
+/// Adds up what readers have not read of segments that are dropped.
+#[derive(Debug)]
+pub struct UnreadCount<'a>(Vec<(&'a ReaderAt, u64)>);
+
+impl<'a> UnreadCount<'a> {
+    /// Of these readers.
+    pub fn of(readers: &'a [ReaderAt]) -> Self {
+        Self(readers.iter().map(|reader| (reader, 0)).collect())
+    }
+
+    /// The segment is dropped.
+    pub fn dropped(&mut self, segment: &Segment) {
+        for (reader, unread) in &mut self.0 {
+            let own = segment
+                .heads
+                .iter()
+                .enumerate()
+                .filter(|(slot, head)| head.tenant == reader.tenant && segment.address(*slot as u16) >= reader.at);
+            *unread += own.count() as u64;
+        }
+    }
+
+    /// Who missed something, and how much.
+    pub fn finish(self) -> Vec<(ReaderAt, u64)> {
+        let missed = self.0.into_iter().filter(|(_, unread)| *unread > 0);
+        missed.map(|(reader, unread)| (reader.clone(), unread)).collect()
+    }
 }
 
 /// The state records of every segment that had events in the commits `from..=to`.
@@ -116,4 +158,32 @@ pub fn retire<R: Reader>(reader: &R, first: u64, retention: Retention, now: Wall
         }
     })?;
     failure.map_or(Ok(keep), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::model::Head;
+
+    use super::*;
+
+    #[test]
+    fn what_a_reader_has_not_read_is_its_own_tenants_and_behind_its_place() {
+        let head = |tenant: u32| Head { tenant: TenantId(tenant), ..Head::default() };
+        let heads = [1, 2, 1, 1].map(head).to_vec();
+        let segment = Segment { number: 7, heads, arena: Arc::default(), slots: Vec::new() };
+        let reader = |tenant, at| ReaderAt { tenant: TenantId(tenant), name: String::new(), at };
+        let readers = [
+            reader(1, Address::default()),
+            reader(1, Address::new(7, 1)),
+            reader(1, Address::new(8, 0)),
+            reader(2, Address::default()),
+            reader(3, Address::default()),
+        ];
+        let mut count = UnreadCount::of(&readers);
+        count.dropped(&segment);
+        let missed: Vec<_> = count.finish().into_iter().map(|(reader, unread)| (reader.at, unread)).collect();
+        assert_eq!(missed, [(readers[0].at, 3), (readers[1].at, 2), (readers[3].at, 1)]);
+    }
 }

@@ -20,7 +20,7 @@ use crate::queue::{Chunk, DueEntry, DuePosition, Era, FifoName, InsertReason, Po
 use super::backend::{Reader, Space, StoreError};
 use super::book::Snapshot;
 use super::expiry::{self, Stands, Visit, Visited};
-use super::fold::{self, Folded};
+use super::fold::{self, Folded, ReaderAt, UnreadCount};
 use super::key::Key;
 use super::receipt_run;
 use super::record::{DecodeError, DueRecord, ReadyRecord, ReceiptNote, StateRecord, TurnRecord, decode};
@@ -40,8 +40,8 @@ pub enum ReadRequest {
     Messages { token: u64, addresses: Vec<Address>, events_from: u64 },
     /// Messages of a tenant in the order of addresses: at most `limit`, and no more than a question may cost.
     Scan { token: u64, tenant: TenantId, from: Address, limit: usize, events_from: u64 },
-    /// Fold the events of `from..=snapshot.commit`, and see what may be dropped.
-    Fold { from: u64, snapshot: Box<Snapshot>, retention: Retention, now: Wall },
+    /// Fold the events of `from..=snapshot.commit`, and see what may be dropped, and what of that `readers` have not read.
+    Fold { from: u64, snapshot: Box<Snapshot>, retention: Retention, now: Wall, readers: Vec<ReaderAt> },
     /// What of these segments has run out of time.
     Expire(Visit),
     /// Look receipts' keys up in the sealed runs.
@@ -150,7 +150,9 @@ impl<R: Reader> Answerer<R> {
                 self.ready(*name, *from, (*messages, *octets), *first_segment)
             }
             ReadRequest::Due { era, from, limit } => self.due(*era, *from, *limit),
-            ReadRequest::Fold { from, snapshot, retention, now } => self.fold(*from, snapshot, *retention, *now),
+            ReadRequest::Fold { from, snapshot, retention, now, readers } => {
+                self.fold(*from, snapshot, (*retention, *now), readers)
+            }
             ReadRequest::Expire(visit) => self.expire(visit),
             ReadRequest::Probe { token, receipts } => self.probe(*token, receipts),
             ReadRequest::Messages { .. } | ReadRequest::Scan { .. } => unreachable!("answered by steps"),
@@ -344,12 +346,45 @@ impl<R: Reader> Answerer<R> {
         }
     }
 
-    fn fold(&self, from: u64, snapshot: &Snapshot, retention: Retention, now: Wall) -> Result<Found, StoreError> {
+    fn fold(
+        &mut self,
+        from: u64,
+        snapshot: &Snapshot,
+        (retention, now): (Retention, Wall),
+        readers: &[ReaderAt],
+    ) -> Result<Found, StoreError> {
         let mut snapshot = Box::new(snapshot.clone());
         let checkpoint = &mut snapshot.checkpoint;
-        let folded = fold::fold(&self.reader, from, checkpoint.commit)?;
-        checkpoint.first_segment = fold::retire(&self.reader, checkpoint.first_segment, retention, now)?;
+        let mut folded = fold::fold(&self.reader, from, checkpoint.commit)?;
+        let first = checkpoint.first_segment;
+        checkpoint.first_segment = fold::retire(&self.reader, first, retention, now)?;
+        folded.unread = self.unread(first, checkpoint.first_segment, readers)?;
         Ok(Found::Folded { snapshot, folded })
+    }
+
+    /// What those readers have not read of segments that are dropped, from `first` up to `keep`. Of one that is damaged nobody
+    /// could have read anything.
+    fn unread(&mut self, first: u64, keep: u64, readers: &[ReaderAt]) -> Result<Vec<(ReaderAt, u64)>, StoreError> {
+        let Some(slowest) = readers.iter().map(|reader| reader.at.segment()).min() else { return Ok(Vec::new()) };
+        let from = first.max(slowest);
+        if from >= keep {
+            return Ok(Vec::new());
+        }
+        // By what is there, for a restore leaves numbers out.
+        let (mut dropped, mut count) = (Vec::new(), UnreadCount::of(readers));
+        let bounds = (Key::State(from).bytes(), Key::State(keep).bytes());
+        self.reader.range(Space::State, &bounds.0, &bounds.1, usize::MAX, &mut |key, _| {
+            dropped.extend(Key::number(key));
+            ControlFlow::Continue(())
+        })?;
+        for number in dropped {
+            match self.segment(number) {
+                Ok(segment) => segment.iter().for_each(|segment| count.dropped(segment)),
+                Err(StoreError::Damaged(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(count.finish())
     }
 
     /// A segment of which everything is over is not read; one that is damaged or gone has nothing to expire.
