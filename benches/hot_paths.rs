@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stentor::admission::{Defaults, KeyWindow, Printer, Rules, Seen, Tenant, numbering::Numbering};
+use stentor::admission::{Defaults, KeyWindow, Moment, Printer, Rules, Seen, Tenant, numbering::Numbering};
 use stentor::http::ingest::{Ingest, RequestLimits, Terms};
 use stentor::http::items::Form;
 use stentor::limit::SlidingLimit;
@@ -144,7 +144,8 @@ fn admission(bench: &Bench) {
         || KeyWindow::new(MESSAGES, 1),
         |mut window| {
             assert!(
-                (0..MESSAGES).all(|n| window.claim(print(n), TenantId(0), Address::default(), Wall(0)) == Seen::New)
+                (0..MESSAGES)
+                    .all(|n| window.claim(print(n), TenantId(0), Address::default(), Moment::default()) == Seen::New)
             );
             window
         },

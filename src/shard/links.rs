@@ -164,7 +164,8 @@ mod tests {
     fn links() -> (Links, Catalog) {
         let way = Way { carrier: CARRIER, weight: 1 };
         let route = Route { id: RouteId(1), name: "all".into(), when: Condition::default(), ways: vec![way] };
-        let carrier = CatalogCarrier { id: CARRIER, name: "north".into(), group: GroupId(1), home: None };
+        let carrier =
+            CatalogCarrier { id: CARRIER, name: "north".into(), group: GroupId(1), ..CatalogCarrier::default() };
         let routes = RouteTable { routes: vec![route] };
         let catalog = Catalog { version: 1, routes, carriers: vec![carrier], shard_cores: vec![1] };
         let mut links = Links::default();
