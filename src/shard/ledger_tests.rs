@@ -17,6 +17,7 @@ use crate::traffic::{
 };
 
 use super::*;
+use receipts::receipt_event;
 
 #[path = "bounds_tests.rs"]
 mod bounds;
@@ -49,30 +50,6 @@ fn start(store: MemoryStore, options: Options, now: Now) -> World {
 fn world() -> World {
     let now = Now { mono: Mono(0), wall: Wall(1_000_000) };
     start(MemoryStore::new(Drops::AtOnce), options(), now)
-}
-
-fn receipt_event(at: Wall, (from, id): (&str, &str), state: ReceiptState, reference: Option<u16>) -> ShardEvent {
-    let receipt = ReceiptIn {
-        token: ReceiptToken(1),
-        if_unknown: IfUnknown::Park,
-        recipient: number(from).number(),
-        numbers: Numbers { source: Tail::of(number(from).number()), destination: Tail::NONE },
-        is_untyped: false,
-        id: Span { at: 0, len: id.len() as u16 },
-        state,
-        error: CarrierError::default(),
-        reference,
-        at,
-        text: Span::default(),
-    };
-    let batch = ReceiptBatch {
-        link: LINK,
-        group: GroupId(3),
-        receipts: vec![receipt],
-        arena: id.into(),
-        ..ReceiptBatch::default()
-    };
-    ShardEvent::Traffic(ToShard::Receipts(batch))
 }
 
 impl World {

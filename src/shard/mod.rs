@@ -104,13 +104,10 @@ use pull::Pull;
 use receipts::Receipts;
 use retained::Retained;
 use submit::Intake;
-use turn::Turn;
+use turn::{CLOCK_STEP_MS, Turn};
 
 /// Entries of the delay queue that one turn moves at most.
 const DUE_PER_TURN_MAX: usize = 8_192;
-
-/// Smaller steps of the clock are not looked at, ms.
-const CLOCK_STEP_MS: u64 = 1_000;
 
 /// See the head of this file. Lives on one core; nothing of it is shared.
 #[derive(Debug)]

@@ -20,6 +20,35 @@ pub(super) fn world_keeping(receipts_max: usize) -> World {
     start(MemoryStore::new(Drops::AtOnce), keeping(receipts_max), now)
 }
 
+pub(super) fn receipt_event(
+    at: Wall,
+    (from, id): (&str, &str),
+    state: ReceiptState,
+    reference: Option<u16>,
+) -> ShardEvent {
+    let receipt = ReceiptIn {
+        token: ReceiptToken(1),
+        if_unknown: IfUnknown::Park,
+        recipient: number(from).number(),
+        numbers: Numbers { source: Tail::of(number(from).number()), destination: Tail::NONE },
+        is_untyped: false,
+        id: Span { at: 0, len: id.len() as u16 },
+        state,
+        error: CarrierError::default(),
+        reference,
+        at,
+        text: Span::default(),
+    };
+    let batch = ReceiptBatch {
+        link: LINK,
+        group: GroupId(3),
+        receipts: vec![receipt],
+        arena: id.into(),
+        ..ReceiptBatch::default()
+    };
+    ShardEvent::Traffic(ToShard::Receipts(batch))
+}
+
 impl World {
     pub(super) fn outcome_event(&self, submit: &Submit, id: &str) -> ShardEvent {
         let outcome = Outcome {

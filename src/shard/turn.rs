@@ -16,13 +16,15 @@ use crate::store::fold::ReaderAt;
 use crate::store::{CommitSeq, ReadRequest, Recovery};
 use crate::traffic::ToLink;
 
-use super::CLOCK_STEP_MS;
 use super::catalog::Catalog;
 use super::counters::{Counters, Measures};
 use super::event::{Effect, Reply};
 use super::gathering::Gathering;
 use super::options::Options;
 use super::restored::Restored;
+
+/// Smaller steps of the clock are not looked at, ms.
+pub(super) const CLOCK_STEP_MS: u64 = 1_000;
 
 /// See the head of this file.
 #[derive(Debug)]
