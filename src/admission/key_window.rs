@@ -184,6 +184,10 @@ impl KeyWindow {
             if self.ahead_ms.get(1).is_some_and(|(from, _)| *from == self.gone) {
                 self.ahead_ms.pop_front();
             }
+            // Not so far behind that numbers which go round would be taken for later ones.
+            if let Some((from, _)) = self.ahead_ms.front_mut() {
+                *from = self.gone;
+            }
         }
     }
 }

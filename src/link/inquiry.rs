@@ -3,8 +3,9 @@
 //! Knows tokens, shards and verdicts. Refuses to know sessions and what is in a receipt.
 //!
 //! The order of asking: the shard that the id table names; the shard of the recipient; every other shard; and when
-//! none knows the id, the recipient's shard again, to keep it. A receipt without a recipient is at home in the shard
-//! of its id's hash. A message from a handset is its home's to keep, and nobody else is asked.
+//! none knows whose it is, the recipient's shard again, to keep it. A receipt without a recipient is at home in the shard
+//! of its id's hash. If one knows the id and no number says that a part of it is meant, it keeps the receipt, after the
+//! recipient's shard was asked for a doubt. A message from a handset is its home's to keep, and nobody else is asked.
 //!
 //! Invariants:
 //! 1. A token is open from [`Inquiries::open`] until one verdict `Kept` or `Full`; later verdicts for it are void, though its
@@ -74,6 +75,7 @@ enum Step {
     First,
     Home,
     Others { unanswered: u8 },
+    Settle,
     Park,
 }
 
@@ -82,6 +84,9 @@ struct Inquiry {
     reply: ReplyTo,
     way: Way,
     step: Step,
+    /// Who knows the id, and whether several do.
+    perhaps: Option<ShardId>,
+    are_several: bool,
     /// `None`: a message from a handset.
     receipt: Option<ReceiptIn>,
     id_octets: usize,
@@ -123,8 +128,11 @@ impl Inquiries {
         octets.clear();
         octets.extend_from_slice(id);
         octets.extend_from_slice(text);
-        let receipt = Some(ReceiptIn { token, ..receipt });
-        slot.inquiry = Some(Inquiry { reply, way, step, receipt, id_octets: id.len(), octets });
+        // Of those whom the table knows the later one is meant.
+        let is_shared = !nobody_to_ask && way.first.is_none();
+        let receipt = Some(ReceiptIn { token, is_shared, ..receipt });
+        let (perhaps, are_several) = (None, false);
+        slot.inquiry = Some(Inquiry { reply, way, step, perhaps, are_several, receipt, id_octets: id.len(), octets });
         (token, ask)
     }
 
@@ -133,7 +141,9 @@ impl Inquiries {
         let (token, slot) = self.open_slot();
         let octets = slot.inquiry.take().map(|inquiry| inquiry.octets).unwrap_or_default();
         let way = Way { first: None, home, shards: 1 };
-        slot.inquiry = Some(Inquiry { reply, way, step: Step::Park, receipt: None, id_octets: 0, octets });
+        let (perhaps, are_several) = (None, false);
+        let (step, receipt) = (Step::Park, None);
+        slot.inquiry = Some(Inquiry { reply, way, step, perhaps, are_several, receipt, id_octets: 0, octets });
         token
     }
 
@@ -155,7 +165,7 @@ impl Inquiries {
     }
 
     /// A shard has spoken.
-    pub fn handle_verdict(&mut self, token: ReceiptToken, verdict: Verdict) -> Next {
+    pub fn handle_verdict(&mut self, shard: ShardId, token: ReceiptToken, verdict: Verdict) -> Next {
         let index = token.0 as u32;
         if self.slot(token).is_none() {
             return Next::Void;
@@ -174,6 +184,11 @@ impl Inquiries {
                 if verdict == Verdict::Full { Next::Refuse(reply) } else { Next::Answer(reply) }
             }
             Verdict::Unknown => inquiry.go_on(),
+            Verdict::Perhaps => {
+                inquiry.are_several |= inquiry.perhaps.is_some_and(|known| known != shard);
+                inquiry.perhaps = inquiry.perhaps.or(Some(shard));
+                inquiry.go_on()
+            }
         }
     }
 
@@ -202,9 +217,17 @@ impl Inquiry {
                 self.step = Step::Others { unanswered: unanswered - 1 };
                 return Next::Wait;
             }
-            Step::Home | Step::Others { .. } => (Step::Park, Ask::One(home, IfUnknown::Park)),
+            Step::Home | Step::Others { .. } if self.perhaps.is_some_and(|known| known != home) => {
+                (Step::Settle, Ask::One(home, IfUnknown::Settle))
+            }
+            Step::Home | Step::Others { .. } | Step::Settle => {
+                (Step::Park, Ask::One(self.perhaps.unwrap_or(home), IfUnknown::Park))
+            }
             Step::Park => return Next::Wait,
         };
+        if let Some(receipt) = &mut self.receipt {
+            receipt.is_shared = step != Step::Park || self.are_several;
+        }
         self.step = step;
         Next::Ask(ask)
     }

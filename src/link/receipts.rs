@@ -99,6 +99,7 @@ impl Link {
             recipient,
             numbers: Numbers { source: Tail::of_written(delivered.from), destination: Tail::of_written(delivered.to) },
             is_untyped: !source.is_typed(),
+            is_shared: false,
             id: Span::default(),
             // A receipt that says nothing settles nothing, yet it is one: "still on the way".
             state: receipt.state.map_or(ReceiptState::Enroute, spelling::state),
@@ -189,7 +190,7 @@ impl Link {
 
     pub(super) fn handle_verdicts(&mut self, batch: &VerdictBatch) {
         for (token, verdict) in &batch.verdicts {
-            match self.inquiries.handle_verdict(*token, *verdict) {
+            match self.inquiries.handle_verdict(batch.shard, *token, *verdict) {
                 Next::Answer(reply) => self.answer_receipt(reply, CommandStatus::ROK),
                 Next::Refuse(reply) => {
                     self.counters.deferred += 1;

@@ -46,6 +46,8 @@ pub(super) struct Whose {
     pub is_number_ignored: bool,
     /// Only its text looks like a receipt, and any handset can send that: its number must agree.
     pub is_untyped: bool,
+    /// A part that its numbers do not name is not the only one that it may be about.
+    pub is_shared: bool,
 }
 
 impl Whose {
@@ -187,7 +189,7 @@ impl Awaited {
         self.agreeing(forms.clone(), whose).or_else(in_a_run).unwrap_or_else(|| self.not_agreeing(forms, whose, found))
     }
 
-    /// What is meant where no number agrees.
+    /// What is meant where no number agrees. Parts whose time is over are nobody's.
     fn not_agreeing(
         &self,
         forms: impl Iterator<Item = Candidate> + Clone,
@@ -197,27 +199,33 @@ impl Awaited {
         let of_epoch = forms.clone().flat_map(|candidate| {
             self.epoch.of_id(candidate.key).map(move |(note, answered)| (candidate, note, answered))
         });
+        // What stands in the open epoch stands there as it is; in a run it does not leave when it is answered.
+        let of_runs = found.iter().filter(|(_, note)| self.find(note.key, note.recipient).is_none());
         let of_runs =
-            found.iter().map(|(candidate, note)| (*candidate, *note, self.answered.holds(note.key, note.recipient)));
+            of_runs.map(|(candidate, note)| (*candidate, *note, self.answered.holds(note.key, note.recipient)));
         let (mut waits, mut answered): (Option<(Candidate, ReceiptNote)>, _) = (None, None);
         let (mut are_several, mut are_others) = (false, false);
         for (candidate, note, is_answered) in of_epoch.chain(of_runs) {
             let Candidate { form, is_proof, .. } = candidate;
             match whose.agreement(&note) {
                 Agreement::Contradicts => are_others |= is_proof && !is_answered,
-                // An older one of the same id and number is no longer meant.
-                _ if waits.is_some_and(|(_, known)| (known.key, known.recipient) == (note.key, note.recipient)) => {}
                 _ if !is_answered => (are_several, waits) = (waits.is_some(), waits.or(Some((candidate, note)))),
                 _ if is_proof => answered = answered.or(Some(Meant::Part { form, note, answered: true })),
                 _ => {}
             }
         }
+        let is_again = || matches!(self.again(forms.clone(), whose), Meant::Again);
         match waits {
-            Some((Candidate { form, is_proof: true, .. }, note)) if !are_several && !whose.is_untyped => {
-                Meant::Part { form, note, answered: false }
+            // A carrier that heard no answer delivers once more: it may be of the one that was answered.
+            Some((Candidate { is_proof: true, .. }, _)) if are_several || answered.is_some() || is_again() => {
+                Meant::Several
             }
-            Some(_) => Meant::Several,
-            None if are_others => Meant::Others,
+            Some((Candidate { is_proof: true, .. }, _)) if whose.is_untyped || whose.is_shared => Meant::Several,
+            Some((Candidate { form, is_proof: true, .. }, note)) => Meant::Part { form, note, answered: false },
+            Some(_) if are_several => Meant::Several,
+            // A guess alone is no candidate.
+            Some(_) | None if are_others => Meant::Others,
+            Some(_) => Meant::Nothing,
             None => answered.filter(|_| !whose.is_untyped).unwrap_or_else(|| self.again(forms, whose)),
         }
     }
@@ -228,6 +236,11 @@ impl Awaited {
             true => Meant::Again,
             false => Meant::Nothing,
         }
+    }
+
+    /// The oldest parts whose time is over wait no more, seconds; so many are looked at.
+    pub(super) fn forget_patience(&mut self, now: u32, entries: usize) {
+        self.epoch.forget_patience(now, entries);
     }
 
     /// Goes on with learning which parts wait for which recipient; whether all are known.

@@ -2,7 +2,7 @@
 //! machine, returned, and given to the next.
 
 use crate::delivery::DoubtPolicy;
-use crate::model::{Address, Class, LinkId, Point};
+use crate::model::{Address, Class, LinkId, Point, Wall};
 use crate::queue::{FifoName, Part, Taken};
 use crate::store::expiry::Visited;
 use crate::store::record::{HandsetRecord, InboundRecord, PartRecord, ReceiptNote};
@@ -12,7 +12,7 @@ use super::Shard;
 use super::books::Expired;
 use super::leaving::{Begun, Passed, Source};
 use super::outcomes::{Expected, OutcomesLeft, Then};
-use super::receipts::{Heard, Judged, Probe, Receipts, Told};
+use super::receipts::{Heard, Judged, Probe, Receipts, Told, Unknown};
 
 /// Entries at the heads of lists that one turn passes over at most.
 const PASSED_PER_TURN_MAX: usize = 4_096;
@@ -73,10 +73,10 @@ impl Shard {
         }
         match answered.receipt {
             None => {}
-            Some(Expected::Receipt(note)) => {
+            Some(Expected::Receipt(note, sent_at)) => {
                 let heard = self.receipts.await_part(&mut self.turn, note);
                 self.hear(heard);
-                self.hear_parked_nameless(&note);
+                self.hear_parked_nameless(&note, sent_at);
             }
             Some(Expected::NoReceipt(note)) => self.receipts.expect_none(&mut self.turn, &note),
         }
@@ -225,22 +225,29 @@ impl Shard {
                 self.hear(heard);
                 Verdict::Kept
             }
-            Judged::Unknown(record) => self.handle_unknown_receipt(if_unknown, *record),
+            Judged::Unknown(record, why) => self.handle_unknown_receipt(if_unknown, *record, why),
             Judged::Nameless(record) => self.handle_nameless(*record),
             Judged::Asked(_) => unreachable!("who asks the runs judges later"),
         }
     }
 
-    fn handle_unknown_receipt(&mut self, if_unknown: IfUnknown, record: InboundRecord) -> Verdict {
+    fn handle_unknown_receipt(&mut self, if_unknown: IfUnknown, mut record: InboundRecord, why: Unknown) -> Verdict {
         if if_unknown == IfUnknown::Tell {
-            return Verdict::Unknown;
+            return if why == Unknown::Id { Verdict::Unknown } else { Verdict::Perhaps };
         }
         if self.settle_by_receipt(&record) {
             let heard = self.receipts.hear_parked_like(&mut self.turn, &record);
             self.hear(heard);
-        } else {
-            self.park(record);
+            return Verdict::Kept;
         }
+        if if_unknown == IfUnknown::Settle {
+            return Verdict::Unknown;
+        }
+        if why == Unknown::Number {
+            self.receipts.note_strange_number(&mut self.turn, &record);
+        }
+        record.is_ambiguous = why == Unknown::Which;
+        self.park(record, why != Unknown::Id);
         Verdict::Kept
     }
 
@@ -251,7 +258,7 @@ impl Shard {
             return Verdict::Full;
         }
         if !self.settle_by_nameless(&record) {
-            self.park(record);
+            self.park(record, false);
         }
         Verdict::Kept
     }
@@ -269,18 +276,18 @@ impl Shard {
         (record.reference.is_some() || self.receipts.waits_for_none(record)) && self.settle_by_receipt(record)
     }
 
-    /// A part waits for its receipt: one without an id may have come before.
-    fn hear_parked_nameless(&mut self, note: &ReceiptNote) {
-        for record in self.receipts.parked_nameless(note.group, note.recipient) {
-            if self.receipts.learn_recipients(&mut self.turn) && self.settle_by_nameless(&record) {
-                self.receipts.unpark(&mut self.turn, &record);
-            }
+    /// A part waits for its receipt: one without an id may have come since it was sent.
+    fn hear_parked_nameless(&mut self, note: &ReceiptNote, sent_at: Wall) {
+        let Some(record) = self.receipts.parked_nameless(note.group, note.recipient, sent_at) else { return };
+        if self.receipts.learn_recipients(&mut self.turn) && self.settle_by_nameless(&record) {
+            self.receipts.unpark(&mut self.turn, &record);
         }
     }
 
-    fn park(&mut self, record: InboundRecord) {
+    /// `is_known`: parts are known under its id, so that it may be looked at again.
+    fn park(&mut self, record: InboundRecord, is_known: bool) {
         if !self.receipts.outranks(&record) {
-            let is_foreign = !self.ledger.books.attempts.is_under_way_to(record.from);
+            let is_foreign = !is_known && !self.ledger.books.attempts.is_under_way_to(record.from);
             self.receipts.park(&mut self.turn, record, is_foreign);
         }
     }

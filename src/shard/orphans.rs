@@ -12,6 +12,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::model::prng::mix;
 use crate::model::{Agreement, CarrierId, Map, Numbers, ReceiptState, Tail, Wall, map};
 use crate::smpp::receipt_id::{Candidate, Dialect, IdForm, id_key};
 use crate::store::record::{InboundRecord, ReceiptNote};
@@ -164,6 +165,18 @@ impl Orphans {
         all.filter(|place| self.record(*place).is_some_and(|record| is_wanted(CarrierId(record.carrier)))).collect()
     }
 
+    /// The latest without an id from that number by that group since `since`.
+    pub(super) fn nameless(&self, group: u16, from: u64, since: Wall) -> Option<&InboundRecord> {
+        if self.parked.is_empty() {
+            return None;
+        }
+        let of_number = self.parked.get(&nameless_key(group, from))?.iter().map(|orphan| &orphan.record);
+        let is_own = |record: &&InboundRecord| {
+            record.id.is_empty() && (record.group, record.from) == (group, from) && Wall(record.wall) >= since
+        };
+        of_number.rev().find(is_own)
+    }
+
     /// Those from that number by that group since `since`.
     pub(super) fn of(&self, from: u64, group: u16, since: Wall) -> Vec<InboundRecord> {
         let (first, last) = ((0, (0, 0)), (u64::MAX, (u32::MAX, u32::MAX)));
@@ -206,14 +219,24 @@ impl Orphans {
 }
 
 fn place_of(record: &InboundRecord) -> Place {
-    (id_key(u64::from(record.group), &record.id), record.tails)
+    let key = match record.id.is_empty() {
+        true => nameless_key(record.group, record.from),
+        false => id_key(u64::from(record.group), &record.id),
+    };
+    (key, record.tails)
+}
+
+/// In the place of the key of an id where there is none: those of each number stand by themselves.
+fn nameless_key(group: u16, from: u64) -> u64 {
+    mix(from ^ u64::from(group) << 48)
 }
 
 /// Whose a parked receipt is, as far as it says.
 pub(super) fn whose(record: &InboundRecord, is_number_ignored: bool) -> Whose {
     let (source, destination) = record.tails;
     let numbers = Numbers { source: Tail::from_index(source), destination: Tail::from_index(destination) };
-    Whose { number: record.from, numbers, is_number_ignored, is_untyped: record.is_untyped }
+    let InboundRecord { from: number, is_untyped, is_ambiguous: is_shared, .. } = *record;
+    Whose { number, numbers, is_number_ignored, is_untyped, is_shared }
 }
 
 fn aliases_of(record: &InboundRecord) -> impl Iterator<Item = u64> {

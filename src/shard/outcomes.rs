@@ -92,8 +92,8 @@ pub(super) enum Then {
 /// A part was taken under an id.
 #[derive(Debug)]
 pub(super) enum Expected {
-    /// Its receipt is waited for.
-    Receipt(ReceiptNote),
+    /// Its receipt is waited for; when it was sent.
+    Receipt(ReceiptNote, Wall),
     /// Nobody wants its receipt: carriers may send it all the same.
     NoReceipt(ReceiptNote),
 }
@@ -148,7 +148,8 @@ impl Ledger {
                 let id = id.of(&batch.arena);
                 let of = (outcome.part, outcome.parts);
                 self.taken_after_all(turn, address, &doubt, of, Resolution::LateAnswer);
-                (!id.is_empty()).then(|| Expected::Receipt(doubt_note(turn, address, &doubt, of, batch.group, id)))
+                (!id.is_empty())
+                    .then(|| Expected::Receipt(doubt_note(turn, address, &doubt, of, batch.group, id), doubt.sent_at))
             }
             // Of several parts others may have been taken: only a refused whole is surely not there.
             Answer::Refused(status) if outcome.parts <= 1 && !doubt.vouched => {
@@ -305,7 +306,7 @@ fn expected(
         part: outcome.part,
         parts: outcome.parts,
     };
-    Some(if wants_receipt { Expected::Receipt(note) } else { Expected::NoReceipt(note) })
+    Some(if wants_receipt { Expected::Receipt(note, open.at) } else { Expected::NoReceipt(note) })
 }
 
 /// What the number ends in that a message was sent from, if it says so itself.

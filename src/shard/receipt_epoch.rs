@@ -19,6 +19,8 @@ pub(super) const NUMBERS_PER_ID_MAX: usize = 8;
 enum State {
     Waits,
     Answered,
+    /// Its time is over: nobody waits any more, and a receipt is late.
+    Late,
     /// Another one has its place: it counts nowhere.
     Void,
 }
@@ -117,6 +119,8 @@ pub(super) struct ReceiptEpoch {
     unanswered: usize,
     /// Once somebody has asked by recipient.
     recipients: Option<Recipients>,
+    /// The number of the first entry whose time may be not over yet.
+    patient_from: u32,
 }
 
 impl ReceiptEpoch {
@@ -210,7 +214,7 @@ impl ReceiptEpoch {
     /// The parts that wait, or waited, under this key, the newest first; each with whether its final receipt came.
     pub(super) fn of_id(&self, key: u64) -> impl Iterator<Item = (ReceiptNote, bool)> {
         let all = std::iter::successors(self.position(key), |at| self.older(*at));
-        all.map(|at| (self.ring[at].note, self.ring[at].state == State::Answered))
+        all.map(|at| (self.ring[at].note, self.ring[at].state != State::Waits))
     }
 
     /// The one to that number.
@@ -240,6 +244,24 @@ impl ReceiptEpoch {
         let Some(waiting) = waiting else { return (0, None) };
         let sole = self.ring.get(waiting.numbers.wrapping_sub(self.gone) as usize).filter(|_| waiting.count == 1);
         (waiting.count, sole.map(|entry| entry.note))
+    }
+
+    /// The oldest entries that waited until `now` (seconds) wait no more; `entries` are looked at. Those behind one that waits longer
+    /// keep waiting until it does not.
+    pub(super) fn forget_patience(&mut self, now: u32, entries: usize) {
+        let Self { ring, gone, recipients, unanswered, patient_from, .. } = self;
+        let from = (patient_from.wrapping_sub(*gone) as usize).min(ring.len());
+        for (at, entry) in ring.iter_mut().enumerate().skip(from).take(entries) {
+            if entry.state == State::Waits {
+                if entry.note.until > now {
+                    break;
+                }
+                entry.state = State::Late;
+                *unanswered -= 1;
+                Self::note_end(recipients, &entry.note, gone.wrapping_add(at as u32), *gone);
+            }
+            *patient_from = gone.wrapping_add(at as u32).wrapping_add(1);
+        }
     }
 
     /// An entry waits no more.
@@ -273,11 +295,14 @@ impl ReceiptEpoch {
     pub(super) fn forget(&mut self, entries: usize, mut left: impl FnMut(&ReceiptNote, bool)) {
         for _ in 0..entries.min(self.ring.len()) {
             if let Some(entry) = self.ring.pop_front() {
-                if entry.state != State::Void {
+                if !matches!(entry.state, State::Void | State::Late) {
                     left(&entry.note, entry.state == State::Answered);
                 }
                 self.unanswered -= usize::from(entry.state == State::Waits);
                 let number = self.gone;
+                if self.patient_from == number {
+                    self.patient_from = number.wrapping_add(1);
+                }
                 match &mut self.recipients {
                     Some(recipients) if recipients.upto == number => recipients.upto = number.wrapping_add(1),
                     recipients if entry.state == State::Waits => {

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::delivery::Happened;
 use crate::model::limits::RECEIPT_TEXT_MAX;
-use crate::model::{Address, Agreement, CarrierError, CarrierId, GroupId, LinkId, Msisdn, Point, ReceiptState, Wall};
+use crate::model::{
+    Address, Agreement, CarrierError, CarrierId, GroupId, LinkId, Mono, Msisdn, Point, ReceiptState, Wall,
+};
 use crate::smpp::receipt_id::{Candidate, id_key};
 use crate::store::backend::{RunFamily, RunId};
 use crate::store::record::{CheckpointRecord, InboundRecord, ReceiptNote, ReceiptsRecord};
@@ -25,6 +27,8 @@ use super::turn::Turn;
 const ANSWERED_MIN: usize = 1_024;
 /// Entries of the open epoch that are looked at for each receipt without an id, until it is known who waits for what.
 const LEARNED_PER_RECEIPT: usize = 4_096;
+/// Entries of the open epoch that a checkpoint looks at, whether their time is over.
+const LATE_PER_CHECKPOINT: usize = 16_384;
 /// Parked receipts that are looked at again in one turn, after their carrier's dialect has changed.
 const AGAIN_PER_TURN: usize = 256;
 
@@ -37,6 +41,8 @@ pub(super) struct Receipts {
     manners: Manners,
     /// What is parked and is to be looked at again, for its carrier's dialect has changed.
     again: VecDeque<Place>,
+    /// When it was learned last which parts wait for whom.
+    learned_at: Option<Mono>,
     /// Sealed epochs, oldest first, with until when their parts wait.
     runs: VecDeque<(u64, Wall)>,
     next_run: u64,
@@ -58,6 +64,7 @@ pub(super) struct Probe {
 pub(super) struct Sought {
     pub token: ReceiptToken,
     pub if_unknown: IfUnknown,
+    is_shared: bool,
     forms: Vec<Candidate>,
     record: InboundRecord,
 }
@@ -88,6 +95,7 @@ impl Receipts {
             repeats: Repeats::default(),
             manners: Manners::default(),
             again: VecDeque::new(),
+            learned_at: None,
             runs: VecDeque::new(),
             next_run: 1,
             sealing: None,
@@ -141,21 +149,29 @@ impl Receipts {
 pub(super) enum Judged {
     /// Of a part that is known.
     Heard(Heard),
-    /// Of an id that nobody knows: the ledger may know its recipient.
-    Unknown(Box<InboundRecord>),
+    /// Of none that is known: the ledger may know its recipient. With whether its id is known.
+    Unknown(Box<InboundRecord>, Unknown),
     /// It bears no id.
     Nameless(Box<InboundRecord>),
     /// The runs are to be asked.
     Asked(Box<Sought>),
 }
 
+/// Why nobody knows which part a receipt is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unknown {
+    /// Its id is not known.
+    Id,
+    /// It may be about any of several parts.
+    Which,
+    /// The parts under its id went to other numbers.
+    Number,
+}
+
 /// The same, before it is written down.
 enum Known {
     Heard(Heard),
-    /// Nobody knows it. `is_ambiguous`: it may be about any of several parts.
-    Not {
-        is_ambiguous: bool,
-    },
+    Not(Unknown),
     /// It bears no id.
     Nameless,
     /// The runs are to be asked under these.
@@ -190,7 +206,7 @@ impl Told {
     pub(super) fn add(&mut self, token: ReceiptToken, verdict: Verdict) {
         match verdict {
             Verdict::Kept => self.kept.push((token, verdict)),
-            Verdict::Unknown | Verdict::Full => self.prompt.push((token, verdict)),
+            Verdict::Unknown | Verdict::Perhaps | Verdict::Full => self.prompt.push((token, verdict)),
         }
     }
 }
@@ -263,6 +279,7 @@ impl Receipts {
                 numbers: receipt.numbers,
                 is_number_ignored,
                 is_untyped: receipt.is_untyped,
+                is_shared: receipt.is_shared,
             },
             state: receipt.state,
             error: receipt.error,
@@ -273,12 +290,12 @@ impl Receipts {
         };
         let mut record = inbound_record(batch, receipt);
         record.text.truncate(RECEIPT_TEXT_MAX);
-        let ReceiptIn { token, if_unknown, .. } = *receipt;
+        let ReceiptIn { token, if_unknown, is_shared, .. } = *receipt;
         match known {
             Known::Heard(heard) => Judged::Heard(heard),
-            Known::Not { is_ambiguous } => Judged::Unknown(Box::new(InboundRecord { is_ambiguous, ..record })),
+            Known::Not(why) => Judged::Unknown(Box::new(record), why),
             Known::Nameless => Judged::Nameless(Box::new(record)),
-            Known::Asked(forms) => Judged::Asked(Box::new(Sought { token, if_unknown, forms, record })),
+            Known::Asked(forms) => Judged::Asked(Box::new(Sought { token, if_unknown, is_shared, forms, record })),
         }
     }
 
@@ -304,13 +321,9 @@ impl Receipts {
     fn conclude(&mut self, turn: &mut Turn, said: Said<'_>, meant: Meant) -> Known {
         match meant {
             Meant::Part { .. } | Meant::Again => Known::Heard(self.apply_meant(turn, said, meant)),
-            Meant::Several => Known::Not { is_ambiguous: true },
-            Meant::Others => {
-                turn.counters.receipts_strange += 1;
-                self.manners.note_strange_number(turn, said.carrier);
-                Known::Not { is_ambiguous: false }
-            }
-            Meant::Nothing => Known::Not { is_ambiguous: false },
+            Meant::Several => Known::Not(Unknown::Which),
+            Meant::Others => Known::Not(Unknown::Number),
+            Meant::Nothing => Known::Not(Unknown::Id),
         }
     }
 
@@ -325,17 +338,15 @@ impl Receipts {
 
     /// The runs have answered about one receipt. Responses may have come meanwhile.
     pub(super) fn handle_probed(&mut self, turn: &mut Turn, sought: Sought, found: &[(usize, ReceiptNote)]) -> Judged {
-        let Sought { forms, mut record, .. } = sought;
+        let Sought { forms, record, is_shared, .. } = sought;
         let found: Vec<_> = found.iter().filter_map(|(at, note)| Some((*forms.get(*at)?, *note))).collect();
-        let Some(said) = self.said_by(&record) else { return Judged::Heard(Heard::Nothing) };
+        let Some(mut said) = self.said_by(&record) else { return Judged::Heard(Heard::Nothing) };
+        said.whose.is_shared |= is_shared;
         let meant = self.awaited.meant(forms.iter().copied(), &said.whose, &found);
         match self.conclude(turn, said, meant) {
             Known::Heard(heard) => Judged::Heard(heard),
-            Known::Not { is_ambiguous } => {
-                record.is_ambiguous |= is_ambiguous;
-                Judged::Unknown(Box::new(record))
-            }
-            Known::Nameless | Known::Asked(_) => Judged::Unknown(Box::new(record)),
+            Known::Not(why) => Judged::Unknown(Box::new(record), why),
+            Known::Nameless | Known::Asked(_) => Judged::Unknown(Box::new(record), Unknown::Id),
         }
     }
 
@@ -365,7 +376,13 @@ impl Receipts {
 
     /// Whether it is known by now which parts wait for whom. A receipt without an id makes that known a little further.
     pub(super) fn learn_recipients(&mut self, turn: &mut Turn) -> bool {
-        let entries = if turn.buggify.at(Point::LearnLater) { 1 } else { LEARNED_PER_RECEIPT };
+        // Once for all that come at one time.
+        let is_new = self.learned_at.replace(turn.now.mono) != Some(turn.now.mono);
+        let entries = match is_new {
+            true if turn.buggify.at(Point::LearnLater) => 1,
+            true => LEARNED_PER_RECEIPT,
+            false => 0,
+        };
         self.awaited.learn_recipients(entries)
     }
 
@@ -377,21 +394,22 @@ impl Receipts {
         }
     }
 
-    /// A receipt without an id was parked for that number: what it says.
-    pub(super) fn parked_nameless(&self, group: u16, recipient: u64) -> Vec<InboundRecord> {
-        if self.orphans.len() == 0 {
-            return Vec::new();
-        }
-        let mut parked = self.orphans.of(recipient, group, Wall(0));
-        parked.retain(|record| record.id.is_empty());
-        parked
+    /// A receipt without an id that was parked for that number since then.
+    pub(super) fn parked_nameless(&self, group: u16, recipient: u64, since: Wall) -> Option<InboundRecord> {
+        self.orphans.nameless(group, recipient, since).cloned()
+    }
+
+    /// A receipt bears an id that is known, and the number of somebody else.
+    pub(super) fn note_strange_number(&mut self, turn: &mut Turn, record: &InboundRecord) {
+        turn.counters.receipts_strange += 1;
+        self.manners.note_strange_number(turn, CarrierId(record.carrier));
     }
 
     /// How carriers write, from now on. What is parked is looked at again where that has changed.
     pub(super) fn handle_catalog(&mut self, catalog: &Catalog) {
         let changed = self.manners.handle_catalog(catalog);
         if !changed.is_empty() && self.orphans.len() > 0 {
-            self.again = self.orphans.places_of(|carrier| changed.contains(&carrier)).into();
+            self.again.extend(self.orphans.places_of(|carrier| changed.contains(&carrier)));
         }
     }
 
@@ -410,9 +428,9 @@ impl Receipts {
                 Known::Heard(what) => heard.push((record, what)),
                 Known::Asked(forms) => {
                     let (token, if_unknown) = (ReceiptToken::default(), IfUnknown::Park);
-                    sought.push(Sought { token, if_unknown, forms, record });
+                    sought.push(Sought { token, if_unknown, is_shared: false, forms, record });
                 }
-                Known::Not { .. } | Known::Nameless => {}
+                Known::Not(_) | Known::Nameless => {}
             }
         }
         if !sought.is_empty() {
@@ -606,6 +624,7 @@ impl Receipts {
     /// Forgets what was waited for long enough: whole runs, and receipts parked before `horizon`.
     pub(super) fn expire(&mut self, turn: &mut Turn, horizon: Wall) {
         let now = turn.now.wall;
+        self.awaited.forget_patience(u32::try_from(now.0 / 1_000).unwrap_or(u32::MAX), LATE_PER_CHECKPOINT);
         self.runs.retain(|(number, until)| {
             let is_waited_for = *until > now;
             if !is_waited_for {

@@ -32,6 +32,7 @@ pub(super) fn receipt_event(
         recipient: number(from).number(),
         numbers: Numbers { source: Tail::of(number(from).number()), destination: Tail::NONE },
         is_untyped: false,
+        is_shared: false,
         id: Span { at: 0, len: id.len() as u16 },
         state,
         error: CarrierError::default(),

@@ -102,6 +102,7 @@ impl Bench {
             recipient: 491_511_000_000,
             numbers: Numbers { source: Tail::of(491_511_000_000), destination: Tail::NONE },
             is_untyped: false,
+            is_shared: false,
             id: Span { at: 0, len: 2 },
             reference: None,
             state: ReceiptState::Delivered,

@@ -15,6 +15,10 @@ type Written<'a> = (&'a str, &'a str, &'a str);
 impl World {
     /// A message with a sender that its carrier took under that id.
     fn taken_from(&mut self, sender: &str, to: &str, id: &str) -> MessageId {
+        self.taken_until(Wall(u64::MAX), sender, to, id)
+    }
+
+    fn taken_until(&mut self, expires_at: Wall, sender: &str, to: &str, id: &str) -> MessageId {
         let from = if sender.is_empty() { SenderId::default() } else { SenderId::parse(sender).expect("sender") };
         let mut content = Vec::new();
         Content { from, body: b"x", ..Content::default() }.encode(&mut content);
@@ -25,7 +29,7 @@ impl World {
             receipt: true,
             parts: 1,
             route: RouteId(1),
-            expires_at: Wall(u64::MAX),
+            expires_at,
             content_len: content.len() as u32,
             ..Head::default()
         };
@@ -38,13 +42,12 @@ impl World {
     }
 
     /// As the link reads what its carrier wrote.
-    fn hears(
-        &mut self,
-        (source, destination, id): Written<'_>,
-        state: ReceiptState,
-        is_untyped: bool,
-    ) -> Option<Verdict> {
-        let receipt = ReceiptIn {
+    fn hears(&mut self, written: Written<'_>, state: ReceiptState, is_untyped: bool) -> Option<Verdict> {
+        self.heard(written, |receipt| (receipt.state, receipt.is_untyped) = (state, is_untyped))
+    }
+
+    fn heard(&mut self, (source, destination, id): Written<'_>, alter: impl Fn(&mut ReceiptIn)) -> Option<Verdict> {
+        let mut receipt = ReceiptIn {
             token: ReceiptToken(1),
             if_unknown: IfUnknown::Park,
             recipient: Msisdn::from_digits(source.trim_start_matches('+').as_bytes()).map_or(0, Msisdn::number),
@@ -52,14 +55,16 @@ impl World {
                 source: Tail::of_written(source.as_bytes()),
                 destination: Tail::of_written(destination.as_bytes()),
             },
-            is_untyped,
+            is_untyped: false,
+            is_shared: false,
             id: Span { at: 0, len: id.len() as u16 },
-            state,
+            state: ReceiptState::Delivered,
             error: CarrierError::default(),
             reference: None,
             at: self.now.wall,
             text: Span::default(),
         };
+        alter(&mut receipt);
         let batch = ReceiptBatch {
             link: LINK,
             group: GroupId(3),
@@ -363,5 +368,104 @@ fn a_parked_receipt_waits_as_long_as_a_message_does() {
         (0..2).for_each(|_| world.checkpoint());
         world.handle(world.outcome_event(&submit, "1"));
         assert_eq!(world.state(early), expected, "after {age} hundredths");
+    }
+}
+
+/// A carrier that heard no answer delivers once more, without a number: the part that was given the same id later stays.
+#[test]
+fn a_silent_receipt_that_comes_once_more_is_nobody_elses() {
+    for (receipts_max, others) in [(1_000, 0), (4, 0), (4, 4), (4, 9)] {
+        let mut world = world_keeping(receipts_max);
+        let first = world.taken_from(SENDER, ANNA, "7");
+        world.others_taken(others);
+        world.delivers(("", "", "7"));
+        assert_eq!(world.state(first), MessageState::Delivered);
+        let second = world.taken_from(SENDER, BERT, "7");
+        let before = world.shard().status().counters.finals;
+        world.hears(("", "", "7"), ReceiptState::Expired, false);
+        assert_eq!([first, second].map(|id| world.state(id)), [MessageState::Delivered, MessageState::Submitted]);
+        assert_eq!(world.shard().status().counters.finals, before, "{receipts_max} {others}");
+    }
+}
+
+/// What comes in about a part in another form than its carrier writes is a guess, and no reason to keep it from its own.
+#[test]
+fn a_guess_alone_makes_nothing_ambiguous() {
+    let mut world = world();
+    let other = world.taken_from(SENDER, BERT, "597");
+    world.delivers(("", "", "255"));
+    let own = world.taken_from(SENDER, ANNA, "255");
+    assert_eq!([other, own].map(|id| world.state(id)), [MessageState::Submitted, MessageState::Delivered]);
+}
+
+/// Parts whose time is over are no candidates any more.
+#[test]
+fn a_part_whose_receipt_never_came_is_no_candidate_after_its_time() {
+    for id in ["7", ""] {
+        let mut world = world();
+        let late = world.taken_until(Wall(world.now.wall.0 + 1_000), SENDER, ANNA, "7");
+        world.pass(options().receipt_wait_ms + 2_000);
+        (0..2).for_each(|_| world.checkpoint());
+        let waits = world.taken_from(SENDER, ANNA, if id.is_empty() { "8" } else { "7" });
+        world.delivers((if id.is_empty() { ANNA } else { "" }, "", id));
+        assert_eq!(
+            [late, waits].map(|id| world.state(id)),
+            [MessageState::Submitted, MessageState::Delivered],
+            "{id:?}"
+        );
+    }
+}
+
+/// A receipt without an id is about what was sent before it came.
+#[test]
+fn a_receipt_without_an_id_says_nothing_of_what_is_sent_later() {
+    let mut world = world();
+    let first = world.taken_from(SENDER, ANNA, "1");
+    world.delivers((ANNA, SENDER, ""));
+    world.pass(1_000);
+    world.delivers((ANNA, SENDER, ""));
+    assert_eq!((world.state(first), world.parked()), (MessageState::Delivered, 1));
+    world.pass(1_000);
+    let second = world.taken_from(SENDER, ANNA, "2");
+    assert_eq!((world.state(second), world.parked()), (MessageState::Submitted, 1));
+}
+
+/// They have no id in common, so none drives another out.
+#[test]
+fn receipts_without_ids_of_many_numbers_are_kept_side_by_side() {
+    let mut world = world();
+    let number = |at: usize| format!("4915112300{at:03}");
+    let sent: Vec<_> = (0..20).map(|at| world.sent(Class::Transactional, &number(at), 1)).collect();
+    for at in 0..20 {
+        world.delivers((&number(at), SENDER, ""));
+    }
+    assert_eq!(world.parked(), 20);
+    for (id, submit) in sent {
+        let event = world.outcome_event(&submit, &format!("id-{id}"));
+        world.handle(event);
+        assert_eq!(world.state(id), MessageState::Delivered);
+    }
+}
+
+/// A shard that is not the only one that may know an id settles only what a number names.
+#[test]
+fn a_shard_that_is_asked_beside_others_says_that_it_may_be() {
+    for (source, if_unknown, expected) in [
+        ("", IfUnknown::Tell, Verdict::Perhaps),
+        (BERT, IfUnknown::Tell, Verdict::Perhaps),
+        (BERT, IfUnknown::Settle, Verdict::Unknown),
+        ("", IfUnknown::Park, Verdict::Kept),
+        (ANNA, IfUnknown::Tell, Verdict::Kept),
+    ] {
+        let mut world = world();
+        let anna = world.taken_from(SENDER, ANNA, "7");
+        let told =
+            world.heard((source, SENDER, "7"), |receipt| (receipt.if_unknown, receipt.is_shared) = (if_unknown, true));
+        assert_eq!(told, Some(expected), "{source:?} {if_unknown:?}");
+        let state = if source == ANNA { MessageState::Delivered } else { MessageState::Submitted };
+        assert_eq!(world.state(anna), state);
+        assert_eq!(world.parked(), u64::from(if_unknown == IfUnknown::Park));
+        let nobody = world.heard(("", "", "8"), |receipt| receipt.if_unknown = IfUnknown::Tell);
+        assert_eq!(nobody, Some(Verdict::Unknown));
     }
 }

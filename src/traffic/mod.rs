@@ -339,6 +339,8 @@ pub struct ReceiptIn {
     pub numbers: Numbers,
     /// Nothing but the look of its text says that it is a receipt.
     pub is_untyped: bool,
+    /// Other shards may know its id as well: a part that its numbers do not name is not the only one.
+    pub is_shared: bool,
     /// The carrier's message id, raw; empty if it had none.
     pub id: Span,
     /// What it says.
@@ -392,6 +394,8 @@ pub struct PartIn {
 pub enum IfUnknown {
     /// Say so: the link asks the other shards.
     Tell,
+    /// Say so, unless a message in doubt can be meant.
+    Settle,
     /// Keep it durably until its message id turns up, for as long as receipts are waited for.
     Park,
 }
@@ -412,6 +416,8 @@ pub enum Verdict {
     Kept,
     /// A receipt that is not one of mine: ask another.
     Unknown,
+    /// Its id is one of mine, and its numbers do not say that a part of mine is meant: ask the others before.
+    Perhaps,
     /// Not kept, for there is no room: ask the carrier to deliver it later.
     Full,
 }

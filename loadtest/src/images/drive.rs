@@ -294,6 +294,7 @@ impl Driver {
                 recipient: to.number(),
                 numbers: Numbers { source: Tail::of(to.number()), destination: Tail::NONE },
                 is_untyped: false,
+                is_shared: false,
                 id: Span::append(&mut batch.arena, id.to_string().as_bytes()),
                 state: ReceiptState::Delivered,
                 error: CarrierError::default(),

@@ -103,6 +103,45 @@ fn an_unknown_receipt_is_asked_for_everywhere_and_then_parked_at_home() {
     assert_eq!((counters.receipts, counters.receipts_direct, counters.receipts_asked_all), (1, 1, 1));
 }
 
+/// Who knows the id and not whose it is keeps it, so that it is found again; a part that is not alone is not settled.
+#[test]
+fn a_receipt_is_kept_by_the_shard_that_knows_its_id() {
+    for several in [false, true] {
+        let mut world = world();
+        let owner = ShardId((home(ONE).0 + 1) % SHARDS);
+        deliver(&mut world, 9, "4915112345001", 4, &text("500"), &[]);
+        let token = world.receipts[0].receipt.token;
+        assert!(world.receipts[0].receipt.is_shared, "the table does not know it");
+        let first = if several { Verdict::Perhaps } else { Verdict::Unknown };
+        world.judge(home(ONE), token, first);
+        let others: Vec<_> = world.receipts[1..].iter().map(|told| (told.shard, told.receipt.is_shared)).collect();
+        assert!(others.iter().all(|(_, is_shared)| *is_shared), "{others:?}");
+        for (shard, _) in others {
+            world.judge(shard, token, if shard == owner { Verdict::Perhaps } else { Verdict::Unknown });
+        }
+        let asked = |world: &World| {
+            let last = world.receipts.last().expect("asked");
+            (last.shard, last.receipt.if_unknown, last.receipt.is_shared)
+        };
+        if several {
+            assert_eq!(asked(&world), (home(ONE), IfUnknown::Park, true));
+            world.judge(home(ONE), token, Verdict::Kept);
+        } else {
+            assert_eq!(asked(&world), (home(ONE), IfUnknown::Settle, true), "a doubt first");
+            world.judge(home(ONE), token, Verdict::Unknown);
+            assert_eq!(asked(&world), (owner, IfUnknown::Park, false));
+            world.judge(owner, token, Verdict::Kept);
+        }
+        assert_eq!(world.delivered, [(FIRST, 9, OK)]);
+    }
+    // Whom the table knows is asked as the only one.
+    let mut world = world();
+    let owner = ShardId((home(ONE).0 + 1) % SHARDS);
+    sent_from(&mut world, owner.0, b"500");
+    deliver(&mut world, 9, "", 4, &text("500"), &[]);
+    assert_eq!((world.receipts[0].shard, world.receipts[0].receipt.is_shared), (owner, false));
+}
+
 #[test]
 fn one_of_many_knows_it_and_the_rest_do_not_matter() {
     let mut world = world();
