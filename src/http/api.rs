@@ -265,10 +265,10 @@ impl Api {
         let tenant = caller.tenant.id();
         match what {
             What::Submit => self.submit(asked, caller.tenant, settings, &mut seen.tally).await,
-            What::Show => self.show(&asked, tenant).await,
+            What::Show => self.show(&asked, caller, &settings.tenants).await,
             What::Cancel => self.cancel(&asked, tenant).await,
-            What::Lookup => self.lookup(asked, tenant).await,
-            What::Records => self.records(&asked, tenant).await,
+            What::Lookup => self.lookup(asked, caller, &settings.tenants).await,
+            What::Records => self.records(&asked, caller, &settings.tenants).await,
             What::Readers => self.readers(&asked, tenant),
             What::Confirm => self.confirm(asked, tenant).await,
             What::EndReader => self.end_reader(&asked, tenant).await,

@@ -21,7 +21,7 @@ use crate::{
     delivery::MessageView,
     http::{Limits, Server, TenantSpec, backup::Pipe},
     mesh::{CoreId, mailbox},
-    model::{Address, KeyPrint, MessageId, MessageState, NodeId, Refusal, ReplyTo, RouteId, TenantId, Wall},
+    model::{Address, KeyPrint, MessageId, MessageState, NodeId, Refusal, ReplyTo, RouteId, TenantId, Wall, Whose},
     routing::{Condition, Route, RouteTable},
     runtime::{
         clock::Clock,
@@ -58,12 +58,12 @@ impl Shards {
                 let known = *self.keys.entry(print.key).or_insert(print);
                 (reply, Reply::Claimed(if known == print { Claimed::Ours } else { Claimed::Reused }))
             }
-            Ask::Lookup { reply, tenant, ids } => {
-                (reply, Reply::Found(ids.into_iter().map(|id| self.look_up(tenant, id)).collect()))
+            Ask::Lookup { reply, whose, ids } => {
+                (reply, Reply::Found(ids.into_iter().map(|id| self.look_up(whose, id)).collect()))
             }
             Ask::Cancel { reply, tenant, id } => (
                 reply,
-                Reply::Cancelled(match self.look_up(tenant, id) {
+                Reply::Cancelled(match self.look_up(Whose::Of(tenant), id) {
                     Lookup::Found(found) if found.view.state == MessageState::Scheduled => Cancelled::Done,
                     Lookup::Found(_) => Cancelled::TooLate,
                     Lookup::Unknown => Cancelled::Unknown,
@@ -71,12 +71,12 @@ impl Shards {
                 }),
             ),
             // Of a long log this tenant has one message, at the end.
-            Ask::Records { reply, tenant: PATIENT, from, .. } if from.segment() < PASSED => {
+            Ask::Records { reply, whose: Whose::Of(PATIENT), from, .. } if from.segment() < PASSED => {
                 (reply, Reply::Records { found: Vec::new(), next: Some(Address::new(from.segment() + 1, 0)) })
             }
-            Ask::Records { reply, tenant, from, limit } => {
+            Ask::Records { reply, whose, from, limit } => {
                 let of = |(own, found): &&(ShardId, FoundMessage)| {
-                    *own == shard && found.head.tenant == tenant && found.id.address() >= from
+                    *own == shard && whose.includes(found.head.tenant) && found.id.address() >= from
                 };
                 let mut found: Vec<_> = self.kept.iter().filter(of).map(|(_, found)| found.clone()).collect();
                 let next = found.get(limit).map(|found| found.id.address());
@@ -104,11 +104,11 @@ impl Shards {
         LineResult::Accepted(id)
     }
 
-    fn look_up(&self, tenant: TenantId, id: MessageId) -> Lookup {
+    fn look_up(&self, whose: Whose, id: MessageId) -> Lookup {
         if id.address().segment() == 99 {
             return Lookup::Gone;
         }
-        let found = self.kept.iter().find(|(_, found)| found.id == id && found.head.tenant == tenant);
+        let found = self.kept.iter().find(|(_, found)| found.id == id && whose.includes(found.head.tenant));
         found.map_or(Lookup::Unknown, |(_, found)| Lookup::Found(Box::new(found.clone())))
     }
 }
@@ -470,6 +470,56 @@ fn a_key_opens_what_is_its_own() {
         for open in ["/livez", "/metrics", "/v1/openapi.json", "/docs/errors/no_route"] {
             assert_eq!(client.get(open).status, 200, "{open}");
         }
+    });
+}
+
+#[test]
+fn an_admin_reads_what_is_anothers_if_he_says_so() {
+    let tenant = |id, name: &str| TenantOptions { id: TenantId(id), name: name.into(), ..Default::default() };
+    let shop = TenantSpec { tenant: tenant(7, "shop"), keys: vec!["shop-key".into()], ..TenantSpec::default() };
+    let boss = TenantSpec { tenant: tenant(8, "boss"), admin_keys: vec!["boss-key".into()], ..TenantSpec::default() };
+    serve(vec![shop, boss], false, |client| {
+        let call = |line: &str, key: &str| {
+            let headers = ["content-type: application/json", &format!("authorization: Bearer {key}")];
+            client.call(line, &headers, if line.starts_with("POST") { MESSAGE.as_bytes() } else { b"" })
+        };
+        let id = call("POST /v1/messages", "shop-key").json()["id"].as_str().expect("id").to_owned();
+        let shop = call(&format!("GET /v1/messages/{id}?tenant=shop"), "boss-key");
+        assert_eq!((shop.status, &shop.json()["tenant"]), (200, &json!("shop")));
+        assert_eq!(call(&format!("GET /v1/messages/{id}?tenant=*"), "boss-key").json(), shop.json());
+        assert_eq!(
+            call(&format!("GET /v1/messages/{id}?tenant=boss"), "boss-key").code(),
+            is(404, "message_not_found")
+        );
+        let named = |name: &str| {
+            let document = json!({"ids": [id]}).to_string();
+            let headers = ["content-type: application/json", "authorization: Bearer boss-key"];
+            let lookup = client.call(&format!("POST /v1/messages/lookup?{name}"), &headers, document.as_bytes());
+            let records = call(&format!("GET /v1/records?{name}"), "boss-key");
+            let doubts = call(&format!("GET /v1/in-doubt?{name}"), "boss-key");
+            [lookup, records, doubts]
+        };
+        for name in ["tenant=shop", "tenant=*"] {
+            let [lookup, records, doubts] = named(name);
+            assert_eq!(lookup.json()["messages"][0]["tenant"], "shop", "{name}");
+            assert!(
+                records.body.starts_with(&format!("{{\"id\":\"{id}\",\"tenant\":\"shop\",")),
+                "{name}: {records:?}"
+            );
+            assert_eq!(doubts.status, 200, "{name}");
+        }
+        assert!(call("GET /v1/records?tenant=*&format=csv", "boss-key").body.contains(",shop,"));
+        for unknown in ["tenant=shops", "tenant=", "tenant"] {
+            let codes = named(unknown).map(|heard| heard.code());
+            assert_eq!(codes, [(); 3].map(|()| is(422, "invalid_parameter")), "{unknown}");
+        }
+        for line in [format!("GET /v1/messages/{id}?tenant=shop"), "GET /v1/records?tenant=*".to_owned()] {
+            assert_eq!(call(&line, "shop-key").code(), is(403, "forbidden"), "{line}");
+        }
+        let cancel = format!("DELETE /v1/messages/{id}?tenant=shop");
+        assert_eq!(call(&cancel, "boss-key").code(), is(422, "invalid_parameter"), "what is another's is read only");
+        let own = call(&format!("GET /v1/messages/{id}"), "shop-key").json();
+        assert_eq!(own["tenant"], Value::Null, "who sees only his own is not told");
     });
 }
 

@@ -13,7 +13,7 @@ use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use super::problem::{Code, Problem};
 use crate::{
     admission::{Tenant, TenantOptions},
-    model::TenantId,
+    model::{TenantId, Whose},
 };
 
 /// A tenant as it is configured, and its keys.
@@ -116,8 +116,20 @@ impl Tenants {
         self.find(key).ok_or_else(|| Problem::new(Code::Unauthorized, "no tenant has this key"))
     }
 
+    /// Whose messages a request means that names a tenant, or, by `*`, all.
+    ///
+    /// # Errors
+    /// [`Code::InvalidParameter`]: a name that nobody has is never taken for "all".
+    pub fn named(&self, name: &str) -> Result<Whose, Problem> {
+        if name == "*" {
+            return Ok(Whose::All);
+        }
+        let wanted = "`tenant` is the name of a tenant of the configuration, or `*` for all";
+        self.id_of(name).map(Whose::Of).ok_or_else(|| Problem::new(Code::InvalidParameter, wanted))
+    }
+
     /// The tenant of that name; the nameless one has none.
-    pub fn id_of(&self, name: &str) -> Option<TenantId> {
+    fn id_of(&self, name: &str) -> Option<TenantId> {
         self.tenants.iter().find(|tenant| tenant.options.name == name && !name.is_empty()).map(Tenant::id)
     }
 
@@ -146,6 +158,17 @@ impl Caller<'_> {
             return Ok(());
         }
         Err(Problem::new(Code::Forbidden, "this needs a key of scope admin (`admin_keys` of a tenant)"))
+    }
+
+    /// Whose messages it reads: its own, or, where it is an admin's and `named` so, those of the tenant of that name, or, by
+    /// `*`, of all.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`]; [`Code::InvalidParameter`] for a name that nobody has.
+    pub fn reads(&self, named: Option<&str>, tenants: &Tenants) -> Result<Whose, Problem> {
+        let Some(name) = named else { return Ok(Whose::Of(self.tenant.id())) };
+        self.needs(Scope::Admin)?;
+        tenants.named(name)
     }
 }
 

@@ -86,6 +86,13 @@ const ID: Parameter = Parameter {
     doc: "The id that the message was accepted under.",
 };
 
+const TENANT: Parameter = Parameter {
+    place: "query",
+    name: "tenant",
+    schema: r#"{"type":"string"}"#,
+    doc: "Messages of the tenant of this name, or, by `*`, of all; each tells whose it is. Needs scope admin. Default: one's own.",
+};
+
 const SUBMIT_PARAMETERS: &[Parameter] = &[
     Parameter {
         place: "query",
@@ -132,6 +139,7 @@ const RECORDS_PARAMETERS: &[Parameter] = &[
         schema: r#"{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"}"#,
         doc: "From where this reader has confirmed to have read; `settled` is true then, and `cursor` not allowed.",
     },
+    TENANT,
 ];
 
 const READER: Parameter = Parameter {
@@ -146,7 +154,7 @@ const IN_DOUBT_PARAMETERS: &[Parameter] = &[
         place: "query",
         name: "tenant",
         schema: r#"{"type":"string"}"#,
-        doc: "Only messages of the tenant of this name.",
+        doc: "Only messages of the tenant of this name; `*`: of all, as without it.",
     },
     Parameter {
         place: "query",
@@ -220,9 +228,9 @@ pub const CALLS: &[Call] = &[
         what: What::Show,
         scope: Scope::Tenant,
         summary: "What became of a message.",
-        parameters: &[ID],
+        parameters: &[ID, TENANT],
         answers: &[answer(200, "MessageStatus", "State, attempts, timeline.")],
-        problems: &[401, 403, 404, 410, 500, 503],
+        problems: &[401, 403, 404, 410, 422, 500, 503],
         ..BARE
     },
     Call {
@@ -242,6 +250,7 @@ pub const CALLS: &[Call] = &[
         what: What::Lookup,
         scope: Scope::Tenant,
         summary: "What became of many messages.",
+        parameters: &[TENANT],
         bodies: &[(JSON, "LookupRequest")],
         answers: &[answer(200, "LookupAnswer", "One entry for each id, in order.")],
         problems: &[400, 401, 403, 408, 413, 415, 422, 500, 503],

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     delivery::{DoubtFilter, DoubtPolicy, InDoubt},
-    model::{Address, Class, Content, MessageId, Quoted, ShardId, Wall},
+    model::{Address, Class, Content, MessageId, Quoted, ShardId, Wall, Whose},
     shard::{Ask, Catalog, DoubtAction, FoundDoubt, Reply, Resolved},
     traffic::Unanswered,
 };
@@ -79,9 +79,10 @@ impl Typed {
     /// Names become numbers; one that nobody has is never taken for "all".
     fn meant(&self, catalog: &Catalog, tenants: &Tenants) -> Result<DoubtFilter, Problem> {
         let wrong = |name: &str, wanted: &str| Problem::new(Code::InvalidParameter, format!("`{name}` is {wanted}"));
-        let tenant = self.tenant.as_deref().map(|name| {
-            tenants.id_of(name).ok_or_else(|| wrong("tenant", "the name of a tenant of the configuration"))
-        });
+        let tenant = match self.tenant.as_deref().map(|name| tenants.named(name)).transpose()? {
+            Some(Whose::Of(tenant)) => Some(tenant),
+            Some(Whose::All) | None => None,
+        };
         let carrier = self.carrier.as_deref().map(|name| {
             let known = catalog.carriers.iter().find(|known| known.name == name).map(|known| known.id);
             known.ok_or_else(|| wrong("carrier", "the name of a carrier of the configuration"))
@@ -98,7 +99,7 @@ impl Typed {
             rfc3339::parse(text).map_err(|_| wrong("since", "a time of RFC 3339, such as 2026-07-01T12:00:00Z"))
         });
         Ok(DoubtFilter {
-            tenant: tenant.transpose()?,
+            tenant,
             carrier: carrier.transpose()?,
             class: class.transpose()?,
             reason: reason.transpose()?,

@@ -1,13 +1,14 @@
 //! Calls that ask after messages: one, many, all in order; and the one that cancels. Each asks the shards that the ids
 //! name and shows what they answer.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use hyper::header::ACCEPT;
 
 use super::{
     api::{Answered, Api, Asked, json_only, no_query, typed, written},
+    auth::{Caller, Tenants},
     body::{BodySender, ResponseBody},
     json::Object,
     lookup::{self, DOCUMENT_BYTES_MAX},
@@ -16,7 +17,7 @@ use super::{
     submit::unexpected,
 };
 use crate::{
-    model::{MessageId, ShardId, TenantId},
+    model::{MessageId, Quoted, ShardId, TenantId, Whose},
     runtime::executor::{self, OnPanic},
     shard::{Ask, Cancelled, FoundMessage, Lookup, Reply},
 };
@@ -27,12 +28,13 @@ const PAGES_AHEAD: usize = 2;
 const WRITTEN_AT_ONCE: usize = 32;
 
 impl Api {
-    pub(super) async fn show(self: &Rc<Self>, asked: &Asked, tenant: TenantId) -> Answered {
-        no_query(asked)?;
+    pub(super) async fn show(self: &Rc<Self>, asked: &Asked, caller: Caller<'_>, tenants: &Tenants) -> Answered {
+        let seen = Seen::read(asked, caller, tenants)?;
         let (id, shard) = self.id(asked)?;
-        match self.look_up(shard, tenant, vec![id]).await?.pop() {
+        match self.look_up(shard, &seen, vec![id]).await?.pop() {
             Some(Lookup::Found(found)) => {
-                Ok(written("application/json", |out| lookup::write(&found, &self.catalog(), out)))
+                let owner = seen.owner(&found);
+                Ok(written("application/json", |out| lookup::write(&found, owner, &self.catalog(), out)))
             }
             Some(Lookup::Gone) => Err(problem(lookup::gone())),
             Some(Lookup::Unknown) | None => Err(problem(lookup::unknown())),
@@ -60,8 +62,8 @@ impl Api {
         }
     }
 
-    pub(super) async fn lookup(self: &Rc<Self>, asked: Asked, tenant: TenantId) -> Answered {
-        no_query(&asked)?;
+    pub(super) async fn lookup(self: &Rc<Self>, asked: Asked, caller: Caller<'_>, tenants: &Tenants) -> Answered {
+        let seen = Seen::read(&asked, caller, tenants)?;
         json_only(&asked)?;
         let body = asked.body.within(DOCUMENT_BYTES_MAX).whole().await?;
         let ids = lookup::read_ids(&body)?;
@@ -81,7 +83,7 @@ impl Api {
                 // Who asks for one a thousand times has it read, and held, once.
                 let mut unique: Vec<MessageId> = wanted.iter().map(|(_, id)| *id).collect();
                 unique.dedup();
-                let answers = self.look_up(shard, tenant, unique.clone()).await?.into_iter().map(Rc::new);
+                let answers = self.look_up(shard, &seen, unique.clone()).await?.into_iter().map(Rc::new);
                 let answers: Vec<Rc<Lookup>> = answers.collect();
                 let mut at = 0;
                 for (place, id) in wanted {
@@ -100,7 +102,7 @@ impl Api {
             if place > 0 {
                 out.push(b',');
             }
-            lookup::write_entry(asked, found, &catalog, &mut out);
+            lookup::write_entry(asked, found, |found| seen.owner(found), &catalog, &mut out);
             if place % WRITTEN_AT_ONCE == 0 {
                 executor::breathe().await;
             }
@@ -115,11 +117,11 @@ impl Api {
     async fn look_up(
         self: &Rc<Self>,
         shard: ShardId,
-        tenant: TenantId,
+        seen: &Seen<'_>,
         ids: Vec<MessageId>,
     ) -> Result<Vec<Lookup>, Problem> {
-        let _turn = self.turns.wait(tenant).await;
-        match self.door.ask(shard, |reply| Ask::Lookup { reply, tenant, ids }).await? {
+        let (_turn, whose) = (self.turns.wait(seen.caller).await, seen.whose);
+        match self.door.ask(shard, |reply| Ask::Lookup { reply, whose, ids }).await? {
             Reply::Found(found) => Ok(found),
             other => Err(unexpected(&other)),
         }
@@ -131,30 +133,68 @@ impl Api {
         id.and_then(|id| Some((id, self.shard(id.shard())?))).ok_or_else(|| problem(lookup::unknown()))
     }
 
-    pub(super) async fn records(self: &Rc<Self>, asked: &Asked, tenant: TenantId) -> Answered {
+    pub(super) async fn records(
+        self: &Rc<Self>,
+        asked: &Asked,
+        caller: Caller<'_>,
+        tenants: &Arc<Tenants>,
+    ) -> Answered {
         let mut query = Query::read(asked.query(), asked.head.headers.get(ACCEPT), self.shards.shards())?;
+        let whose = caller.reads(query.tenant.as_deref(), tenants)?;
+        let (tenant, tenants) = (caller.tenant.id(), query.tenant.is_some().then(|| Arc::clone(tenants)));
         if let Some(name) = &query.reader {
-            query.cursor = self.reader_stands(tenant, name)?;
+            query.cursor = self.reader_stands(caller.tenant.id(), name)?;
         }
         let media = match query.format {
             Format::Ndjson => "application/x-ndjson",
             Format::Csv => "text/csv; charset=utf-8; header=present",
         };
         let (api, patience) = (Rc::clone(self), Patience::default());
-        let mut reader = RecordReader { api, tenant, query, shard: ShardId(0), patience, ended: false };
+        let mut reader = RecordReader { api, tenant, whose, tenants, query, shard: ShardId(0), patience, ended: false };
         let first = reader.next().await?;
         let room = asked.body.claim();
         room.becomes_answer();
         let (mut sender, body) = ResponseBody::channel(PAGES_AHEAD, Some(room));
         executor::spawn(OnPanic::Survive, "records", async move {
             let mut start = Vec::new();
-            records::write_start(reader.query.format, &mut start);
+            records::write_start(reader.query.format, reader.tenants.is_some(), &mut start);
             start.extend(first.iter().flatten());
             if sender.send(start.into()).await.is_ok() {
                 reader.stream(sender).await;
             }
         });
         Ok(typed(media, body))
+    }
+}
+
+/// Whose messages a call shows, and to whom.
+#[derive(Debug)]
+struct Seen<'t> {
+    caller: TenantId,
+    whose: Whose,
+    /// For messages that tell whose they are.
+    tenants: Option<&'t Tenants>,
+}
+
+impl<'t> Seen<'t> {
+    /// By the query, which has `tenant` in it or nothing.
+    fn read(asked: &Asked, caller: Caller<'_>, tenants: &'t Tenants) -> Result<Self, Problem> {
+        let mut named = None;
+        for pair in asked.query().split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if name != "tenant" {
+                let detail = format!("{}: `tenant` is known here", Quoted(name));
+                return Err(Problem::new(Code::InvalidParameter, detail));
+            }
+            named = Some(value);
+        }
+        let whose = caller.reads(named, tenants)?;
+        Ok(Self { caller: caller.tenant.id(), whose, tenants: named.map(|_| tenants) })
+    }
+
+    /// Whose it is, where that is told; else empty.
+    fn owner(&self, found: &FoundMessage) -> &'t str {
+        self.tenants.map_or("", |tenants| tenants.name_of(found.head.tenant))
     }
 }
 
@@ -192,7 +232,11 @@ fn problem(flaw: Flaw) -> Problem {
 /// Walks all shards, page by page.
 struct RecordReader {
     api: Rc<Api>,
+    /// Who reads.
     tenant: TenantId,
+    whose: Whose,
+    /// For records that tell whose they are.
+    tenants: Option<Arc<Tenants>>,
     query: Query,
     shard: ShardId,
     patience: Patience,
@@ -217,20 +261,21 @@ impl RecordReader {
             }
             let mut out = Vec::with_capacity(found.len() * 512);
             if !has_patience {
-                records::write_passed(self.query.format, &self.query.cursor, &mut out);
+                records::write_passed(self.query.format, self.tenants.is_some(), &self.query.cursor, &mut out);
                 return Ok(Some(out.into()));
             }
-            records::write_page(self.query.format, &found, &self.query.cursor, &self.api.catalog(), &mut out);
+            let (catalog, tenants) = (self.api.catalog(), self.tenants.as_deref());
+            records::write_page(self.query.format, &found, &self.query.cursor, &catalog, tenants, &mut out);
             return Ok(Some(out.into()));
         }
         Ok(None)
     }
 
     async fn page(&self, shard: ShardId) -> Result<Page, Problem> {
-        let (tenant, from) = (self.tenant, self.query.cursor.position(shard));
+        let (whose, from) = (self.whose, self.query.cursor.position(shard));
         let limit = usize::try_from(self.query.limit).map_or(records::PAGE, |left| left.min(records::PAGE));
-        let turn = self.api.turns.wait(tenant).await;
-        let asked = self.api.door.ask(shard, |reply| Ask::Records { reply, tenant, from, limit }).await?;
+        let turn = self.api.turns.wait(self.tenant).await;
+        let asked = self.api.door.ask(shard, |reply| Ask::Records { reply, whose, from, limit }).await?;
         drop(turn);
         let (found, next): (Vec<FoundMessage>, _) = match asked {
             Reply::Records { found, next } => (found, next),

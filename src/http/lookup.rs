@@ -115,10 +115,16 @@ pub fn read_ids(body: &[u8]) -> Result<Vec<(String, Option<MessageId>)>, Problem
     request.ids.within_limits()
 }
 
-/// One entry of the answer to a bulk lookup.
-pub fn write_entry(asked: &str, found: &Lookup, catalog: &Catalog, out: &mut Vec<u8>) {
+/// One entry of the answer to a bulk lookup. `owner`: as in [`write`].
+pub fn write_entry<'t>(
+    asked: &str,
+    found: &Lookup,
+    owner: impl FnOnce(&FoundMessage) -> &'t str,
+    catalog: &Catalog,
+    out: &mut Vec<u8>,
+) {
     let flaw = match found {
-        Lookup::Found(found) => return write(found, catalog, out),
+        Lookup::Found(found) => return write(found, owner(found), catalog, out),
         Lookup::Unknown => unknown(),
         Lookup::Gone => gone(),
     };
@@ -140,12 +146,13 @@ pub fn gone() -> Flaw {
     Flaw::whole(Code::MessageGone, "the message's history is past its retention")
 }
 
-/// A message.
-pub fn write(found: &FoundMessage, catalog: &Catalog, out: &mut Vec<u8>) {
+/// A message. `owner`: the name of its tenant, where it is told; else empty.
+pub fn write(found: &FoundMessage, owner: &str, catalog: &Catalog, out: &mut Vec<u8>) {
     let FoundMessage { id, head, content, view } = found;
     let content = Content::decode(content).unwrap_or_default();
     let mut object = Object::begin(out);
     object.id("id", *id).text("state", view.state.name()).truth("final", view.is_final());
+    object.text_unless_empty("tenant", owner);
     object.text("to", &format!("+{}", head.to)).text_unless_empty("from", content.from.as_str());
     object.text("class", head.class.name()).text("encoding", head.encoding.name());
     object.number("parts", view.parts).number("parts_delivered", view.parts_delivered);
@@ -299,7 +306,7 @@ pub(super) mod tests {
                 {"at": "1970-01-01T00:00:03.000Z", "event": "delivered"},
             ],
         });
-        assert_eq!(shown(|out| write(&found, &catalog(), out)), expected);
+        assert_eq!(shown(|out| write(&found, "", &catalog(), out)), expected);
     }
 
     #[test]
@@ -397,7 +404,7 @@ pub(super) mod tests {
         assert_eq!((read[0].0.chars().count(), read[0].1, read[1].1), (QUOTED_MAX, None, Some(id)));
         let named = format!("{{\"{}\":1}}", "x".repeat(100_000));
         assert!(read_ids(named.as_bytes()).is_err_and(|problem| problem.detail.len() < 200));
-        let gone = shown(|out| write_entry("x", &Lookup::Gone, &catalog(), out));
+        let gone = shown(|out| write_entry("x", &Lookup::Gone, |_| "", &catalog(), out));
         assert_eq!((&gone["id"], &gone["error"]["code"]), (&json!("x"), &json!("message_gone")));
     }
 }

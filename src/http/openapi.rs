@@ -215,7 +215,7 @@ fn common() -> Map<String, Value> {
     let states = MessageState::ALL.map(MessageState::name);
     let common = json!({
         "id": {"type": "string", "format": "uuid"}, "state": {"type": "string", "enum": states},
-        "final": {"type": "boolean"}, "to": text, "from": text,
+        "final": {"type": "boolean"}, "tenant": text, "to": text, "from": text,
         "class": {"type": "string", "enum": Class::ALL.map(Class::name)},
         "parts": count, "attempts": count, "route": text, "carrier": text, "ref": text,
         "tags": {"type": "array", "items": text},

@@ -13,7 +13,7 @@ use crate::{
         readers,
         records::{self, Cursor, Format},
     },
-    model::{CarrierError, CarrierId, DeadLetterReason, ErrorFamily, LinkId, ShardId, Wall},
+    model::{CarrierError, CarrierId, DeadLetterReason, ErrorFamily, LinkId, ShardId, TenantId, Wall},
     store::control::ReaderRecord,
 };
 
@@ -76,10 +76,10 @@ fn checked(name: &str, write: impl FnOnce(&mut Vec<u8>)) {
 #[test]
 fn what_is_written_is_what_is_documented() {
     let mut found = delivered(0, 0);
-    found.head.send_at = Wall(5);
+    (found.head.send_at, found.head.tenant) = (Wall(5), TenantId(7));
     found.view.error = Some(CarrierError::of_answer(ErrorFamily::Transient, 8));
     found.view.reason = Some(DeadLetterReason::NoRoute);
-    checked("MessageStatus", |out| lookup::write(&found, &catalog(), out));
+    checked("MessageStatus", |out| lookup::write(&found, "shop", &catalog(), out));
     checked("Problem", |out| Problem::of_one(Flaw::of(Code::InvalidBody, "body", "x")).write("r", out));
     let board = StatusBoard::new(1);
     board.put_shard(ShardId(0), ShardStatus::default());
@@ -93,7 +93,7 @@ fn what_is_written_is_what_is_documented() {
     checked("Readers", |out| readers::write_all(&[reader], 1, out));
     checked("Ready", |out| assert!(!board.write_ready(out)));
     let mut out = Vec::new();
-    records::write_page(Format::Ndjson, &[found], &Cursor::start(1), &catalog(), &mut out);
+    records::write_page(Format::Ndjson, &[found], &Cursor::start(1), &catalog(), Some(&tenants), &mut out);
     let document: Value = serde_json::from_str(&document()).expect("JSON");
     let lines: Vec<Value> =
         out.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();

@@ -6,6 +6,7 @@
 use hyper::header::HeaderValue;
 
 use super::{
+    auth::Tenants,
     json::{Object, push_id, push_number},
     lookup::{carrier_name, error_text, write_error},
     problem::{Code, Problem},
@@ -60,6 +61,8 @@ pub struct Query {
     pub cursor: Cursor,
     /// Records at most.
     pub limit: u64,
+    /// Whose messages, as it was typed; none: the caller's own.
+    pub tenant: Option<String>,
     /// Stop before the first message of a shard that is not final yet, so that each record is seen once, as it stays.
     pub settled: bool,
     /// From where this reader of the tenant stands.
@@ -74,7 +77,8 @@ impl Query {
     pub fn read(query: &str, accept: Option<&HeaderValue>, shards: u8) -> Result<Self, Problem> {
         let csv = accept.is_some_and(|accept| accept.as_bytes().starts_with(b"text/csv"));
         let format = if csv { Format::Csv } else { Format::Ndjson };
-        let mut read = Self { format, cursor: Cursor::start(shards), limit: u64::MAX, settled: false, reader: None };
+        let mut read =
+            Self { format, cursor: Cursor::start(shards), limit: u64::MAX, tenant: None, settled: false, reader: None };
         let (mut has_cursor, mut is_unsettled) = (false, false);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -93,6 +97,7 @@ impl Query {
                     let limit = value.parse().ok().filter(|limit| *limit > 0);
                     read.limit = limit.ok_or_else(|| wrong("a number from 1"))?;
                 }
+                "tenant" => read.tenant = Some(value.to_owned()),
                 "settled" => {
                     read.settled = match value {
                         "true" => true,
@@ -102,7 +107,7 @@ impl Query {
                     is_unsettled = !read.settled;
                 }
                 _ => {
-                    let known = "`format`, `cursor`, `limit`, `settled` and `reader` are known here";
+                    let known = "`format`, `cursor`, `limit`, `settled`, `reader` and `tenant` are known here";
                     let detail = format!("{}: {known}", Quoted(name));
                     return Err(Problem::new(Code::InvalidParameter, detail));
                 }
@@ -112,6 +117,10 @@ impl Query {
             if has_cursor || is_unsettled {
                 let detail =
                     "a reader has its own cursor, and reads what is settled: neither `cursor` nor `settled=false`";
+                return Err(Problem::new(Code::InvalidParameter, detail));
+            }
+            if read.tenant.is_some() {
+                let detail = "a reader is its tenant's own: not `tenant`";
                 return Err(Problem::new(Code::InvalidParameter, detail));
             }
             read.settled = true;
@@ -226,29 +235,41 @@ impl Page {
     }
 }
 
-const CSV_HEADER: &str = "id,to,from,class,state,final,parts,attempts,route,carrier,ref,tags,accepted_at,submitted_at,\
-    final_at,reason,error,error_family,error_origin,cursor\r\n";
+/// Columns up to those that are not always there, and the cursor.
+const COLUMNS: &str = "id,to,from,class,state,final,parts,attempts,route,carrier,ref,tags,accepted_at,submitted_at,\
+    final_at,reason,error,error_family,error_origin,";
 
-/// What stands before the first record.
-pub fn write_start(format: Format, out: &mut Vec<u8>) {
+/// What stands before the first record; `tells_owner`: whether each tells whose it is.
+pub fn write_start(format: Format, tells_owner: bool, out: &mut Vec<u8>) {
     match format {
         Format::Ndjson => {}
-        Format::Csv => out.extend_from_slice(CSV_HEADER.as_bytes()),
+        Format::Csv => {
+            out.extend_from_slice(COLUMNS.as_bytes());
+            out.extend_from_slice(if tells_owner { b"tenant,cursor\r\n" } else { b"cursor\r\n" });
+        }
     }
 }
 
-/// Appends a page's records and the cursor behind them.
-pub fn write_page(format: Format, found: &[FoundMessage], cursor: &Cursor, catalog: &Catalog, out: &mut Vec<u8>) {
+/// Appends a page's records and the cursor behind them. With `tenants` each record tells whose it is.
+pub fn write_page(
+    format: Format,
+    found: &[FoundMessage],
+    cursor: &Cursor,
+    catalog: &Catalog,
+    tenants: Option<&Tenants>,
+    out: &mut Vec<u8>,
+) {
+    let owner = |found: &FoundMessage| tenants.map(|tenants| tenants.name_of(found.head.tenant));
     match format {
         Format::Ndjson => {
             for found in found {
-                write_object(found, catalog, out);
+                write_object(found, owner(found).unwrap_or_default(), catalog, out);
             }
             write_cursor(cursor, out);
         }
         Format::Csv => {
             for (at, record) in found.iter().enumerate() {
-                write_row(record, catalog, out);
+                write_row(record, owner(record), catalog, out);
                 if at + 1 == found.len() {
                     cursor.push(out);
                 }
@@ -259,11 +280,12 @@ pub fn write_page(format: Format, found: &[FoundMessage], cursor: &Cursor, catal
 }
 
 /// Appends the cursor behind a page without records that is not the last one: in CSV a row with nothing else in it.
-pub fn write_passed(format: Format, cursor: &Cursor, out: &mut Vec<u8>) {
+pub fn write_passed(format: Format, tells_owner: bool, cursor: &Cursor, out: &mut Vec<u8>) {
     match format {
         Format::Ndjson => write_cursor(cursor, out),
         Format::Csv => {
-            out.extend(CSV_HEADER.bytes().filter(|octet| *octet == b','));
+            out.extend(COLUMNS.bytes().filter(|octet| *octet == b','));
+            out.extend(tells_owner.then_some(b','));
             cursor.push(out);
             out.extend_from_slice(b"\r\n");
         }
@@ -277,11 +299,12 @@ fn write_cursor(cursor: &Cursor, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\"}\n");
 }
 
-fn write_object(found: &FoundMessage, catalog: &Catalog, out: &mut Vec<u8>) {
+fn write_object(found: &FoundMessage, owner: &str, catalog: &Catalog, out: &mut Vec<u8>) {
     let FoundMessage { id, head, content, view } = found;
     let content = Content::decode(content).unwrap_or_default();
     let mut object = Object::begin(out);
-    object.id("id", *id).text("to", &format!("+{}", head.to)).text_unless_empty("from", content.from.as_str());
+    object.id("id", *id).text_unless_empty("tenant", owner);
+    object.text("to", &format!("+{}", head.to)).text_unless_empty("from", content.from.as_str());
     object.text("class", head.class.name()).text("state", view.state.name()).truth("final", view.is_final());
     object.number("parts", view.parts).number("attempts", view.attempts);
     object.text_unless_empty("route", catalog.routes.get(head.route).map_or("", |route| &route.name));
@@ -307,7 +330,7 @@ fn write_object(found: &FoundMessage, catalog: &Catalog, out: &mut Vec<u8>) {
 }
 
 /// A row up to its last comma.
-fn write_row(found: &FoundMessage, catalog: &Catalog, out: &mut Vec<u8>) {
+fn write_row(found: &FoundMessage, owner: Option<&str>, catalog: &Catalog, out: &mut Vec<u8>) {
     let FoundMessage { id, head, content, view } = found;
     let content = Content::decode(content).unwrap_or_default();
     push_id(out, *id);
@@ -332,6 +355,9 @@ fn write_row(found: &FoundMessage, catalog: &Catalog, out: &mut Vec<u8>) {
     push_cell(&error.map_or_else(String::new, error_text), out);
     push_cell(error.map_or("", |error| error.family.name()), out);
     push_cell(error.map_or("", |error| error.origin.name()), out);
+    if let Some(owner) = owner {
+        push_cell(owner, out);
+    }
 }
 
 fn push_time(at: Option<Wall>, out: &mut Vec<u8>) {
@@ -358,13 +384,13 @@ mod tests {
     use super::*;
     use crate::{
         http::lookup::tests::{catalog, delivered},
-        model::MessageState,
+        model::{MessageState, TenantId},
     };
 
     fn written(format: Format, found: &[FoundMessage], cursor: &Cursor) -> String {
         let mut out = Vec::new();
-        write_start(format, &mut out);
-        write_page(format, found, cursor, &catalog(), &mut out);
+        write_start(format, false, &mut out);
+        write_page(format, found, cursor, &catalog(), None, &mut out);
         String::from_utf8(out).expect("UTF-8")
     }
 
@@ -383,8 +409,32 @@ mod tests {
             "\"{id}\",+4915112345678,ACME,otp,delivered,true,1,1,,north,\"r,\"\"1\"\"\",\"a,b\",1970-01-01T00:00:01.000Z,\
              1970-01-01T00:00:02.000Z,1970-01-01T00:00:03.000Z,,,,,{text}\r\n"
         );
-        assert_eq!(written(Format::Csv, &found, &cursor), format!("{CSV_HEADER}{row}"));
+        assert_eq!(written(Format::Csv, &found, &cursor), format!("{COLUMNS}cursor\r\n{row}"));
         assert_eq!(Cursor::parse(text, 2), Ok(cursor));
+    }
+
+    #[test]
+    fn records_tell_whose_they_are_where_that_is_asked_for() {
+        let mut found = [delivered(1, 3)];
+        found[0].head.tenant = TenantId(7);
+        let tenants = crate::http::in_doubt::tests::tenants();
+        let written = |format| {
+            let mut out = Vec::new();
+            write_start(format, true, &mut out);
+            write_page(format, &found, &Cursor::start(1), &catalog(), Some(&tenants), &mut out);
+            String::from_utf8(out).expect("UTF-8")
+        };
+        let name = tenants.name_of(found[0].head.tenant);
+        assert!(!name.is_empty());
+        let id = found[0].id;
+        assert!(written(Format::Ndjson).starts_with(&format!("{{\"id\":\"{id}\",\"tenant\":\"{name}\",\"to\"")));
+        let csv = written(Format::Csv);
+        let rows: Vec<_> = csv.lines().collect();
+        assert_eq!(rows[0], format!("{COLUMNS}tenant,cursor"));
+        assert!(rows[1].ends_with(&format!(",{name},0100000000000000")), "{csv}");
+        let mut passed = Vec::new();
+        write_passed(Format::Csv, true, &Cursor::start(1), &mut passed);
+        assert_eq!(passed.iter().filter(|octet| **octet == b',').count(), rows[0].matches(',').count());
     }
 
     #[test]
@@ -401,8 +451,14 @@ mod tests {
         let read = |query: &str, accept: Option<&'static str>| {
             Query::read(query, accept.map(HeaderValue::from_static).as_ref(), 1).map_err(|problem| problem.code)
         };
-        let plain =
-            Query { format: Format::Ndjson, cursor: Cursor::start(1), limit: u64::MAX, settled: false, reader: None };
+        let plain = Query {
+            format: Format::Ndjson,
+            cursor: Cursor::start(1),
+            limit: u64::MAX,
+            tenant: None,
+            settled: false,
+            reader: None,
+        };
         assert_eq!(read("", None), Ok(plain.clone()));
         assert_eq!(read("", Some("text/csv, */*")), Ok(Query { format: Format::Csv, ..plain.clone() }));
         let all = Query { limit: 5, settled: true, ..plain };
@@ -421,8 +477,14 @@ mod tests {
 
     #[test]
     fn a_page_is_cut_where_the_reader_stops() {
-        let query =
-            |settled| Query { format: Format::Ndjson, cursor: Cursor::start(1), limit: 9, settled, reader: None };
+        let query = |settled| Query {
+            format: Format::Ndjson,
+            cursor: Cursor::start(1),
+            limit: 9,
+            tenant: None,
+            settled,
+            reader: None,
+        };
         let cut = |open: &[u16], next: Option<Address>, settled, left| {
             let found = (0..4).map(|slot| {
                 let mut found = delivered(0, slot);
@@ -452,10 +514,10 @@ mod tests {
         assert!((0..1_000).all(|at| patience.goes_on(at % 2)), "who finds something every other page reads on");
         let cursor = Cursor::start(1);
         let mut out = Vec::new();
-        write_passed(Format::Ndjson, &cursor, &mut out);
+        write_passed(Format::Ndjson, false, &cursor, &mut out);
         assert_eq!(out, b"{\"cursor\":\"0100000000000000\"}\n");
         out.clear();
-        write_passed(Format::Csv, &cursor, &mut out);
+        write_passed(Format::Csv, false, &cursor, &mut out);
         let row = String::from_utf8(out).expect("UTF-8");
         assert_eq!((row.matches(',').count(), row.trim_start_matches(',')), (19, "0100000000000000\r\n"));
     }

@@ -13,6 +13,25 @@ pub struct NodeId(pub u16);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TenantId(pub u32);
 
+/// Whose messages somebody may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// Those of one tenant.
+    Of(TenantId),
+    /// Those of all.
+    All,
+}
+
+impl Whose {
+    /// Whether a message of that tenant is among them.
+    pub fn includes(self, tenant: TenantId) -> bool {
+        match self {
+            Self::Of(one) => one == tenant,
+            Self::All => true,
+        }
+    }
+}
+
 /// A durable partition of recipients. A core is only where it runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId(pub u8);

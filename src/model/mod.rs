@@ -30,7 +30,7 @@ pub use carrier_error::{CarrierError, ErrorFamily, ErrorOrigin, ErrorText};
 pub use class::Class;
 pub use content::{Content, Encoding, NotContent};
 pub use disk::DiskRoom;
-pub use ids::{Address, CarrierId, GroupId, Lane, LinkId, NodeId, RouteId, ShardId, TenantId};
+pub use ids::{Address, CarrierId, GroupId, Lane, LinkId, NodeId, RouteId, ShardId, TenantId, Whose};
 pub use map::{Map, map};
 pub use message::{Frame, Head, KeyPrint, Line, ReplyTo};
 pub use message_id::MessageId;

@@ -1,6 +1,6 @@
 //! What doors ask: new messages, and questions of which the store has to be asked first.
 
-use crate::model::{Address, Lane, MessageId, MessageState, TenantId};
+use crate::model::{Address, Lane, MessageId, MessageState, TenantId, Whose};
 use crate::queue::Part;
 use crate::store::{ReadRequest, StoreError, StoredMessage};
 
@@ -16,10 +16,10 @@ impl Shard {
         match ask {
             Ask::Submit(frame) => intake.submit(turn, |turn| pull.queued(turn), frame),
             Ask::Claim { reply, tenant, print, is_paid } => intake.claim(turn, reply, tenant, print, is_paid),
-            Ask::Lookup { reply, tenant, ids } => lookups.lookup(turn, events_from, reply, tenant, ids),
+            Ask::Lookup { reply, whose, ids } => lookups.lookup(turn, events_from, reply, whose, ids),
             Ask::Cancel { reply, tenant, id } => lookups.cancel(turn, events_from, reply, tenant, id),
-            Ask::Records { reply, tenant, from, limit } => {
-                lookups.records(turn, events_from, reply, tenant, from, limit);
+            Ask::Records { reply, whose, from, limit } => {
+                lookups.records(turn, events_from, reply, whose, from, limit);
             }
             Ask::Doubts { reply, filter, from, limit } => {
                 let (listed, next) = ledger.list_doubts(&filter, from, limit);
@@ -38,8 +38,8 @@ impl Shard {
 
     pub(super) fn handle_found_messages(&mut self, token: u64, messages: Vec<Option<StoredMessage>>) {
         match self.lookups.take(token) {
-            Some(Pending::Lookup { reply, tenant, ids }) => {
-                let found = ids.into_iter().zip(messages).map(|(id, stored)| shown(&self.turn, tenant, id, stored));
+            Some(Pending::Lookup { reply, whose, ids }) => {
+                let found = ids.into_iter().zip(messages).map(|(id, stored)| shown(&self.turn, whose, id, stored));
                 let found = found.collect();
                 self.turn.reply(reply, Reply::Found(found));
             }
@@ -62,8 +62,7 @@ impl Shard {
     }
 
     fn resolve_found(&mut self, id: MessageId, stored: Option<StoredMessage>, action: DoubtAction) -> Resolved {
-        let tenant = stored.as_ref().map_or(TenantId(0), |stored| stored.head.tenant);
-        match shown(&self.turn, tenant, id, stored) {
+        match shown(&self.turn, Whose::All, id, stored) {
             Lookup::Found(found) => self.ledger.resolve_by_hand(&mut self.turn, found.id.address(), action),
             Lookup::Unknown => Resolved::Unknown,
             Lookup::Gone => Resolved::Gone,
@@ -83,7 +82,7 @@ impl Shard {
         let restored = ready.unwrap_or_else(|| {
             stored.as_ref().is_some_and(|stored| self.turn.restored.is_in_list(address, &stored.events))
         });
-        let stored = match shown(&self.turn, tenant, id, stored) {
+        let stored = match shown(&self.turn, Whose::Of(tenant), id, stored) {
             Lookup::Found(found) => found,
             Lookup::Unknown => return Cancelled::Unknown,
             Lookup::Gone => return Cancelled::Gone,

@@ -272,7 +272,8 @@ fn a_receipt_that_is_said_again_and_again_is_not_written_down_for_ever() {
             world.receipt(ANNA, "id-1", state, None);
         }
     }
-    let Reply::Found(found) = world.ask(Ask::Lookup { reply: ReplyTo::default(), tenant: TenantId(5), ids: vec![id] })
+    let Reply::Found(found) =
+        world.ask(Ask::Lookup { reply: ReplyTo::default(), whose: Whose::Of(TenantId(5)), ids: vec![id] })
     else {
         panic!("another answer")
     };

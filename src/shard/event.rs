@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::delivery::{DoubtFilter, DoubtPolicy, InDoubt, MessageView};
-use crate::model::{Address, Class, DiskRoom, Frame, Head, KeyPrint, LinkId, MessageId, Refusal, ReplyTo, TenantId};
+use crate::model::{
+    Address, Class, DiskRoom, Frame, Head, KeyPrint, LinkId, MessageId, Refusal, ReplyTo, TenantId, Whose,
+};
 use crate::store::backend::{RunId, Space};
 use crate::store::fold::ReaderAt;
 use crate::store::record::ReceiptNote;
@@ -51,11 +53,11 @@ pub enum Ask {
     /// nothing of it `is_paid`, a key that is not known is not remembered either.
     Claim { reply: ReplyTo, tenant: TenantId, print: KeyPrint, is_paid: bool },
     /// What became of these messages of this shard?
-    Lookup { reply: ReplyTo, tenant: TenantId, ids: Vec<MessageId> },
+    Lookup { reply: ReplyTo, whose: Whose, ids: Vec<MessageId> },
     /// Do not send this one.
     Cancel { reply: ReplyTo, tenant: TenantId, id: MessageId },
     /// Messages in the order of admission, from a place on.
-    Records { reply: ReplyTo, tenant: TenantId, from: Address, limit: usize },
+    Records { reply: ReplyTo, whose: Whose, from: Address, limit: usize },
     /// The ledger of what is in doubt, of every tenant, from a place on.
     Doubts { reply: ReplyTo, filter: DoubtFilter, from: Address, limit: usize },
     /// Somebody decides over messages in doubt, whosever they are.

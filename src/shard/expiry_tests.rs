@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::delivery::EventKind;
 use crate::model::{
     Address, CarrierError, CarrierId, Class, Frame, GroupId, Head, LinkId, MessageId, MessageState, Mono, Msisdn, Now,
-    Numbers, ReceiptState, Refusal, ReplyTo, RouteId, Tail, TenantId, Wall,
+    Numbers, ReceiptState, Refusal, ReplyTo, RouteId, Tail, TenantId, Wall, Whose,
 };
 use crate::routing::{Condition, Route, RouteTable, Way};
 use crate::store::backend::{Backend, Reader, RunFamily};
@@ -106,7 +106,7 @@ impl World {
     }
 
     fn found(&mut self, id: MessageId) -> FoundMessage {
-        match self.ask(Ask::Lookup { reply: ReplyTo::default(), tenant: TenantId(0), ids: vec![id] }) {
+        match self.ask(Ask::Lookup { reply: ReplyTo::default(), whose: Whose::Of(TenantId(0)), ids: vec![id] }) {
             Reply::Found(found) => match found.into_iter().next() {
                 Some(Lookup::Found(found)) => *found,
                 other => panic!("{other:?}"),

@@ -4,7 +4,7 @@ use crate::delivery::event::tests::busy;
 use crate::delivery::{DoubtFilter, DoubtPolicy, EventKind, Happened, Lost, LostBind, Resolution};
 use crate::model::{
     Address, CarrierError, CarrierId, Class, DeadLetterReason, Frame, GroupId, Head, LinkId, MessageId, MessageState,
-    Mono, Msisdn, Now, Numbers, ReceiptState, ReplyTo, RouteId, ShardId, Tail, TenantId, Wall,
+    Mono, Msisdn, Now, Numbers, ReceiptState, ReplyTo, RouteId, ShardId, Tail, TenantId, Wall, Whose,
 };
 use crate::node::tests::world::catalog;
 use crate::store::backend::RunFamily;
@@ -128,7 +128,7 @@ impl World {
     /// State, and what happened behind the first doubt.
     fn story(&mut self, id: MessageId) -> (MessageState, Vec<Happened>) {
         let Reply::Found(found) =
-            self.ask(Ask::Lookup { reply: ReplyTo::default(), tenant: TenantId(5), ids: vec![id] })
+            self.ask(Ask::Lookup { reply: ReplyTo::default(), whose: Whose::Of(TenantId(5)), ids: vec![id] })
         else {
             panic!("another answer")
         };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Address, MessageId, ReplyTo, TenantId};
+use crate::model::{Address, MessageId, ReplyTo, TenantId, Whose};
 use crate::store::ReadRequest;
 
 use super::event::{DoubtAction, Reply};
@@ -12,7 +12,7 @@ use super::turn::Turn;
 /// A question, and whose it is.
 #[derive(Debug)]
 pub(super) enum Pending {
-    Lookup { reply: ReplyTo, tenant: TenantId, ids: Vec<MessageId> },
+    Lookup { reply: ReplyTo, whose: Whose, ids: Vec<MessageId> },
     Cancel { reply: ReplyTo, tenant: TenantId, id: MessageId },
     Records { reply: ReplyTo },
     Doubts { reply: ReplyTo, listed: Vec<Listed>, next: Option<Address> },
@@ -59,11 +59,11 @@ impl Lookups {
         turn: &mut Turn,
         events_from: u64,
         reply: ReplyTo,
-        tenant: TenantId,
+        whose: Whose,
         ids: Vec<MessageId>,
     ) {
         let addresses = ids.iter().map(|id| id.address()).collect();
-        let token = self.insert(Pending::Lookup { reply, tenant, ids });
+        let token = self.insert(Pending::Lookup { reply, whose, ids });
         turn.read(ReadRequest::Messages { token, addresses, events_from });
     }
 
@@ -88,13 +88,13 @@ impl Lookups {
         turn: &mut Turn,
         events_from: u64,
         reply: ReplyTo,
-        tenant: TenantId,
+        whose: Whose,
         from: Address,
         limit: usize,
     ) {
         let token = self.insert(Pending::Records { reply });
         let from = from.max(Address::new(turn.first_segment, 0));
-        turn.read(ReadRequest::Scan { token, tenant, from, limit, events_from });
+        turn.read(ReadRequest::Scan { token, whose, from, limit, events_from });
     }
 
     pub(super) fn read_for_doubts(

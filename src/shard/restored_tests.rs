@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use crate::delivery::EventKind;
-use crate::model::{CarrierId, Frame, GroupId, Head, LinkId, MessageId, Mono, Msisdn, Now, ReplyTo, RouteId, TenantId};
+use crate::model::{
+    CarrierId, Frame, GroupId, Head, LinkId, MessageId, Mono, Msisdn, Now, ReplyTo, RouteId, TenantId, Whose,
+};
 use crate::node::tests::world::catalog;
 use crate::shard::{Cancelled, LineResult, Lookup, Reply, ShardEvent};
 use crate::store::backup::{BackupWriter, CONTROL, Manifest, Table};
@@ -78,7 +80,7 @@ impl World {
 
     fn look(&mut self, id: MessageId) -> (MessageState, Vec<EventKind>) {
         let reply = ReplyTo::default();
-        match self.ask(crate::shard::Ask::Lookup { reply, tenant: TenantId(0), ids: vec![id] }) {
+        match self.ask(crate::shard::Ask::Lookup { reply, whose: Whose::Of(TenantId(0)), ids: vec![id] }) {
             Reply::Found(found) => match &found[..] {
                 [Lookup::Found(found)] => {
                     (found.view.state, found.view.timeline.iter().map(|entry| entry.kind()).collect())
@@ -303,7 +305,7 @@ fn a_backup_reads_one_moment_while_the_store_goes_on() {
     let mut world = restore(&octets, &at("new"), BEGIN_MS + 1, DoubtPolicy::Hold);
     assert_eq!(world.state(ready), MessageState::InDoubt);
     let reply = ReplyTo::default();
-    let found = world.ask(crate::shard::Ask::Lookup { reply, tenant: TenantId(0), ids: vec![later] });
+    let found = world.ask(crate::shard::Ask::Lookup { reply, whose: Whose::Of(TenantId(0)), ids: vec![later] });
     assert_eq!(found, Reply::Found(vec![Lookup::Unknown]));
 }
 

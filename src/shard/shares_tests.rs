@@ -5,7 +5,7 @@ use crate::delivery::DoubtPolicy;
 use crate::delivery::event::tests::busy;
 use crate::model::{
     CarrierId, Frame, GroupId, Head, KeyPrint, Line, LinkId, MessageId, MessageState, Msisdn, Refusal, ReplyTo,
-    RouteId, TenantId,
+    RouteId, TenantId, Whose,
 };
 use crate::node::tests::world::catalog;
 use crate::store::memory::{Drops, MemoryStore};
@@ -232,7 +232,7 @@ fn what_was_cancelled_before_a_start_gives_its_place_back_when_it_is_due() {
     world.pass(6_000);
     world.grant(5);
     assert_eq!((world.waiting(), world.left()), ([0, 0], vec![later[1].address()]));
-    world.handle(ShardEvent::Ask(Ask::Lookup { reply: ReplyTo::default(), tenant: B, ids: vec![later[0]] }));
+    world.handle(ShardEvent::Ask(Ask::Lookup { reply: ReplyTo::default(), whose: Whose::Of(B), ids: vec![later[0]] }));
     match world.replies.pop() {
         Some(Reply::Found(found)) => match &found[..] {
             [Lookup::Found(found)] => assert_eq!(found.view.state, MessageState::Cancelled),

@@ -1,7 +1,7 @@
 //! A message as a door shows it: what the store told of it, and who may see it.
 
 use crate::delivery::view;
-use crate::model::{Address, MessageId, TenantId};
+use crate::model::{Address, MessageId, Whose};
 use crate::store::StoredMessage;
 
 use super::event::{FoundMessage, Lookup};
@@ -14,13 +14,13 @@ pub(super) struct Listed {
     pub attempt: u8,
 }
 
-pub(super) fn shown(turn: &Turn, tenant: TenantId, id: MessageId, stored: Option<StoredMessage>) -> Lookup {
+pub(super) fn shown(turn: &Turn, whose: Whose, id: MessageId, stored: Option<StoredMessage>) -> Lookup {
     if id.address().segment() < turn.first_segment && is_ours(turn, id) {
         // What was dropped may still be there, or have come back after a crash: then without its history.
         return Lookup::Gone;
     }
     match stored {
-        Some(stored) if is_that(turn, tenant, id, &stored) => Lookup::Found(Box::new(message(turn, id, stored))),
+        Some(stored) if is_that(turn, whose, id, &stored) => Lookup::Found(Box::new(message(turn, id, stored))),
         Some(_) | None => Lookup::Unknown,
     }
 }
@@ -30,9 +30,9 @@ fn is_ours(turn: &Turn, id: MessageId) -> bool {
 }
 
 /// All 128 bits and the tenant must fit.
-fn is_that(turn: &Turn, tenant: TenantId, id: MessageId, stored: &StoredMessage) -> bool {
+fn is_that(turn: &Turn, whose: Whose, id: MessageId, stored: &StoredMessage) -> bool {
     let made = MessageId::new(stored.head.accepted_at, turn.options.node, turn.options.shard, stored.address);
-    made == id && stored.head.tenant == tenant
+    made == id && whose.includes(stored.head.tenant)
 }
 
 pub(super) fn message(turn: &Turn, id: MessageId, stored: StoredMessage) -> FoundMessage {

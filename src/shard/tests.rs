@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::{
     CarrierError, CarrierId, Encoding, Frame, GroupId, Head, KeyPrint, Line, LinkId, MessageId, MessageState, Msisdn,
-    Numbers, ReceiptState, Refusal, ReplyTo, RouteId, Tail, TenantId,
+    Numbers, ReceiptState, Refusal, ReplyTo, RouteId, Tail, TenantId, Whose,
 };
 use crate::node::tests::world::catalog;
 use crate::queue::{FifoName, ListKind};
@@ -125,7 +125,11 @@ impl Bench {
     }
 
     fn look_up(&mut self, id: MessageId) {
-        self.tell(ShardEvent::Ask(Ask::Lookup { reply: ReplyTo::default(), tenant: TenantId(0), ids: vec![id] }));
+        self.tell(ShardEvent::Ask(Ask::Lookup {
+            reply: ReplyTo::default(),
+            whose: Whose::Of(TenantId(0)),
+            ids: vec![id],
+        }));
     }
 }
 
@@ -294,7 +298,8 @@ fn a_damaged_segment_costs_its_own_messages_only() {
     bench.settle();
     assert_eq!(bench.replies, [Reply::Unreadable]);
     assert_eq!(bench.answerer.take_quarantined(), [], "it is told once");
-    let records = Ask::Records { reply: ReplyTo::default(), tenant: TenantId(0), from: Address::default(), limit: 10 };
+    let records =
+        Ask::Records { reply: ReplyTo::default(), whose: Whose::Of(TenantId(0)), from: Address::default(), limit: 10 };
     bench.tell(ShardEvent::Ask(records));
     bench.settle();
     match bench.replies.pop() {

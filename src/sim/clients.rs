@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::mesh::ShardMap;
 use crate::model::prng::mix;
 use crate::model::{
-    Address, Content, Encoding, Frame, Head, KeyPrint, Msisdn, ReplyTo, SenderId, ShardId, TenantId, Wall,
+    Address, Content, Encoding, Frame, Head, KeyPrint, Msisdn, ReplyTo, SenderId, ShardId, TenantId, Wall, Whose,
 };
 use crate::shard::{Ask, FoundMessage, LineResult, Reply};
 
@@ -260,7 +260,7 @@ impl Clients {
         let reply = self.ticket();
         stage.tally.add_many(Count::Lookups, messages.len() as u64);
         let tenant = messages.first().map(|message| stage.oracle.tenant_of(*message)).unwrap_or_default();
-        let ask = Ask::Lookup { reply, tenant, ids };
+        let ask = Ask::Lookup { reply, whose: Whose::Of(tenant), ids };
         self.ask(shard, reply.ticket, Question::Lookup(messages), ask, plan, stage);
     }
 
@@ -276,7 +276,7 @@ impl Clients {
         reading.ticket = reply.ticket;
         let (shard, from) = (ShardId(reading.shard), reading.from);
         let tenant = plan.owners().get(reading.owner).copied().unwrap_or_default();
-        let ask = Ask::Records { reply, tenant, from, limit: PAGE };
+        let ask = Ask::Records { reply, whose: Whose::Of(tenant), from, limit: PAGE };
         self.ask(shard, reply.ticket, Question::Records, ask, plan, stage);
     }
 

@@ -14,7 +14,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::delivery::{Event, Happened, Retention};
-use crate::model::{Address, Agreement, CarrierId, Class, Head, Lane, Numbers, RouteId, Segment, TenantId, Wall};
+use crate::model::{
+    Address, Agreement, CarrierId, Class, Head, Lane, Numbers, RouteId, Segment, TenantId, Wall, Whose,
+};
 use crate::queue::{Chunk, DueEntry, DuePosition, Era, FifoName, InsertReason, Position, SlotRuns, Tick};
 
 use super::backend::{Reader, Space, StoreError};
@@ -38,8 +40,8 @@ pub enum ReadRequest {
     Due { era: Era, from: DuePosition, limit: usize },
     /// Messages by address, with their events since `events_from` and the folded ones.
     Messages { token: u64, addresses: Vec<Address>, events_from: u64 },
-    /// Messages of a tenant in the order of addresses: at most `limit`, and no more than a question may cost.
-    Scan { token: u64, tenant: TenantId, from: Address, limit: usize, events_from: u64 },
+    /// Messages of a tenant, or of all, in the order of addresses: at most `limit`, and no more than a question may cost.
+    Scan { token: u64, whose: Whose, from: Address, limit: usize, events_from: u64 },
     /// Fold the events of `from..=snapshot.commit`, and see what may be dropped, and what of that `readers` have not read.
     Fold { from: u64, snapshot: Box<Snapshot>, retention: Retention, now: Wall, readers: Vec<ReaderAt> },
     /// What of these segments has run out of time.

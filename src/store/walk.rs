@@ -135,12 +135,12 @@ impl<R: Reader> Answerer<R> {
     /// Passes over the next segment; at the end of the page, where the next one begins, if anywhere.
     #[allow(clippy::option_option)] // outside: whether the page is at its end; inside: whether that is the end of all
     fn step_scan(&mut self, walk: &mut Walk) -> Result<Option<Option<Address>>, StoreError> {
-        let ReadRequest::Scan { tenant, limit, .. } = walk.request else { return Ok(Some(None)) };
+        let ReadRequest::Scan { whose, limit, .. } = walk.request else { return Ok(Some(None)) };
         let Way::Scan { at, found, found_bytes, passed_bytes } = &mut walk.way else { return Ok(Some(None)) };
         let Some(segment) = self.segment_from(at.segment())? else { return Ok(Some(None)) };
         let from = if segment.number == at.segment() { at.slot() } else { 0 };
         let heads = segment.heads.iter().enumerate().skip(from.into());
-        for (slot, head) in heads.filter(|(_, head)| head.tenant == tenant) {
+        for (slot, head) in heads.filter(|(_, head)| whose.includes(head.tenant)) {
             let address = segment.address(slot as u16);
             if found.len() >= limit || *found_bytes >= Self::SCAN_FOUND_BYTES_MAX {
                 return Ok(Some(Some(address)));
@@ -186,7 +186,7 @@ mod tests {
     use super::super::super::memory::{Drops, MemoryReader, MemoryStore};
     use super::super::super::{Backend, CommitSeq, WriteBatch};
     use super::*;
-    use crate::model::{Head, Msisdn, TenantId};
+    use crate::model::{Head, Msisdn, TenantId, Whose};
 
     const A: TenantId = TenantId(1);
     const B: TenantId = TenantId(2);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     fn scan(tenant: TenantId, from: Address, limit: usize) -> ReadRequest {
-        ReadRequest::Scan { token: 1, tenant, from, limit, events_from: 1 }
+        ReadRequest::Scan { token: 1, whose: Whose::Of(tenant), from, limit, events_from: 1 }
     }
 
     /// Pages until the end, each as the addresses that it holds.
