@@ -4,8 +4,8 @@
 use std::fmt;
 
 use crate::model::{
-    Address, CarrierError, CarrierId, DeadLetterReason, ErrorFamily, ErrorOrigin, ErrorText, ReceiptState, TenantId,
-    Wall,
+    Address, CarrierError, CarrierId, DeadLetterReason, ErrorFamily, ErrorOrigin, ErrorText, ReceiptState, RouteId,
+    TenantId, Wall,
 };
 use crate::traffic::{NotWritten, Unanswered};
 
@@ -125,6 +125,11 @@ pub enum Happened {
     },
     /// Final: the carrier has it, and its receipt did not come while one was waited for.
     NoReceipt,
+    /// Its route is gone, and it waits in the lane of another one.
+    Rerouted {
+        /// Which.
+        route: RouteId,
+    },
 }
 
 /// Kinds of events: what a timeline calls them, without what belongs to them.
@@ -149,6 +154,7 @@ pub enum EventKind {
     Dead,
     Resolved,
     NoReceipt,
+    Rerouted,
 }
 
 impl EventKind {
@@ -185,6 +191,7 @@ impl EventKind {
             Self::Dead => "dead",
             Self::Resolved => "resolved",
             Self::NoReceipt => "no_receipt",
+            Self::Rerouted => "rerouted",
         }
     }
 
@@ -323,6 +330,7 @@ impl Happened {
             Self::Dead { .. } => EventKind::Dead,
             Self::Resolved { .. } => EventKind::Resolved,
             Self::NoReceipt => EventKind::NoReceipt,
+            Self::Rerouted { .. } => EventKind::Rerouted,
         }
     }
 
@@ -372,6 +380,7 @@ impl Happened {
             Self::Dead { reason, by } => (17, Detail::Number(by.map_or(0, |by| by as u32) << 8 | reason as u32)),
             Self::Resolved { by } => (18, Detail::Number(by as u32)),
             Self::NoReceipt => (20, Detail::Number(0)),
+            Self::Rerouted { route } => (21, Detail::Number(route.0.into())),
         }
     }
 
@@ -412,6 +421,7 @@ impl Happened {
             }
             18 => Resolution::from_index(low).map(|by| Self::Resolved { by }),
             20 => Some(Self::NoReceipt),
+            21 => Some(Self::Rerouted { route: RouteId(u16::try_from(detail()?).ok()?) }),
             _ => None,
         }
     }
@@ -483,6 +493,7 @@ pub(crate) mod tests {
                 Happened::Submitted { parts: low, awaits_receipt: n % 2 == 0 },
                 Happened::PartDelivered { part: low },
                 Happened::Cancelled { place_of: TenantId(n) },
+                Happened::Rerouted { route: RouteId(n as u16) },
             ]);
             samples.extend(Unanswered::ALL.into_iter().flat_map(lost).map(|lost| Happened::InDoubt { lost }));
             samples.extend(errors(n).flat_map(|error| {
@@ -518,7 +529,7 @@ pub(crate) mod tests {
             assert_eq!(*seen.entry(packed).or_insert(happened), happened, "{packed:?}");
         }
         let kinds: std::collections::BTreeSet<_> = seen.values().map(|happened| happened.kind()).collect();
-        assert_eq!(kinds.len(), 19, "a kind without a sample proves nothing");
+        assert_eq!(kinds.len(), 20, "a kind without a sample proves nothing");
         let longest = seen.keys().map(|packed| packed.octets().len()).max();
         assert_eq!(longest, Some(EVENT_OCTETS_MAX), "a bound that nothing reaches proves nothing");
     }
@@ -576,7 +587,7 @@ pub(crate) mod tests {
         let unknown = |origin, text, number| error(ErrorFamily::Unknown, origin, text, number);
         let refused = error(ErrorFamily::Permanent, ErrorOrigin::Receipt, "ABSENT_S", 0x0403_0201);
         let dead = Happened::Dead { reason: DeadLetterReason::InDoubtDropped, by: Some(Resolution::PolicyDrop) };
-        let golden: [(Happened, &[u8]); 24] = [
+        let golden: [(Happened, &[u8]); 25] = [
             (Happened::Due { from_backup: false }, &[1]),
             (Happened::Due { from_backup: true }, &[1, 1]),
             (Happened::Attempt { carrier: CarrierId(0x405), attempt: 7 }, &[2, 7, 5, 4]),
@@ -607,6 +618,7 @@ pub(crate) mod tests {
             (dead, &[17, 2, 5]),
             (Happened::Resolved { by: Resolution::LateAnswer }, &[18, 1]),
             (Happened::NoReceipt, &[20]),
+            (Happened::Rerouted { route: RouteId(0x203) }, &[21, 3, 2]),
         ];
         for (happened, octets) in golden {
             assert_eq!((happened.pack().octets(), Happened::unpack(octets)), (octets, Ok(happened)));

@@ -1,7 +1,7 @@
 //! What events mean: the state that a message is in, what its timeline tells. The one place where they get their meaning: the
 //! API, expiry, the retention of segments and the simulator's oracle all ask here.
 
-use crate::model::{CarrierError, CarrierId, DeadLetterReason, Head, MessageState, Wall};
+use crate::model::{CarrierError, CarrierId, DeadLetterReason, Head, MessageState, RouteId, Wall};
 
 use super::event::{Event, EventKind, Happened};
 
@@ -16,6 +16,8 @@ pub struct MessageView {
     pub parts: u8,
     /// Parts that receipts called delivered.
     pub parts_delivered: u32,
+    /// Route in whose lane it was put when its own was gone; `None`: it has kept its own.
+    pub route: Option<RouteId>,
     /// Carrier of the last attempt.
     pub carrier: Option<CarrierId>,
     /// When the carrier had taken all parts.
@@ -48,6 +50,8 @@ pub enum Fact {
     Name(&'static str),
     /// A carrier.
     Carrier(CarrierId),
+    /// A route.
+    Route(RouteId),
     /// What a carrier said against it.
     Error(CarrierError),
 }
@@ -84,9 +88,11 @@ impl Happened {
             Self::Refused { .. } => Some(MessageState::Scheduled),
             Self::InDoubt { .. } => Some(MessageState::InDoubt),
             Self::Submitted { .. } | Self::Resolved { .. } | Self::NoReceipt => Some(MessageState::Submitted),
-            Self::PartAccepted { .. } | Self::PartDelivered { .. } | Self::Intermediate { .. } | Self::Late { .. } => {
-                None
-            }
+            Self::PartAccepted { .. }
+            | Self::PartDelivered { .. }
+            | Self::Intermediate { .. }
+            | Self::Late { .. }
+            | Self::Rerouted { .. } => None,
             Self::Delivered { .. } => Some(MessageState::Delivered),
             Self::Undelivered { .. } => Some(MessageState::Undelivered),
             Self::Expired { .. } => Some(MessageState::Expired),
@@ -156,6 +162,7 @@ impl MessageView {
                 self.reason = error.is_none().then_some(DeadLetterReason::ExpiredHere);
             }
             Happened::Dead { reason, .. } => self.reason = Some(reason),
+            Happened::Rerouted { route } => self.route = Some(route),
             Happened::Due { .. }
             | Happened::InDoubt { .. }
             | Happened::Resent { .. }
@@ -180,6 +187,7 @@ impl TimelineEntry {
         let said = |error| ("error", Fact::Error(error));
         let facts = match self.what {
             Happened::Due { .. } | Happened::Cancelled { .. } | Happened::NoReceipt => [None; 3],
+            Happened::Rerouted { route } => [Some(("route", Fact::Route(route))), None, None],
             Happened::Attempt { carrier, attempt } => {
                 [Some(("carrier", Fact::Carrier(carrier))), number("attempt", attempt), None]
             }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     delivery::{Fact, TimelineEntry},
-    model::{CarrierError, CarrierId, Content, ErrorOrigin, MessageId, quoted::QUOTED_MAX},
+    model::{CarrierError, CarrierId, Content, ErrorOrigin, MessageId, RouteId, quoted::QUOTED_MAX},
     shard::{Catalog, FoundMessage, Lookup},
     smpp::status::CommandStatus,
 };
@@ -157,7 +157,7 @@ pub fn write(found: &FoundMessage, owner: &str, catalog: &Catalog, out: &mut Vec
     object.text("class", head.class.name()).text("encoding", head.encoding.name());
     object.number("parts", view.parts).number("parts_delivered", view.parts_delivered);
     object.number("attempts", view.attempts);
-    object.text_unless_empty("route", catalog.routes.get(head.route).map_or("", |route| &route.name));
+    object.text_unless_empty("route", route_name(catalog, view.route.unwrap_or(head.route)));
     object.text_unless_empty("carrier", view.carrier.map_or("", |carrier| carrier_name(catalog, carrier)));
     object.text_unless_empty("ref", content.reference);
     if !content.tags.is_empty() {
@@ -181,6 +181,11 @@ pub fn write(found: &FoundMessage, owner: &str, catalog: &Catalog, out: &mut Vec
     }
     object.list("timeline", &view.timeline, |out, entry| write_entry_of_timeline(entry, catalog, out));
     object.end();
+}
+
+/// A route's name; empty where there is no route of that number any more.
+pub(super) fn route_name(catalog: &Catalog, route: RouteId) -> &str {
+    catalog.routes.get(route).map_or("", |route| &route.name)
 }
 
 /// A carrier's name; empty if it is no more.
@@ -215,6 +220,7 @@ fn write_entry_of_timeline(entry: &TimelineEntry, catalog: &Catalog, out: &mut V
         match fact {
             Fact::Number(number) => item.number(name, number),
             Fact::Name(text) => item.text(name, text),
+            Fact::Route(route) => item.text(name, route_name(catalog, route)),
             Fact::Carrier(carrier) => item.text(name, carrier_name(catalog, carrier)),
             Fact::Error(error) => write_error(&error, &mut item),
         };

@@ -8,7 +8,7 @@ use hyper::header::HeaderValue;
 use super::{
     auth::Tenants,
     json::{Object, push_id, push_number},
-    lookup::{carrier_name, error_text, write_error},
+    lookup::{carrier_name, error_text, route_name, write_error},
     problem::{Code, Problem},
     readers, rfc3339,
 };
@@ -307,7 +307,7 @@ fn write_object(found: &FoundMessage, owner: &str, catalog: &Catalog, out: &mut 
     object.text("to", &format!("+{}", head.to)).text_unless_empty("from", content.from.as_str());
     object.text("class", head.class.name()).text("state", view.state.name()).truth("final", view.is_final());
     object.number("parts", view.parts).number("attempts", view.attempts);
-    object.text_unless_empty("route", catalog.routes.get(head.route).map_or("", |route| &route.name));
+    object.text_unless_empty("route", route_name(catalog, view.route.unwrap_or(head.route)));
     object.text_unless_empty("carrier", view.carrier.map_or("", |carrier| carrier_name(catalog, carrier)));
     object.text_unless_empty("ref", content.reference);
     if !content.tags.is_empty() {
@@ -343,7 +343,7 @@ fn write_row(found: &FoundMessage, owner: Option<&str>, catalog: &Catalog, out: 
         push_number(out, number);
         out.push(b',');
     }
-    push_cell(catalog.routes.get(head.route).map_or("", |route| &route.name), out);
+    push_cell(route_name(catalog, view.route.unwrap_or(head.route)), out);
     push_cell(view.carrier.map_or("", |carrier| carrier_name(catalog, carrier)), out);
     push_cell(content.reference, out);
     push_cell(content.tags, out);

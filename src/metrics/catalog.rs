@@ -189,6 +189,12 @@ metrics! {
         "Cancellations answered with overloaded, for half a million cancelled messages stand in the queue. Healthy: 0";
     CheckpointsTooLarge = "stentor_checkpoints_left_out_total", Counter, [],
         "Checkpoints that would not fit into one record. Healthy: 0; wake someone: starts become longer, and ask for help";
+    Rerouted = "stentor_rerouted_total", Counter, [],
+        "Messages that waited for a route that was renamed or taken away, and wait for another one since. Healthy: 0 but \
+         after such a change";
+    Unroutable = "stentor_unroutable_total", Counter, [],
+        "Messages that ended with no_route, for their route was taken away and no other takes them. Healthy: 0; wake \
+         someone: a route is missing";
     RecordsUnread = "stentor_records_unread_total", Counter, [],
         "Records dropped at their retention that a reader of its tenant had not confirmed. Healthy: 0; wake someone: what \
          reads them stands, and billing misses these; the log names it";

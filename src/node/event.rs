@@ -55,6 +55,8 @@ pub enum Wanted {
 pub enum Alarm<'a> {
     /// By a shard.
     Shard(ShardId, String),
+    /// By a shard, and nothing is wrong.
+    Note(ShardId, String),
     /// By the link to the carrier of that name.
     Link(&'a str, link::Alarm),
     /// Mail that nobody here is named for: the wiring is wrong.

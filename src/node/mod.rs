@@ -258,6 +258,7 @@ impl Node {
                 }
                 Effect::Maintain(work) => host.errand(id, Errand::Maintain(work)),
                 Effect::Alarm(what) => host.alarm(Alarm::Shard(id, what)),
+                Effect::Note(what) => host.alarm(Alarm::Note(id, what)),
             }
         }
     }

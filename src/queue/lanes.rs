@@ -334,6 +334,13 @@ impl Lanes {
         Some((name, self.take_from(name)?))
     }
 
+    /// Takes the next message of a list of whose lane no route is known; nothing of what is withheld.
+    pub fn take_stray(&mut self, is_known: impl Fn(RouteId) -> bool) -> Option<(FifoName, Taken)> {
+        let strays = self.lists.values().filter(|list| !is_known(list.lane.route));
+        let name = strays.filter_map(|list| list.next(self.present, self.is_sent(list.lane.class))).min()?.1;
+        Some((name, self.take_from(name)?))
+    }
+
     /// The next read that a fifo needs, when everything up to and with commit `durable` is on disk.
     pub fn wants_read(&mut self, durable: u64) -> Option<(FifoName, Position)> {
         let holding = self.iter().filter(|(_, fifo)| fifo.waiting() > 0).count();

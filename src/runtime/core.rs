@@ -345,6 +345,7 @@ impl Host for Machine<'_> {
         let core = self.core.id;
         match alarm {
             Alarm::Shard(_, what) => tracing::error!("{what}"),
+            Alarm::Note(_, what) => tracing::warn!("{what}"),
             Alarm::Link(carrier, alarm @ (link::Alarm::LinkUp | link::Alarm::BreakerClosed)) => {
                 tracing::info!(carrier, core, ?alarm, "link");
             }

@@ -101,6 +101,8 @@ fn shard(snapshot: &mut Snapshot, id: ShardId, status: &shard::Status, now: Wall
         (Metric::AttemptsUncounted, counters.attempts_uncounted),
         (Metric::CancellationsRefused, counters.cancellations_refused),
         (Metric::CheckpointsTooLarge, counters.checkpoints_too_large),
+        (Metric::Rerouted, counters.rerouted),
+        (Metric::Unroutable, counters.unroutable),
         (Metric::RecordsUnread, counters.records_unread),
     ];
     counts.into_iter().for_each(|(metric, count)| snapshot.count(metric, &[], count));

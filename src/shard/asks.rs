@@ -6,7 +6,7 @@ use crate::store::{ReadRequest, StoreError, StoredMessage};
 
 use super::Shard;
 use super::event::{Ask, Cancelled, DoubtAction, Effect, Lookup, Reply, Resolved};
-use super::lookups::Pending;
+use super::lookups::{Listing, Pending};
 use super::shown::{self, shown};
 
 impl Shard {
@@ -78,19 +78,19 @@ impl Shard {
     ) -> Cancelled {
         let address = id.address();
         let asked = self.lookups.take_cancelling(address, token);
-        let (still_waits, ready) = (asked.is_some(), asked.flatten());
-        let restored = ready.unwrap_or_else(|| {
-            stored.as_ref().is_some_and(|stored| self.turn.restored.is_in_list(address, &stored.events))
-        });
+        let (still_waits, entered) = (asked.is_some(), asked.flatten());
+        let was_restored = stored.as_ref().is_some_and(|stored| self.turn.restored.is_in_list(address, &stored.events));
         let stored = match shown(&self.turn, Whose::Of(tenant), id, stored) {
             Lookup::Found(found) => found,
             Lookup::Unknown => return Cancelled::Unknown,
             Lookup::Gone => return Cancelled::Gone,
         };
-        let is_in_list = ready.is_some() || stored.view.state == MessageState::Queued;
+        let is_in_list = entered.is_some() || stored.view.state == MessageState::Queued;
         let cancelled = self.ledger.cancel(&mut self.turn, &stored, still_waits, is_in_list);
         if cancelled == Cancelled::Done && is_in_list {
-            let lane = Lane { class: stored.head.class, route: stored.head.route };
+            let route = stored.view.route.unwrap_or(stored.head.route);
+            let by_store = Listing { lane: Lane { class: stored.head.class, route }, restored: was_restored };
+            let Listing { lane, restored } = entered.unwrap_or(by_store);
             let list = self.pull.lanes.list_of(lane);
             self.pull.add_ended(&mut self.turn, Part { list, restored }, 1);
         }

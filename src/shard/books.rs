@@ -125,7 +125,10 @@ impl Books {
             // `begin`, with the record of the attempt.
             Happened::Attempt { .. } => Closed::default(),
             // A note, or a move between lists.
-            Happened::Due { .. } | Happened::Intermediate { .. } | Happened::Late { .. } => Closed::default(),
+            Happened::Due { .. }
+            | Happened::Intermediate { .. }
+            | Happened::Late { .. }
+            | Happened::Rerouted { .. } => Closed::default(),
             Happened::PartAccepted { part, parts } => {
                 self.part_accepted(address, (part, parts), at, counters);
                 Closed::default()

@@ -53,6 +53,10 @@ pub struct Counters {
     pub cancellations_refused: u64,
     /// Checkpoints that were not written because they would not fit.
     pub checkpoints_too_large: u64,
+    /// Messages that wait in the lane of another route since theirs is gone.
+    pub rerouted: u64,
+    /// Messages that ended because their route is gone and no other leads to their recipient.
+    pub unroutable: u64,
     /// Records that were dropped at their retention and that a reader had not read, by reader and record.
     pub records_unread: u64,
     /// Damaged segments that were met.

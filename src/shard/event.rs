@@ -200,6 +200,8 @@ pub enum Effect {
     Maintain(Maintenance),
     /// Tell the operator.
     Alarm(String),
+    /// Somebody should know: nothing is wrong.
+    Note(String),
 }
 
 /// Work without a promise in it: its loss in a crash is made good by doing it again.

@@ -2,8 +2,9 @@
 //! the lists themselves are `pull.rs`' own.
 
 use crate::delivery::{Happened, InDoubt, OpenAttempt, Resolution, attempt::Verdict};
-use crate::model::{Address, DeadLetterReason, Head, Lane, LinkId, MessageState};
+use crate::model::{Address, Content, DeadLetterReason, Head, Lane, LinkId, MessageState};
 use crate::queue::Taken;
+use crate::routing::Question;
 use crate::store::expiry::{Overdue, Place};
 use crate::traffic::Submit;
 
@@ -23,6 +24,15 @@ pub(super) enum Passed {
     Ended,
     /// A receipt has ended it, or it ends now; its place was counted until now.
     Closed,
+}
+
+/// What became of a message whose route is gone.
+#[derive(Debug)]
+pub(super) enum Rerouted {
+    /// It waits in that lane.
+    To(Lane),
+    /// It has ended.
+    Not(Passed),
 }
 
 /// Which list a message was taken from.
@@ -124,6 +134,35 @@ impl Ledger {
         turn.gathering.batch().turn.attempts.push(attempt_note(address, &open));
         self.books.begin(address, open);
         Begun::Submit(Submit { address, attempt, reference, head, arena: taken.segment.arena.clone(), answered, cut })
+    }
+
+    /// A message was just taken from the list of a route that is gone: where it waits from now on, by the rules of now.
+    pub(super) fn reroute(&mut self, turn: &mut Turn, taken: &Taken, is_over: bool, is_restored: bool) -> Rerouted {
+        let address = taken.segment.address(taken.slot);
+        let head = taken.segment.head(taken.slot).copied();
+        let passed = self.pass_over(turn, address, head.as_ref(), is_over, is_restored);
+        if passed != Passed::No {
+            return Rerouted::Not(passed);
+        }
+        let Some(head) = head else {
+            waits_no_more(turn, address, None);
+            self.die(turn, address, DeadLetterReason::Unreadable);
+            return Rerouted::Not(Passed::No);
+        };
+        let content = Content::decode(taken.segment.content(&head)).unwrap_or_default();
+        let question = Question::of(&head, &content.from, content.tags);
+        if let Some(route) = turn.catalog.routes.find(&question).map(|route| route.id) {
+            turn.counters.rerouted += 1;
+            self.happens(turn, address, Happened::Rerouted { route });
+            return Rerouted::To(Lane { class: head.class, route });
+        }
+        waits_no_more(turn, address, Some(&head));
+        if is_restored {
+            self.begin_restored(turn, address);
+        }
+        turn.counters.unroutable += 1;
+        self.die(turn, address, DeadLetterReason::NoRoute);
+        Rerouted::Not(Passed::No)
     }
 
     /// A message that was unsent at the backup is taken: its doubt is recorded before its attempt.

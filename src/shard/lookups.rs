@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Address, MessageId, ReplyTo, TenantId, Whose};
+use crate::model::{Address, Lane, MessageId, ReplyTo, TenantId, Whose};
 use crate::store::ReadRequest;
 
 use super::event::{DoubtAction, Reply};
@@ -19,6 +19,14 @@ pub(super) enum Pending {
     Resolve { reply: ReplyTo, ids: Vec<MessageId>, action: DoubtAction },
 }
 
+/// In which list a message waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listing {
+    pub lane: Lane,
+    /// It is of what was unsent at a backup.
+    pub restored: bool,
+}
+
 /// Questions under way.
 #[derive(Debug, Default)]
 pub(super) struct Lookups {
@@ -27,8 +35,8 @@ pub(super) struct Lookups {
     /// Messages that somebody wants to cancel, and the question: until they are taken by a link, have ended, or the store has
     /// answered. Each question stands for itself: who asks for a message that is not his takes nothing from its owner.
     ///
-    /// Some: it became ready after the store was asked, and whether its list is of what was restored.
-    cancelling: BTreeMap<(Address, u64), Option<bool>>,
+    /// Some: it was put into a list after the store was asked.
+    cancelling: BTreeMap<(Address, u64), Option<Listing>>,
 }
 
 impl Lookups {
@@ -45,10 +53,11 @@ impl Lookups {
         }
     }
 
-    /// A message went from the delay queue into a list: what the store says to who wants to cancel it may be older.
-    pub(super) fn became_ready(&mut self, address: Address, restored: bool) {
+    /// A message went into a list, from the delay queue or from another list: what the store says to who wants to cancel it
+    /// may be older.
+    pub(super) fn entered(&mut self, address: Address, listing: Listing) {
         for (_, ready) in self.cancelling.range_mut((address, 0)..=(address, u64::MAX)) {
-            *ready = Some(restored);
+            *ready = Some(listing);
         }
     }
 }
@@ -130,7 +139,7 @@ impl Lookups {
 
     /// The store has answered to who wants to cancel a message: none if it has been taken meanwhile, or has ended. Some: see the
     /// field.
-    pub(super) fn take_cancelling(&mut self, address: Address, token: u64) -> Option<Option<bool>> {
+    pub(super) fn take_cancelling(&mut self, address: Address, token: u64) -> Option<Option<Listing>> {
         self.cancelling.remove(&(address, token))
     }
 

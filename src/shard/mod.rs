@@ -21,6 +21,7 @@
 //! | `Lookups` | questions of doors that the store is asked |
 //! | `OutcomesLeft` | outcomes that are too many for one turn |
 //! | `Folding` | how far checkpoints are |
+//! | `Rerouting` | what was told of messages whose routes are gone |
 //!
 //! Invariants:
 //! 1. An effect that tells of a decision leaves after the batch that holds it is durable ([`ShardEvent::Committed`]).
@@ -61,6 +62,9 @@ mod receipt_epoch;
 mod receipts;
 mod recovery;
 mod repeats;
+mod rerouting;
+#[cfg(test)]
+mod rerouting_tests;
 mod restored;
 mod retained;
 mod sealing;
@@ -98,10 +102,11 @@ use gathering::Place;
 use handsets::Handsets;
 use joining::Joining;
 use ledger::Ledger;
-use lookups::Lookups;
+use lookups::{Listing, Lookups};
 use outcomes::OutcomesLeft;
 use pull::Pull;
 use receipts::Receipts;
+use rerouting::Rerouting;
 use retained::Retained;
 use submit::Intake;
 use turn::{CLOCK_STEP_MS, Turn};
@@ -124,6 +129,7 @@ pub struct Shard {
     lookups: Lookups,
     outcomes_left: OutcomesLeft,
     folding: Folding,
+    rerouting: Rerouting,
     #[cfg(test)]
     replayed: books::tests::Replayed,
 }
@@ -144,6 +150,7 @@ impl Shard {
             lookups: Lookups::default(),
             outcomes_left: OutcomesLeft::default(),
             folding: Folding::new(found.checkpoint.commit),
+            rerouting: Rerouting::default(),
             #[cfg(test)]
             replayed: books::tests::Replayed::from(&ledger.books),
             ledger,
@@ -257,8 +264,9 @@ impl Shard {
                 InsertReason::Scheduled | InsertReason::Retry => {
                     let from_backup = self.turn.restored.is_of_backup(&entry, tick.wall());
                     self.ledger.happens(&mut self.turn, entry.address, Happened::Due { from_backup });
-                    self.lookups.became_ready(entry.address, from_backup);
-                    let place = Place::Due { lane: entry.lane, restored: from_backup };
+                    let (lane, restored) = (entry.lane, from_backup);
+                    self.lookups.entered(entry.address, Listing { lane, restored });
+                    let place = Place::Due { lane, restored };
                     self.turn.gathering.ready(place, entry.address);
                 }
                 InsertReason::DoubtWait => self.ledger.doubt_wait_over(&mut self.turn, entry.address),

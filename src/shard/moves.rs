@@ -10,12 +10,16 @@ use crate::traffic::{HandsetIn, IfUnknown, NotWritten, Outcome, OutcomeBatch, Pa
 
 use super::Shard;
 use super::books::Expired;
-use super::leaving::{Begun, Passed, Source};
+use super::gathering::Place;
+use super::leaving::{Begun, Passed, Rerouted, Source};
+use super::lookups::Listing;
 use super::outcomes::{Expected, OutcomesLeft, Then};
 use super::receipts::{Heard, Judged, Probe, Receipts, Told, Unknown};
 
 /// Entries at the heads of lists that one turn passes over at most.
 const PASSED_PER_TURN_MAX: usize = 4_096;
+/// Messages that one turn routes anew at most.
+const REROUTED_PER_TURN_MAX: usize = 4_096;
 /// Messages that one turn gives up at most, of what a backup held unsent.
 const DROPPED_PER_TURN_MAX: usize = 8_192;
 
@@ -320,6 +324,7 @@ impl Shard {
     pub(super) fn close_turn(&mut self) {
         self.turn.gathering.close_segment();
         self.go_on_with_outcomes();
+        self.reroute();
         self.pull.place_ready(&mut self.turn);
         self.alarms.settle(&mut self.turn);
         self.pull.place_due(&mut self.turn);
@@ -389,6 +394,34 @@ impl Shard {
                 self.pull.add_ended(&mut self.turn, part, -1);
             }
             Passed::No | Passed::Closed => {}
+        }
+    }
+
+    /// What waits in lanes of routes that are gone, for whatever reason it stands there, goes into others: as much as one turn
+    /// may.
+    fn reroute(&mut self) {
+        // Before the first catalog no route is known, and the next start does what a stop has no time for.
+        if self.turn.catalog.version == 0 || self.turn.draining {
+            return;
+        }
+        let mut is_through = true;
+        for _ in 0..REROUTED_PER_TURN_MAX {
+            let Some((name, taken)) = self.pull.take_stray(&mut self.turn) else { break };
+            let is_over = self.is_over(&taken);
+            let restored = self.pull.lanes.is_restored(name.generation);
+            is_through = false;
+            match self.ledger.reroute(&mut self.turn, &taken, is_over, restored) {
+                Rerouted::To(lane) => {
+                    let address = taken.segment.address(taken.slot);
+                    self.turn.gathering.ready(Place::Due { lane, restored }, address);
+                    self.lookups.entered(address, Listing { lane, restored });
+                    self.alarms.touch(address);
+                }
+                Rerouted::Not(passed) => self.passed(name, passed),
+            }
+        }
+        if is_through {
+            self.rerouting.tell(&mut self.turn);
         }
     }
 

@@ -256,6 +256,13 @@ impl Pull {
         Some((name, taken))
     }
 
+    /// The next message that waits for a route that is gone.
+    pub(super) fn take_stray(&mut self, turn: &mut Turn) -> Option<(FifoName, Taken)> {
+        let (name, taken) = self.lanes.take_stray(|route| turn.catalog.routes.get(route).is_some())?;
+        turn.gathering.taken(name, taken.head);
+        Some((name, taken))
+    }
+
     /// The next message of a class that a backup held unsent.
     pub(super) fn take_restored(&mut self, turn: &mut Turn, class: Class) -> Option<(FifoName, Taken)> {
         let (name, taken) = self.lanes.take_restored(class)?;

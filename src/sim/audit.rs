@@ -62,6 +62,9 @@ impl Oracle {
         if found.view.timeline.iter().any(|entry| entry.what == Happened::NoReceipt) {
             tally.add(Count::WaitsEnded);
         }
+        if found.view.route.is_some() {
+            tally.add(Count::Rerouted);
+        }
         if truth.cancelled && state != MessageState::Cancelled {
             return self.break_at(Invariant::Cancelled, told);
         }
@@ -131,7 +134,8 @@ impl Oracle {
             | Happened::Cancelled { .. }
             | Happened::Dead { .. }
             | Happened::Resolved { .. }
-            | Happened::NoReceipt => None,
+            | Happened::NoReceipt
+            | Happened::Rerouted { .. } => None,
         }
     }
 

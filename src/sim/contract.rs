@@ -59,6 +59,20 @@ pub fn catalog(plan: &Plan, mutant: Option<Mutant>) -> Catalog {
     }
 }
 
+/// The same when the route over all is gone: messages for it find that of the first carrier which comes.
+pub fn catalog_without_shared(plan: &Plan, mutant: Option<Mutant>) -> Catalog {
+    let mut catalog = catalog(plan, mutant);
+    let routes = &mut catalog.routes.routes;
+    if mutant == Some(Mutant::RouteUnheard) {
+        // Nobody takes what waits for it, and nobody is told that it is no route any more.
+        routes.iter_mut().skip(plan.carriers.len()).for_each(|route| route.ways.clear());
+        return catalog;
+    }
+    routes.truncate(plan.carriers.len());
+    routes.sort_by_key(|route| plan.is_absent(usize::from(route.id.0) - 1));
+    catalog
+}
+
 /// The settings of one shard.
 pub fn shard_options(plan: &Plan, shard: ShardId, hash_seed: u64, mutant: Option<Mutant>) -> ShardOptions {
     let mut options = ShardOptions { shard, shards: plan.shards, hash_seed, ..plan.shard.clone() };

@@ -60,6 +60,8 @@ pub enum Happening {
     Decide,
     /// The operator changes what control keeps.
     Configure,
+    /// The configuration is reloaded without the route over all.
+    RouteGone,
     /// Somebody asks the process to end.
     Stop,
     /// The process starts.

@@ -141,6 +141,7 @@ impl Host for Machine<'_> {
     fn alarm(&mut self, alarm: Alarm<'_>) {
         match alarm {
             Alarm::Shard(_, what) => self.stage.oracle.break_at(Invariant::NoAlarm, what),
+            Alarm::Note(_, what) => note!(self.stage, "{what}"),
             Alarm::Link(carrier, alarm) => note!(self.stage, "link to {carrier} alarm {alarm:?}"),
             Alarm::Astray(mail) => {
                 self.stage.oracle.break_at(Invariant::NoAlarm, format!("core {}: {mail:?} is astray", self.core));

@@ -86,11 +86,13 @@ pub enum Mutant {
     PublishEarly,
     /// A restored control goes on with the version at which its backup ends.
     ReuseVersions,
+    /// Shards are not told that a route is gone, only that nobody takes what goes by it.
+    RouteUnheard,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::AcknowledgeEarly,
         Self::LoseBatch,
         Self::IgnoreFailedSync,
@@ -132,5 +134,6 @@ impl Mutant {
         Self::TakeForDamage,
         Self::PublishEarly,
         Self::ReuseVersions,
+        Self::RouteUnheard,
     ];
 }

@@ -67,6 +67,8 @@ pub enum Invariant {
     Control,
     /// What has expired waits no longer, whoever may take it.
     Expiry,
+    /// What waits for a route that is gone goes by another one.
+    Routes,
     /// Nobody does the same for ever.
     NoSpin,
     /// What goes over the wire can be read.
@@ -618,6 +620,12 @@ impl Oracle {
         }
         truth.timeline.clone_from(timeline);
         truth.state = found.view.state;
+    }
+
+    /// So many messages wait at a shard for a route that was gone long ago.
+    pub fn judge_stranded(&mut self, shard: ShardId, route: RouteId, waiting: u64) {
+        let what = format!("{waiting} wait at shard {} for route {}, which is gone", shard.0, route.0);
+        self.break_at(Invariant::Routes, what);
     }
 
     /// So many messages wait at a shard on a route by which nobody takes any: no more than have time left, or had a moment ago.

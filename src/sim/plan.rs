@@ -26,6 +26,8 @@ pub struct Plan {
     pub carriers: Vec<CarrierPlan>,
     /// There is a last route over all carriers.
     pub shared_route: bool,
+    /// When that route is taken away.
+    pub route_gone_ns: Option<u64>,
     /// Messages that clients think up.
     pub messages: u32,
     /// Messages that handsets write.
@@ -173,6 +175,7 @@ impl Plan {
             shards: prng.between(1, 3) as u8,
             cores,
             shared_route: carriers.len() > 1 && prng.chance(300_000),
+            route_gone_ns: None,
             carriers,
             messages: prng.between(10, 120) as u32,
             handsets: 0,
@@ -218,7 +221,7 @@ impl Plan {
             classes: classes(prng),
             disk_shortages: some(prng, 2),
         };
-        plan.with_tenants(prng).bounded(prng).with_limits(prng).spelled()
+        plan.with_tenants(prng).bounded(prng).with_limits(prng).spelled().losing_a_route()
     }
 
     /// Carriers write numbers and ids in ways of their own.
@@ -228,6 +231,19 @@ impl Plan {
             carrier.behaviour.id_missing = Spelling::leaves_ids_out(&carrier.behaviour, self.shards);
         }
         self
+    }
+
+    /// No draw of its own: of the worlds with a route over all half lose it, at a time that is decided with their recipients.
+    fn losing_a_route(self) -> Self {
+        let lasts = self.carriers.iter().any(|carrier| !carrier.absent);
+        let at_ns = self.chaos_ns / 10 * u64::from(self.recipients % 10);
+        let goes = self.shared_route && lasts && self.messages % 2 == 0;
+        Self { route_gone_ns: goes.then_some(at_ns), ..self }
+    }
+
+    /// Whether the route over all is gone by then.
+    pub fn is_route_gone(&self, now_ns: u64) -> bool {
+        self.route_gone_ns.is_some_and(|gone_ns| gone_ns <= now_ns)
     }
 
     /// Some worlds reach the bounds of what a shard may remember: where only people make room again, nothing would ever end.
@@ -328,6 +344,7 @@ impl Plan {
             cores: 2,
             carriers: vec![carrier],
             shared_route: false,
+            route_gone_ns: None,
             // 1.3 parts each; clients are done a fifth earlier than planned.
             messages: (hours * 3_600 * u64::from(RATE) * 8 / 16) as u32,
             recipients: 5_000,
@@ -385,6 +402,7 @@ impl Plan {
             shards: 1,
             carriers: vec![carrier],
             shared_route: false,
+            route_gone_ns: None,
             messages: prng.between(40, 160) as u32,
             recipients: prng.between(4, 40) as u32,
             crashes_max: 0,

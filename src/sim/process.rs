@@ -207,6 +207,11 @@ impl Process {
             return;
         }
         control::judge_catalog(self.control.published(), plan, stage);
+        self.tell_catalog(plan, net, stage);
+    }
+
+    /// What it is now reaches every node: routes and carriers.
+    pub fn tell_catalog(&mut self, plan: &Plan, net: &mut Network, stage: &mut Stage) {
         let catalog = Arc::new(catalog(plan, &self.control, stage));
         self.seats.iter_mut().for_each(|seat| seat.node.handle_catalog(&catalog, stage.now()));
         self.turn_all(plan, net, stage);
@@ -483,6 +488,17 @@ impl Process {
         self.shards().flat_map(depth).collect()
     }
 
+    /// Messages that wait, by shard, for the route that is gone.
+    pub fn stranded(&self, plan: &Plan, stage: &Stage) -> Vec<(ShardId, RouteId, u64)> {
+        let gone = contract::route_id(plan.carriers.len());
+        let is_gone = plan.is_route_gone(stage.now_ns());
+        let lanes = |(id, shard): (ShardId, &Shard)| {
+            let lanes = shard.lanes().filter(|(lane, depth, _)| is_gone && lane.route == gone && *depth > 0);
+            lanes.map(|(lane, depth, _)| (id, lane.route, depth)).collect::<Vec<_>>()
+        };
+        self.shards().flat_map(lanes).collect()
+    }
+
     /// Why the process is not at rest; none if it is.
     pub fn unrest(&mut self, plan: &Plan, stage: &Stage) -> Option<String> {
         for (id, shard) in self.shards() {
@@ -527,7 +543,13 @@ fn is_wanted(wake_at: &mut Option<u64>, stage: &Stage) -> bool {
 
 /// What every node is told: routes and carriers as they are, under the version of what control has published.
 fn catalog(plan: &Plan, control: &ControlHost, stage: &Stage) -> Catalog {
-    Catalog { version: control.published().version(), ..contract::catalog(plan, stage.mutant()) }
+    let is_gone = plan.is_route_gone(stage.now_ns());
+    let catalog = if is_gone {
+        contract::catalog_without_shared(plan, stage.mutant())
+    } else {
+        contract::catalog(plan, stage.mutant())
+    };
+    Catalog { version: control.published().version(), ..catalog }
 }
 
 /// How long a description is.

@@ -151,6 +151,8 @@ pub enum Count {
     ExpiredHere,
     /// Waits for a receipt that did not come.
     WaitsEnded,
+    /// Messages that went by another route, for theirs was gone.
+    Rerouted,
     /// Error codes of receipts that were shown, as their carriers wrote them.
     ErrorsShown,
     /// Parts of what handsets wrote that we answered.
@@ -177,7 +179,7 @@ impl Default for Tally {
 
 impl Count {
     /// Everything that is counted.
-    pub const ALL: [Self; 74] = [
+    pub const ALL: [Self; 75] = [
         Self::Messages,
         Self::Accepted,
         Self::Duplicates,
@@ -248,6 +250,7 @@ impl Count {
         Self::ConfiguredNot,
         Self::ExpiredHere,
         Self::WaitsEnded,
+        Self::Rerouted,
         Self::ErrorsShown,
         Self::FromHandsets,
         Self::HandsetsJoined,

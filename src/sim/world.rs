@@ -178,6 +178,7 @@ impl World {
         }
         stage.agenda.at(SECOND / 10, Happening::ClientActs);
         stage.agenda.at(plan.chaos_ns, Happening::Calm);
+        plan.route_gone_ns.into_iter().for_each(|at_ns| stage.agenda.at(at_ns, Happening::RouteGone));
         if let Some(first_ns) = plan.measured_ns {
             stage.agenda.at(first_ns, Happening::Measure);
         }
@@ -275,6 +276,7 @@ impl World {
             Happening::DiskFails => self.break_disk(),
             Happening::DiskShort => self.run_short(),
             Happening::DiskAmple => self.have_room(DiskRoom::Ample),
+            Happening::RouteGone => self.process.iter_mut().for_each(|one| one.tell_catalog(plan, net, stage)),
             Happening::Stop => self.stop(),
             Happening::Start => self.start(),
             Happening::Backup => self.back_up(),
@@ -606,6 +608,9 @@ impl World {
             return;
         }
         let since = Wall(self.stage.wall().0.saturating_sub(EXPIRY_MS));
+        for (shard, route, waiting) in process.stranded(&self.plan, &self.stage) {
+            self.stage.oracle.judge_stranded(shard, route, waiting);
+        }
         for (shard, route, waiting) in process.waiting_in_vain(&self.plan) {
             self.stage.oracle.judge_waiting(shard, route, waiting, since);
         }

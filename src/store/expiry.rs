@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::delivery::Happened;
-use crate::model::{Class, Lane, MessageState, Segment, TenantId, Wall};
+use crate::model::{Class, Lane, MessageState, RouteId, Segment, TenantId, Wall};
 
 use super::backend::{Reader, Space, StoreError};
 use super::key::Key;
@@ -91,6 +91,8 @@ struct Slot {
     state: Option<MessageState>,
     /// Its carrier has it since, and its receipt is to come.
     taken_at: Option<Wall>,
+    /// In whose lane it waits, if not in that of its own route.
+    route: Option<RouteId>,
     /// It is settled.
     is_over: bool,
     /// Since its shard was restored it has left the lists of what was unsent then.
@@ -104,6 +106,9 @@ impl Slot {
         }
         self.state = what.leads_to().or(self.state);
         self.is_over = what.settles();
+        if let Happened::Rerouted { route } = what {
+            self.route = Some(route);
+        }
         if what.leads_to() == Some(MessageState::Submitted) {
             self.taken_at = Some(at);
         }
@@ -142,7 +147,7 @@ impl Stands {
     pub fn judge(&self, segment: &Segment, visit: &Visit) -> Visited {
         let mut visited = Visited { messages: segment.heads.len() as u32, ..Visited::nothing(segment.number) };
         for (at, head) in segment.heads.iter().enumerate() {
-            let Slot { state, taken_at, is_over, released } = self.slots.get(at).copied().unwrap_or_default();
+            let Slot { state, taken_at, route, is_over, released } = self.slots.get(at).copied().unwrap_or_default();
             if is_over {
                 continue;
             }
@@ -165,7 +170,7 @@ impl Stands {
             let now = if place == Some(Place::AtCarrier) { visit.now } else { visit.now_of(segment.number) };
             match place.filter(|_| expires_at <= now) {
                 Some(place) => {
-                    let lane = Lane { class: head.class, route: head.route };
+                    let lane = Lane { class: head.class, route: route.unwrap_or(head.route) };
                     visited.overdue.push(Overdue { slot: at as u16, lane, tenant: head.tenant, expires_at, place });
                 }
                 None => {

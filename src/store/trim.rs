@@ -35,7 +35,7 @@ fn trimmed(slot: &[StatedEvent]) -> Vec<StatedEvent> {
     drop_oldest(&mut kept, |what| matches!(what, Happened::Intermediate { .. } | Happened::Late { .. }));
     kept = without_returns(&kept);
     // What decides over its state, and what retention makes of it, does so wherever it stands.
-    drop_oldest(&mut kept, |what| !what.is_sent());
+    drop_oldest(&mut kept, |what| !what.is_sent() && !matches!(what, Happened::Rerouted { .. }));
     kept
 }
 

@@ -235,7 +235,8 @@ impl<S: Backend, T> Host for World<S, T> {
 
     fn alarm(&mut self, alarm: Alarm<'_>) {
         match (alarm, &mut self.alarms) {
-            (Alarm::Shard(_, what), Some(alarms)) => alarms.push(what),
+            (Alarm::Shard(_, what) | Alarm::Note(_, what), Some(alarms)) => alarms.push(what),
+            (Alarm::Note(..), None) => {}
             (alarm, _) => panic!("{alarm:?}"),
         }
     }
