@@ -167,8 +167,14 @@ impl Gathering {
             }
         };
         let pieces = &mut self.ready[at].1;
+        // Two that were cut out of one segment hold different messages of it.
+        let is_of = |piece: &Piece| match (&piece.at_hand, &at_hand) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
         match pieces.last_mut() {
-            Some(piece) if piece.segment == address.segment() => piece.runs.push(address.slot()),
+            Some(piece) if piece.segment == address.segment() && is_of(piece) => piece.runs.push(address.slot()),
             Some(_) | None => {
                 pieces.push(Piece { segment: address.segment(), runs: SlotRuns::one(address.slot()), at_hand });
             }
