@@ -17,7 +17,7 @@ pub enum Class {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InDoubt {
-    /// Sent again after `in_doubt_wait`.
+    /// Sent again after `in_doubt_wait`, up to `doubts_max`.
     Resend,
     /// Waits for a receipt or for the operator.
     Hold,

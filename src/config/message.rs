@@ -33,6 +33,8 @@ pub struct Defaults {
     /// How long an attempt in doubt waits for its receipt before its policy acts.
     #[serde(rename = "in_doubt_wait", serialize_with = "shown::duration")]
     pub in_doubt_wait_ms: u64,
+    /// How often a session may be lost with a message alone on it before that is given up instead of sent again.
+    pub doubts_max: u8,
     /// By class.
     pub in_doubt: InDoubtPolicies,
 }
@@ -81,6 +83,7 @@ impl Defaults {
             retention_ms: gather.millis(&raw.retention, 72 * HOUR, HOUR..=3_650 * DAY),
             receipt_wait_ms: gather.millis(&raw.receipt_wait, 72 * HOUR, MINUTE..=30 * DAY),
             in_doubt_wait_ms: gather.millis(&raw.in_doubt_wait, 10 * SECOND, SECOND..=DAY),
+            doubts_max: or(&raw.doubts_max, Int(3)).get(),
             in_doubt: InDoubtPolicies::meant(&raw.in_doubt),
         }
     }

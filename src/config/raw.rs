@@ -94,6 +94,7 @@ raw! {
         retention: Typed<Millis>,
         receipt_wait: Typed<Millis>,
         in_doubt_wait: Typed<Millis>,
+        doubts_max: Typed<Int<1, 100>>,
         in_doubt: RawInDoubt,
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::model::{Address, CarrierError, CarrierId, Lane, Map, Msisdn, Segment, TenantId, Wall, map};
 use crate::traffic::{Answer, NotWritten, Outcome, Unanswered};
 
-use super::doubt::{InDoubt, part_reference};
+use super::doubt::{Doubts, InDoubt, part_reference};
 use super::once::OnceInDoubt;
 use super::progress::{Noted, ProgressTable, Taken};
 
@@ -17,7 +17,7 @@ pub struct OpenAttempt {
     /// Which attempt, from 1.
     pub attempt: u8,
     /// How often its message had been in doubt before.
-    pub doubts: u8,
+    pub doubts: Doubts,
     /// The reference that its parts share.
     pub reference: u16,
     /// Where it was sent.
@@ -312,7 +312,7 @@ mod tests {
 
     fn attempt() -> OpenAttempt {
         OpenAttempt {
-            doubts: 0,
+            doubts: Doubts::default(),
             attempt: 1,
             reference: 7,
             carrier: CarrierId(1),
@@ -385,7 +385,7 @@ mod tests {
 
     fn doubt_of(parts: u8) -> InDoubt {
         InDoubt {
-            doubts: 0,
+            doubts: Doubts::default(),
             attempt: 1,
             reference: 7,
             carrier: CarrierId(1),
@@ -395,7 +395,7 @@ mod tests {
             parts,
             sent_at: Wall(4),
             since: Wall(5),
-            lost: Lost { reason: Unanswered::Crashed, bind: None, held: false },
+            lost: Lost { reason: Unanswered::Crashed, bind: None, held: false, grouped: false },
             decided_at: InDoubt::HELD,
             vouched: false,
         }

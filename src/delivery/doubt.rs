@@ -2,7 +2,7 @@
 //! ledger. How both go to disk is told in `event.rs`.
 
 use crate::model::{Address, CarrierId, Class, Lane, Msisdn, TenantId, Wall};
-use crate::traffic::Unanswered;
+use crate::traffic::{Trial, Unanswered};
 
 /// An entry of the ledger: nobody knows whether the carrier has this message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +31,63 @@ pub struct InDoubt {
     pub decided_at: Wall,
     /// Somebody says that the carrier has it: in the ledger no more, and kept for the receipt whose id nobody knows.
     pub vouched: bool,
-    /// How often the message was in doubt, this time included, by what its carrier did.
-    pub doubts: u8,
+    /// How often the message was in doubt, this time included.
+    pub doubts: Doubts,
 }
 
 impl InDoubt {
     /// Nobody decides by the clock: [`Self::decided_at`] of what is held.
     pub const HELD: Wall = Wall(u64::MAX);
+}
+
+/// How often a message was in doubt by what its carrier did, and so how it goes next. The first time it was one of many whose
+/// session was lost, and the cause may be any of them. So it goes again beside nothing else, or first in a small group, and alone
+/// if that loses its session too. Only what is lost alone speaks against the message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Doubts {
+    /// How often.
+    pub lost: u8,
+    /// The second time it was, or will be, one of a group.
+    pub grouped: bool,
+}
+
+impl Doubts {
+    /// The count stops here: no policy permits as many.
+    const LOST_MAX: u8 = 0x7F;
+
+    /// It is in doubt once more. What we did ourselves does not count.
+    #[must_use]
+    pub fn after(self, lost: Lost) -> Self {
+        if !lost.reason.is_by_carrier() {
+            return self;
+        }
+        let grouped = if self.lost == 0 { lost.grouped } else { self.grouped };
+        Self { lost: self.lost.saturating_add(1).min(Self::LOST_MAX), grouped }
+    }
+
+    /// Beside what it goes next; `None`: beside whatever there is.
+    pub const fn trial(self) -> Option<Trial> {
+        match (self.lost, self.grouped) {
+            (0, _) => None,
+            (1, true) => Some(Trial::InGroup),
+            _ => Some(Trial::Alone),
+        }
+    }
+
+    /// How often a session was lost while it was alone.
+    pub const fn alone(self) -> u8 {
+        self.lost.saturating_sub(1 + self.grouped as u8)
+    }
+
+    /// On disk.
+    pub const fn pack(self) -> u8 {
+        (self.grouped as u8) << 7 | self.lost
+    }
+
+    /// Back from [`Self::pack`].
+    pub const fn unpack(packed: u8) -> Self {
+        Self { lost: packed & Self::LOST_MAX, grouped: packed >> 7 != 0 }
+    }
 }
 
 /// A bind of a link, as people count them.
@@ -58,6 +108,8 @@ pub struct Lost {
     pub bind: Option<LostBind>,
     /// Its class's policy was `hold`.
     pub held: bool,
+    /// It was not among the first that its session left unanswered: it goes again in a group, and not alone.
+    pub grouped: bool,
 }
 
 /// How a message left the ledger. Discriminants go to disk: never reuse one.
@@ -166,6 +218,30 @@ mod tests {
         let reference = |slot, attempt, part| part_reference(Address::new(1, slot), attempt, part);
         let golden = [reference(0, 1, 1), reference(0, 1, 2), reference(0, 2, 1), reference(1, 1, 1)];
         assert_eq!(golden, [37_580, 62_425, 57_825, 38_454]);
+    }
+
+    #[test]
+    fn only_what_is_lost_alone_counts_against_a_message() {
+        let lost = |reason, grouped| Lost { reason, bind: None, held: false, grouped };
+        let by_carrier = [Unanswered::ConnectionLost, Unanswered::ResponseTimeout];
+        let (alone, in_group) = (Some(Trial::Alone), Some(Trial::InGroup));
+        for (grouped, stages) in [
+            (false, [(alone, 0), (alone, 1), (alone, 2), (alone, 3)]),
+            (true, [(in_group, 0), (alone, 0), (alone, 1), (alone, 2)]),
+        ] {
+            let mut doubts = Doubts::default();
+            assert_eq!((doubts.trial(), doubts.alone()), (None, 0));
+            for (at, stage) in stages.into_iter().enumerate() {
+                doubts = doubts.after(lost(by_carrier[at % 2], grouped));
+                for ours in [Unanswered::Crashed, Unanswered::Stopped, Unanswered::Restored] {
+                    assert_eq!(doubts.after(lost(ours, !grouped)), doubts, "what we did ourselves");
+                }
+                assert_eq!((doubts.trial(), doubts.alone()), stage, "grouped {grouped}, loss {}", at + 1);
+                assert_eq!(Doubts::unpack(doubts.pack()), doubts);
+            }
+            (0..300).for_each(|_| doubts = doubts.after(lost(Unanswered::ConnectionLost, !grouped)));
+            assert_eq!((doubts.lost, doubts.grouped), (Doubts::LOST_MAX, grouped));
+        }
     }
 
     #[test]

@@ -428,22 +428,22 @@ impl Happened {
 }
 
 impl Lost {
-    /// Bits 0–2 reason, 3 held, 4–15 and 24–28 bind + 1 (0: not known), 16–23 core.
+    /// Bits 0–2 reason, 3 held, 4–15 and 24–28 bind + 1 (0: not known), 16–23 core, 29 grouped.
     pub fn pack(self) -> u32 {
         let place = self.bind.map_or(0, |bind| {
             let number = u32::from(bind.number) + 1;
             (number >> 12) << 24 | u32::from(bind.core) << 16 | (number & 0xFFF) << 4
         });
-        place | u32::from(self.held) << 3 | self.reason as u32
+        u32::from(self.grouped) << 29 | place | u32::from(self.held) << 3 | self.reason as u32
     }
 
     /// Back from [`Self::pack`]; `None` for what it never gives.
     pub fn unpack(packed: u32) -> Option<Self> {
-        let number = (packed >> 24) << 12 | (packed >> 4 & 0xFFF);
+        let number = (packed >> 24 & 0x1F) << 12 | (packed >> 4 & 0xFFF);
         let bind = number.checked_sub(1).and_then(|number| u16::try_from(number).ok());
         let bind = bind.map(|number| LostBind { core: (packed >> 16) as u8, number });
         let reason = Unanswered::from_index((packed & 7) as u8)?;
-        let lost = Self { reason, bind, held: packed & 8 != 0 };
+        let lost = Self { reason, bind, held: packed & 8 != 0, grouped: packed >> 29 & 1 != 0 };
         (lost.pack() == packed).then_some(lost)
     }
 }
@@ -485,7 +485,7 @@ pub(crate) mod tests {
         for n in numbers() {
             let [low, high, ..] = n.to_le_bytes();
             let bind = Some(LostBind { core: high, number: n as u16 });
-            let lost = |reason| [None, bind].map(|bind| Lost { reason, bind, held: n % 2 == 0 });
+            let lost = |reason| [None, bind].map(|bind| Lost { reason, bind, held: n % 2 == 0, grouped: n % 3 == 0 });
             samples.extend([
                 Happened::Due { from_backup: n % 2 == 0 },
                 Happened::Attempt { carrier: CarrierId(n as u16), attempt: low },
@@ -582,7 +582,12 @@ pub(crate) mod tests {
     /// Numbers and places of bits are part of the format.
     #[test]
     fn golden_octets_of_events() {
-        let lost = Lost { reason: Unanswered::Stopped, bind: Some(LostBind { core: 1, number: 2 }), held: true };
+        let lost = Lost {
+            reason: Unanswered::Stopped,
+            bind: Some(LostBind { core: 1, number: 2 }),
+            held: true,
+            grouped: false,
+        };
         let throttled = CarrierError::of_answer(ErrorFamily::Throttle, 0x58);
         let unknown = |origin, text, number| error(ErrorFamily::Unknown, origin, text, number);
         let refused = error(ErrorFamily::Permanent, ErrorOrigin::Receipt, "ABSENT_S", 0x0403_0201);

@@ -11,7 +11,7 @@ pub mod retention;
 pub mod view;
 
 pub use attempt::{Attempts, OpenAttempt};
-pub use doubt::{DoubtFilter, InDoubt, Lost, LostBind, Resolution};
+pub use doubt::{DoubtFilter, Doubts, InDoubt, Lost, LostBind, Resolution};
 pub use event::{Event, EventKind, Happened};
 pub use once::OnceInDoubt;
 pub use policy::{Backoff, Disposition, DoubtPolicy, Refused, RetryPolicy};

@@ -127,6 +127,13 @@ impl RetryPolicy {
     }
 }
 
+/// How often a session may be lost with a message alone on it before that is not sent again, where the configuration says nothing.
+pub const DOUBTS_MAX: u8 = 3;
+
+/// Before what was in doubt once more is sent again, ms: a carrier that is silent for so long is not taken for one that a message
+/// has silenced.
+pub const DOUBTED_AGAIN_MS: u64 = 10 * MINUTE_MS;
+
 /// The default policy of a class in doubt: a one-time password that may have arrived is not sent twice.
 pub const fn doubt_default(class: Class) -> DoubtPolicy {
     match class {

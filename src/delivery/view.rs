@@ -227,7 +227,12 @@ mod tests {
     const ATTEMPT: Happened = Happened::Attempt { carrier: CarrierId(1), attempt: 1 };
     const SUBMITTED: Happened = Happened::Submitted { parts: 1, awaits_receipt: true };
     const IN_DOUBT: Happened = Happened::InDoubt {
-        lost: crate::delivery::Lost { reason: crate::traffic::Unanswered::Crashed, bind: None, held: false },
+        lost: crate::delivery::Lost {
+            reason: crate::traffic::Unanswered::Crashed,
+            bind: None,
+            held: false,
+            grouped: false,
+        },
     };
     const RETURNED: Happened = Happened::Returned { why: NotWritten::LinkDown };
 

@@ -309,7 +309,7 @@ fn write_entry(found: &FoundDoubt, catalog: &Catalog, tenants: &Tenants, out: &m
     if let Some(bind) = doubt.lost.bind {
         item.number("core", bind.core).number("bind", bind.number);
     }
-    item.text("reason", doubt.lost.reason.name()).number("attempt", doubt.attempt).number("doubts", doubt.doubts);
+    item.text("reason", doubt.lost.reason.name()).number("attempt", doubt.attempt).number("doubts", doubt.doubts.lost);
     item.time("attempted_at", doubt.sent_at).time("since", doubt.since);
     item.number("parts", message.view.parts).number("parts_open", *parts_open);
     item.text("policy", policy_name(*policy));
@@ -369,7 +369,7 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         admission::TenantOptions,
-        delivery::{Lost, LostBind},
+        delivery::{Doubts, Lost, LostBind},
         http::{
             TenantSpec,
             lookup::tests::{catalog, delivered},
@@ -380,7 +380,7 @@ pub(super) mod tests {
     pub(in crate::http) fn found(slot: u16) -> FoundDoubt {
         let message = delivered(1, slot);
         let doubt = InDoubt {
-            doubts: 1,
+            doubts: Doubts { lost: 1, grouped: false },
             attempt: 2,
             reference: 0,
             carrier: CarrierId(4),
@@ -394,6 +394,7 @@ pub(super) mod tests {
                 reason: Unanswered::ResponseTimeout,
                 bind: Some(LostBind { core: 1, number: 3 }),
                 held: false,
+                grouped: false,
             },
             decided_at: Wall(12_500),
             vouched: false,

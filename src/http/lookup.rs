@@ -341,10 +341,15 @@ pub(super) mod tests {
             assert_eq!(reason(entry(Happened::Returned { why })), format!("{why:?}").to_lowercase());
         }
         for why in Unanswered::ALL {
-            let lost = Lost { reason: why, bind: None, held: false };
+            let lost = Lost { reason: why, bind: None, held: false, grouped: false };
             assert_eq!(reason(entry(Happened::InDoubt { lost })), format!("{why:?}").to_lowercase());
         }
-        let lost = Lost { reason: Unanswered::Stopped, bind: Some(LostBind { core: 1, number: 2 }), held: true };
+        let lost = Lost {
+            reason: Unanswered::Stopped,
+            bind: Some(LostBind { core: 1, number: 2 }),
+            held: true,
+            grouped: false,
+        };
         assert_eq!(entry(Happened::InDoubt { lost }), json!({"reason": "stopped", "core": 1, "bind": 2}));
         assert_eq!(entry(Happened::Resolved { by: Resolution::LateAnswer }), json!({"by": "late_answer"}));
         assert_eq!(entry(Happened::Resent { by: Resolution::HandResend }), json!({"by": "hand_resend"}));

@@ -12,11 +12,12 @@ use crate::model::{Class, Encoding, ErrorFamily, ErrorOrigin, MessageState};
 use crate::traffic::Unanswered;
 
 /// Pages of codes that end messages, not requests: see [`crate::model::DeadLetterReason`].
-const REASONS: [(&str, &str); 4] = [
+const REASONS: [(&str, &str); 5] = [
     ("attempts_exhausted", include_str!("../../docs/errors/attempts_exhausted.md")),
     ("carrier_rejected", include_str!("../../docs/errors/carrier_rejected.md")),
     ("expired", include_str!("../../docs/errors/expired.md")),
     ("in_doubt_dropped", include_str!("../../docs/errors/in_doubt_dropped.md")),
+    ("in_doubt_exhausted", include_str!("../../docs/errors/in_doubt_exhausted.md")),
 ];
 
 /// The page of a code, as Markdown.

@@ -209,7 +209,7 @@ impl Link {
 
     /// Answers everything that is not sent.
     pub(super) fn reject_all(&mut self, why: NotWritten, now: Now) {
-        if self.prepared.unsent() == (0, 0) {
+        if self.prepared.unsent() == (0, 0) && self.prepared.on_trial() == 0 {
             return;
         }
         for index in self.prepared.take_all_unsent() {

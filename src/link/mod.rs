@@ -14,7 +14,7 @@
 //! From the wire inward: [`leg`] is one connection with its session, [`compose`] makes PDUs, [`prepared`] holds the
 //! messages in the order of the wire, [`grants`] says who may hand over more, [`flow`] and [`breaker`] hold back,
 //! [`inquiry`] and [`id_table`] bring receipts to their shard, [`outbox`] gathers what the shards are told. The rest of
-//! this room is [`Link`] itself, by subject: `sessions`, `sending`, `answers`, `receipts`, `control`.
+//! this room is [`Link`] itself, by subject: `sessions`, `sending`, `trial`, `answers`, `receipts`, `control`.
 
 pub mod breaker;
 pub mod compose;
@@ -39,6 +39,7 @@ mod receipts;
 mod sending;
 mod sessions;
 mod spelling;
+mod trial;
 
 use std::collections::VecDeque;
 
@@ -54,6 +55,7 @@ use inquiry::Inquiries;
 use leg::Leg;
 use outbox::Outbox;
 use prepared::Prepared;
+use trial::Trials;
 
 pub use event::{Alarm, BindId, Disconnect, LinkEffect, LinkEvent, SessionLoss};
 pub use options::{Account, BindKind, CarrierEncoding, Numbering, Options, TonNpi};
@@ -67,6 +69,7 @@ pub struct Link {
     era: u32,
     legs: Vec<Leg>,
     prepared: Prepared,
+    trials: Trials,
     grants: Grants,
     flow: FlowControl,
     breaker: Breaker,
@@ -105,6 +108,7 @@ impl Link {
             era: 0,
             legs: (0..connections).map(|_| Leg::new(&options, now.mono)).collect(),
             prepared: Prepared::new(connections, chance.next_u64()),
+            trials: Trials::default(),
             grants: Grants::new(options.link, shards),
             flow: FlowControl::new(options.rate_parts_per_s, options.silent_until, chance.fork()),
             breaker: Breaker::default(),
@@ -223,10 +227,11 @@ impl Link {
 
     fn decide_grants(&mut self, now: Now) {
         let (urgent_prepared, bulk_prepared) = self.prepared.unsent();
+        let bulk_prepared = bulk_prepared + self.prepared.on_trial().saturating_sub(trial::WAITING_MAX);
         let bound = self.prepared_max();
         let room = Room {
             bound: if bound > 1 && self.buggify.at(Point::RoomForOne) { 1 } else { bound },
-            slots: self.free_slots(),
+            slots: self.free_slots(|bind| !self.trials.is_at(bind)),
             tokens: self.tokens(now),
             bulk_prepared,
             urgent_prepared,

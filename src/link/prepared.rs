@@ -4,7 +4,8 @@
 //! asked for the next message whenever a bind can send one.
 //!
 //! A message stands in exactly one place:
-//! - *shared*, by class, in the order of handing over, for whichever bind asks first;
+//! - *shared*, by class, in the order of handing over, for whichever bind asks first; or, if it is on trial, for the bind that
+//!   is kept free for such ([`super::trial`]);
 //! - *own* of a bind: its recipient has a message of this class in flight there, or it was thrown back there;
 //! - *begun* at a bind: some of its parts are sent, others not;
 //! - *flying*: every part is sent; it waits for answers.
@@ -12,16 +13,17 @@
 //! Invariants:
 //! 1. Two messages of one (recipient, class) are never at two binds at once (own, begun or flying).
 //! 2. Of one (recipient, class), an older one leaves every place before a younger one does; a thrown back one is back
-//!    ahead of its followers, because own and begun are ordered by age.
+//!    ahead of its followers, because own and begun are ordered by age. But what is on trial holds nobody up.
 //! 3. No message starts at a bind while an older one of its (recipient, class) is begun there.
 
 use std::collections::VecDeque;
 
 use crate::model::map::{Map, map};
 use crate::model::{Class, ShardId};
-use crate::traffic::Submit;
+use crate::traffic::{Submit, Trial};
 
 use super::held::Held;
+use super::trial::GROUP_MAX;
 
 /// Number of a message in the link's hands; used again once it is over.
 pub type Index = u32;
@@ -66,11 +68,15 @@ pub struct Prepared {
     entries: Vec<Option<Entry>>,
     free: Vec<Index>,
     shared: [VecDeque<Index>; Class::COUNT],
+    /// Those of them that are on trial.
+    trials: [VecDeque<Index>; Class::COUNT],
     benches: Vec<Bench>,
     stays: Map<u64, Stay>,
     next_order: u64,
     /// Messages not wholly sent: urgent, bulk.
     unsent: (u32, u32),
+    /// The same of those that are on trial, which do not count there.
+    on_trial: u32,
     held: u32,
 }
 
@@ -81,10 +87,12 @@ impl Prepared {
             entries: Vec::new(),
             free: Vec::new(),
             shared: Default::default(),
+            trials: Default::default(),
             benches: Vec::new(),
             stays: map(hash_seed),
             next_order: 0,
             unsent: (0, 0),
+            on_trial: 0,
             held: 0,
         };
         prepared.extend_binds(binds);
@@ -108,11 +116,11 @@ impl Prepared {
 
     /// Takes a message over.
     pub fn insert(&mut self, shard: ShardId, submit: Submit) {
-        let class = submit.head.class;
+        let (class, is_on_trial) = (submit.head.class, submit.trial.is_some());
         let held = Held::new(submit, shard, self.next_order);
         self.next_order += 1;
         self.held += 1;
-        *self.unsent_of(class) += 1;
+        *self.unsent_of(class, is_on_trial) += 1;
         let entry = Some(Entry { held, place: Place::Shared });
         let index = match self.free.pop() {
             Some(index) => index,
@@ -122,7 +130,7 @@ impl Prepared {
             }
         };
         self.entries[index as usize] = entry;
-        self.shared[class.index()].push_back(index);
+        self.shared_of(class.index(), is_on_trial).push_back(index);
     }
 
     /// The message, if there is one.
@@ -130,9 +138,14 @@ impl Prepared {
         self.entries.get_mut(index as usize)?.as_mut().map(|entry| &mut entry.held)
     }
 
-    /// Messages not wholly sent: urgent ones, bulk ones.
+    /// Messages not wholly sent, without those on trial: urgent ones, bulk ones.
     pub const fn unsent(&self) -> (u32, u32) {
         self.unsent
+    }
+
+    /// Messages on trial that are not wholly sent.
+    pub const fn on_trial(&self) -> u32 {
+        self.on_trial
     }
 
     /// No message is in the link's hands, not even one under way.
@@ -166,6 +179,74 @@ impl Prepared {
             self.start(bind, class).or_else(|| self.go_on(bind, at))
         }?;
         Some(index)
+    }
+
+    /// The bind at which the first message that waits for its trial has to go, if any.
+    pub fn trial_is_bound_to(&self) -> Option<u16> {
+        let first = self.trials.iter().find_map(|queue| queue.front())?;
+        self.stays.get(&self.key(*first)).map(|stay| stay.bind)
+    }
+
+    /// Gives the next trial to `bind`: one message, or a group. False if none may go there.
+    pub fn begin_trial(&mut self, bind: u16) -> bool {
+        let mut chosen: Vec<Index> = Vec::new();
+        for index in self.trials.iter().flatten() {
+            let trial = self.entry(*index).and_then(|entry| entry.held.submit.trial);
+            let is_elsewhere = self.stays.get(&self.key(*index)).is_some_and(|stay| stay.bind != bind);
+            match trial {
+                _ if is_elsewhere => {}
+                Some(Trial::InGroup) => chosen.push(*index),
+                Some(Trial::Alone) | None if chosen.is_empty() => {
+                    chosen.push(*index);
+                    break;
+                }
+                Some(Trial::Alone) | None => {}
+            }
+            if chosen.len() >= GROUP_MAX {
+                break;
+            }
+        }
+        for queue in &mut self.trials {
+            queue.retain(|index| !chosen.contains(index));
+        }
+        chosen.iter().for_each(|index| self.keep(bind, *index, Place::Own(bind)));
+        !chosen.is_empty()
+    }
+
+    /// Something of a message is sent there, and something not.
+    pub fn is_begun_at(&self, bind: u16) -> bool {
+        let bench = self.benches.get(usize::from(bind));
+        bench.is_some_and(|bench| bench.begun.iter().any(|queue| !queue.is_empty()))
+    }
+
+    /// Something on trial there is not wholly sent.
+    pub fn is_on_trial_at(&self, bind: u16) -> bool {
+        let bench = self.benches.get(usize::from(bind));
+        bench.is_some_and(|bench| bench.own.iter().chain(&bench.begun).flatten().any(|index| self.is_on_trial(*index)))
+    }
+
+    /// As [`Self::next`], of what is begun there.
+    pub fn next_begun(&mut self, bind: u16) -> Option<Index> {
+        Class::ALL.into_iter().find_map(|class| self.go_on(bind, class.index()))
+    }
+
+    /// As [`Self::next`], of what is on trial there; nothing else is begun.
+    pub fn next_on_trial(&mut self, bind: u16) -> Option<Index> {
+        self.next_begun(bind).or_else(|| Class::ALL.into_iter().find_map(|class| self.start_on_trial(bind, class)))
+    }
+
+    fn start_on_trial(&mut self, bind: u16, class: Class) -> Option<Index> {
+        let own = &self.benches.get(usize::from(bind))?.own[class.index()];
+        let at = own.iter().position(|index| self.is_on_trial(*index))?;
+        self.benches.get_mut(usize::from(bind))?.own[class.index()].remove(at)
+    }
+
+    fn is_on_trial(&self, index: Index) -> bool {
+        self.entry(index).is_some_and(|entry| entry.held.submit.trial.is_some())
+    }
+
+    fn shared_of(&mut self, at: usize, is_on_trial: bool) -> &mut VecDeque<Index> {
+        if is_on_trial { &mut self.trials[at] } else { &mut self.shared[at] }
     }
 
     fn go_on(&mut self, bind: u16, at: usize) -> Option<Index> {
@@ -224,13 +305,14 @@ impl Prepared {
         let key = self.key(index);
         let Some(entry) = self.entries.get_mut(index as usize).and_then(Option::as_mut) else { return };
         let (class, order) = (entry.held.submit.head.class, entry.held.order);
+        let trial = entry.held.submit.trial.is_some();
         let was = std::mem::replace(&mut entry.place, place);
         if was == Place::Shared {
             self.stays.entry(key).or_insert(Stay { bind, messages: 0 }).messages += 1;
         }
         match (matches!(was, Place::Flying(_)), matches!(place, Place::Flying(_))) {
-            (false, true) => *self.unsent_of(class) -= 1,
-            (true, false) => *self.unsent_of(class) += 1,
+            (false, true) => *self.unsent_of(class, trial) -= 1,
+            (true, false) => *self.unsent_of(class, trial) += 1,
             (true, true) | (false, false) => {}
         }
         let Some(bench) = self.benches.get_mut(usize::from(bind)) else { return };
@@ -254,7 +336,8 @@ impl Prepared {
             self.leave(key);
         }
         if !matches!(entry.place, Place::Flying(_)) {
-            *self.unsent_of(entry.held.submit.head.class) -= 1;
+            let Submit { head, trial, .. } = &entry.held.submit;
+            *self.unsent_of(head.class, trial.is_some()) -= 1;
         }
         Some(entry.held)
     }
@@ -275,8 +358,9 @@ impl Prepared {
     pub fn pull_out(&mut self, index: Index) {
         let Some(entry) = self.entry(index) else { return };
         let (at, place) = (entry.held.submit.head.class.index(), entry.place);
+        let is_on_trial = entry.held.submit.trial.is_some();
         let queue = match place {
-            Place::Shared => Some(&mut self.shared[at]),
+            Place::Shared => Some(self.shared_of(at, is_on_trial)),
             Place::Own(bind) => self.benches.get_mut(usize::from(bind)).map(|bench| &mut bench.own[at]),
             Place::Begun(bind) => self.benches.get_mut(usize::from(bind)).map(|bench| &mut bench.begun[at]),
             Place::Flying(_) => None,
@@ -315,8 +399,10 @@ impl Prepared {
             entry.place = Place::Shared;
         }
         let order = order_of(&self.entries, index);
-        let older = self.shared[at].iter().take_while(|other| order_of(&self.entries, **other) < order).count();
-        self.shared[at].insert(older, index);
+        let is_on_trial = self.is_on_trial(index);
+        let queue = if is_on_trial { &self.trials[at] } else { &self.shared[at] };
+        let older = queue.iter().take_while(|other| order_of(&self.entries, **other) < order).count();
+        self.shared_of(at, is_on_trial).insert(older, index);
     }
 
     /// Every message with something unsent, oldest first, taken out of all queues.
@@ -324,6 +410,7 @@ impl Prepared {
         let mut all = Vec::new();
         for at in 0..Class::COUNT {
             all.extend(std::mem::take(&mut self.shared[at]));
+            all.extend(std::mem::take(&mut self.trials[at]));
             for bench in &mut self.benches {
                 all.extend(std::mem::take(&mut bench.own[at]));
                 all.extend(std::mem::take(&mut bench.begun[at]));
@@ -352,7 +439,10 @@ impl Prepared {
             .map_or(0, |entry| entry.held.submit.head.to.number() << 2 | entry.held.submit.head.class.index() as u64)
     }
 
-    fn unsent_of(&mut self, class: Class) -> &mut u32 {
+    fn unsent_of(&mut self, class: Class, is_on_trial: bool) -> &mut u32 {
+        if is_on_trial {
+            return &mut self.on_trial;
+        }
         if class.is_urgent() { &mut self.unsent.0 } else { &mut self.unsent.1 }
     }
 }

@@ -56,13 +56,13 @@ impl Link {
         }
     }
 
-    /// Window slots without a submit that may be used now, over all connections.
-    pub(super) fn free_slots(&self) -> u32 {
+    /// Window slots without a submit that may be used now, over those connections.
+    pub(super) fn free_slots(&self, counts: impl Fn(u16) -> bool) -> u32 {
         let session = |leg: &Leg| leg.session.as_ref().map_or((0, 0), |s| (s.window_free(), s.outstanding()));
         let (mut free, mut outstanding) = (0_u32, 0_u32);
-        for leg in self.legs.iter().filter(|leg| leg.ready) {
+        for (at, leg) in self.legs.iter().enumerate().filter(|(_, leg)| leg.ready) {
             let (leg_free, leg_outstanding) = session(leg);
-            free = free.saturating_add(leg_free);
+            free = free.saturating_add(if counts(at as u16) { leg_free } else { 0 });
             outstanding = outstanding.saturating_add(leg_outstanding);
         }
         free.min(self.breaker.in_flight_max().saturating_sub(outstanding))
@@ -79,18 +79,20 @@ impl Link {
     pub(super) fn pump(&mut self, now: Now) {
         self.wake_at = None;
         let (urgent, bulk) = self.prepared.unsent();
-        let waits = urgent + bulk > 0 || self.grants.urgent_ungranted() > 0;
+        let on_trial = self.prepared.on_trial() > 0 || self.trials.is_some();
+        let waits = urgent + bulk > 0 || self.grants.urgent_ungranted() > 0 || on_trial;
         if !waits || self.obstacle().is_some() {
             return;
         }
+        self.steer_trials(now);
         self.flow.set_stalled(self.stalled_parts(now));
         let tokens = self.tokens(now);
         let reserved = self.grants.urgent_expected();
-        let mut budget = Budget { tokens, slots: self.free_slots(), reserved, sent: 0 };
+        let mut budget = Budget { tokens, slots: self.free_slots(|_| true), reserved, sent: 0 };
         self.spend(&mut budget, now);
         let taken = self.flow.take(budget.sent, now.mono);
         debug_assert!(taken, "the allowance was asked at the same instant");
-        self.wake_at = self.next_wake(&budget, now);
+        self.wake_at = self.next_wake(&budget, now).into_iter().chain(self.next_trial_at(now.mono)).min();
     }
 
     /// Once around the connections, and again while somebody still sends.
@@ -125,7 +127,7 @@ impl Link {
         let Some(mut session) = leg.session.take() else { return };
         let mut sent = 0;
         while sent < share && !budget.is_spent() && session.window_free() > 0 {
-            let Some(index) = self.prepared.next(at as u16, budget.urgent_only()) else { break };
+            let Some(index) = self.next_message(at as u16, budget.urgent_only()) else { break };
             match self.send_part(&mut session, index, now) {
                 Sent::Yes => {
                     sent += 1;
@@ -228,7 +230,8 @@ impl Link {
     /// When tokens return, if it is tokens that are missing.
     fn next_wake(&mut self, budget: &Budget, now: Now) -> Option<Mono> {
         let (urgent, bulk) = self.prepared.unsent();
-        let waits = urgent + bulk > 0 || self.grants.urgent_ungranted() > 0;
+        let on_trial = self.prepared.on_trial();
+        let waits = urgent + bulk + on_trial > 0 || self.grants.urgent_ungranted() > 0;
         if !waits || budget.slots == 0 {
             return None;
         }

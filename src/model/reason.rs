@@ -78,11 +78,13 @@ pub enum DeadLetterReason {
     ExpiredHere = 6,
     /// Its segment is damaged: what it said is gone.
     Unreadable = 7,
+    /// Sessions were lost with it too often while nothing else was on them.
+    InDoubtExhausted = 8,
 }
 
 impl DeadLetterReason {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AttemptsExhausted,
         Self::InDoubtDropped,
         Self::CarrierRejected,
@@ -90,6 +92,7 @@ impl DeadLetterReason {
         Self::NoRoute,
         Self::ExpiredHere,
         Self::Unreadable,
+        Self::InDoubtExhausted,
     ];
 
     /// The stable code of the API.
@@ -102,6 +105,7 @@ impl DeadLetterReason {
             Self::NoRoute => "no_route",
             Self::ExpiredHere => "expired",
             Self::Unreadable => "unreadable",
+            Self::InDoubtExhausted => "in_doubt_exhausted",
         }
     }
 
@@ -115,7 +119,8 @@ impl DeadLetterReason {
             5 => Some(Self::NoRoute),
             6 => Some(Self::ExpiredHere),
             7 => Some(Self::Unreadable),
-            0 | 8.. => None,
+            8 => Some(Self::InDoubtExhausted),
+            0 | 9.. => None,
         }
     }
 }

@@ -107,6 +107,7 @@ pub fn shard_options(config: &Config, control: &Entries, shard: ShardId, shards:
         receipts_max: index(share(RECEIPTS_OPEN_MAX, shards)),
         receipt_wait_ms: defaults.receipt_wait_ms,
         in_doubt_wait_ms: defaults.in_doubt_wait_ms,
+        doubts_max: defaults.doubts_max,
         doubt: Class::ALL.map(|class| doubt(defaults.in_doubt, class)),
         retry: retry(config),
         retention_ms: defaults.retention_ms,

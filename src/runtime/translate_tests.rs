@@ -120,7 +120,7 @@ fn carriers_stand_in_the_catalog_by_number() {
 fn a_shard_gets_its_share_of_the_process() {
     let limits = "[limits]\nqueue = 1000\nkeys = 70\nkey_window = \"25h\"\n[node]\nid = 9";
     let config = config(&format!(
-        "{limits}\n[defaults]\nretention = \"5h\"\nin_doubt_wait = \"7s\"\n\
+        "{limits}\n[defaults]\nretention = \"5h\"\nin_doubt_wait = \"7s\"\ndoubts_max = 5\n\
          in_doubt = {{ emergency = \"hold\", otp = \"resend\", marketing = \"drop\" }}"
     ));
     let options = shard_options(&config, &book(&config), ShardId(2), 7);
@@ -130,6 +130,7 @@ fn a_shard_gets_its_share_of_the_process() {
         (options.key_window_ms, options.retention_ms, options.in_doubt_wait_ms),
         (90_000_000, 18_000_000, 7_000)
     );
+    assert_eq!(options.doubts_max, 5);
     assert_eq!(options.doubt, [DoubtPolicy::Hold, DoubtPolicy::Resend, DoubtPolicy::Resend, DoubtPolicy::Drop]);
     assert_eq!(options.tenants, [(TenantId(5), 1), (TenantId(6), 3)], "equal shares unless it says otherwise");
     assert_eq!(share(3, 7), 1, "no shard is closed for good");

@@ -20,7 +20,9 @@
 use std::collections::BTreeMap;
 
 use crate::delivery::attempt::Verdict;
-use crate::delivery::{Attempts, Event, Happened, InDoubt, Lost, Noted, OpenAttempt, Progress, Resolution, Taken};
+use crate::delivery::{
+    Attempts, Doubts, Event, Happened, InDoubt, Lost, Noted, OpenAttempt, Progress, Resolution, Taken,
+};
 use crate::model::{Address, CarrierId, Lane, Msisdn, TenantId, Wall};
 use crate::store::book::{Book, TriedNote};
 use crate::store::record::{AttemptNote, TurnRecord};
@@ -48,8 +50,8 @@ pub(super) struct Books {
 pub(super) struct Tried {
     /// Attempts consumed.
     pub attempts: u8,
-    /// How often it was in doubt by what its carrier did.
-    pub doubts: u8,
+    /// How often it was in doubt.
+    pub doubts: Doubts,
 }
 
 /// In [`Books::cancelled`]: a message that its carrier has ended while it waited to be tried again, of whose parts nothing is
@@ -90,7 +92,8 @@ impl Books {
 
     /// An attempt begins.
     pub(super) fn begin(&mut self, address: Address, open: OpenAttempt) {
-        let doubts = self.tried.remove(&address).map_or(0, |tried| tried.doubts);
+        let doubts = self.doubts_before(address);
+        self.tried.remove(&address);
         self.attempts.insert(address, OpenAttempt { doubts, ..open });
     }
 
@@ -116,6 +119,11 @@ impl Books {
     /// The number of a message's next attempt.
     pub(super) fn next_attempt(&self, address: Address) -> u8 {
         self.tried.get(&address).map_or(1, |tried| tried.attempts.saturating_add(1))
+    }
+
+    /// How often a message that waits was in doubt.
+    pub(super) fn doubts_before(&self, address: Address) -> Doubts {
+        self.tried.get(&address).map_or_else(Doubts::default, |tried| tried.doubts)
     }
 
     /// Something happens to a message, or has happened.
@@ -342,7 +350,7 @@ impl Books {
         book.cancelled = self.cancelled.iter().map(|(address, tenant)| (address.packed(), tenant.0)).collect();
         let tried = |(address, tried): (&Address, &Tried)| {
             let Tried { attempts, doubts } = *tried;
-            TriedNote { address: address.packed(), attempts, doubts }
+            TriedNote { address: address.packed(), attempts, doubts: doubts.pack() }
         };
         book.tried = self.tried.iter().map(tried).collect();
         let once = self.attempts.once_in_doubt();
@@ -355,7 +363,7 @@ impl Books {
         for note in &book.open {
             if let Some(open) = open_attempt(&note.attempt, Wall(note.at)) {
                 let address = Address::from_packed(note.attempt.address);
-                self.attempts.insert(address, OpenAttempt { doubts: note.doubts, ..open });
+                self.attempts.insert(address, OpenAttempt { doubts: Doubts::unpack(note.doubts), ..open });
             }
         }
         for note in &book.doubts {
@@ -375,7 +383,7 @@ impl Books {
             book.cancelled.iter().map(|(packed, tenant)| (Address::from_packed(*packed), TenantId(*tenant))).collect();
         let tried = |note: &TriedNote| {
             let TriedNote { address, attempts, doubts } = *note;
-            (Address::from_packed(address), Tried { attempts, doubts })
+            (Address::from_packed(address), Tried { attempts, doubts: Doubts::unpack(doubts) })
         };
         self.tried = book.tried.iter().map(tried).collect();
     }

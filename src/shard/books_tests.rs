@@ -8,7 +8,7 @@ use crate::traffic::{Answer, NotWritten, Outcome, Unanswered};
 use super::*;
 
 const AT: Address = Address::new(5, 1);
-const LOST: Lost = Lost { reason: Unanswered::ConnectionLost, bind: None, held: false };
+const LOST: Lost = Lost { reason: Unanswered::ConnectionLost, bind: None, held: false, grouped: false };
 const SUBMITTED: Happened = Happened::Submitted { parts: 2, awaits_receipt: true };
 const RETURNED: Happened = Happened::Returned { why: NotWritten::LinkDown };
 const UNDELIVERED: Happened = Happened::Undelivered { error: CarrierError::of_answer(ErrorFamily::Permanent, 1) };

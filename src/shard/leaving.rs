@@ -106,7 +106,7 @@ impl Ledger {
         if source.is_restored {
             self.begin_restored(turn, address);
         }
-        let attempt = self.books.next_attempt(address);
+        let (attempt, doubts) = (self.books.next_attempt(address), self.books.doubts_before(address));
         let progress = self.books.attempts.progress.get(&address).filter(|known| known.carrier == link.carrier);
         let (reference, answered, cut) = match progress {
             Some(known) if !known.accepted.is_empty() => (known.reference, Some(Box::new(known.accepted)), known.parts),
@@ -114,7 +114,7 @@ impl Ledger {
             None => (self.reference(head.parts), None, 0),
         };
         let open = OpenAttempt {
-            doubts: 0,
+            doubts,
             attempt,
             reference,
             carrier: link.carrier,
@@ -131,9 +131,11 @@ impl Ledger {
             lost_on: None,
             unnoted: false,
         };
+        let trial = doubts.trial();
         turn.gathering.batch().turn.attempts.push(attempt_note(address, &open));
         self.books.begin(address, open);
-        Begun::Submit(Submit { address, attempt, reference, head, arena: taken.segment.arena.clone(), answered, cut })
+        let arena = taken.segment.arena.clone();
+        Begun::Submit(Submit { address, attempt, reference, head, arena, answered, cut, trial })
     }
 
     /// A message was just taken from the list of a route that is gone: where it waits from now on, by the rules of now.

@@ -7,12 +7,16 @@
 //!    waits for a receipt waits until [`InDoubt::decided_at`] all the same.
 //! 4. An entry of a class that sends again, or gives up, has an entry in the delay queue at [`InDoubt::decided_at`]: until
 //!    then a receipt may settle it. One that fires earlier belongs to an older doubt of the message and does nothing.
+//! 5. What is sent again goes beside no others ([`Doubts::trial`]), and no more often than [`Options::doubts_max`] permits.
 //!
 //! It has the books of what is under way: whoever moves a message on tells it what happened, and is told what follows for others.
 
+use crate::delivery::policy::DOUBTED_AGAIN_MS;
 use crate::delivery::{DoubtFilter, DoubtPolicy, Event, EventKind, Happened, InDoubt, Lost, LostBind, Resolution};
 use crate::model::limits::OPEN_ATTEMPTS_MAX;
-use crate::model::{Address, Class, DeadLetterReason, GroupId, MessageId, Msisdn, Point, ReceiptState, Tail, Wall};
+use crate::model::{
+    Address, CarrierId, Class, DeadLetterReason, GroupId, MessageId, Mono, Msisdn, Point, ReceiptState, Tail, Wall,
+};
 use crate::queue::{DueEntry, InsertReason, Tick};
 use crate::smpp::receipt_id::id_key;
 use crate::store::Snapshot;
@@ -37,11 +41,25 @@ pub(super) struct Ledger {
     pub books: Books,
     /// The reference that parts were given last.
     next_reference: u16,
+    /// The session that was lost last, and how many messages of this shard it left unanswered.
+    lost_last: Option<(LostSession, u32)>,
 }
+
+/// A session that was lost: which, and when it was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct LostSession {
+    carrier: CarrierId,
+    bind: LostBind,
+    at: Mono,
+}
+
+/// So many of what a session left unanswered go again one by one, those first that were sent first: most carriers read in order, so
+/// the one at which they hung up is among them. The others go in groups, or it would take too long.
+const ALONE_FIRST: u32 = 16;
 
 impl Ledger {
     pub(super) fn new(options: &Options) -> Self {
-        Self { books: Books::new(options), next_reference: 0 }
+        Self { books: Books::new(options), next_reference: 0, lost_last: None }
     }
 
     /// A fresh part reference. A message whose parts the carrier's splitting makes more of than were counted at ingest
@@ -110,20 +128,50 @@ impl Ledger {
     /// doubt from now on: then a parked receipt may settle it, or its class decides ([`Ledger::apply_policy`]).
     pub(super) fn doubt(&mut self, turn: &mut Turn, address: Address, reason: Unanswered, core: Option<u8>) -> bool {
         let Some(open) = self.books.attempts.get(address) else { return false };
+        let (carrier, is_first) = (open.carrier, open.doubts.lost == 0 && reason.is_by_carrier());
         let held = turn.restored.doubt_policy(&turn.options, open.lane.class, reason) == DoubtPolicy::Hold;
         let bind = core.zip(open.lost_on).map(|(core, number)| LostBind { core, number });
+        let grouped = is_first && bind.is_some_and(|bind| self.is_behind_the_first(turn, carrier, bind));
         turn.counters.in_doubt += 1;
-        self.happens(turn, address, Happened::InDoubt { lost: Lost { reason, bind, held } });
+        self.happens(turn, address, Happened::InDoubt { lost: Lost { reason, bind, held, grouped } });
         true
+    }
+
+    /// One more message that a session has left unanswered: whether enough others were before it to go alone.
+    fn is_behind_the_first(&mut self, turn: &Turn, carrier: CarrierId, bind: LostBind) -> bool {
+        let session = LostSession { carrier, bind, at: turn.now.mono };
+        let before = self.lost_last.filter(|(known, _)| *known == session).map_or(0, |(_, messages)| messages);
+        self.lost_last = Some((session, before.saturating_add(1)));
+        before >= ALONE_FIRST
+    }
+
+    /// What becomes of an entry when its wait is over. What was alone too often is given up where it would be sent again.
+    fn policy(turn: &Turn, doubt: &InDoubt) -> DoubtPolicy {
+        match turn.restored.doubt_policy(&turn.options, doubt.lane.class, doubt.lost.reason) {
+            DoubtPolicy::Resend if Self::is_exhausted(turn, doubt) => DoubtPolicy::Drop,
+            policy => policy,
+        }
+    }
+
+    fn is_exhausted(turn: &Turn, doubt: &InDoubt) -> bool {
+        doubt.doubts.alone() >= turn.options.doubts_max
+    }
+
+    /// Until when an entry waits, that comes now.
+    fn decided_at(turn: &Turn, doubt: &InDoubt) -> Wall {
+        let wait_ms = turn.options.in_doubt_wait_ms;
+        let again = Self::policy(turn, doubt) == DoubtPolicy::Resend && doubt.doubts.lost > 1;
+        let again = again && doubt.lost.reason.is_by_carrier();
+        turn.now.wall.after_ms(if again { wait_ms.max(DOUBTED_AGAIN_MS) } else { wait_ms })
     }
 
     /// What the class of an entry wants, from now on.
     pub(super) fn apply_policy(&mut self, turn: &mut Turn, address: Address) {
         let Some(doubt) = self.books.attempts.in_ledger(address) else { return };
-        let decided_at = match turn.restored.doubt_policy(&turn.options, doubt.lane.class, doubt.lost.reason) {
+        let decided_at = match Self::policy(turn, &doubt) {
             DoubtPolicy::Hold => InDoubt::HELD,
             DoubtPolicy::Drop | DoubtPolicy::Resend => {
-                let at = turn.now.wall.after_ms(turn.options.in_doubt_wait_ms);
+                let at = Self::decided_at(turn, &doubt);
                 let InDoubt { lane, tenant, .. } = doubt;
                 let entry = DueEntry { address, lane, tenant, reason: InsertReason::DoubtWait };
                 turn.put_off(at, entry);
@@ -136,15 +184,14 @@ impl Ledger {
     /// Entries that stand otherwise than their class's policy wants: it was changed, or a start has found them.
     pub(super) fn reconcile(&mut self, turn: &mut Turn) {
         // Held until now, or put off by a clock that was ahead.
-        let (passed, latest) = (turn.due_from, turn.now.wall.after_ms(turn.options.in_doubt_wait_ms));
-        let astray =
-            |doubt: &InDoubt| match turn.restored.doubt_policy(&turn.options, doubt.lane.class, doubt.lost.reason) {
-                DoubtPolicy::Hold => doubt.decided_at != InDoubt::HELD,
-                // Its wait may have passed under another policy; what a start replayed does not say when it ends.
-                DoubtPolicy::Drop | DoubtPolicy::Resend => {
-                    doubt.decided_at > latest || Tick::at_or_after(doubt.decided_at) <= passed
-                }
-            };
+        let astray = |doubt: &InDoubt| match Self::policy(turn, doubt) {
+            DoubtPolicy::Hold => doubt.decided_at != InDoubt::HELD,
+            // Its wait may have passed under another policy; what a start replayed does not say when it ends.
+            DoubtPolicy::Drop | DoubtPolicy::Resend => {
+                let latest = Self::decided_at(turn, doubt);
+                doubt.decided_at > latest || Tick::at_or_after(doubt.decided_at) <= turn.due_from
+            }
+        };
         for address in self.addresses(astray) {
             self.apply_policy(turn, address);
         }
@@ -156,7 +203,7 @@ impl Ledger {
         if doubt.decided_at > turn.now.wall {
             return;
         }
-        match turn.restored.doubt_policy(&turn.options, doubt.lane.class, doubt.lost.reason) {
+        match Self::policy(turn, &doubt) {
             DoubtPolicy::Drop => self.give_up(turn, address, &doubt, Resolution::PolicyDrop),
             DoubtPolicy::Resend if self.books.has_room_for_tried() => {
                 self.resend(turn, address, Resolution::PolicyResend);
@@ -186,7 +233,10 @@ impl Ledger {
     /// Gives up what is in doubt, or was until now.
     pub(super) fn give_up(&mut self, turn: &mut Turn, address: Address, doubt: &InDoubt, how: Resolution) {
         turn.counters.resolved[how.index()] += 1;
-        let end = Happened::Dead { reason: DeadLetterReason::InDoubtDropped, by: Some(how) };
+        let policy = turn.restored.doubt_policy(&turn.options, doubt.lane.class, doubt.lost.reason);
+        let is_sent_again = policy == DoubtPolicy::Resend && how == Resolution::PolicyDrop;
+        let reason = if is_sent_again { DeadLetterReason::InDoubtExhausted } else { DeadLetterReason::InDoubtDropped };
+        let end = Happened::Dead { reason, by: Some(how) };
         let notice = NoticeRecord {
             wall: turn.now.wall.0,
             address: address.packed(),
@@ -330,7 +380,7 @@ impl Ledger {
             let parts_open = u32::from(parts.max(1)).saturating_sub(taken);
             let (node, shard) = (turn.options.node, turn.options.shard);
             let id = MessageId::new(stored.head.accepted_at, node, shard, stored.address);
-            let policy = turn.restored.doubt_policy(&turn.options, doubt.lane.class, doubt.lost.reason);
+            let policy = Self::policy(turn, &doubt);
             Some(FoundDoubt { message: message(turn, id, stored), doubt, parts_open, policy })
         };
         listed.iter().zip(messages).filter_map(shown).collect()

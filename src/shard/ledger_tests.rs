@@ -21,6 +21,8 @@ use receipts::receipt_event;
 
 #[path = "bounds_tests.rs"]
 mod bounds;
+#[path = "doubts_tests.rs"]
+mod doubts;
 #[path = "receipts_tests.rs"]
 mod receipts;
 #[path = "replay_tests.rs"]
@@ -192,7 +194,12 @@ fn each_class_is_treated_as_it_wants() {
     world.pass(11);
     let end = Happened::Dead { reason: DeadLetterReason::InDoubtDropped, by: Some(Resolution::PolicyDrop) };
     assert_eq!(world.story(dropped), (MessageState::Dead, vec![end]));
-    let lost = Lost { reason: Unanswered::ConnectionLost, bind: Some(LostBind { core: 2, number: 4 }), held: false };
+    let lost = Lost {
+        reason: Unanswered::ConnectionLost,
+        bind: Some(LostBind { core: 2, number: 4 }),
+        held: false,
+        grouped: false,
+    };
     let given_up_at = world.outbox()[0].wall;
     assert!((lost_at.0 + WAIT_MS..=lost_at.0 + WAIT_MS + 10).contains(&given_up_at), "{given_up_at}");
     let notice = NoticeRecord {
@@ -256,7 +263,7 @@ fn the_ledger_tells_where_why_and_since_when_and_survives_a_crash() {
         assert_eq!((doubt.carrier, doubt.tenant, doubt.attempt), (CarrierId(1), TenantId(5), 1));
         assert_eq!((doubt.sent_at, doubt.since), (Wall(1_000_000), Wall(1_000_005)));
         let bind = Some(LostBind { core: 2, number: 4 });
-        assert_eq!(doubt.lost, Lost { reason: Unanswered::ResponseTimeout, bind, held: true });
+        assert_eq!(doubt.lost, Lost { reason: Unanswered::ResponseTimeout, bind, held: true, grouped: false });
         doubt
     };
     let before = check(&mut world);
@@ -622,21 +629,6 @@ fn a_wait_that_passed_under_another_policy_begins_anew() {
     let mut world = world.crashed(options());
     assert_eq!(world.story(id).0, MessageState::InDoubt);
     world.pass(WAIT_MS + 10);
-    assert_eq!(world.story(id).0, MessageState::Queued);
-}
-
-#[test]
-fn the_wait_of_an_older_doubt_does_not_cut_a_newer_one_short() {
-    let mut world = world();
-    let (id, submit) = world.sent(Class::Marketing, ANNA, 1);
-    world.lost(&submit);
-    world.pass(WAIT_MS / 2);
-    assert_eq!(world.decide(id, DoubtAction::Resend), Resolved::Done);
-    let again = world.pulled(Class::Marketing);
-    world.lost(&again);
-    world.pass(WAIT_MS / 2 + 10);
-    assert_eq!(world.story(id).0, MessageState::InDoubt);
-    world.pass(WAIT_MS / 2);
     assert_eq!(world.story(id).0, MessageState::Queued);
 }
 

@@ -239,12 +239,13 @@ impl Shard {
 
     /// Other options from now on; what was laid out for the old ones at the start stays as it is.
     fn handle_options(&mut self, options: Options) {
-        let Options { queue_messages_max, tenants, in_doubt_wait_ms, doubt, retry, retention_ms, .. } = options;
+        let Options { queue_messages_max, tenants, in_doubt_wait_ms, doubts_max, doubt, retry, retention_ms, .. } =
+            options;
         self.turn.places.share_out(queue_messages_max, &tenants);
         self.intake.share_out(&tenants);
         let known = &self.turn.options;
         self.turn.options =
-            Options { queue_messages_max, tenants, in_doubt_wait_ms, doubt, retry, retention_ms, ..*known };
+            Options { queue_messages_max, tenants, in_doubt_wait_ms, doubts_max, doubt, retry, retention_ms, ..*known };
         self.ledger.reconcile(&mut self.turn);
     }
 

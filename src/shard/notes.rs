@@ -1,6 +1,6 @@
 //! What a shard knows, as the records of its checkpoint and of its turns have it, and back.
 
-use crate::delivery::{InDoubt, Lost, OpenAttempt, Progress, attempt::Verdict};
+use crate::delivery::{Doubts, InDoubt, Lost, OpenAttempt, Progress, attempt::Verdict};
 use crate::model::{Address, CarrierId, Class, Lane, Msisdn, RouteId, TenantId, Wall};
 use crate::queue::{Fifo, FifoName, Position};
 use crate::store::batch::fifo_code;
@@ -28,7 +28,7 @@ pub(super) fn attempt_note(address: Address, open: &OpenAttempt) -> AttemptNote 
 }
 
 pub(super) fn open_note(address: Address, open: &OpenAttempt) -> OpenNote {
-    OpenNote { attempt: attempt_note(address, open), at: open.at.0, doubts: open.doubts }
+    OpenNote { attempt: attempt_note(address, open), at: open.at.0, doubts: open.doubts.pack() }
 }
 
 pub(super) fn doubt_note(address: Address, doubt: &InDoubt) -> DoubtNote {
@@ -50,7 +50,7 @@ pub(super) fn doubt_note(address: Address, doubt: &InDoubt) -> DoubtNote {
         lost: doubt.lost,
         decided_at: doubt.decided_at.0,
         vouched: doubt.vouched,
-        doubts: doubt.doubts,
+        doubts: doubt.doubts.pack(),
     }
 }
 
@@ -73,7 +73,7 @@ pub(super) fn progress_note(address: Address, progress: &Progress) -> ProgressNo
 pub(super) fn open_attempt(note: &AttemptNote, at: Wall) -> Option<OpenAttempt> {
     Some(OpenAttempt {
         attempt: note.attempt,
-        doubts: 0,
+        doubts: Doubts::default(),
         reference: note.reference,
         carrier: CarrierId(note.carrier),
         lane: Lane { class: Class::from_index(note.class)?, route: RouteId(note.route) },
@@ -95,6 +95,7 @@ pub(super) fn open_attempt(note: &AttemptNote, at: Wall) -> Option<OpenAttempt> 
 pub(super) fn doubt(note: &DoubtNote) -> Option<InDoubt> {
     let DoubtNote { attempt, sent_at, since, lost, decided_at, vouched, doubts } = *note;
     let open = open_attempt(&attempt, Wall(sent_at))?;
+    let doubts = Doubts::unpack(doubts);
     Some(InDoubt { decided_at: Wall(decided_at), vouched, doubts, ..doubt_of(&open, lost, Wall(since)) })
 }
 
@@ -133,6 +134,6 @@ pub(super) fn doubt_of(open: &OpenAttempt, lost: Lost, since: Wall) -> InDoubt {
         lost,
         decided_at: if lost.held { InDoubt::HELD } else { Wall(0) },
         vouched: false,
-        doubts: open.doubts.saturating_add(u8::from(lost.reason.is_by_carrier())),
+        doubts: open.doubts.after(lost),
     }
 }

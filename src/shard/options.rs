@@ -32,6 +32,8 @@ pub struct Options {
     pub joining_ms: u64,
     /// How long a message in doubt waits for a receipt before it is sent again, ms.
     pub in_doubt_wait_ms: u64,
+    /// How often a session may be lost with a message alone on it before that is not sent again.
+    pub doubts_max: u8,
     /// What each class does with a message in doubt.
     pub doubt: [DoubtPolicy; Class::COUNT],
     /// How refused messages are tried again.
@@ -64,6 +66,7 @@ impl Default for Options {
             receipt_wait_ms: crate::delivery::retention::RECEIPT_WAIT_MS,
             joining_ms: 24 * 3_600_000,
             in_doubt_wait_ms: 10_000,
+            doubts_max: crate::delivery::policy::DOUBTS_MAX,
             doubt: Class::ALL.map(crate::delivery::policy::doubt_default),
             retry: RetryPolicy::default(),
             retention_ms: 72 * 3_600_000,

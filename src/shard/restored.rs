@@ -15,7 +15,7 @@
 //! down first, how it reads. Who moves it is `pull.rs` and `ledger.rs`. What the store does with it, before a start and when it
 //! folds, stands in `store/restored.rs` and `store/fold.rs`.
 
-use crate::delivery::{DoubtPolicy, Event, Happened, InDoubt, Lost, MessageView};
+use crate::delivery::{DoubtPolicy, Doubts, Event, Happened, InDoubt, Lost, MessageView};
 use crate::model::{Address, CarrierId, Class, DeadLetterReason, Head, Lane, MessageState, Wall};
 use crate::queue::{DueEntry, InsertReason, Unsent};
 use crate::store::key::Key;
@@ -43,7 +43,7 @@ pub struct RestoredStatus {
 pub(super) struct Restored(Option<RestoredRecord>);
 
 /// How everything was lost that a backup held unsent.
-pub(super) const LOST: Lost = Lost { reason: Unanswered::Restored, bind: None, held: true };
+pub(super) const LOST: Lost = Lost { reason: Unanswered::Restored, bind: None, held: true, grouped: false };
 
 impl Restored {
     pub(super) const fn new(record: Option<RestoredRecord>) -> Self {
@@ -175,7 +175,7 @@ pub(super) fn unsent_doubt(head: &Head, lane: Lane, now: Wall) -> InDoubt {
         lost: LOST,
         decided_at: InDoubt::HELD,
         vouched: false,
-        doubts: 0,
+        doubts: Doubts::default(),
     }
 }
 

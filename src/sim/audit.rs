@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::delivery::{DoubtPolicy, EventKind, Happened};
+use crate::delivery::{DoubtPolicy, EventKind, Happened, Resolution};
 use crate::model::{CarrierError, Content, DeadLetterReason, ErrorFamily, ErrorOrigin, MessageState, ShardId};
 use crate::shard::FoundMessage;
 
 use super::carrier::Fate;
-use super::oracle::{Invariant, Oracle, TakenPart, Truth, doubts_in};
+use super::oracle::{Invariant, Oracle, TakenPart, Truth, doubts_in, losses_in};
 use super::part::PartSeen;
 use super::plan::Plan;
 use super::tally::{Count, Tally};
@@ -72,6 +72,12 @@ impl Oracle {
         let handed = self.handed.get(&(found.id.shard(), found.id.address())).copied().unwrap_or(0);
         if (attempts as u32) < handed {
             return self.break_at(Invariant::Causes, format!("{told}, handed over {handed} times"));
+        }
+        if let Some(why) = too_often(plan, truth, found) {
+            return self.break_at(Invariant::DoubtsBounded, format!("{why}: {told}, seen {:?}", truth.seen));
+        }
+        if found.view.reason == Some(DeadLetterReason::InDoubtExhausted) {
+            tally.add(Count::Exhausted);
         }
         if let Some(why) = twice(plan, truth, policy) {
             return self.break_at(Invariant::NothingTwice, format!("{why}: {told}"));
@@ -160,6 +166,10 @@ impl Oracle {
             MessageState::Submitted => (!taken).then_some("no carrier took it"),
             MessageState::Dead => {
                 let dropped = found.view.reason == Some(DeadLetterReason::InDoubtDropped);
+                let exhausted = found.view.reason == Some(DeadLetterReason::InDoubtExhausted);
+                if exhausted && losses_in(&found.view.timeline) <= usize::from(plan.shard.doubts_max) {
+                    return Some("its carrier was not asked often enough");
+                }
                 (dropped && doubts_in(&found.view.timeline) == 0).then_some("it never was in doubt")
             }
             MessageState::Scheduled
@@ -267,6 +277,28 @@ fn shown(code: &[u8]) -> String {
 fn wholly_taken(truth: &Truth) -> bool {
     let has = |carrier, part| truth.taken.iter().any(|taken| taken.carrier == carrier && taken.part == part);
     truth.taken.iter().any(|last| (1..=last.parts).all(|part| has(last.carrier, part)))
+}
+
+/// How a message was sent again more often than it may. It is lost once among others, perhaps once in a group, and alone as often
+/// as is permitted; our own crashes come on top. Where nothing fails but that carriers hang up, all that they do not hang up on
+/// is answered when it is alone.
+fn too_often(plan: &Plan, truth: &Truth, found: &FoundMessage) -> Option<String> {
+    let losses = losses_in(&found.view.timeline);
+    let by_hand = Happened::Resent { by: Resolution::HandResend };
+    let wanted = found.view.timeline.iter().filter(|entry| entry.what == by_hand).count();
+    if losses > 2 + usize::from(plan.shard.doubts_max) + wanted {
+        return Some(format!("it was lost {losses} times"));
+    }
+    let copies_max = plan.innocents_copies_max?;
+    let recipient = truth.recipient();
+    let hangs_up = plan.carriers.iter().any(|carrier| carrier.behaviour.hangs_up_on.as_bytes() == recipient);
+    let copies = truth.seen.values().copied().max().unwrap_or(0);
+    let bound = if hangs_up { 2 + u32::from(plan.shard.doubts_max) } else { copies_max };
+    if copies > bound {
+        return Some(format!("it was sent {copies} times"));
+    }
+    (!hangs_up && found.view.state == MessageState::Dead)
+        .then(|| "it is given up, and nothing is wrong with it".to_owned())
 }
 
 /// How a part came to a carrier more often than the ledger explains. Over a route with several carriers only messages of

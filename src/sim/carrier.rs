@@ -179,6 +179,9 @@ impl FakeCarrier {
         if self.is_over_rate(now) {
             return Answer::refused(Reply::Refuse(self.behaviour.throttled_status), reply_after_us);
         }
+        if !submit.recipient.is_empty() && self.behaviour.hangs_up_on.as_bytes() == submit.recipient {
+            return Answer::refused(Reply::Disconnect, reply_after_us);
+        }
         let magic = if self.behaviour.magic { Magic::of(submit.recipient) } else { None };
         let decision = match magic {
             Some(magic) => self.decide_by_magic(magic, submit),

@@ -30,7 +30,7 @@ const KEYS_USED_AGAIN: usize = 500;
 /// Records in a page.
 const PAGE: usize = 50;
 /// The first recipient's number.
-const RECIPIENT_BASE: u64 = 491_511_000_000;
+pub(super) const RECIPIENT_BASE: u64 = 491_511_000_000;
 
 #[derive(Debug)]
 struct Request {

@@ -79,6 +79,9 @@ pub fn shard_options(plan: &Plan, shard: ShardId, hash_seed: u64, mutant: Option
     if mutant == Some(Mutant::IgnorePolicy) {
         options.doubt = Class::ALL.map(|_| DoubtPolicy::Resend);
     }
+    if mutant == Some(Mutant::UncountDoubts) {
+        options.doubts_max = u8::MAX;
+    }
     options
 }
 

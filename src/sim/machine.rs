@@ -164,11 +164,14 @@ impl Host for Machine<'_> {
                 self.mailboxes.replies.insert(to.ticket);
                 Some(NodeEvent::Reply(to, reply))
             }
-            NodeEvent::Link(link, LinkEvent::Traffic(traffic)) => {
+            NodeEvent::Link(link, LinkEvent::Traffic(mut traffic)) => {
                 note!(self.stage, "to {link:?}: {}", summary_to_link(&traffic));
-                if let ToLink::Submits(batch) = &traffic {
+                if let ToLink::Submits(batch) = &mut traffic {
                     batch.submits.iter().for_each(|submit| self.stage.oracle.handed_over(batch.shard, submit));
                     self.tampering.batches += 1;
+                    if self.stage.is_mutant(Mutant::ForgetTrials) {
+                        batch.submits.iter_mut().for_each(|submit| submit.trial = None);
+                    }
                     if self.stage.is_mutant(Mutant::SubmitTwice) && self.tampering.batches % 7 == 3 {
                         self.forged.push((core, NodeEvent::Link(link, LinkEvent::Traffic(traffic.clone()))));
                     }

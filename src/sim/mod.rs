@@ -51,6 +51,6 @@ mod tests;
 
 pub use mutants::Mutant;
 pub use oracle::{Invariant, Violation};
-pub use simulator::{Failure, Report, SimOptions, run, run_day, run_ids_given_again};
+pub use simulator::{Failure, Report, SimOptions, run, run_culprit, run_day, run_ids_given_again, run_silent};
 pub use tally::{Count, Tally};
 pub use trace::TraceMark;

@@ -60,6 +60,10 @@ pub enum Mutant {
     SubmitTwice,
     /// A class whose policy is to give up what is in doubt sends it again.
     IgnorePolicy,
+    /// What is sent again and lost again is not counted.
+    UncountDoubts,
+    /// What was lost goes again beside whatever there is.
+    ForgetTrials,
     /// A receipt after the end takes the end back.
     RegressState,
     /// What a restore holds is sent.
@@ -92,7 +96,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 44] = [
         Self::AcknowledgeEarly,
         Self::LoseBatch,
         Self::IgnoreFailedSync,
@@ -121,6 +125,8 @@ impl Mutant {
         Self::SkipSilence,
         Self::SubmitTwice,
         Self::IgnorePolicy,
+        Self::UncountDoubts,
+        Self::ForgetTrials,
         Self::RegressState,
         Self::SendRestored,
         Self::ReuseNumbers,

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::delivery::{EventKind, TimelineEntry};
+use crate::delivery::{EventKind, Happened, TimelineEntry};
 use crate::model::{Address, Class, Head, MessageId, MessageState, Refusal, ReplyTo, RouteId, ShardId, TenantId, Wall};
 use crate::shard::{Cancelled, Claimed, FoundMessage, LineResult, Lookup, Options, Reply};
 use crate::store::record::AttemptNote;
@@ -27,6 +27,8 @@ pub enum Invariant {
     EverythingEnds,
     /// A carrier takes no part twice unless the ledger says why; a class that drops what is in doubt never.
     NothingTwice,
+    /// What is lost again and again is given up, and takes nothing along.
+    DoubtsBounded,
     /// Never more parts in a second than the contract says.
     Rate,
     /// Never more submits without an answer than the contract says.
@@ -130,6 +132,8 @@ pub(super) struct Truth {
     pub is_held: bool,
     /// A carrier has refused a part.
     pub is_refused: bool,
+    /// How often a carrier was sent each part.
+    pub seen: BTreeMap<u8, u32>,
     /// Somebody wanted it sent, although the process that was backed up may have sent it.
     pub may_repeat: bool,
     /// How much of `taken` was taken before the backup.
@@ -158,6 +162,7 @@ impl Truth {
             is_restored: false,
             is_held: false,
             is_refused: false,
+            seen: BTreeMap::new(),
             may_repeat: false,
             taken_before: 0,
             elsewhere: Vec::new(),
@@ -556,6 +561,13 @@ impl Oracle {
         }
     }
 
+    /// A carrier is sent a part.
+    pub fn seen(&mut self, part: &PartSeen) {
+        if let Some(truth) = part.message.and_then(|number| self.truths.get_mut(number as usize)) {
+            *truth.seen.entry(part.part).or_default() += 1;
+        }
+    }
+
     /// A carrier refuses a part.
     pub fn refused(&mut self, part: &PartSeen) {
         if let Some(truth) = part.message.and_then(|number| self.truths.get_mut(number as usize)) {
@@ -647,6 +659,13 @@ impl Oracle {
 }
 
 /// Ledger entries of a timeline.
+/// How often it was in doubt by what its carrier did, and not by our crashes.
+pub(super) fn losses_in(timeline: &[TimelineEntry]) -> usize {
+    let by_carrier =
+        |entry: &&TimelineEntry| matches!(entry.what, Happened::InDoubt { lost } if lost.reason.is_by_carrier());
+    timeline.iter().filter(by_carrier).count()
+}
+
 pub(super) fn doubts_in(timeline: &[TimelineEntry]) -> usize {
     timeline.iter().filter(|entry| entry.kind() == EventKind::InDoubt).count()
 }

@@ -11,6 +11,7 @@ use crate::store::memory::Drops;
 
 use super::agenda::{Latency, MS, SECOND, US};
 use super::carrier::{Behaviour, Delay, ErrorDialect, IdDialect, ReceiptForm};
+use super::clients::RECIPIENT_BASE;
 use super::spelling::Spelling;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -62,6 +63,9 @@ pub struct Plan {
     pub ages: bool,
     /// Between two looks at how large everything is; never in usual worlds.
     pub measured_ns: Option<u64>,
+    /// How often a carrier is sent a message at most on which none hangs up; then none of these is given up. Only in worlds where
+    /// nothing else fails.
+    pub innocents_copies_max: Option<u32>,
     /// How long a message is certainly known; for ever in usual worlds, which end before retention does.
     pub known_ms: Option<u64>,
     /// Messages that want a receipt, in a million.
@@ -194,6 +198,7 @@ impl Plan {
             backups,
             ages: prng.chance(150_000),
             measured_ns: None,
+            innocents_copies_max: None,
             known_ms: None,
             receipts_ppm: 850_000,
             downtime: {
@@ -422,6 +427,54 @@ impl Plan {
         .spelled()
     }
 
+    /// A carrier that hangs up at each message to one recipient, and does nothing else wrong. One that was in the window goes once
+    /// more in a group and once more alone.
+    pub fn culprit(prng: &mut Prng) -> Self {
+        let hangs_up_on = (RECIPIENT_BASE + prng.below(30)).to_string();
+        let recipients = prng.between(30, 200) as u32;
+        let usual = Self::well(prng, |behaviour| Behaviour { hangs_up_on, ..behaviour });
+        Self { recipients, innocents_copies_max: Some(3), ..usual }
+    }
+
+    /// A carrier that answers nothing for ten minutes, and then everything.
+    pub fn silent(prng: &mut Prng) -> Self {
+        let usual = Self::well(prng, |behaviour| Behaviour { swallowed_ppm: 1_000_000, ..behaviour });
+        let copies_max = 2 + u32::from(usual.shard.doubts_max);
+        Self { chaos_ns: 600 * SECOND, innocents_copies_max: Some(copies_max), ..usual }
+    }
+
+    /// A world in which nothing fails but what `change` makes of the only carrier, and all that is in doubt is sent again.
+    fn well(prng: &mut Prng, change: impl FnOnce(Behaviour) -> Behaviour) -> Self {
+        let usual = Self::draw(prng);
+        let carrier = CarrierPlan {
+            window: prng.between(1, 200) as u32,
+            hosts: vec![HostPlan::Sound],
+            behaviour: change(behaviour(prng, false)),
+            absent: false,
+            response_timeout_ms: prng.between(8_000, 60_000),
+            ..CarrierPlan::draw(prng, usual.cores, false)
+        };
+        Self {
+            carriers: vec![carrier],
+            shared_route: false,
+            messages: prng.between(40, 400) as u32,
+            crashes_max: 0,
+            stops_max: 0,
+            wall_jumps: 0,
+            cuts: 0,
+            freezes: 0,
+            stalls: 0,
+            disk_stalls: 0,
+            disk_faults: 0,
+            disk_shortages: 0,
+            backups: 0,
+            ages: false,
+            shard: ShardOptions { doubt: Class::ALL.map(|_| DoubtPolicy::Resend), ..usual.shard },
+            socket: Latency { slow_ppm: 0, ..usual.socket },
+            ..usual
+        }
+    }
+
     /// Whether nobody will ever take what goes by the route at that place.
     pub fn is_absent(&self, route: usize) -> bool {
         match self.carriers.get(route) {
@@ -444,7 +497,11 @@ impl CarrierPlan {
         let (window, hosts, binds) = (prng.between(1, 12) as u32, hosts(prng), prng.between(1, 3) as u16);
         let kind = if prng.chance(250_000) { BindKind::Pair } else { BindKind::Transceiver };
         let home = (!everywhere).then(|| prng.below(u64::from(cores)) as u8);
-        let behaviour = behaviour(prng, stormy);
+        let mut behaviour = behaviour(prng, stormy);
+        // No draw of its own either: some of those who drop connections do so for ever at one recipient's.
+        if behaviour.disconnect_ppm % 4 == 3 {
+            behaviour.hangs_up_on = (RECIPIENT_BASE + u64::from(behaviour.disconnect_ppm / 4 % 20)).to_string();
+        }
         // No draw of its own: half of those who drop connections also end sessions in order, each in some of the cases.
         let disconnects = behaviour.disconnect_ppm + behaviour.taken_disconnect_ppm;
         let goodbye_ppm = if disconnects % 2 == 1 { disconnects.wrapping_mul(7_919) % 1_000_000 } else { 0 };

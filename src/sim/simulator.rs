@@ -98,6 +98,26 @@ pub fn run_ids_given_again(seed: u64, options: &SimOptions) -> Result<Report, Bo
     finish(seed, World::of(Plan::ids_given_again(&mut chance), chance, options), again)
 }
 
+/// Runs a world whose carrier hangs up at some messages ([`Plan::culprit`]) to its end.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_culprit(seed: u64, options: &SimOptions) -> Result<Report, Box<Failure>> {
+    let mut chance = Prng::new(seed);
+    let again = format!("STENTOR_SIM_SEED={seed} cargo test --lib sim_culprit -- --nocapture");
+    finish(seed, World::of(Plan::culprit(&mut chance), chance, options), again)
+}
+
+/// Runs a world whose carrier is silent for ten minutes ([`Plan::silent`]) to its end.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_silent(seed: u64, options: &SimOptions) -> Result<Report, Box<Failure>> {
+    let mut chance = Prng::new(seed);
+    let again = format!("STENTOR_SIM_SEED={seed} cargo test --lib sim_silent -- --nocapture");
+    finish(seed, World::of(Plan::silent(&mut chance), chance, options), again)
+}
+
 fn finish(seed: u64, mut world: World, again: String) -> Result<Report, Box<Failure>> {
     let broken = world.run();
     let stage = &world.stage;

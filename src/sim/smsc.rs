@@ -102,6 +102,8 @@ impl Carriers {
             fake.set_behaviour(Behaviour {
                 response_delay: now.response_delay,
                 receipt_delay: now.receipt_delay,
+                // That is what the message is like, and no fault that passes.
+                hangs_up_on: now.hangs_up_on,
                 id_recipients: now.id_recipients,
                 id_dialect: now.id_dialect,
                 id_missing: now.id_missing,
@@ -235,6 +237,7 @@ impl Carriers {
             user_data: message.user_data(),
         };
         let part = PartSeen::of(message);
+        stage.oracle.seen(&part);
         let fake = &mut self.fakes[carrier];
         let answer = fake.handle_submit(&seen, Mono(stage.now_ns()));
         let behaviour = fake.behaviour();

@@ -149,6 +149,8 @@ pub enum Count {
     ConfiguredNot,
     /// Messages that expired before any carrier had them.
     ExpiredHere,
+    /// Messages given up because sessions were lost with them again and again.
+    Exhausted,
     /// Waits for a receipt that did not come.
     WaitsEnded,
     /// Messages that went by another route, for theirs was gone.
@@ -179,7 +181,7 @@ impl Default for Tally {
 
 impl Count {
     /// Everything that is counted.
-    pub const ALL: [Self; 75] = [
+    pub const ALL: [Self; 76] = [
         Self::Messages,
         Self::Accepted,
         Self::Duplicates,
@@ -249,6 +251,7 @@ impl Count {
         Self::Configured,
         Self::ConfiguredNot,
         Self::ExpiredHere,
+        Self::Exhausted,
         Self::WaitsEnded,
         Self::Rerouted,
         Self::ErrorsShown,

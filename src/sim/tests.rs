@@ -94,13 +94,34 @@ const GIVEN_AGAIN: u64 = 100;
 
 #[test]
 fn sim_ids_given_again() {
+    special(GIVEN_AGAIN, run_ids_given_again);
+}
+
+#[test]
+fn sim_culprit() {
+    let tally = special(60, run_culprit);
+    assert!(tally.of(Count::Exhausted) > 0, "somebody is given up");
+}
+
+#[test]
+fn sim_silent() {
+    let tally = special(30, run_silent);
+    assert!(tally.of(Count::InDoubt) > 0, "something is lost");
+    assert_eq!(tally.of(Count::Exhausted), 0);
+}
+
+/// So many worlds of a kind, or the one that was asked for: none may fail.
+fn special(usual: u64, run: fn(u64, &SimOptions) -> Result<Report, Box<Failure>>) -> Tally {
     let lines_max = asked_for("STENTOR_SIM_LINES").unwrap_or(0) as usize;
     let options = SimOptions { lines_max, ..SimOptions::default() };
-    let (from, seeds) = asked_for("STENTOR_SIM_SEED").map_or((1, GIVEN_AGAIN), |seed| (seed, 1));
-    let results = on_every_core(from, seeds, |seed| run_ids_given_again(seed, &options).map(|report| report.tally));
+    let (from, seeds) = asked_for("STENTOR_SIM_SEED").map_or((1, usual), |seed| (seed, 1));
+    let results = on_every_core(from, seeds, |seed| run(seed, &options).map(|report| report.tally));
     let failures: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).collect();
     failures.iter().take(TOLD).for_each(|failure| println!("{failure}\n"));
     assert!(failures.is_empty(), "{} of {seeds} seeds failed", failures.len());
+    let mut tally = Tally::default();
+    results.iter().flatten().for_each(|one| tally.merge(one));
+    tally
 }
 
 #[test]
@@ -149,6 +170,7 @@ fn sim_mutants_are_caught() {
         let mutant = Some(Mutant::ALL[at as usize]);
         (1..=seeds).find_map(|seed| {
             let options = SimOptions { mutant, ..SimOptions::default() };
+            let run: fn(u64, &SimOptions) -> _ = if mutant == Some(Mutant::ForgetTrials) { run_culprit } else { run };
             let by = match catch_unwind(AssertUnwindSafe(|| run(seed, &options))) {
                 Ok(Ok(_)) => return None,
                 Ok(Err(failure)) => format!("{:?}", failure.violation.invariant),

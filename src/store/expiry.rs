@@ -242,7 +242,7 @@ mod tests {
     const ATTEMPT: Happened = Happened::Attempt { carrier: CarrierId(1), attempt: 1 };
     const RETURNED: Happened = Happened::Returned { why: NotWritten::LinkDown };
     const SUBMITTED: Happened = Happened::Submitted { parts: 1, awaits_receipt: true };
-    const LOST: Lost = Lost { reason: Unanswered::Crashed, bind: None, held: false };
+    const LOST: Lost = Lost { reason: Unanswered::Crashed, bind: None, held: false, grouped: false };
 
     fn visit(restored: Option<(u64, Wall)>) -> Visit {
         Visit {

@@ -127,7 +127,8 @@ pub(super) mod tests {
 
     use super::*;
 
-    pub(in crate::store) const LOST: Lost = Lost { reason: Unanswered::ConnectionLost, bind: None, held: true };
+    pub(in crate::store) const LOST: Lost =
+        Lost { reason: Unanswered::ConnectionLost, bind: None, held: true, grouped: false };
 
     /// Octets of records that hold so much and nothing else.
     fn octets_of(events: Vec<EventNote>, stated: Vec<StatedEvent>) -> (usize, usize) {

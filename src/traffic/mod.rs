@@ -99,6 +99,17 @@ pub struct Submit {
     pub answered: Option<Box<PartSet>>,
     /// Into how many parts it was cut then; 0 if none was answered.
     pub cut: u8,
+    /// A session was lost with it: it goes beside no others, so that those are not lost with it again.
+    pub trial: Option<Trial>,
+}
+
+/// What may be unanswered on a bind beside a message with which a session was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trial {
+    /// Nothing else: if the session is lost again, it is by this message, or by nobody's fault.
+    Alone,
+    /// A few others of its kind.
+    InGroup,
 }
 
 /// A set of part numbers 1..=255.

@@ -4,6 +4,7 @@ mod receiving;
 mod recovery;
 mod sending;
 mod sessions;
+mod trial;
 mod world;
 
 mod hostile;

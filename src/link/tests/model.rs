@@ -1,7 +1,8 @@
 //! The link against a carrier, shards and an operator that do anything they may, in any order.
 //!
 //! The world checks as it goes: one outcome for each part, no message but under a grant, the window. Here: the rate, the
-//! order of first submits, one bind for each (recipient, class) in flight, what may be prepared, and that a drain ends.
+//! order of first submits, one bind for each (recipient, class) in flight, what may be prepared, what is beside a message on trial,
+//! and that a drain ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +13,7 @@ use crate::link::{BindId, Disconnect, LinkEvent};
 use crate::mesh::ShardMap;
 use crate::model::{Address, Class, Content, Mono, ShardId};
 use crate::smpp::status::CommandStatus;
+use crate::traffic::Trial;
 
 const SHARDS: u8 = 3;
 const RECIPIENTS: u64 = 5;
@@ -58,6 +60,8 @@ struct Run {
     by_text: BTreeMap<String, Address>,
     /// By message: (recipient, class), and its place in the order of waiting.
     lanes: BTreeMap<Address, (u64, Class, usize)>,
+    /// By message: what may be beside it.
+    trials: BTreeMap<Address, Trial>,
     throttled: bool,
     count: usize,
     /// Submits that came after the link had given them up, as indices into what the carrier got.
@@ -77,8 +81,9 @@ impl Run {
         });
         world.outstanding_max = plan.window as usize;
         let prng = crate::model::Prng::new(plan.seed);
-        let (by_text, lanes, ghosts) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { world, plan, prng, by_text, lanes, throttled: false, count: 0, ghosts }
+        let (by_text, lanes, trials) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let ghosts = BTreeSet::new();
+        Self { world, plan, prng, by_text, lanes, trials, throttled: false, count: 0, ghosts }
     }
 
     fn below(&mut self, bound: usize) -> usize {
@@ -89,6 +94,7 @@ impl Run {
         self.watch(Self::act);
         self.check_prepared();
         self.check_binds();
+        self.check_trials();
     }
 
     /// Does something, and notes which submits came though the link had given them up before.
@@ -158,9 +164,16 @@ impl Run {
             let expires = [None, None, Some(300)][self.below(3)];
             let expires_at = expires.map(|ms| self.world.now.wall.after_ms(ms));
             let content = Content { body: text.as_bytes(), ..Content::default() };
+            let trial = match self.count % 9 {
+                3 => Some(Trial::Alone),
+                5 | 7 => Some(Trial::InGroup),
+                _ => None,
+            };
             let submit = self.world.submit_of(recipient, class, &content, |submit| {
                 submit.head.expires_at = expires_at.unwrap_or_default();
+                submit.trial = trial;
             });
+            self.trials.extend(trial.map(|trial| (submit.address, trial)));
             self.by_text.insert(text[..6].to_owned(), submit.address);
             self.lanes.insert(submit.address, (recipient, class, self.count));
             self.count += 1;
@@ -230,6 +243,20 @@ impl Run {
         assert!(self.throttled || status.prepared + places <= bound + 2 * window, "{status:?}");
     }
 
+    /// What is unanswered beside a message on trial.
+    fn check_trials(&self) {
+        for bind in 0..self.plan.binds {
+            let pending = self.world.pending().filter(|at| !self.ghosts.contains(at));
+            let here = pending.filter(|at| self.world.got[*at].bind == BindId(bind));
+            let messages: BTreeSet<Address> = here.filter_map(|at| self.address_of(&self.world.got[at])).collect();
+            let trials: Vec<_> = messages.iter().map(|address| self.trials.get(address).copied()).collect();
+            let is_alone = trials.contains(&Some(Trial::Alone));
+            assert!(!is_alone || messages.len() == 1, "alone among {messages:?}");
+            let is_group = trials.contains(&Some(Trial::InGroup));
+            assert!(!is_group || (messages.len() <= 16 && !trials.contains(&None)), "a group among {messages:?}");
+        }
+    }
+
     fn finish(mut self) -> Trace {
         self.world.writes = true;
         self.watch(Self::write_all);
@@ -267,7 +294,9 @@ impl Run {
             if self.ghosts.contains(&at) {
                 continue;
             }
-            let Some(address) = self.address_of(got) else { continue };
+            let Some(address) = self.address_of(got).filter(|address| !self.trials.contains_key(address)) else {
+                continue;
+            };
             if seen.insert(address) {
                 let (recipient, class, count) = self.lanes[&address];
                 let before = last.insert((recipient, class), count);

@@ -190,8 +190,16 @@ impl World {
         };
         let address = Address::new(self.next_slot / 1_000, (self.next_slot % 1_000) as u16);
         self.next_slot += 1;
-        let mut submit =
-            Submit { address, attempt: 1, reference: 0x1234, head, arena: Arc::new(arena), answered: None, cut: 0 };
+        let mut submit = Submit {
+            address,
+            attempt: 1,
+            reference: 0x1234,
+            head,
+            arena: Arc::new(arena),
+            answered: None,
+            cut: 0,
+            trial: None,
+        };
         change(&mut submit);
         submit
     }

@@ -149,6 +149,8 @@ pub struct Behaviour {
     pub disconnect_ppm: Ppm,
     /// Taken, its receipt will come, but the carrier closes the connection instead of answering.
     pub taken_disconnect_ppm: Ppm,
+    /// The carrier closes the connection at each message to this recipient, without taking it; empty: to nobody.
+    pub hangs_up_on: String,
     /// Default 0x58 ESME_RTHROTTLED.
     pub throttled_status: u32,
     /// Default 0x08 ESME_RSYSERR.
@@ -211,6 +213,7 @@ impl Default for Behaviour {
             answer_lost_ppm: 0,
             disconnect_ppm: 0,
             taken_disconnect_ppm: 0,
+            hangs_up_on: String::new(),
             throttled_status: 0x58,
             transient_status: 0x08,
             permanent_status: 0x0B,

@@ -1,0 +1,107 @@
+//! What a lost session left unanswered goes again beside no others: alone on a bind, or in a small group. So the message at which
+//! a carrier hangs up takes no others with it a second time.
+//!
+//! One bind at a time is kept free for them: it takes nothing else until all of it is answered, then sends what is on trial, and
+//! is given back when that is answered or lost. The other binds go on. After a trial all binds go on for as long as it took, so
+//! a link with one bind gives others half of its time at least.
+//!
+//! Invariant: while something on trial is unanswered on a bind, nothing but its group is.
+
+use crate::model::{Mono, Now};
+
+use super::Link;
+use super::prepared::Index;
+
+/// How many are on trial together at most.
+pub(super) const GROUP_MAX: usize = 16;
+
+/// Messages that wait for their trial beside those that may be prepared: enough that no place is missing, and few enough that a
+/// carrier which answers nothing is handed no more.
+pub(super) const WAITING_MAX: u32 = 1_024;
+
+/// Between two trials at least, ms.
+const REST_MS: u64 = 10;
+
+/// The bind that is kept free.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Trial {
+    bind: u16,
+    since: Mono,
+    /// Everything before is answered, and what is on trial is sent.
+    is_running: bool,
+}
+
+/// See the head of this file.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Trials {
+    now: Option<Trial>,
+    rest_until: Mono,
+}
+
+impl Trials {
+    /// Whether that bind takes nothing else.
+    pub(super) fn is_at(&self, bind: u16) -> bool {
+        self.now.is_some_and(|trial| trial.bind == bind)
+    }
+
+    /// One is under way.
+    pub(super) const fn is_some(&self) -> bool {
+        self.now.is_some()
+    }
+
+    fn end(&mut self, trial: Trial, now: Mono) {
+        self.now = None;
+        let took_ms = now.since(trial.since) / 1_000_000;
+        self.rest_until = now.after_ms(took_ms.max(REST_MS));
+    }
+}
+
+impl Link {
+    /// Begins and ends trials.
+    pub(super) fn steer_trials(&mut self, now: Now) {
+        if self.trials.now.is_none() && self.prepared.on_trial() > 0 && now.mono >= self.trials.rest_until {
+            self.trials.now = self.bind_for_trial().map(|bind| Trial { bind, since: now.mono, is_running: false });
+        }
+        let Some(trial) = self.trials.now else { return };
+        let Some(leg) = self.legs.get(usize::from(trial.bind)) else { return };
+        let is_clear = leg.session.as_ref().is_none_or(|session| session.outstanding() == 0);
+        let is_clear = is_clear && !self.prepared.is_begun_at(trial.bind);
+        match trial.is_running {
+            // Its other half may come back, and what is out is still alone.
+            true if !is_clear || self.prepared.is_on_trial_at(trial.bind) => {}
+            false if leg.ready && !is_clear => {}
+            false if leg.ready && self.prepared.begin_trial(trial.bind) => {
+                self.trials.now = Some(Trial { is_running: true, ..trial });
+            }
+            true | false => self.trials.end(trial, now.mono),
+        }
+    }
+
+    /// Where the oldest of what waits for its trial must go, else the bind that is free soonest.
+    fn bind_for_trial(&self) -> Option<u16> {
+        let ready = |bind: &u16| self.legs.get(usize::from(*bind)).is_some_and(|leg| leg.ready);
+        let bound_to = self.prepared.trial_is_bound_to().filter(ready);
+        let outstanding = |bind: &u16| {
+            let session = self.legs.get(usize::from(*bind)).and_then(|leg| leg.session.as_ref());
+            session.map_or(0, |session| session.outstanding())
+        };
+        let binds = 0..u16::try_from(self.legs.len()).unwrap_or(u16::MAX);
+        bound_to.or_else(|| binds.filter(ready).min_by_key(outstanding))
+    }
+
+    /// The next message for a bind. What urgent messages are kept a place for does not count where a trial is: they are granted
+    /// none there, and what is on trial would wait for them as they do for it.
+    pub(super) fn next_message(&mut self, bind: u16, urgent_only: bool) -> Option<Index> {
+        match self.trials.now.filter(|trial| trial.bind == bind) {
+            Some(Trial { is_running: true, .. }) => self.prepared.next_on_trial(bind),
+            Some(Trial { is_running: false, .. }) => self.prepared.next_begun(bind),
+            None => self.prepared.next(bind, urgent_only),
+        }
+    }
+
+    /// When the next trial may begin, if one is waited for.
+    pub(super) fn next_trial_at(&self, now: Mono) -> Option<Mono> {
+        let waits = self.trials.now.is_none() && self.prepared.on_trial() > 0 && self.obstacle().is_none();
+        Some(self.trials.rest_until).filter(|at| waits && *at > now)
+    }
+}
