@@ -126,15 +126,23 @@ fn write(
 ) {
     let mut batches = Vec::new();
     let mut marked = Instant::now();
-    let mut last = CommitSeq(0);
-    while inbox.drain(&mut batches, 1) > 0 {
+    let (mut last, mut told) = (CommitSeq(0), CommitSeq(0));
+    loop {
+        // With the last batch that comes nobody else would set the mark.
+        let drained = match last == told {
+            true => Some(inbox.drain(&mut batches, 1)),
+            false => inbox.drain_for(&mut batches, 1, MAINTENANCE.saturating_sub(marked.elapsed())),
+        };
+        if drained == Some(0) {
+            break;
+        }
         for batch in batches.drain(..) {
             last = batch.seq;
             store.commit(batch.into_ops()).unwrap_or_else(|error| give_up(Owner::Shard(shard), &error));
             answer(ShardEvent::Committed(last));
         }
-        if marked.elapsed() >= MAINTENANCE {
-            marked = Instant::now();
+        if marked.elapsed() >= MAINTENANCE && last != told {
+            (marked, told) = (Instant::now(), last);
             mark.write(last.0).unwrap_or_else(|error| give_up(Owner::Shard(shard), &unmarked(&error)));
         }
     }
@@ -308,5 +316,34 @@ impl Quarantine {
             None => "the store gave nothing of it",
         };
         tracing::error!(shard, segment, why, kept, "a damaged segment: its messages cannot be read, all others go on");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::store::{fjall::FjallOptions, record::TurnRecord};
+
+    use super::*;
+
+    /// Core B3: the mark was only set when a batch came, so that of an idle daemon lagged for hours.
+    #[test]
+    fn a_store_that_is_idle_sets_its_mark_once_more() {
+        let root = tempfile::tempdir().expect("a directory");
+        let (store, _) = FjallStore::open(root.path(), FjallOptions::shared_by(1)).expect("a store");
+        let (mark, found) = HighWaterFile::open(root.path()).expect("a file");
+        assert_eq!(found, None);
+        let (storage, threads) =
+            start(ShardId(0), store, mark, root.path().join("quarantine"), |_| {}).expect("threads");
+        let batch = WriteBatch { seq: CommitSeq(7), turn: TurnRecord::default(), ..WriteBatch::default() };
+        assert!(storage.commits.try_push(batch).is_ok(), "room for one");
+        let deadline = Instant::now() + Duration::from_secs(120);
+        let marked = || HighWaterFile::open(root.path()).expect("a file").1.map(|mark| (mark.commit, mark.is_clean));
+        while marked() != Some((7, false)) {
+            assert!(Instant::now() < deadline, "{:?}", marked());
+            thread::sleep(Duration::from_millis(50));
+        }
+        drop(storage);
+        threads.into_iter().for_each(|thread| thread.join().expect("it ends"));
+        assert_eq!(marked(), Some((7, true)));
     }
 }
