@@ -21,6 +21,8 @@ use receipts::receipt_event;
 
 #[path = "bounds_tests.rs"]
 mod bounds;
+#[path = "cancel_tests.rs"]
+mod cancelled;
 #[path = "doubts_tests.rs"]
 mod doubts;
 #[path = "receipts_tests.rs"]

@@ -1,0 +1,95 @@
+//! What was cancelled is never sent, however long its entries stand in lists and in the delay queue.
+
+use super::*;
+
+const CLASS: Class = Class::Marketing;
+const RETENTION_MS: u64 = 3_600_000;
+
+fn scheduled(world: &mut World, to: &str, in_ms: u64) -> MessageId {
+    let head = Head {
+        to: number(to),
+        tenant: TenantId(5),
+        class: CLASS,
+        parts: 1,
+        route: RouteId(1),
+        send_at: world.now.wall.after_ms(in_ms),
+        expires_at: world.now.wall.after_ms(100 * RETENTION_MS),
+        ..Head::default()
+    };
+    let Reply::Submitted(results) = world.ask(Ask::Submit(Frame { heads: vec![head], ..Frame::default() })) else {
+        panic!("another answer")
+    };
+    let LineResult::Accepted(id) = results[0] else { panic!("{results:?}") };
+    id
+}
+
+fn cancel(world: &mut World, id: MessageId) {
+    let ask = Ask::Cancel { reply: ReplyTo::default(), tenant: TenantId(5), id };
+    assert!(matches!(world.ask(ask), Reply::Cancelled(Cancelled::Done)));
+}
+
+fn is_gone(world: &mut World, id: MessageId) -> bool {
+    let ask = Ask::Lookup { reply: ReplyTo::default(), tenant: TenantId(5), ids: vec![id] };
+    let Reply::Found(found) = world.ask(ask) else { panic!("another answer") };
+    matches!(found[0], Lookup::Gone)
+}
+
+/// What becomes of a world with a short retention in which something is cancelled: retention passes, and checkpoints are made; then
+/// the time of all that was scheduled comes, before or behind a crash. What leaves when all that a link has is granted.
+fn left_at_last(prepare: impl Fn(&mut World) -> MessageId, crashes: bool) -> Vec<Address> {
+    let options = || Options { retention_ms: RETENTION_MS, ..options() };
+    let now = Now { mono: Mono(0), wall: Wall(1_000_000) };
+    let mut world = start(MemoryStore::new(Drops::AtCheckpoint), options(), now);
+    let cancelled = prepare(&mut world);
+    world.pass(RETENTION_MS + 60_000);
+    for _ in 0..3 {
+        world.checkpoint();
+        // Something happens in between.
+        scheduled(&mut world, BERT, 50 * RETENTION_MS);
+    }
+    assert!(is_gone(&mut world, cancelled), "its segment is retired");
+    if crashes {
+        world = world.crashed(options());
+    }
+    world.pass(2 * RETENTION_MS);
+    for _ in 0..3 {
+        let grant = Grant { link: LINK, class: CLASS, messages: 10, standing: false };
+        world.handle(ShardEvent::Traffic(ToShard::Grant(grant)));
+    }
+    world.submits.iter().map(|submit| submit.address).collect()
+}
+
+/// Core A1: the mark of what was cancelled went with its segment, and its entry stayed.
+#[test]
+fn what_was_cancelled_in_the_delay_queue_is_not_sent_when_its_segment_is_gone() {
+    for crashes in [false, true] {
+        let left = left_at_last(
+            |world| {
+                let id = scheduled(world, ANNA, 2 * RETENTION_MS);
+                cancel(world, id);
+                id
+            },
+            crashes,
+        );
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+/// The same of what was ready, and stands behind something that waits for a link.
+#[test]
+fn what_was_cancelled_in_a_list_is_not_sent_when_its_segment_is_gone() {
+    for crashes in [false, true] {
+        let left = left_at_last(
+            |world| {
+                let id = scheduled(world, ANNA, 2_000);
+                // In the list before it, in a segment behind its own.
+                scheduled(world, BERT, 1_000);
+                world.pass(3_000);
+                cancel(world, id);
+                id
+            },
+            crashes,
+        );
+        assert_eq!(left.len(), 1, "the other one: {left:?}");
+    }
+}
