@@ -116,7 +116,7 @@ fn who_decides_by_an_entry_is_refused_when_it_has_changed() {
     let (first, second) = (bench.ask(vec![replace(1, Some("b"))]), bench.ask(vec![replace(1, Some("c"))]));
     let version = bench.commit().expect("a batch");
     bench.control.handle_committed(version);
-    let replies = [Effect::Reply(first, Ok(2)), Effect::Reply(second, changed.clone())];
+    let replies = [Effect::Reply(first, Ok(2)), Effect::Reply(second, changed)];
     assert_eq!(bench.effects()[1..], replies);
     let mut bench = bench.again();
     assert_eq!(bench.settle(vec![replace(1, None)]), changed);

@@ -254,7 +254,6 @@ pub const CALLS: &[Call] = &[
         bodies: &[(JSON, "LookupRequest")],
         answers: &[answer(200, "LookupAnswer", "One entry for each id, in order.")],
         problems: &[400, 401, 403, 408, 413, 415, 422, 500, 503],
-        ..BARE
     },
     Call {
         path: "/v1/records",

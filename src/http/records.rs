@@ -465,7 +465,7 @@ mod tests {
         assert_eq!(read("format=ndjson&limit=5&settled=true", Some("text/csv")), Ok(all.clone()));
         let of_reader = Query { settled: true, reader: Some("b-1".to_owned()), ..all.clone() };
         assert_eq!(read("reader=b-1&limit=5", None), Ok(of_reader));
-        for wrong in ["reader=b&settled=false", "cursor=0100000000000000&reader=b"] {
+        for wrong in ["reader=b&settled=false", "cursor=0100000000000000&reader=b", "reader=b&tenant=a"] {
             assert_eq!(read(wrong, None), Err(Code::InvalidParameter), "{wrong}");
         }
         assert_eq!(read("reader=", None), Err(Code::InvalidReader));

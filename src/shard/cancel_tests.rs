@@ -29,7 +29,7 @@ fn cancel(world: &mut World, id: MessageId) {
 }
 
 fn is_gone(world: &mut World, id: MessageId) -> bool {
-    let ask = Ask::Lookup { reply: ReplyTo::default(), tenant: TenantId(5), ids: vec![id] };
+    let ask = Ask::Lookup { reply: ReplyTo::default(), whose: Whose::Of(TenantId(5)), ids: vec![id] };
     let Reply::Found(found) = world.ask(ask) else { panic!("another answer") };
     matches!(found[0], Lookup::Gone)
 }

@@ -242,7 +242,7 @@ impl Plan {
     fn losing_a_route(self) -> Self {
         let lasts = self.carriers.iter().any(|carrier| !carrier.absent);
         let at_ns = self.chaos_ns / 10 * u64::from(self.recipients % 10);
-        let goes = self.shared_route && lasts && self.messages % 2 == 0;
+        let goes = self.shared_route && lasts && self.messages.is_multiple_of(2);
         Self { route_gone_ns: goes.then_some(at_ns), ..self }
     }
 
