@@ -327,6 +327,10 @@ fn add(folder: &Path) {
             queues["in_flight"] == 0 && queues["depth"] == 0 && queues["in_doubt"].as_u64() > Some(0)
         });
         if life == 0 {
+            daemon.until("what is given up is dead", || {
+                let otps = daemon.call("GET", "/v1/in-doubt?class=otp", &[ADMIN], "").1;
+                otps["in_doubt"].as_array().is_some_and(Vec::is_empty)
+            });
             assert!(daemon.end(Signal::TERM).0.success());
             continue;
         }
