@@ -93,3 +93,22 @@ fn what_was_cancelled_in_a_list_is_not_sent_when_its_segment_is_gone() {
         assert_eq!(left.len(), 1, "the other one: {left:?}");
     }
 }
+
+/// Addresses are in ids and are given out in a row, so anybody can make up another tenant's id.
+#[test]
+fn another_tenants_message_is_neither_seen_nor_cancelled() {
+    let mut world = world();
+    let own = scheduled(&mut world, ANNA, RETENTION_MS);
+    let mut seen = |whose| {
+        let ask = Ask::Lookup { reply: ReplyTo::default(), whose, ids: vec![own] };
+        let Reply::Found(found) = world.ask(ask) else { panic!("another answer") };
+        !matches!(found[..], [Lookup::Unknown])
+    };
+    assert_eq!([Whose::Of(TenantId(6)), Whose::Of(TenantId(5)), Whose::All].map(&mut seen), [false, true, true]);
+    let mut cancelled = |tenant| match world.ask(Ask::Cancel { reply: ReplyTo::default(), tenant, id: own }) {
+        Reply::Cancelled(cancelled) => cancelled,
+        other => panic!("{other:?}"),
+    };
+    let answers = [TenantId(6), TenantId(5), TenantId(6)].map(&mut cancelled);
+    assert_eq!(answers, [Cancelled::Unknown, Cancelled::Done, Cancelled::Unknown]);
+}

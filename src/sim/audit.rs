@@ -164,14 +164,7 @@ impl Oracle {
             // A receipt for what nobody remembers settled its doubt.
             MessageState::Submitted if self.misled.contains(&recipient) && doubts_in(&found.view.timeline) > 0 => None,
             MessageState::Submitted => (!taken).then_some("no carrier took it"),
-            MessageState::Dead => {
-                let dropped = found.view.reason == Some(DeadLetterReason::InDoubtDropped);
-                let exhausted = found.view.reason == Some(DeadLetterReason::InDoubtExhausted);
-                if exhausted && losses_in(&found.view.timeline) <= usize::from(plan.shard.doubts_max) {
-                    return Some("its carrier was not asked often enough");
-                }
-                (dropped && doubts_in(&found.view.timeline) == 0).then_some("it never was in doubt")
-            }
+            MessageState::Dead => undue(plan, found),
             MessageState::Scheduled
             | MessageState::Queued
             | MessageState::Sending
@@ -299,6 +292,24 @@ fn too_often(plan: &Plan, truth: &Truth, found: &FoundMessage) -> Option<String>
     }
     (!hangs_up && found.view.state == MessageState::Dead)
         .then(|| "it is given up, and nothing is wrong with it".to_owned())
+}
+
+/// Why a message was given up for nothing.
+fn undue(plan: &Plan, found: &FoundMessage) -> Option<&'static str> {
+    let timeline = &found.view.timeline;
+    let has = |kind| timeline.iter().any(|entry| entry.kind() == kind);
+    match found.view.reason? {
+        DeadLetterReason::InDoubtDropped => (doubts_in(timeline) == 0).then_some("it never was in doubt"),
+        DeadLetterReason::InDoubtExhausted => {
+            let is_early = losses_in(timeline) <= usize::from(plan.shard.doubts_max);
+            is_early.then_some("its carrier was not asked often enough")
+        }
+        DeadLetterReason::AttemptsExhausted => (!has(EventKind::Refused)).then_some("nobody refused it"),
+        DeadLetterReason::NoRoute => plan.route_gone_ns.is_none().then_some("its route is there"),
+        // No simulated disk flips a bit.
+        DeadLetterReason::Unreadable => Some("nothing is damaged"),
+        DeadLetterReason::CarrierRejected | DeadLetterReason::Unencodable | DeadLetterReason::ExpiredHere => None,
+    }
 }
 
 /// How a part came to a carrier more often than the ledger explains. Over a route with several carriers only messages of

@@ -658,7 +658,6 @@ impl Oracle {
     }
 }
 
-/// Ledger entries of a timeline.
 /// How often it was in doubt by what its carrier did, and not by our crashes.
 pub(super) fn losses_in(timeline: &[TimelineEntry]) -> usize {
     let by_carrier =
@@ -666,6 +665,7 @@ pub(super) fn losses_in(timeline: &[TimelineEntry]) -> usize {
     timeline.iter().filter(by_carrier).count()
 }
 
+/// How often it was in doubt.
 pub(super) fn doubts_in(timeline: &[TimelineEntry]) -> usize {
     timeline.iter().filter(|entry| entry.kind() == EventKind::InDoubt).count()
 }
