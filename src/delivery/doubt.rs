@@ -91,7 +91,7 @@ impl Doubts {
 }
 
 /// A bind of a link, as people count them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LostBind {
     /// The core of its link.
     pub core: u8,

@@ -19,6 +19,8 @@ use super::prepared::Index;
 struct Budget {
     tokens: u32,
     slots: u32,
+    /// Those among them on the bind that is kept free: nothing else has a use for them.
+    aside: u32,
     /// Slots and tokens that urgent messages on their way from a shard will need.
     reserved: u32,
     sent: u32,
@@ -30,7 +32,7 @@ impl Budget {
     }
 
     const fn urgent_only(&self) -> bool {
-        self.slots <= self.reserved || self.tokens <= self.reserved
+        self.slots.saturating_sub(self.aside) <= self.reserved || self.tokens <= self.reserved
     }
 }
 
@@ -88,7 +90,8 @@ impl Link {
         self.flow.set_stalled(self.stalled_parts(now));
         let tokens = self.tokens(now);
         let reserved = self.grants.urgent_expected();
-        let mut budget = Budget { tokens, slots: self.free_slots(|_| true), reserved, sent: 0 };
+        let (slots, aside) = (self.free_slots(|_| true), self.free_slots(|bind| self.trials.is_at(bind)));
+        let mut budget = Budget { tokens, slots, aside, reserved, sent: 0 };
         self.spend(&mut budget, now);
         let taken = self.flow.take(budget.sent, now.mono);
         debug_assert!(taken, "the allowance was asked at the same instant");

@@ -49,9 +49,10 @@ impl Trials {
         self.now.is_some()
     }
 
-    fn end(&mut self, trial: Trial, now: Mono) {
+    /// `took_max_ms`: what a trial may take; what is more was an outage.
+    fn end(&mut self, trial: Trial, now: Mono, took_max_ms: u64) {
         self.now = None;
-        let took_ms = now.since(trial.since) / 1_000_000;
+        let took_ms = (now.since(trial.since) / 1_000_000).min(took_max_ms);
         self.rest_until = now.after_ms(took_ms.max(REST_MS));
     }
 }
@@ -63,18 +64,26 @@ impl Link {
             self.trials.now = self.bind_for_trial().map(|bind| Trial { bind, since: now.mono, is_running: false });
         }
         let Some(trial) = self.trials.now else { return };
-        let Some(leg) = self.legs.get(usize::from(trial.bind)) else { return };
-        let is_clear = leg.session.as_ref().is_none_or(|session| session.outstanding() == 0);
-        let is_clear = is_clear && !self.prepared.is_begun_at(trial.bind);
+        let is_ready = self.legs.get(usize::from(trial.bind)).is_some_and(|leg| leg.ready);
         match trial.is_running {
-            // Its other half may come back, and what is out is still alone.
-            true if !is_clear || self.prepared.is_on_trial_at(trial.bind) => {}
-            false if leg.ready && !is_clear => {}
-            false if leg.ready && self.prepared.begin_trial(trial.bind) => {
+            true if !self.is_through(trial) => {}
+            false if is_ready && !self.is_clear(trial.bind) => {}
+            false if is_ready && self.prepared.begin_trial(trial.bind) => {
                 self.trials.now = Some(Trial { is_running: true, ..trial });
             }
-            true | false => self.trials.end(trial, now.mono),
+            true | false => self.trials.end(trial, now.mono, self.options.response_timeout_ms),
         }
+    }
+
+    /// Nothing is unanswered on that bind, and nothing is half sent.
+    fn is_clear(&self, bind: u16) -> bool {
+        let session = self.legs.get(usize::from(bind)).and_then(|leg| leg.session.as_ref());
+        session.is_none_or(|session| session.outstanding() == 0) && !self.prepared.is_begun_at(bind)
+    }
+
+    /// A running trial is over. Its other half may come back, and what is out is still alone.
+    fn is_through(&self, trial: Trial) -> bool {
+        trial.is_running && self.is_clear(trial.bind) && !self.prepared.is_on_trial_at(trial.bind)
     }
 
     /// Where the oldest of what waits for its trial must go, else the bind that is free soonest.
@@ -99,8 +108,12 @@ impl Link {
         }
     }
 
-    /// When the next trial may begin, if one is waited for.
+    /// When the next trial may begin, if one is waited for. At once when one has ended without a word to the carrier, for then no
+    /// answer will wake anybody.
     pub(super) fn next_trial_at(&self, now: Mono) -> Option<Mono> {
+        if self.trials.now.is_some_and(|trial| self.is_through(trial)) {
+            return Some(now);
+        }
         let waits = self.trials.now.is_none() && self.prepared.on_trial() > 0 && self.obstacle().is_none();
         Some(self.trials.rest_until).filter(|at| waits && *at > now)
     }

@@ -227,3 +227,25 @@ fn a_window_full_of_culprits_ends_too() {
     assert_eq!((world.outbox().len(), world.shard().status().doubts), (100, 0));
     assert!(copies.values().all(|copies| (4..=5).contains(copies)), "{copies:?}");
 }
+
+/// Answers that do not come are missed one by one, as they were sent: that is one loss all the same.
+#[test]
+fn what_is_missed_one_by_one_goes_alone_no_more_often_than_what_is_lost_at_once() {
+    let mut world = world();
+    world.accepted_many(60);
+    let sent = world.handed_over();
+    for submits in sent.chunks(3) {
+        world.end_together(submits, Answer::Unanswered(Unanswered::ResponseTimeout));
+        world.pass(100);
+    }
+    world.pass(WAIT_MS);
+    let again = world.handed_over();
+    let alone = again.iter().filter(|submit| submit.trial == Some(Trial::Alone)).count();
+    assert_eq!((again.len(), alone), (60, 16));
+    // The next session that is lost begins anew.
+    let (_, other) = world.sent(CLASS, ANNA, 1);
+    world.pass(20_000);
+    world.lost(&other);
+    world.pass(WAIT_MS + 10);
+    assert_eq!(world.pulled(CLASS).trial, Some(Trial::Alone));
+}

@@ -11,6 +11,8 @@
 //!
 //! It has the books of what is under way: whoever moves a message on tells it what happened, and is told what follows for others.
 
+use std::collections::BTreeMap;
+
 use crate::delivery::policy::DOUBTED_AGAIN_MS;
 use crate::delivery::{DoubtFilter, DoubtPolicy, Event, EventKind, Happened, InDoubt, Lost, LostBind, Resolution};
 use crate::model::limits::OPEN_ATTEMPTS_MAX;
@@ -41,17 +43,12 @@ pub(super) struct Ledger {
     pub books: Books,
     /// The reference that parts were given last.
     next_reference: u16,
-    /// The session that was lost last, and how many messages of this shard it left unanswered.
-    lost_last: Option<(LostSession, u32)>,
+    /// When each bind has last left a message of this shard unanswered, and how many within one loss. There are as many as binds.
+    lost: BTreeMap<(CarrierId, LostBind), (Mono, u32)>,
 }
 
-/// A session that was lost: which, and when it was told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct LostSession {
-    carrier: CarrierId,
-    bind: LostBind,
-    at: Mono,
-}
+/// What a bind leaves unanswered with no longer pauses belongs to one loss.
+const ONE_LOSS_NS: u64 = 10_000_000_000;
 
 /// So many of what a session left unanswered go again one by one, those first that were sent first: most carriers read in order, so
 /// the one at which they hung up is among them. The others go in groups, or it would take too long.
@@ -59,7 +56,7 @@ const ALONE_FIRST: u32 = 16;
 
 impl Ledger {
     pub(super) fn new(options: &Options) -> Self {
-        Self { books: Books::new(options), next_reference: 0, lost_last: None }
+        Self { books: Books::new(options), next_reference: 0, lost: BTreeMap::new() }
     }
 
     /// A fresh part reference. A message whose parts the carrier's splitting makes more of than were counted at ingest
@@ -137,12 +134,14 @@ impl Ledger {
         true
     }
 
-    /// One more message that a session has left unanswered: whether enough others were before it to go alone.
+    /// One more message that a session has left unanswered: whether enough others were before it to go alone. Answers that do not
+    /// come in time are missed one by one, and what a session takes along comes in several turns.
     fn is_behind_the_first(&mut self, turn: &Turn, carrier: CarrierId, bind: LostBind) -> bool {
-        let session = LostSession { carrier, bind, at: turn.now.mono };
-        let before = self.lost_last.filter(|(known, _)| *known == session).map_or(0, |(_, messages)| messages);
-        self.lost_last = Some((session, before.saturating_add(1)));
-        before >= ALONE_FIRST
+        let now = turn.now.mono;
+        let lost = self.lost.entry((carrier, bind)).or_insert((now, 0));
+        let is_another = now.since(lost.0) > ONE_LOSS_NS;
+        *lost = (now, if is_another { 1 } else { lost.1.saturating_add(1) });
+        lost.1 > ALONE_FIRST
     }
 
     /// What becomes of an entry when its wait is over. What was alone too often is given up where it would be sent again.

@@ -177,3 +177,62 @@ fn a_trial_of_many_parts_is_one_message_and_thrown_back_ones_keep_the_bind() {
     world.answer_all();
     assert_eq!(world.unanswered(), ["b"]);
 }
+
+/// The places on the bind that is kept free are nobody's: bulk may not go by them over the places that codes wait for.
+#[test]
+fn the_places_of_a_trial_do_not_count_as_kept_for_what_is_urgent() {
+    let mut world = World::bound(|options| (options.window, options.binds) = (4, 2));
+    let many: Vec<_> = texts("o", 40).collect();
+    world.others(&many.iter().map(String::as_str).collect::<Vec<_>>());
+    world.tried(texts("x", 1), Trial::Alone);
+    world.demand(0);
+    // One bind is cleared for the trial, which then stays unanswered.
+    while !world.unanswered().contains(&"x0".to_owned()) {
+        let first = world.pending().next().expect("something is out");
+        world.answer(&world.got[first].clone(), OK, b"1");
+        world.advance_ms(1);
+    }
+    for at in 0..3 {
+        world.wait(1, ONE + 500 + at, Class::Otp, "code");
+    }
+    world.demand(1);
+    for _ in 0..6 {
+        let bulk = world.pending().find(|at| world.got[*at].body().starts_with('o')).expect("bulk is out");
+        world.answer(&world.got[bulk].clone(), OK, b"1");
+    }
+    assert_eq!(world.texts().iter().filter(|text| *text == "code").count(), 3);
+}
+
+/// What has expired while it waited for its trial is no trial, and nobody else is there to wake the link.
+#[test]
+fn a_trial_that_says_nothing_to_the_carrier_holds_nothing_up() {
+    let mut world = World::bound(|options| options.window = 4);
+    world.tried(texts("x", 1), Trial::Alone);
+    let expired = world.shards[0].waiting[BULK.index()].back_mut().expect("it waits");
+    expired.head.expires_at = world.now.wall;
+    world.demand(0);
+    world.others(&["a", "b"]);
+    world.advance_ms(50);
+    assert_eq!(world.unanswered(), ["a", "b"]);
+}
+
+/// An outage is no trial, and what waits does not wait as long again.
+#[test]
+fn after_an_outage_trials_go_on_at_once() {
+    let mut world = World::bound(|options| {
+        (options.window, options.reconnect_max_ms, options.response_timeout_ms) = (4, 1_000, 2_000);
+    });
+    world.tried(texts("x", 1), Trial::Alone);
+    world.demand(0);
+    assert_eq!(world.unanswered(), ["x0"]);
+    let bind = world.got[0].bind;
+    world.handle(LinkEvent::Pause);
+    world.disconnect(bind, Disconnect::ByPeer);
+    world.advance_ms(3_600_000);
+    world.handle(LinkEvent::Resume);
+    world.advance_ms(2_000);
+    world.tried(texts("y", 1), Trial::Alone);
+    world.demand(0);
+    world.advance_ms(3_000);
+    assert!(world.texts().contains(&"y0".to_owned()), "{:?}", world.texts());
+}
