@@ -152,6 +152,11 @@ impl Gathering {
         self.push_ready(place, address, None);
     }
 
+    /// The same of one whose segment is at hand: it need not be read before it is taken, and what is newer not go before it.
+    pub(super) fn ready_at_hand(&mut self, place: Place, address: Address, segment: Arc<Segment>) {
+        self.push_ready(place, address, Some(segment));
+    }
+
     /// A message is ready again, for it was not sent.
     pub(super) fn returned(&mut self, name: FifoName, address: Address, segment: Option<Arc<Segment>>) {
         self.push_ready(Place::Back(name), address, segment);

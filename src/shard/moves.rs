@@ -1,6 +1,8 @@
 //! How messages move from machine to machine: what an outcome, a receipt, the hour or a grant makes of one is decided by one
 //! machine, returned, and given to the next.
 
+use std::sync::Arc;
+
 use crate::delivery::DoubtPolicy;
 use crate::model::{Address, Class, LinkId, Point, Wall};
 use crate::queue::{FifoName, Part, Taken};
@@ -413,7 +415,8 @@ impl Shard {
             match self.ledger.reroute(&mut self.turn, &taken, is_over, restored) {
                 Rerouted::To(lane) => {
                     let address = taken.segment.address(taken.slot);
-                    self.turn.gathering.ready(Place::Due { lane, restored }, address);
+                    let place = Place::Due { lane, restored };
+                    self.turn.gathering.ready_at_hand(place, address, Arc::clone(&taken.segment));
                     self.lookups.entered(address, Listing { lane, restored });
                     self.alarms.touch(address);
                 }

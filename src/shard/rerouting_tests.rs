@@ -224,3 +224,29 @@ fn a_long_list_is_routed_anew_in_its_order() {
     }
     world.check_nothing_waits();
 }
+
+/// A place is there already, and what comes in on the new route meanwhile must not take it.
+#[test]
+fn what_is_routed_anew_goes_before_what_is_newer() {
+    let mut world = world();
+    let old = world.accepted(Class::Otp, 0);
+    world.tell(ShardEvent::Catalog(catalog(NEW)));
+    let mut arena = Vec::new();
+    crate::model::Content::default().encode(&mut arena);
+    let head = Head {
+        to: Msisdn::from_number(4_915_112_345_678).expect("a number"),
+        class: Class::Otp,
+        receipt: true,
+        parts: 1,
+        route: NEW,
+        expires_at: world.now.wall.after_ms(HOUR_MS),
+        content_len: arena.len() as u32,
+        ..Head::default()
+    };
+    world.tell(ShardEvent::Ask(Ask::Submit(Frame { heads: vec![head], arena, ..Frame::default() })));
+    let grant = Grant { link: LINK, class: Class::Otp, messages: 2, standing: true };
+    world.tell(ShardEvent::Traffic(ToShard::Grant(grant)));
+    world.settle();
+    let sent: Vec<_> = world.submits.iter().map(|submit| submit.address).collect();
+    assert_eq!((sent.len(), sent[0]), (2, old.address()), "{sent:?}");
+}
