@@ -52,10 +52,7 @@ pub(super) struct Whose {
 
 impl Whose {
     pub(super) fn agreement(&self, note: &ReceiptNote) -> Agreement {
-        match note.agreement(self.numbers) {
-            Agreement::Contradicts if self.is_number_ignored => Agreement::SaysNothing,
-            known => known,
-        }
+        note.agreement(self.numbers, self.is_number_ignored)
     }
 
     /// It says nothing, of whatever part.

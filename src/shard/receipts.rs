@@ -284,18 +284,19 @@ impl Receipts {
             state: receipt.state,
             error: receipt.error,
         };
-        let known = match self.judge(turn, said) {
-            Known::Heard(heard) => return Judged::Heard(heard),
-            other => other,
+        let record = || {
+            let mut record = inbound_record(batch, receipt);
+            record.text.truncate(RECEIPT_TEXT_MAX);
+            record
         };
-        let mut record = inbound_record(batch, receipt);
-        record.text.truncate(RECEIPT_TEXT_MAX);
         let ReceiptIn { token, if_unknown, is_shared, .. } = *receipt;
-        match known {
+        match self.judge(turn, said) {
             Known::Heard(heard) => Judged::Heard(heard),
-            Known::Not(why) => Judged::Unknown(Box::new(record), why),
-            Known::Nameless => Judged::Nameless(Box::new(record)),
-            Known::Asked(forms) => Judged::Asked(Box::new(Sought { token, if_unknown, is_shared, forms, record })),
+            Known::Not(why) => Judged::Unknown(Box::new(record()), why),
+            Known::Nameless => Judged::Nameless(Box::new(record())),
+            Known::Asked(forms) => {
+                Judged::Asked(Box::new(Sought { token, if_unknown, is_shared, forms, record: record() }))
+            }
         }
     }
 

@@ -26,20 +26,31 @@ pub(super) fn receipt_event(
     state: ReceiptState,
     reference: Option<u16>,
 ) -> ShardEvent {
-    let receipt = ReceiptIn {
+    let number = number(from).number();
+    let numbers = Numbers { source: Tail::of(number), destination: Tail::NONE };
+    event_of(at, id, |receipt| {
+        (receipt.recipient, receipt.numbers) = (number, numbers);
+        (receipt.state, receipt.reference) = (state, reference);
+    })
+}
+
+/// A receipt that says `DELIVRD` and names no number, with what is altered of it.
+pub(super) fn event_of(at: Wall, id: &str, alter: impl FnOnce(&mut ReceiptIn)) -> ShardEvent {
+    let mut receipt = ReceiptIn {
         token: ReceiptToken(1),
         if_unknown: IfUnknown::Park,
-        recipient: number(from).number(),
-        numbers: Numbers { source: Tail::of(number(from).number()), destination: Tail::NONE },
+        recipient: 0,
+        numbers: Numbers::default(),
         is_untyped: false,
         is_shared: false,
         id: Span { at: 0, len: id.len() as u16 },
-        state,
+        state: ReceiptState::Delivered,
         error: CarrierError::default(),
-        reference,
+        reference: None,
         at,
         text: Span::default(),
     };
+    alter(&mut receipt);
     let batch = ReceiptBatch {
         link: LINK,
         group: GroupId(3),

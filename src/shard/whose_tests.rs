@@ -3,7 +3,7 @@
 use crate::model::{Content, Frame, SenderId};
 use crate::smpp::receipt_id::{Dialect, IdForm};
 
-use super::receipts::{CARL, world_keeping};
+use super::receipts::{CARL, event_of, world_keeping};
 use super::*;
 
 /// Who sends, where a message says so.
@@ -47,33 +47,16 @@ impl World {
     }
 
     fn heard(&mut self, (source, destination, id): Written<'_>, alter: impl Fn(&mut ReceiptIn)) -> Option<Verdict> {
-        let mut receipt = ReceiptIn {
-            token: ReceiptToken(1),
-            if_unknown: IfUnknown::Park,
-            recipient: Msisdn::from_digits(source.trim_start_matches('+').as_bytes()).map_or(0, Msisdn::number),
-            numbers: Numbers {
-                source: Tail::of_written(source.as_bytes()),
-                destination: Tail::of_written(destination.as_bytes()),
-            },
-            is_untyped: false,
-            is_shared: false,
-            id: Span { at: 0, len: id.len() as u16 },
-            state: ReceiptState::Delivered,
-            error: CarrierError::default(),
-            reference: None,
-            at: self.now.wall,
-            text: Span::default(),
+        let numbers = Numbers {
+            source: Tail::of_written(source.as_bytes()),
+            destination: Tail::of_written(destination.as_bytes()),
         };
-        alter(&mut receipt);
-        let batch = ReceiptBatch {
-            link: LINK,
-            group: GroupId(3),
-            receipts: vec![receipt],
-            arena: id.into(),
-            ..ReceiptBatch::default()
-        };
+        let number = Msisdn::from_digits(source.trim_start_matches('+').as_bytes()).map_or(0, Msisdn::number);
         self.verdicts.clear();
-        self.handle(ShardEvent::Traffic(ToShard::Receipts(batch)));
+        self.handle(event_of(self.now.wall, id, |receipt| {
+            (receipt.recipient, receipt.numbers) = (number, numbers);
+            alter(receipt);
+        }));
         self.verdicts.last().map(|(_, verdict)| *verdict)
     }
 

@@ -381,7 +381,7 @@ impl Plan {
     /// A carrier that gives each id to several recipients, in a world where no fault is planned that loses its answers: a receipt
     /// of a part that nobody knows to be under its id would be taken for one of another recipient's.
     pub fn ids_given_again(prng: &mut Prng) -> Self {
-        let usual = Self::draw(prng);
+        let usual = Self::draw(prng).unharmed();
         let behaviour = Behaviour {
             receipt_delay: Delay { min_us: 1_000_000, max_us: prng.between(1_000_000, 9_000_000) },
             throttled_ppm: 50_000,
@@ -412,16 +412,7 @@ impl Plan {
             recipients: prng.between(4, 40) as u32,
             crashes_max: 0,
             stops_max: prng.between(0, 3) as u32,
-            wall_jumps: 0,
-            cuts: 0,
-            freezes: 0,
-            stalls: 0,
-            disk_stalls: 0,
-            disk_faults: 0,
-            disk_shortages: 0,
-            backups: 0,
             shard: ShardOptions { receipts_max: prng.between(2, 40) as usize, ..usual.shard },
-            socket: Latency { slow_ppm: 0, ..usual.socket },
             ..usual
         }
         .spelled()
@@ -445,7 +436,7 @@ impl Plan {
 
     /// A world in which nothing fails but what `change` makes of the only carrier, and all that is in doubt is sent again.
     fn well(prng: &mut Prng, change: impl FnOnce(Behaviour) -> Behaviour) -> Self {
-        let usual = Self::draw(prng);
+        let usual = Self::draw(prng).unharmed();
         let carrier = CarrierPlan {
             window: prng.between(1, 200) as u32,
             hosts: vec![HostPlan::Sound],
@@ -460,6 +451,15 @@ impl Plan {
             messages: prng.between(40, 400) as u32,
             crashes_max: 0,
             stops_max: 0,
+            ages: false,
+            shard: ShardOptions { doubt: Class::ALL.map(|_| DoubtPolicy::Resend), ..usual.shard },
+            ..usual
+        }
+    }
+
+    /// No clock, network or disk does any harm.
+    fn unharmed(self) -> Self {
+        Self {
             wall_jumps: 0,
             cuts: 0,
             freezes: 0,
@@ -468,10 +468,8 @@ impl Plan {
             disk_faults: 0,
             disk_shortages: 0,
             backups: 0,
-            ages: false,
-            shard: ShardOptions { doubt: Class::ALL.map(|_| DoubtPolicy::Resend), ..usual.shard },
-            socket: Latency { slow_ppm: 0, ..usual.socket },
-            ..usual
+            socket: Latency { slow_ppm: 0, ..self.socket },
+            ..self
         }
     }
 

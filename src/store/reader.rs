@@ -64,10 +64,7 @@ pub struct ReceiptKeys {
 impl ReceiptKeys {
     /// What its numbers say of a part.
     pub fn agreement(&self, note: &ReceiptNote) -> Agreement {
-        match note.agreement(self.numbers) {
-            Agreement::Contradicts if self.is_number_ignored => Agreement::SaysNothing,
-            known => known,
-        }
+        note.agreement(self.numbers, self.is_number_ignored)
     }
 }
 

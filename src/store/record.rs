@@ -249,9 +249,12 @@ pub struct ReceiptNote {
 }
 
 impl ReceiptNote {
-    /// What the numbers of a receipt say of it.
-    pub fn agreement(&self, numbers: Numbers) -> Agreement {
-        numbers.agreement(Tail::of(self.recipient), Tail::from_index(self.sender))
+    /// What the numbers of a receipt say of it. `is_number_ignored`: they may not say that it is another's.
+    pub fn agreement(&self, numbers: Numbers, is_number_ignored: bool) -> Agreement {
+        match numbers.agreement(Tail::of(self.recipient), Tail::from_index(self.sender)) {
+            Agreement::Contradicts if is_number_ignored => Agreement::SaysNothing,
+            known => known,
+        }
     }
 }
 
