@@ -5,6 +5,7 @@
 //! that nothing needs any more is a breach itself. `docs/ARCHITECTURE.md` says what the floors are for.
 
 mod circles;
+mod invariants;
 mod scan;
 
 use std::collections::BTreeSet;
@@ -509,6 +510,14 @@ mod tests {
     fn files_of_a_shard_import_only_what_lies_below_them() {
         let files = house(Path::new(env!("CARGO_MANIFEST_DIR")));
         assert_eq!(circles::circles(&files, "src/shard/"), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn every_invariant_bites() {
+        let (toothless, all) = invariants::toothless(&house(Path::new(env!("CARGO_MANIFEST_DIR"))));
+        let unwatched = invariants::WATCHED.iter().filter(|(.., by)| matches!(by, invariants::By::Nobody)).count();
+        println!("{} of {all} invariants bite", all - unwatched);
+        assert!(toothless.is_empty(), "{} of {all}:\n{}", toothless.len(), toothless.join("\n"));
     }
 
     /// The rules that a file breaks, apart from the missing head.

