@@ -347,6 +347,7 @@ mod tests {
                 answer,
                 bind: 0,
                 written_at: Default::default(),
+                sender: Default::default(),
             };
             last = attempts.settle(&outcome).map(|open| open.verdict);
         }
@@ -378,6 +379,7 @@ mod tests {
             answer,
             bind: 0,
             written_at: Default::default(),
+            sender: Default::default(),
         };
         assert!(attempts.settle(&old).is_none());
         assert_eq!(attempts.open_count(), 1);

@@ -58,7 +58,7 @@ impl Link {
         let refusal = self.refusal(response);
         let Some(leg) = self.leg(bind) else { return };
         let Some(at) = leg.missed.iter().position(|missed| missed.token == response.token) else { return };
-        let Missed { token, shard, address, attempt, parts } = leg.missed.swap_remove(at);
+        let Missed { token, shard, address, attempt, parts, sender } = leg.missed.swap_remove(at);
         let id = response.message_id.get(..CARRIER_ID_BYTES_MAX).unwrap_or(response.message_id);
         let id = if refusal.is_none() { id } else { &[] };
         if !id.is_empty() {
@@ -66,7 +66,7 @@ impl Link {
         }
         let answer = refusal.map_or(Answer::Accepted(Span::default()), Answer::Refused);
         let (part, written_at) = (token.part, Mono(response.queued_at_ns));
-        let outcome = Outcome { address, attempt, part, parts, answer, bind: bind.0, written_at };
+        let outcome = Outcome { address, attempt, part, parts, answer, bind: bind.0, written_at, sender };
         self.outbox.push_outcome(shard, outcome, id);
     }
 
@@ -180,10 +180,10 @@ impl Link {
     /// answers what nobody can read would fill this without end.
     pub(super) fn miss(&mut self, bind: BindId, token: PartToken) {
         let Some(held) = self.prepared.get_mut(token.index) else { return };
-        let (shard, parts) = (held.shard, held.total());
+        let (shard, parts, sender) = (held.shard, held.total(), held.sender);
         let (address, attempt) = (held.submit.address, held.submit.attempt);
         if let Some(leg) = self.leg(bind) {
-            leg.missed.push(Missed { token, shard, address, attempt, parts });
+            leg.missed.push(Missed { token, shard, address, attempt, parts, sender });
         }
     }
 
@@ -244,7 +244,7 @@ impl Link {
             Answer::Unencodable => self.counters.unencodable += 1,
         }
         let (address, attempt, parts) = (held.submit.address, held.submit.attempt, held.total());
-        let outcome = Outcome { address, attempt, part, parts, answer, bind, written_at };
+        let outcome = Outcome { address, attempt, part, parts, answer, bind, written_at, sender: held.sender };
         self.outbox.push_outcome(held.shard, outcome, id);
     }
 

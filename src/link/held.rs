@@ -7,7 +7,7 @@
 //!    (`again`), under way (`under_way` counts them), settled.
 //! 2. A part is given out for sending at most once until it is thrown back.
 
-use crate::model::{Mono, ShardId, Wall};
+use crate::model::{Mono, ShardId, Tail, Wall};
 use crate::smpp::split::{Plan, Position};
 use crate::traffic::{PartSet, Submit};
 
@@ -26,6 +26,8 @@ pub struct Held {
     pub era: u32,
     /// Behind the part that was composed last in ascending order.
     pub position: Position,
+    /// What the number ends in that it is sent from; known when it is planned.
+    pub sender: Tail,
     /// When its last part was sent.
     pub sent_at: Mono,
     /// No more of it shall be sent: a part was refused.
@@ -56,6 +58,7 @@ impl Held {
             plan: None,
             era: 0,
             position: Position::default(),
+            sender: Tail::NONE,
             sent_at: Mono(0),
             stopped: false,
             parts,

@@ -4,7 +4,7 @@
 
 use crate::limit::SlidingLimit;
 use crate::limit::sliding::GUARD_NS;
-use crate::model::{Address, Mono, Prng, ShardId};
+use crate::model::{Address, Mono, Prng, ShardId, Tail};
 use crate::smpp::session::Session;
 
 use super::event::{Disconnect, SessionLoss};
@@ -35,6 +35,8 @@ pub struct Missed {
     pub attempt: u8,
     /// Parts of the message at this carrier.
     pub parts: u8,
+    /// What the number ends in that it was sent from.
+    pub sender: Tail,
 }
 
 /// What a connection waits for.

@@ -4,7 +4,7 @@
 //! and takes at the end what it used: time stands still within a turn.
 
 use crate::delivery::doubt::part_reference;
-use crate::model::{Content, Mono, Now};
+use crate::model::{Content, Mono, Now, Tail};
 use crate::smpp::session::{SendError, Session};
 use crate::smpp::split::Position;
 use crate::traffic::{NotWritten, SubmitBatch};
@@ -182,6 +182,7 @@ impl Link {
             },
         };
         (held.plan, held.era) = (Some(planned), self.era);
+        held.sender = Tail::of_written(content.from.as_bytes());
         // A part of one cut and a part of another under one reference are no message.
         if held.submit.answered.take_if(|_| held.submit.cut != planned.parts()).is_some() {
             return self.give_up_rest(index, NotWritten::CutChanged);

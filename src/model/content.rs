@@ -80,11 +80,6 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// The sender in a content, unread; empty if there is none.
-    pub fn sender_of(octets: &'a [u8]) -> &'a [u8] {
-        take(&mut &*octets).unwrap_or_default()
-    }
-
     /// Reads a content back, borrowed from the arena.
     ///
     /// # Errors

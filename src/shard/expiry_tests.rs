@@ -121,7 +121,8 @@ impl World {
     }
 
     fn outcome(&mut self, address: Address, attempt: u8, answer: Answer) {
-        let outcome = Outcome { address, attempt, part: 1, parts: 1, answer, bind: 0, written_at: Mono(0) };
+        let outcome =
+            Outcome { address, attempt, part: 1, parts: 1, answer, bind: 0, written_at: Mono(0), sender: Tail::NONE };
         let (group, arena) = (GroupId(1), b"77".to_vec());
         let batch = OutcomeBatch { link: LINK, group, outcomes: vec![outcome], arena };
         self.handle(ShardEvent::Traffic(ToShard::Outcomes(batch)));
@@ -130,7 +131,16 @@ impl World {
     /// The carrier takes it under that id.
     fn taken(&mut self, address: Address, id: &str) {
         let answer = Answer::Accepted(Span { at: 0, len: id.len() as u16 });
-        let outcome = Outcome { address, attempt: 1, part: 1, parts: 1, answer, bind: 0, written_at: Mono(0) };
+        let outcome = Outcome {
+            address,
+            attempt: 1,
+            part: 1,
+            parts: 1,
+            answer,
+            bind: 0,
+            written_at: Mono(0),
+            sender: Tail::NONE,
+        };
         let batch = OutcomeBatch { link: LINK, group: GroupId(1), outcomes: vec![outcome], arena: id.into() };
         self.handle(ShardEvent::Traffic(ToShard::Outcomes(batch)));
     }
@@ -583,6 +593,7 @@ fn outcomes_of_a_lost_connection_are_taken_in_over_several_turns() {
         answer,
         bind: 0,
         written_at: Mono(0),
+        sender: Tail::NONE,
     };
     let outcomes = ids.iter().map(outcome).collect();
     let batch = OutcomeBatch { link: LINK, group: GroupId(1), outcomes, arena: Vec::new() };

@@ -113,6 +113,7 @@ impl World {
             answer,
             bind: 4,
             written_at: Mono(0),
+            sender: Tail::NONE,
         };
         let arena = b"id-1".to_vec();
         let batch = OutcomeBatch { link: LINK, group: GroupId(3), outcomes: vec![outcome], arena };

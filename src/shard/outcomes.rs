@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::delivery::{Disposition, Happened, InDoubt, OpenAttempt, Refused, Resolution, attempt::Verdict};
 use crate::model::{
-    Address, CarrierError, Class, Content, DeadLetterReason, Head, Lane, Msisdn, Point, Segment, Tail, TenantId, Wall,
+    Address, CarrierError, Class, DeadLetterReason, Head, Lane, Msisdn, Point, Segment, TenantId, Wall,
 };
 use crate::queue::{DueEntry, InsertReason};
 use crate::smpp::receipt_id::id_key;
@@ -300,19 +300,13 @@ fn expected(
         address: outcome.address.packed(),
         recipient: open.recipient.number(),
         until: turn.receipt_until(turn.now.wall, head_of(open, outcome.address)),
-        sender: sender_of(open, outcome.address).index(),
+        sender: outcome.sender.index(),
         group: batch.group.0,
         reference: open.reference,
         part: outcome.part,
         parts: outcome.parts,
     };
     Some(if wants_receipt { Expected::Receipt(note, open.at) } else { Expected::NoReceipt(note) })
-}
-
-/// What the number ends in that a message was sent from, if it says so itself.
-fn sender_of(open: &OpenAttempt, address: Address) -> Tail {
-    let content = open.segment.as_ref().zip(head_of(open, address)).map(|(segment, head)| segment.content(head));
-    content.map_or(Tail::NONE, |content| Tail::of_written(Content::sender_of(content)))
 }
 
 fn head_of(open: &OpenAttempt, address: Address) -> Option<&Head> {

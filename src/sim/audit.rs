@@ -6,13 +6,26 @@ use crate::delivery::{DoubtPolicy, EventKind, Happened, Resolution};
 use crate::model::{CarrierError, Content, DeadLetterReason, ErrorFamily, ErrorOrigin, MessageState, ShardId};
 use crate::shard::FoundMessage;
 
+use super::agenda::SECOND;
 use super::carrier::Fate;
 use super::oracle::{Invariant, Oracle, TakenPart, Truth, doubts_in, losses_in};
 use super::part::PartSeen;
 use super::plan::Plan;
 use super::tally::{Count, Tally};
 
+/// How long everything may take to come to rest once faults have ended, but for what is lost for ever.
+const REST_NS: u64 = 3_600 * SECOND;
+/// How long a message may take to be given up at which its carrier always hangs up: four waits of ten minutes, and what is between.
+const CULPRIT_NS: u64 = 3_000 * SECOND;
+
 impl Oracle {
+    /// When everything must have come to rest. Where few may be in doubt at a time, those at which a carrier always hangs up are
+    /// given up one after the other, and the others wait for them.
+    pub fn rest_ns(&self, plan: &Plan) -> u64 {
+        let culprits = self.truths.iter().filter(|truth| is_culprit(plan, truth)).count();
+        REST_NS + CULPRIT_NS * culprits.div_ceil(plan.shard.bounds.unanswered_max.max(1)) as u64
+    }
+
     /// Everything that all shards hold, by shard; and which messages stand in the ledger.
     pub fn judge_all(&mut self, plan: &Plan, stored: &[(ShardId, FoundMessage)], tally: &mut Tally) {
         let mut copies: BTreeMap<u32, u32> = BTreeMap::new();
@@ -265,6 +278,12 @@ fn shown(code: &[u8]) -> String {
     code.iter().take(8).map(seen).collect()
 }
 
+/// Some carrier hangs up at it.
+fn is_culprit(plan: &Plan, truth: &Truth) -> bool {
+    let recipient = truth.recipient();
+    plan.carriers.iter().any(|carrier| carrier.behaviour.hangs_up_on.as_bytes() == recipient)
+}
+
 /// A carrier took some of it that leaves ids out of receipts: which of several messages these are about, nobody can know.
 fn has_nameless_receipts(plan: &Plan, truth: &Truth) -> bool {
     truth.taken.iter().any(|taken| plan.carriers[taken.carrier].behaviour.id_missing)
@@ -287,8 +306,7 @@ fn too_often(plan: &Plan, truth: &Truth, found: &FoundMessage) -> Option<String>
         return Some(format!("it was lost {losses} times"));
     }
     let copies_max = plan.innocents_copies_max?;
-    let recipient = truth.recipient();
-    let hangs_up = plan.carriers.iter().any(|carrier| carrier.behaviour.hangs_up_on.as_bytes() == recipient);
+    let hangs_up = is_culprit(plan, truth);
     let copies = truth.seen.values().copied().max().unwrap_or(0);
     let bound = if hangs_up { 2 + u32::from(plan.shard.doubts_max) } else { copies_max };
     if copies > bound {

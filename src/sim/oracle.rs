@@ -234,11 +234,16 @@ pub struct Oracle {
     limits: (u64, u64, Vec<(TenantId, u32)>),
     /// How often the process has died.
     deaths: u64,
+    /// Looks, one after the other, that found messages waiting for a route that is gone.
+    stranded_looks: u32,
     /// What tenants have brought in.
     pub quotas: Quotas,
     /// The newest connection before that restore.
     pub(super) conns_before: ConnId,
 }
+
+/// In so many looks, one after the other, something may wait for a route that is gone.
+const STRANDED_LOOKS_MAX: u32 = 5;
 
 /// Entries of the delay queue that an attempt may leave behind at most.
 const ENTRIES_MAX: u64 = 8;
@@ -634,10 +639,13 @@ impl Oracle {
         truth.state = found.view.state;
     }
 
-    /// So many messages wait at a shard for a route that was gone long ago.
-    pub fn judge_stranded(&mut self, shard: ShardId, route: RouteId, waiting: u64) {
-        let what = format!("{waiting} wait at shard {} for route {}, which is gone", shard.0, route.0);
-        self.break_at(Invariant::Routes, what);
+    /// So many messages wait at a shard for a route that was gone long ago. What has only become due there is routed anew in that
+    /// turn, which may be under way; so it must be found several times, one second after the other.
+    pub fn judge_stranded(&mut self, stranded: &[(ShardId, RouteId, u64)]) {
+        self.stranded_looks = if stranded.is_empty() { 0 } else { self.stranded_looks + 1 };
+        if self.stranded_looks > STRANDED_LOOKS_MAX {
+            self.break_at(Invariant::Routes, format!("shard, route that is gone, how many wait: {stranded:?}"));
+        }
     }
 
     /// So many messages wait at a shard on a route by which nobody takes any: no more than have time left, or had a moment ago.

@@ -29,8 +29,6 @@ use super::tally::Count;
 use super::trace::Trace;
 use super::wire::Complaint;
 
-/// How long everything may take to come to rest once faults have ended.
-const REST_NS: u64 = 3_600 * SECOND;
 /// How long a crash waits for the place at which it is aimed.
 const AIM_NS: u64 = 10 * SECOND;
 /// A process or a disk stands still so long at most.
@@ -608,9 +606,8 @@ impl World {
             return;
         }
         let since = Wall(self.stage.wall().0.saturating_sub(EXPIRY_MS));
-        for (shard, route, waiting) in process.stranded(&self.plan, &self.stage) {
-            self.stage.oracle.judge_stranded(shard, route, waiting);
-        }
+        let stranded = process.stranded(&self.plan, &self.stage);
+        self.stage.oracle.judge_stranded(&stranded);
         for (shard, route, waiting) in process.waiting_in_vain(&self.plan) {
             self.stage.oracle.judge_waiting(shard, route, waiting, since);
         }
@@ -635,7 +632,7 @@ impl World {
             Some(process) => process.unrest(plan, &self.stage),
         };
         match (unrest, self.ending) {
-            (Some(what), _) if self.stage.now_ns() - self.calm_since > REST_NS => {
+            (Some(what), _) if self.stage.now_ns() - self.calm_since > self.stage.oracle.rest_ns(plan) => {
                 self.stage.oracle.break_at(Invariant::EverythingEnds, format!("{:?}: {what}", self.ending));
             }
             (Some(_), _) => {}

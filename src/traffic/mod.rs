@@ -11,7 +11,9 @@
 
 use std::sync::Arc;
 
-use crate::model::{Address, CarrierError, Class, GroupId, Head, LinkId, Mono, Numbers, ReceiptState, ShardId, Wall};
+use crate::model::{
+    Address, CarrierError, Class, GroupId, Head, LinkId, Mono, Numbers, ReceiptState, ShardId, Tail, Wall,
+};
 
 /// From a shard to a link.
 #[derive(Clone, Debug)]
@@ -205,6 +207,8 @@ pub struct Outcome {
     pub bind: u16,
     /// When the submit was written (accept→submit latency); 0 if never.
     pub written_at: Mono,
+    /// What the number ends in that it was sent from; none if it was no number, or never sent.
+    pub sender: Tail,
 }
 
 /// How a part's attempt ended.
