@@ -59,6 +59,22 @@ fn a_rough_carrier_gets_everything() {
     play(&["rough", "--count", &messages(10_000).to_string(), "--rate", "5000"]);
 }
 
+#[test]
+fn a_carrier_that_spaces_strictly_is_not_run_into() {
+    // How much of it is used depends on the machine: claimed by the scenario at full length, not here.
+    play(&["contract", "--clause", "spacing", "--seconds", "5", "--used-min", "0"]);
+}
+
+#[test]
+fn one_bind_of_two_is_enough_for_everybody() {
+    play(&["contract", "--clause", "bind"]);
+}
+
+#[test]
+fn a_session_that_is_ended_in_order_leaves_nothing_in_doubt() {
+    play(&["contract", "--clause", "goodbye"]);
+}
+
 fn foreign(extra: &[&str]) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/node-smsc.sh").display().to_string();
     play(&[&["peer", "--count", "200", "--smsc", &script], extra].concat());

@@ -276,7 +276,16 @@ impl Driver {
                 }
             };
             let Submit { address, attempt, .. } = submit;
-            batch.outcomes.push(Outcome { address, attempt, part: 1, parts: 1, answer, bind: 0, written_at: now.mono, sender: Tail::NONE });
+            batch.outcomes.push(Outcome {
+                address,
+                attempt,
+                part: 1,
+                parts: 1,
+                answer,
+                bind: 0,
+                written_at: now.mono,
+                sender: Tail::NONE,
+            });
         }
         self.tell(ShardEvent::Traffic(ToShard::Outcomes(batch)));
         let mut batch = ReceiptBatch { link: LINK, group: GROUP, ..ReceiptBatch::default() };

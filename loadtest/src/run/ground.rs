@@ -423,6 +423,11 @@ impl Smsc {
         self.tell("/behaviour", knobs)
     }
 
+    /// Has it ask every client to end its session.
+    pub fn say_goodbye(&self) -> Result<(), String> {
+        self.tell("/goodbye", "")
+    }
+
     /// Empties its books.
     pub fn reset(&self) -> Result<(), String> {
         self.tell("/reset", "")

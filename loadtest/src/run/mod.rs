@@ -4,6 +4,7 @@
 mod audit;
 mod backlog;
 mod compare;
+mod contract;
 mod expiry;
 mod fault;
 mod ground;
@@ -30,6 +31,8 @@ pub enum Scenario {
     Million(million::Options),
     /// `million` in turn with another build of Stentor, and the ratio pair by pair
     Compare(compare::Options),
+    /// A carrier that holds to the letter of its contract: strict spacing, one bind, sessions that it ends in order
+    Contract(contract::Options),
     /// SIGTERM or kill -9 in the middle, and a new start
     Restart(restart::Options),
     /// Messages pile up while the carrier is down; kill -9; the carrier returns
@@ -55,6 +58,7 @@ pub fn run(scenario: &Scenario) -> Result<(), String> {
     let (verdict, ground) = match scenario {
         Scenario::Million(options) => (million::play(options)?, &options.ground),
         Scenario::Compare(options) => (compare::play(options)?, options.ground()),
+        Scenario::Contract(options) => (contract::play(options)?, &options.ground),
         Scenario::Restart(options) => (restart::play(options)?, &options.ground),
         Scenario::Backlog(options) => (backlog::play(options)?, &options.ground),
         Scenario::Expiry(options) => (expiry::play(options)?, &options.ground),

@@ -29,6 +29,8 @@ pub enum Request {
     ChangeBehaviour(serde_json::Value),
     /// `POST /disconnect`: every connection is closed at once.
     Disconnect,
+    /// `POST /goodbye`: every client is asked to end its session (`unbind`), and answered until it has.
+    Goodbye,
     /// `POST /pause`: connections stay open, nothing is read or written.
     Pause,
     /// `POST /resume`
@@ -126,6 +128,7 @@ fn parse(method: &str, target: &str, body: &[u8]) -> Result<Request, String> {
             serde_json::from_slice(body).map(Request::ChangeBehaviour).map_err(|error| error.to_string())
         }
         ("POST", "/disconnect") => Ok(Request::Disconnect),
+        ("POST", "/goodbye") => Ok(Request::Goodbye),
         ("POST", "/pause") => Ok(Request::Pause),
         ("POST", "/resume") => Ok(Request::Resume),
         ("POST", "/refuse-binds") => Ok(Request::RefuseBinds(true)),

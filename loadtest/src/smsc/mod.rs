@@ -47,6 +47,12 @@ pub struct Options {
     /// Unanswered submits that a bind may have; more are throttled; 0 = any number
     #[arg(long, default_value_t = 0)]
     window: u32,
+    /// Binds that an account may have at a time; 0 = any number
+    #[arg(long, default_value_t = 0)]
+    binds_max: u32,
+    /// Milliseconds that must lie between two submits; what comes sooner is throttled; 0 = any
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    spacing: u64,
     /// Unacknowledged receipts that a bind may have
     #[arg(long, default_value_t = 2_000)]
     receipt_window: usize,
@@ -89,8 +95,13 @@ pub fn run(options: &Options) -> Result<(), String> {
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(|error| format!("signals: {error}"))?;
     }
-    let rules =
-        Rules { system_id: options.system_id.clone(), password: options.password.clone(), window: options.window };
+    let rules = Rules {
+        system_id: options.system_id.clone(),
+        password: options.password.clone(),
+        window: options.window,
+        binds_max: options.binds_max,
+        spacing_ns: options.spacing * 1_000_000,
+    };
     let desk = Desk::new(options.read_behaviour()?, options.seed.unwrap_or_else(seed_of_the_day), rules, options.order);
     let settings =
         Settings { tls: options.tls.load()?, receipt_window: options.receipt_window, watch_order: options.order };

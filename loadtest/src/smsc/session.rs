@@ -15,6 +15,8 @@ use super::wheel::Wheel;
 use super::wire::{self, Cut, Deliver, Header, command, status};
 use crate::mark::read_digits;
 
+/// Receipts count up from 1 and do not come this far.
+const GOODBYE_SEQUENCE: u32 = 0x7FFF_FFFF;
 /// A receipt that the client refused comes again after this long.
 const REFUSED_AGAIN_MS: u64 = 1_000;
 
@@ -49,6 +51,10 @@ pub struct Account {
     pub system_id: String,
     /// Connections that can take receipts.
     pub receivers: Vec<ConnectionId>,
+    /// Connections that are bound.
+    pub bound: u32,
+    /// When the last submit was taken that came late enough after the one before.
+    pub spaced_ns: Option<u64>,
     /// Receipts for which nobody is bound.
     pub orphans: VecDeque<Receipt>,
 }
@@ -61,6 +67,10 @@ pub struct Rules {
     pub password: Option<String>,
     /// Unanswered submits per bind, beyond which submits are throttled; 0 = no limit.
     pub window: u32,
+    /// Binds of one account at a time; 0 = no limit.
+    pub binds_max: u32,
+    /// An account's submit that comes sooner than that after the last one is throttled; 0 = any time.
+    pub spacing_ns: u64,
 }
 
 /// Whether a connection goes on after a PDU.
@@ -142,6 +152,7 @@ impl Desk {
                 wire::write_empty(out, command::UNBIND_RESP, status::OK, sequence);
                 connection.is_closing = true;
             }
+            command::UNBIND_RESP => connection.is_closing = true,
             response if response & command::RESPONSE != 0 => {}
             _ => wire::write_empty(out, command::GENERIC_NACK, status::INVALID_COMMAND_ID, sequence),
         }
@@ -154,17 +165,26 @@ impl Desk {
             Ok(_) if connection.bound.is_some() => Err(status::ALREADY_BOUND),
             Ok(_) if self.is_refusing_binds => Err(status::SYSTEM_ERROR),
             Ok(bind) if !self.rules.permit(&bind) => Err(status::INVALID_PASSWORD),
-            Ok(bind) => Ok(self.account_of(bind.system_id)),
+            Ok(bind) => {
+                let account = self.account_of(bind.system_id);
+                let bound = self.accounts.get(account as usize).map_or(0, |account| account.bound);
+                if self.rules.binds_max > 0 && bound >= self.rules.binds_max {
+                    Err(status::BIND_FAILED)
+                } else {
+                    Ok(account)
+                }
+            }
         };
         match result {
             Ok(account) => {
                 connection.bound = Some(Bound { role, account });
                 self.connections.bound += 1;
-                if role.receives()
-                    && let Some(account) = self.accounts.get_mut(account as usize)
-                {
-                    account.receivers.push(connection.id);
-                    account.orphans.drain(..).for_each(|receipt| connection.receipts.push(receipt));
+                if let Some(account) = self.accounts.get_mut(account as usize) {
+                    account.bound += 1;
+                    if role.receives() {
+                        account.receivers.push(connection.id);
+                        account.orphans.drain(..).for_each(|receipt| connection.receipts.push(receipt));
+                    }
                 }
             }
             Err(_) => {
@@ -182,7 +202,13 @@ impl Desk {
         let known = self.accounts.iter().position(|account| account.system_id == system_id);
         let index = known.unwrap_or_else(|| {
             let system_id = system_id.into_owned();
-            self.accounts.push(Account { system_id, receivers: Vec::new(), orphans: VecDeque::new() });
+            self.accounts.push(Account {
+                system_id,
+                receivers: Vec::new(),
+                bound: 0,
+                spaced_ns: None,
+                orphans: VecDeque::new(),
+            });
             self.accounts.len() - 1
         });
         index as u32
@@ -206,6 +232,9 @@ impl Desk {
         };
         if self.rules.window > 0 && outstanding > self.rules.window {
             self.submits.beyond_window += 1;
+            return self.refuse(connection, sequence, status::THROTTLED);
+        }
+        if !self.is_spaced(account, at) {
             return self.refuse(connection, sequence, status::THROTTLED);
         }
         let seen = SubmitSeen {
@@ -242,6 +271,23 @@ impl Desk {
         let later = Later::Answer { to: connection.id, sequence, reply: answer.reply };
         self.wheel.insert(due_ms(answer.reply_after_us), later);
         Verdict::Continue
+    }
+
+    /// Whether a submit comes late enough after the last one that did.
+    fn is_spaced(&mut self, account: u32, at: Instant) -> bool {
+        let Some(account) = self.accounts.get_mut(account as usize).filter(|_| self.rules.spacing_ns > 0) else {
+            return true;
+        };
+        let is_spaced = account.spaced_ns.is_none_or(|last| at.mono_ns >= last + self.rules.spacing_ns);
+        if is_spaced {
+            account.spaced_ns = Some(at.mono_ns);
+        }
+        is_spaced
+    }
+
+    /// Asks the client to end the session; what it still sends is answered.
+    pub fn say_goodbye(&mut self, connection: &mut Connection) {
+        wire::write_empty(&mut connection.stream.output, command::UNBIND, status::OK, GOODBYE_SEQUENCE);
     }
 
     fn refuse(&mut self, connection: &mut Connection, sequence: u32, status: u32) -> Verdict {
@@ -307,6 +353,7 @@ impl Desk {
         let Some(bound) = connection.bound else { return };
         if let Some(account) = self.accounts.get_mut(bound.account as usize) {
             account.receivers.retain(|id| *id != connection.id);
+            account.bound -= 1;
         }
         for receipt in connection.receipts.take_unsettled() {
             self.wheel.insert(at.mono_ms(), Later::Deliver(receipt));

@@ -294,6 +294,11 @@ impl Simulator {
                 }
                 done()
             }
+            Request::Goodbye => {
+                let bound = self.connections.iter_mut().flatten().filter(|connection| connection.bound.is_some());
+                bound.for_each(|connection| self.desk.say_goodbye(connection));
+                done()
+            }
             Request::Pause => {
                 self.is_paused = true;
                 done()

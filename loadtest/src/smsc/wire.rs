@@ -31,6 +31,7 @@ pub mod status {
     pub const INVALID_BIND_STATUS: u32 = 0x04;
     pub const ALREADY_BOUND: u32 = 0x05;
     pub const SYSTEM_ERROR: u32 = 0x08;
+    pub const BIND_FAILED: u32 = 0x0D;
     pub const INVALID_PASSWORD: u32 = 0x0E;
     pub const THROTTLED: u32 = 0x58;
 }
