@@ -172,3 +172,26 @@ fn a_carrier_that_talks_without_end_keeps_nobody_else_waiting() {
         assert!(status.success(), "{command:#x} {reads}: {status}\n{}", daemon.log());
     }
 }
+
+/// A route's name is its identity: renaming it takes one away and makes another.
+#[test]
+fn what_waits_for_a_route_that_a_reload_renames_goes_by_the_new_one() {
+    let good = Smsc::start(&[]);
+    let nobody = "hosts = [\"127.0.0.1:1\"]";
+    let mut daemon = Daemon::new("", &config(&good, nobody));
+    daemon.start();
+    let waiting: Vec<Value> = (0..20).map(|number| send(&daemon, &format!("+4366412345{number:02}"))).collect();
+    let renamed = config(&good, nobody).replace(
+        "name = \"bad\"\nwhen = { prefix = \"43\" }\ncarriers = [{ name = \"bad\" }]",
+        "name = \"other\"\nwhen = { prefix = \"43\" }\ncarriers = [{ name = \"good\" }]",
+    );
+    daemon.configure("", &renamed);
+    daemon.signal(Signal::HUP);
+    for id in &waiting {
+        daemon.until("it is delivered", || is_delivered(&daemon, id));
+        let message = daemon.get(&format!("/v1/messages/{}", id.as_str().expect("an id")));
+        let timeline = message["timeline"].as_array().expect("a timeline");
+        assert!(timeline.iter().any(|entry| entry["event"] == "rerouted"), "{message}");
+    }
+    daemon.until("the metric says so", || metric(&daemon, "stentor_rerouted_total") == 20.0);
+}
