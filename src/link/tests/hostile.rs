@@ -143,6 +143,26 @@ fn answers_that_are_not_read_have_a_bound() {
     assert!(!world.unwritten.contains_key(&FIRST), "and then the connection is closed");
 }
 
+/// The place of what was given up is another message's by then.
+#[test]
+fn a_late_answer_that_nobody_can_read_says_nothing_of_another_message() {
+    let mut world = World::bound(|options| {
+        (options.binds, options.window, options.response_timeout_ms) = (2, 2, 2_000);
+    });
+    world.send(0, ONE, Class::Transactional, "a");
+    world.advance_ms(1_000);
+    world.send(0, ONE, Class::Transactional, "its session waits for this one");
+    world.advance_ms(1_001);
+    assert_eq!(world.outcomes(), [Answer::Unanswered(Unanswered::ResponseTimeout)]);
+    world.send(0, ONE + 1, Class::Transactional, "b");
+    let (given_up, other) = (world.got[0].clone(), world.got[2].clone());
+    assert_ne!(given_up.bind, other.bind);
+    world.feed(given_up.bind, &pdu(QUERY_SM_RESP, given_up.sequence, b"cut off"));
+    assert_eq!((world.link.counters().malformed, world.told.len()), (1, 1));
+    world.answer(&other, CommandStatus::ROK, b"1");
+    assert!(matches!(world.outcomes()[..], [_, Answer::Accepted(_)]), "{:?}", world.told);
+}
+
 #[test]
 fn answers_that_nobody_can_read_leave_nothing_behind() {
     let mut world = World::bound(|options| options.window = 10);

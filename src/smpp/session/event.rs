@@ -228,7 +228,7 @@ pub enum Event<'a, T> {
     Malformed {
         /// What is wrong with which PDU.
         error: DecodeError,
-        /// The request that it answered, if it was a response to one.
+        /// The request that it answered, if it was a response to one that still waited.
         token: Option<T>,
     },
     /// A response to nothing that we know: count and log it.

@@ -152,7 +152,8 @@ impl<T: Copy> Core<T> {
     fn malformed<'a>(&mut self, error: DecodeError, now_ns: u64) -> Event<'a, T> {
         let Header { command_id, sequence_number, .. } = error.header;
         if command_id.is_response() {
-            let settled = self.window.settle(sequence_number, None);
+            // One that was given up is told of already.
+            let settled = self.window.settle(sequence_number, None).filter(|settled| !settled.late);
             self.window_shrank(now_ns);
             return Event::Malformed { error, token: settled.map(|settled| settled.outstanding.token) };
         }

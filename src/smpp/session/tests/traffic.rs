@@ -93,3 +93,15 @@ fn a_response_that_does_not_come_is_told_and_a_late_one_is_recognised() {
     session.submit(3, &message(b"z"), 200 * MS).unwrap();
     assert_eq!(session.poll_timeout(), Some(300 * MS));
 }
+
+#[test]
+fn a_late_response_that_cannot_be_read_is_nobodys() {
+    let options = Options { response_ns: 100 * MS, enquire_link_ns: None, ..Options::default() };
+    let mut session = bound_client(&options);
+    let first = session.submit(1, &message(b"x"), 0).unwrap();
+    sent(&mut session);
+    session.handle_timeout(100 * MS);
+    assert_eq!(feed(&mut session, b"", 100 * MS), ["timeout 1 Unanswered"], "all is said of it");
+    let cut_off = pdu(first, CommandStatus::ROK, Pdu::Unknown { id: CommandId::QUERY_SM_RESP, body: b"17\0" });
+    assert_eq!(feed(&mut session, &cut_off, 200 * MS), [format!("malformed {first} None")]);
+}
