@@ -7,8 +7,8 @@
 //! 1. In any half-open interval of [`WINDOW_NS`] at most R parts are admitted, whatever the calls' jitter, whatever was
 //!    changed in between, except those that the caller itself reported by [`SlidingLimit::charge`].
 //! 2. An instant on record is never earlier than the true one, and at most [`MERGE_NS`] later.
-//! 3. Memory is bound by the window, not by R: instants are kept as runs, at most `WINDOW_NS / MERGE_NS` of them and one
-//!    for each part below that.
+//! 3. Memory is bound by the window, not by R: instants are kept as runs, at most `WINDOW_NS / MERGE_NS` of them and two,
+//!    and one for each part below that.
 //!
 //! Exactness comes from the record of instants; evenness from a schedule on top of it (the generic cell rate algorithm,
 //! ITU-T I.371 annex A), whose steps are counted in quanta, so that a link wakes at most a thousand times a second
@@ -17,7 +17,8 @@
 
 use std::collections::VecDeque;
 
-use crate::model::Mono;
+use crate::model::invariant::WALKED_MAX;
+use crate::model::{Mono, Sound, holds};
 
 /// One second and a guard: the time that may pass between our taking an instant and the octets being on the wire.
 pub const WINDOW_NS: u64 = 1_000_000_000 + GUARD_NS;
@@ -33,6 +34,9 @@ const LATENESS_NS: u64 = 10_000_000;
 
 /// Instants closer than this share one entry, under the latest of them.
 const MERGE_NS: u64 = 250_000;
+
+/// One begins where another is as old as this; the oldest may have begun before the window, and the newest has just begun.
+const RUNS_MAX: u64 = WINDOW_NS / MERGE_NS + 2;
 
 const _: () = assert!(MERGE_NS < QUANTUM_NS && QUANTUM_NS < LATENESS_NS && LATENESS_NS <= GUARD_NS);
 
@@ -54,6 +58,17 @@ pub struct SlidingLimit {
     /// Parts taken that have not reached the wire in time; they count as if they left now.
     stalled: u32,
     latest: Mono,
+    /// What `runs` stand for. For the check alone: empty but in debug builds.
+    truth: VecDeque<Taken>,
+}
+
+/// Parts that left, or are said to have left, at exactly that instant.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    at: Mono,
+    parts: u64,
+    /// The rate at which they were taken; `None`: they were charged.
+    rate: Option<u32>,
 }
 
 /// Parts that left at nearly the same instant.
@@ -79,6 +94,7 @@ impl SlidingLimit {
             counted: 0,
             stalled: 0,
             latest: Mono(0),
+            truth: VecDeque::new(),
         }
     }
 
@@ -151,7 +167,7 @@ impl SlidingLimit {
         let from = self.due.0.max(step.saturating_sub(lateness));
         let interval_ns = self.interval_ns(self.latest);
         self.due = Mono(from.saturating_add(interval_ns.saturating_mul(u64::from(parts))));
-        self.record(parts);
+        self.record(parts, Some(self.rate));
         true
     }
 
@@ -207,8 +223,39 @@ impl SlidingLimit {
     pub fn charge(&mut self, parts: u32, now: Mono) {
         self.forget(now);
         if parts > 0 {
-            self.record(parts);
+            self.record(parts, None);
         }
+    }
+
+    /// Whether the invariants hold of what was taken last.
+    ///
+    /// # Errors
+    /// The first one that does not.
+    pub fn check(&self) -> Sound {
+        let parts: u64 = self.runs.iter().map(|run| run.parts).sum();
+        holds!(3, parts == self.counted, "{parts} parts are on record, counted as {}", self.counted);
+        let runs = self.runs.len() as u64;
+        holds!(3, runs <= RUNS_MAX.min(parts), "{runs} runs for {parts} parts");
+        if !cfg!(debug_assertions) || self.truth.len() > WALKED_MAX {
+            return Ok(());
+        }
+        let taken = self.truth.iter().rev().filter_map(|taken| Some((taken, taken.rate?)));
+        if let Some((last, rate)) = taken.clone().next() {
+            let in_window = taken.take_while(|(taken, _)| last.at.since(taken.at) < WINDOW_NS);
+            let most: u64 = in_window.map(|(taken, _)| taken.parts).sum();
+            holds!(1, most <= u64::from(rate), "{most} parts in a window that ends at {:?}, of {rate}", last.at);
+        }
+        let mut truth = self.truth.iter();
+        for run in &self.runs {
+            let mut left = run.parts;
+            while left > 0 {
+                let (at, parts) = truth.next().map_or((Mono(0), left), |taken| (taken.at, taken.parts));
+                let is_near = at <= run.latest && run.latest.since(at) <= MERGE_NS && parts <= left;
+                holds!(2, is_near, "{parts} parts left at {at:?} and stand in {run:?}");
+                left -= parts;
+            }
+        }
+        Ok(())
     }
 
     /// Parts on record in the window that ends at `now`.
@@ -230,13 +277,20 @@ impl SlidingLimit {
                 break;
             }
             self.counted -= run.parts;
+            forget_truth(&mut self.truth, run.parts);
             self.runs.pop_front();
         }
         self.latest
     }
 
-    fn record(&mut self, parts: u32) {
+    fn record(&mut self, parts: u32, rate: Option<u32>) {
         let (now, parts) = (self.latest, u64::from(parts));
+        if cfg!(debug_assertions) {
+            match self.truth.back_mut() {
+                Some(last) if last.at == now && last.rate == rate => last.parts += parts,
+                Some(_) | None => self.truth.push_back(Taken { at: now, parts, rate }),
+            }
+        }
         self.counted += parts;
         match self.runs.back_mut() {
             Some(run) if now.since(run.first) < MERGE_NS => {
@@ -255,4 +309,75 @@ const fn interval(rate: u32) -> u64 {
 
 const fn quantum_of(at: Mono) -> u64 {
     at.0 / QUANTUM_NS * QUANTUM_NS
+}
+
+/// Takes the oldest `parts` away.
+fn forget_truth(truth: &mut VecDeque<Taken>, mut parts: u64) {
+    while let Some(oldest) = truth.front().filter(|oldest| oldest.parts <= parts) {
+        parts -= oldest.parts;
+        truth.pop_front();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    /// All that may leave in one and a half seconds has left.
+    fn limit() -> SlidingLimit {
+        let mut limit = SlidingLimit::new(200);
+        for ms in 5_000..6_500 {
+            let now = Mono(ms * MS);
+            let parts = limit.allowance(now);
+            assert!(limit.take(parts, now));
+        }
+        assert_eq!(limit.check(), Ok(()));
+        assert!(limit.counted > 190, "{}", limit.counted);
+        limit
+    }
+
+    fn broken(limit: &SlidingLimit) -> Option<u8> {
+        limit.check().err().map(|broken| broken.number)
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    fn breaking_invariant_1_is_noticed() {
+        let mut limit = limit();
+        // As if it had forgotten its record, and its schedule again and again.
+        limit.counted = 0;
+        limit.runs.clear();
+        for ms in 6_500..6_520 {
+            limit.due = Mono(0);
+            let parts = limit.allowance(Mono(ms * MS));
+            assert!(limit.take(parts, Mono(ms * MS)));
+        }
+        assert_eq!(broken(&limit), Some(1));
+        let mut limit = self::limit();
+        limit.charge(7, Mono(6_500 * MS));
+        assert_eq!(limit.check(), Ok(()), "what the caller reported is the caller's");
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    fn breaking_invariant_2_is_noticed() {
+        for shift in [|at: Mono| Mono(at.0 - 1), |at: Mono| at.after_ns(MERGE_NS + 1)] {
+            let mut limit = limit();
+            let run = limit.runs.back_mut().expect("something left");
+            run.latest = shift(run.latest);
+            assert_eq!(broken(&limit), Some(2));
+        }
+    }
+
+    #[test]
+    fn breaking_invariant_3_is_noticed() {
+        let mut limit = limit();
+        limit.counted -= 1;
+        assert_eq!(broken(&limit), Some(3));
+        let mut limit = self::limit();
+        (0..RUNS_MAX).for_each(|_| limit.runs.push_back(Run { first: Mono(0), latest: Mono(0), parts: 0 }));
+        assert_eq!(broken(&limit), Some(3));
+    }
 }

@@ -57,6 +57,7 @@ impl Link {
     fn handle_late(&mut self, bind: BindId, response: &Response<'_, PartToken>) {
         let refusal = self.refusal(response);
         let Some(leg) = self.leg(bind) else { return };
+        // Only what ended for want of time is kept: of the rest everything was said.
         let Some(at) = leg.missed.iter().position(|missed| missed.token == response.token) else { return };
         let Missed { token, shard, address, attempt, parts, sender } = leg.missed.swap_remove(at);
         let id = response.message_id.get(..CARRIER_ID_BYTES_MAX).unwrap_or(response.message_id);
@@ -76,8 +77,8 @@ impl Link {
         self.flow.handle_accepted(written_at);
         self.close_breaker(Breaker::handle_accepted);
         let PartToken { index, part } = response.token;
-        let Some(held) = self.prepared.get_mut(index) else { return };
-        held.parts.handle_settled(true);
+        let Some(held) = self.held(index) else { return };
+        held.parts.handle_settled(part, true);
         let shard = held.shard;
         let id = response.message_id.get(..CARRIER_ID_BYTES_MAX).unwrap_or(response.message_id);
         if !id.is_empty() {
@@ -92,9 +93,9 @@ impl Link {
         self.counters.refused += 1;
         self.counters.count_status(status);
         let PartToken { index, part } = response.token;
-        if let Some(held) = self.prepared.get_mut(index) {
+        if let Some(held) = self.held(index) {
             held.stopped = true;
-            held.parts.handle_settled(false);
+            held.parts.handle_settled(part, false);
             self.conclude(index, part, Answer::Refused(error), Mono(response.queued_at_ns), &[]);
             self.prepared.pull_out(index);
             self.answer_unsent(index, NotWritten::SiblingRefused);
@@ -135,7 +136,7 @@ impl Link {
         let ready = self.leg(bind).is_some_and(|leg| leg.ready && !leg.give_up);
         let PartToken { index, part } = response.token;
         let flying = self.prepared.is_flying(index);
-        let Some(held) = self.prepared.get_mut(index) else { return };
+        let Some(held) = self.held(index) else { return };
         held.parts.handle_thrown_back(part);
         let end = match obstacle {
             _ if held.is_expired(now.wall) => Some(NotWritten::Expired),
@@ -158,7 +159,7 @@ impl Link {
     pub(super) fn handle_end(&mut self, bind: BindId, token: PartToken, end: End) {
         let PartToken { index, part } = token;
         let flying = self.prepared.is_flying(index);
-        let Some(held) = self.prepared.get_mut(index) else { return };
+        let Some(held) = self.held(index) else { return };
         if end == End::NotWritten(NotWritten::ConnectionLost) && !held.stopped {
             // As if it had never been given to the session: it keeps its place before its followers.
             held.parts.handle_thrown_back(part);
@@ -171,7 +172,7 @@ impl Link {
             End::NotWritten(why) => (Answer::NotWritten(why), Mono(0)),
             End::Unanswered(why) => (Answer::Unanswered(why), held.sent_at),
         };
-        held.parts.handle_settled(matches!(end, End::Unanswered(_)));
+        held.parts.handle_settled(part, matches!(end, End::Unanswered(_)));
         self.conclude(index, part, answer, written_at, &[]);
         self.finish(index);
     }
@@ -179,7 +180,7 @@ impl Link {
     /// A part's answer did not come in time; its session may still bring it. No other end is kept here, or a carrier that
     /// answers what nobody can read would fill this without end.
     pub(super) fn miss(&mut self, bind: BindId, token: PartToken) {
-        let Some(held) = self.prepared.get_mut(token.index) else { return };
+        let Some(held) = self.held(token.index) else { return };
         let (shard, parts, sender) = (held.shard, held.total(), held.sender);
         let (address, attempt) = (held.submit.address, held.submit.attempt);
         if let Some(leg) = self.leg(bind) {
@@ -199,7 +200,7 @@ impl Link {
 
     /// The message, or what is left of it, cannot be coded; it stands in no queue.
     pub(super) fn answer_unencodable(&mut self, index: Index) {
-        let Some(held) = self.prepared.get_mut(index) else { return };
+        let Some(held) = self.held(index) else { return };
         held.replan();
         if let Some(part) = held.take_unsent() {
             self.conclude(index, part, Answer::Unencodable, Mono(0), &[]);
@@ -233,19 +234,27 @@ impl Link {
         }
     }
 
+    /// The message of which something waits for an answer, or is to be answered: it is here until that is concluded.
+    fn held(&mut self, index: Index) -> Option<&mut Held> {
+        let held = self.prepared.get_mut(index);
+        debug_assert!(held.is_some(), "message {index} went before all of it was answered");
+        held
+    }
+
     /// The one way out: tells the shard what became of one part.
     fn conclude(&mut self, index: Index, part: u8, answer: Answer, written_at: Mono, id: &[u8]) {
         let bind = self.prepared.bind_of(index);
-        let Some(held) = self.prepared.get_mut(index) else { return };
+        let Some(held) = self.held(index) else { return };
+        let (shard, address, attempt, parts) = (held.shard, held.submit.address, held.submit.attempt, held.total());
+        let sender = held.sender;
         match answer {
             Answer::Accepted(_) | Answer::Refused(_) => {}
             Answer::NotWritten(_) => self.counters.not_written += 1,
             Answer::Unanswered(_) => self.counters.unanswered += 1,
             Answer::Unencodable => self.counters.unencodable += 1,
         }
-        let (address, attempt, parts) = (held.submit.address, held.submit.attempt, held.total());
-        let outcome = Outcome { address, attempt, part, parts, answer, bind, written_at, sender: held.sender };
-        self.outbox.push_outcome(held.shard, outcome, id);
+        let outcome = Outcome { address, attempt, part, parts, answer, bind, written_at, sender };
+        self.outbox.push_outcome(shard, outcome, id);
     }
 
     pub(super) fn close_breaker(&mut self, by: fn(&mut Breaker) -> Option<BreakerTurn>) {

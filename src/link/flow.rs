@@ -5,7 +5,7 @@
 //! written after the last pause ended counts as a new one.
 
 use crate::limit::SlidingLimit;
-use crate::model::{Mono, Prng};
+use crate::model::{Mono, Prng, Sound};
 
 /// First pause, ms; doubles with each throttled submit that follows a pause without an accepted one between.
 const PAUSE_MIN_MS: u64 = 100;
@@ -86,6 +86,14 @@ impl FlowControl {
             self.ceiling = None;
             self.limit.set_rate(agreed.unwrap_or(UNLIMITED));
         }
+    }
+
+    /// Whether its limit keeps what it promises.
+    ///
+    /// # Errors
+    /// The invariant that does not hold.
+    pub fn check(&self) -> Sound {
+        self.limit.check()
     }
 
     /// Whether parts are counted against a limit at present.
@@ -176,6 +184,7 @@ impl FlowControl {
             self.next_ease = now.after_ms(EASE_STEP_MS);
             self.limit.be_punctual(Mono(0), self.eased_permille);
         }
+        // Nobody found it too fast.
         let Some(ceiling) = self.ceiling else { return };
         if now < self.next_step {
             return;

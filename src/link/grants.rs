@@ -19,7 +19,7 @@
 //! 2. Bulk places out + bulk prepared ≤ bound, as the bound was when they were granted.
 //! 3. Urgent places out (standing ones apart) + urgent prepared ≤ free slots, and ≤ tokens, as of the grant.
 
-use crate::model::{Class, LinkId, Mono, ShardId};
+use crate::model::{Class, LinkId, Mono, ShardId, Sound, holds};
 use crate::traffic::{Demand, Grant};
 
 /// Standing places of one class at one shard, at most.
@@ -61,6 +61,10 @@ struct Account {
     standing: [u32; Class::COUNT],
     recalling: bool,
     unwanted_until: Mono,
+    /// Places that the shard was ever told of, and what became of them. For the check alone.
+    granted: [u64; Class::COUNT],
+    handed_over: [u64; Class::COUNT],
+    given_back: [u64; Class::COUNT],
 }
 
 /// See the head of this file. Lives on the link's core.
@@ -96,6 +100,7 @@ impl Grants {
 
     /// What waits at a shard; replaces what it said before.
     pub fn handle_demand(&mut self, demand: &Demand) {
+        // A shard that this link was not made for has no account: its demand is not heard, its messages count as ungranted.
         let Some(account) = self.accounts.get_mut(usize::from(demand.shard.0)) else { return };
         account.waiting = demand.waiting;
         self.count();
@@ -115,7 +120,11 @@ impl Grants {
         if returned > 0 && !account.recalling {
             account.unwanted_until = now.after_ms(UNWANTED_MS);
         }
-        account.out[at] = account.out[at].saturating_sub(submitted.saturating_add(unused));
+        let handed_over = submitted.min(account.out[at]);
+        let given_back = unused.min(account.out[at] - handed_over);
+        account.out[at] -= handed_over + given_back;
+        account.handed_over[at] += u64::from(handed_over);
+        account.given_back[at] += u64::from(given_back);
         account.standing[at] = (account.standing[at] - standing_used - returned).min(account.out[at]);
         account.recalling &= account.standing.iter().any(|places| *places > 0);
         self.count();
@@ -154,6 +163,7 @@ impl Grants {
             self.recall(out);
             return;
         }
+        let before = (self.bulk_out, self.urgent_out);
         if self.urgent_waiting > 0 {
             let free = room.bound.min(room.slots).min(room.tokens);
             let places = free.saturating_sub(self.urgent_out + room.urgent_prepared);
@@ -166,6 +176,57 @@ impl Grants {
             self.spread(BULK, places, out);
         }
         self.stand(room, now, out);
+        debug_assert_eq!(self.check_granted(room, before), Ok(()), "see the head of this file");
+    }
+
+    /// Whether what is out holds with what was told.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold.
+    pub fn check(&self) -> Sound {
+        for (shard, account) in self.accounts.iter().enumerate() {
+            for class in Class::ALL {
+                let at = class.index();
+                let (out, standing) = (u64::from(account.out[at]), account.standing[at]);
+                let (granted, handed_over, given_back) =
+                    (account.granted[at], account.handed_over[at], account.given_back[at]);
+                let is_balanced = out + handed_over + given_back == granted;
+                holds!(
+                    1,
+                    is_balanced,
+                    "{class:?} of shard {shard}: {out} out, {granted} granted, {handed_over} handed over, {given_back} given back"
+                );
+                holds!(1, u64::from(standing) <= out, "{class:?} of shard {shard}: {standing} of {out} places stand");
+            }
+        }
+        let sum = |classes: [Class; 2], of: fn(&Account, usize) -> u32| -> u64 {
+            let places = |account| classes.map(|class| u64::from(of(account, class.index()))).into_iter().sum::<u64>();
+            self.accounts.iter().map(places).sum()
+        };
+        let found = (
+            sum(BULK, |account, at| account.out[at]),
+            sum(URGENT, |account, at| account.out[at] - account.standing[at]),
+            sum(URGENT, |account, at| account.standing[at]),
+        );
+        let (bulk, urgent, standing) = self.out();
+        let counted = (bulk.into(), urgent.into(), standing.into());
+        holds!(1, found == counted, "bulk, urgent, standing out are {found:?}, counted as {counted:?}");
+        Ok(())
+    }
+
+    /// Whether what was granted since that much of bulk and urgent places were out has room.
+    fn check_granted(&self, room: Room, before: (u32, u32)) -> Sound {
+        let out = |class: Class, of: fn(&Account, usize) -> u32| -> u32 {
+            self.accounts.iter().map(|account| of(account, class.index())).sum()
+        };
+        let bulk = BULK.map(|class| out(class, |account, at| account.out[at])).into_iter().sum::<u32>();
+        let fits = bulk + room.bulk_prepared <= room.bound;
+        holds!(2, bulk <= before.0 || fits, "{bulk} bulk places are out, after {}, of {room:?}", before.0);
+        let demanded = |account: &Account, at: usize| account.out[at] - account.standing[at];
+        let urgent = URGENT.map(|class| out(class, demanded)).into_iter().sum::<u32>();
+        let fits = urgent + room.urgent_prepared <= room.slots.min(room.tokens);
+        holds!(3, urgent <= before.1 || fits, "{urgent} urgent places are out, after {}, of {room:?}", before.1);
+        Ok(())
     }
 
     /// Gives `places` away: class by class, and within a class the same to each shard that wants some.
@@ -260,7 +321,8 @@ impl Grants {
         }
     }
 
-    fn tell(&self, at: usize, class: Class, messages: u32, standing: bool, out: &mut Vec<(ShardId, Grant)>) {
+    fn tell(&mut self, at: usize, class: Class, messages: u32, standing: bool, out: &mut Vec<(ShardId, Grant)>) {
+        self.accounts[at].granted[class.index()] += u64::from(messages);
         let shard = ShardId(u8::try_from(at).unwrap_or(u8::MAX));
         let grant = Grant { link: self.link, class, messages, standing };
         match out.last_mut() {
@@ -299,5 +361,61 @@ impl Account {
     fn lacks(&self, each: u32, now: Mono) -> bool {
         let short = URGENT.iter().any(|class| self.standing[class.index()] < each);
         short && !self.recalling && now >= self.unwanted_until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::CarrierId;
+
+    const ROOM: Room = Room { bound: 8, slots: 8, tokens: 8, bulk_prepared: 0, urgent_prepared: 0 };
+
+    /// Two shards have asked for so many places of each class, and got what there was.
+    fn grants(waiting: u32, room: Room) -> Grants {
+        let mut grants = Grants::new(LinkId { carrier: CarrierId(1), core: 0 }, 2);
+        for shard in [ShardId(0), ShardId(1)] {
+            grants.handle_demand(&Demand { shard, waiting: [waiting; Class::COUNT] });
+        }
+        grants.decide(room, Mono(1), &mut Vec::new());
+        grants
+    }
+
+    fn broken(sound: Sound) -> Option<u8> {
+        sound.err().map(|broken| broken.number)
+    }
+
+    #[test]
+    fn breaking_invariant_1_is_noticed() {
+        let breaks: [fn(&mut Grants); 4] = [
+            |grants| grants.accounts[0].out[0] += 1,
+            |grants| grants.accounts[1].out[Class::Marketing.index()] += 1,
+            |grants| grants.bulk_out -= 1,
+            |grants| grants.accounts[0].standing[0] = u32::MAX,
+        ];
+        for (at, breaks) in breaks.into_iter().enumerate() {
+            let mut grants = grants(1, ROOM);
+            assert_eq!(grants.handle_batch(ShardId(0), Class::Otp, 1, 0, Mono(1)), 0);
+            assert_eq!(grants.handle_batch(ShardId(1), Class::Transactional, 2, 1, Mono(1)), 2, "only one was granted");
+            assert_eq!(grants.check(), Ok(()));
+            breaks(&mut grants);
+            assert_eq!(broken(grants.check()), Some(1), "{at}");
+        }
+    }
+
+    #[test]
+    fn breaking_invariant_2_is_noticed() {
+        // As if it had not heard that some are prepared.
+        let grants = grants(4, ROOM);
+        assert_eq!(grants.check_granted(ROOM, (0, 0)), Ok(()));
+        assert_eq!(broken(grants.check_granted(Room { bulk_prepared: 1, ..ROOM }, (0, 0))), Some(2));
+    }
+
+    #[test]
+    fn breaking_invariant_3_is_noticed() {
+        let grants = grants(4, ROOM);
+        for scarce in [Room { urgent_prepared: 1, ..ROOM }, Room { slots: 7, ..ROOM }, Room { tokens: 7, ..ROOM }] {
+            assert_eq!(broken(grants.check_granted(scarce, (0, 0))), Some(3), "{scarce:?}");
+        }
     }
 }

@@ -4,10 +4,10 @@
 //!
 //! Invariants:
 //! 1. A part is in exactly one of: not sent (`next` and above, unless answered in an earlier attempt), thrown back
-//!    (`again`), under way (`under_way` counts them), settled.
-//! 2. A part is given out for sending at most once until it is thrown back.
+//!    (`again`), under way (`under_way`: a session waits for its answer), settled.
+//! 2. A part is given out for sending at most once until it is thrown back: no two requests for it wait for answers.
 
-use crate::model::{Mono, ShardId, Tail, Wall};
+use crate::model::{Mono, ShardId, Sound, Tail, Wall, holds};
 use crate::smpp::split::{Plan, Position};
 use crate::traffic::{PartSet, Submit};
 
@@ -43,14 +43,14 @@ pub struct Parts {
     /// `next` has passed the last part.
     ended: bool,
     again: Vec<u8>,
-    under_way: u8,
+    under_way: PartSet,
     begun: bool,
 }
 
 impl Held {
     /// Not looked at yet.
     pub fn new(submit: Submit, shard: ShardId, order: u64) -> Self {
-        let parts = Parts { next: 1, ended: false, again: Vec::new(), under_way: 0, begun: false };
+        let parts = Parts { next: 1, ended: false, again: Vec::new(), under_way: PartSet::default(), begun: false };
         Self {
             submit,
             shard,
@@ -102,9 +102,14 @@ impl Held {
         Some(part)
     }
 
+    /// Whether the invariants hold; see [`Parts::check`].
+    pub fn check(&self, waited_for: &[u8]) -> Sound {
+        self.parts.check(waited_for)
+    }
+
     /// Nothing of it is under way and nothing is left to be sent.
     pub fn is_over(&mut self) -> bool {
-        self.parts.under_way == 0 && self.next_part().is_none()
+        self.parts.under_way.is_empty() && self.next_part().is_none()
     }
 }
 
@@ -125,7 +130,7 @@ impl Parts {
 
     /// That part of `total` is on its way.
     pub fn handle_sent(&mut self, part: u8, total: u8) {
-        self.under_way += 1;
+        self.under_way.insert(part);
         if self.again.first() == Some(&part) {
             self.again.remove(0);
         } else {
@@ -134,21 +139,21 @@ impl Parts {
     }
 
     /// A part that was under way is settled; `begun` if the carrier has it, or may have it.
-    pub fn handle_settled(&mut self, begun: bool) {
-        self.under_way = self.under_way.saturating_sub(1);
+    pub fn handle_settled(&mut self, part: u8, begun: bool) {
+        self.land(part);
         self.begun |= begun;
     }
 
     /// A part that was under way is due again.
     pub fn handle_thrown_back(&mut self, part: u8) {
-        self.under_way = self.under_way.saturating_sub(1);
+        self.land(part);
         let at = self.again.partition_point(|other| *other < part);
         self.again.insert(at, part);
     }
 
     /// The carrier has nothing of this attempt: the message may go over another bind, or be taken back as a whole.
-    pub const fn is_untouched(&self) -> bool {
-        !self.begun && self.under_way == 0
+    pub fn is_untouched(&self) -> bool {
+        !self.begun && self.under_way.is_empty()
     }
 
     /// A part that lies behind the position up to which the message was composed.
@@ -156,8 +161,31 @@ impl Parts {
         part < self.next || self.ended
     }
 
+    fn land(&mut self, part: u8) {
+        let was_there = self.under_way.remove(part);
+        debug_assert!(was_there, "part {part} is answered, and was not under way");
+    }
+
+    /// Whether the invariants hold: `waited_for` are this message's parts in all requests that sessions wait to be answered.
+    fn check(&self, waited_for: &[u8]) -> Sound {
+        let mut distinct = PartSet::default();
+        for part in waited_for {
+            holds!(2, distinct.insert(*part), "two requests wait for part {part}");
+        }
+        holds!(1, distinct == self.under_way, "{waited_for:?} are waited for, under way is {:?}", self.under_way);
+        let is_ordered = self.again.is_sorted_by(|a, b| a < b);
+        holds!(1, is_ordered, "thrown back: {:?}", self.again);
+        for part in self.again.iter().copied().chain(self.under_way.iter()) {
+            holds!(1, self.is_behind(part), "part {part} counts as not sent and is out, or was");
+        }
+        let both = self.again.iter().find(|part| self.under_way.contains(**part));
+        holds!(1, both.is_none(), "part {both:?} is thrown back and under way");
+        Ok(())
+    }
+
     const fn pass(&mut self, total: u8) {
         self.ended = self.next >= total;
+        // Behind part 255 there is none, and it has ended.
         self.next = self.next.saturating_add(1);
     }
 }
@@ -167,7 +195,40 @@ mod tests {
     use super::*;
 
     fn parts() -> Parts {
-        Parts { next: 1, ended: false, again: Vec::new(), under_way: 0, begun: false }
+        Parts { next: 1, ended: false, again: Vec::new(), under_way: PartSet::default(), begun: false }
+    }
+
+    fn broken(parts: &Parts, waited_for: &[u8]) -> Option<u8> {
+        parts.check(waited_for).err().map(|broken| broken.number)
+    }
+
+    #[test]
+    fn breaking_invariant_1_is_noticed() {
+        let mut parts = parts();
+        (1..=3).for_each(|part| parts.handle_sent(part, 4));
+        parts.handle_settled(2, true);
+        parts.handle_thrown_back(1);
+        assert_eq!(parts.check(&[3]), Ok(()));
+        assert_eq!(broken(&parts, &[]), Some(1), "no session waits for part 3");
+        assert_eq!(broken(&parts, &[2, 3]), Some(1), "part 2 is settled, and a session waits for it");
+        let mut twice = parts.clone();
+        twice.again.push(3);
+        assert_eq!(broken(&twice, &[3]), Some(1), "thrown back and under way");
+        twice.again = vec![1, 1];
+        assert_eq!(broken(&twice, &[3]), Some(1), "thrown back twice");
+        twice.again = vec![4];
+        assert_eq!(broken(&twice, &[3]), Some(1), "thrown back, and not sent yet");
+    }
+
+    #[test]
+    fn breaking_invariant_2_is_noticed() {
+        let mut parts = parts();
+        parts.handle_sent(1, 2);
+        // As if it had forgotten to go on.
+        parts.next = 1;
+        assert_eq!(parts.next(Some(2), None), Some(1));
+        parts.handle_sent(1, 2);
+        assert_eq!(broken(&parts, &[1, 1]), Some(2));
     }
 
     #[test]
@@ -185,8 +246,8 @@ mod tests {
         assert_eq!(parts.next(Some(4), Some(&answered)), Some(3));
         parts.handle_sent(3, 4);
         assert_eq!(parts.next(Some(4), Some(&answered)), Some(4));
-        parts.handle_settled(false);
-        parts.handle_settled(false);
+        parts.handle_settled(1, false);
+        parts.handle_settled(3, false);
         assert!(parts.is_untouched());
     }
 
@@ -197,6 +258,6 @@ mod tests {
             assert_eq!(parts.next(Some(255), None), Some(part));
             parts.handle_sent(part, 255);
         }
-        assert_eq!((parts.next(Some(255), None), parts.under_way), (None, 255));
+        assert_eq!((parts.next(Some(255), None), parts.under_way.len()), (None, 255));
     }
 }

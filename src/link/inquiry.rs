@@ -11,8 +11,12 @@
 //! 1. A token is open from [`Inquiries::open`] until one verdict `Kept` or `Full`; later verdicts for it are void, though its
 //!    place be used again.
 //! 2. At most one shard is ever told to park one inquiry.
+//! 3. What a connection counts as waiting, and its octets, is what is open of it.
 
-use crate::model::ShardId;
+use std::collections::BTreeMap;
+
+use crate::model::invariant::WALKED_MAX;
+use crate::model::{ShardId, Sound, holds};
 use crate::traffic::{IfUnknown, ReceiptIn, ReceiptToken, Verdict};
 
 use super::event::BindId;
@@ -70,6 +74,12 @@ pub enum Ask {
     Others(ShardId, ShardId),
 }
 
+impl Ask {
+    const fn is_to_park(self) -> bool {
+        matches!(self, Self::One(_, IfUnknown::Park))
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     First,
@@ -87,6 +97,8 @@ struct Inquiry {
     /// Who knows the id, and whether several do.
     perhaps: Option<ShardId>,
     are_several: bool,
+    /// Shards that were told to park it. For the check alone.
+    parked: u8,
     /// `None`: a message from a handset.
     receipt: Option<ReceiptIn>,
     id_octets: usize,
@@ -96,6 +108,8 @@ struct Inquiry {
 #[derive(Debug, Default)]
 struct Slot {
     generation: u32,
+    /// Inquiries that have ended here. For the check alone.
+    ended: u64,
     open: bool,
     inquiry: Option<Inquiry>,
 }
@@ -131,8 +145,9 @@ impl Inquiries {
         // Of those whom the table knows the later one is meant.
         let is_shared = !nobody_to_ask && way.first.is_none();
         let receipt = Some(ReceiptIn { token, is_shared, ..receipt });
-        let (perhaps, are_several) = (None, false);
-        slot.inquiry = Some(Inquiry { reply, way, step, perhaps, are_several, receipt, id_octets: id.len(), octets });
+        let (perhaps, are_several, parked) = (None, false, u8::from(ask.is_to_park()));
+        let id_octets = id.len();
+        slot.inquiry = Some(Inquiry { reply, way, step, perhaps, are_several, parked, receipt, id_octets, octets });
         (token, ask)
     }
 
@@ -141,9 +156,9 @@ impl Inquiries {
         let (token, slot) = self.open_slot();
         let octets = slot.inquiry.take().map(|inquiry| inquiry.octets).unwrap_or_default();
         let way = Way { first: None, home, shards: 1 };
-        let (perhaps, are_several) = (None, false);
+        let (perhaps, are_several, parked) = (None, false, 1);
         let (step, receipt) = (Step::Park, None);
-        slot.inquiry = Some(Inquiry { reply, way, step, perhaps, are_several, receipt, id_octets: 0, octets });
+        slot.inquiry = Some(Inquiry { reply, way, step, perhaps, are_several, parked, receipt, id_octets: 0, octets });
         token
     }
 
@@ -179,6 +194,7 @@ impl Inquiries {
                     inquiry.octets = Vec::new();
                 }
                 slot.open = false;
+                slot.ended += 1;
                 slot.generation = slot.generation.wrapping_add(1);
                 self.free.push(index);
                 if verdict == Verdict::Full { Next::Refuse(reply) } else { Next::Answer(reply) }
@@ -190,6 +206,45 @@ impl Inquiries {
                 inquiry.go_on()
             }
         }
+    }
+
+    /// Whether the invariants hold, where connections count so many as waiting and so many octets, by number.
+    ///
+    /// # Errors
+    /// The first one that does not.
+    pub fn check(&self, counted: impl Iterator<Item = (u32, u64)>) -> Sound {
+        if self.slots.len() > WALKED_MAX {
+            return Ok(());
+        }
+        let mut waiting: BTreeMap<u16, (u32, u64)> = BTreeMap::new();
+        for (at, slot) in self.slots.iter().enumerate() {
+            holds!(
+                1,
+                slot.generation == slot.ended as u32,
+                "{} have ended in place {at}, its token: {slot:?}",
+                slot.ended
+            );
+            let Some(inquiry) = slot.inquiry.as_ref().filter(|_| slot.open) else {
+                holds!(1, !slot.open, "place {at} is open for nothing");
+                continue;
+            };
+            let is_parked = inquiry.step == Step::Park;
+            let told = inquiry.parked;
+            holds!(2, told == u8::from(is_parked), "{told} shards were told to park what is at {:?}", inquiry.step);
+            let of_bind = waiting.entry(inquiry.reply.bind.0).or_default();
+            *of_bind = (of_bind.0 + 1, of_bind.1 + u64::from(inquiry.reply.octets));
+        }
+        let open = |index: &&u32| self.slots.get(**index as usize).is_none_or(|slot| slot.open);
+        let taken = self.free.iter().find(open);
+        holds!(1, taken.is_none(), "place {taken:?} counts as free");
+        let free = self.slots.iter().filter(|slot| !slot.open).count();
+        holds!(1, free == self.free.len(), "{free} places are free, known are {}", self.free.len());
+        for (bind, counted) in (0..).zip(counted) {
+            let found = waiting.remove(&bind).unwrap_or_default();
+            holds!(3, counted == found, "bind {bind} counts {counted:?} inquiries and octets, open are {found:?}");
+        }
+        holds!(3, waiting.is_empty(), "open of no connection: {waiting:?}");
+        Ok(())
     }
 
     /// Octets of buffers that wait for another inquiry.
@@ -209,7 +264,9 @@ impl Inquiry {
     fn go_on(&mut self) -> Next {
         let Way { first, home, shards } = self.way;
         let first = first.unwrap_or(home);
-        let others = if first == home { shards - 1 } else { shards.saturating_sub(2) };
+        let asked = if first == home { 1 } else { 2 };
+        debug_assert!(asked <= shards, "asked {asked} of {shards} shards");
+        let others = shards.saturating_sub(asked);
         let (step, ask) = match self.step {
             Step::First => (Step::Home, Ask::One(home, IfUnknown::Tell)),
             Step::Home if others > 0 => (Step::Others { unanswered: others }, Ask::Others(first, home)),
@@ -229,6 +286,64 @@ impl Inquiry {
             receipt.is_shared = step != Step::Park || self.are_several;
         }
         self.step = step;
+        self.parked += u8::from(ask.is_to_park());
         Next::Ask(ask)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BIND: BindId = BindId(0);
+    const REPLY: ReplyTo = ReplyTo { bind: BIND, generation: 0, sequence: 1, is_data: false, octets: 9 };
+
+    /// Two are open, of which a handset's has one shard to keep it.
+    fn inquiries() -> (Inquiries, ReceiptToken) {
+        let mut inquiries = Inquiries::default();
+        let token = inquiries.open_for_handset(REPLY, ShardId(1));
+        inquiries.open_for_handset(REPLY, ShardId(1));
+        assert_eq!(inquiries.check([(2, 18)].into_iter()), Ok(()));
+        (inquiries, token)
+    }
+
+    fn broken(inquiries: &Inquiries, counted: &[(u32, u64)]) -> Option<u8> {
+        inquiries.check(counted.iter().copied()).err().map(|broken| broken.number)
+    }
+
+    #[test]
+    fn breaking_invariant_1_is_noticed() {
+        let (mut inquiries, token) = inquiries();
+        assert_eq!(inquiries.handle_verdict(ShardId(1), token, Verdict::Kept), Next::Answer(REPLY));
+        assert_eq!(broken(&inquiries, &[(1, 9)]), None);
+        inquiries.slots[0].generation = 0;
+        assert_eq!(broken(&inquiries, &[(1, 9)]), Some(1), "the next one there has the same token");
+        let (mut inquiries, _) = self::inquiries();
+        inquiries.free.push(0);
+        assert_eq!(broken(&inquiries, &[(2, 18)]), Some(1), "its place goes to another");
+        let (mut inquiries, _) = self::inquiries();
+        inquiries.slots[0].open = false;
+        assert_eq!(broken(&inquiries, &[(1, 9)]), Some(1), "its place is lost");
+    }
+
+    #[test]
+    fn breaking_invariant_2_is_noticed() {
+        let (mut inquiries, token) = inquiries();
+        let inquiry = inquiries.slots[0].inquiry.as_mut().expect("open");
+        // As if it had forgotten that its home was told.
+        (inquiry.step, inquiry.way.shards) = (Step::Settle, 2);
+        assert_eq!(
+            inquiries.handle_verdict(ShardId(1), token, Verdict::Unknown),
+            Next::Ask(Ask::One(ShardId(1), IfUnknown::Park))
+        );
+        assert_eq!(broken(&inquiries, &[(2, 18)]), Some(2));
+    }
+
+    #[test]
+    fn breaking_invariant_3_is_noticed() {
+        let (inquiries, _) = inquiries();
+        for counted in [&[(1, 18)][..], &[(2, 17)], &[], &[(2, 18), (1, 0)]] {
+            assert_eq!(broken(&inquiries, counted), Some(3), "{counted:?}");
+        }
     }
 }

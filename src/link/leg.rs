@@ -286,6 +286,7 @@ impl Leg {
         if let Some(session) = self.session.as_mut() {
             session.handle_written(octets);
         }
+        debug_assert!(octets as u64 <= self.unreported, "{octets} octets are written, {} were taken", self.unreported);
         self.unreported = self.unreported.saturating_sub(octets as u64);
         if self.unreported > 0 {
             return 0;

@@ -43,6 +43,7 @@ mod trial;
 
 use std::collections::VecDeque;
 
+use crate::limit::SlidingLimit;
 use crate::model::{Buggify, DiskRoom, Mono, Now, Point, Prng, ShardId, Sound};
 use crate::traffic::{Grant, NotWritten, ToLink, ToShard};
 
@@ -52,9 +53,9 @@ use flow::FlowControl;
 use grants::{Grants, Room};
 use id_table::IdTable;
 use inquiry::Inquiries;
-use leg::Leg;
+use leg::{Leg, PartToken};
 use outbox::Outbox;
-use prepared::Prepared;
+use prepared::{Awaited, Prepared};
 use trial::Trials;
 
 pub use event::{Alarm, BindId, Disconnect, LinkEffect, LinkEvent, SessionLoss};
@@ -182,7 +183,16 @@ impl Link {
     /// # Errors
     /// The first one that does not.
     pub fn check(&self) -> Sound {
-        Ok(())
+        let sessions = (0..).zip(&self.legs).filter_map(|(bind, leg)| Some((bind, leg.session.as_ref()?)));
+        let awaited = sessions.flat_map(|(bind, session)| {
+            session.outstanding_tokens().map(move |PartToken { index, part }| Awaited { index, part, bind })
+        });
+        self.prepared.check(awaited.collect())?;
+        self.grants.check()?;
+        self.inquiries.check(self.legs.iter().map(|leg| (leg.inquiries, leg.inquiry_octets)))?;
+        self.check_trials()?;
+        self.flow.check()?;
+        self.legs.iter().filter_map(|leg| leg.limit.as_ref()).try_for_each(SlidingLimit::check)
     }
 
     /// When [`Self::handle_timeout`] wants to be called; `None`: not before something happens.

@@ -31,7 +31,7 @@ impl Outbox {
 
     /// An outcome; `id` is the carrier's message id of an accepted part.
     pub fn push_outcome(&mut self, shard: ShardId, mut outcome: Outcome, id: &[u8]) {
-        let Some(batch) = self.outcomes.get_mut(usize::from(shard.0)) else { return };
+        let Some(batch) = of(&mut self.outcomes, shard) else { return };
         if batch.outcomes.is_empty() {
             batch.outcomes.reserve(self.expected);
         }
@@ -44,7 +44,7 @@ impl Outbox {
 
     /// A receipt; its spans are set here.
     pub fn push_receipt(&mut self, shard: ShardId, mut receipt: ReceiptIn, id: &[u8], text: &[u8]) {
-        let Some(batch) = self.receipts.get_mut(usize::from(shard.0)) else { return };
+        let Some(batch) = of(&mut self.receipts, shard) else { return };
         receipt.id = Span::append(&mut batch.arena, id);
         receipt.text = Span::append(&mut batch.arena, text);
         batch.receipts.push(receipt);
@@ -53,7 +53,7 @@ impl Outbox {
 
     /// A message from a handset; its spans are set here.
     pub fn push_handset(&mut self, shard: ShardId, mut message: HandsetIn, seen: &HandsetSeen<'_>) {
-        let Some(batch) = self.receipts.get_mut(usize::from(shard.0)) else { return };
+        let Some(batch) = of(&mut self.receipts, shard) else { return };
         message.name = Span::append(&mut batch.arena, seen.name);
         message.to = Span::append(&mut batch.arena, seen.to);
         message.header = Span::append(&mut batch.arena, &seen.header);
@@ -84,4 +84,10 @@ impl Outbox {
         self.filled = false;
         None
     }
+}
+
+/// What is gathered for a shard: there is one for each that may hand over or be asked.
+fn of<T>(batches: &mut [T], shard: ShardId) -> Option<&mut T> {
+    debug_assert!(usize::from(shard.0) < batches.len(), "{shard:?} is none of {}", batches.len());
+    batches.get_mut(usize::from(shard.0))
 }

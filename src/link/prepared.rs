@@ -15,11 +15,14 @@
 //! 2. Of one (recipient, class), an older one leaves every place before a younger one does; a thrown back one is back
 //!    ahead of its followers, because own and begun are ordered by age. But what is on trial holds nobody up.
 //! 3. No message starts at a bind while an older one of its (recipient, class) is begun there.
+//! 4. A message is in the queue of its place, once, and in no other; what is counted is what stands there. A session waits for
+//!    answers to nothing but messages that are here.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
+use crate::model::invariant::WALKED_MAX;
 use crate::model::map::{Map, map};
-use crate::model::{Class, ShardId};
+use crate::model::{Class, ShardId, Sound, holds};
 use crate::traffic::{Submit, Trial};
 
 use super::held::Held;
@@ -40,10 +43,32 @@ enum Place {
     Flying(u16),
 }
 
+impl Place {
+    const fn bind(self) -> Option<u16> {
+        match self {
+            Self::Shared => None,
+            Self::Own(bind) | Self::Begun(bind) | Self::Flying(bind) => Some(bind),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
     held: Held,
     place: Place,
+    /// All of it was on the way once since it came to its bind. For the check alone.
+    has_flown: bool,
+}
+
+/// A request that a session waits to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Awaited {
+    /// Of which message.
+    pub index: Index,
+    /// For which of its parts.
+    pub part: u8,
+    /// Where.
+    pub bind: u16,
 }
 
 /// What belongs to one bind.
@@ -101,11 +126,7 @@ impl Prepared {
 
     /// The bind at which a message stands; 0 if any may take it.
     pub fn bind_of(&self, index: Index) -> u16 {
-        let entry = self.entries.get(index as usize).and_then(Option::as_ref);
-        match entry.map(|entry| entry.place) {
-            Some(Place::Own(bind) | Place::Begun(bind) | Place::Flying(bind)) => bind,
-            Some(Place::Shared) | None => 0,
-        }
+        self.entry(index).and_then(|entry| entry.place.bind()).unwrap_or(0)
     }
 
     /// There may be more connections than before.
@@ -121,7 +142,7 @@ impl Prepared {
         self.next_order += 1;
         self.held += 1;
         *self.unsent_of(class, is_on_trial) += 1;
-        let entry = Some(Entry { held, place: Place::Shared });
+        let entry = Some(Entry { held, place: Place::Shared, has_flown: false });
         let index = match self.free.pop() {
             Some(index) => index,
             None => {
@@ -281,6 +302,7 @@ impl Prepared {
     }
 
     fn waits_for_begun(&self, bind: u16, index: Index) -> bool {
+        debug_assert!(self.entry(index).is_some(), "message {index} is not here");
         let Some(entry) = self.entry(index) else { return false };
         let head = &entry.held.submit.head;
         let Some(bench) = self.benches.get(usize::from(bind)) else { return false };
@@ -291,7 +313,7 @@ impl Prepared {
 
     /// Puts a message that [`Self::next`] gave, or that was flying, where it now belongs at `bind`.
     pub fn put(&mut self, bind: u16, index: Index) {
-        let Some(entry) = self.entries.get_mut(index as usize).and_then(Option::as_mut) else { return };
+        let Some(entry) = entry_mut(&mut self.entries, index) else { return };
         let place = match entry.held.next_part() {
             None => Place::Flying(bind),
             Some(_) if entry.held.plan.is_some() && entry.held.total() > 1 => Place::Begun(bind),
@@ -303,10 +325,11 @@ impl Prepared {
     /// Moves a message to a bind's care, and counts.
     fn keep(&mut self, bind: u16, index: Index, place: Place) {
         let key = self.key(index);
-        let Some(entry) = self.entries.get_mut(index as usize).and_then(Option::as_mut) else { return };
+        let Some(entry) = entry_mut(&mut self.entries, index) else { return };
         let (class, order) = (entry.held.submit.head.class, entry.held.order);
         let trial = entry.held.submit.trial.is_some();
         let was = std::mem::replace(&mut entry.place, place);
+        entry.has_flown |= matches!(place, Place::Flying(_));
         if was == Place::Shared {
             self.stays.entry(key).or_insert(Stay { bind, messages: 0 }).messages += 1;
         }
@@ -315,6 +338,7 @@ impl Prepared {
             (true, false) => *self.unsent_of(class, trial) += 1,
             (true, true) | (false, false) => {}
         }
+        debug_assert!(usize::from(bind) < self.benches.len(), "there is no bind {bind}");
         let Some(bench) = self.benches.get_mut(usize::from(bind)) else { return };
         bench.went_on[class.index()] |= matches!(place, Place::Begun(_));
         let queue = match place {
@@ -356,7 +380,7 @@ impl Prepared {
 
     /// Takes a message out of the queue in which it stands; flying ones stand in none.
     pub fn pull_out(&mut self, index: Index) {
-        let Some(entry) = self.entry(index) else { return };
+        let Some(entry) = entry_mut(&mut self.entries, index) else { return };
         let (at, place) = (entry.held.submit.head.class.index(), entry.place);
         let is_on_trial = entry.held.submit.trial.is_some();
         let queue = match place {
@@ -395,8 +419,8 @@ impl Prepared {
     fn share(&mut self, at: usize, index: Index) {
         let key = self.key(index);
         self.leave(key);
-        if let Some(entry) = self.entries.get_mut(index as usize).and_then(Option::as_mut) {
-            entry.place = Place::Shared;
+        if let Some(entry) = entry_mut(&mut self.entries, index) {
+            (entry.place, entry.has_flown) = (Place::Shared, false);
         }
         let order = order_of(&self.entries, index);
         let is_on_trial = self.is_on_trial(index);
@@ -421,12 +445,149 @@ impl Prepared {
     }
 
     fn leave(&mut self, key: u64) {
-        if let Some(stay) = self.stays.get_mut(&key) {
+        let stay = self.stays.get_mut(&key);
+        debug_assert!(stay.is_some(), "{key} stays nowhere, and leaves");
+        if let Some(stay) = stay {
             stay.messages -= 1;
             if stay.messages == 0 {
                 self.stays.remove(&key);
             }
         }
+    }
+
+    /// What a message is on trial for, if it is.
+    pub fn trial_of(&self, index: Index) -> Option<Trial> {
+        self.entry(index)?.held.submit.trial
+    }
+
+    /// Whether the invariants hold, of its messages too, while sessions wait for these answers.
+    ///
+    /// # Errors
+    /// The first one that does not.
+    pub fn check(&self, mut awaited: Vec<Awaited>) -> Sound {
+        if self.entries.len() > WALKED_MAX {
+            return Ok(());
+        }
+        awaited.sort_unstable();
+        for Awaited { index, part, bind } in &awaited {
+            let place = self.entry(*index).map(|entry| entry.place);
+            holds!(4, place.is_some(), "bind {bind} waits for part {part} of message {index}, which is not here");
+            holds!(1, place.and_then(Place::bind) == Some(*bind), "sent at bind {bind}, message {index} is {place:?}");
+        }
+        for (index, entry) in self.all() {
+            let from = awaited.partition_point(|one| one.index < index);
+            let of_it = awaited[from..].iter().take_while(|one| one.index == index);
+            entry.held.check(&of_it.map(|one| one.part).collect::<Vec<u8>>())?;
+        }
+        self.check_stays()?;
+        self.check_queues()?;
+        self.check_order()
+    }
+
+    fn all(&self) -> impl Iterator<Item = (Index, &Entry)> {
+        (0..).zip(&self.entries).filter_map(|(index, entry)| Some((index, entry.as_ref()?)))
+    }
+
+    /// Each (recipient, class) is at one bind, and its messages there are counted.
+    fn check_stays(&self) -> Sound {
+        let mut stays: BTreeMap<u64, (u16, u32)> = BTreeMap::new();
+        for (index, entry) in self.all() {
+            let Some(bind) = entry.place.bind() else { continue };
+            let stay = stays.entry(self.key(index)).or_insert((bind, 0));
+            holds!(1, stay.0 == bind, "message {index} is {:?}, another of its recipient at {}", entry.place, stay.0);
+            stay.1 += 1;
+        }
+        holds!(4, stays.len() == self.stays.len(), "{} stays are known, there are {stays:?}", self.stays.len());
+        for (key, found) in stays {
+            let known = self.stays.get(&key).map(|stay| (stay.bind, stay.messages));
+            holds!(4, known == Some(found), "stays of {key}: {known:?}, there are {found:?}");
+        }
+        Ok(())
+    }
+
+    /// Every message is where its place says, and is counted.
+    fn check_queues(&self) -> Sound {
+        let mut queued = vec![0_u8; self.entries.len()];
+        for (place, on_trial, at, queue) in self.queues() {
+            for index in queue {
+                let entry = self.entry(*index);
+                let is_right = |entry: &Entry| {
+                    let Submit { head, trial, .. } = &entry.held.submit;
+                    let is_its = place != Place::Shared || trial.is_some() == on_trial;
+                    entry.place == place && head.class.index() == at && is_its
+                };
+                holds!(
+                    4,
+                    entry.is_some_and(is_right),
+                    "message {index} is in the queue of {place:?}, class {at}: {entry:?}"
+                );
+                queued[*index as usize] += 1;
+            }
+        }
+        let (mut unsent, mut on_trial, mut held) = ((0, 0), 0, 0);
+        for (index, entry) in self.all() {
+            let is_flying = matches!(entry.place, Place::Flying(_));
+            let wanted = u8::from(!is_flying);
+            let times = queued[index as usize];
+            holds!(4, times == wanted, "message {index}, {:?}, is in {times} queues", entry.place);
+            held += 1;
+            let Submit { head, trial, .. } = &entry.held.submit;
+            match (is_flying, trial.is_some(), head.class.is_urgent()) {
+                (true, ..) => {}
+                (false, true, _) => on_trial += 1,
+                (false, false, true) => unsent.0 += 1,
+                (false, false, false) => unsent.1 += 1,
+            }
+        }
+        let (found, counted) = ((unsent, on_trial, held), (self.unsent, self.on_trial, self.held));
+        holds!(4, found == counted, "unsent, on trial, held are {found:?}, counted as {counted:?}");
+        let vacant = self.entries.len() - held as usize;
+        holds!(4, vacant == self.free.len(), "{vacant} places are vacant, known are {}", self.free.len());
+        Ok(())
+    }
+
+    /// All queues: of which place, of those on trial, of which class.
+    fn queues(&self) -> impl Iterator<Item = (Place, bool, usize, &VecDeque<Index>)> {
+        let shared = self.shared.iter().enumerate().map(|(at, queue)| (Place::Shared, false, at, queue));
+        let trials = self.trials.iter().enumerate().map(|(at, queue)| (Place::Shared, true, at, queue));
+        let benches = (0..).zip(&self.benches).flat_map(|(bind, bench)| {
+            let own = bench.own.iter().enumerate().map(move |(at, queue)| (Place::Own(bind), false, at, queue));
+            let begun = bench.begun.iter().enumerate().map(move |(at, queue)| (Place::Begun(bind), false, at, queue));
+            own.chain(begun)
+        });
+        shared.chain(trials).chain(benches)
+    }
+
+    /// What is older goes first.
+    fn check_order(&self) -> Sound {
+        for (place, .., queue) in self.queues() {
+            let is_by_age = queue.iter().is_sorted_by_key(|index| order_of(&self.entries, *index));
+            holds!(2, is_by_age, "{place:?} is not by age: {queue:?}");
+        }
+        // Of each (recipient, class): the oldest that any bind may take, and the oldest that began and never was all out.
+        let (mut shared, mut begun) = (BTreeMap::<u64, u64>::new(), BTreeMap::<u64, u64>::new());
+        for (index, Entry { held, place, has_flown }) in self.all() {
+            let oldest = match place {
+                Place::Shared if held.submit.trial.is_none() => &mut shared,
+                Place::Begun(_) if !has_flown => &mut begun,
+                Place::Shared | Place::Own(_) | Place::Begun(_) | Place::Flying(_) => continue,
+            };
+            let order = oldest.entry(self.key(index)).or_insert(held.order);
+            *order = held.order.min(*order);
+        }
+        for (index, Entry { held, place, .. }) in self.all() {
+            let is_passed =
+                |oldest: &BTreeMap<u64, u64>| oldest.get(&self.key(index)).is_some_and(|at| *at < held.order);
+            let goes_on = matches!(place, Place::Own(_) | Place::Begun(_)) && held.submit.trial.is_none();
+            holds!(
+                2,
+                !(goes_on && is_passed(&shared)),
+                "message {index} is {place:?}, an older one waits for any bind"
+            );
+            let has_started = !held.parts.is_untouched();
+            holds!(3, !(has_started && is_passed(&begun)), "message {index} has started, an older one is begun");
+        }
+        Ok(())
     }
 
     fn entry(&self, index: Index) -> Option<&Entry> {
@@ -447,6 +608,17 @@ impl Prepared {
     }
 }
 
+/// Who names a message has it from here, and has not taken it away.
+fn entry_mut(entries: &mut [Option<Entry>], index: Index) -> Option<&mut Entry> {
+    let entry = entries.get_mut(index as usize).and_then(Option::as_mut);
+    debug_assert!(entry.is_some(), "message {index} is not here");
+    entry
+}
+
 fn order_of(entries: &[Option<Entry>], index: Index) -> u64 {
     entries.get(index as usize).and_then(Option::as_ref).map_or(u64::MAX, |entry| entry.held.order)
 }
+
+#[cfg(test)]
+#[path = "prepared_tests.rs"]
+mod tests;

@@ -171,7 +171,9 @@ impl Link {
     }
 
     fn ask(&mut self, token: ReceiptToken, ask: Ask) {
-        let Some((receipt, id, text)) = self.inquiries.copy(token) else { return };
+        let copy = self.inquiries.copy(token);
+        debug_assert!(copy.is_some(), "{token:?} is not open, or a handset's, of whom one shard is told");
+        let Some((receipt, id, text)) = copy else { return };
         match ask {
             Ask::One(shard, if_unknown) => {
                 self.counters.receipts_parked += u64::from(if_unknown == IfUnknown::Park);
@@ -206,6 +208,7 @@ impl Link {
     fn answer_receipt(&mut self, reply: ReplyTo, status: CommandStatus) {
         let bind = reply.bind;
         let Some(leg) = self.leg(bind) else { return };
+        debug_assert!(leg.inquiries > 0 && leg.inquiry_octets >= u64::from(reply.octets), "{reply:?} was not counted");
         leg.inquiries = leg.inquiries.saturating_sub(1);
         leg.inquiry_octets = leg.inquiry_octets.saturating_sub(u64::from(reply.octets));
         if leg.generation == reply.generation {

@@ -127,7 +127,9 @@ impl Link {
             return;
         }
         let share = leg.limit.as_mut().map_or(share, |limit| limit.allowance(now.mono).min(share));
-        let Some(mut session) = leg.session.take() else { return };
+        let session = leg.session.take();
+        debug_assert!(session.is_some(), "bind {at} is ready without a session");
+        let Some(mut session) = session else { return };
         let mut sent = 0;
         while sent < share && !budget.is_spent() && session.window_free() > 0 {
             let Some(index) = self.next_message(at as u16, budget.urgent_only()) else { break };
@@ -160,7 +162,9 @@ impl Link {
 
     /// Sends the next part of a message that stands in no queue.
     fn send_part(&mut self, session: &mut Session<PartToken>, index: Index, now: Now) -> Sent {
-        let Some(held) = self.prepared.get_mut(index) else { return Sent::Answered };
+        let held = self.prepared.get_mut(index);
+        debug_assert!(held.is_some(), "message {index} was next, and is not here");
+        let Some(held) = held else { return Sent::Answered };
         if held.plan.is_some() && held.era != self.era {
             if !held.parts.is_untouched() {
                 return self.give_up_rest(index, NotWritten::LinkDown);

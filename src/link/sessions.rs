@@ -34,7 +34,9 @@ impl Link {
         }
     }
 
+    /// A connection. None is ever taken away, so whoever names one names one that is here.
     pub(super) fn leg(&mut self, bind: BindId) -> Option<&mut Leg> {
+        debug_assert!(usize::from(bind.0) < self.legs.len(), "there is no {bind:?}");
         self.legs.get_mut(usize::from(bind.0))
     }
 
@@ -52,6 +54,7 @@ impl Link {
     }
 
     pub(super) fn handle_connected(&mut self, bind: BindId, now: Now) {
+        // The link may have thought better of it, and its `Close` is on the way.
         let Some(LegState::Connecting { deadline }) = self.leg(bind).map(|leg| leg.state) else { return };
         let (mode, session) = (self.mode(bind), self.session_options(deadline.since(now.mono)));
         let account = &self.options.account;
@@ -93,6 +96,7 @@ impl Link {
     /// a connection that we close.
     pub(super) fn run_session(&mut self, bind: BindId, bytes: &[u8], now: Now) -> usize {
         let Some(leg) = self.leg(bind).filter(|leg| leg.state != LegState::Closing) else { return bytes.len() };
+        // What comes after the end, or before `Connected`, is nobody's.
         let Some(mut session) = leg.session.take() else { return bytes.len() };
         let stops_early = !bytes.is_empty() && self.buggify.at(Point::ReadLater);
         let (mut input, mut left) = (bytes, if stops_early { 1 } else { PDUS_MAX });
@@ -114,7 +118,7 @@ impl Link {
             let before = input.len();
             let Some(event) = session.poll_event(input, now.mono.0) else { return };
             self.handle_session_event(bind, event, now);
-            *left = left.saturating_sub(usize::from(input.len() < before));
+            *left -= usize::from(input.len() < before);
         }
     }
 

@@ -5,9 +5,12 @@
 //! is given back when that is answered or lost. The other binds go on. After a trial all binds go on for as long as it took, so
 //! a link with one bind gives others half of its time at least.
 //!
-//! Invariant: while something on trial is unanswered on a bind, nothing but its group is.
+//! Invariants:
+//! 1. While something on trial is unanswered on a bind, nothing but its group is.
 
-use crate::model::{Mono, Now};
+use crate::model::invariant::WALKED_MAX;
+use crate::model::{Mono, Now, Sound, holds};
+use crate::traffic::Trial as For;
 
 use super::Link;
 use super::prepared::Index;
@@ -79,6 +82,37 @@ impl Link {
     fn is_clear(&self, bind: u16) -> bool {
         let session = self.legs.get(usize::from(bind)).and_then(|leg| leg.session.as_ref());
         session.is_none_or(|session| session.outstanding() == 0) && !self.prepared.is_begun_at(bind)
+    }
+
+    /// Whether nothing is beside what is on trial: by what the sessions wait for.
+    ///
+    /// # Errors
+    /// That something is.
+    pub(super) fn check_trials(&self) -> Sound {
+        for (bind, leg) in self.legs.iter().enumerate() {
+            let Some(session) = leg.session.as_ref().filter(|session| session.outstanding() as usize <= WALKED_MAX)
+            else {
+                continue;
+            };
+            let mut messages: Vec<Index> = session.outstanding_tokens().map(|token| token.index).collect();
+            messages.sort_unstable();
+            messages.dedup();
+            let on_trial = messages.iter().filter_map(|index| self.prepared.trial_of(*index));
+            let (group, alone) = (on_trial.clone().count(), on_trial.filter(|trial| *trial == For::Alone).count());
+            let beside = messages.len() - group;
+            holds!(
+                1,
+                group == 0 || beside == 0,
+                "bind {bind}: {beside} messages are unanswered beside {group} on trial"
+            );
+            holds!(
+                1,
+                alone == 0 || group == 1,
+                "bind {bind}: {group} messages are unanswered where one was to go alone"
+            );
+            holds!(1, group <= GROUP_MAX, "bind {bind}: {group} messages are on trial together");
+        }
+        Ok(())
     }
 
     /// A running trial is over. Its other half may come back, and what is out is still alone.

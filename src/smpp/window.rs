@@ -170,6 +170,16 @@ impl<T: Copy> Window<T> {
         }
     }
 
+    /// All that wait, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Outstanding<T>> {
+        let mut at = self.oldest;
+        std::iter::from_fn(move || {
+            let Slot { held: Held::Live(outstanding), newer, .. } = self.slots.get(at as usize)? else { return None };
+            at = *newer;
+            Some(outstanding)
+        })
+    }
+
     /// Gives up the oldest request; a late response will still be recognised for a while.
     pub fn give_up_oldest(&mut self) -> Option<Outstanding<T>> {
         let outstanding = *self.oldest()?;

@@ -1,8 +1,8 @@
 //! Every numbered invariant at the head of a file bites: something checks it, and some test breaks it and sees that noticed.
 //!
 //! An invariant over a state is checked by its own file, by `holds!(number, …)` in a function that the room's `check` calls, and is
-//! broken by a test called `breaking_invariant_number…` beside it. One over what happens in the course of time has a row in
-//! [`WATCHED`] that says who watches it.
+//! broken by a test called `breaking_invariant_number…` beside it, or in the file of its name below `tests`. One over what happens
+//! in the course of time has a row in [`WATCHED`] that says who watches it.
 
 use std::collections::BTreeSet;
 
@@ -41,19 +41,6 @@ pub(super) const WATCHED: &[(&str, u8, By)] = &[
     ("src/http/turns.rs", 1, By::Nobody),
     ("src/http/turns.rs", 2, By::Nobody),
     ("src/http/turns.rs", 3, By::Nobody),
-    ("src/limit/sliding.rs", 1, By::Nobody),
-    ("src/limit/sliding.rs", 2, By::Nobody),
-    ("src/limit/sliding.rs", 3, By::Nobody),
-    ("src/link/grants.rs", 1, By::Nobody),
-    ("src/link/grants.rs", 2, By::Nobody),
-    ("src/link/grants.rs", 3, By::Nobody),
-    ("src/link/held.rs", 1, By::Nobody),
-    ("src/link/held.rs", 2, By::Nobody),
-    ("src/link/inquiry.rs", 1, By::Nobody),
-    ("src/link/inquiry.rs", 2, By::Nobody),
-    ("src/link/prepared.rs", 1, By::Nobody),
-    ("src/link/prepared.rs", 2, By::Nobody),
-    ("src/link/prepared.rs", 3, By::Nobody),
     ("src/node/mod.rs", 1, By::Nobody),
     ("src/node/mod.rs", 2, By::Nobody),
     ("src/node/mod.rs", 3, By::Nobody),
@@ -127,7 +114,10 @@ pub(super) fn numbered(text: &str) -> BTreeSet<u8> {
 /// Whether a test beside the file breaks it.
 fn is_broken_by_a_test(files: &[Source], path: &str, number: u8) -> bool {
     let stem = path.trim_end_matches("mod.rs").trim_end_matches(".rs");
+    let (room, name) = path.rsplit_once('/').unwrap_or_default();
+    let below = format!("{room}/tests/{name}");
     let beside = |file: &&Source| match file.path.strip_prefix(stem) {
+        _ if file.path == below => true,
         // A room's own file has its tests in `tests.rs`, the others in a file of their own name.
         Some(rest) if path.ends_with("mod.rs") => ["mod.rs", "tests.rs"].contains(&rest),
         Some(rest) => [".rs", "_tests.rs"].contains(&rest),

@@ -127,6 +127,13 @@ impl PartSet {
         fresh
     }
 
+    /// Takes a part out; true if it was there.
+    pub fn remove(&mut self, part: u8) -> bool {
+        let was_there = self.contains(part);
+        self.0[usize::from(part / 64)] &= !(1 << (part % 64));
+        was_there
+    }
+
     /// Whether the part is in it.
     pub const fn contains(&self, part: u8) -> bool {
         self.0[(part / 64) as usize] & (1 << (part % 64)) != 0

@@ -170,6 +170,7 @@ fn a_part_in_a_stalled_socket_counts_at_the_loss_of_its_connection() {
     world.writes = true;
     world.answers = Some(OK);
     let lost_at = world.now.mono.0;
+    world.unwritten.remove(&BindId(0));
     world.handle(LinkEvent::Disconnected { bind: BindId(0), reason: Disconnect::Broken, torn: true });
     world.write(BindId(1), usize::MAX);
     world.advance_ms(3_000);

@@ -236,3 +236,26 @@ fn after_an_outage_trials_go_on_at_once() {
     world.advance_ms(3_000);
     assert!(world.texts().contains(&"y0".to_owned()), "{:?}", world.texts());
 }
+
+#[test]
+fn breaking_invariant_1_is_noticed() {
+    let unanswered = |trials: &[Option<Trial>]| {
+        let mut world = World::bound(|options| options.window = 20);
+        let texts: Vec<String> = texts("x", trials.len()).collect();
+        world.others(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!((world.unanswered().len(), world.link.check_trials()), (trials.len(), Ok(())));
+        // As if the link had not looked at it when it sent them.
+        for (index, trial) in (0..).zip(trials) {
+            world.link.prepared.get_mut(index).expect("is here").submit.trial = *trial;
+        }
+        world.link.check_trials().err().map(|broken| (broken.file, broken.number))
+    };
+    let broken = Some(("stentor::link::trial", 1));
+    let (group, alone) = (Some(Trial::InGroup), Some(Trial::Alone));
+    assert_eq!(unanswered(&[group, group]), None);
+    assert_eq!(unanswered(&[alone]), None);
+    assert_eq!(unanswered(&[alone, None]), broken);
+    assert_eq!(unanswered(&[group, None]), broken);
+    assert_eq!(unanswered(&[alone, group]), broken);
+    assert_eq!(unanswered(&[group; 17]), broken);
+}

@@ -277,6 +277,7 @@ impl World {
                 LinkEffect::Alarm(alarm) => self.alarms.push(alarm),
             }
         }
+        assert_eq!(self.link.check(), Ok(()));
     }
 
     pub(super) fn connect(&mut self, bind: BindId) {

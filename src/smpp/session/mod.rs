@@ -275,6 +275,11 @@ impl<T: Copy> Session<T> {
         self.core.window.len()
     }
 
+    /// The owner's words for these, oldest first.
+    pub fn outstanding_tokens(&self) -> impl Iterator<Item = T> {
+        self.core.window.iter().map(|outstanding| outstanding.token)
+    }
+
     /// Requests that the window still takes; 0 while nothing may be sent.
     pub fn window_free(&self) -> u32 {
         if self.bound().is_some() { self.core.window.free() } else { 0 }
