@@ -13,7 +13,8 @@ use super::{
     judge::Meant,
     meter::{Charge, Limit, Meter, UsedUp},
 };
-use crate::model::{Frame, Head, KeyPrint, Line, Now, RouteId, ShardId, limits};
+use crate::model::invariant::WALKED_MAX;
+use crate::model::{Frame, Head, KeyPrint, Line, Now, RouteId, ShardId, Sound, holds, limits};
 
 /// Messages of one frame at most: about a third of a millisecond of a shard.
 pub const FRAME_MESSAGES_MAX: usize = 1_024;
@@ -123,8 +124,8 @@ impl Intake {
     /// The parcel that the shard's next message goes to.
     fn parcel_for(&mut self, shard: ShardId, outlook: impl FnOnce() -> Outlook) -> u32 {
         let shards = self.open.len();
-        let current = &mut self.open[usize::from(shard.0)];
-        let has_room = self.parcels.get(*current as usize).is_some_and(|Parcel { frame, .. }| {
+        let current = self.open[usize::from(shard.0)];
+        let has_room = self.parcels.get(current as usize).is_some_and(|Parcel { frame, .. }| {
             frame.heads.len() < FRAME_MESSAGES_MAX && frame.arena.len() < FRAME_BYTES_MAX
         });
         if !has_room {
@@ -132,10 +133,40 @@ impl Intake {
             let share = |whole: usize| if messages == 1 { whole } else { whole / shards * 9 / 8 + 1 };
             let heads = Vec::with_capacity(share(messages).min(FRAME_MESSAGES_MAX));
             let arena = Vec::with_capacity(share(octets).min(FRAME_BYTES_MAX + limits::BODY_BYTES_MAX));
-            *current = self.parcels.len() as u32;
+            self.open[usize::from(shard.0)] = self.parcels.len() as u32;
             self.parcels.push(Parcel { shard, frame: Frame { heads, arena, ..Frame::default() } });
         }
-        *current
+        self.open[usize::from(shard.0)]
+    }
+
+    /// Whether the invariants hold.
+    fn check(&self) -> Sound {
+        let unpaid: u64 = self.parcels.iter().map(|parcel| u64::from(parcel.frame.unpaid)).sum();
+        let messages: u64 = self.parcels.iter().map(|parcel| parcel.frame.heads.len() as u64).sum();
+        let (taken, charged) = (self.taken, self.charge.taken());
+        holds!(1, messages == charged + unpaid, "{messages} messages, {charged} charged, {unpaid} unpaid");
+        holds!(1, taken == charged, "{taken} messages count as charged, {charged} are");
+        for (at, current) in self.open.iter().enumerate() {
+            let last = self.parcels.iter().rposition(|parcel| usize::from(parcel.shard.0) == at);
+            let current = Some(*current as usize).filter(|_| *current != NOT_OPEN);
+            holds!(3, current == last, "shard {at} has its last frame at {last:?}, and the next goes to {current:?}");
+        }
+        for Parcel { frame, .. } in self.parcels.iter().take(WALKED_MAX / FRAME_MESSAGES_MAX) {
+            let (messages, octets) = (frame.heads.len(), frame.arena.len());
+            let last_octets = frame.heads.last().map_or(0, |head| head.content_len as usize);
+            let is_small = messages <= FRAME_MESSAGES_MAX && octets.saturating_sub(last_octets) < FRAME_BYTES_MAX;
+            holds!(2, is_small, "a frame has {messages} messages, {octets} octets, the last of them {last_octets}");
+            let mut octets = 0;
+            for head in &frame.heads {
+                let from = head.content_at;
+                holds!(3, from == octets, "what comes next in a frame was said at {from}, not at {octets}");
+                octets += head.content_len;
+            }
+            holds!(1, octets as usize == frame.arena.len(), "a frame has {octets} octets of its messages");
+            let is_in_order = frame.keys.is_sorted_by(|a, b| a.index < b.index);
+            holds!(3, is_in_order, "the keys of a frame are not in order");
+        }
+        Ok(())
     }
 
     /// The limit by which nothing more is paid for, if there is one.
@@ -155,6 +186,7 @@ impl Intake {
 
     /// The request brings nothing more: its frames, and what they are charged.
     pub fn finish(self) -> (Vec<Parcel>, Charge) {
+        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
         let Self { mut parcels, open, mut charge, .. } = self;
         let mut frames = vec![0_u32; open.len()];
         for Parcel { shard, .. } in &parcels {
@@ -212,6 +244,59 @@ mod tests {
             let key = frame.keys.iter().find(|line| line.index == place.index).map(|line| line.print.key);
             assert_eq!(key, (number % 2 == 0).then_some(number.into()));
         }
+    }
+
+    /// Messages for two shards are in; then something breaks.
+    fn broken(breaks: impl FnOnce(&mut Intake)) -> Option<u8> {
+        let mut intake = Intake::new(&Meter::default(), 2);
+        for number in 0..2_000 {
+            let print = Some(KeyPrint { key: number.into(), content: 0 });
+            let target = Target { print, ..to(u8::from(number % 4 == 0)) };
+            intake.take(&meant(number), target, NOW, || MANY).expect("no limit");
+        }
+        assert_eq!((intake.parcels.len(), intake.check()), (3, Ok(())));
+        breaks(&mut intake);
+        intake.check().err().map(|broken| broken.number)
+    }
+
+    #[test]
+    fn breaking_invariant_1_is_noticed() {
+        assert_eq!(broken(|intake| intake.charge.take(NOW, || 1).expect("no limit")), Some(1), "one is charged twice");
+        assert_eq!(broken(|intake| intake.taken += 1), Some(1));
+        assert_eq!(
+            broken(|intake| {
+                intake.parcels[0].frame.heads.pop();
+            }),
+            Some(1)
+        );
+        assert_eq!(broken(|intake| intake.parcels[2].frame.arena.push(0)), Some(1));
+    }
+
+    #[test]
+    fn breaking_invariant_2_is_noticed() {
+        // As if nobody had looked how full it is.
+        let more = |intake: &mut Intake| {
+            let full = intake.parcels.iter().position(|parcel| parcel.frame.heads.len() == FRAME_MESSAGES_MAX);
+            let (from, to) = (2, full.expect("one is full"));
+            let frame = &mut intake.parcels[from].frame;
+            let (head, octets) = (frame.heads.pop().expect("there"), frame.arena.len());
+            frame.arena.truncate(octets - head.content_len as usize);
+            intake.parcels[to].frame.heads.push(head);
+        };
+        assert_eq!(broken(more), Some(2));
+        let large = |intake: &mut Intake| {
+            let frame = &mut intake.parcels[0].frame;
+            frame.heads[0].content_len += FRAME_BYTES_MAX as u32;
+            frame.arena.resize(frame.arena.len() + FRAME_BYTES_MAX, 0);
+        };
+        assert_eq!(broken(large), Some(2));
+    }
+
+    #[test]
+    fn breaking_invariant_3_is_noticed() {
+        assert_eq!(broken(|intake| intake.parcels[0].frame.heads.swap(0, 1)), Some(3));
+        assert_eq!(broken(|intake| intake.parcels[0].frame.keys.swap(0, 1)), Some(3));
+        assert_eq!(broken(|intake| intake.open[0] = intake.open[1]), Some(3));
     }
 
     #[test]

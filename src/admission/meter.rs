@@ -195,6 +195,7 @@ impl Counts {
     }
 
     fn give_back_to_quota(&self, period: u64, messages: u64) {
+        // A clock that is set back over more than one period begins that one anew: then less is counted than was lent.
         let less = |packed: u64| packed - messages.min(packed & QUOTA_MAX);
         update(&self.quota, |packed| if packed >> QUOTA_BITS == period { less(packed) } else { packed });
     }
@@ -242,6 +243,11 @@ impl Charge {
         Ok(())
     }
 
+    /// Messages that it has taken.
+    pub const fn taken(&self) -> u64 {
+        self.taken
+    }
+
     /// The limit that has ended it, if one has.
     pub const fn used_up(&self) -> Option<UsedUp> {
         self.used_up
@@ -278,6 +284,7 @@ impl Charge {
     /// So many of the messages were admitted, and that is what the quota is charged with.
     pub fn settle(mut self, admitted: u64) {
         self.close();
+        debug_assert!(admitted <= self.taken, "{admitted} were admitted, and only {} paid for", self.taken);
         self.give_back(self.taken.saturating_sub(admitted));
         self.asked = self.taken;
     }

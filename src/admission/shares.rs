@@ -10,7 +10,8 @@
 //! 2. Memory holds the tenants that have a weight and those that still use something: a tenant that is removed stays until
 //!    it has given everything back.
 
-use crate::model::TenantId;
+use crate::model::invariant::WALKED_MAX;
+use crate::model::{Sound, TenantId, holds};
 
 /// Who is over what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +63,24 @@ impl Shares {
             account.share = portion(total, account.weight, sum);
         }
         self.accounts.retain(|account| account.weight > 0 || account.used > 0);
+        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
+    }
+
+    /// Whether the invariants hold.
+    ///
+    /// # Errors
+    /// The first one that does not.
+    pub fn check(&self) -> Sound {
+        if self.accounts.len() > WALKED_MAX {
+            return Ok(());
+        }
+        let sum: u64 = self.accounts.iter().map(|account| account.used).sum();
+        holds!(1, sum == self.used, "tenants use {sum}, counted are {}", self.used);
+        let idle = self.accounts.iter().find(|account| account.weight == 0 && account.used == 0);
+        holds!(2, idle.is_none(), "{idle:?} has no weight and uses nothing");
+        let is_once = self.accounts.is_sorted_by(|a, b| a.tenant < b.tenant);
+        holds!(2, is_once, "a tenant is remembered twice: {:?}", self.accounts);
+        Ok(())
     }
 
     /// How much there is in all.
@@ -113,11 +132,16 @@ impl Shares {
     /// A tenant has taken so many units. Whether it may is asked of [`Self::may_take`]; what was promised already, or is
     /// found at a start, is taken whatever is left.
     pub fn take(&mut self, tenant: TenantId, units: u64) {
+        if units == 0 {
+            return;
+        }
         self.account(tenant).used += units;
         self.used += units;
+        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
     }
 
-    /// A tenant gives back so many units that it took.
+    /// A tenant gives back so many units that it took. Not more than it has: where a damaged segment does not say any more whose
+    /// messages it held, what they took is taken off somebody ([`super::places`]), and they may end all the same.
     pub fn give_back(&mut self, tenant: TenantId, units: u64) {
         let Some(at) = self.find(tenant) else { return };
         let account = &mut self.accounts[at];
@@ -127,6 +151,7 @@ impl Shares {
         if account.used == 0 && account.weight == 0 {
             self.accounts.remove(at);
         }
+        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
     }
 
     fn find(&self, tenant: TenantId) -> Option<usize> {
@@ -178,6 +203,35 @@ mod tests {
         assert_eq!(shares.room(B), (200, Over::Total), "up to its share, all that is left");
         shares.take(B, 200);
         assert_eq!(shares.share_of(B) - shares.used_by(B), 200);
+    }
+
+    fn broken(shares: &Shares) -> Option<u8> {
+        shares.check().err().map(|broken| broken.number)
+    }
+
+    #[test]
+    fn breaking_invariant_1_is_noticed() {
+        let mut shares = shares(10, &[(A, 1), (B, 1)]);
+        shares.take(A, 2);
+        shares.accounts[0].used += 1;
+        assert_eq!(broken(&shares), Some(1));
+    }
+
+    #[test]
+    fn breaking_invariant_2_is_noticed() {
+        let mut shares = shares(10, &[(A, 1), (B, 1)]);
+        // As if it had not looked what a tenant without weight still uses.
+        shares.accounts[0].weight = 0;
+        assert_eq!(broken(&shares), Some(2));
+        shares.accounts[0] = shares.accounts[1];
+        assert_eq!(broken(&shares), Some(2));
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_who_takes_nothing() {
+        let mut shares = shares(10, &[(A, 1)]);
+        shares.take(C, 0);
+        assert_eq!(shares.accounts.len(), 1);
     }
 
     #[test]

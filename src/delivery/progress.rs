@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Address, CarrierId, Wall};
+use crate::model::invariant::WALKED_MAX;
+use crate::model::{Address, CarrierId, Sound, Wall, holds};
 use crate::traffic::PartSet;
 
 /// A message of several parts: what the carrier took, what receipts said.
@@ -95,6 +96,27 @@ impl ProgressTable {
         Self { entries: BTreeMap::new(), octets: 0, octets_max, swept_to: Address::from_packed(0) }
     }
 
+    /// Whether the invariants hold of what is here.
+    ///
+    /// # Errors
+    /// The first one that does not.
+    pub fn check(&self) -> Sound {
+        holds!(1, self.octets <= self.octets_max, "{} octets of {}", self.octets, self.octets_max);
+        if self.entries.len() > WALKED_MAX {
+            return Ok(());
+        }
+        let sum: usize = self.entries.values().map(|progress| octets_of(progress.parts)).sum();
+        holds!(1, sum == self.octets, "the entries take {sum} octets, counted are {}", self.octets);
+        Ok(())
+    }
+
+    /// Whether that one may go for want of room.
+    fn check_goes(&self, address: Address) -> Sound {
+        let has_rest = self.entries.get(&address).filter(|progress| !progress.closed && !progress.is_all_accepted());
+        holds!(2, has_rest.is_none(), "{address} has parts left to send: {has_rest:?}");
+        Ok(())
+    }
+
     /// How many messages it knows.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -159,7 +181,9 @@ impl ProgressTable {
             *progress = Progress { closed: progress.closed, since: progress.since, ..fresh };
         }
         progress.parts = parts;
-        if progress.accepted.insert(part) { Noted::News } else { Noted::Known }
+        let is_news = progress.accepted.insert(part);
+        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
+        if is_news { Noted::News } else { Noted::Known }
     }
 
     /// Whether a message of so many parts finds no place.
@@ -184,8 +208,10 @@ impl ProgressTable {
             }
         }
         for address in waiting.iter().chain(&void) {
+            debug_assert_eq!(self.check_goes(*address), Ok(()), "see the head of this file");
             self.remove(address);
         }
+        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
         (waiting.len() + void.len(), void)
     }
 
@@ -200,6 +226,7 @@ impl ProgressTable {
             *octets -= if goes { octets_of(progress.parts) } else { 0 };
             !goes
         });
+        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
     }
 }
 
@@ -239,6 +266,37 @@ mod tests {
         assert_eq!(table.make_room(|address| address == at(1), 0), (0, vec![]));
         assert_eq!(table.make_room(|address| address == at(1), 1), (1, vec![at(3)]));
         assert_eq!(table.octets, sum(&table));
+    }
+
+    fn broken(sound: Sound) -> Option<u8> {
+        sound.err().map(|broken| broken.number)
+    }
+
+    #[test]
+    fn breaking_invariant_1_is_noticed() {
+        let mut table = ProgressTable::new(1_000);
+        table.note(at(1), taken(1));
+        // The number of parts is not its caller's to change.
+        table.get_mut(&at(1)).expect("there").parts = 3;
+        assert_eq!(broken(table.check()), Some(1));
+        let mut table = ProgressTable::new(octets_of(2));
+        table.note(at(1), taken(1));
+        let known = *table.get(&at(1)).expect("there");
+        // As if nobody had asked whether there is room.
+        table.restore(at(2), known);
+        assert_eq!(broken(table.check()), Some(1));
+    }
+
+    #[test]
+    fn breaking_invariant_2_is_noticed() {
+        let mut table = ProgressTable::new(1_000);
+        table.note(at(1), taken(1));
+        assert_eq!(broken(table.check_goes(at(1))), Some(2), "its second part is not sent");
+        table.note(at(1), taken(2));
+        assert_eq!(table.check_goes(at(1)), Ok(()));
+        table.note(at(2), taken(1));
+        table.get_mut(&at(2)).expect("there").closed = true;
+        assert_eq!(table.check_goes(at(2)), Ok(()), "it is final");
     }
 
     #[test]
