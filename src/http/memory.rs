@@ -22,7 +22,10 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use crate::{admission::Shares, model::TenantId};
+use crate::{
+    admission::Shares,
+    model::{Sound, TenantId, holds, invariant::WALKED_MAX},
+};
 
 /// What is small enough for the last twentieth: a message, or a few hundred.
 pub const SMALL_BYTES: usize = 64 << 10;
@@ -169,6 +172,33 @@ impl State {
         index
     }
 
+    /// Whether the invariants hold.
+    fn check(&self) -> Sound {
+        if self.claims.len() > WALKED_MAX {
+            return Ok(());
+        }
+        let mut places = vec![0_usize; self.claims.len()];
+        for ticket in self.lines.values().flatten().filter(|ticket| self.wanted(**ticket).is_some()) {
+            places[ticket.index as usize] += 1;
+        }
+        let (mut shared, mut waiting) = (0, 0);
+        for ((index, claim), places) in (0..).zip(&self.claims).zip(places) {
+            shared += if self.lent == Some(index) { 0 } else { claim.bytes as u64 };
+            let waits = matches!(claim.wait, Wait::Line { .. });
+            waiting += usize::from(waits);
+            holds!(3, places == usize::from(waits), "claim {index} stands {places} times in line: {claim:?}");
+        }
+        let counted = self.shares.used();
+        holds!(1, shared == counted, "claims that are not lent hold {shared} bytes, counted are {counted}");
+        holds!(2, waiting == 0 || self.lent.is_some(), "{waiting} claims wait, and nobody has the loan");
+        let counted = self.measures.waiting;
+        holds!(3, waiting == counted, "{waiting} claims wait, counted are {counted}");
+        let lines = (self.lines.len(), self.turns.len());
+        let is_in_turn = |tenant: &TenantId| self.turns.iter().filter(|turn| *turn == tenant).count() == 1;
+        holds!(3, lines.0 == lines.1 && self.lines.keys().all(is_in_turn), "lines and turns: {lines:?}");
+        Ok(())
+    }
+
     fn total(&self) -> usize {
         self.measures.shared_bytes
     }
@@ -209,7 +239,7 @@ impl State {
         let (before, tenant) = (claim.bytes, claim.tenant);
         claim.bytes = bytes;
         let held = if claim.is_answer { &mut self.measures.answers_bytes } else { &mut self.measures.requests_bytes };
-        *held = (*held + bytes).saturating_sub(before);
+        *held = *held + bytes - before;
         if is_lent {
             return;
         }
@@ -228,6 +258,7 @@ impl State {
         let fits = goes_first && self.fits(index, bytes);
         if fits {
             self.put(index, bytes);
+            debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
         }
         fits
     }
@@ -283,10 +314,13 @@ impl State {
 
     /// Gives to those who wait what there is now.
     fn serve(&mut self) -> Vec<Waker> {
+        let woken = if self.measures.waiting == 0 { Vec::new() } else { self.serve_lines() };
+        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
+        woken
+    }
+
+    fn serve_lines(&mut self) -> Vec<Waker> {
         let mut woken = Vec::new();
-        if self.measures.waiting == 0 {
-            return woken;
-        }
         self.take_back_loan();
         self.lend(&mut woken);
         for _ in 0..self.turns.len() {

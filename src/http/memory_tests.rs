@@ -166,3 +166,51 @@ fn everybody_finishes_and_no_more_is_held_than_promised() {
         assert!(!memory.is_waited_for());
     }
 }
+
+/// One claim is lent what it needs, one waits, one has its part of what is shared; then something breaks.
+fn broken(breaks: fn(&mut State)) -> Option<u8> {
+    let memory = shared(10 * MIB, &[]);
+    let (_shared, lent, waits) = (held(&memory, A, 4 * MIB), memory.open(A), memory.open(A));
+    assert_eq!(poll(pin!(lent.grow(16 * MIB))), Poll::Ready(Ok(())));
+    let mut waits = pin!(waits.grow(16 * MIB));
+    assert!(poll(waits.as_mut()).is_pending());
+    let state = &mut *memory.state.borrow_mut();
+    assert_eq!(state.check(), Ok(()));
+    let was = (state.shares.clone(), state.lent, state.lines.clone(), state.turns.clone(), state.measures);
+    breaks(state);
+    let found = state.check().err().map(|broken| broken.number);
+    // What was broken is not what the claims give back to.
+    (state.shares, state.lent, state.lines, state.turns, state.measures) = was;
+    found
+}
+
+#[test]
+fn breaking_invariant_1_is_noticed() {
+    assert_eq!(broken(|state| state.shares.take(A, 1)), Some(1));
+    assert_eq!(broken(|state| state.lent = Some(0)), Some(1), "what is lent is not the one that is counted so");
+}
+
+#[test]
+fn breaking_invariant_2_is_noticed() {
+    // As if what was lent had become part of the shared, and nobody had lent anew.
+    assert_eq!(
+        broken(|state| {
+            state.lent = None;
+            state.shares.take(A, 16 * MIB as u64);
+        }),
+        Some(2)
+    );
+}
+
+#[test]
+fn breaking_invariant_3_is_noticed() {
+    let breaks: [fn(&mut State); 4] = [
+        |state| state.lines.values_mut().for_each(|line| line.extend(line.clone())),
+        |state| state.lines.clear(),
+        |state| state.turns.push_back(B),
+        |state| state.measures.waiting += 1,
+    ];
+    for (at, breaks) in breaks.into_iter().enumerate() {
+        assert_eq!(broken(breaks), Some(3), "{at}");
+    }
+}

@@ -17,7 +17,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use crate::model::TenantId;
+use crate::model::{Sound, TenantId, holds, invariant::WALKED_MAX};
 
 /// One per core.
 #[derive(Debug, Default)]
@@ -53,24 +53,45 @@ impl Turns {
         } else {
             line.waiting.push_back(Rc::clone(&place));
         }
+        drop(lines);
+        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
         Waiting { turns: Rc::clone(self), tenant, place, is_done: false }
     }
 
+    /// Whether the invariants hold.
+    fn check(&self) -> Sound {
+        for (tenant, Line { taken, waiting }) in self.lines.borrow().iter().take(WALKED_MAX) {
+            holds!(1, *taken <= Self::AT_ONCE, "{tenant:?} has {taken} turns");
+            let called = waiting.iter().filter(|place| place.is_called.get()).count();
+            holds!(1, called == 0, "{called} of {tenant:?} have a turn and stand in line");
+            let here = waiting.iter().filter(|place| !place.has_gone.get()).count();
+            holds!(2, here == 0 || *taken == Self::AT_ONCE, "{here} of {tenant:?} wait, {taken} turns are taken");
+            holds!(3, *taken > 0, "{tenant:?} has no turn and is remembered");
+        }
+        Ok(())
+    }
+
     fn pass_on(&self, tenant: TenantId) {
+        let next = self.next(tenant);
+        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
+        next.into_iter().for_each(Waker::wake);
+    }
+
+    /// Gives a turn to the next in line; who is to be woken for it.
+    fn next(&self, tenant: TenantId) -> Option<Waker> {
         let mut lines = self.lines.borrow_mut();
-        let Some(line) = lines.get_mut(&tenant) else { return };
+        let Some(line) = lines.get_mut(&tenant) else { unreachable!("who has a turn is remembered") };
         while let Some(next) = line.waiting.pop_front() {
             if !next.has_gone.get() {
                 next.is_called.set(true);
-                let waker = next.waker.borrow_mut().take();
-                drop(lines);
-                return waker.into_iter().for_each(Waker::wake);
+                return next.waker.borrow_mut().take();
             }
         }
         line.taken -= 1;
         if line.taken == 0 {
             lines.remove(&tenant);
         }
+        None
     }
 }
 
@@ -167,5 +188,49 @@ mod tests {
         assert!(poll(&mut last).is_some(), "over one who has gone and one who was called and has gone");
         drop((taken, last));
         assert!(turns.lines.borrow().is_empty());
+    }
+
+    /// All turns of a tenant are taken, and one waits; then something breaks.
+    fn broken(breaks: fn(&mut Line)) -> Option<u8> {
+        let turns = Rc::new(Turns::default());
+        let taken: Vec<_> = (0..Turns::AT_ONCE).map(|_| take(&turns, A)).collect();
+        let waits = turns.wait(A);
+        assert_eq!(turns.check(), Ok(()));
+        let (was, place) = {
+            let lines = &mut *turns.lines.borrow_mut();
+            let line = lines.get_mut(&A).expect("remembered");
+            let was = (line.taken, line.waiting.clone());
+            breaks(line);
+            let place = Rc::clone(&was.1[0]);
+            (was, place)
+        };
+        let found = turns.check().err().map(|broken| broken.number);
+        place.is_called.set(false);
+        turns.lines.borrow_mut().insert(A, Line { taken: was.0, waiting: was.1 });
+        drop((taken, waits));
+        found
+    }
+
+    #[test]
+    fn breaking_invariant_1_is_noticed() {
+        assert_eq!(broken(|line| line.taken += 1), Some(1));
+        assert_eq!(broken(|line| line.waiting[0].is_called.set(true)), Some(1));
+    }
+
+    #[test]
+    fn breaking_invariant_2_is_noticed() {
+        // As if a turn that was dropped had gone to nobody.
+        assert_eq!(broken(|line| line.taken -= 1), Some(2));
+    }
+
+    #[test]
+    fn breaking_invariant_3_is_noticed() {
+        assert_eq!(
+            broken(|line| {
+                line.taken = 0;
+                line.waiting.clear();
+            }),
+            Some(3)
+        );
     }
 }
