@@ -512,6 +512,17 @@ mod tests {
         assert_eq!(circles::circles(&files, "src/shard/"), [] as [&str; 0]);
     }
 
+    /// As the head of `node/mod.rs` says.
+    #[test]
+    fn only_a_node_asks_shards_and_links_what_they_want_done() {
+        let files = house(Path::new(env!("CARGO_MANIFEST_DIR")));
+        let says = |file: &Source, words: &[&str]| words.iter().any(|word| file.find(word).any(|at| !file.is_test(at)));
+        let asks = files.iter().filter(|file| {
+            says(file, &["Shard", "Link"]) && says(file, &[".poll_commit(", ".poll_read(", ".poll_effect("])
+        });
+        assert_eq!(asks.map(|file| file.path.as_str()).collect::<Vec<_>>(), ["src/node/mod.rs"]);
+    }
+
     #[test]
     fn every_invariant_bites() {
         let (toothless, all) = invariants::toothless(&house(Path::new(env!("CARGO_MANIFEST_DIR"))));

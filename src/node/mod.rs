@@ -283,6 +283,7 @@ impl Node {
                 LinkEffect::PauseRead { bind } => host.connection(at, bind, Wanted::Pause),
                 LinkEffect::ResumeRead { bind } => host.connection(at, bind, Wanted::Resume),
                 LinkEffect::ToShard { shard, traffic } => {
+                    // Of a shard that the catalog does not know core 0 says that it is astray.
                     let core = self.catalog.shard_cores.get(usize::from(shard.0)).copied().unwrap_or_default();
                     self.send(core, NodeEvent::Shard(shard, ShardEvent::Traffic(traffic)), host);
                 }

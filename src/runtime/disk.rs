@@ -316,6 +316,24 @@ mod tests {
     }
 
     #[test]
+    fn a_core_whose_mailbox_was_full_is_told_at_the_next_look() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let guard = Guard::start(directory.path(), Some(1 << 60), 1).expect("looks");
+        let board = StatusBoard::new(1);
+        let (core, mut inbox) = crate::mesh::thread_mailbox(1);
+        while core.try_push(ToCore::Node(NodeEvent::Drain)).is_ok() {}
+        let (cores, mut told, mut got) = ([core], [DiskRoom::Ample], Vec::new());
+        guard.tell(&board, &cores, &mut told);
+        assert_eq!(told, [DiskRoom::Ample], "there was no room to tell it");
+        inbox.drain(&mut got, usize::MAX);
+        assert!(got.iter().all(|mail| matches!(mail, ToCore::Node(NodeEvent::Drain))), "{got:?}");
+        got.clear();
+        guard.tell(&board, &cores, &mut told);
+        assert_eq!((told, inbox.drain(&mut got, usize::MAX)), ([guard.gauge.room()], 1));
+        assert!(matches!(got[..], [ToCore::Node(NodeEvent::Disk(DiskRoom::Low | DiskRoom::Out))]), "{got:?}");
+    }
+
+    #[test]
     fn a_floor_above_what_the_disk_has_is_full_from_the_start() {
         let directory = tempfile::tempdir().expect("a directory");
         let guard = Guard::start(directory.path(), Some(1 << 60), 1).expect("looks");

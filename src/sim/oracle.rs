@@ -61,6 +61,8 @@ pub enum Invariant {
     CleanStop,
     /// Every question gets one answer, the one that belongs to it.
     Answers,
+    /// A link is handed no more of a shard's messages than it granted.
+    Granted,
     /// Nobody has reason to alarm the operator.
     NoAlarm,
     /// The store finds what it keeps.

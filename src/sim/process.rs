@@ -234,6 +234,10 @@ impl Process {
             };
             let is_through = seat.node.turn(machine.stage.now(), &mut machine) && !machine.gathers;
             let (wanted, forged) = (machine.wanted, machine.forged);
+            for (id, link) in seat.node.links().filter(|(_, link)| link.counters().ungranted > 0) {
+                let what = format!("{id:?} was handed {} messages more than it granted", link.counters().ungranted);
+                stage.oracle.break_at(Invariant::Granted, what);
+            }
             let mut wakes_at = seat.node.poll_timeout().map(|at| stage.agenda_ns(at));
             if !is_through {
                 wakes_at = Some(stage.now_ns() + stage.chance.between(1, OTHERS_NS));
