@@ -14,7 +14,8 @@
 //! 2. After a [`StoreError::Failed`] nothing more is committed by this handle: the process exits and recovers.
 //! 3. What [`Maintainer::drop_range`] removed may come back after a crash, in part or whole, and some of it may stay
 //!    until a later call. A caller ignores everything below its own durable cursor and drops again.
-//! 4. Whoever drops a range never puts a key into it again: what comes back must not hide something newer.
+//! 4. Whoever drops a range never puts a key into it again: what comes back must not hide something newer. The store in memory
+//!    refuses it.
 //! 5. A run exists once its registration is committed ([`super::run`]): an unregistered one is deleted at the next start.
 
 use std::fmt;

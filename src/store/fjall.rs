@@ -79,6 +79,11 @@ pub struct Opened {
 /// The writing handle; see [`Backend`].
 pub struct FjallStore {
     shared: Arc<Shared>,
+    /// A commit has failed: the kernel may have forgotten what it could not write.
+    has_failed: bool,
+    /// The next commit fails.
+    #[cfg(test)]
+    fails_next: bool,
 }
 
 /// The reading handle; see [`Reader`].
@@ -134,7 +139,13 @@ impl FjallStore {
         shared.sync_key_spaces()?;
         shared.put_marker(Space::Meta).map_err(failed)?;
         let runs_deleted = shared.recover_runs()?;
-        Ok((FjallStore { shared }, Opened { journals, runs_deleted }))
+        let store = FjallStore {
+            shared,
+            has_failed: false,
+            #[cfg(test)]
+            fails_next: false,
+        };
+        Ok((store, Opened { journals, runs_deleted }))
     }
 
     /// Journals, the active one among them.
@@ -170,6 +181,38 @@ impl Backend for FjallStore {
     type Maintainer = FjallMaintainer;
 
     fn commit(&mut self, ops: Vec<Op>) -> Result<(), StoreError> {
+        if self.has_failed {
+            return Err(StoreError::Failed("a commit before has failed".to_owned()));
+        }
+        let done = self.write(ops);
+        self.has_failed = matches!(done, Err(StoreError::Failed(_)));
+        done
+    }
+
+    fn reader(&self) -> FjallReader {
+        FjallReader { shared: Arc::clone(&self.shared) }
+    }
+
+    fn maintainer(&self) -> FjallMaintainer {
+        FjallMaintainer { shared: Arc::clone(&self.shared) }
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        self.shared.db.disk_space().unwrap_or(0)
+    }
+}
+
+impl FjallStore {
+    #[cfg(test)]
+    pub(super) const fn fail_next(&mut self) {
+        self.fails_next = true;
+    }
+
+    fn write(&mut self, ops: Vec<Op>) -> Result<(), StoreError> {
+        #[cfg(test)]
+        if std::mem::take(&mut self.fails_next) {
+            return Err(StoreError::Failed("the disk says no".to_owned()));
+        }
         if ops.is_empty() {
             return Ok(());
         }
@@ -192,18 +235,6 @@ impl Backend for FjallStore {
         }
         batch.commit().map_err(failed)?;
         self.shared.after_commit(is_touched)
-    }
-
-    fn reader(&self) -> FjallReader {
-        FjallReader { shared: Arc::clone(&self.shared) }
-    }
-
-    fn maintainer(&self) -> FjallMaintainer {
-        FjallMaintainer { shared: Arc::clone(&self.shared) }
-    }
-
-    fn disk_bytes(&self) -> u64 {
-        self.shared.db.disk_space().unwrap_or(0)
     }
 }
 

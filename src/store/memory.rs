@@ -124,6 +124,8 @@ struct Disk {
     ghosts: [Map; SPACES],
     /// The same of runs.
     ghost_runs: BTreeMap<RunId, Run>,
+    /// What was ever dropped, by where it begins; no two touch. Nobody may put anything there.
+    gone: [Map; SPACES],
     is_crashed: bool,
     /// A read fails, after so many more that do not; what it says.
     read_fails: Option<(u32, StoreError)>,
@@ -142,6 +144,7 @@ impl MemoryStore {
     pub fn commit_begin(&mut self, ops: Vec<Op>) -> Result<(), StoreError> {
         ops.iter().try_for_each(Op::check)?;
         let mut disk = lock(&self.disk)?;
+        ops.iter().try_for_each(|op| disk.check(op))?;
         if !ops.is_empty() {
             disk.begun.push_back(ops);
         }
@@ -195,6 +198,7 @@ impl MemoryStore {
         let mut disk = Disk::new(old.drops);
         disk.spaces = mem::take(&mut old.spaces);
         disk.runs = mem::take(&mut old.runs);
+        disk.gone = mem::take(&mut old.gone);
         let mut begun = mem::take(&mut old.begun).into_iter();
         for ops in begun.by_ref().take(remains.batches) {
             disk.apply(ops);
@@ -300,6 +304,7 @@ impl Reader for MemoryReader {
 impl Maintainer for MemoryMaintainer {
     fn drop_range(&mut self, space: Space, from: &[u8], to: &[u8]) -> Result<(), StoreError> {
         let mut disk = lock(&self.disk)?;
+        note_gone(&mut disk.gone[space as usize], from, to);
         match disk.drops {
             Drops::AtOnce => disk.drop_now(space, from, to),
             Drops::AtCheckpoint => {
@@ -377,6 +382,7 @@ impl Disk {
             drops_due: Vec::new(),
             ghosts: array::from_fn(|_| Map::new()),
             ghost_runs: BTreeMap::new(),
+            gone: array::from_fn(|_| Map::new()),
             is_crashed: false,
             read_fails: None,
         }
@@ -392,6 +398,17 @@ impl Disk {
                     self.spaces[space as usize].remove(key.as_slice());
                 }
             }
+        }
+    }
+
+    /// Whether it puts nothing where something was dropped.
+    fn check(&self, op: &Op) -> Result<(), StoreError> {
+        let Op::Put { space, key, .. } = op else { return Ok(()) };
+        let before =
+            self.gone[*space as usize].range::<[u8], _>((Bound::Unbounded, Bound::Included(&key[..]))).next_back();
+        match before.filter(|(_, to)| key[..] < to[..]) {
+            Some(_) => Err(StoreError::Misuse(format!("{key:?} of {} lies in a range that was dropped", space.name()))),
+            None => Ok(()),
         }
     }
 
@@ -420,6 +437,20 @@ impl Disk {
         self.runs.retain(|run, _| found.keep.contains(run));
         Ok(())
     }
+}
+
+/// That range is gone, with those that touch it.
+fn note_gone(gone: &mut Map, from: &[u8], to: &[u8]) {
+    if from >= to {
+        return;
+    }
+    let (mut from, mut to) = (Bytes::copy_from_slice(from), Bytes::copy_from_slice(to));
+    while let Some((first, last)) = gone.range(..=to.clone()).next_back().filter(|(_, last)| **last >= from) {
+        let first = first.clone();
+        (from, to) = (from.min(first.clone()), to.max(last.clone()));
+        gone.remove(&first);
+    }
+    gone.insert(from, to);
 }
 
 fn between(map: &Map, from: &[u8], to: &[u8], limit: usize) -> Vec<(Bytes, Bytes)> {

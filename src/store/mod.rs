@@ -5,6 +5,8 @@ pub mod backend;
 pub mod backup;
 pub mod batch;
 pub mod book;
+#[cfg(test)]
+mod conformance_tests;
 pub mod control;
 pub mod directory;
 pub mod expiry;
