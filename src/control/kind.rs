@@ -68,12 +68,20 @@ impl Kind {
 }
 
 /// So many entries, and so many octets of their keys and values together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bound {
     /// Entries.
     pub entries: u32,
     /// Octets.
     pub octets: u64,
+}
+
+impl Bound {
+    /// The greater of each.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self { entries: self.entries.max(other.entries), octets: self.octets.max(other.octets) }
+    }
 }
 
 /// Octets of a key, at most.

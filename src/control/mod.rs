@@ -15,12 +15,13 @@
 //!    with different content.
 //! 3. A request is applied whole or not at all.
 //! 4. Numbers of a kind are 1, 2, 3 … in the order in which names came; a name keeps its number, and stays.
-//! 5. No kind, nor all of them, grow beyond their bound ([`Bounds`]).
+//! 5. No kind, nor all of them, grow beyond their bound ([`Bounds`]); what a start finds beyond it does not grow.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
+use crate::model::{Sound, WALKED_MAX, holds};
 use crate::store::control::{ControlBatch, FoundControl};
 
 mod entries;
@@ -112,6 +113,8 @@ type Address = (Kind, Vec<u8>);
 #[derive(Debug, Default)]
 pub struct Control {
     bounds: Bounds,
+    /// Bounds, or what the start has found beyond them.
+    most: Bounds,
     /// With everything that was decided; its version is that of the last batch that was handed out.
     decided: Entries,
     /// Decided since that batch: the new value, or that the entry is gone.
@@ -144,7 +147,49 @@ impl Control {
         }
         Kind::ALL.into_iter().filter(|kind| kind.is_numbered()).try_for_each(|kind| check_numbers(&entries, kind))?;
         let published = Arc::new(entries.clone());
-        Ok(Self { bounds, decided: entries, published, ..Self::default() })
+        let mut control = Self { bounds, most: bounds, decided: entries, published, ..Self::default() };
+        control.most = control.held(Bound::max);
+        Ok(control)
+    }
+
+    /// How much there is, each beside its bound.
+    fn held(&self, with: impl Fn(Bound, Bound) -> Bound) -> Bounds {
+        let of = |kind| Bound { entries: self.decided.len(kind) as u32, octets: self.decided.octets(kind) };
+        let (mut kinds, mut all) = (self.most.kinds, Bound::default());
+        for kind in Kind::ALL {
+            let held = of(kind);
+            all = Bound { entries: all.entries + held.entries, octets: all.octets + held.octets };
+            kinds[kind.index()] = with(held, kinds[kind.index()]);
+        }
+        Bounds { kinds, all: with(all, self.most.all) }
+    }
+
+    /// Whether the invariants hold.
+    ///
+    /// # Errors
+    /// The first one that does not.
+    pub fn check(&self) -> Sound {
+        let [decided, published] = [&self.decided, &*self.published].map(Entries::version);
+        let under_way = self.under_way.as_ref().map(|entries| entries.version());
+        let is_next = under_way.is_none_or(|version| version == published + 1);
+        let shown = || format!("{decided} decided, {under_way:?} under way, {published} published");
+        holds!(2, is_next && decided == under_way.unwrap_or(published), "{}", shown());
+        let most = self.held(Bound::max);
+        holds!(5, most == self.most, "{most:?} of {:?}", self.most);
+        for kind in Kind::ALL.into_iter().filter(|kind| self.decided.len(*kind) <= WALKED_MAX) {
+            let octets =
+                self.decided.iter(kind).map(|(key, entry)| key.len() + entry.value.len()).sum::<usize>() as u64;
+            holds!(5, octets == self.decided.octets(kind), "{kind:?}: {octets} octets are not what is counted");
+            if kind.is_numbered() {
+                let given = check_numbers(&self.decided, kind);
+                holds!(4, given.is_ok(), "{given:?}");
+                let number = |entries: &Entries, name: &[u8]| entries.get(kind, name).and_then(entries::number_of);
+                let mut before = self.published.iter(kind).map(|(name, _)| name);
+                let other = before.find(|name| number(&self.published, name) != number(&self.decided, name));
+                holds!(4, other.is_none(), "{kind:?}: {other:?} has another number");
+            }
+        }
+        Ok(())
     }
 
     /// What everybody may act on: durable, and as it was published last.
@@ -167,6 +212,7 @@ impl Control {
                 self.replies.push_back((ticket, waits_for, refused));
             }
         }
+        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
     }
 
     /// The next batch, if something was decided and none is under way.
@@ -179,6 +225,7 @@ impl Control {
         let gathered = std::mem::take(&mut self.gathered);
         gathered.keys().for_each(|(kind, _)| self.decided.set_changed(*kind, version));
         self.under_way = Some(Arc::new(self.decided.clone()));
+        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
         let changes = gathered.into_iter().map(|((kind, key), value)| (kind.code(), key, value)).collect();
         Some(ControlBatch { record: self.decided.record(), changes })
     }
@@ -191,6 +238,7 @@ impl Control {
             self.published = entries;
             self.is_untold = true;
         }
+        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
     }
 
     /// What may be done next.

@@ -75,6 +75,50 @@ fn small() -> Bounds {
     Bounds { kinds: [Bound { entries: 3, octets: 24 }; Kind::COUNT], all: Bound { entries: 5, octets: 40 } }
 }
 
+/// Two routes and a setting, and another under way; what is wrong after such a change.
+fn breach(change: fn(&mut Control)) -> u8 {
+    let mut bench = Bench::new(small());
+    assert_eq!(bench.settle(vec![number(Kind::Route, "a"), number(Kind::Route, "b"), put("k", "v")]), Ok(1));
+    bench.ask(vec![put("l", "w")]);
+    bench.commit().expect("a batch");
+    assert_eq!(bench.control.check(), Ok(()));
+    change(&mut bench.control);
+    bench.control.check().expect_err("a breach").number
+}
+
+#[test]
+fn breaking_invariant_2_uses_a_version_again_or_leaves_one_out() {
+    assert_eq!(breach(|control| control.decided.set_version(1)), 2);
+    assert_eq!(breach(|control| control.decided.set_version(3)), 2);
+    assert_eq!(breach(|control| control.under_way = None), 2);
+    assert_eq!(breach(|control| Arc::make_mut(&mut control.published).set_version(2)), 2);
+}
+
+#[test]
+fn breaking_invariant_4_gives_a_number_again_or_takes_one_away() {
+    fn set(control: &mut Control, name: &str, to: Option<u16>) {
+        control.decided.set(Kind::Route, name.as_bytes(), to.map(|number| names::numbered(number, 1)));
+    }
+    assert_eq!(breach(|control| set(control, "b", Some(1))), 4);
+    assert_eq!(breach(|control| set(control, "b", Some(3))), 4);
+    assert_eq!(breach(|control| set(control, "b", None)), 4);
+    let exchanged = |control: &mut Control| {
+        set(control, "a", Some(2));
+        set(control, "b", Some(1));
+    };
+    assert_eq!(breach(exchanged), 4);
+}
+
+#[test]
+fn breaking_invariant_5_holds_more_than_there_may_be() {
+    fn set(control: &mut Control, key: &str, octets: usize) {
+        let entry = Entry { version: 1, value: vec![b'v'; octets].into() };
+        control.decided.set(Kind::Configuration, key.as_bytes(), Some(entry));
+    }
+    assert_eq!(breach(|control| set(control, "k", 24)), 5, "octets");
+    assert_eq!(breach(|control| ["x", "y"].iter().for_each(|key| set(control, key, 0))), 5, "entries");
+}
+
 #[test]
 fn a_number_once_given_stays() {
     let mut bench = Bench::new(Bounds::default());

@@ -33,7 +33,7 @@ pub use content::{Content, Encoding, NotContent};
 pub use disk::DiskRoom;
 pub use ids::{Address, CarrierId, GroupId, Lane, LinkId, NodeId, RouteId, ShardId, TenantId, Whose};
 pub(crate) use invariant::holds;
-pub use invariant::{Broken, Sound};
+pub use invariant::{Broken, Sound, WALKED_MAX};
 pub use map::{Map, map};
 pub use message::{Frame, Head, KeyPrint, Line, ReplyTo};
 pub use message_id::MessageId;

@@ -26,11 +26,8 @@ const CONFORMANCE: &str = "src/store/conformance_tests.rs";
 pub(super) const WATCHED: &[(&str, u8, By)] = &[
     ("src/admission/meter.rs", 1, By::Test("src/admission/meter_tests.rs", "charged_is_what_was_admitted")),
     ("src/admission/meter.rs", 2, By::Planted(Mutant::ChargeTwice)),
-    ("src/control/mod.rs", 1, By::Nobody),
-    ("src/control/mod.rs", 2, By::Nobody),
-    ("src/control/mod.rs", 3, By::Nobody),
-    ("src/control/mod.rs", 4, By::Nobody),
-    ("src/control/mod.rs", 5, By::Nobody),
+    ("src/control/mod.rs", 1, By::Planted(Mutant::PublishEarly)),
+    ("src/control/mod.rs", 3, By::Test("src/control/tests.rs", "a_request_is_applied_whole_or_not_at_all")),
     ("src/node/mod.rs", 1, By::Test("src/tidy.rs", "only_a_node_asks_shards_and_links_what_they_want_done")),
     ( "src/node/mod.rs", 2, By::Test("src/node/tests/mod.rs", "what_a_full_mailbox_gives_back_is_offered_again_before_anything_later"), ),
     ( "src/node/mod.rs", 3, By::Test("src/node/tests/mod.rs", "a_turn_that_is_late_takes_one_item_and_says_that_it_is_not_through"), ),
