@@ -182,6 +182,11 @@ impl Attempts {
         Some(removed)
     }
 
+    /// The messages of open attempts, in no order.
+    pub fn open(&self) -> impl Iterator<Item = Address> {
+        self.open.keys().copied()
+    }
+
     /// All open attempts by address: for checkpoints and recovery.
     pub fn sorted(&self) -> Vec<(Address, &OpenAttempt)> {
         let mut all: Vec<_> = self.open.iter().map(|(address, attempt)| (*address, attempt)).collect();

@@ -5,10 +5,10 @@
 //! Invariants:
 //! 1. Numbers of eras ascend and none is used twice. There is always one; at most [`ERAS_MAX`]. One that holds nothing goes,
 //!    but for the newest.
-//! 2. An entry is written under its own time, or the head of its era if that is at most [`LATE_MAX`] later; later only where
-//!    all eras are taken.
+//! 2. An entry is written under its own time; or under the head of its era, if that is at most [`LATE_MAX`] behind both its time
+//!    and the hour; later only where all eras are taken.
 
-use crate::model::Wall;
+use crate::model::{Sound, Wall, holds};
 
 use super::scheduled::{DueEntry, DuePosition, ScheduledQueue, Tick};
 
@@ -61,8 +61,35 @@ impl DelayQueue {
         self.eras.iter().map(|(_, queue)| queue.messages()).sum()
     }
 
+    /// Whether its invariants hold.
+    ///
+    /// # Errors
+    /// The first one that does not.
+    pub fn check(&self) -> Sound {
+        let shown = || self.eras.iter().map(|(era, queue)| (era.0, queue.waiting())).collect::<Vec<_>>();
+        let is_ascending = self.eras.is_sorted_by(|(a, _), (b, _)| a < b);
+        holds!(1, is_ascending && (1..=ERAS_MAX).contains(&self.eras.len()), "{:?}", shown());
+        let is_needed = |(_, queue): &(Era, ScheduledQueue)| queue.waiting() > 0;
+        holds!(1, self.eras.iter().rev().skip(1).all(is_needed), "{:?}", shown());
+        self.eras.iter().try_for_each(|(_, queue)| queue.check())
+    }
+
+    /// Whether an entry for `at` is in its place there.
+    fn check_place(&self, at: Tick, now: Tick, (era, tick): (Era, Tick)) -> Sound {
+        let head = self.eras.iter().find(|(known, _)| *known == era).map(|(_, queue)| queue.head().tick);
+        let is_soon = tick.0 <= at.max(now).0 + LATE_MAX || self.eras.len() == ERAS_MAX;
+        holds!(2, tick == at || Some(tick) == head && is_soon, "{at:?} is put to {tick:?} of {era:?} at {now:?}");
+        Ok(())
+    }
+
     /// Under which era and tick an entry for a time is to be written, which may begin an era.
     pub fn place(&mut self, at: Tick, now: Tick) -> (Era, Tick) {
+        let place = self.choose(at, now);
+        debug_assert_eq!(self.check_place(at, now, place), Ok(()), "see the head of this file");
+        place
+    }
+
+    fn choose(&mut self, at: Tick, now: Tick) -> (Era, Tick) {
         let heads = self.eras.iter().rev().map(|(era, queue)| (*era, queue.head().tick));
         if let Some((era, _)) = heads.clone().find(|(_, head)| *head <= at) {
             return (era, at);
@@ -97,11 +124,10 @@ impl DelayQueue {
         self.eras.iter_mut().find_map(|(era, queue)| Some((*era, queue.wants_read(durable)?)))
     }
 
-    /// What a read of an era found: as [`ScheduledQueue::loaded`].
-    pub fn loaded(&mut self, era: Era, found: Vec<(DuePosition, DueEntry)>, edge: Option<DuePosition>) {
-        if let Some((_, queue)) = self.eras.iter_mut().find(|(known, _)| *known == era) {
-            queue.loaded(found, edge);
-        }
+    /// What a read of an era found: as [`ScheduledQueue::loaded`]. The era may be gone: what was read of it was taken meanwhile.
+    pub fn loaded(&mut self, era: Era, found: Vec<(DuePosition, DueEntry)>, edge: Option<DuePosition>) -> u64 {
+        let queue = self.eras.iter_mut().find(|(known, _)| *known == era);
+        queue.map_or(0, |(_, queue)| queue.loaded(found, edge))
     }
 
     /// Takes the next entry that is due at `now`, and tells where the head of its era is then.
@@ -125,9 +151,9 @@ impl DelayQueue {
         self.eras.retain(|(era, queue)| queue.waiting() > 0 || Some(*era) == newest);
     }
 
-    /// Moves the head of an era while replaying.
-    pub fn replay_taken(&mut self, era: Era, head: DuePosition, entries: u64, alarms: u64) {
-        self.of(era).replay_taken(head, entries, alarms);
+    /// Moves the head of an era while replaying: as [`ScheduledQueue::replay_taken`].
+    pub fn replay_taken(&mut self, era: Era, head: DuePosition, entries: u64, alarms: u64) -> u64 {
+        self.of(era).replay_taken(head, entries, alarms)
     }
 
     /// Adds entries of an era while replaying.
@@ -167,6 +193,41 @@ mod tests {
     fn slots(queue: &mut DelayQueue, now: u64) -> Vec<u16> {
         let now = Tick(now).wall();
         std::iter::from_fn(|| queue.take(now)).map(|(entry, ..)| entry.address.slot()).collect()
+    }
+
+    /// What waits since before the clock went back, and what has come since.
+    fn two_eras() -> DelayQueue {
+        let mut queue = DelayQueue::default();
+        put_off(&mut queue, 1, 50_000, 1_000);
+        put_off(&mut queue, 2, 90_000, 1_000);
+        assert_eq!(slots(&mut queue, 80_000), [1]);
+        assert_eq!(put_off(&mut queue, 3, 2_300, 2_000), 1);
+        assert_eq!(queue.check(), Ok(()));
+        queue
+    }
+
+    #[test]
+    fn breaking_invariant_1_uses_an_era_again_or_keeps_one_too_long() {
+        let breach = |change: fn(&mut DelayQueue)| {
+            let mut queue = two_eras();
+            change(&mut queue);
+            queue.check().expect_err("a breach").number
+        };
+        assert_eq!(breach(|queue| queue.eras[1].0 = Era(0)), 1);
+        assert_eq!(breach(|queue| queue.eras.clear()), 1);
+        assert_eq!(breach(|queue| (2..6).for_each(|era| queue.eras.push((Era(era), queue.eras[1].1.clone())))), 1);
+        assert_eq!(breach(|queue| queue.eras[0].1 = ScheduledQueue::default()), 1);
+    }
+
+    #[test]
+    fn breaking_invariant_2_writes_an_entry_under_another_time() {
+        let queue = two_eras();
+        let check = |at, now, era, tick| queue.check_place(Tick(at), Tick(now), (Era(era), Tick(tick)));
+        assert_eq!(check(2_300, 2_000, 1, 2_300), Ok(()));
+        assert_eq!(check(49_950, 2_000, 0, 50_000), Ok(()), "a small step");
+        for (at, now, era, tick) in [(2_300, 2_000, 0, 50_000), (2_300, 2_000, 1, 2_301), (2_300, 2_000, 1, 2_200)] {
+            assert_eq!(check(at, now, era, tick).expect_err("a breach").number, 2);
+        }
     }
 
     #[test]
@@ -218,7 +279,7 @@ mod tests {
         put_off(&mut queue, 3, 2_300, 2_000);
         let mut started = DelayQueue::default();
         started.replay_insert(Era(0), 2, 0);
-        started.replay_taken(Era(0), DuePosition { tick: Tick(50_000), commit: 1, index: 1 }, 1, 0);
+        assert_eq!(started.replay_taken(Era(0), DuePosition { tick: Tick(50_000), commit: 1, index: 1 }, 1, 0), 0);
         started.replay_insert(Era(1), 1, 0);
         let state = |queue: &DelayQueue| -> Vec<_> {
             queue.eras().map(|(era, queue)| (era, queue.head(), queue.waiting())).collect()
@@ -228,9 +289,9 @@ mod tests {
         let (second, _) = started.wants_read(9).expect("of the other too");
         assert_eq!((first, from.tick, second), (Era(0), Tick(50_000), Era(1)));
         let at = |tick, commit| DuePosition { tick: Tick(tick), commit, index: 0 };
-        started.loaded(Era(1), vec![(at(2_300, 3), entry(3))], None);
-        started.loaded(Era(0), vec![(at(90_000, 2), entry(2))], None);
+        assert_eq!(started.loaded(Era(1), vec![(at(2_300, 3), entry(3))], None), 0);
+        assert_eq!(started.loaded(Era(0), vec![(at(90_000, 2), entry(2))], None), 0);
         assert_eq!(slots(&mut started, 90_000), [3, 2]);
-        started.loaded(Era(7), Vec::new(), None);
+        assert_eq!(started.loaded(Era(7), Vec::new(), None), 0);
     }
 }

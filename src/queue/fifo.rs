@@ -5,13 +5,14 @@
 //! 1. The window is contiguous: it holds everything between `head` and `edge`.
 //! 2. `waiting` counts what is behind `head`, in memory or not.
 //! 3. Positions only grow.
-//! 4. The window is bounded in messages and in octets: it takes nothing more when it holds its share of either. A chunk of
-//!    which only a few messages are wanted holds copies of these, not their segment ([`Chunk::slim`]).
+//! 4. The window is bounded in messages and in octets: it takes nothing more when it holds its share of either, and what a read
+//!    brings, as much again, only when it held less than half. A chunk of which only a few messages are wanted holds copies of
+//!    these, not their segment ([`Chunk::slim`]).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::model::{Address, Segment};
+use crate::model::{Address, Segment, Sound, WALKED_MAX, holds};
 
 use super::runs::SlotRuns;
 
@@ -190,11 +191,73 @@ impl Fifo {
         self.waiting == 0 && !self.reading && self.edge.commit > self.newest
     }
 
-    /// Whether its invariants hold, as far as a few steps can tell.
-    pub fn check(&self) -> bool {
-        self.head <= self.edge
-            && (self.in_window > 0) != self.window.is_empty()
-            && u64::from(self.in_window) <= self.waiting
+    /// Whether its invariants hold; no window may hold more than `bytes_max`.
+    ///
+    /// # Errors
+    /// The first one that does not.
+    pub fn check(&self, bytes_max: usize) -> Sound {
+        let (in_window, waiting) = (u64::from(self.in_window), self.waiting);
+        let is_all_in_window = self.edge.commit > self.newest;
+        holds!(
+            2,
+            in_window == waiting || in_window < waiting && !is_all_in_window,
+            "of {waiting} {in_window} in {self:?}"
+        );
+        let (messages, bytes) = self.window.back().map_or((0, 0), |chunk| (chunk.runs.len(), chunk.bytes()));
+        holds!(4, self.in_window.saturating_sub(messages) < Self::WINDOW_MESSAGES_MAX / 2 * 3, "{in_window} messages");
+        holds!(4, self.window_bytes.saturating_sub(bytes) < bytes_max / 2 * 3, "{} octets", self.window_bytes);
+        if self.window.len() > WALKED_MAX {
+            return Ok(());
+        }
+        let bytes: usize = self.window.iter().map(Chunk::bytes).sum();
+        holds!(4, bytes == self.window_bytes, "{bytes} octets, and {} are counted", self.window_bytes);
+        self.check_window()
+    }
+
+    /// Whether the window is all between head and edge, as far as it tells without the disk.
+    fn check_window(&self) -> Sound {
+        let (head, edge) = (self.head, self.edge);
+        let held: u32 = self.window.iter().map(|chunk| chunk.runs.len()).sum();
+        holds!(1, head <= edge, "{head:?} is behind {edge:?}");
+        holds!(1, held == self.in_window, "{held} messages, and {} are counted", self.in_window);
+        let commits = || self.window.iter().map(|chunk| chunk.commit);
+        let is_between = commits().all(|commit| head.commit <= commit && commit <= edge.commit);
+        holds!(1, is_between && commits().is_sorted(), "{head:?} to {edge:?}: {:?}", commits().collect::<Vec<_>>());
+        let chunks = self.window.iter();
+        let at_edge: u32 = chunks.filter(|chunk| chunk.commit == edge.commit).map(|chunk| chunk.runs.len()).sum();
+        let taken = if head.commit == edge.commit { head.index } else { 0 };
+        holds!(1, taken + at_edge == edge.index, "{taken} taken and {at_edge} left of the record at {edge:?}");
+        Ok(())
+    }
+
+    /// Where it stands: its head, its edge, and the newest record.
+    pub const fn stands(&self) -> [Position; 3] {
+        [self.head, self.edge, Position { commit: self.newest, index: 0 }]
+    }
+
+    /// Whether it has only gone forth since it stood there.
+    ///
+    /// # Errors
+    /// If it has not.
+    pub fn check_since(&self, stood: [Position; 3]) -> Sound {
+        let stands = self.stands();
+        holds!(3, stood.iter().zip(&stands).all(|(was, is)| was <= is), "from {stood:?} to {stands:?}");
+        Ok(())
+    }
+
+    /// The messages in the window, in order.
+    pub fn addresses(&self) -> impl Iterator<Item = Address> {
+        self.window.iter().flat_map(|chunk| chunk.runs.iter().map(|slot| chunk.segment.address(slot)))
+    }
+
+    /// The segments of the window, each with which of it, in order.
+    pub fn chunks(&self) -> impl Iterator<Item = &Chunk> {
+        self.window.iter()
+    }
+
+    /// The last message, while any waits and it is known.
+    pub const fn last(&self) -> Option<Address> {
+        self.last
     }
 
     fn enter(&mut self, chunk: Chunk) {
@@ -225,15 +288,16 @@ impl Fifo {
         Some(self.edge)
     }
 
-    /// What a read found: everything from its start position up to `edge`, in order.
-    pub fn loaded(&mut self, chunks: Vec<Chunk>, edge: Position) {
+    /// What a read found: everything from its start position up to `edge`, in order. Gives by how many messages the disk and what
+    /// was counted differ: 0, unless records do not fit together.
+    #[must_use]
+    pub fn loaded(&mut self, chunks: Vec<Chunk>, edge: Position) -> u64 {
         self.reading = false;
         self.edge = self.edge.max(edge);
         chunks.into_iter().for_each(|chunk| self.enter(chunk));
-        if self.edge.commit > self.newest {
-            debug_assert_eq!(u64::from(self.in_window), self.waiting, "nothing is lost between disk and window");
-            self.waiting = u64::from(self.in_window);
-        }
+        let found = u64::from(self.in_window);
+        let counted = if self.edge.commit > self.newest { found } else { self.waiting.max(found) };
+        std::mem::replace(&mut self.waiting, counted).abs_diff(counted)
     }
 
     /// Takes the next message, if the window holds one.
@@ -255,10 +319,11 @@ impl Fifo {
             chunk.segment.clone()
         } else {
             let chunk = self.window.pop_front()?;
-            self.window_bytes = self.window_bytes.saturating_sub(chunk.bytes());
+            self.window_bytes -= chunk.bytes();
             chunk.segment
         };
         self.in_window -= 1;
+        debug_assert!(self.waiting > 0, "what is in the window waits");
         self.waiting = self.waiting.saturating_sub(1);
         if self.waiting == 0 {
             self.last = None;
@@ -273,12 +338,15 @@ impl Fifo {
         Some((&chunk.segment, slot))
     }
 
-    /// Moves the head while replaying: a later commit took up to `head`, which was `messages` further.
-    pub fn replay_taken(&mut self, head: Position, messages: u64) {
-        debug_assert!(head >= self.head, "positions only grow");
-        self.head = head;
+    /// Moves the head while replaying: a later commit took up to `head`, which was `messages` further. Gives how many of them
+    /// cannot have stood there: 0, unless records do not fit together.
+    #[must_use]
+    pub fn replay_taken(&mut self, head: Position, messages: u64) -> u64 {
+        let taken = if head < self.head { 0 } else { messages.min(self.waiting) };
+        self.head = self.head.max(head);
         self.edge = self.edge.max(head);
-        self.waiting = self.waiting.saturating_sub(messages);
+        self.waiting -= taken;
+        messages - taken
     }
 
     /// Adds a record while replaying: it is on disk.
@@ -305,6 +373,76 @@ mod tests {
         std::iter::from_fn(|| fifo.take()).map(|taken| (taken.segment.number, taken.slot)).collect()
     }
 
+    fn breach(fifo: &Fifo) -> u8 {
+        fifo.check(MANY).expect_err("a breach").number
+    }
+
+    /// Three records, of which the window ends within the last.
+    fn partly_read() -> Fifo {
+        let mut fifo = Fifo::recovered(Position { commit: 7, index: 1 }, 9, 9);
+        assert!(fifo.wants_read(9, MANY).is_some());
+        assert_eq!(
+            fifo.loaded(vec![chunk(7, 1..3), chunk(8, 0..2), chunk(9, 0..2)], Position { commit: 9, index: 2 }),
+            0
+        );
+        fifo.take();
+        assert_eq!(fifo.check(MANY), Ok(()));
+        fifo
+    }
+
+    #[test]
+    fn breaking_invariant_1_leaves_a_hole_in_the_window() {
+        let mut fifo = partly_read();
+        fifo.window.remove(1);
+        assert_eq!(breach(&fifo), 1, "a chunk is lost");
+        let mut fifo = partly_read();
+        fifo.window.swap(0, 1);
+        assert_eq!(breach(&fifo), 1, "a chunk is out of its order");
+        let mut fifo = partly_read();
+        fifo.edge.index += 1;
+        assert_eq!(breach(&fifo), 1, "a message was passed over");
+        let mut fifo = partly_read();
+        fifo.head = Position { commit: 9, index: 3 };
+        assert_eq!(breach(&fifo), 1, "the head is behind the edge");
+    }
+
+    #[test]
+    fn breaking_invariant_2_counts_wrongly_what_waits() {
+        let mut fifo = Fifo::default();
+        fifo.append(1, 2, vec![chunk(1, 0..2)], MANY);
+        assert_eq!(fifo.check(MANY), Ok(()));
+        for wrong in [1, 3] {
+            assert_eq!(breach(&Fifo { waiting: wrong, ..fifo.clone() }), 2);
+        }
+    }
+
+    #[test]
+    fn breaking_invariant_3_goes_back() {
+        let mut fifo = partly_read();
+        let stood = fifo.stands();
+        fifo.take();
+        assert_eq!(fifo.check_since(stood), Ok(()));
+        fifo.replay_append(12, 1);
+        assert_eq!(fifo.check_since(stood), Ok(()));
+        fifo.head = Position { commit: 7, index: 1 };
+        assert_eq!(fifo.check_since(stood).expect_err("a breach").number, 3);
+    }
+
+    #[test]
+    fn breaking_invariant_4_holds_more_than_a_window_may() {
+        let mut fifo = Fifo::default();
+        (1..=20).for_each(|commit| fifo.append(commit, 1_000, vec![heavy(commit, 1_000, 1, 0..1_000)], MANY));
+        assert_eq!((fifo.check(MANY), fifo.in_window()), (Ok(()), 9_000));
+        // One that takes in without looking whether there is room.
+        (21..=25).for_each(|commit| fifo.enter(heavy(commit, 1_000, 1, 0..1_000)));
+        (fifo.edge, fifo.newest, fifo.waiting) = (Position::after(25), 25, 14_000);
+        assert_eq!(breach(&fifo), 4);
+        let mut fifo = partly_read();
+        fifo.window_bytes += 1;
+        assert_eq!(breach(&fifo), 4, "octets that nobody holds");
+        assert_eq!(fifo.check(1).expect_err("a breach").number, 4, "octets that nobody may hold");
+    }
+
     #[test]
     fn keeps_order_and_counts_through_memory() {
         let mut fifo = Fifo::default();
@@ -329,9 +467,9 @@ mod tests {
         assert_eq!(fifo.wants_read(9, MANY), Some(Position { commit: 2, index: 0 }));
         assert_eq!(fifo.wants_read(9, MANY), None, "one read at a time");
         fifo.append(4, 1, vec![chunk(4, 0..1)], MANY);
-        fifo.loaded(vec![chunk(2, 0..2)], Position::after(2));
+        assert_eq!(fifo.loaded(vec![chunk(2, 0..2)], Position::after(2)), 0);
         assert_eq!(fifo.wants_read(9, MANY), Some(Position { commit: 3, index: 0 }));
-        fifo.loaded(vec![chunk(3, 0..1), chunk(4, 0..1)], Position::after(4));
+        assert_eq!(fifo.loaded(vec![chunk(3, 0..1), chunk(4, 0..1)], Position::after(4)), 0);
         assert_eq!(take_all(&mut fifo), vec![(2, 0), (2, 1), (3, 0), (4, 0)]);
         assert_eq!(fifo.waiting(), 0);
     }
@@ -340,7 +478,7 @@ mod tests {
     fn begins_in_the_middle_of_a_record_after_a_start() {
         let mut fifo = Fifo::recovered(Position { commit: 7, index: 2 }, 9, 4);
         assert_eq!(fifo.wants_read(9, MANY), Some(Position { commit: 7, index: 2 }));
-        fifo.loaded(vec![chunk(7, 2..5), chunk(9, 0..1)], Position::after(9));
+        assert_eq!(fifo.loaded(vec![chunk(7, 2..5), chunk(9, 0..1)], Position::after(9)), 0);
         assert_eq!(take_all(&mut fifo), vec![(7, 2), (7, 3), (7, 4), (9, 0)]);
         assert_eq!(fifo.head(), Position { commit: 9, index: 1 });
     }
@@ -352,7 +490,7 @@ mod tests {
         assert_eq!(fifo.wants_read(2, MANY), None, "a read would not find it and would then be taken for the end");
         assert_eq!(fifo.wants_read(3, MANY), Some(Position { commit: 3, index: 0 }));
         fifo.append(4, 1, Vec::new(), MANY);
-        fifo.loaded(vec![chunk(3, 0..1)], Position::after(3));
+        assert_eq!(fifo.loaded(vec![chunk(3, 0..1)], Position::after(3)), 0);
         assert_eq!(fifo.wants_read(3, MANY), None);
         assert_eq!(fifo.wants_read(4, MANY), Some(Position { commit: 4, index: 0 }));
     }
@@ -365,9 +503,22 @@ mod tests {
         original.take();
         let mut replayed = Fifo::recovered(Position::default(), 0, 0);
         replayed.replay_append(1, 3);
-        replayed.replay_taken(original.head(), 2);
+        assert_eq!(replayed.replay_taken(original.head(), 2), 0);
         assert_eq!((replayed.head(), replayed.waiting()), (original.head(), original.waiting()));
         assert_eq!(replayed.wants_read(9, MANY), Some(Position { commit: 1, index: 2 }));
+    }
+
+    #[test]
+    fn records_that_do_not_fit_together_are_told() {
+        let mut fifo = Fifo::recovered(Position { commit: 4, index: 0 }, 4, 3);
+        assert_eq!(fifo.replay_taken(Position { commit: 4, index: 2 }, 2), 0);
+        assert_eq!(fifo.replay_taken(Position { commit: 4, index: 9 }, 7), 6, "one stood there");
+        fifo.replay_append(5, 2);
+        assert_eq!(fifo.replay_taken(Position { commit: 3, index: 1 }, 1), 1, "it was taken long ago");
+        assert_eq!((fifo.head(), fifo.waiting()), (Position { commit: 4, index: 9 }, 2));
+        assert!(fifo.wants_read(9, MANY).is_some());
+        assert_eq!(fifo.loaded(vec![chunk(5, 0..3)], Position::after(5)), 1, "one more than was counted");
+        assert_eq!((fifo.check(MANY), fifo.waiting()), (Ok(()), 3));
     }
 
     fn heavy(commit: u64, messages: u16, octets: u32, wanted: std::ops::Range<u16>) -> Chunk {
@@ -414,10 +565,10 @@ mod tests {
         assert_eq!(fifo.wants_read(1, 250_000), None, "not while it is above half");
         assert_eq!(take_all(&mut fifo).len(), 30);
         assert_eq!(fifo.wants_read(1, 250_000), Some(Position { commit: 1, index: 30 }));
-        fifo.loaded(chunks(3..5), Position { commit: 1, index: 50 });
+        assert_eq!(fifo.loaded(chunks(3..5), Position { commit: 1, index: 50 }), 0);
         assert_eq!(take_all(&mut fifo).len(), 20);
         assert_eq!(fifo.wants_read(1, 250_000), Some(fifo.head()));
-        fifo.loaded(chunks(5..10), Position::after(1));
+        assert_eq!(fifo.loaded(chunks(5..10), Position::after(1)), 0);
         assert_eq!((take_all(&mut fifo).len(), fifo.waiting()), (50, 0));
     }
 

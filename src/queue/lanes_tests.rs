@@ -30,6 +30,37 @@ fn append_to(lanes: &mut Lanes, name: FifoName, commit: u64) {
 }
 
 #[test]
+fn breaking_invariant_1_puts_what_is_older_behind_what_is_newer() {
+    let mut lanes = Lanes::default();
+    for (commit, segment) in [(11, 3), (12, 4), (13, 1)] {
+        give_back(&mut lanes, commit, segment);
+    }
+    assert_eq!(lanes.check(), Ok(()));
+    // As if nobody had looked which fifo fits.
+    let name = FifoName { kind: ListKind::Returned(ListKind::RETURNED_LAST), ..lanes.fresh(lane(1)) };
+    append_to(&mut lanes, name, 14);
+    assert_eq!(lanes.check().expect_err("a breach").number, 1, "what was said to be the last is not");
+    give_back(&mut lanes, 15, 15);
+    append_to(&mut lanes, name, 16);
+    lanes.change(name, |fifo| fifo.expect(Address::new(99, 0)));
+    assert_eq!(lanes.check(), Ok(()));
+    let segment = Arc::new(Segment { number: 2, ..Segment::default() });
+    lanes.append(name, 17, 1, vec![Chunk { commit: 17, segment, runs: SlotRuns::one(0) }]);
+    assert_eq!(lanes.check().expect_err("a breach").number, 1);
+}
+
+#[test]
+fn breaking_invariant_7_counts_past_the_fifos() {
+    let mut lanes = Lanes::default();
+    append(&mut lanes, ListKind::Fresh, 1, 1);
+    assert_eq!(lanes.check(), Ok(()));
+    let number = lanes.list_of(lane(1));
+    let list = lanes.lists.get_mut(&number).expect("a list");
+    list.fifos[0].1.take();
+    assert_eq!(lanes.check().expect_err("a breach").number, 7);
+}
+
+#[test]
 fn what_comes_back_goes_first_then_the_oldest_of_the_routes() {
     let mut lanes = Lanes::default();
     append(&mut lanes, ListKind::Fresh, 2, 1);

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Class, Lane, TenantId};
+use crate::model::{Class, Lane, Sound, TenantId, WALKED_MAX, holds};
 
 /// Lists that one shard may have: one for each class and each number that a route can have.
 pub const LISTS_MAX: usize = Class::COUNT << u16::BITS;
@@ -108,7 +108,7 @@ impl FifoName {
             None if generation.0 < present.0 => {
                 Self { list, generation: Generation(generation.0 + 1), kind: ListKind::Returned(0) }
             }
-            None => Self { list: ListNumber(list.0.saturating_add(1)), ..Self::FIRST },
+            None => Self { list: ListNumber(list.0 + 1), ..Self::FIRST },
         }
     }
 }
@@ -142,6 +142,20 @@ impl ListTable {
         number
     }
 
+    /// Whether its invariants hold.
+    ///
+    /// # Errors
+    /// The first one that does not.
+    pub fn check(&self) -> Sound {
+        let (lists, recorded) = (self.of.len(), self.recorded);
+        holds!(3, lists <= LISTS_MAX, "{lists} lists");
+        holds!(1, recorded <= lists && self.numbers.len() == lists, "{} numbers of {lists} lists", self.numbers.len());
+        let mut own = self.of.iter().zip(0..).take(WALKED_MAX);
+        let is_own = |(of, number): (&ListOf, u32)| self.numbers.get(of) == Some(&ListNumber(number));
+        holds!(1, own.all(is_own), "{:?} stand for {:?}", self.numbers, self.of);
+        Ok(())
+    }
+
     /// The lists of a lane.
     pub fn of_lane(&self, lane: Lane) -> impl Iterator<Item = ListNumber> {
         let edge = |tenant| ListOf { lane, tenant };
@@ -173,6 +187,28 @@ mod tests {
 
     fn of(class: Class, route: u16) -> ListOf {
         ListOf { lane: Lane { class, route: RouteId(route) }, tenant: None }
+    }
+
+    #[test]
+    fn breaking_invariant_1_gives_a_number_again() {
+        let breach = |change: fn(&mut ListTable)| {
+            let mut table = ListTable::default();
+            let numbers: Vec<_> = (1..4).map(|route| table.number(of(Class::Otp, route)).0).collect();
+            assert_eq!(numbers, [0, 1, 2]);
+            assert_eq!(table.check(), Ok(()));
+            change(&mut table);
+            table.check().expect_err("a breach").number
+        };
+        assert_eq!(breach(|table| table.of.swap(0, 1)), 1);
+        assert_eq!(breach(|table| table.of.truncate(2)), 1);
+        assert_eq!(breach(|table| table.of[2] = table.of[0]), 1);
+        assert_eq!(breach(|table| table.recorded = 4), 1);
+    }
+
+    #[test]
+    fn breaking_invariant_3_has_more_lists_than_there_may_be() {
+        let table = ListTable { of: vec![of(Class::Otp, 1); LISTS_MAX + 1], ..ListTable::default() };
+        assert_eq!(table.check().expect_err("a breach").number, 3);
     }
 
     #[test]

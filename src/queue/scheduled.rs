@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use crate::model::{Address, Lane, TenantId, Wall};
+use crate::model::{Address, Lane, Sound, TenantId, WALKED_MAX, Wall, holds};
 
 /// A tenth of a hundredth of a second: entries of one tick go in the order of their commits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,12 +126,47 @@ impl ScheduledQueue {
 
     /// Messages that wait.
     pub const fn messages(&self) -> u64 {
+        debug_assert!(self.alarms <= self.waiting, "an alarm is an entry");
         self.waiting.saturating_sub(self.alarms)
+    }
+
+    /// Whether its invariants hold.
+    ///
+    /// # Errors
+    /// The first one that does not.
+    pub fn check(&self) -> Sound {
+        let Self { loaded, head, waiting, alarms, loaded_to, .. } = self;
+        let known = loaded.len() as u64;
+        holds!(1, loaded.front().is_none_or(|(first, _)| head <= first), "{:?} in front of {head:?}", loaded.front());
+        let is_all_known = loaded_to.is_none();
+        holds!(3, known == *waiting || known < *waiting && !is_all_known, "{known} of {waiting}, and {loaded_to:?}");
+        holds!(3, alarms <= waiting, "{alarms} alarms among {waiting} entries");
+        if loaded.len() > WALKED_MAX {
+            return Ok(());
+        }
+        holds!(3, loaded.iter().is_sorted_by(|(a, _), (b, _)| a < b), "{loaded:?}");
+        let is_in_front = loaded.back().zip(*loaded_to).is_none_or(|((last, _), edge)| *last < edge);
+        holds!(3, is_in_front, "{:?} behind {loaded_to:?}", loaded.back());
+        let found = loaded.iter().filter(|(_, entry)| entry.reason == InsertReason::Expiry).count() as u64;
+        holds!(3, found == *alarms || found < *alarms && !is_all_known, "{found} alarms of {alarms}");
+        Ok(())
+    }
+
+    /// Whether what `commit` writes for `tick` sorts behind what was taken.
+    fn check_new(&self, tick: Tick, commit: u64) -> Sound {
+        let head = self.head;
+        holds!(2, (tick, commit) > (head.tick, head.commit), "{tick:?} of commit {commit} comes after {head:?}");
+        Ok(())
+    }
+
+    /// What is in memory, in order.
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = (Tick, &DueEntry)> {
+        self.loaded.iter().map(|(position, entry)| (position.tick, entry))
     }
 
     /// Records entries that `commit` writes for `tick`.
     pub fn insert(&mut self, tick: Tick, commit: u64, entries: &[DueEntry]) {
-        debug_assert!(tick >= self.head.tick, "a new entry sorts behind the head");
+        debug_assert_eq!(self.check_new(tick, commit), Ok(()), "see the head of this file");
         self.waiting += entries.len() as u64;
         self.alarms += entries.iter().filter(|entry| entry.reason == InsertReason::Expiry).count() as u64;
         let first = DuePosition { tick, commit, index: 0 };
@@ -191,8 +226,10 @@ impl ScheduledQueue {
     }
 
     /// What a read found, in order; `edge` is where it stopped, none if it saw the end. Entries that were not durable
-    /// when it began may be missing from `found`: memory then ends in front of the first of them.
-    pub fn loaded(&mut self, mut found: Vec<(DuePosition, DueEntry)>, edge: Option<DuePosition>) {
+    /// when it began may be missing from `found`: memory then ends in front of the first of them. Gives by how many entries the
+    /// disk and what was counted differ: 0, unless records do not fit together.
+    #[must_use]
+    pub fn loaded(&mut self, mut found: Vec<(DuePosition, DueEntry)>, edge: Option<DuePosition>) -> u64 {
         self.reading = false;
         let edge = match (edge, self.unseen.take()) {
             (Some(edge), Some(unseen)) => Some(edge.min(unseen)),
@@ -203,6 +240,13 @@ impl ScheduledQueue {
         }
         self.loaded_to = edge;
         self.loaded.extend(found);
+        let known = self.loaded.len() as u64;
+        if edge.is_some() && known < self.waiting || edge.is_none() && known == self.waiting {
+            return 0;
+        }
+        let is_alarm = |(_, entry): &&(DuePosition, DueEntry)| entry.reason == InsertReason::Expiry;
+        self.alarms = self.loaded.iter().filter(is_alarm).count() as u64;
+        std::mem::replace(&mut self.waiting, known).abs_diff(known)
     }
 
     /// Takes the next entry that is due at `now`.
@@ -213,15 +257,21 @@ impl ScheduledQueue {
         }
         let (position, entry) = self.loaded.pop_front()?;
         self.head = DuePosition { index: position.index + 1, ..position };
+        let alarms = u64::from(entry.reason == InsertReason::Expiry);
+        debug_assert!(self.waiting > 0 && self.alarms >= alarms, "what is in memory waits");
         self.waiting = self.waiting.saturating_sub(1);
-        self.alarms = self.alarms.saturating_sub(u64::from(entry.reason == InsertReason::Expiry));
+        self.alarms = self.alarms.saturating_sub(alarms);
         Some(entry)
     }
 
-    /// Moves the head while replaying; `alarms` of the entries taken were such.
-    pub fn replay_taken(&mut self, head: DuePosition, entries: u64, alarms: u64) {
-        let (waiting, alarms) = (self.waiting.saturating_sub(entries), self.alarms.saturating_sub(alarms));
-        *self = Self::recovered(self.head.max(head), waiting, alarms);
+    /// Moves the head while replaying; `alarms` of the entries taken were such. Gives how many of them cannot have stood there: 0,
+    /// unless records do not fit together.
+    #[must_use]
+    pub fn replay_taken(&mut self, head: DuePosition, entries: u64, alarms: u64) -> u64 {
+        let taken = entries.min(self.waiting);
+        let waiting = self.waiting - taken;
+        *self = Self::recovered(self.head.max(head), waiting, (self.alarms - alarms.min(self.alarms)).min(waiting));
+        entries - taken
     }
 
     /// Adds entries while replaying, `alarms` of which are such: they are on disk.
@@ -243,6 +293,55 @@ mod tests {
 
     fn slots(queue: &mut ScheduledQueue, now: u64) -> Vec<u16> {
         std::iter::from_fn(|| queue.take(Wall(now))).map(|entry| entry.address.slot()).collect()
+    }
+
+    fn alarm(slot: u16) -> DueEntry {
+        DueEntry { reason: InsertReason::Expiry, ..entry(slot) }
+    }
+
+    /// Two of four taken, of which all is in memory.
+    fn half_taken() -> ScheduledQueue {
+        let mut queue = ScheduledQueue::default();
+        queue.insert(Tick(5), 1, &[entry(1), entry(2)]);
+        queue.insert(Tick(7), 2, &[entry(3), alarm(4)]);
+        assert_eq!(slots(&mut queue, 50), [1, 2]);
+        assert_eq!(queue.check(), Ok(()));
+        queue
+    }
+
+    #[test]
+    fn breaking_invariant_1_takes_again_what_was_taken() {
+        let mut queue = half_taken();
+        queue.loaded.push_front((DuePosition { tick: Tick(5), commit: 1, index: 1 }, entry(2)));
+        assert_eq!(queue.check().expect_err("a breach").number, 1);
+    }
+
+    #[test]
+    fn breaking_invariant_2_puts_an_entry_in_front_of_the_head() {
+        let queue = half_taken();
+        assert_eq!(queue.check_new(Tick(5), 3), Ok(()));
+        for (tick, commit) in [(4, 3), (5, 1)] {
+            assert_eq!(queue.check_new(Tick(tick), commit).expect_err("a breach").number, 2);
+        }
+    }
+
+    #[test]
+    fn breaking_invariant_3_leaves_something_out() {
+        let breach = |change: fn(&mut ScheduledQueue)| {
+            let mut queue = half_taken();
+            change(&mut queue);
+            queue.check().expect_err("a breach").number
+        };
+        assert_eq!(breach(|queue| queue.loaded.truncate(1)), 3);
+        assert_eq!(breach(|queue| queue.waiting += 1), 3);
+        assert_eq!(breach(|queue| queue.alarms = 0), 3);
+        assert_eq!(breach(|queue| queue.loaded.swap(0, 1)), 3);
+        let edge = DuePosition { tick: Tick(7), commit: 2, index: 1 };
+        assert_eq!(breach(|queue| queue.loaded_to = Some(DuePosition { tick: Tick(7), commit: 2, index: 1 })), 3);
+        let mut queue = half_taken();
+        queue.loaded.pop_back();
+        queue.loaded_to = Some(edge);
+        assert_eq!(queue.check(), Ok(()), "the other is on disk");
     }
 
     #[test]
@@ -271,10 +370,10 @@ mod tests {
         queue.insert(Tick(6), 3, &[entry(8)]);
         let last = (edge, *many.last().expect("many"));
         let unseen = (DuePosition { tick: Tick(6), commit: 3, index: 0 }, entry(8));
-        queue.loaded(vec![last, unseen], None);
+        assert_eq!(queue.loaded(vec![last, unseen], None), 0);
         assert_eq!(slots(&mut queue, 1_000).len(), 1, "what was written during the read is read again, not twice");
         assert_eq!(queue.wants_read(9), Some(unseen.0));
-        queue.loaded(vec![unseen], None);
+        assert_eq!(queue.loaded(vec![unseen], None), 0);
         assert_eq!(slots(&mut queue, 1_000), vec![8]);
         assert_eq!(queue.waiting(), 0);
     }
@@ -286,24 +385,29 @@ mod tests {
         let mut queue = ScheduledQueue::recovered(old, 1, 0);
         queue.insert(Tick(6), 2, &[entry(2)]);
         assert_eq!(queue.wants_read(1), Some(old));
-        queue.loaded(vec![(old, entry(1))], None);
+        assert_eq!(queue.loaded(vec![(old, entry(1))], None), 0);
         assert_eq!(slots(&mut queue, 1_000), vec![1]);
         assert_eq!((queue.wants_read(1), queue.next_at()), (None, None), "the second one is not durable yet");
         assert_eq!(queue.wants_read(2), Some(new));
-        queue.loaded(vec![(new, entry(2))], None);
+        assert_eq!(queue.loaded(vec![(new, entry(2))], None), 0);
         assert_eq!((slots(&mut queue, 1_000), queue.waiting()), (vec![2], 0));
     }
 
     #[test]
     fn alarms_of_expiry_are_no_messages() {
         let mut queue = ScheduledQueue::default();
-        let alarm = DueEntry { reason: InsertReason::Expiry, ..entry(9) };
-        queue.insert(Tick(5), 1, &[entry(1), alarm]);
+        queue.insert(Tick(5), 1, &[entry(1), alarm(9)]);
         assert_eq!((queue.waiting(), queue.alarms(), queue.messages()), (2, 1, 1));
         assert_eq!(slots(&mut queue, 50), [1, 9]);
         assert_eq!((queue.waiting(), queue.alarms(), queue.messages()), (0, 0, 0));
         queue.replay_insert(3, 2);
-        queue.replay_taken(queue.head(), 2, 1);
+        assert_eq!(queue.replay_taken(queue.head(), 2, 1), 0);
         assert_eq!((queue.alarms(), queue.messages()), (1, 0));
+        assert_eq!(queue.replay_taken(queue.head(), 3, 2), 2, "one stood there");
+        assert_eq!((queue.waiting(), queue.alarms()), (0, 0));
+        queue.replay_insert(2, 1);
+        let from = queue.wants_read(9).expect("on disk");
+        assert_eq!(queue.loaded(vec![(DuePosition { commit: 3, ..from }, entry(1))], None), 1, "one is not there");
+        assert_eq!((queue.check(), queue.waiting(), queue.alarms()), (Ok(()), 1, 0));
     }
 }

@@ -5,7 +5,7 @@ use crate::queue::Part;
 use crate::store::{ReadRequest, StoreError, StoredMessage};
 
 use super::Shard;
-use super::event::{Ask, Cancelled, DoubtAction, Effect, Lookup, Reply, Resolved};
+use super::event::{Ask, Cancelled, DoubtAction, Lookup, Reply, Resolved};
 use super::lookups::{Listing, Pending};
 use super::shown::{self, shown};
 
@@ -122,7 +122,6 @@ impl Shard {
             ReadRequest::Fold { from, .. } => format!("what commits from {from} on decided"),
             request => format!("{request:?}"),
         };
-        let what = format!("shard {}: {error}; asked was {asked}", self.turn.options.shard.0);
-        self.turn.prompt.push_back(Effect::Alarm(what));
+        self.turn.alarm(&format!("{error}; asked was {asked}"));
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct Books {
     /// Messages cancelled and not passed over yet, and whose place each holds until then (nobody's: it is free), or
     /// [`CLOSED`].
     pub cancelled: BTreeMap<Address, TenantId>,
+    /// Notes that a start has found and that make no sense.
+    pub unreadable: u64,
     tried_max: usize,
     cancelled_max: usize,
 }
@@ -85,6 +87,7 @@ impl Books {
             attempts: Attempts::new(options.hash_seed, bounds.progress_octets_max, bounds.once_in_doubt_max),
             tried: BTreeMap::new(),
             cancelled: BTreeMap::new(),
+            unreadable: 0,
             tried_max: bounds.tried_max,
             cancelled_max: bounds.cancelled_max,
         }
@@ -99,8 +102,9 @@ impl Books {
 
     /// The same as it was written down.
     pub(super) fn begin_again(&mut self, note: &AttemptNote, at: Wall) {
-        if let Some(open) = open_attempt(note, at) {
-            self.begin(Address::from_packed(note.address), open);
+        match open_attempt(note, at) {
+            Some(open) => self.begin(Address::from_packed(note.address), open),
+            None => self.unreadable += 1,
         }
     }
 
@@ -163,6 +167,7 @@ impl Books {
                 // The part of it that was taken before it came back is at its carrier, which may end it.
                 let is_known = |open: &&OpenAttempt| open.attempt > 1 || self.attempts.progress.get(&address).is_some();
                 if let Some(open) = attempt.as_ref().filter(is_known) {
+                    debug_assert!(open.attempt > 0, "attempts are counted from 1");
                     let before = Tried { attempts: open.attempt.saturating_sub(1), doubts: open.doubts };
                     self.remember_tried(address, before, counters);
                 }
@@ -248,6 +253,7 @@ impl Books {
 
     /// The last answer has come to an attempt whose message has ended, or it will not come.
     pub(super) fn settle_ended(&mut self, address: Address, at: Wall) {
+        // By a start, and by an outcome of an attempt that is open: who asks has just looked.
         let Some(open) = self.attempts.remove(address) else { return };
         if !open.answered || matches!(open.verdict, Verdict::Unanswered(_)) {
             self.attempts.restore_once_in_doubt(open.recipient, address, at);
@@ -301,9 +307,11 @@ impl Books {
     }
 
     fn part_accepted(&mut self, address: Address, (part, parts): (u8, u8), at: Wall, counters: &mut Counters) {
+        // Of what is neither at a link nor in doubt nobody needs to know the parts: a start may know less than was recorded.
         let Some((carrier, reference)) = self.holder(address) else { return };
         let progress = &self.attempts.progress;
         if progress.is_full(parts) && progress.get(&address).is_none() {
+            // A smaller bound than before leaves what is there.
             let void_max = self.cancelled_max.saturating_sub(self.cancelled.len());
             let (forgotten, void) = self.attempts.make_room_for_parts(void_max);
             counters.parts_forgotten += forgotten as u64;
@@ -361,14 +369,18 @@ impl Books {
     /// As a checkpoint's book has it.
     pub(super) fn restore(&mut self, book: &Book) {
         for note in &book.open {
-            if let Some(open) = open_attempt(&note.attempt, Wall(note.at)) {
-                let address = Address::from_packed(note.attempt.address);
-                self.attempts.insert(address, OpenAttempt { doubts: Doubts::unpack(note.doubts), ..open });
+            let address = Address::from_packed(note.attempt.address);
+            match open_attempt(&note.attempt, Wall(note.at)) {
+                Some(open) => {
+                    self.attempts.insert(address, OpenAttempt { doubts: Doubts::unpack(note.doubts), ..open });
+                }
+                None => self.unreadable += 1,
             }
         }
         for note in &book.doubts {
-            if let Some(doubt) = notes::doubt(note) {
-                self.attempts.doubts.insert(Address::from_packed(note.attempt.address), doubt);
+            match notes::doubt(note) {
+                Some(doubt) => drop(self.attempts.doubts.insert(Address::from_packed(note.attempt.address), doubt)),
+                None => self.unreadable += 1,
             }
         }
         for &(recipient, packed, since) in &book.once_in_doubt {

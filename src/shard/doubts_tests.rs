@@ -258,3 +258,84 @@ fn what_is_missed_one_by_one_goes_alone_no_more_often_than_what_is_lost_at_once(
     world.pass(WAIT_MS + 10);
     assert_eq!(world.pulled(CLASS).trial, Some(Trial::Alone));
 }
+
+#[test]
+fn a_changed_policy_applies_to_what_stands_in_the_ledger() {
+    use DoubtPolicy::{Drop, Hold, Resend};
+    let mut world = world();
+    let (held, submit) = world.sent(Class::Transactional, ANNA, 1);
+    world.lost(&submit);
+    let (waiting, submit) = world.sent(Class::Marketing, BERT, 1);
+    world.lost(&submit);
+    let changed = Options { doubt: [Drop, Drop, Resend, Hold], in_doubt_wait_ms: 500, ..options() };
+    world.handle(ShardEvent::Reconfigure(Box::new(changed.clone())));
+    world.pass(510);
+    assert_eq!(world.story(held).0, MessageState::Queued);
+    world.pass(2 * WAIT_MS);
+    assert_eq!(world.story(waiting), (MessageState::InDoubt, vec![]), "its old wait is void");
+    // The same over a restart: what was put off under another policy is treated by the one of today.
+    let mut world = world.crashed(Options { doubt: [Drop, Drop, Resend, Resend], ..changed });
+    world.pass(510);
+    assert_eq!(world.story(waiting).0, MessageState::Queued);
+    let again = world.pulled(Class::Marketing);
+    world.lost(&again);
+    let world = &mut world.crashed(Options { doubt: [Drop; 4], ..options() });
+    assert_eq!(world.story(waiting).0, MessageState::InDoubt);
+    world.pass(WAIT_MS + 10);
+    assert_eq!(world.story(waiting).0, MessageState::Dead);
+    assert_eq!(world.outbox().len(), 1);
+}
+
+/// Found by the simulator: the checkpoint knew a wait that had passed while nobody was to send.
+#[test]
+fn a_wait_that_passed_under_another_policy_begins_anew() {
+    use DoubtPolicy::Hold;
+    let mut world = world();
+    let (id, submit) = world.sent(Class::Marketing, ANNA, 1);
+    world.lost(&submit);
+    world.checkpoint();
+    world.handle(ShardEvent::Reconfigure(Box::new(Options { doubt: [Hold; 4], ..options() })));
+    world.pass(2 * WAIT_MS);
+    assert_eq!(world.story(id).0, MessageState::InDoubt);
+    let mut world = world.crashed(options());
+    assert_eq!(world.story(id).0, MessageState::InDoubt);
+    world.pass(WAIT_MS + 10);
+    assert_eq!(world.story(id).0, MessageState::Queued);
+}
+
+#[test]
+fn notices_past_retention_are_dropped() {
+    let mut world = world();
+    let (_, submit) = world.sent(Class::Otp, ANNA, 1);
+    world.lost(&submit);
+    world.pass(WAIT_MS + 10);
+    world.checkpoint();
+    world.pass(world.options.retention_ms + 10);
+    let (_, submit) = world.sent(Class::Otp, ANNA, 1);
+    world.lost(&submit);
+    world.pass(WAIT_MS + 10);
+    world.tell(ShardEvent::Checkpoint);
+    while world.batch.is_some() || !world.reads.is_empty() {
+        world.read();
+        if world.batch.is_some() {
+            world.sync();
+        }
+    }
+    let dropped = world.works.drain(..).find_map(|work| match work {
+        Maintenance::DropRange { space: Space::Outbox, from, to } => Some((from, to)),
+        _ => None,
+    });
+    let (from, to) = dropped.expect("a range");
+    let mut kept = 0;
+    let mut gone = 0;
+    let visit = &mut |key: &[u8], _: &[u8]| {
+        if key >= &from[..] && key < &to[..] {
+            gone += 1
+        } else {
+            kept += 1
+        }
+        std::ops::ControlFlow::Continue(())
+    };
+    world.store.reader().range(Space::Outbox, &[0], &[255; 13], 100, visit).expect("read");
+    assert_eq!((gone, kept), (1, 1));
+}

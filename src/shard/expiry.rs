@@ -11,12 +11,14 @@
 //!    lists that nobody takes from.
 //! 2. What a visit ends was waiting when the store was asked, and nothing has happened to it since ([`Alarms::touch`]).
 //! 3. A message that was ended is never sent, though the clock went back since: [`Alarms::is_over`].
-//! 4. Memory holds at most [`OVERDUE_MAX`] alarms that came due; further ones wait in the delay queue.
+//! 4. Memory holds at most [`OVERDUE_MAX`] alarms that have come from the delay queue; further ones wait there.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::model::{Address, Class, Head, Lane, Mono, Now, Point, RouteId, Segment, TenantId, Wall};
-use crate::queue::{DueEntry, InsertReason, ScheduledQueue};
+use crate::model::{
+    Address, Class, Head, Lane, Mono, Now, Point, RouteId, Segment, Sound, TenantId, WALKED_MAX, Wall, holds,
+};
+use crate::queue::{DelayQueue, DueEntry, InsertReason, ScheduledQueue};
 use crate::store::book::Book;
 use crate::store::expiry::{Overdue, Place, Visit, Visited};
 use crate::store::record::{AlarmNote, CheckpointRecord, SegmentNote, TurnRecord};
@@ -25,7 +27,7 @@ use crate::store::{ReadRequest, Snapshot};
 use super::books::Expired;
 use super::turn::Turn;
 
-/// Alarms in memory whose time has come.
+/// Alarms in memory that have come from the delay queue.
 pub(super) const OVERDUE_MAX: usize = 65_536;
 /// When the delay queue wakes those again that found no room, ms.
 const NO_ROOM_MS: u64 = 5_000;
@@ -60,6 +62,8 @@ struct Alarm {
 pub(super) struct Alarms {
     /// By segment.
     of: BTreeMap<u64, Alarm>,
+    /// How many of them have come from the delay queue.
+    woken: usize,
     /// Those that nobody has found to be due.
     order: BTreeSet<(Wall, u64)>,
     /// Those that are due, the most urgent first.
@@ -111,12 +115,19 @@ impl Alarms {
 
     fn insert(&mut self, segment: u64, alarm: Alarm) {
         self.remove(segment);
+        self.woken += usize::from(alarm.young.is_none());
         self.of.insert(segment, alarm);
         self.order.insert((alarm.at, segment));
     }
 
+    const fn has_room(&self) -> bool {
+        self.woken < OVERDUE_MAX
+    }
+
     pub(super) fn remove(&mut self, segment: u64) {
+        // It may have none: all of it was settled at the last fold.
         let Some(alarm) = self.of.remove(&segment) else { return };
+        self.woken -= usize::from(alarm.young.is_none());
         if !self.order.remove(&(alarm.at, segment)) && self.overdue.remove(&(alarm.class, alarm.at, segment)) {
             self.overdue_messages -= u64::from(alarm.messages);
         }
@@ -233,6 +244,37 @@ impl Alarms {
 }
 
 impl Alarms {
+    /// Whether the invariants hold. `unsettled`: segments of which something is not settled, with the earliest expiry of it.
+    ///
+    /// # Errors
+    /// The first one that does not.
+    pub(super) fn check(&self, turn: &Turn, queue: &DelayQueue, mut unsettled: BTreeMap<u64, Wall>) -> Sound {
+        holds!(4, self.woken <= OVERDUE_MAX, "{} alarms", self.woken);
+        if self.of.len() <= WALKED_MAX {
+            let woken = self.of.values().filter(|alarm| alarm.young.is_none()).count();
+            holds!(4, woken == self.woken, "{woken} alarms, and {} are counted", self.woken);
+        }
+        let latest = |expires_at: Wall| expires_at.max(turn.now.wall).after_ms(NO_ROOM_MS + GRAIN_MS);
+        let is_in_time = |at: Wall, expires_at: Wall| at <= latest(expires_at);
+        unsettled.retain(|segment, expires_at| {
+            let in_memory = self.of.get(segment).is_some_and(|alarm| is_in_time(alarm.at, *expires_at));
+            *segment >= turn.first_segment && !in_memory
+        });
+        if unsettled.is_empty() || !queue.eras().all(|(_, queue)| queue.entries().len() as u64 == queue.waiting()) {
+            return Ok(());
+        }
+        let put_off = queue.eras().flat_map(|(_, queue)| queue.entries()).chain(turn.gathering.due());
+        for (tick, entry) in put_off.filter(|(_, entry)| entry.reason == InsertReason::Expiry) {
+            let segment = entry.address.segment();
+            if unsettled.get(&segment).is_some_and(|expires_at| is_in_time(tick.wall(), *expires_at)) {
+                unsettled.remove(&segment);
+            }
+        }
+        let late = unsettled.first_key_value().map(|(segment, expires_at)| (segment, expires_at, self.of.get(segment)));
+        holds!(1, late.is_none(), "nothing wakes {late:?}");
+        Ok(())
+    }
+
     /// Time has passed: what is due is visited. `events_from`: which events are in no state record.
     pub(super) fn wake_and_visit(&mut self, turn: &mut Turn, events_from: u64) {
         self.wake(turn.now.wall);
@@ -256,7 +298,7 @@ impl Alarms {
         if segment < turn.first_segment || self.of.contains_key(&segment) {
             return;
         }
-        if self.overdue.len() >= OVERDUE_MAX || turn.buggify.at(Point::AlarmsFull) {
+        if !self.has_room() || turn.buggify.at(Point::AlarmsFull) {
             return put_off(turn, entry.address, entry.lane.class, turn.now.wall.after_ms(NO_ROOM_MS));
         }
         self.look_now(turn, entry.address, entry.lane.class);
@@ -273,7 +315,7 @@ impl Alarms {
         let alarms = queues.flat_map(|queue| queue.due_between(was, last));
         for entry in alarms.filter(|entry| entry.reason == InsertReason::Expiry) {
             let is_known = self.of.contains_key(&entry.address.segment());
-            if !is_known && self.overdue.len() + self.order.len() < OVERDUE_MAX {
+            if !is_known && self.has_room() {
                 self.look_now(turn, entry.address, entry.lane.class);
             }
         }
@@ -345,6 +387,7 @@ impl Alarms {
 
     /// The store could not answer.
     pub(super) fn handle_visit_failed(&mut self, turn: &mut Turn) {
+        debug_assert!(self.visit.is_some(), "an answer to what nobody asked");
         let Some(asked) = self.visit.take() else { return };
         let soon = turn.now.wall.after_ms(NO_ROOM_MS);
         for segment in asked.into_keys() {
@@ -395,7 +438,8 @@ impl Alarms {
         let (number, now) = (segment.number, turn.now.wall);
         let is_known =
             self.of.get(&number).is_some_and(|alarm| alarm.at <= now || !self.order.contains(&(alarm.at, number)));
-        if is_known {
+        // Where there is no room its own alarm ends it, by the clock of then.
+        if is_known || !self.has_room() {
             return;
         }
         self.look_now(turn, segment.address(segment.heads.len().saturating_sub(1) as u16), class);
@@ -434,11 +478,74 @@ fn class_of(index: u8) -> Class {
 
 #[cfg(test)]
 mod tests {
+    use crate::queue::Tick;
+    use crate::shard::Options;
+    use crate::store::Recovery;
+
     use super::*;
 
     fn is_over(alarms: &Alarms, segment: u64, expires_at: u64, now: u64) -> bool {
         let head = Head { expires_at: Wall(expires_at), ..Head::default() };
         alarms.is_over(Address::new(segment, 0), &head, Wall(now))
+    }
+
+    fn turn() -> Turn {
+        let now = Now { mono: Mono(0), wall: Wall(100_000) };
+        Turn::new(Options::default(), 1, &Recovery::default(), now)
+    }
+
+    #[test]
+    fn breaking_invariant_1_forgets_an_alarm_or_sets_it_too_late() {
+        let mut turn = turn();
+        let (mut alarms, mut queue) = (Alarms::default(), DelayQueue::default());
+        let unsettled = || BTreeMap::from([(4, Wall(200_000)), (5, Wall(300_000))]);
+        let note = |number, expires_at| SegmentNote { number, messages: 1, expires_at, class: 1 };
+        alarms.begin(&[note(4, 200_000), note(5, 300_000)], 1);
+        assert_eq!(alarms.check(&turn, &queue, unsettled()), Ok(()));
+        let number = |alarms: &Alarms, turn: &Turn, queue: &DelayQueue| {
+            alarms.check(turn, queue, unsettled()).expect_err("a breach").number
+        };
+        alarms.remove(5);
+        assert_eq!(number(&alarms, &turn, &queue), 1, "nobody looks at it");
+        put_off(&mut turn, Address::new(5, 0), Class::Otp, Wall(310_000));
+        assert_eq!(number(&alarms, &turn, &queue), 1, "and so is later than it expires");
+        put_off(&mut turn, Address::new(5, 0), Class::Otp, Wall(300_000));
+        assert_eq!(alarms.check(&turn, &queue, unsettled()), Ok(()), "it enters the delay queue with this turn");
+        for (tick, entries) in turn.gathering.drain_due() {
+            let place = queue.place(tick, Tick::default());
+            queue.insert(place, 2, &entries);
+        }
+        assert_eq!(alarms.check(&turn, &queue, unsettled()), Ok(()));
+        alarms.begin(&[note(4, 250_000)], 1);
+        assert_eq!(number(&alarms, &turn, &queue), 1, "late");
+    }
+
+    #[test]
+    fn breaking_invariant_4_takes_in_what_there_is_no_room_for() {
+        let (mut alarms, turn, queue) = (Alarms::default(), turn(), DelayQueue::default());
+        (1..=OVERDUE_MAX as u64).for_each(|segment| alarms.keep(Address::new(segment, 0), 1));
+        assert_eq!((alarms.has_room(), alarms.check(&turn, &queue, BTreeMap::new())), (false, Ok(())));
+        alarms.keep(Address::new(OVERDUE_MAX as u64 + 1, 0), 1);
+        assert_eq!(alarms.check(&turn, &queue, BTreeMap::new()).expect_err("a breach").number, 4);
+        let mut few = Alarms::default();
+        few.keep(Address::new(1, 0), 1);
+        few.of.clear();
+        assert_eq!(few.check(&turn, &queue, BTreeMap::new()).expect_err("a breach").number, 4, "a wrong count");
+    }
+
+    #[test]
+    fn what_comes_due_where_there_is_no_room_waits_in_the_delay_queue() {
+        let (mut alarms, mut turn) = (Alarms::default(), turn());
+        (1..=OVERDUE_MAX as u64).for_each(|segment| alarms.keep(Address::new(segment, 0), 1));
+        let lane = Lane { class: Class::Otp, route: RouteId(0) };
+        let address = Address::new(OVERDUE_MAX as u64 + 1, 0);
+        let entry = DueEntry { address, lane, tenant: TenantId::default(), reason: InsertReason::Expiry };
+        alarms.handle_due(&mut turn, &entry);
+        let put_off: Vec<_> = turn.gathering.due().map(|(tick, entry)| (tick.wall(), entry.address)).collect();
+        assert_eq!(put_off, [(turn.now.wall.after_ms(NO_ROOM_MS), address)]);
+        alarms.remove(7);
+        alarms.handle_due(&mut turn, &entry);
+        assert!(alarms.of.contains_key(&address.segment()));
     }
 
     #[test]

@@ -79,6 +79,22 @@ impl Gathering {
         !self.building.heads.is_empty()
     }
 
+    /// Messages that become ready when the turn is closed.
+    pub(super) fn ready_messages(&self) -> impl Iterator<Item = Address> {
+        let pieces = self.ready.iter().flat_map(|(_, pieces)| pieces);
+        pieces.flat_map(|piece| piece.runs.iter().map(|slot| Address::new(piece.segment, slot)))
+    }
+
+    /// Entries that are put off when the turn is closed.
+    pub(super) fn due(&self) -> impl Iterator<Item = (Tick, &DueEntry)> {
+        self.due.iter().flat_map(|(tick, entries)| entries.iter().map(|entry| (*tick, entry)))
+    }
+
+    /// What it holds so far.
+    pub(super) const fn gathered(&self) -> &WriteBatch {
+        &self.batch
+    }
+
     /// Messages admitted in this turn.
     pub(super) const fn messages(&self) -> usize {
         self.messages

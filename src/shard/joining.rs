@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::model::Wall;
+use crate::model::{Sound, WALKED_MAX, Wall, holds};
 use crate::smpp::receipt_id::id_hash;
 use crate::store::record::{HandsetRecord, JoiningRecord, PartRecord, encode};
 
@@ -98,6 +98,30 @@ impl Joining {
             Found::Wanted => (0, octets_of(part)),
             Found::First | Found::Other => (1, octets_of(part) + octets_of_none(part)),
         }
+    }
+
+    /// Whether the invariants hold.
+    ///
+    /// # Errors
+    /// The first one that does not.
+    pub(super) fn check(&self) -> Sound {
+        let (waiting, by_age) = (self.waiting.len(), self.by_age.len());
+        holds!(1, waiting == by_age, "{waiting} messages, and {by_age} by age");
+        if waiting > WALKED_MAX {
+            return Ok(());
+        }
+        let mut octets = 0;
+        for (name, waiting) in &self.waiting {
+            let (there, parts) = (waiting.parts.len(), usize::from(name.parts));
+            holds!(1, (1..parts).contains(&there), "{there} parts of {parts}: {name:?}");
+            let is_first = |part: &Part| waiting.since.0 <= part.at;
+            let is_by_age = self.by_age.get(&waiting.since.0) == Some(name);
+            holds!(1, is_by_age && waiting.parts.values().all(is_first), "{name:?} since {:?}", waiting.since);
+            let texts = waiting.parts.values().map(|part| part.header.len() + part.text.len()).sum::<usize>() as u64;
+            octets += texts + octets_without_parts(&name.name, &name.to, name.parts);
+        }
+        holds!(3, octets == self.octets, "{octets} octets, and {} are counted", self.octets);
+        Ok(())
     }
 
     fn find(&self, turn: &Turn, name: &Name, part: u8, print: u64) -> Found {
@@ -243,9 +267,12 @@ const fn octets_of(part: &PartRecord) -> u64 {
 }
 
 /// What a message takes of which no part is there.
-const fn octets_of_none(part: &PartRecord) -> u64 {
-    let addresses = part.name.len() as u64 + part.to.len() as u64;
-    HandsetRecord::OCTETS + addresses + part.parts as u64 * HandsetRecord::MISSING_OCTETS
+fn octets_of_none(part: &PartRecord) -> u64 {
+    octets_without_parts(&part.name, &part.to, part.parts)
+}
+
+fn octets_without_parts(name: &[u8], to: &[u8], parts: u8) -> u64 {
+    HandsetRecord::OCTETS + name.len() as u64 + to.len() as u64 + parts as u64 * HandsetRecord::MISSING_OCTETS
 }
 
 /// What is there of a message. A header that several parts have stands there once.
@@ -265,4 +292,46 @@ fn joined(name: &Name, waiting: &Waiting) -> HandsetRecord {
         }
     }
     record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two messages that lack parts, one of them more than one; what is wrong after such a change.
+    fn breach(change: fn(&mut Joining)) -> u8 {
+        let mut joining = Joining::default();
+        for (commit, reference, part) in [(1, 7, 1), (2, 8, 2), (3, 7, 3)] {
+            let record = PartRecord { reference, parts: 4, part, text: vec![b'x'; 9], ..PartRecord::default() };
+            joining.insert((commit, 0), &name_of(&record), record.clone(), print_of(&record));
+        }
+        assert_eq!(joining.check(), Ok(()));
+        change(&mut joining);
+        joining.check().expect_err("a breach").number
+    }
+
+    fn first(joining: &mut Joining) -> &mut Waiting {
+        joining.waiting.first_entry().expect("one").into_mut()
+    }
+
+    #[test]
+    fn breaking_invariant_1_keeps_what_is_whole_or_forgets_what_waits() {
+        let whole = |joining: &mut Joining| {
+            for number in [2, 4] {
+                let part = Part { at: (9, 0), print: 0, header: Vec::new(), text: Vec::new() };
+                first(joining).parts.insert(number, part);
+            }
+        };
+        assert_eq!(breach(whole), 1);
+        assert_eq!(breach(|joining| first(joining).parts.clear()), 1);
+        assert_eq!(breach(|joining| drop(joining.waiting.pop_first())), 1);
+        assert_eq!(breach(|joining| drop(joining.by_age.pop_first())), 1);
+        assert_eq!(breach(|joining| first(joining).since.0 = (2, 0)), 1);
+    }
+
+    #[test]
+    fn breaking_invariant_3_counts_octets_that_nobody_needs() {
+        assert_eq!(breach(|joining| joining.octets += 1), 3);
+        assert_eq!(breach(|joining| drop(first(joining).parts.pop_last())), 3);
+    }
 }

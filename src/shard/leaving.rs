@@ -79,6 +79,9 @@ impl Ledger {
             self.finish(turn, address, Happened::Expired { error: None });
             return Passed::Closed;
         }
+        if is_over && cancelled.is_none() {
+            turn.whereabouts.passed_over(address);
+        }
         if cancelled.is_some() || is_over { Passed::Ended } else { Passed::No }
     }
 

@@ -1,7 +1,8 @@
 //! The ledger of what is in doubt: how an entry comes, what settles it, and what a hand may do with it.
 //!
 //! Invariants:
-//! 1. An entry leaves by exactly one [`Resolution`], which stands in the message's timeline.
+//! 1. An entry leaves by exactly one [`Resolution`], which stands in the message's timeline; or with the end of its message, when
+//!    the receipt of one part says how that was.
 //! 2. What its class gives up, and what a hand gives up, leaves a notice in the same batch.
 //! 3. What is held ends when its message expires ([`Resolution::Expired`]): to send it again would be for nothing then. What
 //!    waits for a receipt waits until [`InDoubt::decided_at`] all the same.
@@ -11,15 +12,16 @@
 //!
 //! It has the books of what is under way: whoever moves a message on tells it what happened, and is told what follows for others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::delivery::policy::DOUBTED_AGAIN_MS;
 use crate::delivery::{DoubtFilter, DoubtPolicy, Event, EventKind, Happened, InDoubt, Lost, LostBind, Resolution};
 use crate::model::limits::OPEN_ATTEMPTS_MAX;
 use crate::model::{
-    Address, CarrierId, Class, DeadLetterReason, GroupId, MessageId, Mono, Msisdn, Point, ReceiptState, Tail, Wall,
+    Address, CarrierId, Class, DeadLetterReason, GroupId, MessageId, Mono, Msisdn, Point, ReceiptState, Sound, Tail,
+    WALKED_MAX, Wall, holds,
 };
-use crate::queue::{DueEntry, InsertReason, Tick};
+use crate::queue::{DelayQueue, DueEntry, InsertReason, Tick};
 use crate::smpp::receipt_id::id_key;
 use crate::store::Snapshot;
 use crate::store::StoredMessage;
@@ -45,6 +47,8 @@ pub(super) struct Ledger {
     next_reference: u16,
     /// When each bind has last left a message of this shard unanswered, and how many within one loss. There are as many as binds.
     lost: BTreeMap<(CarrierId, LostBind), (Mono, u32)>,
+    /// Entries that a start has found, less those that have left with their messages' ends since.
+    not_counted: i64,
 }
 
 /// What a bind leaves unanswered with no longer pauses belongs to one loss.
@@ -56,7 +60,7 @@ const ALONE_FIRST: u32 = 16;
 
 impl Ledger {
     pub(super) fn new(options: &Options) -> Self {
-        Self { books: Books::new(options), next_reference: 0, lost: BTreeMap::new() }
+        Self { books: Books::new(options), next_reference: 0, lost: BTreeMap::new(), not_counted: 0 }
     }
 
     /// A fresh part reference. A message whose parts the carrier's splitting makes more of than were counted at ingest
@@ -73,7 +77,68 @@ impl Ledger {
     pub(super) fn happens(&mut self, turn: &mut Turn, address: Address, what: Happened) -> Closed {
         let event = Event { address, at: turn.now.wall, what };
         turn.gathering.event(&event);
+        turn.whereabouts.happens(address, what);
         self.books.apply(&event, &mut turn.counters)
+    }
+
+    /// Entries that came and did not leave, by what was counted.
+    fn counted(turn: &Turn) -> i64 {
+        turn.counters.in_doubt as i64 - turn.counters.resolved.iter().sum::<u64>() as i64
+    }
+
+    /// All is replayed: what stands here now was counted in another life.
+    pub(super) fn replayed(&mut self, turn: &Turn) {
+        self.not_counted = self.books.attempts.ledger().count() as i64 - Self::counted(turn);
+    }
+
+    /// A receipt of one part has said how the message ended.
+    pub(super) fn leaves_by_receipt(&mut self, address: Address) {
+        self.not_counted -= i64::from(self.books.attempts.in_ledger(address).is_some());
+    }
+
+    /// Whether the invariants hold.
+    ///
+    /// # Errors
+    /// The first one that does not.
+    pub(super) fn check(&self, turn: &Turn, queue: &DelayQueue) -> Sound {
+        self.check_notices(turn)?;
+        if self.books.attempts.doubts.len() > WALKED_MAX {
+            return Ok(());
+        }
+        let (counted, there) = (Self::counted(turn), self.books.attempts.ledger().count());
+        holds!(
+            1,
+            counted + self.not_counted == there as i64,
+            "{there}, and {counted} + {} are counted",
+            self.not_counted
+        );
+        for (address, doubt) in self.books.attempts.ledger() {
+            let (policy, is_held) = (Self::policy(turn, doubt), doubt.decided_at == InDoubt::HELD);
+            holds!(4, (policy == DoubtPolicy::Hold) == is_held, "{address:?}: {policy:?}, and {doubt:?}");
+        }
+        let mut waiting =
+            self.books.attempts.ledger().filter(|(_, doubt)| doubt.decided_at != InDoubt::HELD).peekable();
+        let (put_off, is_all_known) = match waiting.peek() {
+            Some(_) => doubt_waits(turn, queue),
+            None => return Ok(()),
+        };
+        let is_due_later = |(address, doubt): &(&Address, &InDoubt)| {
+            let at = (**address, Tick::at_or_after(doubt.decided_at));
+            put_off.range(at..=(**address, Tick(u64::MAX))).next().is_none()
+        };
+        let forgotten = waiting.find(is_due_later).filter(|_| is_all_known);
+        holds!(4, forgotten.is_none(), "nothing wakes {forgotten:?}");
+        Ok(())
+    }
+
+    /// Whether the batch has a notice of each doubt that it gives up, and no others.
+    pub(super) fn check_notices(&self, turn: &Turn) -> Sound {
+        let batch = turn.gathering.gathered();
+        let is_given_up = |what: Happened| matches!(what, Happened::Dead { by: Some(_), .. });
+        let given_up = || batch.turn.events.iter().filter(|note| is_given_up(note.what)).map(|note| note.address);
+        let told = || batch.outbox.iter().map(|notice| notice.address);
+        holds!(2, given_up().eq(told()), "{:?} of {:?}", told().collect::<Vec<_>>(), given_up().collect::<Vec<_>>());
+        Ok(())
     }
 
     pub(super) fn die(&mut self, turn: &mut Turn, address: Address, reason: DeadLetterReason) {
@@ -124,6 +189,7 @@ impl Ledger {
     /// The attempt went without an answer. `core`: of the link; `None` if the attempt was found at a start. Whether it is in
     /// doubt from now on: then a parked receipt may settle it, or its class decides ([`Ledger::apply_policy`]).
     pub(super) fn doubt(&mut self, turn: &mut Turn, address: Address, reason: Unanswered, core: Option<u8>) -> bool {
+        debug_assert!(self.books.attempts.get(address).is_some(), "only an attempt that is open goes in doubt");
         let Some(open) = self.books.attempts.get(address) else { return false };
         let (carrier, is_first) = (open.carrier, open.doubts.lost == 0 && reason.is_by_carrier());
         let held = turn.restored.doubt_policy(&turn.options, open.lane.class, reason) == DoubtPolicy::Hold;
@@ -166,6 +232,7 @@ impl Ledger {
 
     /// What the class of an entry wants, from now on.
     pub(super) fn apply_policy(&mut self, turn: &mut Turn, address: Address) {
+        // What made it go in doubt may have brought the receipt that settled it.
         let Some(doubt) = self.books.attempts.in_ledger(address) else { return };
         let decided_at = match Self::policy(turn, &doubt) {
             DoubtPolicy::Hold => InDoubt::HELD,
@@ -198,6 +265,7 @@ impl Ledger {
 
     /// The wait of a message in doubt is over: unless something settled it, its class decides.
     pub(super) fn doubt_wait_over(&mut self, turn: &mut Turn, address: Address) {
+        // Something has settled it.
         let Some(doubt) = self.books.attempts.in_ledger(address) else { return };
         if doubt.decided_at > turn.now.wall {
             return;
@@ -446,6 +514,14 @@ impl Ledger {
         self.books.attempts.expire_parts(horizon, Address::new(first_segment, 0));
         self.books.attempts.forget_once_in_doubt(horizon);
     }
+}
+
+/// Messages for whose doubts something waits in the delay queue, and when; and whether that is all there is.
+fn doubt_waits(turn: &Turn, queue: &DelayQueue) -> (BTreeSet<(Address, Tick)>, bool) {
+    let known = queue.eras().flat_map(|(_, queue)| queue.entries()).chain(turn.gathering.due());
+    let is_all_known = queue.eras().all(|(_, queue)| queue.entries().len() as u64 == queue.waiting());
+    let own = known.filter(|(_, entry)| entry.reason == InsertReason::DoubtWait);
+    (own.map(|(tick, entry)| (entry.address, tick)).collect(), is_all_known)
 }
 
 /// The part of an entry that waits for its receipt under an id which is known only now.

@@ -186,6 +186,63 @@ fn number(text: &str) -> Msisdn {
 const ANNA: &str = "4915112345678";
 const BERT: &str = "4915112345679";
 
+/// One message is held, and one waits to be sent again.
+fn two_doubts() -> (World, [Address; 2]) {
+    let mut world = world();
+    let addresses =
+        [(Class::Transactional, "4915111111111"), (Class::Marketing, "4915111111112")].map(|(class, to)| {
+            let (id, submit) = world.sent(class, to, 1);
+            world.lost(&submit);
+            id.address()
+        });
+    assert_eq!((world.shard().status().doubts, world.shard().check()), (2, Ok(())));
+    (world, addresses)
+}
+
+fn breach(world: &World) -> u8 {
+    world.shard().check().expect_err("a breach").number
+}
+
+#[test]
+fn breaking_invariant_1_lets_an_entry_go_without_a_word_or_with_two() {
+    let (mut world, [held, _]) = two_doubts();
+    world.shard_mut().ledger.books.attempts.doubts.remove(&held);
+    assert_eq!(breach(&world), 1);
+    let (mut world, [held, _]) = two_doubts();
+    let shard = world.shard_mut();
+    shard.turn.counters.resolved[Resolution::Receipt.index()] += 1;
+    shard.ledger.resend(&mut shard.turn, held, Resolution::HandResend);
+    assert_eq!(breach(&world), 1);
+}
+
+#[test]
+fn breaking_invariant_2_gives_up_without_a_notice() {
+    let (mut world, [held, _]) = two_doubts();
+    let shard = world.shard_mut();
+    shard.ledger.give_up_doubt(&mut shard.turn, held, Resolution::HandDrop);
+    assert_eq!(shard.check(), Ok(()));
+    shard.turn.gathering.batch().outbox.clear();
+    assert_eq!(breach(&world), 2);
+}
+
+#[test]
+fn breaking_invariant_4_forgets_when_a_doubt_is_decided() {
+    let (mut world, [held, waiting]) = two_doubts();
+    let decided_at = world.shard().ledger.books.attempts.doubts[&waiting].decided_at;
+    let mut set = |address: Address, at: Wall| {
+        let ledger = &mut world.shard_mut().ledger;
+        ledger.books.put_off_doubt(address, at);
+        let found = world.shard().check().map_err(|broken| broken.number);
+        world.shard_mut().ledger.books.put_off_doubt(address, if address == held { InDoubt::HELD } else { decided_at });
+        found
+    };
+    assert_eq!(set(waiting, InDoubt::HELD), Err(4), "its class does not hold it");
+    assert_eq!(set(held, decided_at), Err(4), "its class holds it");
+    assert_eq!(set(waiting, decided_at.after_ms(1_000)), Err(4), "it is woken too early, and never again");
+    world.shard_mut().pull.scheduled = Default::default();
+    assert_eq!(breach(&world), 4, "nothing wakes it");
+}
+
 #[test]
 fn each_class_is_treated_as_it_wants() {
     let mut world = world();
@@ -589,85 +646,4 @@ fn what_somebody_vouched_for_still_gets_its_receipt() {
         (0, 0),
         "it was counted before"
     );
-}
-
-#[test]
-fn a_changed_policy_applies_to_what_stands_in_the_ledger() {
-    use DoubtPolicy::{Drop, Hold, Resend};
-    let mut world = world();
-    let (held, submit) = world.sent(Class::Transactional, ANNA, 1);
-    world.lost(&submit);
-    let (waiting, submit) = world.sent(Class::Marketing, BERT, 1);
-    world.lost(&submit);
-    let changed = Options { doubt: [Drop, Drop, Resend, Hold], in_doubt_wait_ms: 500, ..options() };
-    world.handle(ShardEvent::Reconfigure(Box::new(changed.clone())));
-    world.pass(510);
-    assert_eq!(world.story(held).0, MessageState::Queued);
-    world.pass(2 * WAIT_MS);
-    assert_eq!(world.story(waiting), (MessageState::InDoubt, vec![]), "its old wait is void");
-    // The same over a restart: what was put off under another policy is treated by the one of today.
-    let mut world = world.crashed(Options { doubt: [Drop, Drop, Resend, Resend], ..changed });
-    world.pass(510);
-    assert_eq!(world.story(waiting).0, MessageState::Queued);
-    let again = world.pulled(Class::Marketing);
-    world.lost(&again);
-    let world = &mut world.crashed(Options { doubt: [Drop; 4], ..options() });
-    assert_eq!(world.story(waiting).0, MessageState::InDoubt);
-    world.pass(WAIT_MS + 10);
-    assert_eq!(world.story(waiting).0, MessageState::Dead);
-    assert_eq!(world.outbox().len(), 1);
-}
-
-/// Found by the simulator: the checkpoint knew a wait that had passed while nobody was to send.
-#[test]
-fn a_wait_that_passed_under_another_policy_begins_anew() {
-    use DoubtPolicy::Hold;
-    let mut world = world();
-    let (id, submit) = world.sent(Class::Marketing, ANNA, 1);
-    world.lost(&submit);
-    world.checkpoint();
-    world.handle(ShardEvent::Reconfigure(Box::new(Options { doubt: [Hold; 4], ..options() })));
-    world.pass(2 * WAIT_MS);
-    assert_eq!(world.story(id).0, MessageState::InDoubt);
-    let mut world = world.crashed(options());
-    assert_eq!(world.story(id).0, MessageState::InDoubt);
-    world.pass(WAIT_MS + 10);
-    assert_eq!(world.story(id).0, MessageState::Queued);
-}
-
-#[test]
-fn notices_past_retention_are_dropped() {
-    let mut world = world();
-    let (_, submit) = world.sent(Class::Otp, ANNA, 1);
-    world.lost(&submit);
-    world.pass(WAIT_MS + 10);
-    world.checkpoint();
-    world.pass(world.options.retention_ms + 10);
-    let (_, submit) = world.sent(Class::Otp, ANNA, 1);
-    world.lost(&submit);
-    world.pass(WAIT_MS + 10);
-    world.tell(ShardEvent::Checkpoint);
-    while world.batch.is_some() || !world.reads.is_empty() {
-        world.read();
-        if world.batch.is_some() {
-            world.sync();
-        }
-    }
-    let dropped = world.works.drain(..).find_map(|work| match work {
-        Maintenance::DropRange { space: Space::Outbox, from, to } => Some((from, to)),
-        _ => None,
-    });
-    let (from, to) = dropped.expect("a range");
-    let mut kept = 0;
-    let mut gone = 0;
-    let visit = &mut |key: &[u8], _: &[u8]| {
-        if key >= &from[..] && key < &to[..] {
-            gone += 1
-        } else {
-            kept += 1
-        }
-        std::ops::ControlFlow::Continue(())
-    };
-    world.store.reader().range(Space::Outbox, &[0], &[255; 13], 100, visit).expect("read");
-    assert_eq!((gone, kept), (1, 1));
 }

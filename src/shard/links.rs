@@ -8,7 +8,7 @@
 //! 2. Of each carrier one link is used at most, and only while no other has anything of this shard: what comes back from there
 //!    would be overtaken.
 
-use crate::model::{Class, LinkId, RouteId};
+use crate::model::{Class, LinkId, RouteId, Sound, holds};
 
 use super::catalog::Catalog;
 
@@ -29,8 +29,18 @@ pub(super) struct LinkSlot {
     pub out: u32,
     /// Places are demanded there, and used.
     pub is_used: bool,
+    /// Of all its places, by class: how many it has granted, were used, and were given back.
+    pub ever: [Places; Class::COUNT],
     is_own: bool,
     is_bound: bool,
+}
+
+/// How many places of a link there were since this start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Places {
+    pub granted: u64,
+    pub used: u64,
+    pub given_back: u64,
 }
 
 /// See the head of this file. A link that was heard of is never forgotten: there are as many as carriers and cores.
@@ -51,9 +61,19 @@ impl LinkSlot {
             leaving: Default::default(),
             out: 0,
             is_used: false,
+            ever: Default::default(),
             is_own: false,
             is_bound: false,
         }
+    }
+
+    fn check(&self) -> Sound {
+        for class in Class::ALL.map(Class::index) {
+            let (held, ever) = (u64::from(self.grants[class] + self.standing[class]), self.ever[class]);
+            holds!(1, held + ever.used + ever.given_back == ever.granted, "{:?} holds {held} of {ever:?}", self.id);
+            holds!(1, held == 0 || self.is_used, "{:?} holds {held}, and is not used", self.id);
+        }
+        Ok(())
     }
 }
 
@@ -75,6 +95,22 @@ impl Links {
     /// A link has a bind, or has none any more.
     pub(super) fn handle_bound(&mut self, id: LinkId, is_bound: bool, catalog: &Catalog) {
         self.slot(id, || catalog.routes.over(id.carrier)).is_bound = is_bound;
+    }
+
+    /// Whether the invariants hold.
+    ///
+    /// # Errors
+    /// The first one that does not.
+    pub(super) fn check(&self) -> Sound {
+        for slot in &self.slots {
+            slot.check()?;
+            let mut others =
+                self.slots.iter().filter(|other| other.id.carrier == slot.id.carrier && other.id != slot.id);
+            let has_anything = |other: &LinkSlot| other.is_used || other.out > 0;
+            let beside = others.find(|other| slot.is_used && has_anything(other)).map(|other| (other.id, other.out));
+            holds!(2, beside.is_none(), "{:?} is used beside {beside:?}", slot.id);
+        }
+        Ok(())
     }
 
     fn slot(&mut self, id: LinkId, routes: impl FnOnce() -> Vec<RouteId>) -> &mut LinkSlot {
@@ -117,6 +153,7 @@ impl Links {
 
     /// A message that was handed over there is over. Whether it is time to choose anew.
     pub(super) fn handle_over(&mut self, id: LinkId) -> bool {
+        // Of a link that this shard has never heard of nothing is out.
         let Some(slot) = self.get_mut(id) else { return false };
         debug_assert!(slot.out > 0, "{id:?} tells the end of a message that it was not given");
         slot.out = slot.out.saturating_sub(1);
@@ -172,6 +209,35 @@ mod tests {
         links.handle_catalog(&catalog, 1, catalog.links_of(crate::model::ShardId(0)));
         assert!(links.choose().is_empty());
         (links, catalog)
+    }
+
+    #[test]
+    fn breaking_invariant_1_loses_a_place() {
+        let (mut links, catalog) = links();
+        links.handle_bound(link(1), true, &catalog);
+        links.choose();
+        let slot = links.at_mut(0);
+        (slot.grants[0], slot.standing[0]) = (3, 2);
+        slot.ever[0] = Places { granted: 9, used: 3, given_back: 1 };
+        assert_eq!(links.check(), Ok(()));
+        links.at_mut(0).grants[0] -= 1;
+        assert_eq!(links.check().expect_err("a breach").number, 1, "used, and not counted");
+        links.at_mut(0).ever[0].used += 1;
+        assert_eq!(links.check(), Ok(()));
+        links.at_mut(0).is_used = false;
+        assert_eq!(links.check().expect_err("a breach").number, 1, "places of a link that is not used");
+    }
+
+    #[test]
+    fn breaking_invariant_2_uses_two_links_of_a_carrier() {
+        let (mut links, catalog) = links();
+        [0, 1].into_iter().for_each(|core| links.handle_bound(link(core), true, &catalog));
+        links.choose();
+        assert_eq!((used(&links), links.check()), (BTreeSet::from([1]), Ok(())));
+        links.at_mut(1).out = 1;
+        assert_eq!(links.check().expect_err("a breach").number, 2, "the other has something");
+        (links.at_mut(1).out, links.at_mut(1).is_used) = (0, true);
+        assert_eq!(links.check().expect_err("a breach").number, 2, "both are used");
     }
 
     fn used(links: &Links) -> BTreeSet<u8> {

@@ -26,7 +26,9 @@
 //! Invariants:
 //! 1. An effect that tells of a decision leaves after the batch that holds it is durable ([`ShardEvent::Committed`]).
 //! 2. An attempt is in a durable batch before its message leaves for a link.
-//! 3. Every message admitted is in exactly one place: a fifo, the delay queue, an open attempt, the ledger, or settled.
+//! 3. Every message admitted is in exactly one place: a fifo, the delay queue, an open attempt, the ledger, or settled (its
+//!    carrier has all of it, or it has ended; its entry may stand in a fifo or in the delay queue until it is passed over). One
+//!    that is met in a fifo when its time is over is in none until its segment's alarm ends it.
 
 mod answered;
 mod asks;
@@ -76,11 +78,12 @@ mod submit;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod whereabouts;
 
 use std::collections::BTreeMap;
 
 use crate::delivery::{Happened, InDoubt};
-use crate::model::{Address, Buggify, Class, DiskRoom, Lane, Mono, Now, Sound, Wall};
+use crate::model::{Address, Buggify, Class, DiskRoom, Lane, Mono, Now, Sound, WALKED_MAX, Wall, holds};
 use crate::queue::{Fifo, Generation, InsertReason, Part};
 use crate::store::{CommitSeq, Found, ReadRequest, Recovery, WriteBatch};
 use crate::traffic::{ToLink, ToShard};
@@ -157,6 +160,7 @@ impl Shard {
             turn: Turn::new(options, seed, &found, now),
         };
         shard.replay(found);
+        shard.ledger.replayed(&shard.turn);
         #[cfg(test)]
         shard.replay_anew();
         shard
@@ -217,14 +221,27 @@ impl Shard {
 
     fn handle_found(&mut self, found: Found) {
         match found {
-            Found::Ready { name, chunks, edge } => self.pull.lanes.loaded(name, chunks, edge),
-            Found::Due { era, entries, edge } => self.pull.scheduled.loaded(era, entries, edge),
+            Found::Ready { name, chunks, edge } => {
+                let missing = self.pull.lanes.loaded(name, chunks, edge);
+                self.handle_miscounted(missing, &name);
+            }
+            Found::Due { era, entries, edge } => {
+                let missing = self.pull.scheduled.loaded(era, entries, edge);
+                self.handle_miscounted(missing, &era);
+            }
             Found::Messages { token, messages } => self.handle_found_messages(token, messages),
             Found::Scan { token, messages, next } => self.handle_found_scan(token, messages, next),
             Found::Folded { snapshot, folded } => self.handle_folded(snapshot, folded),
             Found::Expired { visited } => self.handle_visited(visited),
             Found::Probe { token, notes } => self.handle_probed(token, &notes),
             Found::Failed { request, error } => self.handle_read_failed(*request, &error),
+        }
+    }
+
+    /// More, or fewer, entries stood on disk than were counted. From now on what stands there counts.
+    fn handle_miscounted(&mut self, entries: u64, of: &dyn std::fmt::Debug) {
+        if entries > 0 {
+            self.turn.alarm(&format!("{of:?} was counted wrongly by {entries} entries"));
         }
     }
 
@@ -291,6 +308,7 @@ impl Shard {
         if self.turn.gathering.is_empty() {
             return None;
         }
+        debug_assert_eq!(self.ledger.check_notices(&self.turn), Ok(()), "see the head of that file");
         let seq = self.turn.gathering.seq();
         self.turn.commit_began = self.turn.now.mono;
         self.turn.measures.commit_messages.record(self.turn.gathering.messages() as u64);
@@ -354,7 +372,66 @@ impl Shard {
     /// # Errors
     /// The first one that does not.
     pub fn check(&self) -> Sound {
-        self.pull.lanes.check()
+        self.turn.check()?;
+        self.pull.check()?;
+        self.ledger.check(&self.turn, &self.pull.scheduled)?;
+        self.receipts.check()?;
+        self.joining.check()?;
+        self.alarms.check(&self.turn, &self.pull.scheduled, self.expiries())?;
+        self.check_places()
+    }
+
+    /// Whether each message is in exactly one place, as far as memory tells.
+    fn check_places(&self) -> Sound {
+        let Pull { lanes, scheduled, .. } = &self.pull;
+        let attempts = &self.ledger.books.attempts;
+        let (mut in_windows, mut in_lists, mut in_queue, mut put_off) = (0, 0, 0, 0);
+        for (_, fifo) in lanes.iter() {
+            (in_windows, in_lists) = (in_windows + u64::from(fifo.in_window()), in_lists + fifo.waiting());
+        }
+        for (_, queue) in scheduled.eras() {
+            (in_queue, put_off) = (in_queue + queue.entries().len() as u64, put_off + queue.waiting());
+        }
+        if in_windows + in_queue + attempts.open_count() as u64 + attempts.doubts.len() as u64 > WALKED_MAX as u64 {
+            return Ok(());
+        }
+        let waits = |reason| matches!(reason, InsertReason::Scheduled | InsertReason::Retry);
+        let queued = scheduled.eras().flat_map(|(_, queue)| queue.entries().map(|(_, entry)| entry));
+        let queued = queued.chain(self.turn.gathering.due().map(|(_, entry)| entry));
+        let queued = queued.filter(|entry| waits(entry.reason)).map(|entry| (entry.address, "the delay queue"));
+        let ready = lanes.iter().flat_map(|(_, fifo)| fifo.addresses()).chain(self.turn.gathering.ready_messages());
+        let mut places: Vec<(Address, &str)> = ready.map(|address| (address, "a list")).chain(queued).collect();
+        places.extend(attempts.open().map(|address| (address, "an attempt")));
+        places.extend(attempts.ledger().map(|(address, _)| (*address, "the ledger")));
+        places.sort_unstable();
+        let twice = places.windows(2).find(|pair| pair[0].0 == pair[1].0);
+        holds!(3, twice.is_none(), "it is in two places: {twice:?}");
+        let is_all_known = in_windows == in_lists && in_queue == put_off;
+        let is_nowhere = |address: &Address| places.binary_search_by_key(address, |(known, _)| *known).is_err();
+        let lost = self.turn.whereabouts.placed().find(is_nowhere).filter(|_| is_all_known);
+        holds!(3, lost.is_none(), "{lost:?} is nowhere");
+        Ok(())
+    }
+
+    /// Segments of which something is not settled, each with the earliest expiry of that, as far as it is known.
+    fn expiries(&self) -> BTreeMap<u64, Wall> {
+        let (whereabouts, now) = (&self.turn.whereabouts, self.turn.now.wall);
+        let mut earliest = BTreeMap::new();
+        let mut wanted = |address: Address, expires_at: Wall| {
+            let known = earliest.entry(address.segment()).or_insert(Wall(u64::MAX));
+            *known = expires_at.min(*known);
+        };
+        let fifos = self.pull.lanes.iter().map(|(_, fifo)| fifo);
+        for chunk in fifos.filter(|fifo| fifo.in_window() as usize <= WALKED_MAX).flat_map(Fifo::chunks) {
+            for (slot, head) in chunk.runs.iter().filter_map(|slot| Some((slot, chunk.segment.head(slot)?))) {
+                let address = chunk.segment.address(slot);
+                if whereabouts.is_unsettled(address) && !self.alarms.is_over(address, head, now) {
+                    wanted(address, head.expires_at);
+                }
+            }
+        }
+        whereabouts.ending().for_each(|address| wanted(address, Wall(u64::MAX)));
+        earliest
     }
 
     /// Whether a checkpoint is wanted or being written.

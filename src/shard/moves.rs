@@ -62,6 +62,7 @@ impl Shard {
             for outcome in &taken.batch.outcomes[taken.from..taken.upto] {
                 self.handle_outcome(&taken.batch, outcome);
             }
+            // Where there is no room at all one is taken that leaves no batch.
             room = room.saturating_sub(taken.upto - taken.from);
             self.outcomes_left.put_back(taken);
         }
@@ -195,6 +196,7 @@ impl Shard {
 
     /// The runs have answered. Responses may have come meanwhile.
     pub(super) fn handle_probed(&mut self, token: u64, notes: &[Vec<(usize, ReceiptNote)>]) {
+        // The answer of a question that has failed, and was answered then.
         let Some(Probe { link, sought }) = self.receipts.take_probe(token) else { return };
         let mut told = Told::with_capacity(sought.len());
         for (sought, found) in sought.into_iter().zip(notes) {

@@ -13,7 +13,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::prng::mix;
-use crate::model::{Agreement, CarrierId, Map, Numbers, ReceiptState, Tail, Wall, map};
+use crate::model::{Agreement, CarrierId, Map, Numbers, ReceiptState, Sound, Tail, WALKED_MAX, Wall, holds, map};
 use crate::smpp::receipt_id::{Candidate, Dialect, IdForm, id_key};
 use crate::store::record::{InboundRecord, ReceiptNote};
 
@@ -81,6 +81,44 @@ impl Orphans {
 
     pub(super) fn len(&self) -> usize {
         self.by_recipient.len()
+    }
+
+    /// Whether the invariants hold.
+    ///
+    /// # Errors
+    /// The first one that does not.
+    pub(super) fn check(&self) -> Sound {
+        let [foreign, others] = self.by_age.each_ref().map(BTreeSet::len);
+        holds!(3, foreign + others == self.len(), "{foreign} and {others} by age, {} by number", self.len());
+        holds!(
+            4,
+            foreign <= self.foreign_max && self.len() <= self.receipts_max,
+            "{foreign} foreign of {}",
+            self.len()
+        );
+        if self.len() > WALKED_MAX {
+            return Ok(());
+        }
+        let mut parked = 0;
+        for (key, of_id) in &self.parked {
+            parked += of_id.len();
+            let mut places: Vec<Place> = of_id.iter().map(|orphan| place_of(&orphan.record)).collect();
+            for (orphan, place) in of_id.iter().zip(&places) {
+                let is_by_recipient = self.by_recipient.contains(&(orphan.record.from, *place));
+                let is_by_age = self.by_age[usize::from(!orphan.is_foreign)].contains(&(orphan.at, *place));
+                holds!(3, is_by_recipient && is_by_age, "{orphan:?} is parked alone");
+            }
+            places.sort_unstable();
+            let are_apart = places.is_sorted_by(|a, b| a < b) && places.iter().all(|place| place.0 == *key);
+            holds!(1, are_apart && (1..=NUMBERS_PER_ID_MAX).contains(&places.len()), "{places:?} under {key}");
+        }
+        holds!(3, parked == self.len(), "{parked} are parked, {} by number", self.len());
+        for (alias, key) in &self.aliases {
+            let mut of_id = self.parked.get(key).into_iter().flatten();
+            let leads = of_id.any(|orphan| aliases_of(&orphan.record).any(|own| own == *alias));
+            holds!(2, leads, "{alias} leads to {key}");
+        }
+        Ok(())
     }
 
     /// Whether a receipt of that id and number is parked already that says more than this one.
@@ -270,6 +308,71 @@ mod tests {
 
     const DELIVERED: u8 = 2;
     const ENROUTE: u8 = 1;
+
+    /// Two numbers under one id, and another; what is wrong after such a change.
+    fn breach(change: fn(&mut Orphans)) -> u8 {
+        let mut orphans = Orphans::new(1, 3, 1);
+        for (commit, id, from) in [(1, "255", 77), (2, "255", 78), (3, "9", 77)] {
+            orphans.insert(Orphan { is_foreign: commit == 3, ..orphan(commit, id, from, DELIVERED) });
+        }
+        assert_eq!(orphans.check(), Ok(()));
+        change(&mut orphans);
+        orphans.check().expect_err("a breach").number
+    }
+
+    fn of_id<'a>(orphans: &'a mut Orphans, id: &str) -> &'a mut Vec<Orphan> {
+        orphans.parked.get_mut(&id_key(1, id.as_bytes())).expect("parked")
+    }
+
+    #[test]
+    fn breaking_invariant_1_parks_two_of_one_number_under_one_id() {
+        assert_eq!(breach(|orphans| drop(of_id(orphans, "255").drain(..))), 1, "nothing under an id");
+        let same = |orphans: &mut Orphans| {
+            let again = orphan(1, "255", 77, DELIVERED);
+            of_id(orphans, "255").push(again);
+        };
+        assert_eq!(breach(same), 1);
+        let other = |orphans: &mut Orphans| {
+            let gone = of_id(orphans, "9").remove(0);
+            of_id(orphans, "255").push(gone);
+        };
+        assert_eq!(breach(other), 1, "under another's id");
+    }
+
+    #[test]
+    fn breaking_invariant_2_leaves_an_alias_behind() {
+        assert_eq!(breach(|orphans| assert!(orphans.aliases.insert(5, id_key(1, b"9")).is_none())), 2);
+        assert_eq!(breach(|orphans| assert!(orphans.aliases.insert(5, 6).is_none())), 2);
+    }
+
+    #[test]
+    fn breaking_invariant_3_forgets_a_number_or_an_age() {
+        assert_eq!(breach(|orphans| assert!(orphans.by_recipient.pop_first().is_some())), 3);
+        assert_eq!(breach(|orphans| assert!(orphans.by_age[1].pop_first().is_some())), 3);
+        let exchanged = |orphans: &mut Orphans| {
+            let foreign = orphans.by_age[0].pop_first().expect("one");
+            orphans.by_age[1].insert(foreign);
+        };
+        assert_eq!(breach(exchanged), 3);
+        assert_eq!(breach(|orphans| drop(of_id(orphans, "255").pop())), 3);
+    }
+
+    #[test]
+    fn breaking_invariant_4_keeps_more_than_there_may_be() {
+        let insert = |orphans: &mut Orphans, is_foreign: bool| {
+            drop(orphans.insert(Orphan { is_foreign, ..orphan(4, "8", 79, DELIVERED) }));
+        };
+        let mut orphans = Orphans::new(1, 1, 1);
+        insert(&mut orphans, false);
+        assert_eq!(orphans.check(), Ok(()));
+        drop(orphans.insert(orphan(5, "7", 79, DELIVERED)));
+        assert_eq!(orphans.check().expect_err("a breach").number, 4, "nobody has shed one");
+        assert!(orphans.shed().is_some());
+        assert_eq!(orphans.check(), Ok(()));
+        let mut orphans = Orphans::new(1, 9, 0);
+        insert(&mut orphans, true);
+        assert_eq!(orphans.check().expect_err("a breach").number, 4, "foreign ones");
+    }
 
     #[test]
     fn is_found_by_the_response_in_another_form_if_the_recipient_fits() {

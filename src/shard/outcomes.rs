@@ -208,6 +208,7 @@ impl Ledger {
     }
 
     fn refused(&mut self, turn: &mut Turn, address: Address, error: CarrierError) {
+        debug_assert!(self.books.attempts.get(address).is_some(), "its last answer has just come");
         let Some(open) = self.books.attempts.get(address) else { return };
         let expires_at = head_of(open, address).map_or(Wall(u64::MAX), |head| head.expires_at);
         let refused = Refused { error, attempt: open.attempt };
@@ -251,6 +252,7 @@ impl Ledger {
     pub(super) fn handle_receipt(&mut self, turn: &mut Turn, note: &ReceiptNote, end: Happened) -> bool {
         let address = Address::from_packed(note.address);
         if note.parts <= 1 {
+            self.leaves_by_receipt(address);
             self.finish(turn, address, end);
             return false;
         }
@@ -261,6 +263,7 @@ impl Ledger {
             return true;
         }
         if !matches!(end, Happened::Delivered { .. }) {
+            self.leaves_by_receipt(address);
             self.finish(turn, address, end);
             self.books.part_settled(address, note.part);
             return false;
@@ -268,6 +271,7 @@ impl Ledger {
         self.happens(turn, address, Happened::PartDelivered { part: note.part });
         let delivered = self.books.attempts.progress.get(&address).map_or(0, |progress| progress.delivered.len());
         if delivered >= u32::from(note.parts) {
+            self.leaves_by_receipt(address);
             self.finish(turn, address, end);
         }
         false

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::delivery::OpenAttempt;
-use crate::model::{Address, Class, LinkId, Msisdn, Point};
+use crate::model::{Address, Class, LinkId, Msisdn, Point, Sound};
 use crate::queue::{
     Chunk, DelayQueue, DueEntry, DuePosition, Era, Fifo, FifoName, Generation, InsertReason, Lanes, ListNumber, ListOf,
     Part, Position, ScheduledQueue, Taken, Tick,
@@ -35,6 +35,16 @@ impl Pull {
     /// With the lists that were ever used; `present`: how often the shard was restored.
     pub(super) fn new(present: Generation, lists: Vec<ListOf>) -> Self {
         Self { links: Links::default(), lanes: Lanes::new(present, lists), scheduled: DelayQueue::default() }
+    }
+
+    /// Whether the invariants of links, lists and the delay queue hold.
+    ///
+    /// # Errors
+    /// The first one that does not.
+    pub(super) fn check(&self) -> Sound {
+        self.links.check()?;
+        self.lanes.check()?;
+        self.scheduled.check()
     }
 
     /// Another catalog from now on.
@@ -73,16 +83,21 @@ impl Pull {
     /// A link permits.
     pub(super) fn handle_grant(&mut self, turn: &mut Turn, grant: Grant) {
         let class = grant.class.index();
-        let is_taken = |slot: &LinkSlot| slot.is_used && !turn.draining;
-        match self.links.get_mut(grant.link) {
+        let Some(slot) = self.links.get_mut(grant.link) else {
+            // Its link is in no catalog that this shard has seen.
+            return tell_unused(turn, grant.link, grant.class, grant.messages);
+        };
+        slot.ever[class].granted += u64::from(grant.messages);
+        if grant.messages == 0 {
             // A grant of nothing recalls what is left of earlier ones.
-            Some(slot) if grant.messages == 0 => {
-                let unused = std::mem::take(&mut slot.grants[class]) + std::mem::take(&mut slot.standing[class]);
-                give_back(turn, grant.link, grant.class, unused);
-            }
-            Some(slot) if is_taken(slot) && grant.standing => slot.standing[class] += grant.messages,
-            Some(slot) if is_taken(slot) => slot.grants[class] += grant.messages,
-            Some(_) | None => give_back(turn, grant.link, grant.class, grant.messages),
+            return give_back_all(turn, slot, grant.class);
+        }
+        if !slot.is_used || turn.draining {
+            give_back(turn, slot, grant.class, grant.messages);
+        } else if grant.standing {
+            slot.standing[class] += grant.messages;
+        } else {
+            slot.grants[class] += grant.messages;
         }
     }
 
@@ -95,10 +110,7 @@ impl Pull {
 
     fn return_grants_of(&mut self, turn: &mut Turn, at: usize) {
         let slot = self.links.at_mut(at);
-        let (grants, standing) = (std::mem::take(&mut slot.grants), std::mem::take(&mut slot.standing));
-        for class in Class::ALL {
-            give_back(turn, slot.id, class, grants[class.index()] + standing[class.index()]);
-        }
+        Class::ALL.into_iter().for_each(|class| give_back_all(turn, slot, class));
     }
 
     /// What became ready in this turn enters its lists.
@@ -150,25 +162,26 @@ impl Pull {
     /// Places of a class that nothing may be sent of at present go back, also those that nobody demanded: their link would
     /// keep slots for them.
     pub(super) fn return_held_grants(&mut self, turn: &mut Turn, at: usize, class: Class) {
-        let (slot, index) = (self.links.at_mut(at), class.index());
-        let unused = std::mem::take(&mut slot.grants[index]) + std::mem::take(&mut slot.standing[index]);
-        give_back(turn, slot.id, class, unused);
+        give_back_all(turn, self.links.at_mut(at), class);
     }
 
     /// Places that were demanded and that nothing waits for any more go back.
     pub(super) fn return_idle_grants(&mut self, turn: &mut Turn, at: usize, class: Class) {
         let slot = self.links.at_mut(at);
         if self.lanes.waiting(class, &slot.routes) == 0 {
-            let (id, unused) = (slot.id, std::mem::take(&mut slot.grants[class.index()]));
-            give_back(turn, id, class, unused);
+            let unused = std::mem::take(&mut slot.grants[class.index()]);
+            give_back(turn, slot, class, unused);
         }
     }
 
     /// A batch leaves for its link: from now on the link counts as this shard does.
     pub(super) fn note_leaving(&mut self, link: LinkId, batch: &SubmitBatch) {
+        // Places of a link that this shard does not know go back to it with a batch of nothing.
         let Some(slot) = self.links.get_mut(link) else { return };
         let (class, left) = (batch.class.index(), batch.submits.len() as u32);
+        debug_assert!(slot.leaving[class] >= left, "{link:?}: {left} of {} leave", slot.leaving[class]);
         slot.leaving[class] = slot.leaving[class].saturating_sub(left);
+        // What was told may be less than what leaves: places that nobody demanded are used for what has come since.
         slot.told[class] = if batch.unused > 0 { 0 } else { slot.told[class].saturating_sub(left) };
     }
 
@@ -183,6 +196,7 @@ impl Pull {
         let mut news = false;
         for class in Class::ALL {
             let index = class.index();
+            // More than four thousand million are told as so many: a link only looks whether there are more than it can place.
             let ready = self.lanes.waiting(class, &slot.routes).min(u64::from(u32::MAX)) as u32;
             let ready = if held[class.index()] { 0 } else { ready };
             waiting[index] = ready.saturating_add(slot.leaving[index]);
@@ -219,8 +233,9 @@ impl Pull {
             let gone = (before - batch.submits.len()) as u32;
             batch.unused += gone;
             if let Some(slot) = self.links.get_mut(link) {
-                slot.out = slot.out.saturating_sub(gone);
                 let leaving = &mut slot.leaving[class.index()];
+                debug_assert!(slot.out >= gone && *leaving >= gone, "{link:?}: {gone} come back of {leaving}");
+                slot.out = slot.out.saturating_sub(gone);
                 *leaving = leaving.saturating_sub(gone);
             }
         }
@@ -284,6 +299,7 @@ impl Pull {
         let demanded = used.min(slot.grants[class.index()]);
         slot.grants[class.index()] -= demanded;
         slot.standing[class.index()] -= used - demanded;
+        slot.ever[class.index()].used += u64::from(used);
         slot.leaving[class.index()] += used;
         slot.out += used;
         if used > 0 {
@@ -362,8 +378,10 @@ impl Pull {
         }
     }
 
-    /// A turn that was written down.
-    pub(super) fn replay(&mut self, commit: u64, record: &TurnRecord) {
+    /// A turn that was written down. Gives how many entries it took that cannot have stood where it took them: 0, unless records do
+    /// not fit together.
+    pub(super) fn replay(&mut self, commit: u64, record: &TurnRecord) -> u64 {
+        let mut missing = 0;
         for &(list, generation, entries) in &record.ended {
             self.replay_ended(list, generation, entries.into());
         }
@@ -375,7 +393,7 @@ impl Pull {
         for note in &record.taken {
             if let Some(name) = fifo_name(note.fifo) {
                 let head = Position { commit: note.commit, index: note.index };
-                self.lanes.replay_taken(name, head, u64::from(note.messages));
+                missing += self.lanes.replay_taken(name, head, u64::from(note.messages));
             }
         }
         for note in &record.put_off {
@@ -383,8 +401,9 @@ impl Pull {
         }
         for note in &record.due_taken {
             let head = DuePosition { tick: Tick(note.tick), commit: note.commit, index: note.index };
-            self.scheduled.replay_taken(Era(note.era), head, note.entries.into(), note.alarms.into());
+            missing += self.scheduled.replay_taken(Era(note.era), head, note.entries.into(), note.alarms.into());
         }
+        missing
     }
 
     fn replay_ended(&mut self, list: u32, generation: u8, entries: i64) {
@@ -398,8 +417,20 @@ fn due_note(Era(era): Era, queue: &ScheduledQueue) -> DueNote {
     DueNote { era, tick, commit, index, waiting: queue.waiting(), alarms: queue.alarms() }
 }
 
+/// All places of a class that a link has granted go back to it.
+fn give_back_all(turn: &mut Turn, slot: &mut LinkSlot, class: Class) {
+    let index = class.index();
+    let unused = std::mem::take(&mut slot.grants[index]) + std::mem::take(&mut slot.standing[index]);
+    give_back(turn, slot, class, unused);
+}
+
 /// Places that are not used go back to their link, at once.
-fn give_back(turn: &mut Turn, link: LinkId, class: Class, unused: u32) {
+fn give_back(turn: &mut Turn, slot: &mut LinkSlot, class: Class, unused: u32) {
+    slot.ever[class.index()].given_back += u64::from(unused);
+    tell_unused(turn, slot.id, class, unused);
+}
+
+fn tell_unused(turn: &mut Turn, link: LinkId, class: Class, unused: u32) {
     if unused > 0 {
         let batch = SubmitBatch { shard: turn.options.shard, class, submits: Vec::new(), unused };
         turn.prompt.push_back(Effect::Link(link, ToLink::Submits(batch)));

@@ -316,7 +316,10 @@ impl ReceiptEpoch {
             match self.commits.front_mut() {
                 Some((_, left)) if *left > 1 => *left -= 1,
                 Some(_) => drop(self.commits.pop_front()),
-                None => self.uncommitted = self.uncommitted.saturating_sub(1),
+                None => {
+                    debug_assert!(self.uncommitted > 0, "each entry is of a commit, or of the batch to come");
+                    self.uncommitted = self.uncommitted.saturating_sub(1);
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::delivery::Happened;
 use crate::model::limits::RECEIPT_TEXT_MAX;
 use crate::model::{
-    Address, Agreement, CarrierError, CarrierId, GroupId, LinkId, Mono, Msisdn, Point, ReceiptState, Wall,
+    Address, Agreement, CarrierError, CarrierId, GroupId, LinkId, Mono, Msisdn, Point, ReceiptState, Sound, Wall,
 };
 use crate::smpp::receipt_id::{Candidate, id_key};
 use crate::store::backend::{RunFamily, RunId};
@@ -110,6 +110,12 @@ impl Receipts {
         self.awaited.waiting()
     }
 
+    /// Whether the invariants of what is parked hold.
+    pub(super) fn check(&self) -> Sound {
+        self.orphans.check()
+    }
+
+    /// Receipts that are parked.
     pub(super) fn orphans(&self) -> usize {
         self.orphans.len()
     }

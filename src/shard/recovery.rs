@@ -26,8 +26,15 @@ impl Shard {
         self.receipts.restore(&found.checkpoint);
         self.handsets = Handsets::restore(&found.checkpoint);
         self.notices = Retained::restore(found.checkpoint.outbox_from, &found.checkpoint.outbox_marks);
-        for (commit, turn) in &found.turns {
-            self.replay_turn(*commit, turn);
+        let missing: u64 = found.turns.iter().map(|(commit, turn)| self.replay_turn(*commit, turn)).sum();
+        if missing > 0 {
+            self.turn
+                .alarm(&format!("{missing} entries were taken from lists and the delay queue that never stood there"));
+        }
+        if self.ledger.books.unreadable > 0 {
+            let many = self.ledger.books.unreadable;
+            self.turn
+                .alarm(&format!("{many} notes of attempts and doubts make no sense: nobody follows their messages"));
         }
         self.pull.scheduled.replayed();
         self.turn.due_from = self.pull.scheduled.passed();
@@ -47,15 +54,16 @@ impl Shard {
         self.settle_moved();
     }
 
-    fn replay_turn(&mut self, commit: u64, record: &TurnRecord) {
+    /// Gives how many entries it took that cannot have stood where it took them.
+    fn replay_turn(&mut self, commit: u64, record: &TurnRecord) -> u64 {
         self.folding.replayed(record.events.len() + record.attempts.len() + record.segments.len());
         for note in &record.segments {
             self.turn.next_segment = self.turn.next_segment.max(note.number + 1);
         }
         self.alarms.replay(commit, record, self.turn.next_segment);
-        self.pull.replay(commit, record);
         self.handsets.replay(commit, record.handsets);
         self.ledger.replay(record, &mut self.turn.counters);
+        self.pull.replay(commit, record)
     }
 
     /// Parked receipts, the latest of them. What the store has left out goes from the disk as well.

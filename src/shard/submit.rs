@@ -137,6 +137,7 @@ impl Intake {
         allowance.take();
         let head = Head { accepted_at: turn.now.wall, ..*head };
         let address = turn.gathering.admit(head, content, &mut turn.next_segment);
+        turn.whereabouts.admitted(address);
         place(turn, &head, address);
         turn.counters.accepted[head.class.index()] += 1;
         LineResult::Accepted(MessageId::new(turn.now.wall, turn.options.node, turn.options.shard, address))

@@ -8,7 +8,7 @@ use crate::model::{
     Numbers, ReceiptState, Refusal, ReplyTo, RouteId, Tail, TenantId, Whose,
 };
 use crate::node::tests::world::catalog;
-use crate::queue::{FifoName, ListKind};
+use crate::queue::{Chunk, DueEntry, FifoName, InsertReason, ListKind, SlotRuns, Tick};
 use crate::store::key::Key;
 use crate::store::memory::{DroppedRanges, Drops, MemoryStore, Remains};
 use crate::store::{Backend, Op, Quarantined, Reader};
@@ -144,6 +144,41 @@ impl Bench {
 
 fn now() -> Now {
     Now { mono: Mono(1_000_000_000), wall: Wall(1_795_238_512_000) }
+}
+
+#[test]
+fn breaking_invariant_3_loses_a_message_or_has_it_twice() {
+    let mut bench = Bench::new();
+    let address = bench.accepted().address();
+    let lane = Lane { class: Class::Otp, route: RouteId(1) };
+    let number = |shard: &Shard| shard.check().expect_err("a breach").number;
+    assert_eq!(bench.shard().check(), Ok(()));
+    // It is taken from its list, and nothing of that is noted.
+    let (name, taken) = bench.shard_mut().pull.lanes.take(Class::Otp, &[RouteId(1)]).expect("it waits");
+    assert_eq!(number(bench.shard()), 3, "it is nowhere");
+    // It comes back, and is put off as well.
+    let chunk = Chunk { commit: 99, segment: taken.segment, runs: SlotRuns::one(taken.slot) };
+    let shard = bench.shard_mut();
+    shard.pull.lanes.append(name, 99, 1, vec![chunk]);
+    assert_eq!(shard.check(), Ok(()));
+    let entry = DueEntry { address, lane, tenant: TenantId(0), reason: InsertReason::Retry };
+    let tick = Tick::at_or_after(now().wall.after_ms(1_000));
+    let place = shard.pull.scheduled.place(tick, tick);
+    shard.pull.scheduled.insert(place, 99, &[DueEntry { reason: InsertReason::DoubtWait, ..entry }]);
+    assert_eq!(shard.check(), Ok(()), "the wait of an older doubt is no place");
+    shard.pull.scheduled.insert(place, 100, &[entry]);
+    assert_eq!(number(shard), 3, "it is in two places");
+}
+
+#[test]
+fn no_attempt_leaves_for_a_link_before_it_is_durable() {
+    let mut bench = Bench::new();
+    let address = bench.accepted().address();
+    bench.grant(1);
+    let attempts = bench.batch.as_ref().map(|batch| batch.turn.attempts.iter().map(|note| note.address).collect());
+    assert_eq!((attempts, bench.left()), (Some(vec![address.packed()]), vec![]), "it is recorded, and waits");
+    bench.sync();
+    assert_eq!(bench.left(), [address]);
 }
 
 /// What was dropped of a list may be there again after a crash. A list that held nothing is in no checkpoint.

@@ -10,11 +10,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::admission::{Moment, Places};
-use crate::model::{Address, Buggify, CarrierId, DiskRoom, GroupId, Head, LinkId, Mono, Now, Prng, ReplyTo, Wall};
+use crate::model::{
+    Address, Buggify, CarrierId, DiskRoom, GroupId, Head, LinkId, Mono, Now, Prng, ReplyTo, Sound, Wall, holds,
+};
 use crate::queue::{DueEntry, Tick};
 use crate::store::fold::ReaderAt;
 use crate::store::{CommitSeq, ReadRequest, Recovery};
-use crate::traffic::ToLink;
+use crate::traffic::{ToLink, Verdict};
 
 use super::catalog::Catalog;
 use super::counters::{Counters, Measures};
@@ -22,6 +24,7 @@ use super::event::{Effect, Reply};
 use super::gathering::Gathering;
 use super::options::Options;
 use super::restored::Restored;
+use super::whereabouts::Whereabouts;
 
 /// Smaller steps of the clock are not looked at, ms.
 pub(super) const CLOCK_STEP_MS: u64 = 1_000;
@@ -65,6 +68,10 @@ pub(super) struct Turn {
     pub commit_began: Mono,
     pub effects: VecDeque<(CommitSeq, Effect)>,
     pub prompt: VecDeque<Effect>,
+    /// The newest batch of which an effect has left.
+    left: CommitSeq,
+    /// In debug builds: which messages are not settled.
+    pub whereabouts: Whereabouts,
     /// Questions to the store, each with the batch that must be durable before.
     pub reads: VecDeque<(CommitSeq, ReadRequest)>,
     pub counters: Counters,
@@ -103,6 +110,8 @@ impl Turn {
             commit_began: now.mono,
             effects: VecDeque::new(),
             prompt: VecDeque::new(),
+            left: found.last,
+            whereabouts: Whereabouts::default(),
             reads: VecDeque::new(),
             counters: Counters::default(),
             measures: Measures::default(),
@@ -138,6 +147,12 @@ impl Turn {
         self.effect(Effect::Link(link, traffic));
     }
 
+    /// The operator is told at once.
+    pub(super) fn alarm(&mut self, what: &str) {
+        let what = format!("shard {}: {what}", self.options.shard.0);
+        self.prompt.push_back(Effect::Alarm(what));
+    }
+
     /// The store is asked at once.
     pub(super) fn read(&mut self, request: ReadRequest) {
         self.reads.push_back((CommitSeq(0), request));
@@ -160,8 +175,28 @@ impl Turn {
         self.catalog.carriers.iter().find(|known| known.id == carrier).map(|known| known.group)
     }
 
+    /// Whether the invariants hold.
+    ///
+    /// # Errors
+    /// The first one that does not.
+    pub(super) fn check(&self) -> Sound {
+        let (left, durable) = (self.left, self.durable);
+        holds!(1, left <= durable, "something of batch {left:?} has left, and only {durable:?} is durable");
+        let telling = self.prompt.iter().find(|effect| tells_of_a_decision(effect));
+        holds!(1, telling.is_none(), "{telling:?} leaves at once");
+        let gathered = self.gathering.seq();
+        let is_in_order = self.effects.iter().is_sorted_by_key(|(needs, _)| *needs);
+        let last = self.effects.back().map(|(needs, _)| *needs);
+        holds!(1, is_in_order && last.is_none_or(|last| last <= gathered), "effects of {last:?} at {gathered:?}");
+        let last = self.in_flight.unwrap_or(durable);
+        let is_one = self.in_flight.is_none_or(|seq| seq == durable.next()) && gathered == last.next();
+        holds!(2, is_one, "{gathered:?} is gathered, {:?} under way, {durable:?} durable", self.in_flight);
+        Ok(())
+    }
+
     /// The next effect whose cause is durable.
     pub(super) fn next_effect(&mut self) -> Option<Effect> {
+        debug_assert_eq!(self.check(), Ok(()), "see the head of this file");
         if let Some(effect) = self.prompt.pop_front() {
             return Some(effect);
         }
@@ -170,11 +205,76 @@ impl Turn {
         if *needs > self.durable && !needs_nothing {
             return None;
         }
-        self.effects.pop_front().map(|(_, effect)| effect)
+        let (needs, effect) = self.effects.pop_front()?;
+        self.left = self.left.max(needs.min(self.decided()));
+        Some(effect)
     }
 
     /// The message, or alarm, waits in the delay queue until then.
     pub(super) fn put_off(&mut self, at: Wall, entry: DueEntry) {
         self.gathering.put_off(Tick::at_or_after(at), entry);
+    }
+}
+
+/// Whether it says what somebody may rely on, or uses a place. Alarms and notes are for people.
+fn tells_of_a_decision(effect: &Effect) -> bool {
+    match effect {
+        Effect::Reply(..) | Effect::Maintain(_) => true,
+        Effect::Link(_, ToLink::Submits(batch)) => !batch.submits.is_empty(),
+        Effect::Link(_, ToLink::Verdicts(batch)) => batch.verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Kept),
+        Effect::Link(_, ToLink::Demand(_)) | Effect::Alarm(_) | Effect::Note(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::Class;
+    use crate::traffic::SubmitBatch;
+
+    use super::*;
+
+    /// A batch is under way, and another gathered.
+    fn turn() -> Turn {
+        let now = Now { mono: Mono(0), wall: Wall(1) };
+        let mut turn = Turn::new(Options::default(), 1, &Recovery::default(), now);
+        assert_eq!(turn.gathering.finish(now.wall, 0).seq, CommitSeq(1));
+        turn.in_flight = Some(CommitSeq(1));
+        turn.gathering.batch().turn.alarms.done.push(7);
+        turn.effect(Effect::Alarm("kept".to_owned()));
+        assert_eq!(turn.check(), Ok(()));
+        turn
+    }
+
+    #[test]
+    fn breaking_invariant_1_lets_an_effect_out_before_its_batch_is_durable() {
+        let number = |turn: &Turn| turn.check().expect_err("a breach").number;
+        let mut early = turn();
+        assert!(early.next_effect().is_none());
+        early.durable = CommitSeq(2);
+        (early.in_flight, early.gathering) = (None, Gathering::new(CommitSeq(3)));
+        assert!(early.next_effect().is_some());
+        assert_eq!(early.check(), Ok(()));
+        // As if that batch had not become durable after all.
+        (early.durable, early.in_flight) = (CommitSeq(1), Some(CommitSeq(2)));
+        assert_eq!(number(&early), 1);
+        let mut prompt = turn();
+        let batch = SubmitBatch { shard: prompt.options.shard, class: Class::Otp, submits: Vec::new(), unused: 3 };
+        prompt.prompt.push_back(Effect::Link(LinkId::default(), ToLink::Submits(batch)));
+        assert_eq!(prompt.check(), Ok(()));
+        prompt.prompt.push_back(Effect::Reply(ReplyTo::default(), Reply::Unreadable));
+        assert_eq!(number(&prompt), 1, "nobody waits for the batch");
+        let mut late = turn();
+        late.effects.push_front((CommitSeq(3), Effect::Alarm("of a batch to come".to_owned())));
+        assert_eq!(number(&late), 1);
+    }
+
+    #[test]
+    fn breaking_invariant_2_hands_out_a_second_batch() {
+        let mut turn = turn();
+        assert_eq!(turn.gathering.finish(Wall(1), 0).seq, CommitSeq(2));
+        turn.effects.clear();
+        assert_eq!(turn.check().expect_err("a breach").number, 2);
+        turn.in_flight = Some(CommitSeq(2));
+        assert_eq!(turn.check().expect_err("a breach").number, 2, "the first is not durable");
     }
 }
