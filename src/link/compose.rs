@@ -54,8 +54,8 @@ pub struct Composer {
 
 /// Decides how a message is coded and cut; walks its text.
 pub fn plan(head: &Head, content: &Content<'_>, options: &Options) -> Result<Plan, Unencodable> {
-    let text = spoken_text(head, content, options)?;
-    let spoken = spoken(head, content, text.as_deref(), options)?;
+    let text = text_of(head, content)?;
+    let spoken = spoken(head, content, text, options)?;
     Plan::new(&spoken, &carrier_text(head, options)).map_err(|_| Unencodable)
 }
 
@@ -67,7 +67,7 @@ impl Composer {
         options: &'c Options,
     ) -> Result<(ShortMessage<'c>, Position), Unencodable> {
         let Wanted { head, content, plan, .. } = *wanted;
-        let text = spoken_text(head, content, options)?;
+        let text = text_of(head, content)?.map(|text| as_planned(text, plan.alphabet(), options));
         let spoken = spoken(head, content, text.as_deref(), options)?;
         let mut segments = Segments::new(spoken, plan, wanted.reference).resumed(wanted.position);
         segments.skip_to(wanted.number);
@@ -138,14 +138,22 @@ impl Composer {
     }
 }
 
-/// The text as it will be said; none for octets.
-fn spoken_text<'a>(head: &Head, content: &Content<'a>, options: &Options) -> Result<Option<Cow<'a, str>>, Unencodable> {
-    if head.encoding == Encoding::Binary {
-        return Ok(None);
+/// The text as its author wrote it; none for octets.
+fn text_of<'a>(head: &Head, content: &Content<'a>) -> Result<Option<&'a str>, Unencodable> {
+    match head.encoding {
+        Encoding::Binary => Ok(None),
+        Encoding::Auto | Encoding::Gsm7 | Encoding::Ucs2 => {
+            std::str::from_utf8(content.body).map(Some).map_err(|_| Unencodable)
+        }
     }
-    let text = std::str::from_utf8(content.body).map_err(|_| Unencodable)?;
-    let plain = options.transliterate && head.encoding != Encoding::Ucs2;
-    Ok(Some(if plain { transliterate(text) } else { Cow::Borrowed(text) }))
+}
+
+/// The text as it will be said, for which the plan was made.
+fn as_planned<'a>(text: &'a str, alphabet: Alphabet, options: &Options) -> Cow<'a, str> {
+    match options.transliterate.then(|| transliterate(text, alphabet)).flatten() {
+        Some(near) => near.text,
+        None => Cow::Borrowed(text),
+    }
 }
 
 fn spoken<'a>(
@@ -172,16 +180,17 @@ fn says_latin1(head: &Head, options: &Options) -> bool {
 }
 
 fn carrier_text(head: &Head, options: &Options) -> CarrierText {
+    let text = CarrierText { transliterate: options.transliterate, ..options.text };
     match says_latin1(head, options) {
-        true => CarrierText { default_alphabet: DefaultAlphabet::Latin1, ..options.text },
-        false => options.text,
+        true => CarrierText { default_alphabet: DefaultAlphabet::Latin1, ..text },
+        false => text,
     }
 }
 
 /// A carrier that wants Latin-1 named gets it by its own number, unless 0 means Latin-1 there anyway.
 fn data_coding(plan: &Plan, head: &Head, options: &Options) -> DataCoding {
     let named = says_latin1(head, options)
-        && plan.alphabet() == Alphabet::Latin1
+        && matches!(plan.alphabet(), Alphabet::Latin1 | Alphabet::Latin1Octets)
         && options.text.default_alphabet != DefaultAlphabet::Latin1
         && !head.flash;
     if named { DataCoding::LATIN1 } else { plan.data_coding() }

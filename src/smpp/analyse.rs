@@ -1,14 +1,17 @@
 //! Which alphabet a text takes and how long it is in it.
 //!
-//! Knows: the choice between GSM 7-bit, national tables and UCS-2, and its price in parts. Allocates nothing; plain
-//! ASCII costs one pass over the octets. Refuses to know: headers, carriers' ways of splitting, and encoding itself.
+//! Knows: the choice between GSM 7-bit, national tables, near characters and UCS-2, and its price in parts. Allocates
+//! nothing unless characters are replaced; plain ASCII costs one pass over the octets. Refuses to know: headers, carriers' ways of splitting, and encoding itself.
 
 use super::coding::{Alphabet, DefaultAlphabet};
-use super::gsm7::{Tables, Unrepresentable};
+use super::gsm7::Unrepresentable;
 use super::national::{Language, National};
+use super::repertoire::Repertoire;
 use super::split::count_parts;
+use super::transliterate::{Near, transliterate};
 use super::ucs2;
 use super::udh::Concatenation;
+use std::borrow::Cow;
 
 /// What the sender asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -31,6 +34,8 @@ pub struct TextOptions {
     pub default_alphabet: DefaultAlphabet,
     /// Which national tables may be used; only a carrier whose default is GSM 7-bit can carry them.
     pub national: National,
+    /// Characters that the alphabet lacks may be replaced by near ones.
+    pub transliterate: bool,
 }
 
 /// A text's alphabet and length.
@@ -48,22 +53,47 @@ pub struct Analysis {
 
 /// Chooses the alphabet and counts. Fails only under [`Encoding::Gsm7`], naming the first character without a place.
 pub fn analyse(text: &str, options: &TextOptions) -> Result<Analysis, Unrepresentable> {
-    let (alphabet, units) = choose(text, options)?;
-    let parts = parts_of(text, alphabet, units, false);
-    let parts_wide = if parts == 1 { 1 } else { parts_of(text, alphabet, units, true) };
+    let Choice { text, alphabet, units } = choose(text, options)?;
+    let parts = parts_of(&text, alphabet, units, false);
+    let parts_wide = if parts == 1 { 1 } else { parts_of(&text, alphabet, units, true) };
     Ok(Analysis { alphabet, units: saturate(units), parts: saturate(parts), parts_wide: saturate(parts_wide) })
 }
 
-/// The alphabet and the length in its units.
-pub(super) fn choose(text: &str, options: &TextOptions) -> Result<(Alphabet, usize), Unrepresentable> {
+/// A text as it will be said.
+pub(super) struct Choice<'a> {
+    /// Borrowed if no character was replaced.
+    pub(super) text: Cow<'a, str>,
+    pub(super) alphabet: Alphabet,
+    /// Its length in the alphabet's units.
+    pub(super) units: usize,
+}
+
+/// The text as it stands if it fits; else with near characters, where those are permitted, found, and no dearer.
+pub(super) fn choose<'a>(text: &'a str, options: &TextOptions) -> Result<Choice<'a>, Unrepresentable> {
+    let as_it_is = choose_alphabet(text, options);
+    let fits = matches!(as_it_is, Ok((alphabet, _)) if alphabet != Alphabet::Ucs2);
+    if options.transliterate && !fits && options.encoding != Encoding::Ucs2 {
+        let found = best_near(text, options);
+        let dearer = |found: &NearChoice| {
+            as_it_is.is_ok_and(|(ucs2, units)| {
+                let parts = parts_of(text, ucs2, units, false);
+                found.parts > parts || found.parts == parts && found.replaced == 0
+            })
+        };
+        if let Some(NearChoice { choice, .. }) = found.filter(|found| !dearer(found)) {
+            return Ok(choice);
+        }
+    }
+    as_it_is.map(|(alphabet, units)| Choice { text: Cow::Borrowed(text), alphabet, units })
+}
+
+/// The alphabet of a text whose characters stay, and the length in its units.
+fn choose_alphabet(text: &str, options: &TextOptions) -> Result<(Alphabet, usize), Unrepresentable> {
     if options.encoding == Encoding::Ucs2 {
         return Ok((Alphabet::Ucs2, ucs2::count(text)));
     }
-    let refused = match Tables::DEFAULT.count(text) {
-        Ok(septets) => match on_the_wire(text, options.default_alphabet) {
-            Ok(alphabet) => return Ok((alphabet, septets)),
-            Err(refused) => refused,
-        },
+    let refused = match by_default(text, options) {
+        Ok(found) => return Ok(found),
         Err(refused) => refused,
     };
     let national = match options.default_alphabet {
@@ -84,17 +114,52 @@ pub(super) fn choose(text: &str, options: &TextOptions) -> Result<(Alphabet, usi
     }
 }
 
-/// The form that text of the default tables takes in a carrier's default coding, or the character it cannot take.
-fn on_the_wire(text: &str, default: DefaultAlphabet) -> Result<Alphabet, Unrepresentable> {
-    let (alphabet, limit) = match default {
-        DefaultAlphabet::Gsm7 => return Ok(Alphabet::Gsm7),
-        DefaultAlphabet::Latin1 => (Alphabet::Latin1, '\u{FF}'),
-        DefaultAlphabet::Ascii => (Alphabet::Ascii, '\u{7F}'),
-    };
-    match text.chars().enumerate().find(|&(_, character)| character > limit) {
-        None => Ok(alphabet),
-        Some((position, character)) => Err(Unrepresentable { character, position }),
+/// The form that a text takes in a carrier's default coding, or the character that has no place there. Who demands
+/// GSM 7-bit gets no character of ISO 8859-1 beyond it.
+fn by_default(text: &str, options: &TextOptions) -> Result<(Alphabet, usize), Unrepresentable> {
+    let count = |alphabet| Repertoire::of(alphabet).count(text).map(|units| (alphabet, units));
+    match (options.default_alphabet, options.encoding) {
+        (DefaultAlphabet::Gsm7, _) => count(Alphabet::Gsm7),
+        (DefaultAlphabet::Ascii, _) => count(Alphabet::Ascii),
+        (DefaultAlphabet::Latin1, Encoding::Gsm7) => count(Alphabet::Latin1),
+        (DefaultAlphabet::Latin1, Encoding::Auto | Encoding::Ucs2) => {
+            count(Alphabet::Latin1).or_else(|_| count(Alphabet::Latin1Octets))
+        }
     }
+}
+
+struct NearChoice<'a> {
+    choice: Choice<'a>,
+    parts: usize,
+    replaced: usize,
+}
+
+/// The text with near characters: in the fewest parts, then with the fewest replaced, by the default tables before others.
+fn best_near<'a>(text: &'a str, options: &TextOptions) -> Option<NearChoice<'a>> {
+    let widest = match (options.default_alphabet, options.encoding) {
+        (DefaultAlphabet::Gsm7, _) => Alphabet::Gsm7,
+        (DefaultAlphabet::Ascii, _) => Alphabet::Ascii,
+        (DefaultAlphabet::Latin1, Encoding::Gsm7) => Alphabet::Latin1,
+        (DefaultAlphabet::Latin1, Encoding::Auto | Encoding::Ucs2) => Alphabet::Latin1Octets,
+    };
+    let permitted = match options.default_alphabet {
+        DefaultAlphabet::Gsm7 => options.national,
+        DefaultAlphabet::Latin1 | DefaultAlphabet::Ascii => National::NONE,
+    };
+    let mut best: Option<NearChoice<'a>> = None;
+    for alphabet in std::iter::once(widest).chain(national_alphabets(&permitted)) {
+        let Some(Near { text, replaced }) = transliterate(text, alphabet) else { continue };
+        let counted = match alphabet {
+            Alphabet::Latin1Octets => by_default(&text, options),
+            _ => Repertoire::of(alphabet).count(&text).map(|units| (alphabet, units)),
+        };
+        let Ok((alphabet, units)) = counted else { continue };
+        let parts = parts_of(&text, alphabet, units, false);
+        if best.as_ref().is_none_or(|best| (parts, replaced) < (best.parts, best.replaced)) {
+            best = Some(NearChoice { choice: Choice { text, alphabet, units }, parts, replaced });
+        }
+    }
+    best
 }
 
 struct NationalChoice {
@@ -105,27 +170,25 @@ struct NationalChoice {
 
 /// The permitted pair of tables that needs the fewest parts, then the fewest septets; single shift before locking.
 fn best_national(text: &str, permitted: &National) -> Option<NationalChoice> {
-    if permitted.is_none() {
-        return None;
-    }
-    let locking = || permitted.locking.iter().filter(|language| language.has_locking());
     let mut best: Option<NationalChoice> = None;
-    for locking in with_none(locking()) {
-        for single in with_none(permitted.single.iter()) {
-            if single.is_none() && locking.is_none() {
-                continue;
-            }
-            let Ok(septets) = Tables::national(single, locking).count(text) else {
-                continue;
-            };
-            let alphabet = Alphabet::Gsm7National { single, locking };
-            let parts = parts_of(text, alphabet, septets, false);
-            if best.as_ref().is_none_or(|best| (parts, septets) < (best.parts, best.septets)) {
-                best = Some(NationalChoice { alphabet, septets, parts });
-            }
+    for alphabet in national_alphabets(permitted) {
+        let Ok(septets) = Repertoire::of(alphabet).count(text) else { continue };
+        let parts = parts_of(text, alphabet, septets, false);
+        if best.as_ref().is_none_or(|best| (parts, septets) < (best.parts, best.septets)) {
+            best = Some(NationalChoice { alphabet, septets, parts });
         }
     }
     best
+}
+
+/// Every permitted pair of tables of which one at least is national; single shift before locking.
+fn national_alphabets(permitted: &National) -> impl Iterator<Item = Alphabet> {
+    let National { single, locking } = *permitted;
+    let locking = with_none(locking.iter().filter(|language| language.has_locking()));
+    locking
+        .flat_map(move |locking| with_none(single.iter()).map(move |single| (single, locking)))
+        .filter(|(single, locking)| single.is_some() || locking.is_some())
+        .map(|(single, locking)| Alphabet::Gsm7National { single, locking })
 }
 
 fn with_none(languages: impl Iterator<Item = Language>) -> impl Iterator<Item = Option<Language>> {
@@ -196,6 +259,33 @@ mod tests {
         assert_eq!(analysed(&few, &only_single), (single, 102, 1, 1));
         let elsewhere = TextOptions { default_alphabet: DefaultAlphabet::Latin1, ..options };
         assert_eq!(analysed(&long, &elsewhere).0, Alphabet::Ucs2, "tables need a carrier that speaks septets");
+    }
+
+    #[test]
+    fn near_characters_are_taken_where_the_text_does_not_fit_and_they_are_no_dearer() {
+        let near = TextOptions { transliterate: true, ..TextOptions::default() };
+        assert_eq!(analysed("naïve “text”…", &near), (Alphabet::Gsm7, 15, 1, 1));
+        assert_eq!(analysed("price: 5€", &near), (Alphabet::Gsm7, 10, 1, 1), "nothing to replace");
+        assert_eq!(analysed("naïve 😀", &near), (Alphabet::Ucs2, 8, 1, 1), "whole or not at all");
+        assert_eq!(analysed(&"…".repeat(60), &near), (Alphabet::Ucs2, 60, 1, 1), "180 septets are two parts");
+        let strict = TextOptions { encoding: Encoding::Gsm7, ..near };
+        assert_eq!(analysed("naïve", &strict), (Alphabet::Gsm7, 5, 1, 1));
+        let refused = Unrepresentable { character: 'ï', position: 2 };
+        assert_eq!(analyse("naïve ж", &strict), Err(refused), "named is what the author wrote");
+        let ucs2 = TextOptions { encoding: Encoding::Ucs2, ..near };
+        assert_eq!(analysed("“abc”", &ucs2), (Alphabet::Ucs2, 5, 1, 1));
+    }
+
+    #[test]
+    fn national_tables_come_before_near_characters_at_the_same_price() {
+        let turkish = LanguageSet::EMPTY.with(Language::Turkish);
+        let national = National { single: turkish, locking: LanguageSet::EMPTY };
+        let near = TextOptions { national, transliterate: true, ..TextOptions::default() };
+        let single = Alphabet::Gsm7National { single: Some(Language::Turkish), locking: None };
+        assert_eq!(analysed("şu “söz”", &near), (single, 9, 1, 1));
+        assert_eq!(analysed("şu söz", &near), (Alphabet::Ucs2, 6, 1, 1), "as without near characters");
+        assert_eq!(analysed(&("ş".to_owned() + &"a".repeat(150)), &near), (single, 152, 1, 1));
+        assert_eq!(analysed(&("ş".to_owned() + &"a".repeat(154) + "…"), &near), (Alphabet::Gsm7, 158, 1, 1));
     }
 
     proptest! {

@@ -8,8 +8,8 @@ use super::national::Language;
 
 /// What `data_coding` 0, "SMSC default alphabet", stands for at one carrier.
 ///
-/// The handset always receives GSM 7-bit, so the room in a part is counted in septets under every choice;
-/// the choice only says in which octets the carrier wants to be told the text.
+/// The handset receives GSM 7-bit where that holds the text, so the room in a part is counted in septets under every
+/// choice; the choice only says in which octets the carrier wants to be told the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum DefaultAlphabet {
     /// GSM 03.38, one septet per octet, not packed.
@@ -36,8 +36,10 @@ pub enum Alphabet {
     },
     /// UTF-16, big endian, no byte order mark.
     Ucs2,
-    /// ISO 8859-1 in a carrier's default coding; its room is counted in septets, like `Gsm7`.
+    /// ISO 8859-1, every character of which GSM 7-bit has, too; its room is counted in septets, like `Gsm7`.
     Latin1,
+    /// ISO 8859-1 with characters that GSM 7-bit lacks; its room is counted in octets, like `Binary`, as carriers do.
+    Latin1Octets,
     /// ASCII in a carrier's default coding; its room is counted in septets, like `Gsm7`.
     Ascii,
     /// Octets as given.
@@ -50,7 +52,7 @@ impl Alphabet {
         match self {
             Alphabet::Ucs2 => 2,
             Alphabet::Gsm7 | Alphabet::Gsm7National { .. } => 1,
-            Alphabet::Latin1 | Alphabet::Ascii | Alphabet::Binary => 1,
+            Alphabet::Latin1 | Alphabet::Latin1Octets | Alphabet::Ascii | Alphabet::Binary => 1,
         }
     }
 
@@ -61,7 +63,7 @@ impl Alphabet {
         let octets = 140usize.saturating_sub(header);
         match self {
             Alphabet::Ucs2 => octets / 2,
-            Alphabet::Binary => octets,
+            Alphabet::Binary | Alphabet::Latin1Octets => octets,
             Alphabet::Gsm7 | Alphabet::Gsm7National { .. } | Alphabet::Latin1 | Alphabet::Ascii => octets * 8 / 7,
         }
     }
@@ -70,7 +72,8 @@ impl Alphabet {
     pub const fn announcement_len(self) -> usize {
         match self {
             Alphabet::Gsm7National { single, locking } => 3 * (single.is_some() as usize + locking.is_some() as usize),
-            Alphabet::Gsm7 | Alphabet::Ucs2 | Alphabet::Latin1 | Alphabet::Ascii | Alphabet::Binary => 0,
+            Alphabet::Gsm7 | Alphabet::Ucs2 | Alphabet::Binary => 0,
+            Alphabet::Latin1 | Alphabet::Latin1Octets | Alphabet::Ascii => 0,
         }
     }
 }
@@ -145,16 +148,12 @@ impl DataCoding {
             (Alphabet::Binary, false) => Self::BINARY,
             (Alphabet::Binary, true) if group_f => Self::FLASH_BINARY_GROUP_F,
             (Alphabet::Binary, true) => Self::FLASH_BINARY,
-            (Alphabet::Gsm7 | Alphabet::Gsm7National { .. } | Alphabet::Latin1 | Alphabet::Ascii, false) => {
-                Self::DEFAULT
-            }
-            (Alphabet::Gsm7 | Alphabet::Gsm7National { .. } | Alphabet::Latin1 | Alphabet::Ascii, true) => {
-                if group_f {
-                    Self::FLASH_GSM7_GROUP_F
-                } else {
-                    Self::FLASH_GSM7
-                }
-            }
+            (Alphabet::Gsm7 | Alphabet::Gsm7National { .. }, _)
+            | (Alphabet::Latin1 | Alphabet::Latin1Octets | Alphabet::Ascii, _) => match (flash, group_f) {
+                (false, _) => Self::DEFAULT,
+                (true, false) => Self::FLASH_GSM7,
+                (true, true) => Self::FLASH_GSM7_GROUP_F,
+            },
         }
     }
 

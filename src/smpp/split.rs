@@ -6,7 +6,7 @@
 //! Kept here: an escape pair and a surrogate pair are never cut; a cluster (`cluster`) only if it is longer than a
 //! part; [`Plan::parts`] is the number of parts that [`Segments`] yields; a part's octets fit `short_message`.
 
-use super::analyse::{Encoding, TextOptions, choose};
+use super::analyse::{Choice, Encoding, TextOptions, choose};
 use super::cluster;
 use super::coding::{Alphabet, DataCoding, DefaultAlphabet};
 use super::gsm7::{self, Tables, Unrepresentable};
@@ -42,6 +42,9 @@ pub struct CarrierText {
     pub splitting: Splitting,
     /// Flash as 0xF0 instead of 0x10.
     pub flash_group_f: bool,
+    /// Characters that the alphabet lacks are written as near ones rather than in UCS-2. The content of [`Segments`] is
+    /// then what `transliterate` makes of the text for the plan's alphabet.
+    pub transliterate: bool,
 }
 
 /// What is to be said.
@@ -141,16 +144,20 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Decides. Walks the text once or twice, allocates nothing.
+    /// Decides. Walks the text once or twice; allocates nothing unless characters are to be replaced.
     pub fn new(content: &Content, carrier: &CarrierText) -> Result<Self, TextError> {
-        let (alphabet, units) = match content.body {
-            Body::Binary(octets) => (Alphabet::Binary, octets.len()),
-            Body::Text(text) => {
-                let CarrierText { default_alphabet, national, .. } = *carrier;
-                let options = TextOptions { encoding: content.encoding, default_alphabet, national };
-                choose(text, &options).map_err(TextError::Unrepresentable)?
-            }
+        let text = match content.body {
+            Body::Binary(octets) => return Self::of(content, Alphabet::Binary, octets.len(), carrier),
+            Body::Text(text) => text,
         };
+        let CarrierText { default_alphabet, national, transliterate, .. } = *carrier;
+        let options = TextOptions { encoding: content.encoding, default_alphabet, national, transliterate };
+        let Choice { text, alphabet, units } = choose(text, &options).map_err(TextError::Unrepresentable)?;
+        Self::of(&Content { body: Body::Text(&text), ..*content }, alphabet, units, carrier)
+    }
+
+    /// That of a content whose alphabet is chosen.
+    fn of(content: &Content, alphabet: Alphabet, units: usize, carrier: &CarrierText) -> Result<Self, TextError> {
         let elements = content.header.elements().len() + alphabet.announcement_len();
         let whole = alphabet.room(header_len(elements));
         let data_coding = DataCoding::of(alphabet, content.flash, carrier.flash_group_f);
@@ -221,7 +228,7 @@ fn manner_of_long(splitting: Splitting, units: usize, room: usize, elements: usi
 
 fn payload_octets(body: Body, alphabet: Alphabet, units: usize) -> usize {
     match (body, alphabet) {
-        (Body::Text(text), Alphabet::Latin1 | Alphabet::Ascii) => text.chars().count(),
+        (Body::Text(text), Alphabet::Latin1 | Alphabet::Latin1Octets | Alphabet::Ascii) => text.chars().count(),
         (Body::Text(_) | Body::Binary(_), _) => units * alphabet.octets_per_unit(),
     }
 }
@@ -367,7 +374,7 @@ impl<'a> Segments<'a> {
         let whole = match self.plan.alphabet {
             Alphabet::Gsm7 => Tables::DEFAULT.encode(text, out),
             Alphabet::Gsm7National { single, locking } => Tables::national(single, locking).encode(text, out),
-            Alphabet::Ascii | Alphabet::Latin1 => {
+            Alphabet::Ascii | Alphabet::Latin1 | Alphabet::Latin1Octets => {
                 out.extend(text.chars().map(|character| u8::try_from(character).unwrap_or(b'?')));
                 Ok(())
             }
@@ -401,6 +408,8 @@ enum Measure {
     /// The default tables: no character there belongs to the one before it.
     Septets,
     NationalSeptets(Tables),
+    /// ISO 8859-1: one each, and none belongs to the one before it.
+    Octets,
     Utf16,
 }
 
@@ -409,6 +418,7 @@ impl Measure {
         match alphabet {
             Alphabet::Gsm7 | Alphabet::Latin1 | Alphabet::Ascii => Self::Septets,
             Alphabet::Gsm7National { single, locking } => Self::NationalSeptets(Tables::national(single, locking)),
+            Alphabet::Latin1Octets => Self::Octets,
             Alphabet::Ucs2 | Alphabet::Binary => Self::Utf16,
         }
     }
@@ -417,6 +427,7 @@ impl Measure {
         match self {
             Self::Septets => Tables::DEFAULT.septets(character).unwrap_or(1).into(),
             Self::NationalSeptets(tables) => tables.septets(character).unwrap_or(1).into(),
+            Self::Octets => 1,
             Self::Utf16 => character.len_utf16(),
         }
     }
@@ -424,7 +435,7 @@ impl Measure {
     /// Octets of `text` that make the next part of at most `room` units (≥ 4). Never 0 for a text that is not empty.
     fn cut(self, text: &str, room: usize) -> usize {
         let full = self.fill(text, room);
-        if full == text.len() || matches!(self, Self::Septets) {
+        if full == text.len() || matches!(self, Self::Septets | Self::Octets) {
             return full;
         }
         let is_boundary = |&offset: &usize| text.is_char_boundary(offset) && cluster::ends_before(text, offset);

@@ -311,11 +311,43 @@ fn a_carrier_that_speaks_latin1_or_ascii_is_told_so() {
     assert_eq!(octets("@[", DefaultAlphabet::Ascii), (Alphabet::Ascii, vec![b'@', b'[']));
     assert_eq!(octets("ü", DefaultAlphabet::Ascii), (Alphabet::Ucs2, vec![0, 0xFC]));
     assert_eq!(octets("€", DefaultAlphabet::Latin1), (Alphabet::Ucs2, vec![0x20, 0xAC]));
-    assert_eq!(octets("á", DefaultAlphabet::Latin1), (Alphabet::Ucs2, vec![0, 0xE1]), "no handset septet for it");
+    assert_eq!(octets("aç", DefaultAlphabet::Latin1), (Alphabet::Latin1Octets, vec![b'a', 0xE7]));
+    assert_eq!(octets("`", DefaultAlphabet::Ascii), (Alphabet::Ascii, vec![b'`']));
     let carrier = CarrierText { default_alphabet: DefaultAlphabet::Ascii, ..CarrierText::default() };
     let strict = Content { encoding: Encoding::Gsm7, ..Content::text("grün") };
     let refused = TextError::Unrepresentable(Unrepresentable { character: 'ü', position: 2 });
     assert_eq!(Plan::new(&strict, &carrier), Err(refused));
+    let carrier = CarrierText { default_alphabet: DefaultAlphabet::Latin1, ..carrier };
+    let strict = Content { encoding: Encoding::Gsm7, ..Content::text("aç") };
+    let refused = TextError::Unrepresentable(Unrepresentable { character: 'ç', position: 1 });
+    assert_eq!(Plan::new(&strict, &carrier), Err(refused), "no septet for it at the handset");
+}
+
+#[test]
+fn latin1_beyond_gsm7_has_the_room_of_octets() {
+    let carrier = CarrierText { default_alphabet: DefaultAlphabet::Latin1, ..CarrierText::default() };
+    let parts = |text: &str| Plan::new(&Content::text(text), &carrier).map(|plan| plan.parts());
+    assert_eq!([parts(&"ü".repeat(160)), parts(&"ü".repeat(161))], [Ok(1), Ok(2)]);
+    assert_eq!([parts(&"ç".repeat(140)), parts(&"ç".repeat(141)), parts(&"ç".repeat(269))], [Ok(1), Ok(2), Ok(3)]);
+    let text = "ç[".repeat(134);
+    let plan = Plan::new(&Content::text(&text), &carrier).expect("plan");
+    let lengths: Vec<_> = all(Content::text(&text), plan, 1).into_iter().map(|(_, octets)| octets.len()).collect();
+    assert_eq!(lengths, [140, 140], "each with its header");
+}
+
+#[test]
+fn a_plan_may_be_of_near_characters() {
+    let carrier = |default_alphabet| CarrierText { default_alphabet, transliterate: true, ..CarrierText::default() };
+    let plan = |text: &str, alphabet| {
+        let plan = Plan::new(&Content::text(text), &carrier(alphabet)).expect("plan");
+        (plan.alphabet(), plan.parts())
+    };
+    assert_eq!(plan(&"“".repeat(160), DefaultAlphabet::Gsm7), (Alphabet::Gsm7, 1));
+    assert_eq!(plan("Café Größe £5", DefaultAlphabet::Ascii), (Alphabet::Ascii, 1));
+    assert_eq!(plan("Preis 5 €", DefaultAlphabet::Latin1), (Alphabet::Latin1, 1));
+    assert_eq!(plan("façade 5 €", DefaultAlphabet::Latin1), (Alphabet::Latin1Octets, 1));
+    assert_eq!(plan("“Привет”", DefaultAlphabet::Gsm7), (Alphabet::Ucs2, 1));
+    assert_eq!(plan(&"…".repeat(70), DefaultAlphabet::Gsm7), (Alphabet::Ucs2, 1), "near would be dearer");
 }
 
 #[test]
@@ -454,7 +486,7 @@ proptest! {
         let header = if header.is_empty() { Header::NONE } else { Header::check(&octets).expect("well formed") };
         let set: LanguageSet = Language::ALL.into_iter().filter(|&l| languages & (1 << l.identifier()) != 0).collect();
         let national = National { single: set, locking: set };
-        let carrier = CarrierText { default_alphabet, national, splitting, flash_group_f: false };
+        let carrier = CarrierText { default_alphabet, national, splitting, ..CarrierText::default() };
         let content = Content { header, ..Content::text(&text) };
         let Ok(plan) = Plan::new(&content, &carrier) else { return Ok(()) };
         let mut read = String::new();

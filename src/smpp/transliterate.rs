@@ -1,153 +1,166 @@
-//! Writing a text in characters that GSM 7-bit holds, where a reader would hardly notice.
+//! Writing a text in characters that an alphabet holds, where a reader would hardly notice.
 //!
-//! Knows: typographic marks and blanks, ligatures, Latin letters with marks. Refuses to know: other scripts; a text
-//! in them is not what its author wrote once it is in Latin letters, so their characters stay.
+//! Knows: near forms, a step at a time (`transliterate_tables`), letters in two pieces, invisible marks, and the few places
+//! where what stands beside a character decides. Refuses to know: other scripts; a text in them is not what its author
+//! wrote once it is in Latin letters. Greek stays Greek: its capitals are those of GSM 7-bit and of Latin letters that
+//! look the same. Either every character finds a form, or the text stays as it is.
+//!
+//! What each character becomes in each alphabet is listed in `transliterate_choices.txt`, where two other tables choose
+//! otherwise, and why, in `transliterate_differences.txt`.
 
-use super::gsm7::Tables;
 use std::borrow::Cow;
 
-/// The text with every character replaced that has a plain equivalent and is not in the default tables.
-/// Borrowed, and free of allocation, if nothing changes. What has no equivalent stays.
-pub fn transliterate(text: &str) -> Cow<'_, str> {
-    let Some(first) = text.find(|character| replacement(character).is_some()) else {
-        return Cow::Borrowed(text);
-    };
-    let (kept, rest) = text.split_at(first);
-    let mut out = String::with_capacity(text.len());
-    out.push_str(kept);
-    for character in rest.chars() {
-        match replacement(character) {
-            Some(plain) => out.push_str(plain),
-            None => out.push(character),
+use super::coding::Alphabet;
+use super::repertoire::Repertoire;
+use super::transliterate_tables::{MADE, NEAR, TEXTS};
+
+/// A text in the characters of an alphabet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Near<'a> {
+    /// Borrowed if nothing had to change.
+    pub text: Cow<'a, str>,
+    /// Characters that are not there as they were.
+    pub replaced: usize,
+}
+
+/// The text in the alphabet's characters; none if one of its characters has no near form there. Allocates only if
+/// something changes.
+pub fn transliterate(text: &str, alphabet: Alphabet) -> Option<Near<'_>> {
+    let held = Repertoire::of(alphabet);
+    if held.count(text).is_ok() {
+        return Some(Near { text: Cow::Borrowed(text), replaced: 0 });
+    }
+    let mut writer = Writer { held, out: String::with_capacity(text.len()), replaced: 0 };
+    writer.write(text, 0)?;
+    Some(Near { text: Cow::Owned(writer.out), replaced: writer.replaced })
+}
+
+/// More steps than any character needs.
+const STEPS_MAX: u8 = 8;
+
+struct Writer {
+    held: Repertoire,
+    out: String,
+    replaced: usize,
+}
+
+impl Writer {
+    /// None if something has no near form; `steps` were taken from the author's text to this one.
+    fn write(&mut self, text: &str, steps: u8) -> Option<()> {
+        if steps > STEPS_MAX {
+            return None;
+        }
+        let mut rest = text.chars();
+        let mut previous = None;
+        while let Some(first) = rest.next() {
+            let letter = self.with_marks(first, &mut rest)?;
+            self.write_one(letter, (previous, rest.clone().next()), steps)?;
+            previous = Some(first);
+        }
+        Some(())
+    }
+
+    /// The letter that the character and the marks behind it make. A mark that makes none is left out.
+    fn with_marks(&mut self, first: char, rest: &mut std::str::Chars<'_>) -> Option<char> {
+        let mut letter = first;
+        while let Some(mark) = rest.clone().next().filter(|&next| is_mark(next)) {
+            match made(letter, mark) {
+                Some(whole) => letter = whole,
+                None if strikes(mark) => return None,
+                None => {}
+            }
+            self.replaced += 1;
+            rest.next();
+        }
+        Some(letter)
+    }
+
+    fn write_one(&mut self, letter: char, beside: (Option<char>, Option<char>), steps: u8) -> Option<()> {
+        if self.held.holds(letter) {
+            self.out.push(letter);
+            return Some(());
+        }
+        self.replaced += usize::from(steps == 0);
+        if letter == MU && is_micro(beside) {
+            self.out.push(if self.held.holds(MICRO) { MICRO } else { 'u' });
+            return Some(());
+        }
+        if beside.0.is_some_and(|previous| previous.is_ascii_digit()) {
+            self.write(joint(letter), steps + 1)?;
+        }
+        match near(letter) {
+            Some(text) => self.write(text, steps + 1),
+            None if is_invisible(letter) || is_mark(letter) && !strikes(letter) => Some(()),
+            None => None,
         }
     }
-    Cow::Owned(out)
 }
 
-fn replacement(character: char) -> Option<&'static str> {
-    match Tables::DEFAULT.septets(character) {
-        Some(_) => None,
-        None => typographic(character).or_else(|| latin(character)),
+/// The next step towards plainer characters.
+fn near(character: char) -> Option<&'static str> {
+    let point = u32::from(character);
+    let at = NEAR.partition_point(|entry| entry >> 12 < point);
+    let entry = NEAR.get(at).filter(|&&entry| entry >> 12 == point)?;
+    TEXTS.get((entry & 0xFFF) as usize).copied()
+}
+
+/// What a letter and a mark make.
+fn made(letter: char, mark: char) -> Option<char> {
+    let (letter, mark) = (u16::try_from(u32::from(letter)).ok()?, u16::try_from(u32::from(mark)).ok()?);
+    let wanted = u64::from(letter) << 16 | u64::from(mark);
+    let at = MADE.partition_point(|entry| entry >> 16 < wanted);
+    let entry = MADE.get(at).filter(|&&entry| entry >> 16 == wanted)?;
+    char::from_u32((entry & 0xFFFF) as u32)
+}
+
+/// A mark that belongs to the character before it, and may go where no letter has it.
+const fn is_mark(character: char) -> bool {
+    matches!(
+        character,
+        '\u{300}'..='\u{36F}' | '\u{1AB0}'..='\u{1AFF}' | '\u{1DC0}'..='\u{1DFF}' | '\u{20D0}'..='\u{20FF}' | '\u{FE20}'..='\u{FE2F}'
+    )
+}
+
+/// A mark that crosses out or encloses: without it the text may say the opposite. The key cap is none.
+const fn strikes(mark: char) -> bool {
+    matches!(mark, '\u{334}'..='\u{338}' | '\u{20D2}'..='\u{20D3}' | '\u{20D8}'..='\u{20DA}' | '\u{20DD}'..='\u{20E0}')
+        || matches!(mark, '\u{20E2}' | '\u{20E4}'..='\u{20E6}' | '\u{20EA}'..='\u{20EB}')
+}
+
+/// Nothing is seen of it where no script needs it: joiners, directions, variants, annotations, tags, controls.
+const fn is_invisible(character: char) -> bool {
+    matches!(character, '\0'..='\u{1F}' | '\u{7F}'..='\u{9F}' | '\u{AD}' | '\u{61C}' | '\u{180B}'..='\u{180F}')
+        || matches!(character, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}')
+        || matches!(character, '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}')
+        || matches!(character, '\u{E0001}' | '\u{E0020}'..='\u{E007F}' | '\u{E0100}'..='\u{E01EF}')
+}
+
+const MU: char = '\u{3BC}';
+const MICRO: char = '\u{B5}';
+
+/// Whether a mu stands for a millionth: `5 μg`, not `μας`, not `μ.μ.`.
+fn is_micro((previous, next): (Option<char>, Option<char>)) -> bool {
+    let in_word = previous.is_some_and(is_greek);
+    match next {
+        Some('\u{3A9}' | '\u{2126}' | 'a'..='z' | 'A'..='Z') => !in_word,
+        Some(next) if next == '.' || is_greek(next) => false,
+        Some(_) | None => !in_word && previous != Some('.'),
     }
 }
 
-fn typographic(character: char) -> Option<&'static str> {
-    Some(match character {
-        '`' | '\u{B4}' | '\u{2018}' | '\u{2019}' | '\u{201B}' | '\u{2032}' | '\u{2BC}' | '\u{FF07}' => "'",
-        '\u{201A}' => ",",
-        '\u{201C}' | '\u{201D}' | '\u{201E}' | '\u{201F}' | '\u{2033}' | '\u{AB}' | '\u{BB}' => "\"",
-        '\u{2039}' => "<",
-        '\u{203A}' => ">",
-        '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{2043}' | '\u{FE58}' | '\u{FF0D}' => "-",
-        '\u{2026}' => "...",
-        '\u{A0}' | '\u{2000}'..='\u{200A}' | '\u{202F}' | '\u{205F}' | '\u{3000}' | '\t' => " ",
-        '\u{200B}' | '\u{2060}' | '\u{FEFF}' | '\u{AD}' => "",
-        '\u{2028}' | '\u{2029}' | '\u{85}' => "\n",
-        '\u{2022}' | '\u{B7}' | '\u{2219}' => "*",
-        '\u{D7}' => "x",
-        '\u{F7}' | '\u{2044}' => "/",
-        '\u{A9}' => "(c)",
-        '\u{AE}' => "(r)",
-        '\u{2122}' => "TM",
-        '\u{BA}' | '\u{B0}' => "o",
-        '\u{AA}' => "a",
-        '\u{B9}' => "1",
-        '\u{B2}' => "2",
-        '\u{B3}' => "3",
-        '\u{BC}' => "1/4",
-        '\u{BD}' => "1/2",
-        '\u{BE}' => "3/4",
-        '\u{2116}' => "No",
-        _ => return None,
-    })
+fn is_greek(character: char) -> bool {
+    matches!(character, '\u{370}'..='\u{3FF}' | '\u{1F00}'..='\u{1FFF}') && character.is_alphabetic()
 }
 
-fn latin(character: char) -> Option<&'static str> {
-    Some(match character {
-        'À' | 'Á' | 'Â' | 'Ã' | 'Ā' | 'Ă' | 'Ą' | 'Ǎ' => "A",
-        'á' | 'â' | 'ã' | 'ā' | 'ă' | 'ą' | 'ǎ' => "a",
-        'Ć' | 'Ĉ' | 'Ċ' | 'Č' => "C",
-        'ç' | 'ć' | 'ĉ' | 'ċ' | 'č' => "c",
-        'Ď' | 'Đ' | 'Ð' => "D",
-        'ď' | 'đ' | 'ð' => "d",
-        'È' | 'Ê' | 'Ë' | 'Ē' | 'Ĕ' | 'Ė' | 'Ę' | 'Ě' => "E",
-        'ê' | 'ë' | 'ē' | 'ĕ' | 'ė' | 'ę' | 'ě' => "e",
-        'Ĝ' | 'Ğ' | 'Ġ' | 'Ģ' => "G",
-        'ĝ' | 'ğ' | 'ġ' | 'ģ' => "g",
-        'Ĥ' | 'Ħ' => "H",
-        'ĥ' | 'ħ' => "h",
-        'Ì' | 'Í' | 'Î' | 'Ï' | 'Ĩ' | 'Ī' | 'Ĭ' | 'Į' | 'İ' => "I",
-        'í' | 'î' | 'ï' | 'ĩ' | 'ī' | 'ĭ' | 'į' | 'ı' => "i",
-        'Ĵ' => "J",
-        'ĵ' => "j",
-        'Ķ' => "K",
-        'ķ' => "k",
-        'Ĺ' | 'Ļ' | 'Ľ' | 'Ŀ' | 'Ł' => "L",
-        'ĺ' | 'ļ' | 'ľ' | 'ŀ' | 'ł' => "l",
-        'Ń' | 'Ņ' | 'Ň' => "N",
-        'ń' | 'ņ' | 'ň' => "n",
-        'Ò' | 'Ó' | 'Ô' | 'Õ' | 'Ō' | 'Ŏ' | 'Ő' | 'Ơ' => "O",
-        'ó' | 'ô' | 'õ' | 'ō' | 'ŏ' | 'ő' | 'ơ' => "o",
-        'Ŕ' | 'Ŗ' | 'Ř' => "R",
-        'ŕ' | 'ŗ' | 'ř' => "r",
-        'Ś' | 'Ŝ' | 'Ş' | 'Š' | 'Ș' => "S",
-        'ś' | 'ŝ' | 'ş' | 'š' | 'ș' => "s",
-        'Ţ' | 'Ť' | 'Ŧ' | 'Ț' => "T",
-        'ţ' | 'ť' | 'ŧ' | 'ț' => "t",
-        'Ù' | 'Ú' | 'Û' | 'Ũ' | 'Ū' | 'Ŭ' | 'Ů' | 'Ű' | 'Ų' | 'Ư' => "U",
-        'ú' | 'û' | 'ũ' | 'ū' | 'ŭ' | 'ů' | 'ű' | 'ų' | 'ư' => "u",
-        'Ŵ' => "W",
-        'ŵ' => "w",
-        'Ý' | 'Ŷ' | 'Ÿ' => "Y",
-        'ý' | 'ÿ' | 'ŷ' => "y",
-        'Ź' | 'Ż' | 'Ž' => "Z",
-        'ź' | 'ż' | 'ž' => "z",
-        'Þ' => "Th",
-        'þ' => "th",
-        'Œ' => "OE",
-        'œ' => "oe",
-        'ẞ' => "SS",
-        'ﬀ' => "ff",
-        'ﬁ' => "fi",
-        'ﬂ' => "fl",
-        _ => return None,
-    })
+/// What parts the character from a digit before it: `1½` is not `11/2`, `10²` not `102`.
+const fn joint(character: char) -> &'static str {
+    match character {
+        '\u{BC}'..='\u{BE}' | '\u{2150}'..='\u{215F}' | '\u{2189}' => " ",
+        '\u{B2}' | '\u{B3}' | '\u{B9}' | '\u{2070}' | '\u{2074}'..='\u{207B}' => "^",
+        _ => "",
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn plain_characters_take_the_place_of_fine_ones() {
-        let cases = [
-            ("“It’s” – well…", "\"It's\" - well..."),
-            ("a\u{A0}b\u{200B}c\td", "a bc d"),
-            ("`code`", "'code'"),
-            ("Zażółć gęślą jaźń", "Zazolc gesla jazn"),
-            ("Çà et là, ça", "Çà et là, ca"),
-            ("½ × 3 № 5 ™", "1/2 x 3 No 5 TM"),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(transliterate(text), expected, "{text}");
-            assert!(Tables::DEFAULT.count(expected).is_ok(), "{expected}");
-        }
-    }
-
-    #[test]
-    fn what_needs_no_change_is_borrowed_and_other_scripts_stay() {
-        for text in ["", "plain", "äöüß €[]", "Привет", "日本 😀"] {
-            assert!(matches!(transliterate(text), Cow::Borrowed(same) if same == text), "{text}");
-        }
-        assert_eq!(transliterate("“Привет”"), "\"Привет\"");
-    }
-
-    #[test]
-    fn every_replacement_is_representable() {
-        for character in (0..0x10FFFF).filter_map(char::from_u32) {
-            if let Some(plain) = replacement(character) {
-                assert!(Tables::DEFAULT.count(plain).is_ok(), "{character:?} {plain:?}");
-            }
-        }
-    }
-}
+#[path = "transliterate_tests.rs"]
+mod tests;

@@ -19,6 +19,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         national: if choice & 0x80 == 0 { National::NONE } else { National { single, locking: single } },
         splitting: SPLITTINGS[usize::from(choice / 3) % 5],
         flash_group_f: languages & 1 == 1,
+        transliterate: false,
     };
     let (header, rest) = rest.split_at(rest.len().min(usize::from(udh % 32)));
     let header = Header::check(header).unwrap_or(Header::NONE);

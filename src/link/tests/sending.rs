@@ -3,6 +3,7 @@
 use super::world::World;
 use crate::link::{CarrierEncoding, Options};
 use crate::model::{CarrierError, Class, Content, Encoding, ErrorFamily, SenderId};
+use crate::smpp::coding::DefaultAlphabet;
 use crate::smpp::split::Splitting;
 use crate::smpp::status::CommandStatus;
 use crate::traffic::{Answer, NotWritten, PartSet, Span};
@@ -330,6 +331,32 @@ fn latin1_by_its_own_number() {
     assert_eq!((got.data_coding, got.text.as_slice()), (3, &b"caf\xE9s"[..]));
     let got = one(latin1, &content, Encoding::Ucs2).got[0].clone();
     assert_eq!((got.data_coding, got.text.len()), (8, 10));
+    let content = Content { body: "façade".as_bytes(), ..Content::default() };
+    let got = one(latin1, &content, Encoding::Auto).got[0].clone();
+    assert_eq!((got.data_coding, got.text.as_slice()), (3, &b"fa\xE7ade"[..]), "beyond GSM 7-bit, too");
+}
+
+#[test]
+fn what_the_carriers_own_alphabet_lacks_is_replaced() {
+    let said = |default_alphabet, body: &str, encoding| {
+        let content = Content { body: body.as_bytes(), ..Content::default() };
+        let change = |options: &mut Options| {
+            options.transliterate = true;
+            options.text.default_alphabet = default_alphabet;
+        };
+        let got = one(change, &content, encoding).got[0].clone();
+        (got.data_coding, got.text)
+    };
+    let ascii = said(DefaultAlphabet::Ascii, "Café Größe £5", Encoding::Auto);
+    assert_eq!(ascii, (0, b"Cafe Grosse GBP5".to_vec()));
+    assert_eq!(said(DefaultAlphabet::Latin1, "für 5 €", Encoding::Auto), (0, b"f\xFCr 5 EUR".to_vec()));
+    assert_eq!(said(DefaultAlphabet::Gsm7, "“ж”", Encoding::Auto).0, 8);
+    assert_eq!(
+        said(DefaultAlphabet::Gsm7, "“ж”", Encoding::Auto).1,
+        [0x20, 0x1C, 4, 0x36, 0x20, 0x1D],
+        "as it was written"
+    );
+    assert_eq!(said(DefaultAlphabet::Gsm7, "thực", Encoding::Gsm7), (0, b"thuc".to_vec()));
 }
 
 #[test]
