@@ -5,6 +5,7 @@ use super::{
     draft::{Body, Draft, Expiry},
     numbering::Numbering,
     objection::Objection,
+    sender,
     tenant::Tenant,
 };
 use crate::{
@@ -71,7 +72,7 @@ pub fn judge<'m>(draft: &Draft<'m>, rules: &Rules<'_>) -> Result<Meant<'m>, Obje
     if !rules.tenant.may_send_to(to, rules.numbering) {
         return Err(Objection::Country);
     }
-    let from = sender(draft, rules)?;
+    let from = sender_of(draft, rules)?;
     if let Some(key) = draft.key.filter(|key| key.is_empty() || key.len() > limits::KEY_BYTES_MAX) {
         return Err(Objection::Key(key.len()));
     }
@@ -102,12 +103,12 @@ pub fn judge<'m>(draft: &Draft<'m>, rules: &Rules<'_>) -> Result<Meant<'m>, Obje
     Ok(Meant { head, content })
 }
 
-fn sender(draft: &Draft<'_>, rules: &Rules<'_>) -> Result<SenderId, Objection> {
+fn sender_of(draft: &Draft<'_>, rules: &Rules<'_>) -> Result<SenderId, Objection> {
     let own = rules.tenant.options.from;
     let sender = match draft.from {
         None if own.is_empty() => rules.defaults.from,
         None => own,
-        Some(text) => SenderId::parse(text).map_err(Objection::Sender)?,
+        Some(text) => sender::read(text, rules.numbering)?,
     };
     if rules.tenant.may_send_as(&sender) { Ok(sender) } else { Err(Objection::SenderNotAllowed(sender)) }
 }

@@ -17,6 +17,7 @@ pub mod numbering;
 pub mod objection;
 pub mod places;
 pub mod prints;
+pub mod sender;
 pub mod shares;
 pub mod tenant;
 

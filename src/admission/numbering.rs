@@ -95,10 +95,8 @@ pub enum NumberError {
         code: u16,
         /// Digits after the code.
         digits: u8,
-        /// Fewest that exist.
-        min: u8,
-        /// Most that exist.
-        max: u8,
+        /// Bit n: numbers of n digits after the code exist.
+        lengths: u32,
     },
     /// The 0 that is dialled within the country stands after its code, and without it there is no number left.
     TrunkPrefix(u16),
@@ -120,10 +118,9 @@ impl fmt::Display for NumberError {
                 out.write_str("begin with + and the country's code: no country is assumed here (`defaults.country`)")
             }
             Self::UnknownCountryCode(code) => write!(out, "no country's code begins with {code}"),
-            Self::WrongLength { code, digits, min, max } => {
+            Self::WrongLength { code, digits, lengths } => {
                 let s = if *digits == 1 { "" } else { "s" };
-                write!(out, "{digits} digit{s} after +{code}; numbers there have {min}")?;
-                if min == max { Ok(()) } else { write!(out, " to {max}") }
+                write!(out, "{digits} digit{s} after +{code}; numbers there have {}", Lengths(*lengths))
             }
             Self::TrunkPrefix(code) => write!(out, "the 0 after +{code} is only dialled within the country"),
             Self::TooLong => out.write_str("no number has more than 15 digits"),
@@ -136,6 +133,81 @@ impl fmt::Display for NumberError {
 
 impl std::error::Error for NumberError {}
 
+/// Lengths in words, bit n for n: `10`, `5 or 8`, `4 to 13`, `6, 8 or 10 to 12`.
+struct Lengths(u32);
+
+impl fmt::Display for Lengths {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0;
+        let mut is_first = true;
+        while rest != 0 {
+            let from = rest.trailing_zeros();
+            let run = (rest >> from).trailing_ones();
+            // Two in a row are two, not a range.
+            let taken = if run == 2 { 1 } else { run };
+            rest &= !(((1 << taken) - 1) << from);
+            let between = match (is_first, rest) {
+                (true, _) => "",
+                (false, 0) => " or ",
+                (false, _) => ", ",
+            };
+            write!(out, "{between}{from}")?;
+            if taken > 1 {
+                write!(out, " to {}", from + taken - 1)?;
+            }
+            is_first = false;
+        }
+        Ok(())
+    }
+}
+
+/// Numbers that begin so may have lengths that their country's plan does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NumberRange {
+    prefix: u64,
+    prefix_digits: u8,
+    /// Bit n: n digits in all.
+    lengths: u16,
+}
+
+impl NumberRange {
+    /// Numbers that begin with these digits (country's code first, without `+`) and have one of these lengths, the
+    /// country's code counted. None if no number can be so.
+    pub fn new(prefix: &str, lengths: &[u8]) -> Option<Self> {
+        let prefix_digits = prefix.len();
+        let is_prefix = (1..=Msisdn::DIGITS_MAX).contains(&prefix_digits)
+            && !prefix.starts_with('0')
+            && prefix.bytes().all(|byte| byte.is_ascii_digit());
+        let least = prefix_digits.max(Msisdn::DIGITS_MIN);
+        let are_lengths = lengths.iter().all(|&length| (least..=Msisdn::DIGITS_MAX).contains(&usize::from(length)));
+        if !is_prefix || !are_lengths || lengths.is_empty() {
+            return None;
+        }
+        let lengths = lengths.iter().fold(0, |set, length| set | 1 << length);
+        Some(Self { prefix: prefix.parse().ok()?, prefix_digits: prefix_digits as u8, lengths })
+    }
+
+    const fn of(prefix: u64, lengths: u16) -> Self {
+        Self { prefix, prefix_digits: count_digits(prefix) as u8, lengths }
+    }
+
+    fn holds(&self, number: u64, digits: usize) -> bool {
+        let front = || number / POWERS[digits - usize::from(self.prefix_digits)];
+        digits <= Msisdn::DIGITS_MAX && self.lengths & 1 << digits != 0 && front() == self.prefix
+    }
+}
+
+/// SIM cards of machines: longer than people's numbers, and absent from Google's metadata. From the plans of the
+/// regulators: Belgium 77, France 700, Norway 58, Spain 590, Sweden 710 and 719.
+const MACHINES: [NumberRange; 6] = [
+    NumberRange::of(32_77, 1 << 15),
+    NumberRange::of(33_700, 1 << 14 | 1 << 15),
+    NumberRange::of(34_590, 1 << 15),
+    NumberRange::of(46_710, 1 << 15),
+    NumberRange::of(46_719, 1 << 15),
+    NumberRange::of(47_58, 1 << 14),
+];
+
 /// No country of this name (ISO 3166, two letters) has a numbering plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownCountry(pub String);
@@ -143,6 +215,7 @@ pub struct UnknownCountry(pub String);
 /// Reads numbers. One per core: the library keeps compiled patterns.
 pub struct Numbering {
     home: Option<Region>,
+    ranges: Vec<NumberRange>,
     library: PhoneNumberUtil,
 }
 
@@ -173,7 +246,14 @@ impl Numbering {
         if let Some((name, region)) = home {
             library.get_country_code_for_region(region).ok_or_else(|| unknown(name))?;
         }
-        Ok(Self { home: home.map(|(_, region)| region), library })
+        Ok(Self { home: home.map(|(_, region)| region), ranges: Vec::new(), library })
+    }
+
+    /// The same with numbers that no table knows yet.
+    #[must_use]
+    pub fn with_ranges(mut self, ranges: Vec<NumberRange>) -> Self {
+        self.ranges = ranges;
+        self
     }
 
     /// The recipient that was typed.
@@ -218,6 +298,16 @@ impl Numbering {
     }
 
     fn international(&self, number: u64, digits: usize) -> Result<Msisdn, NumberError> {
+        self.planned(number, digits).or_else(|why| self.in_a_range(number, digits).ok_or(why))
+    }
+
+    /// What the plans do not know, and a range does.
+    fn in_a_range(&self, number: u64, digits: usize) -> Option<Msisdn> {
+        let mut ranges = MACHINES.iter().chain(&self.ranges);
+        ranges.any(|range| range.holds(number, digits)).then(|| Msisdn::from_number(number)).flatten()
+    }
+
+    fn planned(&self, number: u64, digits: usize) -> Result<Msisdn, NumberError> {
         let (plan, national) = check_front(number, digits)?;
         if !plan.leading_zero && number % POWERS[national] < POWERS[national - 1] {
             return self.without_trunk_prefix(number, digits, plan);
@@ -242,9 +332,12 @@ impl Numbering {
     fn dialled(&self, number: u64, digits: usize, home: Region) -> Result<Msisdn, NumberError> {
         let refused = || NumberError::NotDiallable(iso(home));
         let (number, digits) = self.ask_library(&format!("{number:0digits$}"), Some(home)).ok_or_else(refused)?;
-        let (plan, national) = check_front(number, digits)?;
-        check_length(plan, national)?;
-        Msisdn::from_number(number).ok_or(NumberError::TooLong)
+        let as_planned = || {
+            let (plan, national) = check_front(number, digits)?;
+            check_length(plan, national)?;
+            Msisdn::from_number(number).ok_or(NumberError::TooLong)
+        };
+        as_planned().or_else(|why| self.in_a_range(number, digits).ok_or(why))
     }
 
     /// The number with its country code, and how many digits that are.
@@ -321,9 +414,9 @@ fn check_length(plan: Plan, national: usize) -> Result<(), NumberError> {
 }
 
 fn wrong_length(plan: Plan, national: usize) -> NumberError {
-    let (min, max) = (plan.lengths.trailing_zeros() as u8, plan.lengths.ilog2() as u8);
-    let max = max.min((Msisdn::DIGITS_MAX - plan.code_digits()) as u8);
-    NumberError::WrongLength { code: plan.code, digits: national as u8, min, max }
+    let (least, most) = (Msisdn::DIGITS_MIN - plan.code_digits(), Msisdn::DIGITS_MAX - plan.code_digits());
+    let lengths = plan.lengths & ((2 << most) - (1 << least));
+    NumberError::WrongLength { code: plan.code, digits: national as u8, lengths }
 }
 
 #[cfg(test)]

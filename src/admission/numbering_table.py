@@ -3,8 +3,9 @@
 
     pip install phonenumbers==9.0.42 && python3 numbering_table.py > numbering_table.rs
 
-One row per country calling code: which lengths its numbers may have (bit n: n digits after the code), whether a number
-may begin with 0 after the code, the main region, and whether other regions share the code.
+One row per country calling code: which lengths its numbers may have (bit n: n digits after the code; not those that are
+dialled only within an area), whether a number may begin with 0 after the code, the main region, and whether other
+regions share the code.
 """
 
 try:
@@ -71,13 +72,17 @@ def members(name, argument):
 
 def row(code):
     regions = COUNTRY_CODE_TO_REGION_CODE[code]
-    lengths, leading_zero = 0, False
+    lengths, local, leading_zero = 0, 0, False
     for region in regions:
         general = metadata(code, region).general_desc
         for length in general.possible_length:
             lengths |= 1 << length
+        for length in general.possible_length_local_only:
+            local |= 1 << length
         starts, _ = first_characters(sre.parse(general.national_number_pattern))
         leading_zero |= "0" in starts
+    # What one region of a code dials within an area, another may list for a service of its own: Canada's 310-1234.
+    lengths &= ~local
     shared = str(len(regions) > 1).lower()
     return f'    Plan {{ code: {code}, lengths: {lengths:#08x}, leading_zero: {str(leading_zero).lower()}, region: *b"{regions[0][:2]}", shared: {shared} }},'
 

@@ -5,7 +5,7 @@ use super::Plan;
 /// By code.
 #[rustfmt::skip]
 pub(super) const PLANS: [Plan; 215] = [
-    Plan { code: 1, lengths: 0x000480, leading_zero: false, region: *b"US", shared: true },
+    Plan { code: 1, lengths: 0x000400, leading_zero: false, region: *b"US", shared: true },
     Plan { code: 7, lengths: 0x004400, leading_zero: false, region: *b"RU", shared: true },
     Plan { code: 20, lengths: 0x000700, leading_zero: false, region: *b"EG", shared: false },
     Plan { code: 27, lengths: 0x0007e0, leading_zero: false, region: *b"ZA", shared: false },

@@ -63,16 +63,18 @@ fn each_rule_says_that_it_is_broken() {
         (None, "+0049151", UnknownCountryCode(0)),
         (None, "+2101234567", UnknownCountryCode(210)),
         (None, "+999", UnknownCountryCode(999)),
-        (None, "+1202555014", WrongLength { code: 1, digits: 9, min: 7, max: 10 }),
-        (None, "+120255501433", WrongLength { code: 1, digits: 11, min: 7, max: 10 }),
-        (None, "+33", WrongLength { code: 33, digits: 0, min: 9, max: 9 }),
-        (None, "+49", WrongLength { code: 49, digits: 0, min: 4, max: 13 }),
-        (None, "+330", WrongLength { code: 33, digits: 1, min: 9, max: 9 }),
+        (None, "+1202555014", WrongLength { code: 1, digits: 9, lengths: 1 << 10 }),
+        (None, "+15550100", WrongLength { code: 1, digits: 7, lengths: 1 << 10 }),
+        (Some("US"), "555-0100", WrongLength { code: 1, digits: 7, lengths: 1 << 10 }),
+        (None, "+120255501433", WrongLength { code: 1, digits: 11, lengths: 1 << 10 }),
+        (None, "+33", WrongLength { code: 33, digits: 0, lengths: 1 << 9 }),
+        (None, "+49", WrongLength { code: 49, digits: 0, lengths: 0x3FE0 }),
+        (None, "+330", WrongLength { code: 33, digits: 1, lengths: 1 << 9 }),
         (None, "+44000000000", TrunkPrefix(44)),
         (None, "+49151123456781234", TooLong),
         (None, "+491511234567812345678901234567890", TooLong),
         (Some("DE"), "0", NotDiallable(*b"DE")),
-        (Some("US"), "911", WrongLength { code: 1, digits: 3, min: 7, max: 10 }),
+        (Some("US"), "911", WrongLength { code: 1, digits: 3, lengths: 1 << 10 }),
     ] {
         assert_eq!(read(home, typed), Err(why), "{typed} at {home:?}: {}", why);
     }
@@ -81,9 +83,72 @@ fn each_rule_says_that_it_is_broken() {
 #[test]
 fn the_reason_is_said_in_words() {
     let says = |typed: &str| read(None, typed).expect_err("broken").to_string();
-    assert_eq!(says("12"), "1 digit after +1; numbers there have 7 to 10");
+    assert_eq!(says("12"), "1 digit after +1; numbers there have 10");
+    assert_eq!(says("+1555010019"), "9 digits after +1; numbers there have 10");
+    assert_eq!(says("+4477009001"), "8 digits after +44; numbers there have 7, 9 or 10");
+    assert_eq!(says("+471234567"), "7 digits after +47; numbers there have 5 or 8");
+    assert_eq!(says("+49 123"), "3 digits after +49; numbers there have 5 to 13");
     assert_eq!(says("+33 12345678"), "8 digits after +33; numbers there have 9");
     assert_eq!(says("+210 1234567"), "no country's code begins with 210");
+}
+
+#[test]
+fn no_reason_contradicts_itself() {
+    for plan in PLANS {
+        for national in 0..=15 {
+            let typed = format!("+{}{}", plan.code, &"234567892345678"[..national]);
+            if let Err(why @ NumberError::WrongLength { digits, lengths, .. }) = read_abroad(&typed) {
+                assert_eq!(lengths & 1 << digits, 0, "{typed}: {why}");
+                assert_eq!(usize::from(digits), national, "{typed}: {why}");
+            }
+        }
+    }
+    let lengths = |set: &[u8]| Lengths(set.iter().fold(0, |lengths, length| lengths | 1 << length)).to_string();
+    assert_eq!(lengths(&[10]), "10");
+    assert_eq!(lengths(&[9, 10]), "9 or 10");
+    assert_eq!(lengths(&[4, 5, 6]), "4 to 6");
+    assert_eq!(lengths(&[5, 8, 9, 11, 12, 13]), "5, 8, 9 or 11 to 13");
+}
+
+fn read_abroad(typed: &str) -> Result<u64, NumberError> {
+    ABROAD.parse(typed).map(Msisdn::number)
+}
+
+#[test]
+fn sim_cards_of_machines_have_numbers() {
+    for typed in [
+        "+47 5800 0900 0000",
+        "+34 590 0000000000",
+        "+46719 0001234567",
+        "+46710 0001234567",
+        "+33 700 001 156 4653",
+        "+33700312345678",
+        "+32 77 00010023652",
+        "+31 97 002801234",
+    ] {
+        assert!(read_abroad(typed).is_ok(), "{typed}: {:?}", read_abroad(typed));
+    }
+    assert_eq!(read(Some("NO"), "580009000000"), Ok(47_580_009_000_000));
+    assert!(read_abroad("+4757 00 0900 0000").is_err(), "beside the range");
+    assert!(read_abroad("+47580009000").is_err(), "within it, but shorter");
+}
+
+#[test]
+fn ranges_are_told_where_no_table_knows_them() {
+    let range = |prefix: &str, lengths: &[u8]| NumberRange::new(prefix, lengths);
+    let ranges = vec![range("21099", &[11, 12]).expect("a range"), range("4767", &[15]).expect("a range")];
+    let numbering = Numbering::new(None).expect("metadata").with_ranges(ranges);
+    for typed in ["+210 99 123456", "+210991234567", "+476712345678901"] {
+        assert!(numbering.parse(typed).is_ok(), "{typed}");
+        assert!(read_abroad(typed).is_err(), "{typed}");
+    }
+    assert!(numbering.parse("+2109912345").is_err() && numbering.parse("+4766123456789012").is_err());
+    assert_eq!(numbering.parse("+21098123456"), Err(NumberError::UnknownCountryCode(210)));
+    for (prefix, lengths) in [("", &[10][..]), ("049", &[10]), ("4a", &[10]), ("49", &[]), ("49", &[16]), ("49", &[6])]
+    {
+        assert_eq!(range(prefix, lengths), None, "{prefix} {lengths:?}");
+    }
+    assert_eq!(range("123456789", &[8]), None, "shorter than its prefix");
 }
 
 #[test]
@@ -123,7 +188,8 @@ proptest! {
     fn what_the_table_takes_is_possible_to_the_library(place in 0..PLANS.len(), rest in "[0-9]{2,14}") {
         let numbering = &*ABROAD;
         let typed = format!("+{}{rest}", PLANS[place].code);
-        if let Ok(number) = numbering.parse(&typed) {
+        let is_machine = |number: Msisdn| MACHINES.iter().any(|range| range.holds(number.number(), count_digits(number.number())));
+        if let Some(number) = numbering.parse(&typed).ok().filter(|&number| !is_machine(number)) {
             let again = numbering.library.parse(format!("+{number}"), None).expect("the library reads it");
             prop_assert!(numbering.library.is_possible_number(&again), "{}", typed);
             prop_assert_eq!(numbering.parse(&format!("+{number}")), Ok(number));

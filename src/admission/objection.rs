@@ -17,6 +17,8 @@ pub enum Objection {
     Country,
     /// The sender is none.
     Sender(SenderError),
+    /// The sender is to be a number, and cannot be one.
+    SenderNumber(NumberError),
     /// The tenant may not use this sender.
     SenderNotAllowed(SenderId),
     /// A key of so many octets.

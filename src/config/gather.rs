@@ -3,6 +3,7 @@
 //! A refused value is replaced by its default (or something empty) and the work goes on; since there is a problem then,
 //! nobody ever sees the replacement. Refuses to know any key.
 
+use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,8 @@ use super::raw::Typed;
 use super::secret::{Secret, SecretRef};
 use super::source::{Span, WHOLE};
 use super::units::{Bytes, Millis};
+use crate::admission::numbering::{NumberRange, Numbering};
+use crate::admission::{Objection, sender};
 use crate::model::Quoted;
 
 pub(super) const SECOND: u64 = 1_000;
@@ -32,6 +35,30 @@ pub(super) struct Gather<'c> {
     /// Something typed was struck out before: what is missing may have been there.
     pub(super) incomplete: bool,
     pub(super) problems: Vec<(Span, String)>,
+    /// By what numbers are read, made when the first sender is one.
+    pub(super) numbers: Numbers<'c>,
+}
+
+/// How the file wants numbers to be read.
+#[derive(Debug, Default)]
+pub(super) struct Numbers<'c> {
+    /// `defaults.country`.
+    country: Option<&'c str>,
+    ranges: Vec<NumberRange>,
+    numbering: OnceCell<Option<Numbering>>,
+}
+
+impl<'c> Numbers<'c> {
+    pub(super) fn of(country: Option<&'c str>, ranges: Vec<NumberRange>) -> Self {
+        Self { country, ranges, numbering: OnceCell::new() }
+    }
+
+    /// Without a country if that has no plan, which is told elsewhere.
+    fn numbering(&self) -> Option<&Numbering> {
+        let plan = || Numbering::new(self.country).or_else(|_| Numbering::new(None)).ok();
+        let made = || plan().map(|made| made.with_ranges(self.ranges.clone()));
+        self.numbering.get_or_init(made).as_ref()
+    }
 }
 
 impl Gather<'_> {
@@ -123,24 +150,34 @@ impl Gather<'_> {
         parsed
     }
 
-    /// A sender as a message may carry it: 1 to 15 digits, or up to 11 characters that ASCII and the default alphabet
-    /// of carriers share. `@` is not among them, for it is a NUL there.
+    /// A sender as it leaves, read as that of a message.
     pub(super) fn sender(&mut self, typed: &Typed<String>) -> Option<String> {
         let value = typed.as_ref()?;
-        self.check_sender(value.get_ref(), &value.span());
-        Some(value.get_ref().clone())
+        let read = |text: &str, numbering: &Numbering| sender::read(text, numbering).map(|found| found.to_string());
+        Some(self.read_sender(value.get_ref(), &value.span(), read))
     }
 
-    pub(super) fn check_sender(&mut self, text: &str, at: &Span) {
-        let digits = text.strip_prefix('+').unwrap_or(text);
-        let number = (1..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
-        let shared = |byte: u8| (b' '..=b'~').contains(&byte) && !b"@`[]{}\\^|~".contains(&byte);
-        let word = (1..=11).contains(&text.len()) && text.bytes().all(shared);
-        if !number && (!word || text.starts_with('+')) {
-            let what = "is no sender: 15 digits, or 11 characters of ASCII without @`[]{}\\^|~";
-            let what = format!("{} {what}", Quoted(text));
-            self.refuse(at, what);
-        }
+    /// Senders, whole or by their beginning and `*`, as they are compared.
+    pub(super) fn sender_pattern(&mut self, text: &str, at: &Span) -> String {
+        self.read_sender(text, at, sender::pattern)
+    }
+
+    fn read_sender(
+        &mut self,
+        text: &str,
+        at: &Span,
+        read: impl Fn(&str, &Numbering) -> Result<String, Objection>,
+    ) -> String {
+        let Some(numbering) = self.numbers.numbering() else { return text.to_owned() };
+        let why = match read(text, numbering) {
+            Ok(found) => return found,
+            Err(Objection::SenderNumber(why)) => format!(": {why}"),
+            Err(_) => {
+                ": 15 digits, or 11 characters of ASCII without @`[]{}\\^|~, a letter or digit among them".to_owned()
+            }
+        };
+        self.refuse(at, format!("{} is no sender{why}", Quoted(text)));
+        text.to_owned()
     }
 
     /// An ISO 3166 code.

@@ -3,18 +3,22 @@
 //! Knows values only. Refuses to know what a class or an error class leads to.
 
 use serde::Serialize;
+use toml::Spanned;
 
 use super::choice::{Class, ErrorClass, InDoubt};
 use super::gather::{DAY, Gather, HOUR, MINUTE, SECOND, or};
-use super::raw::{RawDefaults, RawInDoubt, RawRetry, RawRetryPolicy};
+use super::raw::{RawDefaults, RawInDoubt, RawNumberRange, RawRetry, RawRetryPolicy};
 use super::shown;
 use super::units::{Int, Permille};
+use crate::admission::numbering;
 
 /// What a message gets when neither it, nor its route, nor its tenant says otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Defaults {
     /// ISO 3166; numbers without `+` are read as dialled there. `None`: every number must be international.
     pub country: Option<String>,
+    /// Numbers with lengths that the table of countries does not know.
+    pub number_ranges: Vec<NumberRange>,
     /// Urgency.
     pub class: Class,
     /// Sender; `None`: the carrier's own.
@@ -37,6 +41,46 @@ pub struct Defaults {
     pub doubts_max: u8,
     /// By class.
     pub in_doubt: InDoubtPolicies,
+}
+
+/// Numbers that begin so may have so many digits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NumberRange {
+    /// First digits, the country's code among them, without `+`.
+    pub prefix: String,
+    /// Digits in all, the country's code counted.
+    pub digits: Vec<u8>,
+}
+
+impl NumberRange {
+    fn as_read(&self) -> Option<numbering::NumberRange> {
+        numbering::NumberRange::new(&self.prefix, &self.digits)
+    }
+}
+
+/// The ranges by which senders of the file are read; what is wrong with one is told when it gets its meaning.
+pub(super) fn ranges(raw: &RawDefaults) -> Vec<numbering::NumberRange> {
+    let listed = raw.number_ranges.iter().flat_map(|list| list.get_ref());
+    listed.filter_map(|typed| range(typed.get_ref()).as_read()).collect()
+}
+
+fn range(raw: &RawNumberRange) -> NumberRange {
+    let prefix = raw.prefix.as_ref().map(|prefix| prefix.get_ref().as_str()).unwrap_or_default();
+    let digits = raw.digits.iter().flat_map(|digits| &digits.get_ref().0).map(|length| length.get());
+    NumberRange { prefix: prefix.strip_prefix('+').unwrap_or(prefix).to_owned(), digits: digits.collect() }
+}
+
+fn checked_range(typed: &Spanned<RawNumberRange>, gather: &mut Gather<'_>) -> NumberRange {
+    let (raw, table) = (typed.get_ref(), typed.span());
+    let found = range(raw);
+    let is_whole = gather.required(&raw.prefix, &table, "prefix").is_some()
+        & gather.required(&raw.digits, &table, "digits").is_some();
+    if is_whole && found.as_read().is_none() {
+        let what =
+            "no such numbers: a prefix is 1 to 15 digits such as \"4758\", and `digits` counts all digits, 7 to 15";
+        gather.refuse(&table, what);
+    }
+    found
 }
 
 /// The policy for attempts in doubt, by class.
@@ -76,6 +120,12 @@ impl Defaults {
         }
         Self {
             country: raw.country.as_ref().map(|country| country.get_ref().clone()),
+            number_ranges: raw
+                .number_ranges
+                .iter()
+                .flat_map(|list| list.get_ref())
+                .map(|typed| checked_range(typed, gather))
+                .collect(),
             class: or(&raw.class, Class::Transactional),
             from: gather.sender(&raw.from),
             parts_max: or(&raw.parts_max, Int(16)).get(),

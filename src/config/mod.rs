@@ -45,7 +45,7 @@ pub use choice::{
 pub use diff::{Change, diff};
 pub use error::{Place, Problem, Problems};
 pub use expectation::{Decision, Expect, Expectation, Given};
-pub use message::{Defaults, InDoubtPolicies, Retry, RetryPolicy};
+pub use message::{Defaults, InDoubtPolicies, NumberRange, Retry, RetryPolicy};
 pub use raw::RawConfig;
 pub use route::{Route, Share, When};
 pub use secret::Secret;
@@ -53,7 +53,7 @@ pub use server::{Http, HttpTls, Limits, Log, Node};
 pub use tenant::Tenant;
 pub use units::{Period, Quota};
 
-use gather::Gather;
+use gather::{Gather, Numbers};
 use source::{PREFIX, Source, Span};
 
 /// What is meant. Written out (serde) it has the keys and units of the file, secrets masked.
@@ -123,7 +123,13 @@ impl Config {
             (source.place(span), tree::shown(&read.tree, &steps))
         };
         let incomplete = !read.problems.is_empty();
-        let mut gather = Gather { credentials: credentials.as_deref(), incomplete, problems: read.problems.clone() };
+        let country = read.raw.defaults.country.as_ref().map(|country| country.get_ref().as_str());
+        let mut gather = Gather {
+            credentials: credentials.as_deref(),
+            incomplete,
+            problems: read.problems.clone(),
+            numbers: Numbers::of(country, message::ranges(&read.raw.defaults)),
+        };
         let config = Self::meant(&read.raw, &mut gather, &stand);
         if !incomplete {
             check::check(&config, &read.raw, &mut gather);

@@ -87,6 +87,7 @@ raw! {
     /// `[defaults]`
     RawDefaults {
         country: Typed<String>,
+        number_ranges: Typed<Vec<Spanned<RawNumberRange>>>,
         class: Typed<Class>,
         from: Typed<String>,
         parts_max: Typed<Int<1, 255>>,
@@ -96,6 +97,12 @@ raw! {
         in_doubt_wait: Typed<Millis>,
         doubts_max: Typed<Int<1, 100>>,
         in_doubt: RawInDoubt,
+    }
+
+    /// One of `defaults.number_ranges`.
+    RawNumberRange {
+        prefix: Typed<String>,
+        digits: Typed<OneOrMany<Int<7, 15>>>,
     }
 
     /// `[defaults.in_doubt]`

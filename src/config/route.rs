@@ -49,6 +49,8 @@ impl When {
     fn meant(raw: &RawWhen, gather: &mut Gather<'_>) -> Self {
         let prefix = list(&raw.prefix, "prefix", gather);
         let sender = list(&raw.sender, "sender", gather);
+        let span = raw.sender.as_ref().map(Spanned::span).unwrap_or_default();
+        let sender = sender.iter().map(|pattern| gather.sender_pattern(pattern, &span)).collect();
         let tag = list(&raw.tag, "tag", gather);
         if let Some(typed) = &raw.prefix {
             for text in &prefix {

@@ -51,21 +51,17 @@ impl Tenant {
             keys: keys(&raw.keys, gather),
             admin_keys: keys(&raw.admin_keys, gather),
             from: gather.sender(&raw.from),
-            senders: texts(&raw.senders),
+            senders: senders(&raw.senders, gather),
             quota: raw.quota.as_ref().map(|quota| *quota.get_ref()),
             rate_messages_per_s: raw.rate.as_ref().map(|rate| rate.get_ref().0),
             countries: texts(&raw.countries),
             shares: raw.shares.as_ref().map_or(1, |shares| shares.get_ref().get()),
         };
-        for sender in raw.senders.iter().flat_map(|list| list.get_ref()) {
-            let text = sender.get_ref().strip_suffix('*').unwrap_or(sender.get_ref());
-            gather.check_sender(text, &sender.span());
-        }
         for country in raw.countries.iter().flat_map(|list| list.get_ref()) {
             gather.check_country(country.get_ref(), &country.span());
         }
         if let Some(typed) = &raw.from
-            && let Ok(from) = SenderId::parse(typed.get_ref())
+            && let Some(Ok(from)) = tenant.from.as_deref().map(SenderId::parse)
             && !tenant.senders.is_empty()
             && !tenant.senders.iter().any(|pattern| from.fits(pattern))
         {
@@ -74,6 +70,11 @@ impl Tenant {
         }
         tenant
     }
+}
+
+fn senders(typed: &Typed<Vec<Spanned<String>>>, gather: &mut Gather<'_>) -> Vec<String> {
+    let listed = typed.iter().flat_map(|list| list.get_ref());
+    listed.map(|pattern| gather.sender_pattern(pattern.get_ref(), &pattern.span())).collect()
 }
 
 fn texts(typed: &Typed<Vec<Spanned<String>>>) -> Vec<String> {

@@ -361,7 +361,7 @@ fn each_message_that_was_not_taken_is_named_however_many_they_are() {
     let shown = summary(&report, 32 << 10);
     let errors = shown["errors"].as_array().expect("errors");
     assert_eq!((&shown["accepted"], &shown["rejected"], errors.len()), (&json!(1), &json!(20_000), 20_000));
-    assert_eq!(errors[0]["detail"], "0 digits after +1; numbers there have 7 to 10");
+    assert_eq!(errors[0]["detail"], "0 digits after +1; numbers there have 10");
     let last = json!({"index": 19_999, "code": "invalid_recipient", "field": "to", "detail": "", "retryable": false});
     assert_eq!(errors[19_999], last);
     assert_eq!(summary(&report, 100), shown, "the same in whatever slices");

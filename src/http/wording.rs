@@ -23,6 +23,7 @@ pub fn flaw(objection: &Objection, typed: &Typed<'_>, tenant: &Tenant) -> Flaw {
             Flaw::of(Code::CountryNotAllowed, "to", detail)
         }
         Objection::Sender(error) => Flaw::of(Code::InvalidSender, "from", of_sender(error)),
+        Objection::SenderNumber(error) => Flaw::of(Code::InvalidSender, "from", error.to_string()),
         Objection::SenderNotAllowed(sender) => {
             Flaw::of(Code::SenderNotAllowed, "from", format!("{sender} is not among the senders of this tenant"))
         }
@@ -67,6 +68,7 @@ pub fn flaw(objection: &Objection, typed: &Typed<'_>, tenant: &Tenant) -> Flaw {
 const fn of_sender(error: SenderError) -> &'static str {
     match error {
         SenderError::Empty => "it is empty; leave it out for the default sender",
+        SenderError::NoLetter => "neither a letter nor a digit is in it",
         SenderError::TooLong => "longer than 11 characters, or 15 digits",
         SenderError::BadCharacter => "it has a character that carriers do not take in a sender",
     }

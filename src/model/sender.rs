@@ -15,6 +15,8 @@ pub struct SenderId {
 pub enum SenderError {
     /// Nothing in it.
     Empty,
+    /// Neither a letter nor a digit in it.
+    NoLetter,
     /// More than 15 digits or 11 characters.
     TooLong,
     /// A character that the default alphabet of carriers does not hold; `@` is among them, for it is a NUL there.
@@ -51,6 +53,9 @@ impl SenderId {
         }
         if !text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && !b"@`[]{}\\^|~".contains(&byte)) {
             return Err(SenderError::BadCharacter);
+        }
+        if !text.bytes().any(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(SenderError::NoLetter);
         }
         let mut sender = Self { length: text.len() as u8, text: [0; 15] };
         sender.text[..text.len()].copy_from_slice(text.as_bytes());
@@ -129,6 +134,8 @@ mod tests {
     #[test]
     fn says_what_is_wrong() {
         assert_eq!(SenderId::parse(""), Err(SenderError::Empty));
+        assert_eq!(SenderId::parse("   "), Err(SenderError::NoLetter));
+        assert_eq!(SenderId::parse("-/-"), Err(SenderError::NoLetter));
         assert_eq!(SenderId::parse("TwelveLetter"), Err(SenderError::TooLong));
         assert_eq!(SenderId::parse("1234567890123456"), Err(SenderError::TooLong));
         assert_eq!(SenderId::parse("me@home"), Err(SenderError::BadCharacter));

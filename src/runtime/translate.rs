@@ -12,7 +12,10 @@ mod expectations;
 use std::{rc::Rc, sync::Arc, thread};
 
 use crate::{
-    admission::{Defaults, Quota, TenantOptions, numbering::Numbering},
+    admission::{
+        Defaults, Quota, TenantOptions,
+        numbering::{NumberRange, Numbering},
+    },
     config::{self, Config, ErrorClass, InDoubt, Place, Problem, Problems},
     control::{Entries, Names},
     delivery::{Backoff, DoubtPolicy, RetryPolicy},
@@ -295,7 +298,10 @@ fn defaults(config: &Config) -> Defaults {
 }
 
 fn numbering(config: &Config) -> Result<Numbering, String> {
+    let ranges = config.defaults.number_ranges.iter();
+    let ranges = ranges.filter_map(|range| NumberRange::new(&range.prefix, &range.digits)).collect();
     Numbering::new(config.defaults.country.as_deref())
+        .map(|numbering| numbering.with_ranges(ranges))
         .map_err(|unknown| format!("no numbering plan is known for `{}`", unknown.0))
 }
 

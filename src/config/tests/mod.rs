@@ -5,6 +5,7 @@ mod overlay;
 mod reference;
 mod reload;
 mod secrets;
+mod spoken;
 
 use super::{Config, Problems};
 

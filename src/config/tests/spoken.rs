@@ -1,0 +1,54 @@
+//! Numbers and names as they are written in the file, and as they leave: senders and ranges of numbers.
+
+use super::{parse, with};
+
+#[test]
+fn senders_are_told_as_they_leave_however_they_are_written() {
+    let text = with(
+        "[defaults]\ncountry = \"DE\"\nfrom = \"+49 151 123\"\n[[tenant]]\nname = \"a\"\nkeys = [\"not-a-secret-any-more\"]\n\
+         from = \"0049 (0) 151/12345678\"\nsenders = [\"+49 151*\", \"SHOP*\", \"0049 160 1234567\"]\n\
+         [[route]]\nname = \"first\"\nwhen = { sender = [\"+49-151*\", \"24/7\", \"*\"] }\nfrom = \"004915112345678\"\n\
+         carriers = [{ name = \"one\" }]\n",
+    );
+    let config = parse(&text).expect("it loads");
+    assert_eq!(config.defaults.from.as_deref(), Some("49151123"));
+    let tenant = &config.tenants[0];
+    assert_eq!(tenant.from.as_deref(), Some("4915112345678"), "which is among its senders");
+    assert_eq!(tenant.senders, ["49151*", "SHOP*", "491601234567"]);
+    let route = &config.routes[0];
+    assert_eq!(
+        (route.from.as_deref(), &route.when.sender[..]),
+        (Some("4915112345678"), &["49151*", "24/7", "*"].map(str::to_owned)[..])
+    );
+}
+
+#[test]
+fn a_sender_that_is_no_number_is_told_why() {
+    let wrong = parse(&with("[defaults]\nfrom = \"+72345\"\n")).expect_err("no such number").to_string();
+    assert_eq!(
+        wrong,
+        "t.toml:2:8: defaults.from: \"+72345\" is no sender: 4 digits after +7; numbers there have 10 or 14"
+    );
+    let wrong = parse(&with("[defaults]\nfrom = \" - \"\n")).expect_err("nothing in it").to_string();
+    assert!(wrong.ends_with("a letter or digit among them"), "{wrong}");
+}
+
+#[test]
+fn ranges_of_numbers_are_known_to_senders_too() {
+    let ranges = "number_ranges = [{ prefix = \"+21099\", digits = 11 }, { prefix = \"4767\", digits = [14, 15] }]";
+    let config = parse(&with(&format!("[defaults]\nfrom = \"+210 99 123456\"\n{ranges}\n"))).expect("it loads");
+    let told: Vec<_> =
+        config.defaults.number_ranges.iter().map(|range| (&range.prefix[..], &range.digits[..])).collect();
+    assert_eq!(told, [("21099", &[11][..]), ("4767", &[14, 15])]);
+    assert_eq!(config.defaults.from.as_deref(), Some("21099123456"));
+    for wrong in [
+        "{ prefix = \"049\", digits = 10 }",
+        "{ prefix = \"4a\", digits = 10 }",
+        "{ prefix = \"12345678\", digits = 7 }",
+    ] {
+        let told = parse(&with(&format!("[defaults]\nnumber_ranges = [{wrong}]\n"))).expect_err(wrong).to_string();
+        assert!(told.starts_with("t.toml:2:18: defaults.number_ranges[0]: no such numbers"), "{told}");
+    }
+    let told = parse(&with("[defaults]\nnumber_ranges = [{ digits = 10 }]\n")).expect_err("no prefix").to_string();
+    assert!(told.contains("`prefix` is missing"), "{told}");
+}
