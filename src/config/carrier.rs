@@ -20,6 +20,7 @@ use super::shown;
 use super::source::Span;
 use super::units::{Int, PerSecond};
 use crate::model::Quoted;
+use crate::smpp::field::{BIND_TEXT_OCTETS_MAX, Field};
 
 /// One carrier.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -38,15 +39,15 @@ pub struct Carrier {
     pub tls: Option<CarrierTls>,
     /// At most 15 octets.
     pub system_id: String,
-    /// At most 8 octets; empty: none.
+    /// Empty: none.
     pub password: Secret,
-    /// At most 12 octets.
+    /// Few carriers look at it.
     pub system_type: String,
-    /// At most 40 octets.
+    /// Few carriers look at it.
     pub address_range: String,
     /// Type of number and numbering plan of each form of an address.
     pub numbering: Numbering,
-    /// Transceivers or pairs.
+    /// Transceivers, pairs or transmitters.
     pub bind: BindMode,
     /// How many of them; 0: one per core (one in all if there is a rate, for it then lives on one core).
     pub binds: u16,
@@ -176,6 +177,20 @@ const PORT: u16 = 2775;
 const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 impl Carrier {
+    /// What the carrier dictates beyond the limits of SMPP 3.4, by key, in words: it is sent whole, and may be a slip.
+    pub fn beyond_smpp(&self) -> Vec<(&'static str, String)> {
+        let texts = [
+            ("system_id", self.system_id.len(), Field::SystemId),
+            ("password", self.password.reveal().len(), Field::Password),
+            ("system_type", self.system_type.len(), Field::SystemType),
+            ("address_range", self.address_range.len(), Field::AddressRange),
+        ];
+        let beyond = texts.into_iter().filter(|(_, octets, field)| *octets > field.octets_max());
+        let told =
+            |octets, most| format!("{octets} octets, of which SMPP 3.4 allows {most}; they are sent all the same");
+        beyond.map(|(key, octets, field)| (key, told(octets, field.octets_max()))).collect()
+    }
+
     pub(super) fn meant(typed: &Spanned<RawCarrier>, gather: &mut Gather<'_>) -> Self {
         let (raw, table) = (typed.get_ref(), typed.span());
         let name = gather.name(&raw.name, &table);
@@ -188,10 +203,10 @@ impl Carrier {
             hosts: hosts(raw, &table, gather),
             source_ip: gather.ip(&raw.source_ip),
             tls: raw.tls.as_ref().map(|tls| CarrierTls::meant(tls, gather)),
-            system_id: gather.smpp_text(&raw.system_id, 15),
+            system_id: gather.bind_text(&raw.system_id),
             password: password(raw, gather),
-            system_type: gather.smpp_text(&raw.system_type, 12),
-            address_range: gather.smpp_text(&raw.address_range, 40),
+            system_type: gather.bind_text(&raw.system_type),
+            address_range: gather.bind_text(&raw.address_range),
             numbering: Numbering::meant(&raw.numbering, gather),
             bind: or(&raw.bind, BindMode::Transceiver),
             binds: or(&raw.binds, Int(1)).get(),
@@ -249,8 +264,8 @@ fn password(raw: &RawCarrier, gather: &mut Gather<'_>) -> Secret {
     let Some(typed) = &raw.password else { return Secret::default() };
     let secret = gather.secret(typed);
     let octets = secret.reveal().len();
-    if octets > 8 {
-        gather.refuse(&typed.span(), format!("{octets} octets, of which SMPP 3.4 allows 8"));
+    if octets > BIND_TEXT_OCTETS_MAX {
+        gather.refuse(&typed.span(), format!("{octets} octets, of which {BIND_TEXT_OCTETS_MAX} can be sent"));
     }
     secret
 }

@@ -41,6 +41,8 @@ pub enum BindMode {
     Transceiver,
     /// One transmitter and one receiver.
     Pair,
+    /// One transmitter: for an account that may only send.
+    Transmitter,
 }
 
 /// How a text leaves when its message does not say.

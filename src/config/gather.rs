@@ -17,6 +17,7 @@ use super::units::{Bytes, Millis};
 use crate::admission::numbering::{NumberRange, Numbering};
 use crate::admission::{Objection, sender};
 use crate::model::Quoted;
+use crate::smpp::field::BIND_TEXT_OCTETS_MAX;
 
 pub(super) const SECOND: u64 = 1_000;
 pub(super) const MINUTE: u64 = 60 * SECOND;
@@ -125,6 +126,18 @@ impl Gather<'_> {
         if text.len() > octets_max {
             let what = format!("{} octets, of which SMPP 3.4 allows {octets_max}", text.len());
             self.refuse(&value.span(), what);
+        } else if !text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+            self.refuse(&value.span(), "only printable ASCII can be sent in this field");
+        }
+        text.clone()
+    }
+
+    /// A text of the bind, which the carrier dictates; empty if absent.
+    pub(super) fn bind_text(&mut self, typed: &Typed<String>) -> String {
+        let Some(value) = typed else { return String::new() };
+        let text = value.get_ref();
+        if text.len() > BIND_TEXT_OCTETS_MAX {
+            self.refuse(&value.span(), format!("{} octets, of which {BIND_TEXT_OCTETS_MAX} can be sent", text.len()));
         } else if !text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
             self.refuse(&value.span(), "only printable ASCII can be sent in this field");
         }

@@ -52,18 +52,17 @@ pub enum BindKind {
     Transceiver,
     /// A transmitter and a receiver; it sends only while both are bound, so that no receipt is left without a way.
     Pair,
+    /// One connection that only sends: nothing comes in on it that the carrier keeps to the letter of SMPP.
+    Transmitter,
 }
 
 /// Who we are at the carrier. Changing it binds anew.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Account {
-    /// At most 15 octets.
+    /// Each of these texts at most [`crate::smpp::field::BIND_TEXT_OCTETS_MAX`] octets.
     pub system_id: Vec<u8>,
-    /// At most 8 octets.
     pub password: Vec<u8>,
-    /// At most 12 octets.
     pub system_type: Vec<u8>,
-    /// At most 40 octets.
     pub address_range: Vec<u8>,
 }
 
@@ -106,7 +105,7 @@ pub struct Options {
     pub binds_before: u16,
     /// Who we are.
     pub account: Account,
-    /// Transceivers or pairs.
+    /// Transceivers, pairs or transmitters.
     pub bind: BindKind,
     /// How many of them on this link; 0 is taken as 1.
     pub binds: u16,
@@ -202,10 +201,10 @@ impl Options {
         }
     }
 
-    /// Connections that this link keeps: one per transceiver, two per pair.
+    /// Connections that this link keeps: one per transceiver or transmitter, two per pair.
     pub fn connections(&self) -> u16 {
         match self.bind {
-            BindKind::Transceiver => self.binds.max(1),
+            BindKind::Transceiver | BindKind::Transmitter => self.binds.max(1),
             BindKind::Pair => self.binds.max(1).saturating_mul(2),
         }
     }

@@ -29,7 +29,7 @@ impl Link {
     pub(super) fn mode(&self, bind: BindId) -> BindMode {
         match (self.options.bind, bind.0 % 2) {
             (BindKind::Transceiver, _) => BindMode::Transceiver,
-            (BindKind::Pair, 0) => BindMode::Transmitter,
+            (BindKind::Transmitter, _) | (BindKind::Pair, 0) => BindMode::Transmitter,
             (BindKind::Pair, _) => BindMode::Receiver,
         }
     }
@@ -47,7 +47,7 @@ impl Link {
     /// The host that a leg begins with; both halves of a pair begin with the same.
     fn first_host(&self, bind: BindId) -> u16 {
         let place = match self.options.bind {
-            BindKind::Transceiver => bind.0,
+            BindKind::Transceiver | BindKind::Transmitter => bind.0,
             BindKind::Pair => bind.0 / 2,
         };
         self.options.binds_before.wrapping_add(place)
@@ -332,7 +332,7 @@ impl Link {
                 self.close(bind);
             }
             let ready = match self.options.bind {
-                BindKind::Transceiver => bound(self.legs.get(at)),
+                BindKind::Transceiver | BindKind::Transmitter => bound(self.legs.get(at)),
                 BindKind::Pair => at % 2 == 0 && bound(self.legs.get(at)) && bound(self.legs.get(at + 1)),
             };
             self.legs[at].ready = ready;

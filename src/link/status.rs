@@ -195,10 +195,11 @@ impl Link {
         &self.options
     }
 
-    /// What a connection carries: `None` for a transceiver, else whether it is the transmitter of its pair.
+    /// What a connection carries: `None` for a transceiver, else whether it is a transmitter.
     pub fn transmits(&self, bind: BindId) -> Option<bool> {
         match self.options.bind {
             BindKind::Transceiver => None,
+            BindKind::Transmitter => Some(true),
             BindKind::Pair => Some(bind.0.is_multiple_of(2)),
         }
     }

@@ -122,6 +122,7 @@ pub(super) fn options(carrier: &config::Carrier, link: LinkId, group: GroupId, m
         bind: match carrier.bind {
             config::BindMode::Transceiver => BindKind::Transceiver,
             config::BindMode::Pair => BindKind::Pair,
+            config::BindMode::Transmitter => BindKind::Transmitter,
         },
         binds: carrier.binds,
         window: carrier.window,

@@ -5,7 +5,7 @@
 //!
 //! Appends to the caller's buffer and allocates nothing else. After an error the buffer is as it was.
 
-use super::field::Field;
+use super::field::{BIND_TEXT_OCTETS_MAX, Field};
 use super::framer::PDU_OCTETS_MAX;
 use super::pdu::{Address, Bind, CommandId, DataSm, HEADER_OCTETS, MessageResp, Pdu, QuerySmResp, ShortMessage};
 use super::status::CommandStatus;
@@ -194,11 +194,11 @@ impl Writer<'_> {
     }
 
     fn bind(&mut self, bind: &Bind<'_>) -> Result<(), EncodeError> {
-        self.string(Field::SystemId, bind.system_id)?;
-        self.string(Field::Password, bind.password)?;
-        self.string(Field::SystemType, bind.system_type)?;
+        self.string_up_to(Field::SystemId, bind.system_id, BIND_TEXT_OCTETS_MAX)?;
+        self.string_up_to(Field::Password, bind.password, BIND_TEXT_OCTETS_MAX)?;
+        self.string_up_to(Field::SystemType, bind.system_type, BIND_TEXT_OCTETS_MAX)?;
         self.out.extend_from_slice(&[bind.interface_version, bind.addr_ton, bind.addr_npi]);
-        self.string(Field::AddressRange, bind.address_range)
+        self.string_up_to(Field::AddressRange, bind.address_range, BIND_TEXT_OCTETS_MAX)
     }
 
     fn address(&mut self, field: Field, address: Address<'_>, limit: usize) -> Result<(), EncodeError> {

@@ -65,10 +65,11 @@ fn every_limit_is_kept_to_the_octet() {
     });
     check(254, Field::ShortMessage, &|text| Pdu::SubmitSm(ShortMessage { short_message: text, ..message() }));
     check(64, Field::MessageId, &|id| Pdu::SubmitSmResp(MessageResp { message_id: id, ..MessageResp::default() }));
-    check(15, Field::SystemId, &|text| Pdu::Bind(BindMode::Receiver, Bind { system_id: text, ..Bind::default() }));
-    check(8, Field::Password, &|text| Pdu::Bind(BindMode::Receiver, Bind { password: text, ..Bind::default() }));
-    check(12, Field::SystemType, &|text| Pdu::Bind(BindMode::Receiver, Bind { system_type: text, ..Bind::default() }));
-    check(40, Field::AddressRange, &|text| {
+    // What the carrier dictates goes beyond the specification, as far as one octet counts.
+    check(255, Field::SystemId, &|text| Pdu::Bind(BindMode::Receiver, Bind { system_id: text, ..Bind::default() }));
+    check(255, Field::Password, &|text| Pdu::Bind(BindMode::Receiver, Bind { password: text, ..Bind::default() }));
+    check(255, Field::SystemType, &|text| Pdu::Bind(BindMode::Receiver, Bind { system_type: text, ..Bind::default() }));
+    check(255, Field::AddressRange, &|text| {
         Pdu::Bind(BindMode::Receiver, Bind { address_range: text, ..Bind::default() })
     });
     let too_long = ShortMessage { short_message: &long[..256], ..message() };

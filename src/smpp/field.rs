@@ -42,6 +42,10 @@ pub enum Field {
     ErrorCode,
 }
 
+/// Most octets of each text of a bind as we write it. SMPP 3.4 allows fewer, but a carrier that hands out longer names and
+/// passwords takes them.
+pub const BIND_TEXT_OCTETS_MAX: usize = 255;
+
 impl Field {
     /// The name in the specification.
     pub const fn name(self) -> &'static str {

@@ -210,11 +210,11 @@ impl EsmClass {
 /// bind_receiver, bind_transmitter, bind_transceiver (SMPP 3.4 §4.1).
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Bind<'a> {
-    /// Account name, ≤ 15 octets.
+    /// Account name, ≤ 15 octets by the specification; of this and the other texts we write up to 255.
     pub system_id: &'a [u8],
-    /// ≤ 8 octets.
+    /// ≤ 8 octets by the specification.
     pub password: &'a [u8],
-    /// ≤ 12 octets, often empty.
+    /// ≤ 12 octets by the specification, often empty.
     pub system_type: &'a [u8],
     /// 0x34 for SMPP 3.4.
     pub interface_version: u8,

@@ -28,7 +28,6 @@ fn come_by_value_file_and_credential() {
 fn say_what_is_missing() {
     let cases = [
         ("\"\"", "the secret is empty"),
-        ("\"ninechars\"", "9 octets, of which SMPP 3.4 allows 8"),
         ("{ file = \"/nonexistent/pw\" }", "cannot read /nonexistent/pw: No such file or directory (os error 2)"),
         (
             "{ credential = \"pw\" }",

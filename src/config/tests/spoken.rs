@@ -1,4 +1,4 @@
-//! Numbers and names as they are written in the file, and as they leave: senders and ranges of numbers.
+//! Numbers and names as they are written in the file, and as they leave: senders, ranges of numbers, what a carrier dictates.
 
 use super::{parse, with};
 
@@ -51,4 +51,27 @@ fn ranges_of_numbers_are_known_to_senders_too() {
     }
     let told = parse(&with("[defaults]\nnumber_ranges = [{ digits = 10 }]\n")).expect_err("no prefix").to_string();
     assert!(told.contains("`prefix` is missing"), "{told}");
+}
+
+#[test]
+fn what_a_carrier_dictates_is_taken_beyond_the_specification() {
+    let with_account = |id: &str, password: &str| {
+        super::LEAST.replace("system_id = \"me\"", &format!("system_id = \"{id}\"\npassword = \"{password}\""))
+    };
+    let config = parse(&with_account("me", "secret08")).expect("it loads");
+    assert_eq!(config.carriers[0].beyond_smpp(), []);
+    let config = parse(&with_account("a-name-of-20-octets-", "0123456789ab")).expect("it loads");
+    let carrier = &config.carriers[0];
+    assert_eq!((carrier.system_id.as_str(), carrier.password.reveal()), ("a-name-of-20-octets-", "0123456789ab"));
+    let told: Vec<String> = carrier.beyond_smpp().into_iter().map(|(key, what)| format!("{key}: {what}")).collect();
+    assert_eq!(
+        told,
+        [
+            "system_id: 20 octets, of which SMPP 3.4 allows 15; they are sent all the same",
+            "password: 12 octets, of which SMPP 3.4 allows 8; they are sent all the same",
+        ]
+    );
+    let long = "x".repeat(256);
+    let told = parse(&with_account("me", &long)).expect_err("more than the PDU takes").to_string();
+    assert_eq!(told, "t.toml:6:12: carrier.one.password: 256 octets, of which 255 can be sent");
 }

@@ -145,6 +145,20 @@ fn a_pair_sends_only_while_both_halves_are_bound() {
 }
 
 #[test]
+fn a_transmitter_needs_nobody_beside_it() {
+    let mut world = World::bound(|options| {
+        options.bind = BindKind::Transmitter;
+        options.binds = 2;
+    });
+    assert_eq!(world.connects.len(), 2, "one connection each");
+    assert_eq!((world.link.transmits(FIRST), world.link.transmits(SECOND)), (Some(true), Some(true)));
+    world.accepts = None;
+    world.disconnect(SECOND, Disconnect::ByPeer);
+    world.send(0, ONE, Class::Transactional, "a");
+    assert_eq!(world.texts(), ["a"]);
+}
+
+#[test]
 fn without_a_bind_nothing_is_kept() {
     let mut world = World::bound(|options| options.window = 2);
     for text in ["a", "b", "c"] {
