@@ -3,7 +3,7 @@
 //!
 //! The file has its name only when it is whole and durable; until then it is called `<name>.part`.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use super::shown;
 use crate::http::rfc3339;
 use crate::model::Wall;
 use crate::store::fjall_backup::{self, Checked, RestoreError};
+use crate::store::private;
 
 /// What was typed.
 #[derive(Debug, Args)]
@@ -45,7 +46,8 @@ pub(super) fn run(typed: Typed, out: &mut dyn Write) -> Ended {
         client::Download::Refused(answer) => return Err(Problem::read(&answer).failure(&client)),
     };
     let draft = draft(&typed.file);
-    let checked = take(body, &draft, &typed.file).inspect_err(|_| {
+    let written = begin(&draft)?;
+    let checked = take(body, written, &draft, &typed.file).inspect_err(|_| {
         // What is not whole is of no use to anybody.
         let _ = fs::remove_file(&draft);
     })?;
@@ -64,10 +66,25 @@ fn draft(file: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Makes the draft: readable by nobody else, and never in place of what is there. That may be another backup's.
+fn begin(draft: &Path) -> Result<File, Failure> {
+    let made = private::file(draft, OpenOptions::new().write(true).create_new(true));
+    made.map_err(|error| {
+        let name = draft.display();
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                let why =
+                    "is there already: another backup writes it, or one was broken off, and then it can be deleted";
+                Failure::new(Exit::FAILED, format!("{name} {why}"))
+            }
+            _ => Failure::new(Exit::IO, format!("{name}: {error}")),
+        }
+    })
+}
+
 /// Everything that comes goes to the draft and is checked on its way; then the draft becomes the file.
-fn take(body: impl Read, draft: &Path, file: &Path) -> Result<Checked, Failure> {
+fn take(body: impl Read, mut written: File, draft: &Path, file: &Path) -> Result<Checked, Failure> {
     let io = |what: &Path, error: &io::Error| Failure::new(Exit::IO, format!("{}: {error}", what.display()));
-    let mut written = File::create(draft).map_err(|error| io(draft, &error))?;
     let bar = progress(None);
     let mut failure = None;
     let tee = Tee { body, written: &mut written, bar: &bar, failure: &mut failure };
@@ -175,6 +192,8 @@ pub(super) fn document(file: &Path, checked: &Checked) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
     use crate::store::backup::{BackupWriter, Manifest};
 
     use super::*;
@@ -191,15 +210,28 @@ mod tests {
     fn a_whole_one_gets_its_name_and_a_broken_one_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
         let (file, part) = (folder.path().join("b"), draft(&folder.path().join("b")));
-        let checked = take(&backup()[..], &part, &file).expect("whole");
+        let checked = take(&backup()[..], begin(&part).expect("new"), &part, &file).expect("whole");
+        assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read(&file).expect("it is there"), backup());
         assert_eq!((part.exists(), checked.octets), (false, backup().len() as u64));
         let document = document(&file, &checked);
         assert_eq!((&document["mark"], &document["shards"]), (&json!("1970-01-01T00:00:01.000Z"), &json!(1)));
         let other = folder.path().join("c");
-        let cut = take(&backup()[..backup().len() - 1], &draft(&other), &other).expect_err("cut off");
+        let written = begin(&draft(&other)).expect("new");
+        let cut = take(&backup()[..backup().len() - 1], written, &draft(&other), &other).expect_err("cut off");
         assert_eq!((cut.exit, other.exists()), (Exit::DATA, false));
         let nowhere = folder.path().join("none/d");
-        assert_eq!(take(&backup()[..], &draft(&nowhere), &nowhere).expect_err("no folder").exit, Exit::IO);
+        assert_eq!(begin(&draft(&nowhere)).expect_err("no folder").exit, Exit::IO);
+    }
+
+    #[test]
+    fn what_stands_in_place_of_the_draft_is_left_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (victim, link) = (folder.path().join("victim"), draft(&folder.path().join("b")));
+        fs::write(&victim, "precious").expect("written");
+        symlink(&victim, &link).expect("linked");
+        let refused = begin(&link).expect_err("a link");
+        assert!(refused.exit == Exit::FAILED && refused.what.contains("b.part is there already"), "{}", refused.what);
+        assert_eq!(fs::read_to_string(&victim).expect("there"), "precious");
     }
 }

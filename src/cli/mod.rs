@@ -26,6 +26,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use rustix::{fs::Mode, process::umask};
 
 use crate::runtime::logging;
 
@@ -67,6 +68,8 @@ enum Command {
 /// Reads the process's arguments, runs the command, and says how the process ends.
 pub fn run() -> ExitCode {
     let typed = Typed::parse();
+    // Whatever a command makes is its user's alone: journals and tables, which a library makes, too.
+    umask(Mode::RWXG | Mode::RWXO);
     let mut out = io::stdout().lock();
     let ended = match typed.command {
         // These two hold stdout only while they speak: their threads may need it.

@@ -28,7 +28,7 @@ use crate::{
     shard::{Catalog, ShardEvent},
     store::{
         Recovery, StoreError,
-        directory::{self, DataDirectory, FORMAT_VERSION, Format, HighWaterFile},
+        directory::{self, DataDirectory, Exposure, FORMAT_VERSION, Format, HighWaterFile},
         fjall::{FjallOptions, FjallStore},
         fjall_start::{self, Started},
     },
@@ -164,6 +164,7 @@ impl Daemon {
         let plan = share_out(descriptors, &config, cores, shards).map_err(StartError::Descriptors)?;
         let stores =
             FjallOptions { open_files_max: plan.tables_per_store, ..FjallOptions::shared_by(usize::from(shards) + 1) };
+        tell_of_exposure(&directory);
         let disk = disk::Guard::start(directory.path(), config.limits.disk_floor_bytes, shards)
             .map_err(|error| StartError::System(directory.path().display().to_string(), error))?;
         let map = ShardMap::new(shards, cores as u8);
@@ -408,6 +409,19 @@ fn start_control(
     directory: &DataDirectory,
     config: &Config,
     options: FjallOptions,
+fn tell_of_exposure(directory: &DataDirectory) {
+    let data_dir = directory.path().display();
+    match directory.exposure() {
+        Exposure::Closed => {}
+        Exposure::WasOpen(mode) => {
+            tracing::warn!(%data_dir, mode = format_args!("{mode:04o}"), "others could read the data directory: closed to them now");
+        }
+        Exposure::Unknown(error) => {
+            tracing::warn!(%data_dir, %error, "the data directory cannot be closed to others: they may be able to read messages");
+        }
+    }
+}
+
     clock: Clock,
 ) -> Result<(ControlThread, Arc<Entries>), StartError> {
     let control = ControlThread::start(&directory.control(), options)?;

@@ -28,6 +28,7 @@ use crate::{
     mesh::Sender,
     model::DiskRoom,
     node::NodeEvent,
+    store::private,
 };
 
 use super::core::ToCore;
@@ -236,7 +237,7 @@ fn is_ballast(path: &Path, bytes: u64) -> bool {
 
 /// Takes room without writing it. A file system that cannot do that has no ballast, and only its floor.
 fn set_aside(path: &Path, bytes: u64) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    let file = private::file(path, OpenOptions::new().write(true).create(true).truncate(true))?;
     match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
         Ok(()) => Ok(()),
         Err(rustix::io::Errno::OPNOTSUPP) => {

@@ -8,7 +8,9 @@
 
 use std::{
     collections::VecDeque,
-    fmt, fs, io,
+    fmt,
+    fs::OpenOptions,
+    io::{self, Write},
     path::PathBuf,
     process,
     sync::Once,
@@ -27,7 +29,7 @@ use crate::{
         directory::HighWaterFile,
         fjall::{FjallReader, FjallStore},
         fjall_backup::StoreSnapshot,
-        receipt_run,
+        private, receipt_run,
     },
 };
 
@@ -306,8 +308,9 @@ impl Quarantine {
         let shard = self.shard.0;
         let file = self.directory.join(format!("shard-{shard:02}-segment-{segment}"));
         let written = octets.as_ref().map(|octets| {
-            fs::create_dir_all(&self.directory)
-                .and_then(|()| fs::write(&file, octets))
+            private::directory(&self.directory)
+                .and_then(|()| private::file(&file, OpenOptions::new().write(true).create(true).truncate(true)))
+                .and_then(|mut file| file.write_all(octets))
                 .map(|()| file.display().to_string())
         });
         let kept = match &written {

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::high_water::{self, HighWater};
+use super::private;
 
 /// The format that this program writes, and the only one that it reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -55,7 +56,19 @@ pub struct DataDirectory {
     path: PathBuf,
     format: Format,
     is_new: bool,
+    exposure: Exposure,
     _lock: File,
+}
+
+/// Whether others than our own user could read what is in the directory when it was opened.
+#[derive(Debug)]
+pub enum Exposure {
+    /// They could not.
+    Closed,
+    /// They could, by this mode, and cannot any more.
+    WasOpen(u32),
+    /// They perhaps can: it may not be changed.
+    Unknown(io::Error),
 }
 
 /// Why the data directory cannot be used. Each is one line for the operator.
@@ -87,6 +100,7 @@ impl DataDirectory {
     ///
     /// # Errors
     /// See [`Refusal`]. Nothing was changed, except that an empty directory may have got its lock file and store directories.
+    /// Others lose their rights only to a directory that is taken: what is refused may be anybody's.
     pub fn open(path: &Path, wanted: Format) -> Result<DataDirectory, Refusal> {
         create(path).map_err(io_refusal(path, "create"))?;
         let lock = take_lock(path)?;
@@ -95,7 +109,8 @@ impl DataDirectory {
             Some(format) => check_format(path, format, wanted)?,
             None => make(path, wanted)?,
         };
-        DataDirectory { path: path.to_owned(), format, is_new: found.is_none(), _lock: lock }.with_stores()
+        let exposure = Exposure::end(path);
+        DataDirectory { path: path.to_owned(), format, is_new: found.is_none(), exposure, _lock: lock }.with_stores()
     }
 
     /// Takes the lock of a directory that is there already, and makes nothing.
@@ -108,7 +123,8 @@ impl DataDirectory {
         }
         let lock = take_lock(path)?;
         let format = read_format(path)?.ok_or_else(|| Refusal::Missing { path: path.join(FORMAT_FILE) })?;
-        DataDirectory { path: path.to_owned(), format, is_new: false, _lock: lock }.with_stores()
+        let exposure = Exposure::end(path);
+        DataDirectory { path: path.to_owned(), format, is_new: false, exposure, _lock: lock }.with_stores()
     }
 
     fn with_stores(self) -> Result<DataDirectory, Refusal> {
@@ -127,6 +143,11 @@ impl DataDirectory {
     /// Whether this opening made it.
     pub fn is_new(&self) -> bool {
         self.is_new
+    }
+
+    /// Whether others could read it.
+    pub fn exposure(&self) -> &Exposure {
+        &self.exposure
     }
 
     /// Where it is.
@@ -154,6 +175,16 @@ impl DataDirectory {
     }
 }
 
+impl Exposure {
+    fn end(path: &Path) -> Self {
+        match private::close(path) {
+            Ok(None) => Self::Closed,
+            Ok(Some(mode)) => Self::WasOpen(mode),
+            Err(error) => Self::Unknown(error),
+        }
+    }
+}
+
 /// A data directory that is being made from a backup. Without its format file, which is written last, it is none.
 #[derive(Debug)]
 pub struct Restoring {
@@ -177,8 +208,10 @@ impl Restoring {
             }
         }
         let lock = take_lock(path)?;
+        // Where it may not be changed, the daemon that uses it says so.
+        let _ = private::close(path);
         for store in store_paths(path, format.shards) {
-            fs::create_dir(&store).map_err(io_refusal(&store, "create"))?;
+            private::directory(&store).map_err(io_refusal(&store, "create"))?;
         }
         Ok(Restoring { path: path.to_owned(), format, _lock: lock })
     }
@@ -226,15 +259,15 @@ pub fn holder(path: &Path) -> Option<i32> {
 fn create(path: &Path) -> io::Result<()> {
     let path = std::path::absolute(path)?;
     let missing: Vec<&Path> = path.ancestors().take_while(|above| !above.exists()).collect();
-    fs::create_dir_all(&path)?;
+    private::directory(&path)?;
     missing.into_iter().filter_map(Path::parent).try_for_each(sync_directory)
 }
 
 fn take_lock(path: &Path) -> Result<File, Refusal> {
     let lock_path = path.join(LOCK_FILE);
     let refusal = io_refusal(&lock_path, "lock");
-    let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path);
-    let mut lock = options.map_err(&refusal)?;
+    let opened = private::file(&lock_path, OpenOptions::new().read(true).write(true).create(true).truncate(false));
+    let mut lock = opened.map_err(&refusal)?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -316,7 +349,7 @@ fn make(path: &Path, format: Format) -> Result<Format, Refusal> {
     refuse_foreign(path)?;
     let write = || -> io::Result<()> {
         for store in store_paths(path, format.shards) {
-            fs::create_dir_all(store)?;
+            private::directory(&store)?;
         }
         seal_format(path, format)
     };
@@ -329,7 +362,7 @@ fn seal_format(path: &Path, format: Format) -> io::Result<()> {
     let draft = path.join(FORMAT_DRAFT);
     sync_directory(path)?;
     let text = with_check(toml::to_string(&format).map_err(io::Error::other)?);
-    let mut file = File::create(&draft)?;
+    let mut file = private::file(&draft, OpenOptions::new().write(true).create(true).truncate(true))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&draft, path.join(FORMAT_FILE))?;
@@ -423,7 +456,7 @@ impl HighWaterFile {
     /// What the operating system says.
     pub fn open(store: &Path) -> io::Result<(HighWaterFile, Option<HighWater>)> {
         let path = store.join(HIGH_WATER_FILE);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = private::file(&path, OpenOptions::new().read(true).write(true).create(true).truncate(false))?;
         let mut bytes = Vec::with_capacity(high_water::FILE_BYTES);
         (&file).take(high_water::FILE_BYTES as u64).read_to_end(&mut bytes)?;
         let mark = high_water::decode(&bytes);
@@ -526,6 +559,37 @@ mod tests {
         assert!(refusal(path, WANTED).starts_with("DATA has format 2, and this program knows only format 1"));
         fs::write(path.join(FORMAT_FILE), "version = 1\nnode = -1\n").unwrap();
         assert!(refusal(path, WANTED).starts_with("DATA/stentor.format cannot be understood"));
+    }
+
+    #[test]
+    fn nobody_else_reads_it_and_no_link_leads_out_of_it() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let root = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777;
+        let path = root.path().join("data");
+        let made = DataDirectory::open(&path, WANTED).unwrap();
+        assert!(matches!(made.exposure(), Exposure::Closed));
+        assert_eq!([&path, &made.shard(0), &made.control()].map(|path| mode(path)), [0o700; 3]);
+        assert_eq!([LOCK_FILE, FORMAT_FILE].map(|name| mode(&path.join(name))), [0o600; 2]);
+        drop(made);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        refusal(&path, Format { shards: 4, ..WANTED });
+        assert_eq!(mode(&path), 0o755, "what is refused is not touched");
+        let found = DataDirectory::open(&path, WANTED).unwrap();
+        assert!(matches!(found.exposure(), Exposure::WasOpen(0o755)) && mode(&path) == 0o700);
+        drop(found);
+
+        let victim = root.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        let foreign = root.path().join("foreign");
+        for name in [LOCK_FILE, FORMAT_DRAFT] {
+            fs::create_dir_all(&foreign).unwrap();
+            symlink(&victim, foreign.join(name)).unwrap();
+            let refused = refusal(&foreign, WANTED);
+            assert!(refused.ends_with("a symbolic link stands there, which is not followed"), "{refused}");
+            fs::remove_dir_all(&foreign).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
     }
 
     #[test]

@@ -10,12 +10,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::backend::StoreError;
+use super::private;
 use super::scanner::{self, Numbers, Scan, Verdict};
 
 const READ_BYTES: usize = 1 << 20;
@@ -223,8 +224,9 @@ fn read_written(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Puts the octets into a file of that name, for good.
 fn copy_aside(copy: &Path, tail: &[u8]) -> io::Result<()> {
-    fs::write(copy, tail)?;
-    File::open(copy)?.sync_all()?;
+    let mut file = private::file(copy, OpenOptions::new().write(true).create_new(true))?;
+    file.write_all(tail)?;
+    file.sync_all()?;
     copy.parent().map_or(Ok(()), |shard| File::open(shard)?.sync_all())
 }
 

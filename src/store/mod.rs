@@ -24,6 +24,7 @@ pub mod high_water;
 pub mod key;
 pub mod memory;
 mod memory_tail;
+pub mod private;
 pub mod reader;
 pub mod receipt_run;
 pub mod record;

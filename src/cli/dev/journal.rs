@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::inbox::Part;
 use crate::sim::carrier::Fate;
+use crate::store::private;
 
 /// Of one file; a part takes about 400.
 const OCTETS_MAX: u64 = 16 << 20;
@@ -94,7 +95,7 @@ impl Journal {
                 Err(error) => return Err(error),
             }
         }
-        let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+        let mut file = private::file(path, OpenOptions::new().append(true).create(true))?;
         // Ends a line that a kill tore; an empty one is passed over.
         file.write_all(b"\n")?;
         let octets = file.metadata()?.len();
@@ -116,7 +117,7 @@ impl Journal {
         line.push(b'\n');
         if self.octets + line.len() as u64 > self.octets_max {
             fs::rename(&self.path, older(&self.path))?;
-            self.file = OpenOptions::new().append(true).create(true).open(&self.path)?;
+            self.file = private::file(&self.path, OpenOptions::new().append(true).create(true))?;
             self.octets = 0;
         }
         self.octets += line.len() as u64;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use crate::config::{Config, Problems};
+use crate::store::private;
 
 /// Ports that are tried when the wanted one is taken.
 const PORTS_TRIED: u16 = 50;
@@ -43,7 +44,7 @@ impl Place {
         if fresh {
             self.clear().map_err(failed)?;
         }
-        fs::create_dir_all(&self.directory).map_err(failed)
+        private::directory(&self.directory).map_err(failed)
     }
 
     fn clear(&self) -> io::Result<()> {
