@@ -35,7 +35,7 @@ use crate::{
 };
 
 use super::{
-    allocator, backup,
+    address, allocator, backup,
     clock::Clock,
     control::{ControlThread, Published},
     core::{Core, ToCore},
@@ -82,6 +82,8 @@ pub enum StartError {
     Host(ProbeError),
     /// The process may not open enough.
     Descriptors(descriptors::TooFew),
+    /// An address cannot be listened on.
+    Address(address::Refused),
     /// An executor does not start.
     Executor(ExecutorError),
     /// The operating system says no.
@@ -94,7 +96,7 @@ impl StartError {
         match self {
             Self::Config(_) | Self::Data(_) | Self::Host(_) | Self::Descriptors(_) => 78,
             Self::Store(_) => 74,
-            Self::Executor(_) | Self::System(..) => 71,
+            Self::Address(_) | Self::Executor(_) | Self::System(..) => 71,
         }
     }
 }
@@ -107,6 +109,7 @@ impl fmt::Display for StartError {
             Self::Store(error) => write!(out, "{error}"),
             Self::Host(error) => write!(out, "{error}"),
             Self::Descriptors(error) => write!(out, "{error}"),
+            Self::Address(refused) => write!(out, "{refused}"),
             Self::Executor(error) => write!(out, "{error}"),
             Self::System(what, error) => write!(out, "{what}: {error}"),
         }
@@ -151,6 +154,8 @@ impl Daemon {
     pub fn start(config: Config, extra: Option<Extra>) -> Result<Self, StartError> {
         allocator::settle();
         translate::check(&config, "configuration").map_err(|problems| StartError::Config(problems.to_string()))?;
+        // Before anything is touched.
+        address::ensure_free(&config.http.listen).map_err(StartError::Address)?;
         let blocked = signals::block().map_err(|error| StartError::System("signals".into(), error))?;
         let cores = config.node.cores.map_or_else(cpus, usize::from).clamp(1, 255);
         let descriptors =
@@ -159,12 +164,12 @@ impl Daemon {
         let clock = Clock::start();
         let shards = config.node.shards.map_or(cores.min(SHARDS_AUTO_MAX), usize::from);
         let directory = open_directory(&config, shards)?;
+        tell_of_exposure(&directory);
         let silent_until = clock.mono().after_ns(SILENCE_NS);
         let shards = directory.format().shards.clamp(1, 255) as u8;
         let plan = share_out(descriptors, &config, cores, shards).map_err(StartError::Descriptors)?;
         let stores =
             FjallOptions { open_files_max: plan.tables_per_store, ..FjallOptions::shared_by(usize::from(shards) + 1) };
-        tell_of_exposure(&directory);
         let disk = disk::Guard::start(directory.path(), config.limits.disk_floor_bytes, shards)
             .map_err(|error| StartError::System(directory.path().display().to_string(), error))?;
         let map = ShardMap::new(shards, cores as u8);
@@ -404,11 +409,6 @@ fn open_directory(config: &Config, shards: usize) -> Result<DataDirectory, Start
     }
 }
 
-/// Control with a number for every name of the configuration, and a version for what is applied.
-fn start_control(
-    directory: &DataDirectory,
-    config: &Config,
-    options: FjallOptions,
 fn tell_of_exposure(directory: &DataDirectory) {
     let data_dir = directory.path().display();
     match directory.exposure() {
@@ -422,6 +422,11 @@ fn tell_of_exposure(directory: &DataDirectory) {
     }
 }
 
+/// Control with a number for every name of the configuration, and a version for what is applied.
+fn start_control(
+    directory: &DataDirectory,
+    config: &Config,
+    options: FjallOptions,
     clock: Clock,
 ) -> Result<(ControlThread, Arc<Entries>), StartError> {
     let control = ControlThread::start(&directory.control(), options)?;
@@ -485,6 +490,8 @@ fn start_cores(
     let mut addresses = Vec::new();
     // A port of 0 is chosen by the first core; the others must bind the same.
     let mut listen = shared.config.http.listen.clone();
+    // Opening the stores may have taken a while.
+    address::ensure_free(&listen).map_err(StartError::Address)?;
     for (number, (inbox, seats)) in inboxes.into_iter().zip(seats).enumerate() {
         let (commands, told) = mpsc::channel();
         let (ready, listening) = mpsc::sync_channel(1);
@@ -501,7 +508,7 @@ fn start_cores(
         let given = CoreGiven { shared: Arc::clone(shared), number, inbox, seats, links, listen: listen.clone() };
         let running = executor.start(move || core_main(given, ready, told)).map_err(StartError::Executor)?;
         let bound = listening.recv().map_err(|_| StartError::Config("an executor ended at its start".into()))?;
-        let bound = bound.map_err(|error| StartError::System("http.listen".into(), error))?;
+        let bound = bound.map_err(StartError::Address)?;
         listen.clone_from(&bound);
         addresses = bound;
         handles.push(CoreHandle { running, commands });
@@ -521,11 +528,12 @@ struct CoreGiven {
 
 async fn core_main(
     given: CoreGiven,
-    ready: mpsc::SyncSender<io::Result<Vec<SocketAddr>>>,
+    ready: mpsc::SyncSender<Result<Vec<SocketAddr>, address::Refused>>,
     told: mpsc::Receiver<Command>,
 ) {
     let CoreGiven { shared, number, inbox, seats, links, listen } = given;
-    let listeners: io::Result<Vec<Listener>> = listen.iter().map(|address| Listener::bind(*address)).collect();
+    let bind = |address: &SocketAddr| Listener::bind(*address).map_err(|error| address::refused(*address, error));
+    let listeners: Result<Vec<Listener>, address::Refused> = listen.iter().map(bind).collect();
     let listeners = match listeners {
         Ok(listeners) => listeners,
         Err(error) => {

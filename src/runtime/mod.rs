@@ -1,5 +1,6 @@
 //! Executors, placement, storage and reader threads, clock, phases of life. Wires the rooms; decides nothing of theirs.
 
+mod address;
 mod allocator;
 pub mod backup;
 pub mod clock;
