@@ -64,6 +64,7 @@ raw! {
     /// `[http]`
     RawHttp {
         listen: Typed<OneOrMany<String>>,
+        hosts: Typed<OneOrMany<String>>,
         tls: Typed<RawHttpTls>,
         body_max: Typed<Bytes>,
         inflate_ratio_max: Typed<Int<1, 10_000>>,

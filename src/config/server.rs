@@ -58,6 +58,8 @@ fn number<const MIN: i64, const MAX: i64>(auto: Auto<Int<MIN, MAX>>) -> Option<u
 pub struct Http {
     /// At least one.
     pub listen: Vec<SocketAddr>,
+    /// Names, with or without a port, under which it is called where no key is needed.
+    pub hosts: Vec<String>,
     /// `None`: plain text.
     pub tls: Option<HttpTls>,
     /// Octets of a request's body at most, also after it was inflated.
@@ -107,6 +109,7 @@ impl Http {
     pub(super) fn meant(raw: &RawHttp, gather: &mut Gather<'_>) -> Self {
         let http = Self {
             listen: raw.listen.as_ref().map_or_else(|| vec![LISTEN], |typed| addresses(typed, gather)),
+            hosts: raw.hosts.as_ref().map_or_else(Vec::new, |typed| typed.get_ref().0.clone()),
             tls: raw.tls.as_ref().and_then(|tls| HttpTls::meant(tls, gather)),
             body_bytes_max: gather.bytes(&raw.body_max, 16 * MIB, KIB..=GIB),
             inflate_ratio_max: or(&raw.inflate_ratio_max, Int(100)).get(),

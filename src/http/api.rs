@@ -24,6 +24,7 @@ use super::{
     body::{RequestBody, ResponseBody},
     calls::{CALLS, Call, What},
     door::{Door, Overloaded},
+    head::{self, Hosts},
     ingest::RequestLimits,
     lookup::DOCUMENT_BYTES_MAX,
     openapi,
@@ -65,6 +66,8 @@ pub struct Settings {
     pub numbering: Numbering,
     /// How much a request may bring.
     pub limits: RequestLimits,
+    /// Names under which we are called, where no key is needed.
+    pub hosts: Hosts,
 }
 
 /// What an API is made of.
@@ -218,6 +221,11 @@ impl Api {
 
     async fn answer(self: &Rc<Self>, request: Request<RequestBody>, seen: &mut Seen) -> Answered {
         let (head, body) = request.into_parts();
+        head::check(&head)?;
+        let settings = self.settings();
+        if settings.tenants.is_open() {
+            settings.hosts.judge(&head)?;
+        }
         let Ok(found) = self.router.at(head.uri.path()) else {
             return self.beside(head, body).await;
         };
@@ -229,7 +237,6 @@ impl Api {
             let allow: Vec<&str> = calls.iter().map(|call| call.method).collect();
             return Err(Problem::method_not_allowed(allow.join(", ")));
         };
-        let settings = self.settings();
         let peer = body.peer();
         let admit = || settings.tenants.admit(head.headers.get(AUTHORIZATION), peer);
         let caller = match (call.scope, call.what) {

@@ -146,6 +146,7 @@ fn api_behind(tenants: Vec<TenantSpec>, door: Rc<Door>) -> Rc<Api> {
         defaults: Defaults::default(),
         numbering: Numbering::new(None).expect("metadata"),
         limits: RequestLimits::default(),
+        hosts: Hosts::new(&["stentor.example".to_owned()]),
     };
     Rc::new(Api::new(Options {
         settings,
@@ -260,13 +261,15 @@ impl Client {
         } else {
             format!("content-length: {}\r\n", body.len())
         };
-        let head = format!("{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{length}{headers}\r\n");
+        let host = if headers.contains("host:") { "" } else { "host: localhost\r\n" };
+        let head = format!("{line} HTTP/1.1\r\n{host}connection: close\r\n{length}{headers}\r\n");
         stream.write_all(&[head.as_bytes(), body].concat()).expect("write");
         let mut heard = String::new();
         stream.read_to_string(&mut heard).expect("read");
         let (head, body) = heard.split_once("\r\n\r\n").expect("head");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("status");
         let chunked = head.contains("transfer-encoding: chunked");
+        assert!(head.contains("\r\nx-content-type-options: nosniff"), "{head}");
         Heard { status, head: head.to_owned(), body: if chunked { unchunk(body) } else { body.to_owned() } }
     }
 
@@ -296,6 +299,49 @@ fn unchunk(mut rest: &str) -> String {
 
 fn is(status: u16, code: &str) -> (u16, String) {
     (status, code.to_owned())
+}
+
+/// A page of some site whose name leads to this machine.
+#[test]
+fn without_keys_a_foreign_name_or_page_is_refused_and_with_them_neither_is_looked_at() {
+    let foreign = "host: attacker.example:8080";
+    let page = "origin: http://attacker.example:8080";
+    serve(Vec::new(), false, |client| {
+        for line in
+            ["GET /v1/records", "GET /v1/backup", "POST /v1/messages", "GET /inbox", "GET /metrics", "GET /livez"]
+        {
+            let heard = client.call(line, &[foreign, page], b"");
+            assert_eq!(heard.code(), is(421, "host_not_allowed"), "{line}");
+            assert!(heard.body.contains("http.hosts"), "{}", heard.body);
+            assert_eq!(client.call(line, &[page], b"").code(), is(421, "host_not_allowed"), "{line}");
+        }
+        assert_eq!(
+            client.call("GET /livez", &["host: stentor.example", "origin: http://stentor.example"], b"").status,
+            200
+        );
+        assert_eq!(client.get("/v1/records").status, 200);
+    });
+    let keys = vec!["0123456789abcdef".to_owned()];
+    serve(vec![TenantSpec { keys, ..TenantSpec::default() }], false, |client| {
+        let key = "authorization: Bearer 0123456789abcdef";
+        assert_eq!(client.call("GET /v1/records", &[foreign, page, key], b"").status, 200);
+        assert_eq!(client.call("GET /v1/records", &[foreign, page], b"").code(), is(401, "unauthorized"));
+    });
+}
+
+#[test]
+fn a_head_that_can_be_read_in_two_ways_is_refused_and_ends_the_connection() {
+    serve(Vec::new(), false, |client| {
+        for headers in [
+            &["host: localhost", "host: localhost"][..],
+            &["authorization: Bearer a", "authorization: Bearer b"],
+            &["transfer-encoding: gzip, chunked", "x-not: content-length"],
+        ] {
+            let heard = client.call("GET /v1/records", headers, b"0\r\n\r\n");
+            assert_eq!(heard.code(), is(400, "malformed_request"), "{headers:?}");
+            assert_eq!(heard.header("connection"), Some("close"));
+        }
+    });
 }
 
 const MESSAGE: &str = r#"{"to":"+4915112345678","body":"hi"}"#;

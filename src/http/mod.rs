@@ -2,7 +2,7 @@
 //! and bodies on one side (`server`, `transport`, `sweeper`, `watch`, `places`, `memory`, `body`, `decode`, `response`, `limits`);
 //! what is asked and answered on the other.
 //!
-//! Pure, and tested as such: `items` and `typed` (a body → messages as typed), `spelling` (as typed → as wanted), `ingest`
+//! Pure, and tested as such: `head` (what of a request's head is refused), `items` and `typed` (a body → messages as typed), `spelling` (as typed → as wanted), `ingest`
 //! (which asks `admission`, and has frames), `wording` and `report` (objections and results → an answer), `problem`, `lookup`,
 //! `records`, `board`, `openapi`. Async: [`Api`], which routes, with `submit`, `inquiry`, `readers`, `backup` and `restored`, and
 //! [`Door`], which asks shards. Knows no disk and no carrier.
@@ -16,6 +16,7 @@ pub mod body;
 pub mod calls;
 mod decode;
 pub mod door;
+pub mod head;
 mod in_doubt;
 pub mod ingest;
 mod inquiry;

@@ -20,6 +20,9 @@ const REASONS: [(&str, &str); 5] = [
     ("in_doubt_exhausted", include_str!("../../docs/errors/in_doubt_exhausted.md")),
 ];
 
+/// What a request's head may end with, whatever is called.
+const OF_EVERY_CALL: [u16; 2] = [400, 421];
+
 /// The page of a code, as Markdown.
 pub fn page(code: &str) -> Option<&'static str> {
     let reason = || REASONS.iter().find(|(name, _)| *name == code).map(|(_, page)| *page);
@@ -64,7 +67,7 @@ fn operation(call: &Call) -> Value {
             content.insert(answer.media.to_owned(), json!({ "schema": answer_schema(answer) }));
         }
     }
-    for status in call.problems {
+    for status in call.problems.iter().chain(&OF_EVERY_CALL) {
         let codes: Vec<&str> =
             Code::ALL.iter().filter(|code| code.status() == *status).map(|code| code.text()).collect();
         let content = json!({"application/problem+json": {"schema": reference("Problem")}});

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use hyper::{
     Response, StatusCode,
-    header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 
 use super::{
@@ -105,6 +105,7 @@ codes! {
     Draining = "draining", 503, Yes, "The server is stopping";
     DiskFull = "disk_full", 503, Yes, "The disk is full";
     Overloaded = "overloaded", 503, Yes, "The server is busy";
+    MalformedRequest = "malformed_request", 400, No, "The request's head can be read in two ways";
     MalformedBody = "malformed_body", 400, No, "The body ended early or does not decode";
     BodyTimeout = "body_timeout", 408, Yes, "The body came too slowly";
     BodyTooLarge = "body_too_large", 413, No, "The body is too large";
@@ -121,6 +122,7 @@ codes! {
     CursorGoesBack = "cursor_goes_back", 409, No, "The reader has confirmed more than that";
     Unauthorized = "unauthorized", 401, No, "The key is missing or unknown";
     Forbidden = "forbidden", 403, No, "Not with this key, or not from there";
+    HostNotAllowed = "host_not_allowed", 421, No, "The request is not meant for this server";
     NotFound = "not_found", 404, No, "There is nothing at this path";
     MessageNotFound = "message_not_found", 404, No, "There is no such message";
     MessageGone = "message_gone", 410, No, "The message's history is past its retention";
@@ -312,6 +314,10 @@ impl Problem {
         }
         if self.code == Code::Unauthorized {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if self.code == Code::MalformedRequest {
+            // Where the next request begins is as doubtful as this one.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(allow) = self.allow.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok()) {
             headers.insert(ALLOW, allow);

@@ -21,6 +21,7 @@ use hyper::{
     body::{Body, Frame, Incoming, SizeHint},
     rt::Write,
     server::conn::http1,
+    header::{HeaderValue, X_CONTENT_TYPE_OPTIONS},
     service::service_fn,
 };
 use rustls::ServerConfig;
@@ -259,7 +260,9 @@ async fn serve<H: Handler>(socket: Socket, peer: SocketAddr, tls: Option<TlsAcce
             let only_asks = head.method.is_safe();
             let body = RequestBody::new(incoming, &head.headers, peer, Rc::clone(&watch));
             let answer = handler.handle(Request::from_parts(head, body)).await;
-            let answer = held(answer, only_asks, &watch).await;
+            let mut answer = held(answer, only_asks, &watch).await;
+            // What an answer is, its type says: nobody guesses it from the content.
+            answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             Ok::<_, Infallible>(answer.map(|body| Answer { body, watch }))
         }
     });

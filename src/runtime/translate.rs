@@ -19,9 +19,9 @@ use crate::{
     config::{self, Config, ErrorClass, InDoubt, Place, Problem, Problems},
     control::{Entries, Names},
     delivery::{Backoff, DoubtPolicy, RetryPolicy},
-    http::{self, Door, Extra, StatusBoard, TenantSpec, Tenants, ingest::RequestLimits},
+    http::{self, Door, Extra, StatusBoard, TenantSpec, Tenants, head::Hosts, ingest::RequestLimits},
     mesh::ShardMap,
-    model::{CarrierId, Class, ErrorFamily, NodeId, Period, RouteId, SenderId, ShardId, TenantId},
+    model::{CarrierId, Class, ErrorFamily, NodeId, Period, Quoted, RouteId, SenderId, ShardId, TenantId},
     routing::{Condition, Route, RouteTable, Way},
     shard::{self, Catalog},
 };
@@ -284,7 +284,8 @@ pub fn http_settings(config: &Config, tenants: Arc<Tenants>) -> http::Settings {
         Ok(numbering) => numbering,
         Err(why) => unreachable!("a configuration that was not checked: {why}"),
     };
-    http::Settings { tenants, defaults: defaults(config), numbering, limits: request_limits(config) }
+    let hosts = Hosts::new(&config.http.hosts);
+    http::Settings { tenants, defaults: defaults(config), numbering, limits: request_limits(config), hosts }
 }
 
 fn defaults(config: &Config) -> Defaults {
@@ -355,6 +356,10 @@ fn unfeasible(config: &Config) -> Vec<(String, String)> {
         }
     }
     for route in config.routes.iter().filter(|route| route.from.is_some()) {
+    for name in config.http.hosts.iter().filter(|name| !Hosts::understands(name)) {
+        let what = "is no name such as \"stentor.example\" or \"stentor.example:8080\"";
+        wrong.push(("http.hosts".to_owned(), format!("{} {what}", Quoted(name))));
+    }
         let what = "not in this version; set `from` of the tenant or in [defaults]";
         wrong.push((format!("route.{}.from", route.name), what.to_owned()));
     }

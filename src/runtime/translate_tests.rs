@@ -253,6 +253,7 @@ fn check_names_what_cannot_be_done() {
          [defaults]\ncountry = \"XQ\"",
     );
     wrong.http.header_bytes_max = 1_024;
+    wrong.http.hosts = vec!["stentor.example".to_owned(), "not a name".to_owned()];
     wrong.routes[2].from = Some("ACME".to_owned());
     wrong.carriers[0].tls = Some(config::CarrierTls { ca: "/nowhere/ca".into(), server_name: None, insecure: false });
     wrong.carriers[1].tls = Some(config::CarrierTls { ca: "/nowhere/ca".into(), server_name: None, insecure: true });
@@ -264,6 +265,7 @@ fn check_names_what_cannot_be_done() {
         "carrier.north.hosts: `under_score-` stands in no certificate",
         "node.shards: at most 255",
         "route.rest.from: not in this version",
+        "http.hosts: `not a name` is no name such as",
         "defaults.country: no numbering plan is known for `XQ`",
         "http: header_bytes_max must be",
     ];

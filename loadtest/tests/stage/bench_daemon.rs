@@ -80,7 +80,7 @@ pub fn call(to: SocketAddr, method: &str, path: &str, body: &str) -> Option<(u16
     let mut stream = TcpStream::connect(to).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
     let media = if body.starts_with('{') && body.contains('\n') { "application/x-ndjson" } else { "application/json" };
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {media}\r\n");
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {media}\r\n");
     write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;

@@ -29,7 +29,8 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 const JSON: &str = "application/json";
 
-const SECURITY: [(&str, &str); 5] = [
+/// Beside what every answer has.
+const SECURITY: [(&str, &str); 4] = [
     (
         "content-security-policy",
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
@@ -38,7 +39,6 @@ const SECURITY: [(&str, &str); 5] = [
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
     ("referrer-policy", "no-referrer"),
-    ("x-content-type-options", "nosniff"),
 ];
 
 const TEXTS: [(&str, &str, &str); 5] = [

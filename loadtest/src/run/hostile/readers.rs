@@ -58,7 +58,7 @@ pub fn attacks() -> Vec<Attack> {
             hands: 1,
             pause: Duration::from_millis(500),
             round: Box::new(|front, tally| {
-                let question = b"GET /v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(PIPELINED);
+                let question = b"GET /v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(PIPELINED);
                 hold(front, tally, 0, &[&question]);
             }),
         },

@@ -157,7 +157,7 @@ impl Wire {
 
 /// The head of a request; without a length there is none in it.
 pub fn head(call: &str, key: Option<&str>, headers: &str, length: Option<usize>) -> Vec<u8> {
-    let mut head = format!("{call} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}");
+    let mut head = format!("{call} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}");
     // Writing to a string cannot fail.
     if let Some(key) = key {
         let _ = write!(head, "Authorization: Bearer {key}\r\n");
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn a_head_is_whole() {
         let head = head("POST /v1/messages", Some("k"), "Content-Encoding: gzip\r\n", Some(3));
-        let text = "POST /v1/messages HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Encoding: gzip\r\n\
+        let text = "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Encoding: gzip\r\n\
             Authorization: Bearer k\r\nContent-Length: 3\r\n\r\n";
         assert_eq!(String::from_utf8(head).unwrap(), text);
         assert_eq!(
