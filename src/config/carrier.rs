@@ -125,14 +125,21 @@ impl Serialize for Host {
 }
 
 /// SMPP over TLS.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CarrierTls {
-    /// PEM file with the authorities that may have signed the carrier's certificate.
-    pub ca: PathBuf,
+    /// PEM file with the authorities that may have signed the carrier's certificate; `None`: it is enough that it is pinned, or
+    /// anything is.
+    pub ca: Option<PathBuf>,
     /// Name that the certificate must bear; `None`: the host's.
     pub server_name: Option<String>,
     /// Any certificate will do.
     pub insecure: bool,
+    /// Only these will do, each a SHA-256 or a file; empty: any that `ca` vouches for.
+    pub pin: Vec<String>,
+    /// PEM file with the certificate that we show, and those that vouch for it.
+    pub cert: Option<PathBuf>,
+    /// Its private key.
+    pub key: Option<PathBuf>,
 }
 
 /// Type of number, numbering plan.
@@ -321,16 +328,28 @@ impl CarrierTls {
     fn meant(typed: &Spanned<RawCarrierTls>, gather: &mut Gather<'_>) -> Self {
         let raw = typed.get_ref();
         let insecure = or(&raw.insecure, false);
-        if insecure && (raw.ca.is_some() || raw.server_name.is_some()) {
-            gather.refuse(&typed.span(), "`insecure` takes any certificate, so `ca` and `server_name` mean nothing");
+        if insecure && (raw.ca.is_some() || raw.server_name.is_some() || raw.pin.is_some()) {
+            let what = "`insecure` takes any certificate, so `ca`, `server_name` and `pin` mean nothing";
+            gather.refuse(&typed.span(), what);
         }
+        if raw.cert.is_some() != raw.key.is_some() {
+            gather.refuse(&typed.span(), "`cert` and `key` belong together: one is missing");
+        }
+        let pin = raw.pin.as_ref().map_or_else(Vec::new, |typed| typed.get_ref().0.clone());
+        if let Some(empty) = raw.pin.as_ref().filter(|_| pin.is_empty() || pin.iter().any(String::is_empty)) {
+            gather.refuse(&empty.span(), "an empty `pin`: a SHA-256, or a file with the certificate");
+        }
+        let system = || (!insecure && pin.is_empty()).then(|| PathBuf::from(SYSTEM_CA));
         if let Some(name) = raw.server_name.as_ref().filter(|name| name.get_ref().is_empty()) {
             gather.refuse(&name.span(), "an empty name");
         }
         Self {
-            ca: gather.path(&raw.ca).unwrap_or_else(|| PathBuf::from(SYSTEM_CA)),
+            ca: gather.path(&raw.ca).or_else(system),
             server_name: raw.server_name.as_ref().map(|name| name.get_ref().clone()),
             insecure,
+            cert: gather.path(&raw.cert),
+            key: gather.path(&raw.key),
+            pin,
         }
     }
 }

@@ -189,6 +189,9 @@ raw! {
         ca: Typed<String>,
         server_name: Typed<String>,
         insecure: Typed<bool>,
+        pin: Typed<OneOrMany<String>>,
+        cert: Typed<String>,
+        key: Typed<String>,
     }
 
     /// `numbering` of a carrier: `[type of number, numbering plan]` for each form of an address.

@@ -12,6 +12,7 @@ use futures_lite::future;
 use futures_rustls::TlsConnector;
 use rustls::{ClientConfig, pki_types::ServerName};
 
+use super::words;
 use crate::{
     link::{Disconnect, hosts::Way},
     model::Mono,
@@ -110,7 +111,8 @@ impl Dial {
         match future::or(handshake, too_late).await {
             Ok(tls) => Ok(Stream::Tls(Box::new(tls.into()))),
             Err(error) => {
-                tracing::warn!(host = host.name, port = host.port, %error, "TLS handshake");
+                let why = words::of_handshake(&error);
+                tracing::warn!(host = host.name, port = host.port, why, "TLS handshake with a carrier failed");
                 Err(Disconnect::Tls)
             }
         }

@@ -3,6 +3,7 @@
 
 pub mod connection;
 pub mod dial;
+pub mod words;
 
 pub use connection::{Connection, LinkOwner};
 pub use dial::{Dial, Host};

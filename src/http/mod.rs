@@ -10,7 +10,7 @@
 pub mod api;
 pub mod auth;
 pub mod backup;
-mod base64;
+pub mod base64;
 pub mod board;
 pub mod body;
 pub mod calls;

@@ -19,6 +19,7 @@ pub mod names;
 pub mod net;
 mod pace;
 pub mod poll;
+pub mod pin;
 pub mod probe;
 mod readers;
 pub mod resolver;

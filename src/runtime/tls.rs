@@ -7,13 +7,21 @@ use std::{fmt, fs, path::Path, sync::Arc};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
     server::WebPkiClientVerifier,
 };
 
-use crate::config::{CarrierTls, HttpTls};
+use crate::{
+    config::{CarrierTls, HttpTls},
+    egress::words,
+};
+
+use super::pin::{self, Pin, Pinned};
 
 /// A PEM file larger than this is none.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -34,9 +42,7 @@ pub fn server(files: &HttpTls) -> Result<Arc<ServerConfig>, String> {
             builder.with_client_cert_verifier(verifier.map_err(|error| told(ca, error))?)
         }
     };
-    let mut config = builder
-        .with_single_cert(chain, key)
-        .map_err(|error| format!("{} with {}: {error}", files.cert.display(), files.key.display()))?;
+    let mut config = builder.with_single_cert(chain, key).map_err(|error| pair(&files.cert, &files.key, &error))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
@@ -50,12 +56,45 @@ pub fn client(typed: &CarrierTls) -> Result<(Arc<ClientConfig>, Option<ServerNam
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
-    let config = if typed.insecure {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider()))).with_no_client_auth()
-    } else {
-        builder.with_root_certificates(authorities(&typed.ca)?).with_no_client_auth()
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier(typed)?);
+    let config = match (&typed.cert, &typed.key) {
+        (Some(cert), Some(key)) => builder
+            .with_client_auth_cert(certificates(cert)?, private_key(key)?)
+            .map_err(|error| pair(cert, key, &error))?,
+        (Some(_) | None, _) => builder.with_no_client_auth(),
     };
     Ok((Arc::new(config), name))
+}
+
+/// Who says whether a carrier's certificate is taken.
+fn verifier(typed: &CarrierTls) -> Result<Arc<dyn ServerCertVerifier>, String> {
+    let judge: Option<Arc<dyn ServerCertVerifier>> = match &typed.ca {
+        None => None,
+        Some(ca) => {
+            let judge = WebPkiServerVerifier::builder_with_provider(Arc::new(authorities(ca)?), provider()).build();
+            Some(judge.map_err(|error| told(ca, error))?)
+        }
+    };
+    let mut prints = Vec::new();
+    for pin in &typed.pin {
+        match Pin::parse(pin) {
+            Pin::Print(print) => prints.push(print),
+            Pin::File(file) => {
+                let pinned = certificates(&file).map_err(|why| format!("`pin` is no SHA-256, and as a file: {why}"))?;
+                prints.extend(pinned.iter().map(|certificate| pin::print(certificate)));
+            }
+        }
+    }
+    match (judge, prints.is_empty()) {
+        (judge, false) => Ok(Arc::new(Pinned { prints, judge, provider: provider() })),
+        (Some(judge), true) => Ok(judge),
+        (None, true) if typed.insecure => Ok(Arc::new(AnyCertificate(provider()))),
+        (None, true) => Err("neither `ca` nor `pin` says whom to trust".to_owned()),
+    }
+}
+
+fn pair(cert: &Path, key: &Path, error: &rustls::Error) -> String {
+    format!("{} with {}: {}", cert.display(), key.display(), words::of_tls(error))
 }
 
 /// A name (or an IP address) that a certificate can bear.
@@ -74,7 +113,7 @@ fn told(file: &Path, why: impl fmt::Display) -> String {
     format!("{}: {why}", file.display())
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, String> {
+pub(super) fn read(file: &Path) -> Result<Vec<u8>, String> {
     let length = fs::metadata(file).map_err(|error| told(file, error))?.len();
     if length > FILE_BYTES_MAX {
         return Err(told(file, format_args!("{length} octets are no certificates or keys")));
@@ -82,7 +121,7 @@ fn read(file: &Path) -> Result<Vec<u8>, String> {
     fs::read(file).map_err(|error| told(file, error))
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(file)?).collect();
     let found = found.map_err(|error| told(file, format_args!("not PEM: {error}")))?;
     if found.is_empty() { Err(told(file, "no CERTIFICATE in it")) } else { Ok(found) }
@@ -177,7 +216,8 @@ mod tests {
     }
 
     fn carrier(ca: PathBuf, insecure: bool) -> CarrierTls {
-        CarrierTls { ca, server_name: Some("localhost".to_owned()), insecure }
+        let ca = Some(ca).filter(|_| !insecure);
+        CarrierTls { ca, server_name: Some("localhost".to_owned()), insecure, ..CarrierTls::default() }
     }
 
     /// Carries octets between the two until neither has any.
@@ -191,11 +231,11 @@ mod tests {
             let mut wire = Vec::new();
             client.write_tls(&mut wire).expect("write");
             pour(&wire, |octets| server.read_tls(octets));
-            server.process_new_packets().map_err(|error| error.to_string())?;
+            server.process_new_packets().map_err(|error| words::of_tls(&error))?;
             let mut wire = Vec::new();
             server.write_tls(&mut wire).expect("write");
             pour(&wire, |octets| client.read_tls(octets));
-            client.process_new_packets().map_err(|error| error.to_string())?;
+            client.process_new_packets().map_err(|error| words::of_tls(&error))?;
         }
         Ok(())
     }
@@ -237,6 +277,71 @@ mod tests {
     }
 
     #[test]
+    fn a_carrier_that_wants_a_certificate_is_shown_ours() {
+        let at = files();
+        let server = server(&http(&at, Some("ca.pem"))).expect("server");
+        let file = |name: &str| Some(at.path().join(name));
+        let shows =
+            CarrierTls { cert: file("cert.pem"), key: file("key.pem"), ..carrier(at.path().join("ca.pem"), false) };
+        assert_eq!(handshake(server, client(&shows).expect("client")), Ok(()));
+        let mixed = CarrierTls { key: files().path().join("key.pem").into(), ..shows.clone() };
+        assert!(client(&mixed).expect_err("gone").contains("key.pem: No such file"));
+        let other = files();
+        let mixed = CarrierTls { key: other.path().join("key.pem").into(), ..shows };
+        let mixed = client(&mixed).expect_err("two pairs mixed");
+        assert!(mixed.ends_with("the key does not belong to the certificate"), "{mixed}");
+    }
+
+    #[test]
+    fn what_is_pinned_is_trusted_and_nothing_else() {
+        let (own, other) = (files(), files());
+        let server = server(&http(&own, None)).expect("server");
+        let shown = |at: &TempDir| certificates(&at.path().join("cert.pem")).expect("read").remove(0);
+        let certificate = shown(&own);
+        let hex = |print: pin::Print| print.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
+        let trusts = |pins: &[String], ca: Option<PathBuf>, name: &str| {
+            let server_name = Some(name.to_owned());
+            let typed = CarrierTls { ca, pin: pins.to_vec(), server_name, ..CarrierTls::default() };
+            handshake(Arc::clone(&server), client(&typed).expect("client"))
+        };
+        let (of_whole, of_key) = (hex(pin::print(&certificate)), hex(pin::of_key(&certificate).expect("X.509")));
+        let of_file = own.path().join("cert.pem").display().to_string();
+        let of_other = hex(pin::print(&shown(&other)));
+        for pin in [&of_whole, &of_key, &of_file] {
+            assert_eq!(trusts(&[of_other.clone(), pin.clone()], None, "another.example"), Ok(()), "{pin}");
+        }
+        let refused = trusts(std::slice::from_ref(&of_other), None, "localhost").expect_err("another is pinned");
+        assert!(refused.contains(&of_whole) && refused.contains(&of_key), "{refused}");
+        let ca = |at: &TempDir| Some(at.path().join("ca.pem"));
+        assert_eq!(trusts(std::slice::from_ref(&of_whole), ca(&own), "localhost"), Ok(()));
+        trusts(std::slice::from_ref(&of_whole), ca(&other), "localhost")
+            .expect_err("`ca` counts too where it is given");
+        let typo = CarrierTls { pin: vec!["ba7816".to_owned()], ..CarrierTls::default() };
+        let typo = client(&typo).expect_err("neither");
+        assert!(typo.starts_with("`pin` is no SHA-256, and as a file: ba7816: No such file"), "{typo}");
+    }
+
+    /// Field P8: `openssl req -x509`, given as its own authority, was refused with "CaUsedAsEndEntity".
+    #[test]
+    fn a_certificate_that_signed_itself_is_refused_with_what_to_do() {
+        let at = tempfile::tempdir().expect("directory");
+        let key = KeyPair::generate().expect("key");
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let own = params.self_signed(&key).expect("certificate");
+        for name in ["ca.pem", "cert.pem"] {
+            fs::write(at.path().join(name), own.pem()).expect("write");
+        }
+        fs::write(at.path().join("key.pem"), key.serialize_pem()).expect("write");
+        let server = server(&http(&at, None)).expect("server");
+        let of = |typed: &CarrierTls| handshake(Arc::clone(&server), client(typed).expect("client"));
+        let refused = of(&carrier(at.path().join("ca.pem"), false)).expect_err("its own authority");
+        assert!(refused.ends_with("one that it signed itself is trusted by `pin`"), "{refused}");
+        let pin = vec![at.path().join("cert.pem").display().to_string()];
+        assert_eq!(of(&CarrierTls { pin, ..carrier(PathBuf::new(), true) }), Ok(()));
+    }
+
+    #[test]
     fn errors_name_the_file_and_the_reason() {
         let (at, other) = (files(), files());
         let wrong = |change: fn(&mut HttpTls)| {
@@ -254,5 +359,6 @@ mod tests {
         fs::write(&broken, "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n").expect("write");
         assert!(client(&carrier(broken, false)).expect_err("not PEM").contains("broken.pem: not PEM"));
         assert!(client(&carrier(PathBuf::from("/nowhere/ca.pem"), true)).is_ok(), "insecure reads no file");
+        assert!(client(&carrier(PathBuf::from("/nowhere/ca.pem"), false)).is_err());
     }
 }

@@ -338,6 +338,7 @@ fn files(config: &Config) -> Vec<(String, String)> {
     for carrier in &config.carriers {
         let Some(typed) = &carrier.tls else { continue };
         wrong.extend(tls::client(typed).err().map(|what| (format!("carrier.{}.tls", carrier.name), what)));
+        // Where only a pin counts the name is no more than a greeting; but it must be one all the same.
         let hosts = carrier.hosts.iter().filter(|_| typed.server_name.is_none());
         let unnameable = hosts.filter_map(|host| tls::server_name(&host.host).err());
         wrong.extend(

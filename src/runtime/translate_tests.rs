@@ -255,8 +255,9 @@ fn check_names_what_cannot_be_done() {
     wrong.http.header_bytes_max = 1_024;
     wrong.http.hosts = vec!["stentor.example".to_owned(), "not a name".to_owned()];
     wrong.routes[2].from = Some("ACME".to_owned());
-    wrong.carriers[0].tls = Some(config::CarrierTls { ca: "/nowhere/ca".into(), server_name: None, insecure: false });
-    wrong.carriers[1].tls = Some(config::CarrierTls { ca: "/nowhere/ca".into(), server_name: None, insecure: true });
+    wrong.carriers[0].tls =
+        Some(config::CarrierTls { ca: Some("/nowhere/ca".into()), ..config::CarrierTls::default() });
+    wrong.carriers[1].tls = Some(config::CarrierTls { insecure: true, ..config::CarrierTls::default() });
     wrong.carriers[1].hosts[0].host = "under_score-".to_owned();
     let found = problems(&wrong);
     let begins = [

@@ -1,0 +1,118 @@
+//! Why a TLS handshake failed, in the operator's words: what is wrong, and what to change. Pure.
+
+use std::io;
+
+use rustls::{AlertDescription, CertificateError, Error};
+
+/// What a carrier's handshake ended with.
+pub fn of_handshake(error: &io::Error) -> String {
+    if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<Error>()) {
+        return of_tls(error);
+    }
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+            "it ended the connection during the handshake: perhaps this port speaks no TLS, or wants a client certificate \
+             (`cert` and `key`)"
+                .to_owned()
+        }
+        io::ErrorKind::TimedOut => {
+            "it does not answer the handshake within `connect_timeout`: perhaps this port speaks no TLS".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// What rustls says.
+pub fn of_tls(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(error) => of_certificate(error),
+        Error::AlertReceived(alert) => of_alert(*alert),
+        Error::InvalidMessage(_) | Error::InappropriateMessage { .. } => {
+            "what it sends is no TLS: perhaps this port is for plain SMPP".to_owned()
+        }
+        Error::PeerIncompatible(why) => format!("it speaks neither TLS 1.2 nor 1.3 in a way that is safe ({why:?})"),
+        Error::InconsistentKeys(_) => "the key does not belong to the certificate".to_owned(),
+        Error::General(words) => words.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn of_alert(alert: AlertDescription) -> String {
+    match alert {
+        AlertDescription::CertificateRequired | AlertDescription::NoCertificate => {
+            "it wants a client certificate (`cert` and `key`)".to_owned()
+        }
+        AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::CertificateExpired
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::UnknownCA
+        | AlertDescription::AccessDenied => {
+            format!("it does not take our client certificate, or wants one (`cert` and `key`): {alert:?}")
+        }
+        AlertDescription::HandshakeFailure | AlertDescription::ProtocolVersion => {
+            format!("it has no version or cipher of TLS in common with us, or wants a client certificate: {alert:?}")
+        }
+        AlertDescription::UnrecognisedName => "it knows no such name: see `server_name`".to_owned(),
+        other => format!("it refused the handshake: {other:?}"),
+    }
+}
+
+fn of_certificate(error: &CertificateError) -> String {
+    match error {
+        CertificateError::UnknownIssuer => {
+            "its certificate is signed by nobody in `ca`; one that it signed itself is trusted by `pin`".to_owned()
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "its certificate has ended, or the clock here is wrong".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "its certificate is not valid yet, or the clock here is wrong".to_owned()
+        }
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            let names = if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") };
+            format!("its certificate is not for {}, but for {names}: say `server_name`", expected.to_str())
+        }
+        CertificateError::NotValidForName => {
+            "its certificate is not for this name: say which by `server_name`".to_owned()
+        }
+        CertificateError::BadEncoding => "its certificate cannot be read".to_owned(),
+        CertificateError::BadSignature => "its certificate's signature is wrong".to_owned(),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "its certificate is not for servers".to_owned()
+        }
+        other => format!("its certificate is not taken ({other}); one that it signed itself is trusted by `pin`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::{InvalidMessage, pki_types::ServerName};
+
+    use super::*;
+
+    #[test]
+    fn every_refusal_says_what_to_change() {
+        let name = ServerName::try_from("smpp.example").expect("a name");
+        let presented = vec!["a.example".to_owned(), "b.example".to_owned()];
+        let other_name = CertificateError::NotValidForNameContext { expected: name, presented };
+        for (error, says) in [
+            (Error::InvalidCertificate(CertificateError::UnknownIssuer), "`pin`"),
+            (
+                Error::InvalidCertificate(other_name),
+                "not for smpp.example, but for a.example, b.example: say `server_name`",
+            ),
+            (Error::InvalidCertificate(CertificateError::Expired), "has ended"),
+            (Error::AlertReceived(AlertDescription::CertificateRequired), "`cert` and `key`"),
+            (Error::AlertReceived(AlertDescription::HandshakeFailure), "client certificate: HandshakeFailure"),
+            (Error::InvalidMessage(InvalidMessage::InvalidContentType), "plain SMPP"),
+            (Error::General("not the pinned one".to_owned()), "not the pinned one"),
+        ] {
+            let told = of_handshake(&io::Error::new(io::ErrorKind::InvalidData, error));
+            assert!(told.contains(says), "{told}");
+        }
+        assert!(of_handshake(&io::ErrorKind::UnexpectedEof.into()).contains("`cert` and `key`"));
+        assert!(of_handshake(&io::ErrorKind::TimedOut.into()).contains("connect_timeout"));
+    }
+}
