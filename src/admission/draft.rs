@@ -8,8 +8,9 @@ use crate::model::{Class, Encoding, Wall, limits::REFERENCE_BYTES_MAX};
 pub const TLVS_MAX: usize = 16;
 /// Octets of one TLV's value.
 pub const TLV_BYTES_MAX: usize = 1_000;
-/// TLVs that carry what the message itself says (SMPP 3.4 §5.3.2): `sar_*` and `message_payload`.
-const TLVS_OURS: [u16; 4] = [0x020C, 0x020E, 0x020F, 0x0424];
+/// TLVs that carry what the message itself says (SMPP 3.4 §5.3.2), `sar_*` and `message_payload`; and
+/// `user_message_reference`, by which a receipt finds its part: one from outside would lead to another's.
+const TLVS_OURS: [u16; 5] = [0x0204, 0x020C, 0x020E, 0x020F, 0x0424];
 
 /// See the head of this file. What is not said stays open: then the tenant's or the installation's defaults hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -158,6 +159,7 @@ mod tests {
         assert_eq!([tlvs.add(0x1400, b"11"), tlvs.add(9, b"")], [Ok(()); 2]);
         assert_eq!(tlvs.octets(), b"\x14\0\0\x0211\0\x09\0\0");
         assert_eq!(tlvs.add(0x0424, b""), Err(Objection::TlvReserved(0x0424)));
+        assert_eq!(tlvs.add(0x0204, b"\0\x01"), Err(Objection::TlvReserved(0x0204)));
         assert_eq!(tlvs.add(9, &[0; 1_001]), Err(Objection::TlvTooLong(1_001)));
         assert_eq!((2..TLVS_MAX).map(|_| tlvs.add(9, &[0; 1_000])).filter(Result::is_ok).count(), TLVS_MAX - 2);
         assert_eq!(tlvs.add(9, b""), Err(Objection::TooManyTlvs));

@@ -16,8 +16,9 @@ pub struct Tlv {
     pub value: Vec<u8>,
 }
 
-/// Tags that carry what a message itself says; set by the link.
-const OURS: [(u16, &str); 4] = [
+/// Tags that carry what a message itself says, and that by which receipts find their part; set by the link.
+const OURS: [(u16, &str); 5] = [
+    (0x0204, "user_message_reference"),
     (0x020C, "sar_msg_ref_num"),
     (0x020E, "sar_total_segments"),
     (0x020F, "sar_segment_seqnum"),

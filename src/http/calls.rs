@@ -117,6 +117,12 @@ const RECORDS_PARAMETERS: &[Parameter] = &[
     },
     Parameter {
         place: "query",
+        name: "formulas",
+        schema: r#"{"type":"string","enum":["plain","guard"],"default":"plain"}"#,
+        doc: "For CSV. `guard`: what clients and carriers wrote begins with `'` where a spreadsheet would take it for a formula.",
+    },
+    Parameter {
+        place: "query",
         name: "cursor",
         schema: r#"{"type":"string"}"#,
         doc: "From where an earlier call ended.",

@@ -147,7 +147,7 @@ impl Api {
         }
         let media = match query.format {
             Format::Ndjson => "application/x-ndjson",
-            Format::Csv => "text/csv; charset=utf-8; header=present",
+            Format::Csv(_) => "text/csv; charset=utf-8; header=present",
         };
         let (api, patience) = (Rc::clone(self), Patience::default());
         let mut reader = RecordReader { api, tenant, whose, tenants, query, shard: ShardId(0), patience, ended: false };

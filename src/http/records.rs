@@ -49,7 +49,16 @@ pub enum Format {
     /// An object a line.
     Ndjson,
     /// RFC 4180, with a header.
-    Csv,
+    Csv(Formulas),
+}
+
+/// What becomes of a cell that a spreadsheet would take for a formula, where others than we said what stands in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Formulas {
+    /// It stays as it is.
+    Plain,
+    /// It begins with `'`.
+    Guarded,
 }
 
 /// What is asked for.
@@ -76,10 +85,10 @@ impl Query {
     /// [`Code::InvalidParameter`], [`Code::InvalidCursor`].
     pub fn read(query: &str, accept: Option<&HeaderValue>, shards: u8) -> Result<Self, Problem> {
         let csv = accept.is_some_and(|accept| accept.as_bytes().starts_with(b"text/csv"));
-        let format = if csv { Format::Csv } else { Format::Ndjson };
+        let format = if csv { Format::Csv(Formulas::Plain) } else { Format::Ndjson };
         let mut read =
             Self { format, cursor: Cursor::start(shards), limit: u64::MAX, tenant: None, settled: false, reader: None };
-        let (mut has_cursor, mut is_unsettled) = (false, false);
+        let (mut has_cursor, mut is_unsettled, mut formulas) = (false, false, None);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let wrong = |wanted: &str| Problem::new(Code::InvalidParameter, format!("`{name}` is {wanted}"));
@@ -87,8 +96,15 @@ impl Query {
                 "format" => {
                     read.format = match value {
                         "ndjson" => Format::Ndjson,
-                        "csv" => Format::Csv,
+                        "csv" => Format::Csv(Formulas::Plain),
                         _ => return Err(wrong("ndjson or csv")),
+                    }
+                }
+                "formulas" => {
+                    formulas = match value {
+                        "guard" => Some(Formulas::Guarded),
+                        "plain" => Some(Formulas::Plain),
+                        _ => return Err(wrong("guard or plain")),
                     }
                 }
                 "cursor" => (read.cursor, has_cursor) = (Cursor::parse(value, shards)?, true),
@@ -107,10 +123,18 @@ impl Query {
                     is_unsettled = !read.settled;
                 }
                 _ => {
-                    let known = "`format`, `cursor`, `limit`, `settled`, `reader` and `tenant` are known here";
+                    let known =
+                        "`format`, `formulas`, `cursor`, `limit`, `settled`, `reader` and `tenant` are known here";
                     let detail = format!("{}: {known}", Quoted(name));
                     return Err(Problem::new(Code::InvalidParameter, detail));
                 }
+            }
+        }
+        match (&mut read.format, formulas) {
+            (_, None) => {}
+            (Format::Csv(of_format), Some(formulas)) => *of_format = formulas,
+            (Format::Ndjson, Some(_)) => {
+                return Err(Problem::new(Code::InvalidParameter, "`formulas` is for `format=csv`"));
             }
         }
         if read.reader.is_some() {
@@ -243,7 +267,7 @@ const COLUMNS: &str = "id,to,from,class,state,final,parts,attempts,route,carrier
 pub fn write_start(format: Format, tells_owner: bool, out: &mut Vec<u8>) {
     match format {
         Format::Ndjson => {}
-        Format::Csv => {
+        Format::Csv(_) => {
             out.extend_from_slice(COLUMNS.as_bytes());
             out.extend_from_slice(if tells_owner { b"tenant,cursor\r\n" } else { b"cursor\r\n" });
         }
@@ -267,9 +291,9 @@ pub fn write_page(
             }
             write_cursor(cursor, out);
         }
-        Format::Csv => {
+        Format::Csv(formulas) => {
             for (at, record) in found.iter().enumerate() {
-                write_row(record, owner(record), catalog, out);
+                write_row(record, owner(record), catalog, formulas, out);
                 if at + 1 == found.len() {
                     cursor.push(out);
                 }
@@ -283,7 +307,7 @@ pub fn write_page(
 pub fn write_passed(format: Format, tells_owner: bool, cursor: &Cursor, out: &mut Vec<u8>) {
     match format {
         Format::Ndjson => write_cursor(cursor, out),
-        Format::Csv => {
+        Format::Csv(_) => {
             out.extend(COLUMNS.bytes().filter(|octet| *octet == b','));
             out.extend(tells_owner.then_some(b','));
             cursor.push(out);
@@ -330,14 +354,15 @@ fn write_object(found: &FoundMessage, owner: &str, catalog: &Catalog, out: &mut 
 }
 
 /// A row up to its last comma.
-fn write_row(found: &FoundMessage, owner: Option<&str>, catalog: &Catalog, out: &mut Vec<u8>) {
+fn write_row(found: &FoundMessage, owner: Option<&str>, catalog: &Catalog, formulas: Formulas, out: &mut Vec<u8>) {
     let FoundMessage { id, head, content, view } = found;
     let content = Content::decode(content).unwrap_or_default();
     push_id(out, *id);
     out.push(b',');
-    for text in [&format!("+{}", head.to), content.from.as_str(), head.class.name(), view.state.name()] {
-        push_cell(text, out);
-    }
+    push_cell(&format!("+{}", head.to), out);
+    push_foreign(content.from.as_str(), formulas, out);
+    push_cell(head.class.name(), out);
+    push_cell(view.state.name(), out);
     push_cell(if view.is_final() { "true" } else { "false" }, out);
     for number in [u64::from(view.parts), u64::from(view.attempts)] {
         push_number(out, number);
@@ -345,14 +370,14 @@ fn write_row(found: &FoundMessage, owner: Option<&str>, catalog: &Catalog, out: 
     }
     push_cell(route_name(catalog, view.route.unwrap_or(head.route)), out);
     push_cell(view.carrier.map_or("", |carrier| carrier_name(catalog, carrier)), out);
-    push_cell(content.reference, out);
-    push_cell(content.tags, out);
+    push_foreign(content.reference, formulas, out);
+    push_foreign(content.tags, formulas, out);
     for at in [Some(head.accepted_at), view.submitted_at, view.final_at] {
         push_time(at, out);
     }
     push_cell(view.reason.map_or("", |reason| reason.code()), out);
     let error = view.error.as_ref();
-    push_cell(&error.map_or_else(String::new, error_text), out);
+    push_foreign(&error.map_or_else(String::new, error_text), formulas, out);
     push_cell(error.map_or("", |error| error.family.name()), out);
     push_cell(error.map_or("", |error| error.origin.name()), out);
     if let Some(owner) = owner {
@@ -365,6 +390,14 @@ fn push_time(at: Option<Wall>, out: &mut Vec<u8>) {
         rfc3339::push(out, at);
     }
     out.push(b',');
+}
+
+/// What a client or a carrier wrote.
+fn push_foreign(text: &str, formulas: Formulas, out: &mut Vec<u8>) {
+    match formulas {
+        Formulas::Guarded if text.starts_with(['=', '+', '-', '@', '\t', '\r']) => push_cell(&format!("'{text}"), out),
+        Formulas::Guarded | Formulas::Plain => push_cell(text, out),
+    }
 }
 
 /// A value and its comma; quoted where RFC 4180 wants it.
@@ -409,8 +442,40 @@ mod tests {
             "\"{id}\",+4915112345678,ACME,otp,delivered,true,1,1,,north,\"r,\"\"1\"\"\",\"a,b\",1970-01-01T00:00:01.000Z,\
              1970-01-01T00:00:02.000Z,1970-01-01T00:00:03.000Z,,,,,{text}\r\n"
         );
-        assert_eq!(written(Format::Csv, &found, &cursor), format!("{COLUMNS}cursor\r\n{row}"));
+        let csv = Format::Csv(Formulas::Plain);
+        assert_eq!(written(csv, &found, &cursor), format!("{COLUMNS}cursor\r\n{row}"));
         assert_eq!(Cursor::parse(text, 2), Ok(cursor));
+    }
+
+    /// Field case 35: what opens in a spreadsheet shall not run there.
+    #[test]
+    fn no_cell_of_a_clients_making_is_a_formula_where_that_is_asked_for() {
+        for (typed, guarded) in [
+            ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
+            ("+1", "'+1"),
+            ("-2+3", "'-2+3"),
+            ("@SUM(1)", "'@SUM(1)"),
+            ("\t=1", "'\t=1"),
+            ("\r=1", "\"'\r=1\""),
+            ("a=1", "a=1"),
+            ("", ""),
+        ] {
+            let cell = |formulas| {
+                let mut out = Vec::new();
+                push_foreign(typed, formulas, &mut out);
+                String::from_utf8(out).expect("UTF-8")
+            };
+            assert_eq!(cell(Formulas::Guarded), format!("{guarded},"));
+            assert_eq!(cell(Formulas::Plain).replace('"', ""), format!("{typed},"));
+        }
+        let mut found = delivered(1, 3);
+        let before = found.content.clone();
+        let content = Content::decode(&before).expect("content");
+        let mut octets = Vec::new();
+        Content { reference: "=1", tags: "+2", ..content }.encode(&mut octets);
+        found.content = octets;
+        let row = written(Format::Csv(Formulas::Guarded), &[found], &Cursor::start(1));
+        assert!(row.contains(",'=1,'+2,") && row.contains(",+4915112345678,"), "{row}");
     }
 
     #[test]
@@ -428,12 +493,12 @@ mod tests {
         assert!(!name.is_empty());
         let id = found[0].id;
         assert!(written(Format::Ndjson).starts_with(&format!("{{\"id\":\"{id}\",\"tenant\":\"{name}\",\"to\"")));
-        let csv = written(Format::Csv);
+        let csv = written(Format::Csv(Formulas::Plain));
         let rows: Vec<_> = csv.lines().collect();
         assert_eq!(rows[0], format!("{COLUMNS}tenant,cursor"));
         assert!(rows[1].ends_with(&format!(",{name},0100000000000000")), "{csv}");
         let mut passed = Vec::new();
-        write_passed(Format::Csv, true, &Cursor::start(1), &mut passed);
+        write_passed(Format::Csv(Formulas::Plain), true, &Cursor::start(1), &mut passed);
         assert_eq!(passed.iter().filter(|octet| **octet == b',').count(), rows[0].matches(',').count());
     }
 
@@ -460,7 +525,16 @@ mod tests {
             reader: None,
         };
         assert_eq!(read("", None), Ok(plain.clone()));
-        assert_eq!(read("", Some("text/csv, */*")), Ok(Query { format: Format::Csv, ..plain.clone() }));
+        assert_eq!(
+            read("", Some("text/csv, */*")),
+            Ok(Query { format: Format::Csv(Formulas::Plain), ..plain.clone() })
+        );
+        let guarded = Query { format: Format::Csv(Formulas::Guarded), ..plain.clone() };
+        assert_eq!(read("formulas=guard&format=csv", None), Ok(guarded.clone()));
+        assert_eq!(read("formulas=guard", Some("text/csv")), Ok(guarded));
+        for wrong in ["formulas=guard", "formulas=guard&format=ndjson", "format=csv&formulas=yes"] {
+            assert_eq!(read(wrong, None), Err(Code::InvalidParameter), "{wrong}");
+        }
         let all = Query { limit: 5, settled: true, ..plain };
         assert_eq!(read("format=ndjson&limit=5&settled=true", Some("text/csv")), Ok(all.clone()));
         let of_reader = Query { settled: true, reader: Some("b-1".to_owned()), ..all.clone() };
@@ -517,7 +591,7 @@ mod tests {
         write_passed(Format::Ndjson, false, &cursor, &mut out);
         assert_eq!(out, b"{\"cursor\":\"0100000000000000\"}\n");
         out.clear();
-        write_passed(Format::Csv, false, &cursor, &mut out);
+        write_passed(Format::Csv(Formulas::Plain), false, &cursor, &mut out);
         let row = String::from_utf8(out).expect("UTF-8");
         assert_eq!((row.matches(',').count(), row.trim_start_matches(',')), (19, "0100000000000000\r\n"));
     }

@@ -111,7 +111,7 @@ pub fn of_tag(objection: &Objection, tag: &str) -> Flaw {
 /// What is wrong with the SMPP parameter in that place.
 pub fn of_tlv(objection: &Objection, at: usize) -> Flaw {
     let detail = match objection {
-        Objection::TlvReserved(tag) => format!("number {at}: 0x{tag:04X} says what the message itself says"),
+        Objection::TlvReserved(tag) => format!("number {at}: 0x{tag:04X} is set by Stentor itself"),
         Objection::TlvTooLong(octets) => {
             format!("number {at}: {octets} octets; {} are allowed", draft::TLV_BYTES_MAX)
         }
