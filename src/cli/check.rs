@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::check_data;
 use super::exit::{Ended, Exit};
 use crate::config::{Config, Place, Problem, Problems};
-use crate::runtime::translate;
+use crate::runtime::warnings::{Warning, warnings};
+use crate::runtime::{certificates, translate};
 
 /// What was typed.
 #[derive(Debug, Args)]
@@ -22,13 +23,13 @@ pub(super) struct Typed {
     /// Instead: read everything in this data directory, which no daemon may use meanwhile, and tell what is damaged
     #[arg(long, value_name = "DIR", conflicts_with = "file")]
     data: Option<PathBuf>,
-    /// One JSON document: {"file", "ok", "problems": [{"place", "path", "what"}]}; with --data:
+    /// One JSON document: {"file", "ok", "problems": [{"place", "path", "what"}], "warnings": [{"path", "what"}]}; with --data:
     /// {"data", "ok", "stores": [{"store", "commit", "tables", "entries", "damage": [...]}]}
     #[arg(long)]
     json: bool,
 }
 
-/// Tells all problems; exit code 78 if there is one.
+/// Tells all problems, or else all warnings; exit code 78 if there is a problem.
 pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
     match (&typed.data, &typed.file) {
         (Some(data), _) => check_data::run(data, typed.json, out),
@@ -40,15 +41,18 @@ pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
 fn run_file(path: &Path, is_json: bool, out: &mut dyn Write) -> Ended {
     let file = path.display().to_string();
     // What needs more than the text, the files that it names and its tests, is asked only of a text without a flaw.
-    let problems = match Config::load(path).and_then(|config| translate::check(&config, &file)) {
-        Ok(()) => Vec::new(),
-        Err(Problems(problems)) => problems,
+    let checked = Config::load(path).and_then(|config| translate::check(&config, &file).map(|()| config));
+    let (problems, warnings) = match checked {
+        Ok(config) => (Vec::new(), warnings(&config, certificates::now_s())),
+        Err(Problems(problems)) => (problems, Vec::new()),
     };
     if is_json {
         let list: Vec<_> = problems.iter().map(document).collect();
-        writeln!(out, "{}", json!({"file": file, "ok": list.is_empty(), "problems": list}))?;
+        let odd: Vec<_> = warnings.iter().map(|Warning { path, what }| json!({"path": path, "what": what})).collect();
+        writeln!(out, "{}", json!({"file": file, "ok": list.is_empty(), "problems": list, "warnings": odd}))?;
     } else if problems.is_empty() {
         writeln!(out, "{file}: ok")?;
+        warnings.iter().try_for_each(|warning| writeln!(out, "{file}: warning: {warning}"))?;
     } else {
         writeln!(out, "{}", Problems(problems.clone()))?;
     }
@@ -83,8 +87,19 @@ mod tests {
     #[test]
     fn a_good_file_is_ok() {
         assert_eq!(ran(GOOD, false), (Exit::DONE, "FILE: ok\n".to_owned()));
-        let document = r#"{"file":"FILE","ok":true,"problems":[]}"#;
+        let document = r#"{"file":"FILE","ok":true,"problems":[],"warnings":[]}"#;
         assert_eq!(ran(GOOD, true), (Exit::DONE, format!("{document}\n")));
+    }
+
+    #[test]
+    fn what_is_odd_is_told_and_is_no_problem() {
+        let idle = format!("{GOOD}[[carrier]]\nname = \"b\"\nhosts = [\"h\"]\nsystem_id = \"s\"\n");
+        let (exit, text) = ran(&idle, false);
+        assert_eq!(exit, Exit::DONE);
+        assert_eq!(text, "FILE: ok\nFILE: warning: carrier.b: no route leads to it: it will carry nothing\n");
+        let (_, text) = ran(&idle, true);
+        let document: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!((&document["ok"], &document["warnings"][0]["path"]), (&json!(true), &json!("carrier.b")));
     }
 
     #[test]

@@ -32,10 +32,9 @@ impl fmt::Display for Change {
 }
 
 /// Keys and tables that are read once: identity and place on disk, threads, sockets, what memory is laid out for.
-const AT_START: [&str; 9] = [
+const AT_START: [&str; 8] = [
     "node",
     "http.listen",
-    "http.tls",
     "http.connections_max",
     "limits.keys",
     "limits.key_window",

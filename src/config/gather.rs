@@ -38,6 +38,8 @@ pub(super) struct Gather<'c> {
     pub(super) problems: Vec<(Span, String)>,
     /// By what numbers are read, made when the first sender is one.
     pub(super) numbers: Numbers<'c>,
+    /// Where each secret came from.
+    pub(super) secrets: Vec<(Span, SecretRef)>,
 }
 
 /// How the file wants numbers to be read.
@@ -203,6 +205,7 @@ impl Gather<'_> {
 
     /// A secret, fetched; empty if it cannot be had.
     pub(super) fn secret(&mut self, reference: &Spanned<SecretRef>) -> Secret {
+        self.secrets.push((reference.span(), reference.get_ref().clone()));
         reference.get_ref().resolve(self.credentials).unwrap_or_else(|what| {
             self.refuse(&reference.span(), what);
             Secret::default()

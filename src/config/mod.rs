@@ -54,6 +54,7 @@ pub use tenant::Tenant;
 pub use units::{Period, Quota};
 
 use gather::{Gather, Numbers};
+use secret::SecretRef;
 use source::{PREFIX, Source, Span};
 
 /// What is meant. Written out (serde) it has the keys and units of the file, secrets masked.
@@ -83,6 +84,9 @@ pub struct Config {
     /// Expectations to be compared by [`Config::failed_tests`].
     #[serde(rename = "test")]
     pub tests: Vec<Expectation>,
+    /// Files in which secrets stand; the configuration itself where one stands in it as a text.
+    #[serde(skip)]
+    pub secret_files: Vec<PathBuf>,
 }
 
 impl Config {
@@ -129,12 +133,14 @@ impl Config {
             incomplete,
             problems: read.problems.clone(),
             numbers: Numbers::of(country, message::ranges(&read.raw.defaults)),
+            secrets: Vec::new(),
         };
-        let config = Self::meant(&read.raw, &mut gather, &stand);
+        let mut config = Self::meant(&read.raw, &mut gather, &stand);
         if !incomplete {
             check::check(&config, &read.raw, &mut gather);
         }
         if gather.problems.is_empty() {
+            config.secret_files = secret_files(&gather.secrets, |span| source.place(span));
             return Ok(config);
         }
         gather.problems.sort_by_key(|(span, _)| span.start);
@@ -157,6 +163,7 @@ impl Config {
             routes: raw.route.iter().map(|typed| Route::meant(typed, gather)).collect(),
             tenants: raw.tenant.iter().map(|typed| Tenant::meant(typed, gather)).collect(),
             tests: raw.test.iter().map(|typed| Expectation::meant(typed, gather, stand)).collect(),
+            secret_files: Vec::new(),
         }
     }
 
@@ -165,4 +172,19 @@ impl Config {
         let failed: Vec<Problem> = self.tests.iter().filter_map(|test| test.compare(&decide(&test.given))).collect();
         if failed.is_empty() { Ok(()) } else { Err(Problems(failed)) }
     }
+}
+
+/// The service manager looks after credentials, and the environment is no file.
+fn secret_files(secrets: &[(Span, SecretRef)], place: impl Fn(&Span) -> Place) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = secrets
+        .iter()
+        .filter_map(|(span, reference)| match (reference, place(span)) {
+            (SecretRef::File(file), _) => Some(file.clone()),
+            (SecretRef::Value(_), Place::File { file, .. }) => Some(file.into()),
+            (SecretRef::Value(_), Place::Variable(_) | Place::Whole(_)) | (SecretRef::Credential(_), _) => None,
+        })
+        .collect();
+    files.sort();
+    files.dedup();
+    files
 }

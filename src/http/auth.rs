@@ -177,7 +177,6 @@ impl Caller<'_> {
     }
 }
 
-/// SHA-256 by the implementation that TLS uses anyway.
 fn digest(key: &[u8]) -> Digest {
     let mut digest = Digest::default();
     digest.copy_from_slice(ring::digest::digest(&SHA256, key).as_ref());

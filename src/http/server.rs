@@ -2,7 +2,9 @@
 //! Knows connections and requests as hyper hands them over; what is asked and answered is the [`Handler`]'s.
 
 use std::{
+    cell::RefCell,
     convert::Infallible,
+    fmt,
     future::Future,
     io,
     net::SocketAddr,
@@ -19,9 +21,9 @@ use futures_rustls::TlsAcceptor;
 use hyper::{
     Request, Response,
     body::{Body, Frame, Incoming, SizeHint},
+    header::{HeaderValue, X_CONTENT_TYPE_OPTIONS},
     rt::Write,
     server::conn::http1,
-    header::{HeaderValue, X_CONTENT_TYPE_OPTIONS},
     service::service_fn,
 };
 use rustls::ServerConfig;
@@ -79,6 +81,27 @@ pub trait Handler: 'static {
 pub struct Server {
     sweeper: Rc<Sweeper>,
     listeners: Vec<Rc<Listener>>,
+    tls: Tls,
+}
+
+/// How connections that come from now on are secured; none: not at all. Shared by those who accept.
+#[derive(Clone, Default)]
+struct Tls(Rc<RefCell<Option<TlsAcceptor>>>);
+
+impl Tls {
+    fn put(&self, config: Option<Arc<ServerConfig>>) {
+        *self.0.borrow_mut() = config.map(TlsAcceptor::from);
+    }
+
+    fn now(&self) -> Option<TlsAcceptor> {
+        self.0.borrow().clone()
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("Tls").field(&self.0.borrow().is_some()).finish()
+    }
 }
 
 impl Server {
@@ -91,14 +114,21 @@ impl Server {
     ) -> Self {
         let sweeper = Sweeper::new(limits);
         let listeners: Vec<Rc<Listener>> = listeners.into_iter().map(Rc::new).collect();
-        let tls = tls.map(TlsAcceptor::from);
+        let acceptor = Tls::default();
+        acceptor.put(tls);
+        let tls = acceptor;
         sweeper.sweep(tick_ms());
         executor::spawn(OnPanic::Abort, "http sweeper", sweep(Rc::clone(&sweeper)));
         for listener in &listeners {
             let accepting = accept(Rc::clone(listener), tls.clone(), Rc::clone(&handler), Rc::clone(&sweeper));
             executor::spawn(OnPanic::Abort, "http accept", accepting);
         }
-        Self { sweeper, listeners }
+        Self { sweeper, listeners, tls }
+    }
+
+    /// Connections that come from now on get these certificates; those that stand keep theirs.
+    pub fn set_tls(&self, tls: Option<Arc<ServerConfig>>) {
+        self.tls.put(tls);
     }
 
     /// Open connections.
@@ -156,7 +186,7 @@ async fn sweep(sweeper: Rc<Sweeper>) {
     }
 }
 
-async fn accept<H: Handler>(listener: Rc<Listener>, tls: Option<TlsAcceptor>, handler: Rc<H>, sweeper: Rc<Sweeper>) {
+async fn accept<H: Handler>(listener: Rc<Listener>, tls: Tls, handler: Rc<H>, sweeper: Rc<Sweeper>) {
     let mut silent_until = executor::now().mono;
     loop {
         let socket = match listener.accept().await {
@@ -175,13 +205,15 @@ async fn accept<H: Handler>(listener: Rc<Listener>, tls: Option<TlsAcceptor>, ha
             executor::breathe().await;
             continue;
         };
-        match place(&sweeper, peer.ip().into()).await {
+        let place = place(&sweeper, peer.ip().into()).await;
+        let tls = tls.now();
+        match place {
             Some(watch) => {
                 let open = Open { watch };
                 executor::spawn(
                     OnPanic::Survive,
                     "http connection",
-                    serve(socket, peer, tls.clone(), Rc::clone(&handler), open),
+                    serve(socket, peer, tls, Rc::clone(&handler), open),
                 );
             }
             None => turn_away(&socket, tls.is_some(), &sweeper),

@@ -495,3 +495,54 @@ fn tls_carries_the_same() {
     });
     assert_eq!((counters.accepted, counters.handshakes_failed), (2, 1));
 }
+
+/// A certificate for "localhost" that signed itself, and the server's half of it.
+fn issued() -> (CertificateDer<'static>, Arc<ServerConfig>) {
+    let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("certificate");
+    let certificate = CertificateDer::from(issued.cert.der().to_vec());
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(issued.signing_key.serialize_der()));
+    let server = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate.clone()], key);
+    (certificate, Arc::new(server.expect("server")))
+}
+
+/// Security H9: a renewed certificate was never served before a restart.
+#[test]
+fn connections_after_a_renewal_get_the_renewed_certificate_and_others_go_on() {
+    let ((old, first), (new, second)) = (issued(), issued());
+    let mut roots = rustls::RootCertStore::empty();
+    [&old, &new].into_iter().for_each(|certificate| roots.add(certificate.clone()).expect("root"));
+    let client = Arc::new(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
+    let ((renew, mut renewed), (address_to, address)) = (mailbox::<()>(1), mpsc::channel());
+    let executor = Executor { core: CoreId(0), cpu: None, clock: Clock::start(), heart: Heartbeat::default() };
+    let running = executor.start(move || async move {
+        let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("bind");
+        let server = Server::start(vec![listener], Some(first), Rc::new(Echo), LIMITS);
+        let _ = address_to.send(server.listeners[0].address());
+        renewed.drain(&mut Vec::new(), 1).await;
+        server.set_tls(Some(second));
+        let _ = address_to.send(server.listeners[0].address());
+        renewed.drain(&mut Vec::new(), 1).await;
+        server.drain(Duration::from_secs(1)).await;
+    });
+    let shaken = |address| {
+        let name = ServerName::try_from("localhost").expect("name");
+        let session = rustls::ClientConnection::new(Arc::clone(&client), name).expect("session");
+        let mut stream = rustls::StreamOwned::new(session, connect(address));
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock).expect("handshake");
+        }
+        let shown = stream.conn.peer_certificates().and_then(<[_]>::first).cloned();
+        (stream, shown)
+    };
+    let (mut before, shown) = shaken(address.recv().expect("address"));
+    assert_eq!(shown, Some(old));
+    renew.try_push(()).expect("room");
+    let (mut after, shown) = shaken(address.recv().expect("address"));
+    assert_eq!(shown, Some(new));
+    for stream in [&mut before, &mut after] {
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("write");
+        assert_eq!(understand(&hear_out(stream)).0, [200]);
+    }
+    drop((renew, before, after));
+    running.and_then(executor::Running::join).expect("executor");
+}

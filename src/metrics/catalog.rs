@@ -211,6 +211,10 @@ metrics! {
         "1 when what was set aside has been let go. Healthy: 0; wake someone at once for 1: when this is used up, \
          nothing is sent, and carriers keep what they have";
 
+    CertificateEnd = "stentor_certificate_not_after_seconds", Gauge, ["of"],
+        "When the certificate that is shown under this key of the configuration ends, seconds since 1970. Healthy: more than \
+         14 days ahead; wake someone for 3 days: renew it and reload";
+
     CommitSeconds = "stentor_commit_seconds", SECONDS, [],
         "From handing a batch to the disk until it is durable. Healthy: p99 under 20 ms; wake someone above 1 s: the \
          disk fails or starves";

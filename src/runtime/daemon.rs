@@ -35,7 +35,7 @@ use crate::{
 };
 
 use super::{
-    address, allocator, backup,
+    address, allocator, backup, certificates,
     clock::Clock,
     control::{ControlThread, Published},
     core::{Core, ToCore},
@@ -50,7 +50,9 @@ use super::{
     scribe::{self, Scribe},
     signals::{self, Signal},
     storage::{self, Storage, Threads},
-    systemd, tls, translate, watchdog,
+    systemd, tls, translate,
+    warnings::warnings,
+    watchdog,
 };
 
 pub use reload::Reload;
@@ -129,6 +131,7 @@ pub struct Daemon {
     tenants: Arc<http::auth::Tenants>,
     _disk: disk::Watching,
     _figures: figures::Looking,
+    _certificates: certificates::Watching,
     _metrics: scribe::Writing,
     control: ControlThread,
     /// The last: its lock is let go when everything else has ended.
@@ -153,9 +156,7 @@ impl Daemon {
     /// See [`StartError`]; nothing runs then but threads that wait for nothing.
     pub fn start(config: Config, extra: Option<Extra>) -> Result<Self, StartError> {
         allocator::settle();
-        translate::check(&config, "configuration").map_err(|problems| StartError::Config(problems.to_string()))?;
-        // Before anything is touched.
-        address::ensure_free(&config.http.listen).map_err(StartError::Address)?;
+        look_before(&config)?;
         let blocked = signals::block().map_err(|error| StartError::System("signals".into(), error))?;
         let cores = config.node.cores.map_or_else(cpus, usize::from).clamp(1, 255);
         let descriptors =
@@ -199,6 +200,8 @@ impl Daemon {
             .map_err(|error| StartError::System("disk thread".into(), error))?;
         let figures =
             shared.snapshots.process.watch().map_err(|error| StartError::System("figures thread".into(), error))?;
+        let certificates =
+            shared.certificates.watch().map_err(|error| StartError::System("certificates thread".into(), error))?;
         let write = feed::renderer(Arc::clone(&shared.board), Arc::clone(&shared.snapshots), clock);
         let writing = shared.scribe.start(write).map_err(|error| StartError::System("metrics thread".into(), error))?;
         let (cores, addresses) = start_cores(&shared, inboxes, seats)?;
@@ -215,6 +218,7 @@ impl Daemon {
             tenants,
             _disk: disk,
             _figures: figures,
+            _certificates: certificates,
             _metrics: writing,
             control,
             _directory: directory,
@@ -287,7 +291,9 @@ struct Shared {
     resolver: Resolver,
     senders: Vec<Sender<ToCore>>,
     steps: Steps,
+    /// As it was at the start.
     tls: Option<Arc<rustls::ServerConfig>>,
+    certificates: certificates::InUse,
     tenants: Arc<http::auth::Tenants>,
     /// Of the installation, for ever: fingerprints are made with it.
     hash_seed: u64,
@@ -316,15 +322,14 @@ impl Shared {
         descriptors: u64,
         extra: Option<Extra>,
     ) -> Result<Arc<Self>, StartError> {
-        let tls = match &config.http.tls {
-            None => None,
-            Some(files) => Some(tls::server(files).map_err(StartError::Config)?),
-        };
+        let snapshots = Arc::new(feed::Snapshots::new(senders.len(), Arc::clone(&catalog)));
+        let certificates = snapshots.certificates.clone();
+        certificates.put(certificates::look(&config));
+        let tls = config.http.tls.as_ref().map(tls::server).transpose().map_err(StartError::Config)?;
         let tenants = Arc::new(http::auth::Tenants::new(translate::tenants(&config, &control)));
         let board = Arc::new(StatusBoard::new(map.shards()));
         let steps = Steps::new(senders.len());
         let resolver = Resolver::start(clock).map_err(|error| StartError::System("threads for names".into(), error))?;
-        let snapshots = Arc::new(feed::Snapshots::new(senders.len(), Arc::clone(&catalog)));
         let backup = backup::starter(backup::Source {
             format,
             cores: senders.clone(),
@@ -344,6 +349,7 @@ impl Shared {
             senders,
             steps,
             tls,
+            certificates,
             tenants,
             hash_seed: crate::model::prng::mix(format.created),
             scribe: Scribe::default(),
@@ -364,6 +370,19 @@ impl Shared {
             .map_or(0, |plan| plan.connections.div_ceil(cores) as usize);
         let limits = translate::http_limits(config);
         http::Limits { connections_max: limits.connections_max.min(allowed.max(1)), ..limits }
+    }
+}
+
+/// Whether it can be carried out, before anything is touched.
+fn look_before(config: &Config) -> Result<(), StartError> {
+    translate::check(config, "configuration").map_err(|problems| StartError::Config(problems.to_string()))?;
+    warn(config);
+    address::ensure_free(&config.http.listen).map_err(StartError::Address)
+}
+
+fn warn(config: &Config) {
+    for warning in warnings(config, certificates::now_s()) {
+        tracing::warn!("{warning}");
     }
 }
 
@@ -532,9 +551,7 @@ async fn core_main(
     told: mpsc::Receiver<Command>,
 ) {
     let CoreGiven { shared, number, inbox, seats, links, listen } = given;
-    let bind = |address: &SocketAddr| Listener::bind(*address).map_err(|error| address::refused(*address, error));
-    let listeners: Result<Vec<Listener>, address::Refused> = listen.iter().map(bind).collect();
-    let listeners = match listeners {
+    let listeners = match bind(&listen) {
         Ok(listeners) => listeners,
         Err(error) => {
             let _ = ready.send(Err(error));
@@ -596,6 +613,11 @@ async fn core_main(
         }
     });
     core.run(inbox).await;
+}
+
+fn bind(listen: &[SocketAddr]) -> Result<Vec<Listener>, address::Refused> {
+    let bind = |address: &SocketAddr| Listener::bind(*address).map_err(|error| address::refused(*address, error));
+    listen.iter().map(bind).collect()
 }
 
 fn open_door(shared: &Arc<Shared>, number: u8) -> Rc<Door> {

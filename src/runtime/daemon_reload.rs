@@ -6,6 +6,8 @@
 
 use std::sync::{Arc, mpsc};
 
+use rustls::ServerConfig;
+
 use crate::{
     config::{self, Config, Problems},
     control::{Entries, Refused, applied},
@@ -17,7 +19,7 @@ use crate::{
 };
 
 use super::{
-    super::{core::Core, executor, translate},
+    super::{certificates, core::Core, executor, tls, translate},
     Daemon, Shared, share_out,
 };
 
@@ -52,6 +54,7 @@ pub(super) struct Applied {
     catalog: Arc<Catalog>,
     shards: Vec<shard::Options>,
     weights: Vec<(TenantId, u32)>,
+    tls: Option<Arc<ServerConfig>>,
 }
 
 impl Daemon {
@@ -64,6 +67,7 @@ impl Daemon {
                     tracing::info!("reloaded: {change}");
                 }
                 (reload.applied)(&self.config);
+                super::warn(&self.config);
             }
             Err(refusals) => {
                 for refusal in refusals {
@@ -77,7 +81,10 @@ impl Daemon {
         let lines = |problems: Problems| -> Vec<String> { problems.to_string().lines().map(str::to_owned).collect() };
         let new = (reload.load)().map_err(lines)?;
         translate::check(&new, "configuration").map_err(lines)?;
-        let changes = config::diff(&self.config, &new);
+        // Before they are read for use: what changes in between is told by the next reload.
+        let seen = certificates::look(&new);
+        let mut changes = config::diff(&self.config, &new);
+        changes.extend(certificates::renewed(&self.shared.certificates.all(), &seen));
         let refusals = refusals(&self.config, &new, &changes);
         if !refusals.is_empty() {
             return Err(refusals);
@@ -86,6 +93,7 @@ impl Daemon {
             return Ok(changes);
         }
         let shared = Arc::clone(&self.shared);
+        let tls = new.http.tls.as_ref().map(tls::server).transpose().map_err(|what| vec![what])?;
         share_out(shared.descriptors, &new, self.cores.len(), shared.map.shards())
             .map_err(|too_few| vec![too_few.to_string()])?;
         let one = |refused: Refused| vec![refused.to_string()];
@@ -102,8 +110,9 @@ impl Daemon {
         let control = self.control.change(vec![applied(shared.clock.now().wall)]).map_err(one)?;
         let catalog = Arc::new(translate::catalog(&new, &control, shared.map));
         self.tell_links(links);
-        self.tell_rest(new, &control, &catalog);
+        self.tell_rest(new, &control, &catalog, tls.as_ref());
         shared.snapshots.publish(catalog);
+        shared.certificates.put(seen);
         Ok(changes)
     }
 
@@ -117,7 +126,7 @@ impl Daemon {
         told.iter().take(self.cores.len()).for_each(drop);
     }
 
-    fn tell_rest(&mut self, new: Config, control: &Entries, catalog: &Arc<Catalog>) {
+    fn tell_rest(&mut self, new: Config, control: &Entries, catalog: &Arc<Catalog>, tls: Option<&Arc<ServerConfig>>) {
         let (shared, config) = (Arc::clone(&self.shared), Arc::new(new));
         let specs = translate::tenants(&config, control);
         self.tenants = Arc::new(self.tenants.renewed(specs));
@@ -132,6 +141,7 @@ impl Daemon {
                 catalog: Arc::clone(catalog),
                 shards: own.map(options).collect(),
                 weights: translate::weights(&config, control),
+                tls: tls.cloned(),
             };
             let _ = core.commands.send(Command::Apply(Box::new(applied), done.clone()));
         }
@@ -183,12 +193,13 @@ pub(super) fn carry_out(command: Command, shared: &Shared, core: &std::rc::Rc<Co
             done
         }
         Command::Apply(applied, done) => {
-            let Applied { config, tenants, catalog, shards, weights } = *applied;
+            let Applied { config, tenants, catalog, shards, weights, tls } = *applied;
             core.reconfigure_shards(&catalog, shards);
             api.set_catalog(catalog);
             api.set_settings(translate::http_settings(&config, tenants));
             server.set_limits(shared.http_limits(&config));
             server.set_weights(weights);
+            server.set_tls(tls);
             done
         }
     };

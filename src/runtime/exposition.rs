@@ -30,7 +30,14 @@ use super::{executor::Polls, feed::CoreSnapshot, figures::Figures, logging, name
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The text of all metrics: what each core last wrote down, and how the process stood about a second ago.
-pub fn render(cores: &[CoreSnapshot], board: &StatusBoard, catalog: &Catalog, figures: &Figures, now: Now) -> String {
+pub fn render(
+    cores: &[CoreSnapshot],
+    board: &StatusBoard,
+    catalog: &Catalog,
+    figures: &Figures,
+    certificate_ends: &[(String, i64)],
+    now: Now,
+) -> String {
     let mut snapshot = Snapshot::default();
     let ready = if board.unready().is_empty() { 1.0 } else { 0.0 };
     snapshot.gauge(Metric::Ready, &[], ready);
@@ -55,6 +62,9 @@ pub fn render(cores: &[CoreSnapshot], board: &StatusBoard, catalog: &Catalog, fi
     snapshot.count(Metric::LogDropped, &[], logging::lines_dropped());
     snapshot.gauge(Metric::Uptime, &[], now.mono.0 as f64 / 1e9);
     process(&mut snapshot, figures);
+    for (of, end_s) in certificate_ends {
+        snapshot.gauge(Metric::CertificateEnd, &[of], *end_s as f64);
+    }
     text(snapshot)
 }
 

@@ -74,7 +74,8 @@ fn text() -> String {
         ..CatalogCarrier::default()
     };
     let catalog = Catalog { version: 3, carriers: vec![carrier], ..Catalog::default() };
-    render(&cores(), &board, &catalog, &Figures::look(), NOW)
+    let ends = [("http.tls".to_owned(), 1_924_992_000)];
+    render(&cores(), &board, &catalog, &Figures::look(), &ends, NOW)
 }
 
 #[test]

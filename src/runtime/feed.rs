@@ -16,7 +16,9 @@ use crate::{
     shard::{self, Catalog},
 };
 
-use super::{clock::Clock, core::Core, executor, exposition, figures::LastLook, resolver::Resolver};
+use super::{
+    certificates::InUse, clock::Clock, core::Core, executor, exposition, figures::LastLook, resolver::Resolver,
+};
 
 /// Between two entries.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -42,13 +44,15 @@ pub struct Snapshots {
     catalog: Mutex<Arc<Catalog>>,
     /// The process as a whole.
     pub process: LastLook,
+    /// Those in use.
+    pub certificates: InUse,
 }
 
 impl Snapshots {
     /// Empty ones for so many cores.
     pub fn new(cores: usize, catalog: Arc<Catalog>) -> Self {
         let cores = (0..cores).map(|_| Mutex::default()).collect();
-        Self { cores, catalog: Mutex::new(catalog), process: LastLook::default() }
+        Self { cores, catalog: Mutex::new(catalog), process: LastLook::default(), certificates: InUse::default() }
     }
 
     /// The catalog of now.
@@ -76,8 +80,8 @@ impl Snapshots {
 /// Writes what `GET /metrics` answers.
 pub fn renderer(board: Arc<StatusBoard>, snapshots: Arc<Snapshots>, clock: Clock) -> impl Fn() -> String {
     move || {
-        let figures = snapshots.process.figures();
-        exposition::render(&snapshots.all(), &board, &snapshots.catalog(), &figures, clock.now())
+        let (figures, ends) = (snapshots.process.figures(), snapshots.certificates.ends());
+        exposition::render(&snapshots.all(), &board, &snapshots.catalog(), &figures, &ends, clock.now())
     }
 }
 

@@ -3,6 +3,7 @@
 mod address;
 mod allocator;
 pub mod backup;
+pub mod certificates;
 pub mod clock;
 mod control;
 pub mod core;
@@ -18,8 +19,8 @@ pub mod logging;
 pub mod names;
 pub mod net;
 mod pace;
-pub mod poll;
 pub mod pin;
+pub mod poll;
 pub mod probe;
 mod readers;
 pub mod resolver;
@@ -29,6 +30,7 @@ pub mod storage;
 mod systemd;
 pub mod tls;
 pub mod translate;
+pub mod warnings;
 pub mod watchdog;
 
 pub use daemon::{Daemon, Extra, StartError};

@@ -356,11 +356,11 @@ fn unfeasible(config: &Config) -> Vec<(String, String)> {
             wrong.push((key.to_owned(), format!("at most {most} in this version")));
         }
     }
-    for route in config.routes.iter().filter(|route| route.from.is_some()) {
     for name in config.http.hosts.iter().filter(|name| !Hosts::understands(name)) {
         let what = "is no name such as \"stentor.example\" or \"stentor.example:8080\"";
         wrong.push(("http.hosts".to_owned(), format!("{} {what}", Quoted(name))));
     }
+    for route in config.routes.iter().filter(|route| route.from.is_some()) {
         let what = "not in this version; set `from` of the tenant or in [defaults]";
         wrong.push((format!("route.{}.from", route.name), what.to_owned()));
     }

@@ -265,8 +265,8 @@ fn check_names_what_cannot_be_done() {
         "carrier.south.tls: /nowhere/ca: No such file",
         "carrier.north.hosts: `under_score-` stands in no certificate",
         "node.shards: at most 255",
-        "route.rest.from: not in this version",
         "http.hosts: `not a name` is no name such as",
+        "route.rest.from: not in this version",
         "defaults.country: no numbering plan is known for `XQ`",
         "http: header_bytes_max must be",
     ];

@@ -1,0 +1,143 @@
+//! What may be meant so, and mostly is not: told by `stentor check` and by every start and reload, and never refused.
+
+use std::{fmt, fs, os::unix::fs::PermissionsExt, path::Path};
+
+use crate::config::Config;
+
+use super::certificates;
+
+/// Keys that stand in our own documents, and so are known to everybody.
+const EXAMPLE_KEYS: [&str; 2] = ["not-a-secret-any-more", "not-a-secret-either-now"];
+/// What everybody else may read.
+const OTHERS_READ: u32 = 0o004;
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The key of the configuration.
+    pub path: String,
+    /// What is odd about it, and what would be better.
+    pub what: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.path, self.what)
+    }
+}
+
+/// All of them, of a configuration that is good. Looks at the files that it names.
+pub fn warnings(config: &Config, now_s: i64) -> Vec<Warning> {
+    let mut found = Vec::new();
+    let mut warn = |path: String, what: String| found.push(Warning { path, what });
+    for tenant in &config.tenants {
+        for (list, keys) in [("keys", &tenant.keys), ("admin_keys", &tenant.admin_keys)] {
+            if keys.iter().any(|key| EXAMPLE_KEYS.contains(&key.reveal())) {
+                let what = "a key of the documentation's examples: everybody knows it";
+                warn(format!("tenant.{}.{list}", tenant.name), what.to_owned());
+            }
+        }
+    }
+    if config.http.tls.is_none() && !config.http.is_loopback() {
+        let what = "listens to other machines without `tls`: keys and texts can be read on their way";
+        warn("http.listen".to_owned(), what.to_owned());
+    }
+    for file in &config.secret_files {
+        if let Some(what) = readable(file, "holds a secret") {
+            warn("secrets".to_owned(), what);
+        }
+    }
+    let http = config.http.tls.as_ref().map(|tls| ("http.tls.key".to_owned(), &tls.key));
+    let carriers = config
+        .carriers
+        .iter()
+        .filter_map(|carrier| Some((format!("carrier.{}.tls.key", carrier.name), carrier.tls.as_ref()?.key.as_ref()?)));
+    for (key, file) in http.into_iter().chain(carriers) {
+        if let Some(what) = readable(file, "holds a private key") {
+            warn(key, what);
+        }
+    }
+    for seen in certificates::look(config) {
+        if let Some(what) = seen.warning(now_s) {
+            warn(seen.key, what);
+        }
+    }
+    for carrier in &config.carriers {
+        let takes = |share: &crate::config::Share| share.name == carrier.name && share.weight > 0;
+        if !config.routes.iter().any(|route| route.carriers.iter().any(takes)) {
+            warn(format!("carrier.{}", carrier.name), "no route leads to it: it will carry nothing".to_owned());
+        }
+    }
+    found
+}
+
+/// A file that cannot be looked at was told of elsewhere, or is none.
+fn readable(file: &Path, holds: &str) -> Option<String> {
+    let mode = fs::metadata(file).ok()?.permissions().mode();
+    let shown = file.display();
+    (mode & OTHERS_READ != 0)
+        .then(|| format!("{shown} {holds} and is readable by everybody on this machine: chmod o= {shown}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CARRIER: &str = "[[carrier]]\nname = \"a\"\nhosts = [\"h\"]\nsystem_id = \"s\"\n\
+                           [[route]]\nname = \"all\"\ncarriers = [{ name = \"a\" }]\n";
+
+    /// What is told of this configuration, whose file has that mode.
+    fn told(text: &str, mode: u32) -> Vec<String> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("stentor.toml");
+        fs::write(&file, text).expect("written");
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("a mode");
+        let config = Config::load(&file).expect("a good configuration");
+        let place = directory.path().display().to_string();
+        warnings(&config, 0).iter().map(|warning| warning.to_string().replace(&place, "DIR")).collect()
+    }
+
+    #[test]
+    fn what_is_as_it_should_be_is_not_told() {
+        assert_eq!(told(CARRIER, 0o644), [""; 0], "no secret in it");
+        let keys = "[http]\nlisten = \"127.0.0.1:1\"\n[[tenant]]\nname = \"t\"\nkeys = [\"0123456789abcdef\"]\n";
+        assert_eq!(told(&format!("{keys}{CARRIER}"), 0o640), [""; 0], "a group is chosen, everybody is not");
+    }
+
+    #[test]
+    fn each_oddity_is_told_with_its_key() {
+        let text = format!(
+            "[http]\nlisten = \"0.0.0.0:8080\"\n[[tenant]]\nname = \"t\"\nkeys = [\"not-a-secret-any-more\"]\n\
+             admin_keys = [\"not-a-secret-either-now\"]\n{CARRIER}[[carrier]]\nname = \"idle\"\nhosts = [\"h\"]\n\
+             system_id = \"s\"\n"
+        );
+        assert_eq!(
+            told(&text, 0o644),
+            [
+                "tenant.t.keys: a key of the documentation's examples: everybody knows it",
+                "tenant.t.admin_keys: a key of the documentation's examples: everybody knows it",
+                "http.listen: listens to other machines without `tls`: keys and texts can be read on their way",
+                "secrets: DIR/stentor.toml holds a secret and is readable by everybody on this machine: chmod o= DIR/stentor.toml",
+                "carrier.idle: no route leads to it: it will carry nothing",
+            ]
+        );
+        let reference = include_str!("../../config/stentor.toml");
+        let known = reference.matches("\"not-a-secret-").count();
+        assert_eq!(EXAMPLE_KEYS.iter().filter(|key| reference.contains(*key)).count(), known, "all of the examples");
+    }
+
+    #[test]
+    fn a_file_with_a_secret_is_looked_at_wherever_it_is() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let secret = directory.path().join("password");
+        fs::write(&secret, "secret").expect("written");
+        let text =
+            CARRIER.replace("system_id", &format!("password = {{ file = \"{}\" }}\nsystem_id", secret.display()));
+        for (mode, warned) in [(0o644, 1), (0o640, 0)] {
+            fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).expect("a mode");
+            let told = told(&text, 0o644);
+            assert_eq!(told.len(), warned, "{told:?}");
+            assert!(told.iter().all(|told| told.contains("password holds a secret and is readable")), "{told:?}");
+        }
+    }
+}
