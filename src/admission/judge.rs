@@ -9,7 +9,7 @@ use super::{
     tenant::Tenant,
 };
 use crate::{
-    model::{Class, Content, Encoding, Head, SenderId, Wall, limits},
+    model::{Class, Content, Encoding, Head, Msisdn, SenderId, Wall, limits},
     smpp::{
         self,
         split::{self, CarrierText, Plan, TextError},
@@ -68,19 +68,11 @@ pub struct Meant<'m> {
 /// # Errors
 /// The first thing that is wrong with it.
 pub fn judge<'m>(draft: &Draft<'m>, rules: &Rules<'_>) -> Result<Meant<'m>, Objection> {
-    let to = rules.numbering.parse(draft.to.ok_or(Objection::NoRecipient)?).map_err(Objection::Recipient)?;
-    if !rules.tenant.may_send_to(to, rules.numbering) {
-        return Err(Objection::Country);
-    }
+    let to = recipient(draft, rules)?;
     let from = sender_of(draft, rules)?;
-    if let Some(key) = draft.key.filter(|key| key.is_empty() || key.len() > limits::KEY_BYTES_MAX) {
-        return Err(Objection::Key(key.len()));
-    }
+    key(draft)?;
     let (send_at, expires_at) = times(draft, rules)?;
-    let reference = draft.reference.unwrap_or_default();
-    if reference.len() > limits::REFERENCE_BYTES_MAX {
-        return Err(Objection::Reference(reference.len()));
-    }
+    let reference = reference(draft)?;
     let (encoding, body, udh) = body(draft)?;
     let parts = parts(draft, rules, encoding, body, udh)?;
     let head = Head {
@@ -101,6 +93,47 @@ pub fn judge<'m>(draft: &Draft<'m>, rules: &Rules<'_>) -> Result<Meant<'m>, Obje
     };
     let content = Content { from, body, udh, reference, tags: draft.tags, tlvs: draft.tlvs, callback_url: "" };
     Ok(Meant { head, content })
+}
+
+/// All that is wrong with a message, in the order of [`judge()`], each thing once; none: it is as it should be.
+pub fn objections(draft: &Draft<'_>, rules: &Rules<'_>) -> Vec<Objection> {
+    let cut = |draft: &Draft<'_>| {
+        let (encoding, body, udh) = body(draft)?;
+        parts(draft, rules, encoding, body, udh)
+    };
+    // What comes after a thing that is wrong is looked at as if that had not been said.
+    let undue = Draft { send_at: None, ..*draft };
+    let uncut = Draft { parts_max: Some(u64::from(u8::MAX)), ..*draft };
+    let mut found = Vec::new();
+    for objection in [
+        recipient(draft, rules).err(),
+        sender_of(draft, rules).err(),
+        key(draft).err(),
+        times(draft, rules).err(),
+        times(&undue, rules).err(),
+        reference(draft).err(),
+        cut(draft).err(),
+        cut(&uncut).err(),
+    ] {
+        found.extend(objection.filter(|objection| !found.contains(objection)));
+    }
+    found
+}
+
+fn recipient(draft: &Draft<'_>, rules: &Rules<'_>) -> Result<Msisdn, Objection> {
+    let to = rules.numbering.parse(draft.to.ok_or(Objection::NoRecipient)?).map_err(Objection::Recipient)?;
+    if rules.tenant.may_send_to(to, rules.numbering) { Ok(to) } else { Err(Objection::Country) }
+}
+
+fn key(draft: &Draft<'_>) -> Result<(), Objection> {
+    let octets = draft.key.map_or(1, str::len);
+    if (1..=limits::KEY_BYTES_MAX).contains(&octets) { Ok(()) } else { Err(Objection::Key(octets)) }
+}
+
+fn reference<'m>(draft: &Draft<'m>) -> Result<&'m str, Objection> {
+    let reference = draft.reference.unwrap_or_default();
+    let octets = reference.len();
+    if octets <= limits::REFERENCE_BYTES_MAX { Ok(reference) } else { Err(Objection::Reference(octets)) }
 }
 
 fn sender_of(draft: &Draft<'_>, rules: &Rules<'_>) -> Result<SenderId, Objection> {

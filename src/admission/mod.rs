@@ -24,7 +24,7 @@ pub mod tenant;
 pub use draft::{Body, Draft, Expiry, TagList, TlvList};
 pub use gate::{Allowance, Gate, Known};
 pub use intake::{Intake, Outlook, Parcel, Place, Target};
-pub use judge::{Defaults, Meant, Rules, judge};
+pub use judge::{Defaults, Meant, Rules, judge, objections};
 pub use key_window::{KeyWindow, Moment, Seen};
 pub use meter::{Charge, Limit, Meter, Quota, UsedUp};
 pub use objection::Objection;

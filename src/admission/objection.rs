@@ -6,7 +6,7 @@ use crate::{
     smpp::{split::TextError, udh::HeaderError},
 };
 
-/// The first thing that is wrong with a message.
+/// A thing that is wrong with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Objection {
     /// It has no recipient.

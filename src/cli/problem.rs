@@ -38,6 +38,8 @@ pub(super) struct Flaw {
     pub(super) code: String,
     /// For people.
     pub(super) detail: String,
+    /// What else is wrong with the same message.
+    pub(super) also: Vec<Flaw>,
 }
 
 impl Flaw {
@@ -53,7 +55,10 @@ impl fmt::Display for Flaw {
         if let Some(field) = &self.field {
             write!(out, ", field `{field}`")?;
         }
-        if self.detail.is_empty() { Ok(()) } else { write!(out, ": {}", self.detail) }
+        if !self.detail.is_empty() {
+            write!(out, ": {}", self.detail)?;
+        }
+        self.also.iter().try_for_each(|flaw| write!(out, "; {flaw}"))
     }
 }
 
@@ -81,7 +86,10 @@ impl Problem {
         if !self.detail.is_empty() {
             what.push_str(&format!(": {}", self.detail));
         }
-        for flaw in self.errors.iter().filter(|flaw| self.errors.len() > 1 || flaw.detail != self.detail) {
+        // What is wrong with the only message stands in the detail.
+        let is_told = |flaw: &Flaw| !flaw.detail.is_empty() && self.detail.contains(&flaw.detail);
+        let are_told = self.errors.iter().all(|flaw| flaw.index == 0 && is_told(flaw));
+        for flaw in self.errors.iter().filter(|_| !are_told) {
             what.push_str(&format!("\n  message {}: {flaw}", flaw.index));
         }
         if self.errors_omitted > 0 {
@@ -127,6 +135,8 @@ mod tests {
         let text =
             "invalid_recipient (HTTP 422): too short\n  see http://h:1/docs/errors/invalid_recipient\n  request r-1";
         assert_eq!(told(422, None, &body), (1, text.to_owned()));
+        let both = body.replace(flaw, &format!("{flaw},{}", flaw.replace("short", "sho")));
+        assert_eq!(told(422, None, &both), (1, text.to_owned()), "of one message, in one sentence");
         let two = body.replace(flaw, &format!("{flaw},{}", flaw.replace(":0", ":4")));
         assert!(told(422, None, &two).1.contains("message 4: invalid_recipient, field `to`: too short"));
     }

@@ -6,8 +6,9 @@
 
 use toml::Spanned;
 
+use crate::model::nearest;
+
 use super::Config;
-use super::error::nearest;
 use super::gather::Gather;
 use super::raw::RawConfig;
 use super::server::listen_span;

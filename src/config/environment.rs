@@ -9,7 +9,8 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-use super::error::nearest;
+use crate::model::nearest;
+
 use super::read::unknown_key;
 use super::shape::Shape;
 use super::source::{PREFIX, Source, Span, Variable};

@@ -8,12 +8,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::environment;
-use super::error::nearest;
 use super::raw::RawConfig;
 use super::shape::Shape;
 use super::source::{Source, Span, WHOLE};
 use super::tree::{Step, find, strike};
-use crate::model::Quoted;
+use crate::model::{Quoted, nearest};
 
 /// After so many wrong values the file is something else.
 const PROBLEMS_MAX: usize = 100;

@@ -14,7 +14,7 @@ use super::{
     wording,
 };
 use crate::{
-    admission::{Charge, Intake, Outlook, Parcel, Place, Printer, Rules, Target, judge},
+    admission::{Charge, Intake, Outlook, Parcel, Place, Printer, Rules, Target},
     mesh::ShardMap,
     model::{KeyPrint, Now, Refusal},
     routing::Question,
@@ -117,8 +117,7 @@ impl<'b> Ingest<'b> {
 
     fn take(&mut self, typed: &Typed<'_>, octets: usize, terms: &Terms<'_>) -> Result<Place, Flaw> {
         let Terms { rules, catalog, printer, .. } = terms;
-        let draft = spelling::draft(typed, &mut self.scratch)?;
-        let meant = judge(&draft, rules).map_err(|objection| wording::flaw(&objection, typed, rules.tenant))?;
+        let (draft, meant) = spelling::meant(typed, &mut self.scratch, rules)?;
         let question = Question::of(&meant.head, &meant.content.from, meant.content.tags);
         let route = catalog.routes.find(&question).ok_or_else(|| Flaw::refused(Refusal::NoRoute))?.id;
         let place = (self.request, self.report.len());

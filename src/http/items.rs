@@ -418,7 +418,7 @@ mod tests {
                 items.at - before
             );
             match next {
-                Ok(Next::Message(_)) => found.push(match &typed.flaw {
+                Ok(Next::Message(_)) => found.push(match typed.flaws.first() {
                     Some(flaw) => Err(flaw.code),
                     None => Ok(typed.to.as_deref().unwrap_or_default().to_owned()),
                 }),

@@ -125,7 +125,7 @@ fn schemas() -> Value {
     let count = json!({ "type": "integer", "minimum": 0 });
     let line_error = json!({"type": "object", "required": ["code", "detail", "retryable"], "properties": {
         "index": count, "code": codes(), "field": {"type": "string"}, "detail": {"type": "string"},
-        "retryable": {"type": "boolean"}}});
+        "retryable": {"type": "boolean"}, "also": {"type": "array", "items": reference("LineError")}}});
     let result = json!({"type": "object", "properties": {
         "id": id, "duplicate": {"type": "boolean"}, "error": reference("LineError")}});
     let summary = json!({"type": "object", "required": ["accepted", "duplicates", "rejected", "errors"], "properties": {

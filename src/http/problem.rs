@@ -180,17 +180,19 @@ pub struct Flaw {
     pub field: Option<Cow<'static, str>>,
     /// What is wrong with it and what would be right; for people.
     pub detail: Cow<'static, str>,
+    /// What else is wrong with the same message; without such lists of their own.
+    pub also: Vec<Flaw>,
 }
 
 impl Flaw {
     /// A flaw of a field.
     pub fn of(code: Code, field: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, field: Some(field.into()), detail: detail.into() }
+        Self { code, field: Some(field.into()), detail: detail.into(), also: Vec::new() }
     }
 
     /// A flaw of the message as a whole.
     pub fn whole(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, field: None, detail: detail.into() }
+        Self { code, field: None, detail: detail.into(), also: Vec::new() }
     }
 
     /// A shard's refusal.
@@ -206,25 +208,59 @@ impl Flaw {
             | Refusal::OverQuota
             | Refusal::DiskFull => None,
         };
-        Self { code, field: field.map(Cow::Borrowed), detail: Cow::Borrowed(code.title()) }
+        Self { field: field.map(Cow::Borrowed), ..Self::whole(code, code.title()) }
     }
 
-    /// Octets of its texts.
+    /// All that is wrong with a message, of which the first names it; `None` if that is nothing.
+    pub fn all(flaws: Vec<Self>) -> Option<Self> {
+        let mut flaws = flaws.into_iter();
+        let first = flaws.next()?;
+        Some(Self { also: flaws.collect(), ..first })
+    }
+
+    /// Itself, and what else is wrong.
+    pub fn each(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.also)
+    }
+
+    /// All of it in a sentence: each detail with the field that it is about.
+    pub fn told(&self) -> String {
+        let tell = |flaw: &Self| match &flaw.field {
+            Some(field) => format!("`{field}`: {}", flaw.detail),
+            None => flaw.detail.to_string(),
+        };
+        self.each().map(tell).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Octets of its texts, and of what else is wrong.
     pub fn text_bytes(&self) -> usize {
-        self.detail.len() + self.field.as_ref().map_or(0, |field| field.len())
+        let texts = |flaw: &Self| flaw.detail.len() + flaw.field.as_ref().map_or(0, |field| field.len());
+        self.each().map(texts).sum::<usize>() + self.also.len() * size_of::<Self>()
     }
 
     /// The same with fewer words.
     pub fn in_short(&self) -> Self {
-        Self { detail: Cow::Borrowed(""), ..self.clone() }
+        Self { detail: Cow::Borrowed(""), also: Vec::new(), code: self.code, field: self.field.clone() }
     }
 
-    /// Its members, into an object that may hold others.
+    /// Its members, into an object that may hold others, with what else is wrong as `also`.
     pub fn write(&self, object: &mut Object<'_>) {
-        self.write_within(0, object);
+        self.write_whole(0, object);
     }
 
-    /// The same in an answer that told `told` octets of flaws already: over [`ERRORS_BYTES_MAX`] the detail stays empty.
+    /// The same in an answer that told `told` octets of flaws already.
+    pub fn write_whole(&self, told: usize, object: &mut Object<'_>) {
+        self.write_within(told, object);
+        if told < ERRORS_BYTES_MAX && !self.also.is_empty() {
+            object.list("also", &self.also, |out, flaw| {
+                let mut item = Object::begin(out);
+                flaw.write_within(told, &mut item);
+                item.end();
+            });
+        }
+    }
+
+    /// Its own members in an answer that told `told` octets of flaws already: over [`ERRORS_BYTES_MAX`] the detail stays empty.
     pub fn write_within(&self, told: usize, object: &mut Object<'_>) {
         object.text("code", self.code.text());
         if let Some(field) = &self.field {
@@ -275,7 +311,7 @@ impl Problem {
 
     /// The only message of a request, refused.
     pub fn of_one(flaw: Flaw) -> Self {
-        let problem = Self::new(flaw.code, flaw.detail.clone());
+        let problem = Self::new(flaw.code, flaw.told());
         Self { items: vec![(0, flaw)], ..problem }
     }
 
@@ -288,10 +324,11 @@ impl Problem {
         let retryable = self.code.retryable() || matches!(self.status, 429 | 503);
         object.truth("retryable", retryable).text("request_id", request_id).text("doc_url", &doc_url);
         if !self.items.is_empty() {
-            object.list("errors", &self.items, |out, (index, flaw)| {
+            let each = self.items.iter().flat_map(|(index, flaw)| flaw.each().map(|flaw| (*index, flaw)));
+            object.list("errors", each, |out, (index, flaw)| {
                 let mut item = Object::begin(out);
-                item.number("index", *index as u64);
-                flaw.write(&mut item);
+                item.number("index", index as u64);
+                flaw.write_within(0, &mut item);
                 item.end();
             });
         }
@@ -397,7 +434,7 @@ mod tests {
         Problem::of_one(flaw).write("r1", &mut out);
         let expected = concat!(
             r#"{"type":"/docs/errors/invalid_recipient","title":"The recipient is no telephone number","status":422,"#,
-            r#""detail":"no \"number\"","code":"invalid_recipient","retryable":false,"request_id":"r1","#,
+            r#""detail":"`to`: no \"number\"","code":"invalid_recipient","retryable":false,"request_id":"r1","#,
             r#""doc_url":"/docs/errors/invalid_recipient","errors":[{"index":0,"code":"invalid_recipient","#,
             r#""field":"to","detail":"no \"number\"","retryable":false}]}"#
         );

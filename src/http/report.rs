@@ -154,11 +154,11 @@ impl Report {
         }
         let (mut index, until) = (from, out.len() + work);
         while index < self.len() && out.len() + (index - from) * FATE_WORK < until {
-            if let Some(flaw) = self.fate(index).flaw() {
+            for flaw in self.fate(index).flaw().iter().flat_map(Flaw::each) {
                 if *told > 0 {
                     out.push(b',');
                 }
-                write_item(index, &flaw, told, out);
+                write_item(index, flaw, told, out);
             }
             index += 1;
         }
@@ -208,7 +208,7 @@ impl Report {
         let first = failed.first.unwrap_or(Code::Internal);
         let mut problem = if failed.is_one_code {
             let detail = match &items[..] {
-                [(_, flaw)] => flaw.detail.clone().into_owned(),
+                [(_, flaw)] => flaw.told(),
                 [_, ..] | [] => format!("{} messages, none accepted", failed.count),
             };
             Problem::new(first, detail)
@@ -261,7 +261,7 @@ impl Failed {
     }
 }
 
-/// A failed message among others, in short if much was told already.
+/// What is wrong with a failed message among others, in short if much was told already.
 fn write_item(index: usize, flaw: &Flaw, told: &mut usize, out: &mut Vec<u8>) {
     let before = out.len();
     let mut item = Object::begin(out);
@@ -308,7 +308,7 @@ impl Fate<'_> {
                 out.extend_from_slice(b"{\"error\":");
                 let mut object = Object::begin(out);
                 if let Some(flaw) = self.flaw() {
-                    flaw.write_within(*told, &mut object);
+                    flaw.write_whole(*told, &mut object);
                 }
                 object.end();
                 out.push(b'}');

@@ -1,5 +1,5 @@
 //! From a message as it was typed to what is wanted, or to the field that cannot be read: how HTTP spells instants, spans,
-//! octets, classes and codings. Whether what is wanted may be had is asked of `admission`.
+//! octets, classes and codings. Whether what is wanted may be had is asked of `admission`. All that is wrong is told at once.
 
 use super::{
     base64::{self, NotBase64},
@@ -9,7 +9,7 @@ use super::{
     wording,
 };
 use crate::{
-    admission::{Body, Draft, Expiry, TagList, TlvList},
+    admission::{Body, Draft, Expiry, Meant, Rules, TagList, TlvList, judge, objections},
     model::{Class, Encoding, Wall},
 };
 
@@ -23,42 +23,67 @@ pub struct Scratch {
     tags: TagList,
 }
 
-/// What is wanted.
+/// What is wanted, and what is meant by it.
 ///
 /// # Errors
-/// The first field that cannot be read.
-pub fn draft<'m>(typed: &'m Typed<'_>, scratch: &'m mut Scratch) -> Result<Draft<'m>, Flaw> {
-    if let Some(flaw) = &typed.flaw {
-        return Err(Flaw::clone(flaw));
+/// All that is wrong with it.
+pub fn meant<'m>(
+    typed: &'m Typed<'_>,
+    scratch: &'m mut Scratch,
+    rules: &Rules<'_>,
+) -> Result<(Draft<'m>, Meant<'m>), Flaw> {
+    let mut flaws = Vec::new();
+    let draft = draft(typed, scratch, &mut flaws);
+    if flaws.is_empty()
+        && let Ok(meant) = judge(&draft, rules)
+    {
+        return Ok((draft, meant));
     }
+    if !typed.is_unread {
+        let found = objections(&draft, rules);
+        wording::add(&found, typed, rules.tenant, &mut flaws);
+    }
+    Err(Flaw::all(flaws).unwrap_or_else(|| Flaw::whole(Code::Internal, Code::Internal.title())))
+}
+
+/// What is wanted. What cannot be read is among the `flaws`, and as if it had not been said.
+fn draft<'m>(typed: &'m Typed<'_>, scratch: &'m mut Scratch, flaws: &mut Vec<Flaw>) -> Draft<'m> {
+    flaws.clone_from(&typed.flaws);
     let Scratch { data, udh, value, tlvs, tags } = scratch;
-    let class = class(typed)?;
-    let send_at = typed.send_at.as_deref().map(|text| instant("send_at", text)).transpose()?;
-    let expiry = expiry(typed)?;
     tags.clear();
     for tag in typed.tags.iter().flatten() {
-        tags.add(tag).map_err(|objection| wording::of_tag(&objection, tag))?;
+        if or_noted(tags.add(tag).map_err(|objection| wording::of_tag(&objection, tag)), flaws).is_none() {
+            break;
+        }
     }
     tlvs.clear();
     for (at, tlv) in typed.tlvs.iter().flatten().enumerate() {
-        add_tlv(at, tlv, tlvs, value)?;
+        if or_noted(add_tlv(at, tlv, tlvs, value), flaws).is_none() {
+            break;
+        }
     }
-    Ok(Draft {
+    let send_at = typed.send_at.as_deref().map(|text| instant("send_at", text)).transpose();
+    Draft {
         to: typed.to.as_deref(),
         from: typed.from.as_deref(),
-        body: body(typed, data, udh)?,
-        class,
+        class: or_noted(class(typed), flaws).flatten(),
         key: typed.key.as_deref(),
-        send_at,
-        expiry,
-        encoding: encoding(typed)?,
+        send_at: or_noted(send_at, flaws).flatten(),
+        expiry: or_noted(expiry(typed), flaws).flatten(),
+        body: or_noted(body(typed, data, udh), flaws).flatten(),
+        encoding: or_noted(encoding(typed), flaws).flatten(),
         flash: typed.flash,
         receipt: typed.receipt,
         parts_max: typed.parts_max,
         reference: typed.reference.as_deref(),
         tags: tags.text(),
         tlvs: tlvs.octets(),
-    })
+    }
+}
+
+/// What was read; what could not be goes to the flaws.
+fn or_noted<T>(read: Result<T, Flaw>, flaws: &mut Vec<Flaw>) -> Option<T> {
+    read.map_err(|flaw| flaws.push(flaw)).ok()
 }
 
 fn class(typed: &Typed<'_>) -> Result<Option<Class>, Flaw> {

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use super::*;
 use crate::{
-    admission::{Defaults, Meant, Rules, Tenant, TenantOptions, judge, numbering::Numbering},
+    admission::{Defaults, Meant, Rules, Tenant, TenantOptions, numbering::Numbering},
     model::{Head, Msisdn, SenderId, TenantId},
 };
 
@@ -17,9 +17,7 @@ fn meant(json: &str, tenant: &Tenant) -> Result<(Head, Vec<String>), (Code, Stri
     let rules = Rules { now: NOW, tenant, defaults: &Defaults::default(), numbering: &NUMBERING };
     let mut scratch = Scratch::default();
     let told = |flaw: Flaw| (flaw.code, flaw.field.unwrap_or_default().into_owned());
-    let draft = draft(&typed, &mut scratch).map_err(told)?;
-    let Meant { head, content } =
-        judge(&draft, &rules).map_err(|objection| told(wording::flaw(&objection, &typed, tenant)))?;
+    let (_, Meant { head, content }) = super::meant(&typed, &mut scratch, &rules).map_err(told)?;
     let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
     let from = content.from.to_string();
     let parts =
@@ -120,6 +118,42 @@ fn each_flaw_names_its_field() {
     }
 }
 
+/// From users: who mends one field a request is told of the next one only then.
+#[test]
+fn all_wrong_fields_of_a_message_are_told_at_once() {
+    let wrong = |json: &str| {
+        let typed: Typed<'_> = serde_json::from_str(json).expect("JSON");
+        let tenant = Tenant::default();
+        let rules = Rules { now: NOW, tenant: &tenant, defaults: &Defaults::default(), numbering: &NUMBERING };
+        let flaw = super::meant(&typed, &mut Scratch::default(), &rules).expect_err("flaws");
+        let of = |flaw: &Flaw| format!("{} {}", flaw.field.as_deref().unwrap_or("-"), flaw.code.text());
+        flaw.each().map(of).collect::<Vec<_>>()
+    };
+    let all = r#"{"to":"12","from":"Twelve chars","boyd":"x","data":"A!","class":"Otp","key":"","send_at":"noon",
+        "expires_in":"15d","encoding":"utf8","parts_max":0,"tags":["a,b"],"tlvs":[{"tag":1}],"flash":1}"#;
+    let expected = [
+        "boyd unknown_field",
+        "flash invalid_type",
+        "tags invalid_tags",
+        "tlvs invalid_tlvs",
+        "class invalid_class",
+        "send_at invalid_time",
+        "data invalid_data",
+        "encoding invalid_encoding",
+        "to invalid_recipient",
+        "from invalid_sender",
+        "key invalid_key",
+        "expires_in invalid_time",
+    ];
+    assert_eq!(wrong(all), expected);
+    let times =
+        r#"{"to":"+4915112345678","body":"x","send_at":"2028-07-01T12:00:00Z","expires_in":"15d","parts_max":0}"#;
+    assert_eq!(wrong(times), ["send_at invalid_time", "expires_in invalid_time", "parts_max invalid_parts_max"]);
+    assert_eq!(wrong("{}"), ["to missing_field", "body missing_field"]);
+    assert_eq!(wrong(r#"{"to":49,"body":{}}"#), ["to invalid_type", "body invalid_type"]);
+    assert_eq!(wrong("[]"), ["- malformed_json"]);
+}
+
 #[test]
 fn what_is_wrong_is_told_for_people() {
     let detail = |fields: &str| {
@@ -128,11 +162,7 @@ fn what_is_wrong_is_told_for_people() {
         let tenant = Tenant::default();
         let rules = Rules { now: NOW, tenant: &tenant, defaults: &Defaults::default(), numbering: &NUMBERING };
         let mut scratch = Scratch::default();
-        let flaw = match draft(&typed, &mut scratch) {
-            Ok(draft) => wording::flaw(&judge(&draft, &rules).expect_err("an objection"), &typed, &tenant),
-            Err(flaw) => flaw,
-        };
-        flaw.detail.into_owned()
+        super::meant(&typed, &mut scratch, &rules).expect_err("a flaw").detail.into_owned()
     };
     let long = "a".repeat(161);
     let tags = format!(r#""tags":["{long}","{long}"]"#);

@@ -1,6 +1,6 @@
 //! A message as it was typed: JSON of one line into borrowed fields. Knows the fields' names and JSON types, and nothing
-//! of what a value may be. A wrong field does not stop the reading: the first flaw is remembered and the rest is skipped,
-//! so that a broken message among good ones costs only itself.
+//! of what a value may be. A wrong field does not stop the reading: it is remembered and the rest is read, so that all wrong
+//! fields of a message are told at once, and a broken message among good ones costs only itself.
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
@@ -9,7 +9,7 @@ use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqA
 use super::problem::{Code, Flaw};
 use crate::{
     admission::draft::TLVS_MAX,
-    model::{Quoted, limits},
+    model::{Quoted, limits, nearest},
 };
 
 /// A field of a message. [`FIELDS`] documents each.
@@ -148,8 +148,10 @@ pub struct Typed<'a> {
     pub tlvs: Option<Vec<TypedTlv<'a>>>,
     pub reference: Option<Cow<'a, str>>,
     pub tags: Option<Vec<Cow<'a, str>>>,
-    /// The first thing that was wrong with its shape.
-    pub flaw: Option<Box<Flaw>>,
+    /// What was wrong with its shape, [`FLAWS_MAX`] things at most.
+    pub flaws: Vec<Flaw>,
+    /// Nothing is known of it but what is wrong with it.
+    pub is_unread: bool,
 }
 
 impl<'de> de::Deserialize<'de> for Typed<'de> {
@@ -174,7 +176,7 @@ impl<'a> Typed<'a> {
 
     /// A message of which nothing is known but what is wrong with it.
     pub fn set_flaw(&mut self, flaw: Flaw) {
-        *self = Self { flaw: Some(Box::new(flaw)), ..Self::default() };
+        *self = Self { flaws: vec![flaw], is_unread: true, ..Self::default() };
     }
 }
 
@@ -425,7 +427,7 @@ impl<'de> Visitor<'de> for MessageVisitor<'_, 'de> {
 
 impl MessageVisitor<'_, '_> {
     fn no_object<E>(self, what: &str) -> Result<(), E> {
-        self.0.note(|| Flaw::whole(Code::MalformedJson, format!("a message is an object, not {what}")));
+        self.0.set_flaw(Flaw::whole(Code::MalformedJson, format!("a message is an object, not {what}")));
         Ok(())
     }
 }
@@ -434,11 +436,13 @@ const _: () = assert!(FIELDS.len() <= 32);
 
 /// Characters of an unknown field's name that are told as the field that is to blame.
 const FIELD_SHOWN_MAX: usize = 64;
+/// Of what is wrong with a message's shape, so much is told.
+const FLAWS_MAX: usize = 16;
 
 impl<'de> Typed<'de> {
     fn note(&mut self, flaw: impl FnOnce() -> Flaw) {
-        if self.flaw.is_none() {
-            self.flaw = Some(Box::new(flaw()));
+        if self.flaws.len() < FLAWS_MAX {
+            self.flaws.push(flaw());
         }
     }
 
@@ -446,8 +450,9 @@ impl<'de> Typed<'de> {
         self.note(|| {
             let detail = format!("a message has no field {}", Quoted(name));
             let name: String = name.chars().take(FIELD_SHOWN_MAX).collect();
-            let nearest = FIELDS.iter().find(|known| known.name.eq_ignore_ascii_case(&name.replace('-', "_")));
-            let hint = nearest.map_or_else(String::new, |known| format!("; `{}` is meant?", known.name));
+            let plain = name.to_ascii_lowercase().replace('-', "_");
+            let meant = nearest(&plain, FIELDS.iter().map(|known| known.name));
+            let hint = meant.map_or_else(String::new, |known| format!("; did you mean `{known}`?"));
             Flaw::of(Code::UnknownField, name, detail + &hint)
         });
     }
@@ -498,7 +503,7 @@ mod tests {
 
     fn flaw(json: &str) -> Option<(Code, Option<String>)> {
         let typed: Typed<'_> = serde_json::from_str(json).expect("JSON");
-        typed.flaw.map(|flaw| (flaw.code, flaw.field.map(Cow::into_owned)))
+        typed.flaws.into_iter().next().map(|flaw| (flaw.code, flaw.field.map(Cow::into_owned)))
     }
 
     fn of(code: Code, field: &str) -> Option<(Code, Option<String>)> {
@@ -533,7 +538,8 @@ mod tests {
             tlvs: Some(tlvs),
             reference: text("17"),
             tags: Some(vec!["18".into(), "19".into()]),
-            flaw: None,
+            flaws: Vec::new(),
+            is_unread: false,
         };
         assert_eq!(serde_json::from_str::<Typed<'_>>(json).expect("JSON"), expected);
         for known in FIELDS {
@@ -552,7 +558,21 @@ mod tests {
     }
 
     #[test]
-    fn the_first_flaw_is_kept_and_the_rest_is_read() {
+    fn each_wrong_field_is_kept_and_the_rest_is_read() {
+        let typed: Typed<'_> =
+            serde_json::from_str(r#"{"too":"1","to":2,"ref":"x","clas":3,"body":{},"flash":0}"#).expect("JSON");
+        let wrong: Vec<_> = typed.flaws.iter().map(|flaw| (flaw.code, flaw.field.as_deref().unwrap_or(""))).collect();
+        let expected = [
+            (Code::UnknownField, "too"),
+            (Code::InvalidType, "to"),
+            (Code::UnknownField, "clas"),
+            (Code::InvalidType, "body"),
+            (Code::InvalidType, "flash"),
+        ];
+        assert_eq!((wrong.as_slice(), typed.reference.as_deref()), (expected.as_slice(), Some("x")));
+        let endless = format!("{{{}\"x\":1}}", "\"y\":1,".repeat(10_000));
+        let typed: Typed<'_> = serde_json::from_str(&endless).expect("JSON");
+        assert_eq!(typed.flaws.len(), FLAWS_MAX);
         assert_eq!(flaw(r#"{"too":"1","to":2}"#), of(Code::UnknownField, "too"));
         assert_eq!(flaw(r#"{"template":{"a":[1,{}]},"vars":{}}"#), of(Code::UnknownField, "template"));
         assert_eq!(flaw(r#"{"callback_url":"https://example.com"}"#), of(Code::UnknownField, "callback_url"));
@@ -594,8 +614,17 @@ mod tests {
 
     #[test]
     fn a_near_miss_is_named() {
-        let typed: Typed<'_> = serde_json::from_str(r#"{"Send-At":""}"#).expect("JSON");
-        assert_eq!(typed.flaw.expect("flaw").detail, "a message has no field \"Send-At\"; `send_at` is meant?");
+        for (typed, meant) in [
+            ("Send-At", "; did you mean `send_at`?"),
+            ("clas", "; did you mean `class`?"),
+            ("boyd", "; did you mean `body`?"),
+            ("sender", ""),
+            ("template", ""),
+        ] {
+            let json = format!("{{\"{typed}\":\"\"}}");
+            let read: Typed<'_> = serde_json::from_str(&json).expect("JSON");
+            assert_eq!(read.flaws[0].detail, format!("a message has no field \"{typed}\"{meant}"));
+        }
     }
 
     #[test]
@@ -608,7 +637,7 @@ mod tests {
             let json = listed(field, item);
             let typed: Typed<'_> = serde_json::from_str(&json).expect("JSON");
             let found = typed.tags.map_or(0, |tags| tags.len()) + typed.tlvs.map_or(0, |tlvs| tlvs.len());
-            assert_eq!((found, typed.reference.as_deref(), typed.flaw), (kept, Some("x"), None), "{field}");
+            assert_eq!((found, typed.reference.as_deref(), typed.flaws.len()), (kept, Some("x"), 0), "{field}");
         }
         assert_eq!(flaw(&listed("tags", "1")), of(Code::InvalidType, "tags"));
         assert!(serde_json::from_str::<Typed<'_>>(&listed("tags", "\"a\"").replace("],", ",")).is_err());
@@ -618,7 +647,10 @@ mod tests {
     fn a_long_name_is_told_in_short() {
         let json = format!("{{\"{}\":1}}", "\\u0080".repeat(40_000));
         let typed: Typed<'_> = serde_json::from_str(&json).expect("JSON");
-        let flaw = typed.flaw.expect("flaw");
-        assert!(flaw.detail.len() < 700 && flaw.field.is_some_and(|field| field.chars().count() == FIELD_SHOWN_MAX));
+        let flaw = &typed.flaws[0];
+        assert!(
+            flaw.detail.len() < 700
+                && flaw.field.as_ref().is_some_and(|field| field.chars().count() == FIELD_SHOWN_MAX)
+        );
     }
 }

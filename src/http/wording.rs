@@ -12,8 +12,23 @@ use crate::{
     smpp::{split::TextError, udh::HeaderError},
 };
 
+/// Adds what admission objects to, but for fields of which something is told already: what could not be read is as if it had
+/// not been said, and nobody is told that it is missing.
+pub fn add(objections: &[Objection], typed: &Typed<'_>, tenant: &Tenant, flaws: &mut Vec<Flaw>) {
+    for objection in objections {
+        let flaw = flaw(objection, typed, tenant);
+        let is_told = |field: Option<&str>| match (field, objection) {
+            (Some("body" | "data" | "udh"), Objection::NoBody) => true,
+            (field, _) => field == flaw.field.as_deref(),
+        };
+        if !flaws.iter().any(|told| is_told(told.field.as_deref())) {
+            flaws.push(flaw);
+        }
+    }
+}
+
 /// What is wrong with a message of this tenant.
-pub fn flaw(objection: &Objection, typed: &Typed<'_>, tenant: &Tenant) -> Flaw {
+fn flaw(objection: &Objection, typed: &Typed<'_>, tenant: &Tenant) -> Flaw {
     let body = if typed.data.is_some() { "data" } else { "body" };
     match *objection {
         Objection::NoRecipient => Flaw::of(Code::MissingField, "to", "every message has a recipient"),

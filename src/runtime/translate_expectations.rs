@@ -4,10 +4,10 @@
 use std::borrow::Cow;
 
 use crate::{
-    admission::{Rules, Tenant, TenantOptions, judge},
+    admission::{Rules, Tenant, TenantOptions},
     config::{Config, Decision, Encoding, Given, Problems},
     control::Entries,
-    http::{problem::Code, spelling, typed::Typed, wording},
+    http::{problem::Code, spelling, typed::Typed},
     link::{self, compose},
     mesh::ShardMap,
     model::{GroupId, LinkId, Wall},
@@ -45,11 +45,8 @@ fn decide(config: &Config, routes: &RouteTable, rules: &Rules<'_>, given: &Given
     let rejected = |code: Code| Decision::Rejected(code.text().to_owned());
     let mut scratch = spelling::Scratch::default();
     let typed = typed(given);
-    let draft = spelling::draft(&typed, &mut scratch);
-    let judged = draft
-        .and_then(|draft| judge(&draft, rules).map_err(|objection| wording::flaw(&objection, &typed, rules.tenant)));
-    let meant = match judged {
-        Ok(meant) => meant,
+    let meant = match spelling::meant(&typed, &mut scratch, rules) {
+        Ok((_, meant)) => meant,
         Err(flaw) => return rejected(flaw.code),
     };
     let question = Question::of(&meant.head, &meant.content.from, meant.content.tags);
