@@ -83,7 +83,7 @@ fn ingest(bench: &Bench) {
             let mut ingest = Ingest::new(body, Form::Lines, &terms, None);
             while ingest.advance(&terms, 32 << 10).expect("readable") {}
             assert_eq!(ingest.sent(), MESSAGES as u64);
-            ingest.finish()
+            ingest.finish(&terms)
         },
     );
     let typed: Vec<String> = (0..MESSAGES).map(|n| format!("+{}", recipient(n))).collect();

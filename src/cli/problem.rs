@@ -75,7 +75,7 @@ impl Problem {
         Self { status: answer.status, retry_after_s: answer.retry_after_s, retryable, ..told }
     }
 
-    /// As the end of a command. `doc_url` is a path on the server, so it is told with the server's address.
+    /// As the end of a command. Where `doc_url` is only a path on the server, it is told with the server's address.
     pub(super) fn failure(&self, client: &Client) -> Failure {
         let exit = if self.retryable { Exit::UNAVAILABLE } else { Exit::FAILED };
         let mut what = if self.code.is_empty() {
@@ -98,8 +98,12 @@ impl Problem {
         if let Some(seconds) = self.retry_after_s {
             what.push_str(&format!("\n  try again in {seconds} s"));
         }
-        if self.doc_url.starts_with('/') {
-            what.push_str(&format!("\n  see {}{}", client.url, self.doc_url));
+        match self.doc_url.as_str() {
+            page if page.starts_with('/') => what.push_str(&format!("\n  see {}{page}", client.url)),
+            url if url.starts_with("http://") || url.starts_with("https://") => {
+                what.push_str(&format!("\n  see {url}"))
+            }
+            _ => {}
         }
         if !self.request_id.is_empty() {
             what.push_str(&format!("\n  request {}", self.request_id));
@@ -135,6 +139,8 @@ mod tests {
         let text =
             "invalid_recipient (HTTP 422): too short\n  see http://h:1/docs/errors/invalid_recipient\n  request r-1";
         assert_eq!(told(422, None, &body), (1, text.to_owned()));
+        let whole = body.replace("\"/docs", "\"https://x/docs");
+        assert!(told(422, None, &whole).1.contains("\n  see https://x/docs/errors/invalid_recipient\n"));
         let both = body.replace(flaw, &format!("{flaw},{}", flaw.replace("short", "sho")));
         assert_eq!(told(422, None, &both), (1, text.to_owned()), "of one message, in one sentence");
         let two = body.replace(flaw, &format!("{flaw},{}", flaw.replace(":0", ":4")));

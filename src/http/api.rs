@@ -28,7 +28,7 @@ use super::{
     ingest::RequestLimits,
     lookup::DOCUMENT_BYTES_MAX,
     openapi,
-    problem::{Code, Problem},
+    problem::{AskedAt, Code, Problem},
     readers::ControlDoor,
     report::Tally,
     restored,
@@ -369,6 +369,7 @@ impl Handler for Api {
         let began: Mono = executor::now().mono;
         let request_id = self.request_id();
         let mut seen = Seen { path: "", status: 0, took_us: 0, tally: Tally::default() };
+        let asked_at = AskedAt::of(&request);
         let mut answer = match self.answer(request, &mut seen).await {
             Ok(answer) => answer,
             Err(problem) => {
@@ -381,7 +382,7 @@ impl Handler for Api {
                         "refused"
                     );
                 }
-                problem.answer(&request_id)
+                problem.answer(&request_id, &asked_at)
             }
         };
         if let Ok(request_id) = HeaderValue::from_str(&request_id) {
@@ -422,7 +423,7 @@ pub(super) fn json_only(asked: &Asked) -> Result<(), Problem> {
     if media.is_some_and(|media| media.as_bytes().to_ascii_lowercase().starts_with(b"application/json")) {
         return Ok(());
     }
-    Err(Problem::new(Code::UnsupportedMediaType, "Content-Type: application/json"))
+    Err(Problem::media_type(media, "application/json"))
 }
 
 /// For calls without parameters: an unknown one is never ignored.

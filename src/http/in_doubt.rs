@@ -254,7 +254,7 @@ impl Api {
 
 fn read_decision(body: &[u8]) -> Result<Decision, Problem> {
     let wanted = r#"{"action":"resend|drop|sent","ids":[…]} or {"action":…,"filter":{…}}"#;
-    let decision: Decision = serde_json::from_slice(body).map_err(|error| Problem::unread(wanted, &error))?;
+    let decision: Decision = serde_json::from_slice(body).map_err(|error| Problem::unread(wanted, body, &error))?;
     match (&decision.ids, &decision.filter) {
         (Some(_), Some(_)) => Err(Problem::new(Code::ConflictingFields, "either `ids` or `filter`")),
         (None, None) => Err(Problem::new(Code::MissingField, "`ids` or `filter`; `{}` means all that is in doubt")),

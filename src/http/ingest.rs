@@ -124,7 +124,8 @@ impl<'b> Ingest<'b> {
         let print = printer.of(&draft, meant.head.tenant, meant.head.to, place, &mut self.said);
         let target = Target { shard: terms.shards.shard_of(meant.head.to.number()), route, print };
         let outlook = || outlook(&self.items, self.body_bytes, octets, terms);
-        self.intake.take(&meant, target, terms.now, outlook).map_err(wording::used_up)
+        let taken = self.intake.take(&meant, target, terms.now, outlook);
+        taken.map_err(|used_up| wording::used_up(used_up, rules.tenant, terms.now.wall))
     }
 
     /// What was made of the body so far takes in memory.
@@ -138,9 +139,10 @@ impl<'b> Ingest<'b> {
     }
 
     /// The frames to be sent, the report that waits for their outcomes, and what the tenant is charged.
-    pub fn finish(mut self) -> (Vec<Parcel>, Report, Charge) {
+    pub fn finish(mut self, terms: &Terms<'_>) -> (Vec<Parcel>, Report, Charge) {
         if let Some(used_up) = self.intake.used_up() {
-            self.report.used_up(used_up.more_in_s);
+            let flaw = wording::used_up(used_up, terms.rules.tenant, terms.now.wall);
+            self.report.used_up(flaw, used_up.more_in_s);
         }
         let one = self.items.is_one();
         let (parcels, charge) = self.intake.finish();

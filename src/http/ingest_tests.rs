@@ -9,7 +9,10 @@ use crate::{
         Defaults, Quota, Tenant, TenantOptions,
         intake::{FRAME_BYTES_MAX, FRAME_MESSAGES_MAX},
     },
-    http::{problem::ERRORS_BYTES_MAX, spelling::tests::NUMBERING},
+    http::{
+        problem::{AskedAt, ERRORS_BYTES_MAX},
+        spelling::tests::NUMBERING,
+    },
     model::{Address, Content, Head, Line, MessageId, Mono, Msisdn, NodeId, Period, RouteId, ShardId, TenantId, Wall},
     routing::{Condition, Route, RouteTable},
     shard::LineResult,
@@ -52,7 +55,7 @@ impl Request<'_> {
         let mut ingest = Ingest::new(self.body, self.form, &terms, self.key);
         while ingest.advance(&terms, 3 * MESSAGE_WORK)? {}
         let sent = ingest.sent();
-        let (parcels, report, charge) = ingest.finish();
+        let (parcels, report, charge) = ingest.finish(&terms);
         assert_eq!(sent, parcels.iter().map(|parcel| u64::from(parcel.frame.paid())).sum::<u64>());
         assert_eq!(tenant.meter.used(NOW.wall), if self.quota.is_some() { sent } else { 0 });
         drop(charge);
@@ -94,7 +97,7 @@ fn summary(report: &Report, work: usize) -> Value {
 
 fn shown(problem: &Problem) -> (u16, Value) {
     let mut out = Vec::new();
-    problem.write("r", &mut out);
+    problem.write("r", &AskedAt::default(), &mut out);
     (problem.status, serde_json::from_slice(&out).expect("JSON"))
 }
 
@@ -238,7 +241,8 @@ fn a_tenants_rate_lets_in_what_fits() {
     let quota = |messages| Some(Quota { messages, period: Period::Hour });
     let (status, results) = Request { body, form: Form::Json, quota: quota(1), ..Request::default() }.run(accepted);
     assert_eq!((status, &results[2]["error"]["code"]), (202, &json!("over_quota")));
-    assert_eq!(results[2]["error"]["detail"], "the tenant's quota is used up");
+    let told = "the quota of 1 message an hour is used up until 2026-07-01T13:00:00.000Z";
+    assert_eq!(results[2]["error"]["detail"], told);
     let one = br#"{"to":"+4915112345670","body":"hi"}"#;
     let request = Request { body: one, form: Form::Json, quota: quota(0), ..Request::default() };
     let (_, report) = request.plan().expect("sound");
@@ -261,6 +265,8 @@ fn what_has_a_key_is_asked_for_although_the_quota_is_used_up() {
     let (mut report, over) = (request.plan().expect("sound").1, LineResult::Refused(Refusal::OverQuota));
     report.settle(parcels.iter().map(|parcel| Ok(vec![over; parcel.frame.heads.len()])).collect());
     assert_eq!((report.problem().status, report.problem().retry_after_s), (429, 3_600));
+    let told = "the quota of 1 message an hour is used up until 2026-07-01T13:00:00.000Z";
+    assert_eq!(report.problem().items[0].1.detail, told, "also where a shard has refused it");
 }
 
 /// What four cores get that bring a tenant's requests, 400 each of 100 messages, of which shards take `admitted`.
@@ -333,13 +339,13 @@ fn refused(lines: &str, count: usize) -> Report {
 fn an_answer_quotes_little_and_tells_of_few_in_full() {
     let tag = format!("{{\"to\":\"+4915112345678\",\"body\":\"x\",\"tags\":[\"{}\"]}}\n", "\u{80}".repeat(60_000));
     let mut out = Vec::new();
-    refused(&tag, 64).problem().write("r", &mut out);
+    refused(&tag, 64).problem().write("r", &AskedAt::default(), &mut out);
     assert!(out.len() < 64 * 1_000, "{} octets of 64 lines", out.len());
 
     let report = refused("{\"to\":\"1\",\"body\":\"x\"}\n", 50_000);
     out.clear();
     let problem = report.problem();
-    problem.write("r", &mut out);
+    problem.write("r", &AskedAt::default(), &mut out);
     assert!(out.len() < 2 * ERRORS_BYTES_MAX, "{} octets of a problem", out.len());
     let (_, shown) = shown(&problem);
     let told = shown["errors"].as_array().expect("errors").len() as u64;
@@ -403,7 +409,7 @@ fn a_tenants_messages_are_its_own() {
     let body = br#"{"to":"+4915112345678","body":"hi"}"#;
     let mut ingest = Ingest::new(body, Form::Json, &terms, None);
     while ingest.advance(&terms, 1).expect("sound") {}
-    assert_eq!(ingest.finish().0[0].frame.heads[0].tenant, TenantId(9));
+    assert_eq!(ingest.finish(&terms).0[0].frame.heads[0].tenant, TenantId(9));
 }
 
 fn any_line() -> impl Strategy<Value = Vec<u8>> {

@@ -129,8 +129,9 @@ impl Api {
 
     /// The id in the path and the shard that it names.
     fn id(&self, asked: &Asked) -> Result<(MessageId, ShardId), Problem> {
-        let id = asked.parameter.parse::<MessageId>().ok();
-        id.and_then(|id| Some((id, self.shard(id.shard())?))).ok_or_else(|| problem(lookup::unknown()))
+        let id = asked.parameter.parse::<MessageId>().map_err(|_| problem(lookup::no_id(&asked.parameter)))?;
+        let shard = self.shard(id.shard()).ok_or_else(|| problem(lookup::unknown()))?;
+        Ok((id, shard))
     }
 
     pub(super) async fn records(

@@ -5,11 +5,14 @@
 //! is skipped unparsed. Whatever is looked at counts against the caller's slice of work, so that blanks, endless lines and
 //! endless elements take as many turns as their length demands.
 
+use std::borrow::Cow;
+
 use memchr::{memchr, memchr2};
 
 use super::{
     problem::{Code, Flaw, Problem},
     typed::Typed,
+    unread::{self, LoneSurrogate, MENDED, byte_order_mark, mended},
 };
 use crate::model::Clipped;
 
@@ -127,6 +130,9 @@ impl<'b> Items<'b> {
                 self.pass(1, work);
                 State::First
             }
+            (State::Start, Some(0xEF | 0xFE | 0xFF)) if let Some(why) = byte_order_mark(&self.body[self.at..]) => {
+                return Err(malformed(why.to_owned()));
+            }
             (State::First, Some(b']')) => {
                 self.pass(1, work);
                 State::Tail
@@ -176,20 +182,41 @@ impl<'b> Items<'b> {
         match read {
             // A number that ends where the text was cut may go on.
             Some(Ok(read)) if !cut || octets < text.len() => *typed = read,
-            Some(Err(error)) if !cut || !error.is_eof() => {
-                let place = if self.one { String::new() } else { format!("element {number}: ") };
-                return Err(malformed(format!("{place}{}", Clipped(error))));
-            }
+            Some(Err(error)) if !cut || !error.is_eof() => match self.cut_in_two(text) {
+                Some((octets, flaw)) => {
+                    typed.set_flaw(flaw);
+                    return Ok(self.end_value(octets, typed, work));
+                }
+                None => {
+                    let place = if self.one { String::new() } else { format!("element {number}: ") };
+                    return Err(malformed(format!("{place}{}", Clipped(error))));
+                }
+            },
             None => return Err(malformed(format!("element {number} is missing"))),
             Some(Ok(_) | Err(_)) => return Ok(self.begin_skipping(began, text.len(), typed, work)),
         }
+        Ok(self.end_value(octets, typed, work))
+    }
+
+    /// The message that begins here has so many octets.
+    fn end_value(&mut self, octets: usize, typed: &mut Typed<'b>, work: &mut usize) -> Next {
         self.pass(octets, work);
         self.state = if self.one { State::Tail } else { State::Between };
         self.number += 1;
         if octets > self.line_bytes_max {
             typed.set_flaw(self.too_large(octets));
         }
-        Ok(Next::Message(octets))
+        Next::Message(octets)
+    }
+
+    /// A message that would be JSON but for lone surrogates: how long it is, and what is wrong with it. It costs itself alone,
+    /// for where it ends is known. Of the text no more is looked at than the message.
+    fn cut_in_two(&self, text: &str) -> Option<(usize, Flaw)> {
+        let end = if self.one { text.len() } else { Bounds::default().end(text.as_bytes())? };
+        let (mended, lone) = mended(text.get(..end)?)?;
+        let mut values = serde_json::Deserializer::from_str(&mended).into_iter::<Typed<'_>>();
+        let read = values.next()?.ok()?;
+        Some((values.byte_offset(), lone_surrogate(&read, lone)))
     }
 
     /// What stands here as text, as long as the largest message may be and a little longer, and whether more follows.
@@ -330,16 +357,30 @@ impl<'b> Items<'b> {
 
 fn read_line<'b>(line: &'b [u8], typed: &mut Typed<'b>) {
     match std::str::from_utf8(line) {
-        Ok(line) => {
-            if let Err(error) = typed.read(line) {
-                typed.set_flaw(Flaw::whole(Code::MalformedJson, Clipped(error).to_string()));
+        Ok(text) => {
+            if let Err(error) = typed.read(text) {
+                let mut mended_line = Typed::default();
+                let mended = mended(text);
+                let lone = mended.as_ref().filter(|(mended, _)| mended_line.read(mended).is_ok());
+                typed.set_flaw(match lone {
+                    Some((_, lone)) => lone_surrogate(&mended_line, *lone),
+                    None => Flaw::whole(Code::MalformedJson, unread::why(line, &error)),
+                });
             }
         }
+        Err(_) if let Some(why) = byte_order_mark(line) => typed.set_flaw(Flaw::whole(Code::InvalidUtf8, why)),
         Err(error) => {
             let detail = format!("the octet at {} of the line is not UTF-8", error.valid_up_to());
             typed.set_flaw(Flaw::whole(Code::InvalidUtf8, detail));
         }
     }
+}
+
+/// What is wrong with a message that was read with something else in place of its lone surrogates.
+fn lone_surrogate(mended: &Typed<'_>, lone: LoneSurrogate) -> Flaw {
+    let flaw = Flaw::whole(Code::MalformedJson, lone.to_string());
+    let field = mended.field_with(MENDED).map(|field| Cow::Borrowed(field.name()));
+    Flaw { field, ..flaw }
 }
 
 /// Where an element of an array ends, told by quotes and brackets alone: whether it is JSON nobody asks, for it is refused.
@@ -485,6 +526,55 @@ mod tests {
         }
         let deep = "[".repeat(100_000);
         assert_eq!(read(deep, Form::Json), Err(Code::MalformedJson));
+    }
+
+    /// From <https://github.com/hartwork/jawanndenn/issues/44>: a text that was cut at a number of UTF-16 units.
+    #[test]
+    fn half_a_character_costs_its_message_alone_and_is_named() {
+        let told = |body: &str, form| {
+            let (mut items, mut found) = (Items::new(body.as_bytes(), form, 1_000), Vec::new());
+            let (mut typed, mut work) = (Typed::default(), usize::MAX);
+            while let Next::Message(_) = items.next(&mut typed, &mut work).expect("sound") {
+                let flaw = |flaw: &Flaw| format!("{} {}", flaw.field.as_deref().unwrap_or("-"), flaw.detail);
+                found.push(typed.flaws.first().map(flaw));
+            }
+            found
+        };
+        let lone = |field: &str, unit: &str, at: usize| {
+            Some(format!(r"{field} a lone surrogate, \{unit} at octet {at}: half of a character that was cut in two"))
+        };
+        let (good, half) = (r#"{"body":"\ud83c\udf89"}"#, r#"{"to":"1","body":"x\ud83d"}"#);
+        let other = r#"{"ref":"\udf89","tags":[{},"]"]}"#;
+        for separator in [",", "\n"] {
+            let list = [good, half, other, good].join(separator);
+            let (body, form) = match separator {
+                "," => (format!("[{list}]"), Form::Json),
+                _ => (list, Form::Lines),
+            };
+            let expected = [None, lone("body", "ud83d", 19), lone("ref", "udf89", 8), None];
+            assert_eq!(told(&body, form), expected);
+        }
+        assert_eq!(told(half, Form::Json), [lone("body", "ud83d", 19)]);
+        assert_eq!(told(r#"{"\udf89":1}"#, Form::Json), [lone("-", "udf89", 2)]);
+        for broken in [r#"[{"a":"\ud83d"},"#, r#"[{"a":"\ud83d"]"#, r#"{"a":"\ud83d""#, r#"{"a":"\ud83d"}x"#] {
+            assert_eq!(read(broken, Form::Json), Err(Code::MalformedJson), "{broken}");
+        }
+        let many = format!("[{half}{}]", format!(",{half}").repeat(20_000));
+        let (found, _) = read_in(many.as_bytes(), Form::Json, LINE, SLICE);
+        assert_eq!(found.map(|found| found.len()), Ok(20_001), "none of them is looked at with all that follows");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_named() {
+        let mut typed = Typed::default();
+        for (body, told) in
+            [(&b"\xEF\xBB\xBF{}"[..], "EF BB BF"), (b"\xFF\xFE{\0}\0", "UTF-16"), (b"\xFE\xFF\0{", "UTF-16")]
+        {
+            let whole = Items::new(body, Form::Json, 40).next(&mut typed, &mut 100).expect_err("a mark");
+            assert_eq!((whole.code, whole.detail.contains(told)), (Code::MalformedJson, true), "{}", whole.detail);
+            assert_eq!(Items::new(body, Form::Lines, 40).next(&mut typed, &mut 100), Ok(Next::Message(body.len())));
+            assert!(typed.flaws[0].detail.contains(told), "{}", typed.flaws[0].detail);
+        }
     }
 
     #[test]

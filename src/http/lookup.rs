@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     delivery::{Fact, TimelineEntry},
-    model::{CarrierError, CarrierId, Content, ErrorOrigin, MessageId, RouteId, quoted::QUOTED_MAX},
+    model::{CarrierError, CarrierId, Content, ErrorOrigin, MessageId, Quoted, RouteId, quoted::QUOTED_MAX},
     shard::{Catalog, FoundMessage, Lookup},
     smpp::status::CommandStatus,
 };
@@ -111,7 +111,8 @@ struct Request {
 /// # Errors
 /// What is wrong with the body as a whole.
 pub fn read_ids(body: &[u8]) -> Result<Vec<(String, Option<MessageId>)>, Problem> {
-    let request: Request = serde_json::from_slice(body).map_err(|error| Problem::unread("{\"ids\":[…]}", &error))?;
+    let request: Request =
+        serde_json::from_slice(body).map_err(|error| Problem::unread("{\"ids\":[…]}", body, &error))?;
     request.ids.within_limits()
 }
 
@@ -134,6 +135,12 @@ pub fn write_entry<'t>(
     flaw.write(&mut error);
     error.end();
     object.end();
+}
+
+/// That is not the form of an id.
+pub fn no_id(text: &str) -> Flaw {
+    let example = "0198c8a2-7b1e-7000-8000-000000010000";
+    Flaw::whole(Code::MessageNotFound, format!("{} is no message id; one is like {example}", Quoted(text)))
 }
 
 /// Nothing of this tenant stands under the id.

@@ -2,7 +2,8 @@
 //! and bodies on one side (`server`, `transport`, `sweeper`, `watch`, `places`, `memory`, `body`, `decode`, `response`, `limits`);
 //! what is asked and answered on the other.
 //!
-//! Pure, and tested as such: `head` (what of a request's head is refused), `items` and `typed` (a body → messages as typed), `spelling` (as typed → as wanted), `ingest`
+//! Pure, and tested as such: `head` (what of a request's head is refused), `items` and `typed` (a body → messages as typed;
+//! `unread`: why not), `spelling` (as typed → as wanted), `ingest`
 //! (which asks `admission`, and has frames), `wording` and `report` (objections and results → an answer), `problem`, `lookup`,
 //! `records`, `board`, `openapi`. Async: [`Api`], which routes, with `submit`, `inquiry`, `readers`, `backup` and `restored`, and
 //! [`Door`], which asks shards. Knows no disk and no carrier.
@@ -41,6 +42,7 @@ pub mod sweeper;
 pub mod transport;
 mod turns;
 pub mod typed;
+mod unread;
 pub mod watch;
 pub mod wording;
 

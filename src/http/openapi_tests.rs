@@ -9,7 +9,7 @@ use crate::{
             self,
             tests::{catalog, delivered},
         },
-        problem::{Flaw, Problem},
+        problem::{AskedAt, Flaw, Problem},
         readers,
         records::{self, Cursor, Format},
     },
@@ -80,7 +80,9 @@ fn what_is_written_is_what_is_documented() {
     found.view.error = Some(CarrierError::of_answer(ErrorFamily::Transient, 8));
     found.view.reason = Some(DeadLetterReason::NoRoute);
     checked("MessageStatus", |out| lookup::write(&found, "shop", &catalog(), out));
-    checked("Problem", |out| Problem::of_one(Flaw::of(Code::InvalidBody, "body", "x")).write("r", out));
+    checked("Problem", |out| {
+        Problem::of_one(Flaw::of(Code::InvalidBody, "body", "x")).write("r", &AskedAt::default(), out)
+    });
     let board = StatusBoard::new(1);
     board.put_shard(ShardId(0), ShardStatus::default());
     let link = LinkId { carrier: CarrierId(4), core: 0 };

@@ -4,20 +4,25 @@
 use std::borrow::Cow;
 
 use hyper::{
-    Response, StatusCode,
-    header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+    Request, Response, StatusCode,
+    header::{ALLOW, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+    http::uri::Authority,
 };
 
 use super::{
     body::{BodyError, ResponseBody},
     json::Object,
     memory::NoRoom,
+    unread,
 };
-use crate::model::{Clipped, Refusal};
+use crate::model::{Quoted, Refusal};
 
 /// Octets of failed messages that one answer tells of in full; of those that come after it only the code is told, or only
 /// how many they are.
 pub const ERRORS_BYTES_MAX: usize = 256 << 10;
+
+/// Octets of a host's name and port.
+const HOST_OCTETS_MAX: usize = 262;
 
 /// Whether the same request may succeed later, unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -298,9 +303,18 @@ impl Problem {
         Self { code, status, detail: detail.into(), items: Vec::new(), items_omitted: 0, retry_after_s, allow: None }
     }
 
-    /// A document that is not what was `wanted`. Says what the parser says of it, with no more of it than may be quoted.
-    pub fn unread(wanted: &str, error: &serde_json::Error) -> Self {
-        Self::new(Code::MalformedJson, format!("{wanted} is wanted: {}", Clipped(error)))
+    /// A document that is not what was `wanted`. Says why, with no more of it than may be quoted.
+    pub fn unread(wanted: &str, document: &[u8], error: &serde_json::Error) -> Self {
+        Self::new(Code::MalformedJson, format!("{wanted} is wanted: {}", unread::why(document, error)))
+    }
+
+    /// A body of another type than `known`.
+    pub fn media_type(came: Option<&HeaderValue>, known: &str) -> Self {
+        let came = match came {
+            Some(media) => format!("Content-Type: {} came", Quoted(&String::from_utf8_lossy(media.as_bytes()))),
+            None => "no Content-Type came".to_owned(),
+        };
+        Self::new(Code::UnsupportedMediaType, format!("{came}; {known} is read here"))
     }
 
     /// A path that does not take the method.
@@ -315,11 +329,12 @@ impl Problem {
         Self { items: vec![(0, flaw)], ..problem }
     }
 
-    /// The document of RFC 9457.
-    pub fn write(&self, request_id: &str, out: &mut Vec<u8>) {
-        let doc_url = self.code.doc_url();
+    /// The document of RFC 9457. Its type is the same wherever it is asked for; the page is told by the whole address.
+    pub fn write(&self, request_id: &str, asked_at: &AskedAt, out: &mut Vec<u8>) {
+        let page = self.code.doc_url();
+        let doc_url = asked_at.origin() + &page;
         let mut object = Object::begin(out);
-        object.text("type", &doc_url).text("title", self.code.title()).number("status", self.status);
+        object.text("type", &page).text("title", self.code.title()).number("status", self.status);
         object.text("detail", &self.detail).text("code", self.code.text());
         let retryable = self.code.retryable() || matches!(self.status, 429 | 503);
         object.truth("retryable", retryable).text("request_id", request_id).text("doc_url", &doc_url);
@@ -339,9 +354,9 @@ impl Problem {
     }
 
     /// The answer.
-    pub fn answer(&self, request_id: &str) -> Response<ResponseBody> {
+    pub fn answer(&self, request_id: &str, asked_at: &AskedAt) -> Response<ResponseBody> {
         let mut body = Vec::with_capacity(512);
-        self.write(request_id, &mut body);
+        self.write(request_id, asked_at, &mut body);
         let mut answer = Response::new(ResponseBody::from(body));
         *answer.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = answer.headers_mut();
@@ -360,6 +375,35 @@ impl Problem {
             headers.insert(ALLOW, allow);
         }
         answer
+    }
+}
+
+/// Of a request that came under TLS.
+#[derive(Clone, Copy, Debug)]
+pub struct Secure;
+
+/// By which address a client has asked, so that it is told of pages by one that it can open.
+#[derive(Clone, Debug, Default)]
+pub struct AskedAt {
+    host: Option<HeaderValue>,
+    is_secure: bool,
+}
+
+impl AskedAt {
+    /// By its `Host`; a proxy before us may say that TLS ended there.
+    pub fn of<B>(request: &Request<B>) -> Self {
+        let headers = request.headers();
+        let ended = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+        let is_secure = ended || request.extensions().get::<Secure>().is_some();
+        Self { host: headers.get(HOST).cloned(), is_secure }
+    }
+
+    /// Scheme and host; empty if it named none that can be one.
+    fn origin(&self) -> String {
+        let text = self.host.as_ref().and_then(|host| host.to_str().ok()).filter(|host| host.len() <= HOST_OCTETS_MAX);
+        let plain = |host: &&str| !host.contains('@') && host.parse::<Authority>().is_ok();
+        let scheme = if self.is_secure { "https" } else { "http" };
+        text.filter(plain).map_or_else(String::new, |host| format!("{scheme}://{host}"))
     }
 }
 
@@ -431,7 +475,7 @@ mod tests {
     fn a_problem_is_a_whole_document() {
         let flaw = Flaw::of(Code::InvalidRecipient, "to", "no \"number\"");
         let mut out = Vec::new();
-        Problem::of_one(flaw).write("r1", &mut out);
+        Problem::of_one(flaw).write("r1", &AskedAt::default(), &mut out);
         let expected = concat!(
             r#"{"type":"/docs/errors/invalid_recipient","title":"The recipient is no telephone number","status":422,"#,
             r#""detail":"`to`: no \"number\"","code":"invalid_recipient","retryable":false,"request_id":"r1","#,
@@ -442,13 +486,41 @@ mod tests {
     }
 
     #[test]
+    fn a_page_is_told_by_an_address_that_the_client_can_open() {
+        let doc_url = |headers: &[(&str, &str)], is_secure: bool| {
+            let mut request = Request::new(());
+            for (name, value) in headers {
+                let name: hyper::header::HeaderName = name.parse().expect("a name");
+                request.headers_mut().insert(name, HeaderValue::from_str(value).expect("a value"));
+            }
+            if is_secure {
+                request.extensions_mut().insert(Secure);
+            }
+            let mut out = Vec::new();
+            Problem::new(Code::NoRoute, "").write("r", &AskedAt::of(&request), &mut out);
+            let document: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+            assert_eq!(document["type"], "/docs/errors/no_route");
+            document["doc_url"].as_str().expect("a text").to_owned()
+        };
+        let page = "/docs/errors/no_route";
+        assert_eq!(doc_url(&[("host", "sms.example:8080")], false), format!("http://sms.example:8080{page}"));
+        assert_eq!(doc_url(&[("host", "[::1]:8443")], true), format!("https://[::1]:8443{page}"));
+        let proxy = [("host", "sms.example"), ("x-forwarded-proto", "https")];
+        assert_eq!(doc_url(&proxy, false), format!("https://sms.example{page}"));
+        for none in ["", "user@host", "a b", "a/b", &"x".repeat(300)] {
+            assert_eq!(doc_url(&[("host", none)], false), page, "{none}");
+        }
+        assert_eq!(doc_url(&[], true), page);
+    }
+
+    #[test]
     fn what_is_ours_or_your_quota_says_when_to_come_back() {
         for code in Code::ALL {
-            let headers = Problem::new(*code, "").answer("r").headers().clone();
+            let headers = Problem::new(*code, "").answer("r", &AskedAt::default()).headers().clone();
             assert_eq!(headers.contains_key(RETRY_AFTER), matches!(code.status(), 429 | 503), "{code:?}");
             assert_eq!(headers.contains_key(WWW_AUTHENTICATE), code.status() == 401);
         }
-        let answer = Problem::method_not_allowed("GET, DELETE".to_owned()).answer("r");
+        let answer = Problem::method_not_allowed("GET, DELETE".to_owned()).answer("r", &AskedAt::default());
         assert_eq!(answer.headers()[ALLOW], "GET, DELETE");
     }
 }

@@ -197,7 +197,7 @@ impl Api {
         name(&asked.parameter)?;
         let body = asked.body.within(DOCUMENT_BYTES_MAX).whole().await?;
         let typed: Typed =
-            serde_json::from_slice(&body).map_err(|error| Problem::unread(r#"{"cursor":"…"}"#, &error))?;
+            serde_json::from_slice(&body).map_err(|error| Problem::unread(r#"{"cursor":"…"}"#, &body, &error))?;
         let cursor = typed.cursor.map(|text| Cursor::parse(&text, self.shards.shards())).transpose()?;
         self.come_true(tenant, &asked.parameter, Wish::Confirm(cursor.as_ref())).await
     }

@@ -5,7 +5,7 @@ use super::{
     json::{Object, push_id},
     problem::{Code, ERRORS_BYTES_MAX, Flaw, Problem},
 };
-use crate::{admission, shard::LineResult};
+use crate::{admission, model::Refusal, shard::LineResult};
 
 /// What became of a parcel: a result for each of its messages, or why there is none.
 pub type Outcome = Result<Vec<LineResult>, Code>;
@@ -37,6 +37,8 @@ pub struct Report {
     outcomes: Vec<Outcome>,
     /// Seconds until the tenant may bring in more, if it may not.
     more_in_s: u32,
+    /// By which limit it may not.
+    over_quota: Option<Flaw>,
 }
 
 /// How many messages ended how.
@@ -75,9 +77,19 @@ impl Report {
         self.flaws.push(kept);
     }
 
-    /// The tenant's limit is used up, and there is more in so many seconds.
-    pub const fn used_up(&mut self, more_in_s: u32) {
-        self.more_in_s = more_in_s;
+    /// The tenant's limit is used up, as `flaw` says, and there is more in so many seconds.
+    pub fn used_up(&mut self, flaw: Flaw, more_in_s: u32) {
+        (self.over_quota, self.more_in_s) = (Some(flaw), more_in_s);
+    }
+
+    /// Where the only message of the request is asked after, if it is taken.
+    pub fn location(&self) -> Option<String> {
+        match (self.one, self.fate(0)) {
+            (true, Fate::Known(LineResult::Accepted(id) | LineResult::Duplicate(id))) => {
+                Some(format!("/v1/messages/{id}"))
+            }
+            _ => None,
+        }
     }
 
     /// Messages in it.
@@ -112,6 +124,13 @@ impl Report {
     }
 
     fn fate(&self, index: usize) -> Fate<'_> {
+        match (self.told_fate(index), &self.over_quota) {
+            (Fate::Known(LineResult::Refused(Refusal::OverQuota)), Some(flaw)) => Fate::Flawed(flaw),
+            (fate, _) => fate,
+        }
+    }
+
+    fn told_fate(&self, index: usize) -> Fate<'_> {
         match self.places.get(index) {
             Some(Origin::Flawed(flaw)) => {
                 self.flaws.get(*flaw as usize).map_or(Fate::Failed(Code::Internal), Fate::Flawed)

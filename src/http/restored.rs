@@ -38,7 +38,7 @@ fn name(policy: DoubtPolicy) -> &'static str {
 /// What was decided: for one class, or for all.
 fn read(body: &[u8]) -> Result<(DoubtPolicy, Option<Class>), Problem> {
     let wanted = r#"{"action":"resend|drop|hold","class":…}"#;
-    let typed: Typed = serde_json::from_slice(body).map_err(|error| Problem::unread(wanted, &error))?;
+    let typed: Typed = serde_json::from_slice(body).map_err(|error| Problem::unread(wanted, body, &error))?;
     let policy = POLICIES.iter().find(|(name, _)| *name == typed.action).map(|(_, policy)| *policy);
     let policy = policy
         .ok_or_else(|| Problem::new(Code::InvalidParameter, "`action` is `resend`, `drop` or `hold`".to_owned()))?;

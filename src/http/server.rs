@@ -33,7 +33,7 @@ use super::{
     limits::Limits,
     memory::Measures,
     places::Origin,
-    problem::{Code, Problem},
+    problem::{AskedAt, Code, Problem, Secure},
     sweeper::{Counters, Overdue, Phase, SWEEP, Sweeper},
     transport::Transport,
     watch::Watch,
@@ -274,7 +274,7 @@ impl Drop for Open {
 }
 
 async fn serve<H: Handler>(socket: Socket, peer: SocketAddr, tls: Option<TlsAcceptor>, handler: Rc<H>, open: Open) {
-    let watch = &open.watch;
+    let (watch, is_secure) = (&open.watch, tls.is_some());
     let stream = match tls {
         None => Stream::Plain(socket),
         Some(tls) => match handshake(&tls, socket, watch).await {
@@ -288,7 +288,10 @@ async fn serve<H: Handler>(socket: Socket, peer: SocketAddr, tls: Option<TlsAcce
             watch.note_request();
             // Hyper takes up to sixteen pipelined requests in one poll.
             executor::breathe().await;
-            let (head, incoming) = request.into_parts();
+            let (mut head, incoming) = request.into_parts();
+            if is_secure {
+                head.extensions.insert(Secure);
+            }
             let only_asks = head.method.is_safe();
             let body = RequestBody::new(incoming, &head.headers, peer, Rc::clone(&watch));
             let answer = handler.handle(Request::from_parts(head, body)).await;
@@ -333,7 +336,8 @@ async fn held(answer: Response<ResponseBody>, only_asks: bool, watch: &Watch) ->
             let room = watch.claim();
             room.becomes_answer();
             if room.grow(bytes.len()).await.is_err() && only_asks {
-                return Problem::new(Code::Overloaded, "no memory for the answer became free in time").answer("");
+                return Problem::new(Code::Overloaded, "no memory for the answer became free in time")
+                    .answer("", &AskedAt::default());
             }
             Response::from_parts(head, ResponseBody::Held(bytes, room))
         }

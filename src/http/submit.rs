@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use hyper::{
     Response, StatusCode,
-    header::{CONTENT_TYPE, HeaderMap, HeaderValue},
+    header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION},
 };
 
 use super::{
@@ -73,8 +73,12 @@ impl Api {
             Ack::Full => report.len() as u64,
             Ack::Summary => tally.rejected,
         };
+        let location = report.location();
         let mut answer = Writing { report, ack, next: Some(0), told: 0 }.answer(entries, room).await;
         *answer.status_mut() = StatusCode::ACCEPTED;
+        if let Some(location) = location.and_then(|path| HeaderValue::try_from(path).ok()) {
+            answer.headers_mut().insert(LOCATION, location);
+        }
         Ok(answer)
     }
 
@@ -106,7 +110,7 @@ impl Api {
             executor::breathe().await;
             terms.now = executor::now();
         }
-        Ok(ingest.finish())
+        Ok(ingest.finish(&terms))
     }
 
     /// Records the request's key, so that it cannot be used for another body; if nothing of it `is_paid`, only asks.
@@ -214,9 +218,8 @@ impl Writing {
 
 fn form(media: Option<&HeaderValue>) -> Result<Form, Problem> {
     let wanted = || {
-        let detail =
-            "Content-Type: application/json (an object or an array) or application/x-ndjson (an object a line)";
-        Problem::new(Code::UnsupportedMediaType, detail)
+        let known = "application/json (an object or an array) or application/x-ndjson (an object a line), in UTF-8";
+        Problem::media_type(media, known)
     };
     let text = media.and_then(|media| media.to_str().ok()).ok_or_else(wanted)?;
     let (media, parameters) = text.split_once(';').unwrap_or((text, ""));
@@ -270,7 +273,15 @@ mod tests {
         for other in ["", "text/plain", "application/jsonp", "application/json; charset=latin1", "application/xml"] {
             assert_eq!(form(other), Err(Code::UnsupportedMediaType), "{other}");
         }
-        assert!(super::form(None).is_err());
+        let told = |media: Option<&'static str>| {
+            let media = media.map(HeaderValue::from_static);
+            super::form(media.as_ref()).expect_err("not read").detail
+        };
+        assert!(told(None).starts_with("no Content-Type came; "), "{}", told(None));
+        let plain = told(Some("text/plain"));
+        assert!(plain.starts_with("Content-Type: \"text/plain\" came; application/json"), "{plain}");
+        let long = HeaderValue::from_str(&"x".repeat(8_000)).expect("a header");
+        assert!(super::form(Some(&long)).is_err_and(|problem| problem.detail.len() < 300));
     }
 
     #[test]

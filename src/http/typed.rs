@@ -174,6 +174,26 @@ impl<'a> Typed<'a> {
         from.end()
     }
 
+    /// The first of its texts that has the character in it.
+    pub fn field_with(&self, character: char) -> Option<Field> {
+        let has = |text: &Option<Cow<'_, str>>| text.as_ref().is_some_and(|text| text.contains(character));
+        let texts = [
+            (Field::To, &self.to),
+            (Field::From, &self.from),
+            (Field::Body, &self.body),
+            (Field::Data, &self.data),
+            (Field::Udh, &self.udh),
+            (Field::Class, &self.class),
+            (Field::Key, &self.key),
+            (Field::SendAt, &self.send_at),
+            (Field::ExpiresAt, &self.expires_at),
+            (Field::Encoding, &self.encoding),
+            (Field::Ref, &self.reference),
+        ];
+        let tagged = || self.tags.iter().flatten().any(|tag| tag.contains(character)).then_some(Field::Tags);
+        texts.into_iter().find(|(_, text)| has(text)).map(|(field, _)| field).or_else(tagged)
+    }
+
     /// A message of which nothing is known but what is wrong with it.
     pub fn set_flaw(&mut self, flaw: Flaw) {
         *self = Self { flaws: vec![flaw], is_unread: true, ..Self::default() };

@@ -3,12 +3,13 @@
 
 use super::{
     problem::{Code, Flaw},
+    rfc3339,
     spelling::push_octets,
     typed::Typed,
 };
 use crate::{
-    admission::{Objection, Tenant, UsedUp, draft},
-    model::{Quoted, limits, sender::SenderError},
+    admission::{Limit, Objection, Quota, Tenant, UsedUp, draft},
+    model::{Period, Quoted, Wall, limits, sender::SenderError},
     smpp::{split::TextError, udh::HeaderError},
 };
 
@@ -135,7 +136,26 @@ pub fn of_tlv(objection: &Objection, at: usize) -> Flaw {
     Flaw::of(Code::InvalidTlvs, "tlvs", detail)
 }
 
-/// That a tenant may bring in no more now.
-pub fn used_up(used_up: UsedUp) -> Flaw {
-    Flaw::whole(Code::OverQuota, format!("the tenant's {} is used up", used_up.limit.name()))
+/// That a tenant may bring in no more now: by which limit, and until when.
+pub fn used_up(used_up: UsedUp, tenant: &Tenant, now: Wall) -> Flaw {
+    let count = |messages: u64| format!("{messages} message{}", if messages == 1 { "" } else { "s" });
+    let detail = match (used_up.limit, tenant.options.rate, tenant.options.quota) {
+        (Limit::Rate, Some(rate), _) => format!("the rate of {} a second is used up", count(rate.into())),
+        (Limit::Quota, _, Some(Quota { messages, period })) => {
+            let span = match period {
+                Period::Hour => "an hour",
+                Period::Day => "a day",
+                Period::Month => "a month",
+            };
+            // Periods begin with a second, and what is left of this one was counted.
+            let until = (now.0 / 1_000 + u64::from(used_up.more_in_s)) * 1_000;
+            let mut text = Vec::new();
+            rfc3339::push(&mut text, Wall(until));
+            let until = String::from_utf8_lossy(&text);
+            format!("the quota of {} {span} is used up until {until}", count(messages))
+        }
+        // Changed by a reload between two looks.
+        (limit, ..) => format!("the tenant's {} is used up", limit.name()),
+    };
+    Flaw::whole(Code::OverQuota, detail)
 }

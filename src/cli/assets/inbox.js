@@ -218,9 +218,10 @@ function showRefusal(problem) {
   refusal.hidden = problem === null;
   if (problem === null) return;
   refusal.textContent = [problem.code, problem.detail].filter(Boolean).join(": ");
-  if (typeof problem.doc_url === "string" && problem.doc_url.startsWith("/")) {
+  const url = URL.parse(problem.doc_url ?? "", location.href);
+  if (typeof problem.doc_url === "string" && url?.origin === location.origin) {
     const page = element("a", "", "what that means");
-    page.href = problem.doc_url;
+    page.href = url.pathname;
     refusal.append(" ", page);
   }
 }
