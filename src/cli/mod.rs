@@ -3,7 +3,8 @@
 //! Knows how a person or a script speaks to Stentor: arguments, output, exit codes ([`Exit`]). Refuses to know how
 //! anything is done: `serve` and `dev` start the daemon, `restore` fills a directory, the others speak HTTP like any client.
 //!
-//! Results go to stdout, everything else to stderr; with `--json`, stdout holds exactly one JSON document.
+//! Results go to stdout, everything else to stderr; with `--json`, stdout holds exactly one JSON document (of `inbound`, which
+//! need not end, one a line).
 
 mod backup;
 mod check;
@@ -13,6 +14,7 @@ mod dev;
 mod download;
 mod exit;
 mod in_doubt;
+mod inbound;
 mod log;
 mod problem;
 mod reload;
@@ -57,6 +59,8 @@ enum Command {
     Status(status::Typed),
     /// Show what is in doubt, or decide over it
     InDoubt(in_doubt::Typed),
+    /// Show messages from handsets
+    Inbound(inbound::Typed),
     /// Tell the running daemon to read its configuration again
     Reload(reload::Typed),
     /// Back a running daemon up into one file
@@ -85,6 +89,7 @@ pub fn run() -> ExitCode {
         Command::Send(typed) => send::run(typed, &mut out),
         Command::Status(typed) => status::run(typed, &mut out),
         Command::InDoubt(typed) => in_doubt::run(&typed, &mut out),
+        Command::Inbound(typed) => inbound::run(typed, &mut out),
         Command::Reload(typed) => reload::run(&typed, &mut out),
         Command::Backup(typed) => backup::run(typed, &mut out),
         Command::Restore(typed) => restore::run(&typed, &mut out),

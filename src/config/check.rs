@@ -6,6 +6,7 @@
 
 use toml::Spanned;
 
+use crate::model::inboxes::bare;
 use crate::model::nearest;
 
 use super::Config;
@@ -23,6 +24,7 @@ pub(super) fn check(config: &Config, raw: &RawConfig, gather: &mut Gather<'_>) {
     check_routes(config, raw, gather);
     check_order(config, raw, gather);
     check_keys(config, raw, gather);
+    check_numbers(config, raw, gather);
     check_tests(config, raw, gather);
 }
 
@@ -116,6 +118,26 @@ fn check_keys(config: &Config, raw: &RawConfig, gather: &mut Gather<'_>) {
                         .refuse(&place.span(), format!("the same key stands a second time, first at tenant `{owner}`"));
                 }
                 None => seen.push((key.reveal(), &tenant.name)),
+            }
+        }
+    }
+}
+
+/// A number has one owner.
+fn check_numbers(config: &Config, raw: &RawConfig, gather: &mut Gather<'_>) {
+    let mut seen: Vec<(&[u8], &str)> = Vec::new();
+    for (tenant, raw) in config.tenants.iter().zip(&raw.tenant) {
+        let places = raw.get_ref().numbers.iter().flat_map(|list| list.get_ref());
+        for (number, place) in tenant.numbers.iter().zip(places) {
+            let number = bare(number.as_bytes());
+            match seen.iter().find(|(other, _)| *other == number) {
+                Some((_, owner)) => {
+                    gather.refuse(
+                        &place.span(),
+                        format!("the same number stands a second time, first at tenant `{owner}`"),
+                    );
+                }
+                None => seen.push((number, &tenant.name)),
             }
         }
     }

@@ -251,6 +251,7 @@ raw! {
         quota: Typed<Quota>,
         rate: Typed<PerSecond>,
         countries: Typed<Vec<Spanned<String>>>,
+        numbers: Typed<Vec<Spanned<String>>>,
         shares: Typed<Int<1, 1_000_000>>,
     }
 

@@ -10,6 +10,7 @@ use super::gather::Gather;
 use super::raw::{RawTenant, Typed};
 use super::secret::{Secret, SecretRef};
 use super::units::Quota;
+use crate::model::limits::ADDRESS_BYTES_MAX;
 use crate::model::{Quoted, SenderId};
 
 /// Shorter keys can be guessed.
@@ -35,6 +36,8 @@ pub struct Tenant {
     pub rate_messages_per_s: Option<u32>,
     /// ISO 3166 codes of recipients' countries; empty: any.
     pub countries: Vec<String>,
+    /// Numbers, also short ones: what handsets send to them is this tenant's.
+    pub numbers: Vec<String>,
     /// Its weight where tenants share: the queue, the window of keys, memory, connections.
     pub shares: u32,
 }
@@ -55,8 +58,21 @@ impl Tenant {
             quota: raw.quota.as_ref().map(|quota| *quota.get_ref()),
             rate_messages_per_s: raw.rate.as_ref().map(|rate| rate.get_ref().0),
             countries: texts(&raw.countries),
+            numbers: texts(&raw.numbers),
             shares: raw.shares.as_ref().map_or(1, |shares| shares.get_ref().get()),
         };
+        for number in raw.numbers.iter().flat_map(|list| list.get_ref()) {
+            let digits = number.get_ref().strip_prefix('+').unwrap_or(number.get_ref());
+            let fits =
+                (1..=ADDRESS_BYTES_MAX).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit());
+            if !fits {
+                let typed = Quoted(number.get_ref());
+                gather.refuse(
+                    &number.span(),
+                    format!("{typed} is no number: up to 20 digits, such as \"+4915112345678\" or \"72345\""),
+                );
+            }
+        }
         for country in raw.countries.iter().flat_map(|list| list.get_ref()) {
             gather.check_country(country.get_ref(), &country.span());
         }

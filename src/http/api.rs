@@ -272,6 +272,7 @@ impl Api {
         let tenant = caller.tenant.id();
         match what {
             What::Submit => self.submit(asked, caller.tenant, settings, &mut seen.tally).await,
+            What::Search => self.search(&asked, caller, settings).await,
             What::Show => self.show(&asked, caller, &settings.tenants).await,
             What::Cancel => self.cancel(&asked, tenant).await,
             What::Lookup => self.lookup(asked, caller, &settings.tenants).await,
@@ -279,6 +280,7 @@ impl Api {
             What::Readers => self.readers(&asked, tenant),
             What::Confirm => self.confirm(asked, tenant).await,
             What::EndReader => self.end_reader(&asked, tenant).await,
+            What::Inbound => self.inbound(&asked, caller, &settings.tenants).await,
             What::InDoubt => self.in_doubt(&asked, &settings.tenants).await,
             What::Resolve => self.resolve(asked, &settings.tenants).await,
             What::Queues => {
@@ -304,7 +306,7 @@ impl Api {
     async fn open_call(&self, what: What, asked: &Asked) -> Answered {
         match what {
             What::OpenApi => {
-                let document = self.document.get_or_init(|| openapi::document().into());
+                let document = self.document.get_or_init(|| openapi::document(self.shards.shards()).into());
                 Ok(typed(JSON, ResponseBody::from(document.clone())))
             }
             What::ErrorPage => {
@@ -328,6 +330,7 @@ impl Api {
                 Ok(typed(media, ResponseBody::made(move || text.take())))
             }
             What::Submit
+            | What::Search
             | What::Show
             | What::Cancel
             | What::Lookup
@@ -335,6 +338,7 @@ impl Api {
             | What::Readers
             | What::Confirm
             | What::EndReader
+            | What::Inbound
             | What::InDoubt
             | What::Resolve
             | What::Queues

@@ -40,7 +40,7 @@ fn an_admin_reads_what_is_anothers_if_he_says_so() {
         assert!(call("GET /v1/records?tenant=*&format=csv", "boss-key").body.contains(",shop,"));
         for unknown in ["tenant=shops", "tenant=", "tenant"] {
             let codes = named(unknown).map(|heard| heard.code());
-            assert_eq!(codes, [(); 3].map(|()| is(422, "invalid_parameter")), "{unknown}");
+            assert_eq!(codes, [(); 3].map(|()| is(404, "unknown_name")), "{unknown}");
         }
         for line in [format!("GET /v1/messages/{id}?tenant=shop"), "GET /v1/records?tenant=*".to_owned()] {
             assert_eq!(call(&line, "shop-key").code(), is(403, "forbidden"), "{line}");
@@ -151,4 +151,48 @@ fn what_a_call_of_records_passes_over_is_bounded_and_the_next_goes_on() {
             assert_eq!(calls, 16, "{format}");
         }
     });
+}
+
+#[test]
+fn messages_from_handsets_are_read_by_their_owner_and_by_an_admin() {
+    let tenant = |id, name: &str| TenantOptions { id: TenantId(id), name: name.into(), ..Default::default() };
+    let shop = TenantSpec { tenant: tenant(7, "shop"), keys: vec!["shop-key".into()], ..TenantSpec::default() };
+    let boss = TenantSpec { tenant: tenant(8, "boss"), admin_keys: vec!["boss-key".into()], ..TenantSpec::default() };
+    let lines = |heard: &Heard| -> Vec<Value> {
+        assert_eq!((heard.status, heard.header("content-type")), (200, Some("application/x-ndjson")), "{heard:?}");
+        heard.body.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    let texts = |lines: &[Value]| -> Vec<String> {
+        lines.iter().filter_map(|line| line["text"].as_str().map(str::to_owned)).collect()
+    };
+    let all = ["0 1", "0 2", "1 1", "1 2", "2 1", "2 2"];
+    serve(vec![shop, boss], false, |client| {
+        let read = |query: &str, key: &str| {
+            client.call(&format!("GET /v1/inbound{query}"), &[&format!("authorization: Bearer {key}")], b"")
+        };
+        let own = lines(&read("", "shop-key"));
+        assert_eq!(texts(&own), ["0 2", "1 2", "2 2"]);
+        assert!(own.iter().all(|line| line["tenant"].is_null()), "who sees only his own is not told");
+        assert_eq!(texts(&lines(&read("", "boss-key"))), Vec::<String>::new());
+        let everybodys = lines(&read("?tenant=*", "boss-key"));
+        assert_eq!(texts(&everybodys), all);
+        assert_eq!((&everybodys[0]["tenant"], &everybodys[1]["tenant"]), (&Value::Null, &json!("shop")));
+        assert_eq!(texts(&lines(&read("?tenant=shop", "boss-key"))), ["0 2", "1 2", "2 2"]);
+        assert_eq!(read("?tenant=*", "shop-key").code(), is(403, "forbidden"));
+        assert_eq!(read("?tenant=x", "boss-key").code(), is(404, "unknown_name"));
+        // One by one, until the cursor does not change any more.
+        let (mut seen, mut query) = (Vec::new(), "?tenant=*&limit=1".to_owned());
+        loop {
+            let page = lines(&read(&query, "boss-key"));
+            let cursor = page.last().expect("a cursor")["cursor"].as_str().expect("a cursor").to_owned();
+            let next = format!("?tenant=*&limit=1&cursor={cursor}");
+            seen.extend(texts(&page));
+            if next == query {
+                break;
+            }
+            query = next;
+        }
+        assert_eq!(seen, all);
+    });
+    serve(Vec::new(), false, |client| assert_eq!(texts(&lines(&client.get("/v1/inbound"))), all, "without tenants"));
 }

@@ -30,6 +30,7 @@ use crate::{
         watchdog::Heartbeat,
     },
     shard::{Ask, Cancelled, Claimed, FoundMessage, LineResult, Lookup, Reply, Resolved},
+    store::record::HandsetRecord,
 };
 
 #[path = "api_records_tests.rs"]
@@ -85,6 +86,42 @@ impl Shards {
                 let next = found.get(limit).map(|found| found.id.address());
                 found.truncate(limit);
                 (reply, Reply::Records { found, next })
+            }
+            Ask::Search { reply, whose, to, since, below, limit } => {
+                let of = |(own, found): &&(ShardId, FoundMessage)| {
+                    let is_before = below.is_none_or(|below| found.id.address() < below);
+                    let head = &found.head;
+                    *own == shard
+                        && is_before
+                        && head.to == to
+                        && whose.includes(head.tenant)
+                        && head.accepted_at >= since
+                };
+                let mut found: Vec<_> = self.kept.iter().rev().filter(of).map(|(_, found)| found.clone()).collect();
+                let is_more = found.len() > limit;
+                found.truncate(limit);
+                (
+                    reply,
+                    Reply::Records { next: found.last().filter(|_| is_more).map(|found| found.id.address()), found },
+                )
+            }
+            // Of each shard two, of which one is tenant 7's.
+            Ask::Inbound { reply, whose, from, limit } => {
+                let kept = [(1, None), (2, Some(7))].map(|(commit, tenant)| {
+                    let text = format!("{} {commit}", shard.0).into_bytes();
+                    (Address::new(commit, 0), HandsetRecord { tenant, text, parts: 1, ..HandsetRecord::default() })
+                });
+                let of = |(at, record): &(Address, HandsetRecord)| {
+                    let is_seen = match (whose, record.tenant) {
+                        (Whose::All, _) => true,
+                        (Whose::Of(_), owner) => owner.is_some_and(|owner| whose.includes(TenantId(owner))),
+                    };
+                    *at >= from && is_seen
+                };
+                let mut found: Vec<_> = kept.into_iter().filter(of).collect();
+                let next = found.get(limit).map(|(at, _)| *at);
+                found.truncate(limit);
+                (reply, Reply::Inbound { found, next })
             }
             Ask::Doubts { reply, .. } => (reply, Reply::Doubts { found: Vec::new(), next: None }),
             Ask::Resolve { reply, ids, .. } => {
@@ -352,6 +389,7 @@ fn a_message_comes_in_and_is_found_again() {
         let heard = client.post("/v1/messages", MESSAGE);
         assert_eq!((heard.status, heard.header("content-type")), (202, Some("application/json")));
         let id = heard.json()["id"].as_str().expect("id").to_owned();
+        assert_eq!(heard.header("location"), Some(format!("/v1/messages/{id}").as_str()));
         let found = client.get(&format!("/v1/messages/{id}"));
         assert_eq!((found.status, &found.json()["state"], &found.json()["id"]), (200, &json!("queued"), &json!(id)));
         assert_eq!(client.call(&format!("DELETE /v1/messages/{id}"), &[], b"").code(), is(409, "too_late_to_cancel"));
@@ -372,12 +410,63 @@ fn a_message_comes_in_and_is_found_again() {
         let codes: Vec<_> = (0..3).map(|at| found["messages"][at]["error"]["code"].as_str()).collect();
         assert_eq!(codes, [Some("message_gone"), None, Some("message_not_found")]);
         assert_eq!(found["messages"][1]["state"], "queued");
+        let told = client.get("/v1/messages/foo").json();
+        assert!(told["detail"].as_str().is_some_and(|detail| detail.starts_with("\"foo\" is no message id")), "{told}");
+        assert_eq!(told["doc_url"], "http://x/docs/errors/message_not_found");
+        let many = client.post("/v1/messages", &format!("[{MESSAGE}]"));
+        assert_eq!((many.status, many.header("location")), (202, None));
         let other = client.send("+4915112345670");
         let gone = gone.to_string();
         let asked = [&other, &id, &other, &gone, &id, &id].map(String::as_str);
         let found = client.post("/v1/messages/lookup", &json!({ "ids": asked }).to_string()).json();
         let told = found["messages"].as_array().expect("one for each").iter().map(|one| one["id"].as_str());
         assert_eq!(told.collect::<Vec<_>>(), asked.map(Some), "also what is asked for more than once");
+    });
+}
+
+#[test]
+fn a_recipients_messages_are_searched_page_by_page() {
+    let boss = TenantOptions { id: TenantId(8), name: "boss".into(), ..Default::default() };
+    let shop = TenantOptions { id: TenantId(7), name: "shop".into(), ..Default::default() };
+    let specs = vec![
+        TenantSpec { tenant: boss, admin_keys: vec!["boss-key".into()], ..TenantSpec::default() },
+        TenantSpec { tenant: shop, keys: vec!["shop-key".into()], ..TenantSpec::default() },
+    ];
+    serve(specs, false, |client| {
+        let call = |line: &str, key: &str, body: &str| {
+            client.call(
+                line,
+                &["content-type: application/json", &format!("authorization: Bearer {key}")],
+                body.as_bytes(),
+            )
+        };
+        let body = |n: usize| format!(r#"{{"to":"+491511234567{}","body":"x","ref":"r{}"}}"#, n % 2, n % 3);
+        let sent: Vec<Value> =
+            (0..24).map(|n| call("POST /v1/messages", "shop-key", &body(n)).json()["id"].clone()).collect();
+        let newest: Vec<Value> = sent.iter().step_by(2).rev().cloned().collect();
+        let found = |query: &str, key: &str| {
+            let (mut ids, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
+            loop {
+                let line = format!("GET /v1/messages?to=%2B4915112345670{query}{cursor}");
+                let page = call(&line, key, "").json();
+                let messages = page["messages"].as_array().expect("messages");
+                ids.extend(messages.iter().map(|message| message["id"].clone()));
+                pages += 1;
+                let Some(next) = page["next"].as_str() else { return (ids, pages) };
+                cursor = format!("&cursor={next}");
+            }
+        };
+        assert_eq!(found("", "shop-key"), (newest.clone(), 1));
+        assert_eq!(found("&limit=5", "shop-key"), (newest.clone(), 3));
+        assert_eq!(found("", "boss-key").0, Vec::<Value>::new());
+        assert_eq!(found("&tenant=*", "boss-key").0, newest);
+        assert_eq!(found("&ref=r0", "shop-key").0.len(), 4);
+        assert_eq!(found("&ref=r0&limit=1", "shop-key").0, found("&ref=r0", "shop-key").0);
+        assert_eq!(found("&state=delivered", "shop-key").0, Vec::<Value>::new());
+        assert_eq!(found("&since=2026-01-01T00:00:00Z", "shop-key").0, Vec::<Value>::new());
+        assert_eq!(call("GET /v1/messages?to=12", "shop-key", "").code(), is(422, "invalid_recipient"));
+        assert_eq!(call("GET /v1/messages?ref=r0", "shop-key", "").code(), is(422, "invalid_parameter"));
+        assert_eq!(call("GET /v1/messages?to=%2B4915112345670&tenant=*", "shop-key", "").code(), is(403, "forbidden"));
     });
 }
 
@@ -452,6 +541,8 @@ fn what_was_restored_is_decided_for_all_shards() {
         let heard = client.post("/v1/restored/resolve", r#"{"action":"resend","class":"otp"}"#);
         assert_eq!((heard.status, heard.json()), (200, json!({"action": "resend", "class": "otp", "messages": 6})));
         assert_eq!(client.post("/v1/restored/resolve", r#"{"action":"x"}"#).code(), is(422, "invalid_parameter"));
+        let null = r#"{"action":"drop","class":null}"#;
+        assert_eq!(client.post("/v1/restored/resolve", null).code(), is(400, "malformed_json"), "not all classes");
     });
 }
 

@@ -124,18 +124,23 @@ impl Tenants {
     /// Whose messages a request means that names a tenant, or, by `*`, all.
     ///
     /// # Errors
-    /// [`Code::InvalidParameter`]: a name that nobody has is never taken for "all".
+    /// [`Code::UnknownName`]: a name that nobody has is never taken for "all".
     pub fn named(&self, name: &str) -> Result<Whose, Problem> {
         if name == "*" {
             return Ok(Whose::All);
         }
         let wanted = "`tenant` is the name of a tenant of the configuration, or `*` for all";
-        self.id_of(name).map(Whose::Of).ok_or_else(|| Problem::new(Code::InvalidParameter, wanted))
+        self.id_of(name).map(Whose::Of).ok_or_else(|| Problem::new(Code::UnknownName, wanted))
     }
 
     /// The tenant of that name; the nameless one has none.
     fn id_of(&self, name: &str) -> Option<TenantId> {
         self.tenants.iter().find(|tenant| tenant.options.name == name && !name.is_empty()).map(Tenant::id)
+    }
+
+    /// Whether there are none, and this machine may do everything.
+    pub const fn is_open(&self) -> bool {
+        self.open
     }
 
     /// A tenant's name; empty for the nameless one, and for one that is no more.
@@ -169,7 +174,7 @@ impl Caller<'_> {
     /// `*`, of all.
     ///
     /// # Errors
-    /// [`Code::Forbidden`]; [`Code::InvalidParameter`] for a name that nobody has.
+    /// [`Code::Forbidden`]; [`Code::UnknownName`] for a name that nobody has.
     pub fn reads(&self, named: Option<&str>, tenants: &Tenants) -> Result<Whose, Problem> {
         let Some(name) = named else { return Ok(Whose::Of(self.tenant.id())) };
         self.needs(Scope::Admin)?;

@@ -7,6 +7,7 @@ use super::auth::Scope;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     Submit,
+    Search,
     Show,
     Cancel,
     Lookup,
@@ -14,6 +15,7 @@ pub enum What {
     Readers,
     Confirm,
     EndReader,
+    Inbound,
     InDoubt,
     Resolve,
     Queues,
@@ -77,6 +79,9 @@ pub struct Call {
     pub problems: &'static [u16],
 }
 
+/// In a pattern: the cursor of an installation with as many shards as this one.
+pub const CURSOR: &str = "CURSOR";
+
 const JSON: &str = "application/json";
 
 const ID: Parameter = Parameter {
@@ -108,6 +113,46 @@ const SUBMIT_PARAMETERS: &[Parameter] = &[
     },
 ];
 
+const SEARCH_PARAMETERS: &[Parameter] = &[
+    Parameter {
+        place: "query",
+        name: "to",
+        schema: r#"{"type":"string","maxLength":64,"examples":["+4915112345678"]}"#,
+        doc: "The recipient, written as in a message.",
+    },
+    Parameter {
+        place: "query",
+        name: "since",
+        schema: r#"{"type":"string","format":"date-time"}"#,
+        doc: "Only messages that were accepted then or later.",
+    },
+    Parameter {
+        place: "query",
+        name: "state",
+        schema: r#"{"type":"string","enum":["scheduled","queued","sending","submitted","in_doubt","delivered","undelivered","expired","rejected","cancelled","dead"]}"#,
+        doc: "Only messages in this state.",
+    },
+    Parameter {
+        place: "query",
+        name: "ref",
+        schema: r#"{"type":"string","maxLength":256}"#,
+        doc: "Only messages with this `ref`.",
+    },
+    Parameter {
+        place: "query",
+        name: "limit",
+        schema: r#"{"type":"integer","minimum":1,"maximum":1000,"default":100}"#,
+        doc: "Messages at most.",
+    },
+    Parameter {
+        place: "query",
+        name: "cursor",
+        schema: r#"{"type":"string","pattern":"^01[0-9a-f]{14}$"}"#,
+        doc: "From where an earlier answer ended: its `next`.",
+    },
+    TENANT,
+];
+
 const RECORDS_PARAMETERS: &[Parameter] = &[
     Parameter {
         place: "query",
@@ -124,7 +169,7 @@ const RECORDS_PARAMETERS: &[Parameter] = &[
     Parameter {
         place: "query",
         name: "cursor",
-        schema: r#"{"type":"string"}"#,
+        schema: r#"{"type":"string","pattern":"^CURSOR$"}"#,
         doc: "From where an earlier call ended.",
     },
     Parameter {
@@ -144,6 +189,22 @@ const RECORDS_PARAMETERS: &[Parameter] = &[
         name: "reader",
         schema: r#"{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"}"#,
         doc: "From where this reader has confirmed to have read; `settled` is true then, and `cursor` not allowed.",
+    },
+    TENANT,
+];
+
+const INBOUND_PARAMETERS: &[Parameter] = &[
+    Parameter {
+        place: "query",
+        name: "cursor",
+        schema: r#"{"type":"string","pattern":"^iCURSOR$"}"#,
+        doc: "From where an earlier call ended.",
+    },
+    Parameter {
+        place: "query",
+        name: "limit",
+        schema: r#"{"type":"integer","minimum":1}"#,
+        doc: "Messages at most. Default: all.",
     },
     TENANT,
 ];
@@ -189,7 +250,7 @@ const IN_DOUBT_PARAMETERS: &[Parameter] = &[
     Parameter {
         place: "query",
         name: "cursor",
-        schema: r#"{"type":"string"}"#,
+        schema: r#"{"type":"string","pattern":"^CURSOR$"}"#,
         doc: "From where an earlier page ended: its `next`.",
     },
     Parameter {
@@ -230,6 +291,16 @@ pub const CALLS: &[Call] = &[
         problems: &[400, 401, 403, 408, 409, 413, 415, 422, 429, 500, 503],
     },
     Call {
+        path: "/v1/messages",
+        what: What::Search,
+        scope: Scope::Tenant,
+        summary: "Messages to a recipient, the newest first.",
+        parameters: SEARCH_PARAMETERS,
+        answers: &[answer(200, "FoundMessages", "Those found so far, and where to go on.")],
+        problems: &[401, 403, 404, 422, 500, 503],
+        ..BARE
+    },
+    Call {
         path: "/v1/messages/{id}",
         what: What::Show,
         scope: Scope::Tenant,
@@ -259,7 +330,7 @@ pub const CALLS: &[Call] = &[
         parameters: &[TENANT],
         bodies: &[(JSON, "LookupRequest")],
         answers: &[answer(200, "LookupAnswer", "One entry for each id, in order.")],
-        problems: &[400, 401, 403, 408, 413, 415, 422, 500, 503],
+        problems: &[400, 401, 403, 404, 408, 413, 415, 422, 500, 503],
     },
     Call {
         path: "/v1/records",
@@ -309,13 +380,26 @@ pub const CALLS: &[Call] = &[
         ..BARE
     },
     Call {
+        path: "/v1/inbound",
+        what: What::Inbound,
+        scope: Scope::Tenant,
+        summary: "Messages from handsets; resumable.",
+        parameters: INBOUND_PARAMETERS,
+        answers: &[AnswerDoc {
+            media: "application/x-ndjson",
+            ..answer(200, "InboundOrCursor", "Messages, and a cursor after each page.")
+        }],
+        problems: &[401, 403, 404, 422, 500, 503],
+        ..BARE
+    },
+    Call {
         path: "/v1/in-doubt",
         what: What::InDoubt,
         scope: Scope::Admin,
         summary: "The ledger of messages of which nobody knows whether a carrier has them; of every tenant.",
         parameters: IN_DOUBT_PARAMETERS,
         answers: &[answer(200, "InDoubtPage", "Entries in the order of shards and admission.")],
-        problems: &[401, 403, 422, 500, 503],
+        problems: &[401, 403, 404, 422, 500, 503],
         ..BARE
     },
     Call {

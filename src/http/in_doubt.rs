@@ -85,7 +85,8 @@ impl Typed {
         };
         let carrier = self.carrier.as_deref().map(|name| {
             let known = catalog.carriers.iter().find(|known| known.name == name).map(|known| known.id);
-            known.ok_or_else(|| wrong("carrier", "the name of a carrier of the configuration"))
+            let wanted = "`carrier` is the name of a carrier of the configuration";
+            known.ok_or_else(|| Problem::new(Code::UnknownName, wanted))
         });
         let class = self.class.as_deref().map(|name| {
             let known = Class::ALL.into_iter().find(|class| class.name() == name);
@@ -440,7 +441,10 @@ pub(super) mod tests {
             since: Some(Wall(1_000)),
         };
         assert_eq!(read(all), Ok((expected, 5)));
-        for wrong in ["tenant=", "carrier=x", "class=x", "reason=x", "since=x", "limit=0", "limit=1001", "state=x"] {
+        for unknown in ["tenant=", "tenant=x", "carrier=x"] {
+            assert_eq!(code(unknown), Some(Code::UnknownName), "{unknown}");
+        }
+        for wrong in ["class=x", "reason=x", "since=x", "limit=0", "limit=1001", "state=x"] {
             assert_eq!(code(wrong), Some(Code::InvalidParameter), "{wrong}");
         }
         assert_eq!(code("cursor=zz"), Some(Code::InvalidCursor));

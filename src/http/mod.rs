@@ -5,7 +5,7 @@
 //! Pure, and tested as such: `head` (what of a request's head is refused), `items` and `typed` (a body → messages as typed;
 //! `unread`: why not), `spelling` (as typed → as wanted), `ingest`
 //! (which asks `admission`, and has frames), `wording` and `report` (objections and results → an answer), `problem`, `lookup`,
-//! `records`, `board`, `openapi`. Async: [`Api`], which routes, with `submit`, `inquiry`, `readers`, `backup` and `restored`, and
+//! `records`, `board`, `openapi`. Async: [`Api`], which routes, with `submit`, `inquiry`, `search`, `inbound`, `readers`, `backup` and `restored`, and
 //! [`Door`], which asks shards. Knows no disk and no carrier.
 
 pub mod api;
@@ -19,6 +19,7 @@ mod decode;
 pub mod door;
 pub mod head;
 mod in_doubt;
+mod inbound;
 pub mod ingest;
 mod inquiry;
 pub mod items;
@@ -35,6 +36,7 @@ pub mod report;
 pub mod response;
 mod restored;
 pub mod rfc3339;
+mod search;
 pub mod server;
 pub mod spelling;
 mod submit;

@@ -4,7 +4,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    calls::{AnswerDoc, CALLS, Call, Parameter},
+    auth::Scope,
+    calls::{AnswerDoc, CALLS, CURSOR, Call, Parameter},
     problem::Code,
     typed::FIELDS,
 };
@@ -29,13 +30,13 @@ pub fn page(code: &str) -> Option<&'static str> {
     Code::from_text(code).map(Code::page).or_else(reason)
 }
 
-/// The document.
-pub fn document() -> String {
+/// The document, of an installation with so many shards: cursors have a place for each.
+pub fn document(shards: u8) -> String {
     let mut paths = Map::new();
     for call in CALLS {
         let path = paths.entry(call.path).or_insert_with(|| json!({}));
         if let Some(path) = path.as_object_mut() {
-            path.insert(call.method.to_lowercase(), operation(call));
+            path.insert(call.method.to_lowercase(), operation(call, shards));
         }
     }
     let document = json!({
@@ -49,7 +50,7 @@ pub fn document() -> String {
         },
         "paths": paths,
         "components": {
-            "schemas": schemas(),
+            "schemas": schemas(shards),
             "securitySchemes": { "key": { "type": "http", "scheme": "bearer", "description":
                 "A tenant's key. Without tenants in the configuration no key is needed, and only this machine may call." } },
         },
@@ -57,7 +58,7 @@ pub fn document() -> String {
     format!("{document:#}\n")
 }
 
-fn operation(call: &Call) -> Value {
+fn operation(call: &Call, shards: u8) -> Value {
     let mut answers = Map::new();
     for answer in call.answers {
         let entry = answers
@@ -77,11 +78,13 @@ fn operation(call: &Call) -> Value {
     let mut operation = json!({
         "operationId": format!("{:?}", call.what).to_lowercase(),
         "summary": call.summary,
-        "parameters": call.parameters.iter().map(parameter).collect::<Vec<_>>(),
+        "parameters": call.parameters.iter().map(|known| parameter(known, shards)).collect::<Vec<_>>(),
         "responses": answers,
     });
     if call.problems.contains(&401) {
-        operation["security"] = json!([{ "key": [] }]);
+        // What is open to some needs a key of the others.
+        let open = (call.scope == Scope::Open).then(|| json!({}));
+        operation["security"] = open.into_iter().chain([json!({ "key": [] })]).collect();
     }
     if !call.bodies.is_empty() {
         let content: Map<String, Value> = call
@@ -101,13 +104,13 @@ fn answer_schema(answer: &AnswerDoc) -> Value {
     }
 }
 
-fn parameter(parameter: &Parameter) -> Value {
+fn parameter(parameter: &Parameter, shards: u8) -> Value {
     json!({
         "name": parameter.name,
         "in": parameter.place,
-        "required": parameter.place == "path",
+        "required": parameter.place == "path" || parameter.name == "to",
         "description": parameter.doc,
-        "schema": schema(parameter.schema),
+        "schema": schema(&parameter.schema.replace(CURSOR, &cursor_pattern(shards))),
     })
 }
 
@@ -120,7 +123,12 @@ fn schema(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_default()
 }
 
-fn schemas() -> Value {
+/// Of a cursor with a place for each shard.
+fn cursor_pattern(shards: u8) -> String {
+    format!("01([0-9a-f]{{14}}){{{shards}}}")
+}
+
+fn schemas(shards: u8) -> Value {
     let id = json!({ "type": "string", "format": "uuid" });
     let count = json!({ "type": "integer", "minimum": 0 });
     let line_error = json!({"type": "object", "required": ["code", "detail", "retryable"], "properties": {
@@ -153,13 +161,17 @@ fn schemas() -> Value {
         "LookupAnswer": {"type": "object", "required": ["messages"], "properties": {"messages": {"type": "array", "items":
             {"anyOf": [reference("MessageStatus"), {"type": "object", "required": ["id", "error"], "properties": {
                 "id": {"type": "string"}, "error": reference("LineError")}}]}}}},
+        "FoundMessages": {"type": "object", "required": ["messages", "next"], "properties": {
+            "messages": {"type": "array", "items": reference("MessageStatus")}, "next": {"type": ["string", "null"]}}},
         "RecordOrCursor": {"anyOf": [record(), {"type": "object", "required": ["cursor"], "properties": {
+            "cursor": {"type": "string"}}}]},
+        "InboundOrCursor": {"anyOf": [inbound(), {"type": "object", "required": ["cursor"], "properties": {
             "cursor": {"type": "string"}}}]},
         "Reader": reader(),
         "Readers": {"type": "object", "required": ["readers"], "properties": {
             "readers": {"type": "array", "maxItems": super::readers::READERS_MAX, "items": reference("Reader")}}},
         "Confirmation": {"type": "object", "additionalProperties": false, "properties": {
-            "cursor": {"type": ["string", "null"]}}},
+            "cursor": {"type": ["string", "null"], "pattern": format!("^{}$", cursor_pattern(shards))}}},
         "InDoubtPage": in_doubt_page(),
         "ResolveRequest": resolve_request(),
         "ResolveAnswer": {"type": "object", "required": ["resolved", "results", "more"], "properties": {
@@ -194,7 +206,9 @@ fn message() -> Value {
         "type": "object",
         "required": ["to"],
         "additionalProperties": false,
-        "anyOf": [{"required": ["body"]}, {"required": ["data"]}],
+        "oneOf": [{"required": ["body"]}, {"required": ["data"]}],
+        "not": {"required": ["expires_in", "expires_at"]},
+        "dependentRequired": {"udh": ["data"]},
         "properties": properties,
         "example": {"to": "+4915112345678", "body": "Your code is 1234", "class": "otp"},
     })
@@ -233,6 +247,17 @@ fn common() -> Map<String, Value> {
 fn record() -> Value {
     json!({"type": "object", "required": ["id", "state", "final", "to", "class", "parts", "attempts", "accepted_at"],
         "properties": common()})
+}
+
+fn inbound() -> Value {
+    let text = json!({ "type": "string" });
+    let hex = json!({"type": "string", "pattern": "^([0-9a-f]{2})*$"});
+    let parts = json!({"type": "integer", "minimum": 1, "maximum": 255});
+    json!({"type": "object", "required": ["id", "at", "from", "to", "data_coding", "parts"], "properties": {
+        "id": text, "at": {"type": "string", "format": "date-time"}, "tenant": text, "from": text, "to": text,
+        "carrier": text, "text": text, "hex": hex, "udh": hex,
+        "data_coding": {"type": "integer", "minimum": 0, "maximum": 255}, "parts": parts,
+        "missing": {"type": "array", "items": parts}}})
 }
 
 fn reader() -> Value {
@@ -276,11 +301,12 @@ fn in_doubt_page() -> Value {
 fn resolve_request() -> Value {
     let text = json!({ "type": "string" });
     let filter = json!({"type": "object", "additionalProperties": false, "properties": {
-        "tenant": text, "carrier": text, "class": text, "reason": text,
+        "tenant": text, "carrier": text, "class": class(),
+        "reason": {"type": "string", "enum": Unanswered::ALL.map(Unanswered::name)},
         "since": {"type": "string", "format": "date-time"}}});
     let most = super::in_doubt::PAGE_MAX;
     json!({"type": "object", "required": ["action"], "additionalProperties": false,
-        "anyOf": [{"required": ["ids"]}, {"required": ["filter"]}],
+        "oneOf": [{"required": ["ids"]}, {"required": ["filter"]}],
         "properties": {
             "action": {"type": "string", "enum": ["resend", "drop", "sent"]},
             "ids": {"type": "array", "minItems": 1, "maxItems": most, "items": text}, "filter": filter,

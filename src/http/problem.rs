@@ -120,6 +120,7 @@ codes! {
     NoMessages = "no_messages", 422, No, "The request holds no message";
     NothingAccepted = "nothing_accepted", 422, No, "No message was accepted, for different reasons";
     InvalidParameter = "invalid_parameter", 422, No, "A query parameter is unknown or malformed";
+    UnknownName = "unknown_name", 404, No, "Nothing in the configuration has this name";
     InvalidCursor = "invalid_cursor", 422, No, "The cursor is none of ours";
     InvalidReader = "invalid_reader", 422, No, "The name of a reader is malformed";
     ReaderNotFound = "reader_not_found", 404, No, "There is no such reader";

@@ -84,12 +84,8 @@ impl Report {
 
     /// Where the only message of the request is asked after, if it is taken.
     pub fn location(&self) -> Option<String> {
-        match (self.one, self.fate(0)) {
-            (true, Fate::Known(LineResult::Accepted(id) | LineResult::Duplicate(id))) => {
-                Some(format!("/v1/messages/{id}"))
-            }
-            _ => None,
-        }
+        let Fate::Known(LineResult::Accepted(id) | LineResult::Duplicate(id)) = self.fate(0) else { return None };
+        self.one.then(|| format!("/v1/messages/{id}"))
     }
 
     /// Messages in it.

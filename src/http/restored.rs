@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{
     api::{Answered, Api, Asked, json_only, no_query, written},
@@ -24,7 +24,13 @@ use crate::{
 #[serde(deny_unknown_fields)]
 struct Typed {
     action: String,
+    /// Null is not the same as leaving it out: nobody shall mean all classes by a variable that was not set.
+    #[serde(default, deserialize_with = "named")]
     class: Option<String>,
+}
+
+fn named<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(from).map(Some)
 }
 
 /// The names of what may become of it.

@@ -166,6 +166,7 @@ pub(super) fn unexpected(reply: &Reply) -> Problem {
         | Reply::Found(_)
         | Reply::Cancelled(_)
         | Reply::Records { .. }
+        | Reply::Inbound { .. }
         | Reply::Doubts { .. }
         | Reply::Resolved(_)
         | Reply::Released(_) => Problem::new(Code::Internal, "a shard answered another question"),

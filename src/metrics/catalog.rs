@@ -280,7 +280,7 @@ metrics! {
         "Receipts for which every shard was asked. Healthy: a small share; more: receipts come very late, or with \
          other ids";
     LinkMobile = "stentor_link_mobile_originated_total", Counter, ["carrier"],
-        "Messages from handsets. They are kept for the retention, and nothing reads them yet";
+        "Messages from handsets. They are kept for the retention: GET /v1/inbound reads them";
     LinkDeferred = "stentor_link_deferred_total", Counter, ["carrier"],
         "Receipts and messages from handsets that the carrier was asked to deliver later (ESME_RX_T_APPN). Healthy: 0; \
          wake someone: the disk is full, or too much from handsets is kept";

@@ -21,7 +21,7 @@ use crate::{
     delivery::{Backoff, DoubtPolicy, RetryPolicy},
     http::{self, Door, Extra, StatusBoard, TenantSpec, Tenants, head::Hosts, ingest::RequestLimits},
     mesh::ShardMap,
-    model::{CarrierId, Class, ErrorFamily, NodeId, Period, Quoted, RouteId, SenderId, ShardId, TenantId},
+    model::{CarrierId, Class, ErrorFamily, Inboxes, NodeId, Period, Quoted, RouteId, SenderId, ShardId, TenantId},
     routing::{Condition, Route, RouteTable, Way},
     shard::{self, Catalog},
 };
@@ -105,6 +105,7 @@ pub fn shard_options(config: &Config, control: &Entries, shard: ShardId, shards:
         shards,
         queue_messages_max: limits.queue_per_shard_messages_max.map_or(own, |most| most.min(own)),
         tenants: weights(config, control),
+        inboxes: inboxes(config, control),
         keys_max: index(share(limits.keys_max, shards)),
         key_window_ms: limits.key_window_ms,
         receipts_max: index(share(RECEIPTS_OPEN_MAX, shards)),
@@ -122,6 +123,17 @@ pub fn shard_options(config: &Config, control: &Entries, shard: ShardId, shards:
 /// By which tenants share what there is.
 pub fn weights(config: &Config, control: &Entries) -> Vec<(TenantId, u32)> {
     config.tenants.iter().map(|tenant| (tenant_id(&tenant.name, control), tenant.shares)).collect()
+}
+
+/// Whose the numbers are that handsets write to.
+fn inboxes(config: &Config, control: &Entries) -> Inboxes {
+    let mut inboxes = Inboxes::default();
+    for tenant in &config.tenants {
+        for number in &tenant.numbers {
+            inboxes.add(number, tenant_id(&tenant.name, control));
+        }
+    }
+    inboxes
 }
 
 /// At least 1, so that a small limit closes no shard for good.

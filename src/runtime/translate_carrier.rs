@@ -70,6 +70,7 @@ pub(super) fn in_catalog(carrier: &config::Carrier, control: &Entries, map: Shar
         dialect: dialect(carrier.dialect),
         is_number_ignored: carrier.dialect.number == config::NumberRule::Ignore,
         home: home(carrier, id, map),
+        default_alphabet: default_alphabet(carrier),
     }
 }
 
@@ -168,13 +169,17 @@ fn numbering(meant: config::Numbering) -> Numbering {
     }
 }
 
+const fn default_alphabet(carrier: &config::Carrier) -> DefaultAlphabet {
+    match carrier.default_alphabet {
+        config::DefaultAlphabet::Gsm7 => DefaultAlphabet::Gsm7,
+        config::DefaultAlphabet::Latin1 => DefaultAlphabet::Latin1,
+        config::DefaultAlphabet::Ascii => DefaultAlphabet::Ascii,
+    }
+}
+
 fn text(carrier: &config::Carrier) -> CarrierText {
     CarrierText {
-        default_alphabet: match carrier.default_alphabet {
-            config::DefaultAlphabet::Gsm7 => DefaultAlphabet::Gsm7,
-            config::DefaultAlphabet::Latin1 => DefaultAlphabet::Latin1,
-            config::DefaultAlphabet::Ascii => DefaultAlphabet::Ascii,
-        },
+        default_alphabet: default_alphabet(carrier),
         splitting: match carrier.splitting {
             config::Splitting::Udh8 => Splitting::Udh8,
             config::Splitting::Udh16 => Splitting::Udh16,

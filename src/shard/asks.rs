@@ -2,6 +2,7 @@
 
 use crate::model::{Address, Lane, MessageId, MessageState, TenantId, Whose};
 use crate::queue::Part;
+use crate::store::record::HandsetRecord;
 use crate::store::{ReadRequest, StoreError, StoredMessage};
 
 use super::Shard;
@@ -11,7 +12,7 @@ use super::shown::{self, shown};
 
 impl Shard {
     pub(super) fn handle_ask(&mut self, ask: Ask) {
-        let Self { turn, intake, pull, ledger, lookups, folding, .. } = self;
+        let Self { turn, intake, pull, ledger, lookups, folding, handsets, .. } = self;
         let events_from = folding.events_from();
         match ask {
             Ask::Submit(frame) => intake.submit(turn, |turn| pull.queued(turn), frame),
@@ -20,6 +21,16 @@ impl Shard {
             Ask::Cancel { reply, tenant, id } => lookups.cancel(turn, events_from, reply, tenant, id),
             Ask::Records { reply, whose, from, limit } => {
                 lookups.records(turn, events_from, reply, whose, from, limit);
+            }
+            Ask::Search { reply, whose, to, since, below, limit } => {
+                let token = lookups.search(reply);
+                let first_segment = turn.first_segment;
+                turn.read(ReadRequest::Search { token, whose, to, since, below, first_segment, limit, events_from });
+            }
+            Ask::Inbound { reply, whose, from, limit } => {
+                let token = lookups.inbound(reply);
+                let from = from.max(Address::new(handsets.from(), 0));
+                turn.read(ReadRequest::Handsets { token, whose, from, limit });
             }
             Ask::Doubts { reply, filter, from, limit } => {
                 let (listed, next) = ledger.list_doubts(&filter, from, limit);
@@ -57,7 +68,7 @@ impl Shard {
                 let resolved = resolved.collect();
                 self.turn.reply(reply, Reply::Resolved(resolved));
             }
-            Some(Pending::Records { .. }) | None => {}
+            Some(Pending::Records { .. } | Pending::Inbound { .. }) | None => {}
         }
     }
 
@@ -103,10 +114,23 @@ impl Shard {
         self.turn.reply(reply, Reply::Records { found, next });
     }
 
+    pub(super) fn handle_found_handsets(
+        &mut self,
+        token: u64,
+        found: Vec<(Address, HandsetRecord)>,
+        next: Option<Address>,
+    ) {
+        let Some(Pending::Inbound { reply }) = self.lookups.take(token) else { return };
+        self.turn.reply(reply, Reply::Inbound { found, next });
+    }
+
     /// The store could not answer. Whoever asked is told; a queue that cannot be read stops, which the operator is told.
     pub(super) fn handle_read_failed(&mut self, request: ReadRequest, error: &StoreError) {
         match &request {
-            ReadRequest::Messages { token, .. } | ReadRequest::Scan { token, .. } => {
+            ReadRequest::Messages { token, .. }
+            | ReadRequest::Scan { token, .. }
+            | ReadRequest::Search { token, .. }
+            | ReadRequest::Handsets { token, .. } => {
                 self.lookups.handle_failed(&mut self.turn, *token);
             }
             ReadRequest::Probe { token, receipts } => {

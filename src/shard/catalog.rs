@@ -2,6 +2,7 @@
 
 use crate::model::{CarrierId, GroupId, LinkId, RouteId, ShardId};
 use crate::routing::RouteTable;
+use crate::smpp::coding::DefaultAlphabet;
 use crate::smpp::receipt_id::Dialect;
 
 /// Routes and carriers, under the version of control that holds them.
@@ -32,6 +33,8 @@ pub struct CatalogCarrier {
     pub is_number_ignored: bool,
     /// The core of its one link; `None`: a link on every core.
     pub home: Option<u8>,
+    /// What data_coding 0 means in what it delivers.
+    pub default_alphabet: DefaultAlphabet,
 }
 
 impl Catalog {
@@ -51,6 +54,11 @@ impl Catalog {
             })
             .filter(|(_, routes)| !routes.is_empty())
             .collect()
+    }
+
+    /// The first carrier of a group, by which what came in over the group is told.
+    pub fn carrier_of(&self, group: GroupId) -> Option<&CatalogCarrier> {
+        self.carriers.iter().find(|carrier| carrier.group == group)
     }
 
     /// A carrier's name, for people.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::delivery::{DoubtFilter, DoubtPolicy, InDoubt, MessageView};
 use crate::model::{
-    Address, Class, DiskRoom, Frame, Head, KeyPrint, LinkId, MessageId, Refusal, ReplyTo, TenantId, Whose,
+    Address, Class, DiskRoom, Frame, Head, KeyPrint, LinkId, MessageId, Msisdn, Refusal, ReplyTo, TenantId, Wall, Whose,
 };
 use crate::store::backend::{RunId, Space};
 use crate::store::fold::ReaderAt;
-use crate::store::record::ReceiptNote;
+use crate::store::record::{HandsetRecord, ReceiptNote};
 use crate::store::{CommitSeq, Found};
 use crate::traffic::{ToLink, ToShard};
 
@@ -58,6 +58,10 @@ pub enum Ask {
     Cancel { reply: ReplyTo, tenant: TenantId, id: MessageId },
     /// Messages in the order of admission, from a place on.
     Records { reply: ReplyTo, whose: Whose, from: Address, limit: usize },
+    /// Messages to a recipient of this shard, the newest first, from before a place on back to a time; answered as `Records`.
+    Search { reply: ReplyTo, whose: Whose, to: Msisdn, since: Wall, below: Option<Address>, limit: usize },
+    /// Messages from handsets in the order in which they were kept, from a place on: commit and place in it, as an address.
+    Inbound { reply: ReplyTo, whose: Whose, from: Address, limit: usize },
     /// The ledger of what is in doubt, of every tenant, from a place on.
     Doubts { reply: ReplyTo, filter: DoubtFilter, from: Address, limit: usize },
     /// Somebody decides over messages in doubt, whosever they are.
@@ -90,6 +94,8 @@ pub enum Reply {
     Cancelled(Cancelled),
     /// A page of messages, and where the next begins; `None` at the end.
     Records { found: Vec<FoundMessage>, next: Option<Address> },
+    /// A page of messages from handsets, each with its place, and where the next page begins; `None` at the end.
+    Inbound { found: Vec<(Address, HandsetRecord)>, next: Option<Address> },
     /// A page of the ledger, and where the next begins; `None` at the end.
     Doubts { found: Vec<FoundDoubt>, next: Option<Address> },
     /// One for each id, in order.

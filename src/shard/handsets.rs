@@ -39,6 +39,11 @@ impl Handsets {
         }
     }
 
+    /// From which commit on they are kept: what stands before may be gone.
+    pub(super) const fn from(&self) -> u64 {
+        self.retained.from()
+    }
+
     /// Messages that are kept, and their octets.
     pub(super) const fn kept(&self) -> (u64, u64) {
         (self.messages, self.octets)

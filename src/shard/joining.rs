@@ -272,7 +272,8 @@ fn octets_of_none(part: &PartRecord) -> u64 {
 }
 
 fn octets_without_parts(name: &[u8], to: &[u8], parts: u8) -> u64 {
-    HandsetRecord::OCTETS + name.len() as u64 + to.len() as u64 + parts as u64 * HandsetRecord::MISSING_OCTETS
+    let addresses = name.len() as u64 + to.len() as u64;
+    HandsetRecord::OCTETS + HandsetRecord::TENANT_OCTETS + addresses + parts as u64 * HandsetRecord::MISSING_OCTETS
 }
 
 /// What is there of a message. A header that several parts have stands there once.

@@ -1,6 +1,6 @@
 //! Messages from handsets in parts, over a store in memory: in any order, twice, over crashes, and never whole.
 
-use crate::model::{CarrierId, GroupId, LinkId, Mono, Msisdn};
+use crate::model::{Address, CarrierId, GroupId, Inboxes, LinkId, Mono, Msisdn, ReplyTo, TenantId, Whose};
 use crate::node::tests::world::catalog;
 use crate::store::memory::{DroppedRanges, Drops, MemoryStore, Remains};
 use crate::store::record::{HandsetRecord, JoiningRecord, decode};
@@ -357,4 +357,36 @@ fn senders_without_numbers_stay_apart() {
     say(b"Info", 2, "b");
     assert!(Msisdn::from_digits(b"Info").is_none());
     assert_eq!((world.texts(), world.kept()[0].name.clone()), (vec!["ab".to_owned()], b"Info".to_vec()));
+}
+
+/// From users, A10: messages from handsets were kept and read by nobody.
+#[test]
+fn a_message_is_its_numbers_owners_and_is_read_in_pages() {
+    let mut inboxes = Inboxes::default();
+    inboxes.add("12345", TenantId(7));
+    let now = Now { mono: Mono(0), wall: Wall(1_000_000) };
+    let options = Options { inboxes, ..Options::default() };
+    let mut world = World::start(MemoryStore::new(Drops::AtOnce), options, catalog(LINK, GroupId(3)), now);
+    for message in [whole(), part(7, 2, 1), part(7, 2, 2), whole()] {
+        world.brings(message, "hello");
+    }
+    let owners: Vec<_> = world.kept().iter().map(|record| record.tenant).collect();
+    assert_eq!(owners, [Some(7), Some(7), Some(7)]);
+    world.handle(ShardEvent::Reconfigure(Box::default()));
+    world.brings(whole(), "hello");
+    assert_eq!(world.kept().last().map(|record| record.tenant), Some(None), "its number was taken from it by a reload");
+    let mut pages = |whose, limit| {
+        let (mut pages, mut from) = (Vec::new(), Address::default());
+        loop {
+            let asked = Ask::Inbound { reply: ReplyTo::default(), whose, from, limit };
+            let Reply::Inbound { found, next } = world.ask(asked) else { panic!("another answer") };
+            pages.push(found.len());
+            let Some(next) = next else { return pages };
+            from = next;
+        }
+    };
+    assert_eq!(pages(Whose::All, 3), [3, 1]);
+    assert_eq!(pages(Whose::Of(TenantId(7)), 1), [1, 1, 1]);
+    assert_eq!(pages(Whose::Of(TenantId(8)), 10), [0]);
+    assert_eq!(pages(Whose::Of(TenantId(0)), 10), [0], "what is nobody's is not the nameless one's");
 }

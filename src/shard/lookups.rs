@@ -15,6 +15,7 @@ pub(super) enum Pending {
     Lookup { reply: ReplyTo, whose: Whose, ids: Vec<MessageId> },
     Cancel { reply: ReplyTo, tenant: TenantId, id: MessageId },
     Records { reply: ReplyTo },
+    Inbound { reply: ReplyTo },
     Doubts { reply: ReplyTo, listed: Vec<Listed>, next: Option<Address> },
     Resolve { reply: ReplyTo, ids: Vec<MessageId>, action: DoubtAction },
 }
@@ -106,6 +107,16 @@ impl Lookups {
         turn.read(ReadRequest::Scan { token, whose, from, limit, events_from });
     }
 
+    /// The token of a question that is answered as one after records.
+    pub(super) fn search(&mut self, reply: ReplyTo) -> u64 {
+        self.insert(Pending::Records { reply })
+    }
+
+    /// The token of a question after messages from handsets.
+    pub(super) fn inbound(&mut self, reply: ReplyTo) -> u64 {
+        self.insert(Pending::Inbound { reply })
+    }
+
     pub(super) fn read_for_doubts(
         &mut self,
         turn: &mut Turn,
@@ -153,6 +164,7 @@ impl Lookups {
             Pending::Lookup { reply, .. }
             | Pending::Cancel { reply, .. }
             | Pending::Records { reply, .. }
+            | Pending::Inbound { reply, .. }
             | Pending::Doubts { reply, .. }
             | Pending::Resolve { reply, .. },
         ) = told

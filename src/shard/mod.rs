@@ -231,6 +231,7 @@ impl Shard {
             }
             Found::Messages { token, messages } => self.handle_found_messages(token, messages),
             Found::Scan { token, messages, next } => self.handle_found_scan(token, messages, next),
+            Found::Handsets { token, found, next } => self.handle_found_handsets(token, found, next),
             Found::Folded { snapshot, folded } => self.handle_folded(snapshot, folded),
             Found::Expired { visited } => self.handle_visited(visited),
             Found::Probe { token, notes } => self.handle_probed(token, &notes),
@@ -256,13 +257,22 @@ impl Shard {
 
     /// Other options from now on; what was laid out for the old ones at the start stays as it is.
     fn handle_options(&mut self, options: Options) {
-        let Options { queue_messages_max, tenants, in_doubt_wait_ms, doubts_max, doubt, retry, retention_ms, .. } =
-            options;
+        let Options { queue_messages_max, tenants, inboxes, in_doubt_wait_ms, doubts_max, .. } = options;
+        let Options { doubt, retry, retention_ms, .. } = options;
         self.turn.places.share_out(queue_messages_max, &tenants);
         self.intake.share_out(&tenants);
         let known = &self.turn.options;
-        self.turn.options =
-            Options { queue_messages_max, tenants, in_doubt_wait_ms, doubts_max, doubt, retry, retention_ms, ..*known };
+        self.turn.options = Options {
+            queue_messages_max,
+            tenants,
+            inboxes,
+            in_doubt_wait_ms,
+            doubts_max,
+            doubt,
+            retry,
+            retention_ms,
+            ..*known
+        };
         self.ledger.reconcile(&mut self.turn);
     }
 

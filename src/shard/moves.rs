@@ -173,7 +173,7 @@ impl Shard {
     fn handle_handset(&mut self, batch: &ReceiptBatch, message: &HandsetIn) -> Verdict {
         let inbound = inbound(batch, message);
         let more = match &inbound {
-            Inbound::Whole(record) => (1, record.octets()),
+            Inbound::Whole(record) => (1, record.octets() + HandsetRecord::TENANT_OCTETS),
             Inbound::Part(part) => self.joining.more_by(&self.turn, part),
         };
         if self.turn.disk.is_low() || !self.handsets.has_room(&self.turn, self.joining.waiting(), more) {
@@ -190,7 +190,8 @@ impl Shard {
 
     pub(super) fn keep_handsets(&mut self, records: Vec<HandsetRecord>) {
         for record in records {
-            self.handsets.keep(&mut self.turn, record);
+            let tenant = self.turn.options.inboxes.owner(&record.to).map(|owner| owner.0);
+            self.handsets.keep(&mut self.turn, HandsetRecord { tenant, ..record });
         }
     }
 
@@ -496,7 +497,7 @@ fn inbound(batch: &ReceiptBatch, message: &HandsetIn) -> Inbound {
             Inbound::Part(PartRecord { wall, group, from, name, to, reference, parts, part, data_coding, header, text })
         }
         None => {
-            // Nobody owns a number yet.
+            // Whose it is, is decided when it is kept.
             let (tenant, parts, missing) = (None, 1, Vec::new());
             Inbound::Whole(HandsetRecord {
                 wall,

@@ -1,7 +1,7 @@
 //! What a shard is told once.
 
 use crate::delivery::{DoubtPolicy, RetryPolicy};
-use crate::model::{Class, NodeId, ShardId, TenantId};
+use crate::model::{Class, Inboxes, NodeId, ShardId, TenantId};
 
 use super::bounds::Bounds;
 
@@ -20,6 +20,8 @@ pub struct Options {
     pub queue_messages_max: u64,
     /// Weights of the tenants that share these places and the fingerprints; none: there are no tenants.
     pub tenants: Vec<(TenantId, u32)>,
+    /// Whose the numbers are that handsets write to.
+    pub inboxes: Inboxes,
     /// Fingerprints in the window before keyed messages are refused as `key_window_full`.
     pub keys_max: usize,
     /// How long a fingerprint is kept at least, ms.
@@ -60,6 +62,7 @@ impl Default for Options {
             hash_seed: 0,
             queue_messages_max: 100_000_000,
             tenants: Vec::new(),
+            inboxes: Inboxes::default(),
             keys_max: 1_000_000,
             key_window_ms: 24 * 3_600_000,
             receipts_max: 1_000_000,

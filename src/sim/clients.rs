@@ -305,6 +305,7 @@ impl Clients {
             | Reply::Cancelled(_)
             | Reply::Claimed(_)
             | Reply::Doubts { .. }
+            | Reply::Inbound { .. }
             | Reply::Resolved(_)
             | Reply::Released(_)
             | Reply::Unreadable => {}

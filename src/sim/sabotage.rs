@@ -105,6 +105,7 @@ pub fn answer(found: &mut Found, mutant: Option<Mutant>) {
         Found::Scan { messages, .. } => messages.iter_mut().collect(),
         Found::Ready { .. }
         | Found::Due { .. }
+        | Found::Handsets { .. }
         | Found::Folded { .. }
         | Found::Expired { .. }
         | Found::Probe { .. }

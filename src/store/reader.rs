@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use crate::delivery::{Event, Happened, Retention};
 use crate::model::{
-    Address, Agreement, CarrierId, Class, Head, Lane, Numbers, RouteId, Segment, TenantId, Wall, Whose,
+    Address, Agreement, CarrierId, Class, Head, Lane, Msisdn, Numbers, RouteId, Segment, TenantId, Wall, Whose,
 };
 use crate::queue::{Chunk, DueEntry, DuePosition, Era, FifoName, InsertReason, Position, SlotRuns, Tick};
 
@@ -25,7 +25,7 @@ use super::expiry::{self, Stands, Visit, Visited};
 use super::fold::{self, Folded, ReaderAt, UnreadCount};
 use super::key::Key;
 use super::receipt_run;
-use super::record::{DecodeError, DueRecord, ReadyRecord, ReceiptNote, StateRecord, TurnRecord, decode};
+use super::record::{DecodeError, DueRecord, HandsetRecord, ReadyRecord, ReceiptNote, StateRecord, TurnRecord, decode};
 use super::segment;
 
 pub use walk::{Step, Walk};
@@ -42,6 +42,20 @@ pub enum ReadRequest {
     Messages { token: u64, addresses: Vec<Address>, events_from: u64 },
     /// Messages of a tenant, or of all, in the order of addresses: at most `limit`, and no more than a question may cost.
     Scan { token: u64, whose: Whose, from: Address, limit: usize, events_from: u64 },
+    /// Messages to a recipient, the newest first, from before `below` on (`None`: from the newest) back to `since` and to segment
+    /// `first_segment`: at most `limit`, and no more than a question may cost.
+    Search {
+        token: u64,
+        whose: Whose,
+        to: Msisdn,
+        since: Wall,
+        below: Option<Address>,
+        first_segment: u64,
+        limit: usize,
+        events_from: u64,
+    },
+    /// Messages from handsets, in order, from a commit and a place in it on: at most `limit`, and no more than a question may cost.
+    Handsets { token: u64, whose: Whose, from: Address, limit: usize },
     /// Fold the events of `from..=snapshot.commit`, and see what may be dropped, and what of that `readers` have not read.
     Fold { from: u64, snapshot: Box<Snapshot>, retention: Retention, now: Wall, readers: Vec<ReaderAt> },
     /// What of these segments has run out of time.
@@ -90,8 +104,10 @@ pub enum Found {
     Due { era: Era, entries: Vec<(DuePosition, DueEntry)>, edge: Option<DuePosition> },
     /// One for each address; none where the segment is not there or has no such slot.
     Messages { token: u64, messages: Vec<Option<StoredMessage>> },
-    /// Messages in order, and where the next page begins; perhaps none of the tenant's on this one.
+    /// Messages in the order asked for, and where the next page begins; perhaps none of the tenant's on this one.
     Scan { token: u64, messages: Vec<StoredMessage>, next: Option<Address> },
+    /// Messages from handsets with their places, and where the next page begins; perhaps none of the tenant's on this one.
+    Handsets { token: u64, found: Vec<(Address, HandsetRecord)>, next: Option<Address> },
     /// Folded states with the checkpoint that makes them count.
     Folded { snapshot: Box<Snapshot>, folded: Folded },
     /// What has run out of time, by segment; without those that cannot be read.
@@ -154,7 +170,10 @@ impl<R: Reader> Answerer<R> {
             }
             ReadRequest::Expire(visit) => self.expire(visit),
             ReadRequest::Probe { token, receipts } => self.probe(*token, receipts),
-            ReadRequest::Messages { .. } | ReadRequest::Scan { .. } => unreachable!("answered by steps"),
+            ReadRequest::Handsets { token, whose, from, limit } => self.handsets(*token, *whose, *from, *limit),
+            ReadRequest::Messages { .. } | ReadRequest::Scan { .. } | ReadRequest::Search { .. } => {
+                unreachable!("answered by steps")
+            }
         };
         result.unwrap_or_else(|error| Found::Failed { request: Box::new(request), error })
     }
@@ -270,6 +289,32 @@ impl<R: Reader> Answerer<R> {
             }
         }
         Ok(Found::Ready { name, chunks, edge })
+    }
+
+    /// A page ends where a place can be told: of a commit with more messages than places, all that are left are on it.
+    fn handsets(&self, token: u64, whose: Whose, from: Address, limit: usize) -> Result<Found, StoreError> {
+        let (mut found, mut next, mut passed_bytes, mut failure) = (Vec::new(), None, 0, None);
+        let first = Key::Handset(from.segment(), from.slot().into()).bytes();
+        let last = Key::Handset(u64::MAX, u32::MAX).bytes();
+        self.reader.range(Space::Handset, &first, &last, usize::MAX, &mut |key, value| {
+            let (Some((commit, index)), Ok(record)) = (Key::place(key), decode::<HandsetRecord>(value)) else {
+                failure = Some(StoreError::Damaged("handset".into()));
+                return ControlFlow::Break(());
+            };
+            let slot = u16::try_from(index).ok();
+            let at = Address::new(commit, slot.unwrap_or(u16::MAX));
+            if (found.len() >= limit || passed_bytes >= Self::SCAN_PASSED_BYTES_MAX) && slot.is_some() {
+                next = Some(at);
+                return ControlFlow::Break(());
+            }
+            passed_bytes += value.len();
+            let owner = record.tenant.map(TenantId);
+            if whose == Whose::All || owner.is_some_and(|owner| whose.includes(owner)) {
+                found.push((at, record));
+            }
+            ControlFlow::Continue(())
+        })?;
+        failure.map_or(Ok(Found::Handsets { token, found, next }), Err)
     }
 
     fn due(&self, era: Era, from: DuePosition, limit: usize) -> Result<Found, StoreError> {

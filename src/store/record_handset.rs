@@ -38,7 +38,7 @@ impl HandsetRecord {
     /// Octets on disk of one without anything in it.
     pub const OCTETS: u64 = 62;
     /// Octets of its owner.
-    const TENANT_OCTETS: u64 = 4;
+    pub const TENANT_OCTETS: u64 = 4;
     /// Octets of a part that is missing.
     pub const MISSING_OCTETS: u64 = 5;
 

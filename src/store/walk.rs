@@ -46,6 +46,12 @@ enum Way {
         found_bytes: usize,
         passed_bytes: usize,
     },
+    Search {
+        below: Option<Address>,
+        found: Vec<StoredMessage>,
+        found_bytes: usize,
+        passed_bytes: usize,
+    },
 }
 
 impl<R: Reader> Answerer<R> {
@@ -76,8 +82,12 @@ impl<R: Reader> Answerer<R> {
             ReadRequest::Scan { from, .. } => {
                 Way::Scan { at: *from, found: Vec::new(), found_bytes: 0, passed_bytes: 0 }
             }
+            ReadRequest::Search { below, .. } => {
+                Way::Search { below: *below, found: Vec::new(), found_bytes: 0, passed_bytes: 0 }
+            }
             ReadRequest::Ready { .. }
             | ReadRequest::Due { .. }
+            | ReadRequest::Handsets { .. }
             | ReadRequest::Fold { .. }
             | ReadRequest::Expire(_)
             | ReadRequest::Probe { .. } => return Step::Done(self.answer_at_once(request)),
@@ -112,7 +122,16 @@ impl<R: Reader> Answerer<R> {
                 self.add_events(messages.iter_mut().collect(), events_from)?;
                 Ok(Some(Found::Scan { token, messages, next }))
             }
-            (_, Way::Messages { .. } | Way::Scan { .. }) => unreachable!("a walk goes the way of its question"),
+            (&ReadRequest::Search { token, events_from, .. }, Way::Search { .. }) => {
+                let Some(next) = self.step_search(walk)? else { return Ok(None) };
+                let Way::Search { found, .. } = &mut walk.way else { return Ok(None) };
+                let mut messages = std::mem::take(found);
+                self.add_events(messages.iter_mut().collect(), events_from)?;
+                Ok(Some(Found::Scan { token, messages, next }))
+            }
+            (_, Way::Messages { .. } | Way::Scan { .. } | Way::Search { .. }) => {
+                unreachable!("a walk goes the way of its question")
+            }
         }
     }
 
@@ -154,6 +173,54 @@ impl<R: Reader> Answerer<R> {
         Ok(is_full.then_some(Some(*at)))
     }
 
+    /// Passes over the segment before the last one; the answer as of [`Self::step_scan`]. A segment in which everything is older
+    /// than is asked for is the last, for segments stand in the order of admission.
+    #[allow(clippy::option_option)] // outside: whether the page is at its end; inside: whether that is the end of all
+    fn step_search(&mut self, walk: &mut Walk) -> Result<Option<Option<Address>>, StoreError> {
+        let ReadRequest::Search { whose, to, since, first_segment, limit, .. } = walk.request else {
+            return Ok(Some(None));
+        };
+        let Way::Search { below, found, found_bytes, passed_bytes } = &mut walk.way else { return Ok(Some(None)) };
+        let Some(segment) = self.segment_below(*below)?.filter(|segment| segment.number >= first_segment) else {
+            return Ok(Some(None));
+        };
+        let slots = match below {
+            Some(below) if below.segment() == segment.number => usize::from(below.slot()),
+            Some(_) | None => segment.heads.len(),
+        };
+        let heads = segment.heads.iter().enumerate().take(slots).rev();
+        for (slot, head) in heads.filter(|(_, head)| head.to == to && whose.includes(head.tenant)) {
+            if head.accepted_at < since {
+                continue;
+            }
+            let address = segment.address(slot as u16);
+            if found.len() >= limit || *found_bytes >= Self::SCAN_FOUND_BYTES_MAX {
+                return Ok(Some(Some(Address::from_packed(address.packed() + 1))));
+            }
+            *found_bytes += head.content_len as usize;
+            found.extend(stored(&segment, address));
+        }
+        *passed_bytes += segment.memory_bytes();
+        *below = Some(Address::new(segment.number, 0));
+        let is_old = !segment.heads.is_empty() && segment.heads.iter().all(|head| head.accepted_at < since);
+        if is_old || segment.number <= first_segment {
+            return Ok(Some(None));
+        }
+        let is_full = found.len() >= limit || *passed_bytes >= Self::SCAN_PASSED_BYTES_MAX;
+        Ok(is_full.then_some(*below))
+    }
+
+    /// The last segment with a message before that address, of all if there is none; one without messages in place of a damaged
+    /// one. It is not kept either.
+    fn segment_below(&mut self, below: Option<Address>) -> Result<Option<Arc<Segment>>, StoreError> {
+        let bound = below.map_or(u64::MAX, |below| below.segment() + u64::from(below.slot() > 0));
+        let Some((key, _)) = self.reader.last(Space::Segment, &Key::Segment(bound).bytes())? else { return Ok(None) };
+        match Key::number(&key) {
+            Some(number) => self.segment_from(number),
+            None => Ok(None),
+        }
+    }
+
     /// The first segment from that number on; one without messages in place of a damaged one. It is not kept: whoever reads
     /// everything in order comes by here once, and what lanes read stays.
     fn segment_from(&mut self, number: u64) -> Result<Option<Arc<Segment>>, StoreError> {
@@ -186,7 +253,7 @@ mod tests {
     use super::super::super::memory::{Drops, MemoryReader, MemoryStore};
     use super::super::super::{Backend, CommitSeq, WriteBatch};
     use super::*;
-    use crate::model::{Head, Msisdn, TenantId, Whose};
+    use crate::model::{Head, Msisdn, TenantId, Wall, Whose};
 
     const A: TenantId = TenantId(1);
     const B: TenantId = TenantId(2);
@@ -257,6 +324,74 @@ mod tests {
         let mut answerer = store(&[&messages]);
         let sizes: Vec<_> = pages(&mut answerer, B, MANY).iter().map(Vec::len).collect();
         assert_eq!(sizes, [4, 4, 2, 0], "what was passed over ends the third as well");
+    }
+
+    /// Two recipients in turn, each segment a second later than the one before.
+    fn in_time(segments: u64, messages: usize) -> Answerer<MemoryReader> {
+        let mut store = MemoryStore::new(Drops::AtOnce);
+        let made = (1..=segments).map(|number| {
+            let heads = (0..messages).map(|slot| Head {
+                to: Msisdn::from_number(491_511_000_000 + slot as u64 % 2).unwrap_or_default(),
+                tenant: if slot % 4 < 2 { A } else { B },
+                accepted_at: Wall(number * 1_000),
+                ..Head::default()
+            });
+            Arc::new(Segment { number, heads: heads.collect(), ..Segment::default() })
+        });
+        let batch = WriteBatch { seq: CommitSeq(1), segments: made.collect(), ..WriteBatch::default() };
+        store.commit(batch.into_ops()).expect("kept");
+        Answerer::new(store.reader())
+    }
+
+    /// Pages of one recipient's messages until the end.
+    fn search(
+        answerer: &mut Answerer<MemoryReader>,
+        whose: Whose,
+        since: u64,
+        first: u64,
+        limit: usize,
+    ) -> Vec<Vec<Address>> {
+        let (mut pages, mut below) = (Vec::new(), None);
+        loop {
+            let request = ReadRequest::Search {
+                token: 1,
+                whose,
+                to: Msisdn::from_number(491_511_000_001).unwrap_or_default(),
+                since: Wall(since),
+                below,
+                first_segment: first,
+                limit,
+                events_from: 1,
+            };
+            let Found::Scan { messages, next, .. } = answerer.answer(request) else { panic!("another answer") };
+            pages.push(messages.iter().map(|message| message.address).collect());
+            let Some(next) = next else { return pages };
+            assert!(below.is_none_or(|below| next < below));
+            below = Some(next);
+        }
+    }
+
+    #[test]
+    fn a_recipients_messages_are_found_the_newest_first() {
+        let mut answerer = in_time(5, 8);
+        let at = |segment: u64, slot: u16| Address::new(segment, slot);
+        let of_a: Vec<Address> = (1..=5).rev().flat_map(|segment| [at(segment, 5), at(segment, 1)]).collect();
+        for limit in [1, 2, 3, 7, MANY] {
+            let pages = search(&mut answerer, Whose::Of(A), 0, 1, limit);
+            assert!(pages.iter().all(|page| page.len() <= limit), "{limit}: {pages:?}");
+            assert_eq!(pages.concat(), of_a, "{limit}");
+        }
+        assert_eq!(search(&mut answerer, Whose::All, 0, 1, MANY).concat().len(), 20);
+        assert_eq!(search(&mut answerer, Whose::Of(A), 3_500, 1, MANY).concat(), of_a[..4], "back to a time");
+        assert_eq!(search(&mut answerer, Whose::Of(A), 0, 4, MANY).concat(), of_a[..4], "back to what is kept");
+        assert_eq!(search(&mut answerer, Whose::Of(TenantId(9)), 0, 1, MANY), [Vec::<Address>::new()]);
+    }
+
+    #[test]
+    fn what_a_search_passes_over_is_bounded() {
+        let large: &[(TenantId, usize)] = &[(A, 1 << 20)];
+        let mut answerer = store(&[large; 10]);
+        assert_eq!(search(&mut answerer, Whose::All, 0, 1, 1), vec![Vec::<Address>::new(); 5]);
     }
 
     #[test]

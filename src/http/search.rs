@@ -1,0 +1,207 @@
+//! `GET /v1/messages?to=…`: what was sent to a recipient, the newest first. The recipient tells the shard, so that one shard is
+//! asked, page by page, for as long as a question may take; then the answer ends with a cursor, perhaps without a message.
+
+use std::rc::Rc;
+
+use super::{
+    api::{Answered, Api, Asked, Settings, typed},
+    auth::Caller,
+    body::ResponseBody,
+    json::push_text,
+    lookup::{self, IDS_MAX},
+    problem::{Code, Problem},
+    records::Cursor,
+    rfc3339,
+    submit::unexpected,
+};
+use crate::{
+    model::{Address, Content, MessageState, Msisdn, Quoted, ShardId, Wall, limits},
+    runtime::executor,
+    shard::{Ask, FoundMessage, Reply},
+};
+
+/// Messages of an answer where nothing else is asked for.
+const PAGE: usize = 100;
+/// How long one question looks.
+const BUDGET_NS: u64 = 2_000_000_000;
+/// What an answer holds at most before it ends, unless one message alone is larger.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Query {
+    /// As it was typed.
+    to: String,
+    since: Wall,
+    state: Option<MessageState>,
+    reference: Option<String>,
+    tenant: Option<String>,
+    limit: usize,
+    below: Option<Address>,
+}
+
+impl Query {
+    fn read(query: &str) -> Result<Self, Problem> {
+        let mut read = Self {
+            to: String::new(),
+            since: Wall(0),
+            state: None,
+            reference: None,
+            tenant: None,
+            limit: PAGE,
+            below: None,
+        };
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, typed) = pair.split_once('=').unwrap_or((pair, ""));
+            let wrong = |wanted: &str| Problem::new(Code::InvalidParameter, format!("`{name}` is {wanted}"));
+            let value = decoded(typed).ok_or_else(|| wrong("UTF-8, and `%` goes before two hexadecimal digits"))?;
+            match name {
+                // A plus sign that is not escaped stands for a blank in a form, and no number begins with one.
+                "to" => read.to = value.strip_prefix(' ').map_or_else(|| value.clone(), |rest| format!("+{rest}")),
+                "since" => {
+                    let since = rfc3339::parse(&value.replace(' ', "+"));
+                    read.since = since.map_err(|_| wrong("a time of RFC 3339, such as 2026-07-01T12:00:00Z"))?;
+                }
+                "state" => {
+                    let known = MessageState::ALL.into_iter().find(|state| state.name() == value);
+                    let names = || format!("one of {}", MessageState::ALL.map(MessageState::name).join(", "));
+                    read.state = Some(known.ok_or_else(|| wrong(&names()))?);
+                }
+                "ref" if value.len() > limits::REFERENCE_BYTES_MAX => return Err(wrong("longer than any reference")),
+                "ref" => read.reference = Some(value),
+                "tenant" => read.tenant = Some(value),
+                "limit" => {
+                    let limit = value.parse().ok().filter(|limit| (1..=IDS_MAX).contains(limit));
+                    read.limit = limit.ok_or_else(|| wrong("a number from 1 to 1000"))?;
+                }
+                "cursor" => read.below = Some(Cursor::parse(&value, 1)?.position(ShardId(0))),
+                _ => {
+                    let known = "`to`, `since`, `state`, `ref`, `limit`, `cursor` and `tenant` are known here";
+                    return Err(Problem::new(Code::InvalidParameter, format!("{}: {known}", Quoted(name))));
+                }
+            }
+        }
+        if read.to.is_empty() {
+            let detail = "`to` is missing: messages are looked for by their recipient; `GET /v1/records` reads all";
+            return Err(Problem::new(Code::InvalidParameter, detail));
+        }
+        Ok(read)
+    }
+
+    fn wants(&self, found: &FoundMessage) -> bool {
+        let reference = || Content::decode(&found.content).unwrap_or_default().reference.to_owned();
+        self.state.is_none_or(|state| found.view.state == state)
+            && self.reference.as_ref().is_none_or(|wanted| *wanted == reference())
+    }
+}
+
+/// A value of a query, as forms write them.
+fn decoded(typed: &str) -> Option<String> {
+    let mut octets = Vec::with_capacity(typed.len());
+    let mut rest = typed.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        rest = behind;
+        octets.push(match first {
+            b'+' => b' ',
+            b'%' => {
+                let (digits, behind) = rest.split_first_chunk::<2>()?;
+                rest = behind;
+                let digit = |byte: u8| char::from(byte).to_digit(16);
+                (digit(digits[0])? << 4 | digit(digits[1])?) as u8
+            }
+            other => *other,
+        });
+    }
+    String::from_utf8(octets).ok()
+}
+
+impl Api {
+    pub(super) async fn search(self: &Rc<Self>, asked: &Asked, caller: Caller<'_>, settings: &Settings) -> Answered {
+        let query = Query::read(asked.query())?;
+        let (whose, tenants) = (caller.reads(query.tenant.as_deref(), &settings.tenants)?, &settings.tenants);
+        let to = settings.numbering.parse(&query.to);
+        let to: Msisdn = to.map_err(|error| Problem::new(Code::InvalidRecipient, format!("`to`: {error}")))?;
+        let shard = self.shards.shard_of(to.number());
+        let (room, until) = (asked.body.claim(), executor::now().mono.after_ns(BUDGET_NS));
+        let (mut out, mut count, mut below) = (Vec::from(&b"{\"messages\":["[..]), 0, query.below);
+        let next = loop {
+            let (since, limit) = (query.since, query.limit - count);
+            let turn = self.turns.wait(caller.tenant.id()).await;
+            let ask = self.door.ask(shard, |reply| Ask::Search { reply, whose, to, since, below, limit }).await?;
+            drop(turn);
+            let (found, next) = match ask {
+                Reply::Records { found, next } => (found, next),
+                other => return Err(unexpected(&other)),
+            };
+            for found in found.iter().filter(|found| query.wants(found)) {
+                if count > 0 {
+                    out.push(b',');
+                }
+                let owner = query.tenant.as_ref().map_or("", |_| tenants.name_of(found.head.tenant));
+                lookup::write(found, owner, &self.catalog(), &mut out);
+                count += 1;
+            }
+            room.grow(out.capacity()).await?;
+            let is_over = executor::now().mono >= until || out.len() >= ANSWER_BYTES_MAX;
+            match next {
+                Some(next) if count < query.limit && !is_over => below = Some(next),
+                next => break next,
+            }
+            executor::breathe().await;
+        };
+        out.push(b']');
+        write_next(next, &mut out);
+        room.becomes_answer();
+        room.shrink(out.capacity());
+        Ok(typed("application/json", ResponseBody::Held(out.into(), room)))
+    }
+}
+
+/// `,"next":"…"}`
+fn write_next(next: Option<Address>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"next\":");
+    match next {
+        Some(next) => push_text(out, &Cursor::of(&[next.packed()], 1).text()),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.push(b'}');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(query: &str) -> Option<Code> {
+        Query::read(query).err().map(|problem| problem.code)
+    }
+
+    #[test]
+    fn a_recipient_is_asked_for_however_its_plus_sign_is_written() {
+        for to in ["%2B4915112345678", "+4915112345678", "%2b49 151%2012345678"] {
+            let read = Query::read(&format!("to={to}")).expect("sound");
+            assert!(["+4915112345678", "+49 151 12345678"].contains(&read.to.as_str()), "{}", read.to);
+        }
+        let all = "to=1&since=2026-07-01T14:00:00+02:00&state=delivered&ref=a+b%26c&limit=7&tenant=shop&cursor=0100000000010001";
+        let expected = Query {
+            to: "1".to_owned(),
+            since: Wall(1_782_907_200_000),
+            state: Some(MessageState::Delivered),
+            reference: Some("a b&c".to_owned()),
+            tenant: Some("shop".to_owned()),
+            limit: 7,
+            below: Some(Address::new(1, 1)),
+        };
+        assert_eq!(Query::read(all), Ok(expected));
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        for wrong in
+            ["", "ref=x", "to=1&x=1", "to=1&limit=0", "to=1&limit=1001", "to=1&since=noon", "to=1&state=lost", "to=%2"]
+        {
+            assert_eq!(code(wrong), Some(Code::InvalidParameter), "{wrong}");
+        }
+        assert_eq!(code("to=1&cursor=01"), Some(Code::InvalidCursor));
+        assert_eq!(code("to=%ff"), Some(Code::InvalidParameter));
+    }
+}
