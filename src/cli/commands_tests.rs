@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use clap::Parser;
 
 use super::exit::{Exit, Failure};
-use super::{Command, Typed, backup, in_doubt, send, status};
+use super::{Command, Typed, backup, in_doubt, inbound, send, status};
 
 /// Gives one answer a connection, in order; hands back the request lines and bodies.
 fn script(answers: &'static [(u16, &'static str)]) -> (String, JoinHandle<Vec<String>>) {
@@ -56,6 +56,7 @@ fn ran(words: &str, answers: &'static [(u16, &'static str)]) -> Ran {
         Command::Status(typed) => status::run(typed, &mut out),
         Command::InDoubt(typed) => in_doubt::run(&typed, &mut out),
         Command::Backup(typed) => backup::run(typed, &mut out),
+        Command::Inbound(typed) => inbound::run(typed, &mut out),
         Command::Dev(_) | Command::Serve(_) | Command::Check(_) | Command::Reload(_) | Command::Restore(_) => {
             panic!("speaks to no server")
         }

@@ -97,11 +97,6 @@ impl Tenants {
         renewed
     }
 
-    /// Nobody needs a key.
-    pub fn is_open(&self) -> bool {
-        self.open
-    }
-
     /// Who calls from `peer` with this `Authorization`.
     ///
     /// # Errors
