@@ -206,7 +206,7 @@ const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         rule: Rule::FunctionLength,
-        path: "src/sim/plan.rs",
+        path: "src/sim/kinds.rs",
         says: "`day`",
         reason: "a list of settings, read from its top to its end",
     },

@@ -8,13 +8,12 @@ use crate::shard::FoundMessage;
 
 use super::agenda::SECOND;
 use super::carrier::Fate;
+use super::copies::twice;
 use super::oracle::{Invariant, Oracle, TakenPart, Truth, doubts_in, losses_in};
 use super::part::PartSeen;
 use super::plan::Plan;
 use super::tally::{Count, Tally};
 
-/// How long everything may take to come to rest once faults have ended, but for what is lost for ever.
-const REST_NS: u64 = 3_600 * SECOND;
 /// How long a message may take to be given up at which its carrier always hangs up: four waits of ten minutes, and what is between.
 const CULPRIT_NS: u64 = 3_000 * SECOND;
 
@@ -23,7 +22,7 @@ impl Oracle {
     /// given up one after the other, and the others wait for them.
     pub fn rest_ns(&self, plan: &Plan) -> u64 {
         let culprits = self.truths.iter().filter(|truth| is_culprit(plan, truth)).count();
-        REST_NS + CULPRIT_NS * culprits.div_ceil(plan.shard.bounds.unanswered_max.max(1)) as u64
+        plan.kind.rest_ns + CULPRIT_NS * culprits.div_ceil(plan.shard.bounds.unanswered_max.max(1)) as u64
     }
 
     /// Everything that all shards hold, by shard; and which messages stand in the ledger.
@@ -46,6 +45,9 @@ impl Oracle {
             self.break_at(Invariant::Keys, format!("message {number} is stored {} times", copies[&number]));
         }
         for number in 0..self.next_message() {
+            if !copies.contains_key(&number) {
+                self.judge_last(plan, number, tally);
+            }
             let truth = &self.truths[number as usize];
             tally.add_many(Count::InDoubt, doubts_in(&truth.timeline) as u64);
             if truth.id.is_some() && !copies.contains_key(&number) && !self.may_be_gone(number) {
@@ -53,6 +55,14 @@ impl Oracle {
             }
         }
         self.judge_order(plan);
+        self.judge_pace(plan);
+    }
+
+    /// A message that is gone, as it was last seen, if it had come to its end by then.
+    fn judge_last(&mut self, plan: &Plan, number: u32, tally: &mut Tally) {
+        let truth = &self.truths[number as usize];
+        let Some(last) = truth.last.clone().filter(|last| last.view.is_final()) else { return };
+        self.judge_end(plan, number, &last, tally);
     }
 
     fn judge_end(&mut self, plan: &Plan, number: u32, found: &FoundMessage, tally: &mut Tally) {
@@ -92,7 +102,8 @@ impl Oracle {
         if found.view.reason == Some(DeadLetterReason::InDoubtExhausted) {
             tally.add(Count::Exhausted);
         }
-        if let Some(why) = twice(plan, truth, policy) {
+        let always = (!self.reloads.policies_changed).then_some(policy);
+        if let Some(why) = twice(truth, always) {
             return self.break_at(Invariant::NothingTwice, format!("{why}: {told}"));
         }
         if state == MessageState::Expired && truth.taken.is_empty() {
@@ -101,6 +112,12 @@ impl Oracle {
         if let Some(why) = self.uncaused(plan, truth, found) {
             return self.break_at(Invariant::Causes, format!("{why}: {told}"));
         }
+        if let Some(why) = self.unfounded(plan, truth, found) {
+            return self.break_at(Invariant::Causes, format!("{why}: {told}, refused {:?}", truth.refusals));
+        }
+        if let Some(why) = self.mishandled(plan, truth, &found.view.timeline) {
+            return self.break_at(Invariant::Cancelled, format!("{why}: {told}"));
+        }
         for entry in &found.view.timeline {
             match self.error_shown(truth, entry.what) {
                 Some(true) => tally.add(Count::ErrorsShown),
@@ -108,7 +125,8 @@ impl Oracle {
                 None => {}
             }
         }
-        if state == MessageState::Submitted && self.receipt_forgotten(plan, truth) {
+        let is_known = !is_vouched_for(found) && !self.was_heard_late(plan, truth, found);
+        if state == MessageState::Submitted && is_known && self.receipt_forgotten(plan, truth) {
             self.break_at(Invariant::Receipts, told);
         }
     }
@@ -175,7 +193,7 @@ impl Oracle {
                 .then_some("the receipt that says so is another's"),
             // A receipt for what nobody remembers settled its doubt.
             MessageState::Submitted if self.misled.contains(&recipient) && doubts_in(&found.view.timeline) > 0 => None,
-            MessageState::Submitted => (!taken).then_some("no carrier took it"),
+            MessageState::Submitted => (!taken && !is_vouched_for(found)).then_some("no carrier took it"),
             MessageState::Dead => undue(plan, found),
             MessageState::Scheduled
             | MessageState::Queued
@@ -206,7 +224,7 @@ impl Oracle {
         is_told || self.is_beyond(plan, truth)
     }
 
-    fn is_told_of_one(&self, plan: &Plan, truth: &Truth, fate: Fate) -> bool {
+    pub(super) fn is_told_of_one(&self, plan: &Plan, truth: &Truth, fate: Fate) -> bool {
         truth.taken.iter().any(|taken| self.is_told(taken, fate)) || self.is_beyond(plan, truth)
     }
 
@@ -247,7 +265,14 @@ impl Oracle {
         for number in 0..self.next_message() {
             let truth = &self.truths[number as usize];
             let held_up = truth.timeline.iter().any(|entry| {
-                matches!(entry.kind(), EventKind::Due | EventKind::Refused | EventKind::InDoubt | EventKind::Cancelled)
+                matches!(
+                    entry.kind(),
+                    EventKind::Due
+                        | EventKind::Refused
+                        | EventKind::InDoubt
+                        | EventKind::Cancelled
+                        | EventKind::Rerouted
+                )
             });
             let shared = usize::from(truth.intent.head.route.0) > plan.carriers.len();
             // Of one that may be gone the end of the story is not known.
@@ -316,6 +341,12 @@ fn too_often(plan: &Plan, truth: &Truth, found: &FoundMessage) -> Option<String>
         .then(|| "it is given up, and nothing is wrong with it".to_owned())
 }
 
+/// A hand says that its carrier has it.
+fn is_vouched_for(found: &FoundMessage) -> bool {
+    let by_hand = Happened::Resolved { by: Resolution::HandSent };
+    found.view.timeline.iter().any(|entry| entry.what == by_hand)
+}
+
 /// Why a message was given up for nothing.
 fn undue(plan: &Plan, found: &FoundMessage) -> Option<&'static str> {
     let timeline = &found.view.timeline;
@@ -327,30 +358,9 @@ fn undue(plan: &Plan, found: &FoundMessage) -> Option<&'static str> {
             is_early.then_some("its carrier was not asked often enough")
         }
         DeadLetterReason::AttemptsExhausted => (!has(EventKind::Refused)).then_some("nobody refused it"),
-        DeadLetterReason::NoRoute => plan.route_gone_ns.is_none().then_some("its route is there"),
+        DeadLetterReason::NoRoute => (!plan.may_lose_routes()).then_some("its route is there"),
         // No simulated disk flips a bit.
         DeadLetterReason::Unreadable => Some("nothing is damaged"),
         DeadLetterReason::CarrierRejected | DeadLetterReason::Unencodable | DeadLetterReason::ExpiredHere => None,
     }
-}
-
-/// How a part came to a carrier more often than the ledger explains. Over a route with several carriers only messages of
-/// one part are judged: another carrier gets all parts.
-fn twice(plan: &Plan, truth: &Truth, policy: DoubtPolicy) -> Option<String> {
-    let shared = usize::from(truth.intent.head.route.0) > plan.carriers.len();
-    let doubts = doubts_in(&truth.timeline);
-    let mut copies: BTreeMap<u8, usize> = BTreeMap::new();
-    for taken in truth.taken.iter().filter(|taken| !shared || taken.parts == 1) {
-        *copies.entry(taken.part).or_default() += 1;
-    }
-    let permitted = if policy == DoubtPolicy::Drop && !truth.may_repeat { 1 } else { 1 + doubts };
-    if let Some((part, copies)) = copies.into_iter().find(|(_, copies)| *copies > permitted) {
-        return Some(format!("part {part} was taken {copies} times, {doubts} times in doubt"));
-    }
-    let again = truth
-        .taken
-        .iter()
-        .skip(truth.taken_before)
-        .any(|taken| truth.elsewhere.iter().any(|before| (before.part, before.parts) == (taken.part, taken.parts)));
-    (truth.is_restored && again && doubts == 0).then(|| format!("taken before the restore {:?}", truth.elsewhere))
 }

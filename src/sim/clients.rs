@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::mesh::ShardMap;
 use crate::model::prng::mix;
 use crate::model::{
-    Address, Content, Encoding, Frame, Head, KeyPrint, Msisdn, ReplyTo, SenderId, ShardId, TenantId, Wall, Whose,
+    Address, Content, Encoding, Frame, Head, KeyPrint, Msisdn, Prng, ReplyTo, SenderId, ShardId, TenantId, Wall, Whose,
 };
 use crate::shard::{Ask, FoundMessage, LineResult, Reply};
 
@@ -15,7 +15,7 @@ use super::contract::route_id;
 use super::happening::Happening;
 use super::oracle::{Intent, Question};
 use super::part::body;
-use super::plan::{Plan, pick};
+use super::plan::{Lives, Plan, pick};
 use super::stage::{Stage, note};
 use super::tally::Count;
 
@@ -27,6 +27,8 @@ const TRIES_MAX: u32 = 8;
 const COPIES: usize = 3;
 /// Keys that may be used again: the latest, which are certainly still known.
 const KEYS_USED_AGAIN: usize = 500;
+/// A tenant that has nothing.
+const NOBODYS: TenantId = TenantId(9_999);
 /// Records in a page.
 const PAGE: usize = 50;
 /// The first recipient's number.
@@ -60,7 +62,7 @@ pub struct Clients {
     requests: BTreeMap<u64, Request>,
     /// Messages whose ids reached their client.
     known: Vec<u32>,
-    keys: VecDeque<u128>,
+    keys: VecDeque<(u128, Wall)>,
     claims: Vec<u128>,
     reading: Option<Reading>,
 }
@@ -83,6 +85,11 @@ impl Clients {
     /// Nobody has anything more to say.
     pub fn are_done(&self) -> bool {
         self.left == 0 && self.requests.is_empty()
+    }
+
+    /// Nobody waits for an answer, or wants to ask again.
+    pub fn are_quiet(&self) -> bool {
+        self.requests.is_empty()
     }
 
     /// A client does something new.
@@ -143,13 +150,17 @@ impl Clients {
     }
 
     fn intent(&mut self, tenant: TenantId, plan: &Plan, stage: &mut Stage) -> Intent {
-        let wall = stage.wall();
+        let (wall, left_ms) = (stage.wall(), plan.chaos_ns.saturating_sub(stage.now_ns()) / MS);
         let chance = &mut stage.chance;
         let number = RECIPIENT_BASE + chance.below(u64::from(plan.recipients));
         let class = *pick(chance, &plan.classes);
-        let characters = match chance.below(10) {
-            0 => chance.between(161, 700) as usize,
-            _ => chance.between(8, 150) as usize,
+        let characters = match plan.kind.lives {
+            Some(lives) if chance.chance(lives.long_ppm) => chance.between(161, 700) as usize,
+            Some(_) => chance.between(8, 150) as usize,
+            None => match chance.below(10) {
+                0 => chance.between(161, 700) as usize,
+                _ => chance.between(8, 150) as usize,
+            },
         };
         let ucs2 = chance.chance(100_000);
         let text = body(stage.oracle.next_message(), characters, ucs2);
@@ -158,10 +169,15 @@ impl Clients {
             stage.tally.add(Count::Multipart);
         }
         let route = chance.below(u64::from(plan.routes())) as usize;
-        let scheduled = chance.chance(100_000);
-        let hurried = chance.chance(80_000) || plan.is_absent(route);
-        let send_at = if scheduled { wall.after_ms(chance.between(1, 30_000)) } else { Wall(0) };
-        let expires_at = if hurried { chance.between(500, 20_000) } else { 48 * 3_600_000 };
+        let (send_at, lasts_ms) = match plan.kind.lives {
+            Some(lives) => lives.draw(wall, left_ms, chance),
+            None => {
+                let scheduled = chance.chance(100_000);
+                let hurried = chance.chance(80_000) || plan.is_absent(route);
+                let send_at = if scheduled { wall.after_ms(chance.between(1, 30_000)) } else { Wall(0) };
+                (send_at, if hurried { chance.between(500, 20_000) } else { 48 * 3_600_000 })
+            }
+        };
         let mut content = Vec::new();
         let from = SenderId::parse(Intent::SENDER).unwrap_or_default();
         Content { from, body: text.as_bytes(), ..Content::default() }.encode(&mut content);
@@ -176,24 +192,27 @@ impl Clients {
             route: route_id(route),
             accepted_at: Wall(0),
             send_at,
-            expires_at: send_at.max(wall).after_ms(expires_at),
+            expires_at: send_at.max(wall).after_ms(lasts_ms),
             content_at: 0,
             content_len: content.len() as u32,
         };
-        let key = chance.chance(plan.keyed_ppm).then(|| self.key(number | u64::from(tenant.0) << 56, stage));
+        let scope = number | u64::from(tenant.0) << 56;
+        let key = chance.chance(plan.keyed_ppm).then(|| self.key(scope, plan.shard.key_window_ms, stage));
         let print = key.map(|key| (key, content.iter().fold(7, |hash, octet| mix(hash ^ u64::from(*octet)))));
         Intent { shard: self.map.shard_of(number), head, content, key: print }
     }
 
-    /// A new key, or, now and then, one that was used before: its scope is the recipient of a tenant.
-    fn key(&mut self, scope: u64, stage: &mut Stage) -> u128 {
+    /// A new key, or, now and then, one that was used before and is certainly still known: its scope is the recipient of a tenant.
+    fn key(&mut self, scope: u64, window_ms: u64, stage: &mut Stage) -> u128 {
+        let wall = stage.wall();
         let chance = &mut stage.chance;
         let fresh = u128::from(mix(scope)) << 64 | u128::from(chance.next_u64());
-        let again = self.keys.iter().find(|key| **key >> 64 == fresh >> 64).copied();
+        let again = self.keys.iter().find(|(key, _)| *key >> 64 == fresh >> 64).copied();
+        let is_known = |since: Wall| wall < since.after_ms(window_ms - window_ms / 10);
         match again {
-            Some(used) if chance.chance(150_000) => used,
+            Some((used, since)) if is_known(since) && chance.chance(150_000) => used,
             Some(_) | None => {
-                self.keys.push_front(fresh);
+                self.keys.push_front((fresh, wall));
                 self.keys.truncate(KEYS_USED_AGAIN);
                 fresh
             }
@@ -230,6 +249,30 @@ impl Clients {
             note!(stage, "ticket {}: cancel {message}", reply.ticket);
             let tenant = stage.oracle.tenant_of(message);
             let ask = Ask::Cancel { reply, tenant, id };
+            self.ask(id.shard(), reply.ticket, Question::Cancel(message), ask, plan, stage);
+        }
+    }
+
+    /// A tenant wants a message that is another's, or wants it not sent; at the same time as its owner, now and then.
+    pub fn meddle(&mut self, plan: &Plan, stage: &mut Stage) {
+        if self.known.is_empty() {
+            return;
+        }
+        let message = *pick(&mut stage.kind_chance, &self.known);
+        let (Some(id), owner) = (stage.oracle.id_of(message), stage.oracle.tenant_of(message)) else { return };
+        let others: Vec<_> = plan.owners().into_iter().filter(|tenant| *tenant != owner).collect();
+        let stranger = if others.is_empty() { NOBODYS } else { *pick(&mut stage.kind_chance, &others) };
+        let reply = self.ticket();
+        note!(stage, "ticket {}: {stranger:?} meddles with {message}", reply.ticket);
+        if stage.kind_chance.chance(500_000) {
+            let ask = Ask::Lookup { reply, whose: Whose::Of(stranger), ids: vec![id] };
+            return self.ask(id.shard(), reply.ticket, Question::Pry(message), ask, plan, stage);
+        }
+        let ask = Ask::Cancel { reply, tenant: stranger, id };
+        self.ask(id.shard(), reply.ticket, Question::Meddle(message), ask, plan, stage);
+        if stage.kind_chance.chance(300_000) {
+            let reply = self.ticket();
+            let ask = Ask::Cancel { reply, tenant: owner, id };
             self.ask(id.shard(), reply.ticket, Question::Cancel(message), ask, plan, stage);
         }
     }
@@ -277,7 +320,7 @@ impl Clients {
         let (shard, from) = (ShardId(reading.shard), reading.from);
         let tenant = plan.owners().get(reading.owner).copied().unwrap_or_default();
         let ask = Ask::Records { reply, whose: Whose::Of(tenant), from, limit: PAGE };
-        self.ask(shard, reply.ticket, Question::Records, ask, plan, stage);
+        self.ask(shard, reply.ticket, Question::Records(tenant), ask, plan, stage);
     }
 
     /// Every record, once they are all read.
@@ -377,6 +420,15 @@ impl Clients {
         let acts = u64::from(plan.messages / 2).max(1);
         let span_ns = if plan.burst { plan.chaos_ns / 10 } else { plan.chaos_ns };
         stage.chance.between(MS, 2 * span_ns / acts)
+    }
+}
+
+impl Lives {
+    /// When a message is to be sent, and how long it lasts from then on, ms; it is sent within so many.
+    fn draw(self, wall: Wall, left_ms: u64, chance: &mut Prng) -> (Wall, u64) {
+        let ahead_ms = chance.between(1, self.ahead_max_ms.min(left_ms).max(2));
+        let send_at = if chance.chance(self.scheduled_ppm) { wall.after_ms(ahead_ms) } else { Wall(0) };
+        (send_at, chance.between(60_000, self.lasts_max_ms))
     }
 }
 

@@ -73,6 +73,15 @@ pub fn catalog_without_shared(plan: &Plan, mutant: Option<Mutant>) -> Catalog {
     catalog
 }
 
+/// The same without a carrier, and without what goes by it alone.
+pub fn leave_out(mut catalog: Catalog, carrier: usize) -> Catalog {
+    let id = carrier_id(carrier);
+    catalog.carriers.retain(|known| known.id != id);
+    catalog.routes.routes.iter_mut().for_each(|route| route.ways.retain(|way| way.carrier != id));
+    catalog.routes.routes.retain(|route| !route.ways.is_empty());
+    catalog
+}
+
 /// The settings of one shard.
 pub fn shard_options(plan: &Plan, shard: ShardId, hash_seed: u64, mutant: Option<Mutant>) -> ShardOptions {
     let mut options = ShardOptions { shard, shards: plan.shards, hash_seed, ..plan.shard.clone() };
@@ -81,6 +90,9 @@ pub fn shard_options(plan: &Plan, shard: ShardId, hash_seed: u64, mutant: Option
     }
     if mutant == Some(Mutant::UncountDoubts) {
         options.doubts_max = u8::MAX;
+    }
+    if mutant == Some(Mutant::HalveKeys) {
+        options.key_window_ms /= 2;
     }
     options
 }
@@ -92,7 +104,7 @@ pub fn links(plan: &Plan, map: ShardMap, silent_until: Mono, mutant: Option<Muta
         let cores = carrier.home.map_or(0..plan.cores, |home| home..home + 1);
         for core in cores {
             let link = LinkId { carrier: carrier_id(at), core };
-            links.push((at, link_options(carrier, at, link, map, silent_until, (plan.shard.buggify_ppm, mutant))));
+            links.push((at, link_options(carrier, at, link, map, silent_until, (plan, mutant))));
         }
     }
     links
@@ -104,7 +116,7 @@ fn link_options(
     link: LinkId,
     map: ShardMap,
     silent_until: Mono,
-    (buggify_ppm, mutant): (u32, Option<Mutant>),
+    (world, mutant): (&Plan, Option<Mutant>),
 ) -> LinkOptions {
     let exceeds = |which| mutant == Some(which);
     LinkOptions {
@@ -115,16 +127,17 @@ fn link_options(
         binds: plan.binds,
         window: if exceeds(Mutant::ExceedWindow) { plan.window * 2 } else { plan.window },
         rate_parts_per_s: plan.rate.map(|rate| if exceeds(Mutant::DoubleRate) { rate * 2 } else { rate }),
+        bind_rate_parts_per_s: plan.bind_rate,
         dialect: plan.spelling.dialect(plan.behaviour.id_dialect),
         text: CarrierText { splitting: plan.splitting, ..CarrierText::default() },
         connect_timeout_ms: 3_000,
         response_timeout_ms: plan.response_timeout_ms,
-        enquire_link_ms: 10_000,
+        enquire_link_ms: world.kind.enquire_link_ms,
         reconnect_min_ms: 100,
-        reconnect_max_ms: 3_000,
+        reconnect_max_ms: world.kind.reconnect_max_ms,
         silent_until,
         receipt_table_bits: 8,
-        buggify_ppm,
+        buggify_ppm: world.shard.buggify_ppm,
         ..LinkOptions::new(&format!("c{at}"), link, group_id(at), map)
     }
 }

@@ -123,7 +123,7 @@ impl Disk {
     /// # Errors
     /// Those of [`crate::store::recover`].
     pub fn recover(&self, stage: &Stage) -> Result<Recovery, StoreError> {
-        sabotage::recover(&self.store.reader(), stage.mutant)
+        sabotage::recover(&self.store.reader(), stage.wall(), stage.mutant)
     }
 
     /// Nothing is under way.

@@ -62,6 +62,10 @@ pub enum Happening {
     Configure,
     /// The configuration is reloaded without the route over all.
     RouteGone,
+    /// Something that only worlds of a kind have.
+    Special(Special),
+    /// Does anything wait that should not?
+    Patrol,
     /// Somebody asks the process to end.
     Stop,
     /// The process starts.
@@ -91,6 +95,25 @@ impl Happening {
             _ => false,
         }
     }
+}
+
+/// Something happens that only worlds of a kind have.
+#[derive(Clone, Copy, Debug)]
+pub enum Special {
+    /// The configuration is reloaded with something else in it.
+    Reload,
+    /// The operator does something by hand.
+    Tend,
+    /// Sending to a carrier goes on, for the operator has paused it.
+    Resume(usize),
+    /// A tenant wants something of a message that is not his.
+    StrangerActs,
+    /// A carrier goes away: its connections end.
+    GoesAway(usize),
+    /// Hours or days pass in one step.
+    Leap,
+    /// Somebody looks up everything that was told.
+    LookUp,
 }
 
 /// Something happens within the process.

@@ -3,28 +3,35 @@
 //! know clocks, sockets, files and threads: one seed is one run, to the last octet.
 //!
 //! - [`simulator::run`] is the face: a seed in, a report or the first broken promise out.
-//! - [`plan`] is what a seed decides, [`world`] lets it happen, [`stage`] is what everybody shares.
+//! - [`plan`] is what a seed decides, [`kinds`] are worlds of a kind, [`world`] lets it happen, [`troubles`] is what goes wrong in it, [`ending`] how it comes to rest;
+//!   [`stage`] is what everybody shares.
 //! - [`process`] drives the daemon's own nodes over [`disk`] and [`network`], [`machine`] is what they have at hand in a turn;
 //!   [`faulty`] is what of a disk fails, [`phase`] where in its turn a process dies.
 //! - [`smsc`] plays the carriers around [`carrier`], which `dev` and the load test use too; [`clients`] plays the clients,
 //!   [`doors`] the doors that they come to. [`control`] is the daemon's control over a disk of its own.
-//! - [`operator`] makes backups and restores them.
-//! - [`oracle`], [`wire`], [`quotas`], [`entries`], [`handsets`], [`restored`] and [`audit`] hold what must be true; [`mutants`] are bugs that they must find, with
+//! - [`operator`] makes backups and restores them, and decides over the ledger by hand; [`tending`] is what else an operator does, and
+//!   days that pass.
+//! - [`oracle`], [`wire`], [`quotas`], [`entries`], [`handsets`], [`hands`], [`copies`], [`causes`], [`refusals`], [`restored`] and [`audit`] hold what must be true; [`mutants`] are bugs that they must find, with
 //!   [`sabotage`] as their hands.
 //! - [`trace`] proves that equal seeds are equal runs; [`tally`] that every fault fired, and every place was hit.
 
 pub mod agenda;
 pub mod audit;
 pub mod carrier;
+pub mod causes;
 pub mod clients;
 pub mod contract;
 pub mod control;
+pub mod copies;
 pub mod disk;
 pub mod doors;
+pub mod ending;
 pub mod entries;
 pub mod faulty;
+pub mod hands;
 pub mod handsets;
 pub mod happening;
+pub mod kinds;
 pub mod machine;
 pub mod mutants;
 pub mod network;
@@ -35,6 +42,7 @@ pub mod phase;
 pub mod plan;
 pub mod process;
 pub mod quotas;
+pub mod refusals;
 pub mod restored;
 pub mod sabotage;
 pub mod simulator;
@@ -42,7 +50,9 @@ pub mod smsc;
 pub mod spelling;
 pub mod stage;
 pub mod tally;
+pub mod tending;
 pub mod trace;
+pub mod troubles;
 pub mod wire;
 pub mod world;
 
@@ -51,6 +61,9 @@ mod tests;
 
 pub use mutants::Mutant;
 pub use oracle::{Invariant, Violation};
-pub use simulator::{Failure, Report, SimOptions, run, run_culprit, run_day, run_ids_given_again, run_silent};
+pub use simulator::{
+    Failure, Report, SimOptions, run, run_culprit, run_day, run_ids_given_again, run_large, run_silent, run_strict,
+    run_tended, run_weeks,
+};
 pub use tally::{Count, Tally};
 pub use trace::TraceMark;

@@ -92,11 +92,20 @@ pub enum Mutant {
     ReuseVersions,
     /// Shards are not told that a route is gone, only that nobody takes what goes by it.
     RouteUnheard,
+    /// Who asks for a message is not compared with whose it is.
+    IgnoreTenant,
+    /// A fingerprint is kept half as long as it must be.
+    HalveKeys,
+    /// A start takes up what stands in lists of messages whose history is not kept, and of which it has forgotten that they were
+    /// cancelled.
+    ForgetRetired,
+    /// A start forgets which parts a carrier has of a message, where that is older than receipts are waited for.
+    ForgetProgress,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 48] = [
         Self::AcknowledgeEarly,
         Self::LoseBatch,
         Self::IgnoreFailedSync,
@@ -141,5 +150,9 @@ impl Mutant {
         Self::PublishEarly,
         Self::ReuseVersions,
         Self::RouteUnheard,
+        Self::IgnoreTenant,
+        Self::HalveKeys,
+        Self::ForgetRetired,
+        Self::ForgetProgress,
     ];
 }

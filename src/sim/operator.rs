@@ -121,6 +121,12 @@ impl Operator {
         }
     }
 
+    /// For a question of the operator's.
+    pub(super) const fn ticket(&mut self) -> ReplyTo {
+        self.tickets += 1;
+        ReplyTo { core: 0, ticket: TICKETS_FROM + self.tickets }
+    }
+
     /// A shard has answered that what is decided is on stable storage.
     pub fn released(&mut self, to: ReplyTo, stage: &mut Stage) {
         if let Some(answered) = self.asked.remove(&to.ticket) {

@@ -11,6 +11,7 @@ use crate::traffic::Submit;
 
 use super::carrier::{Fate, IssuedId};
 use super::entries::EntriesSeen;
+use super::hands::Reloads;
 use super::handsets::{HandsetsSeen, PartSent};
 use super::happening::ConnId;
 use super::part::PartSeen;
@@ -47,8 +48,12 @@ pub enum Invariant {
     Errors,
     /// History only grows, and a final state stays.
     History,
-    /// What was cancelled in time is not sent.
+    /// What was cancelled in time is not sent, and what can still be cancelled is.
     Cancelled,
+    /// Nobody is told of a message that is another's.
+    Whose,
+    /// A carrier that spaces strictly is sent what it permits.
+    Used,
     /// A tenant is held to its share only when it has it, and to the total only when that is taken.
     Shares,
     /// A tenant brings in no more than its rate and its quota, and is charged what was admitted for it.
@@ -134,6 +139,14 @@ pub(super) struct Truth {
     pub is_held: bool,
     /// A carrier has refused a part.
     pub is_refused: bool,
+    /// With which statuses.
+    pub refusals: Vec<u32>,
+    /// A hand was told so often that what it decided is done.
+    pub decided: usize,
+    /// When its owner was told that it is too late to cancel it.
+    pub too_late: Option<Wall>,
+    /// As it was last seen, in worlds that outlive it.
+    pub last: Option<Box<FoundMessage>>,
     /// How often a carrier was sent each part.
     pub seen: BTreeMap<u8, u32>,
     /// Somebody wanted it sent, although the process that was backed up may have sent it.
@@ -164,6 +177,10 @@ impl Truth {
             is_restored: false,
             is_held: false,
             is_refused: false,
+            refusals: Vec::new(),
+            decided: 0,
+            too_late: None,
+            last: None,
             seen: BTreeMap::new(),
             may_repeat: false,
             taken_before: 0,
@@ -183,8 +200,16 @@ pub enum Question {
     Cancel(u32),
     /// This key is a request's, with that body.
     Claim(u128, u64),
-    /// A page.
-    Records,
+    /// A page of a tenant's.
+    Records(TenantId),
+    /// This message, by somebody whose it is not.
+    Pry(u32),
+    /// Not this one, by such a one.
+    Meddle(u32),
+    /// The ledger.
+    Doubts,
+    /// A decision over these in the ledger.
+    Resolve(Vec<MessageId>),
     /// A decision about what was restored.
     Release,
 }
@@ -206,7 +231,7 @@ pub struct Oracle {
     questions: BTreeMap<u64, Question>,
     /// By shard and address: neither is used twice.
     ids: BTreeMap<(ShardId, Address), u32>,
-    keys: BTreeMap<u128, BTreeSet<u64>>,
+    pub(super) keys: BTreeMap<u128, BTreeSet<u64>>,
     pub(super) key_ids: BTreeMap<u128, u32>,
     /// Keys of requests, with the body for which each was told to be new.
     pub(super) claims: BTreeMap<u128, u64>,
@@ -220,6 +245,8 @@ pub struct Oracle {
     pub(super) issued: BTreeMap<(usize, IssuedId), u32>,
     /// Final receipts that we answered.
     pub(super) answered: BTreeMap<(usize, IssuedId), Fate>,
+    /// When the first of them was.
+    pub(super) heard: BTreeMap<(usize, IssuedId), Wall>,
     /// What receipts said that a carrier sent, by the id that it gave.
     pub(super) told: BTreeMap<(usize, IssuedId), BTreeSet<Fate>>,
     /// Final receipts that a carrier made, by recipient: also strays.
@@ -233,28 +260,29 @@ pub struct Oracle {
     /// Questions for keys of requests, copies and all.
     pub claims_asked: u64,
     /// Messages and keys that a shard takes at most, and who shares them, by weight.
-    limits: (u64, u64, Vec<(TenantId, u32)>),
+    pub(super) limits: (u64, u64, Vec<(TenantId, u32)>),
     /// How often the process has died.
-    deaths: u64,
+    pub(super) deaths: u64,
     /// Looks, one after the other, that found messages waiting for a route that is gone.
     stranded_looks: u32,
     /// What tenants have brought in.
     pub quotas: Quotas,
     /// The newest connection before that restore.
     pub(super) conns_before: ConnId,
+    /// What reloads have changed.
+    pub(super) reloads: Reloads,
+    /// When parts were taken by carriers that space strictly.
+    pub(super) paces: BTreeMap<usize, Vec<u64>>,
 }
 
 /// In so many looks, one after the other, something may wait for a route that is gone.
 const STRANDED_LOOKS_MAX: u32 = 5;
 
-/// Entries of the delay queue that an attempt may leave behind at most.
-const ENTRIES_MAX: u64 = 8;
-
 impl Oracle {
     /// Over carriers with these rates, and shards with these limits.
-    pub fn new(rates: Vec<Option<u32>>, shard: &Options) -> Self {
+    pub fn new(rates: Vec<[Option<u32>; 2]>, shard: &Options) -> Self {
         let limits = (shard.queue_messages_max, shard.keys_max as u64, shard.tenants.clone());
-        Self { wire: Wire::new(rates), limits, ..Self::default() }
+        Self { wire: Wire::new(rates), limits, reloads: Reloads::new(shard), ..Self::default() }
     }
 
     /// A promise is broken; the first one counts.
@@ -334,7 +362,13 @@ impl Oracle {
                 }
             }
             (Question::Cancel(message), Reply::Cancelled(cancelled)) => self.told_cancelled(message, *cancelled, tally),
-            (Question::Records, Reply::Records { .. }) | (Question::Release, Reply::Released(_)) => {}
+            (Question::Records(tenant), Reply::Records { found, .. }) => self.told_page(tenant, found),
+            (Question::Release, Reply::Released(_)) | (Question::Doubts, Reply::Doubts { .. }) => {}
+            (Question::Pry(message), Reply::Found(found)) => self.told_stranger(message, found, tally),
+            (Question::Meddle(message), Reply::Cancelled(cancelled)) => self.told_meddler(message, *cancelled, tally),
+            (Question::Resolve(ids), Reply::Resolved(results)) if ids.len() == results.len() => {
+                self.told_resolved(&ids, results, tally)
+            }
             (Question::Claim(key, content), Reply::Claimed(claimed)) => {
                 self.told_claimed(key, content, *claimed, tally)
             }
@@ -350,7 +384,7 @@ impl Oracle {
         let Truth { state, born, ref taken, .. } = self.truths[message as usize];
         let is_answered = |taken: &TakenPart| self.answered.contains_key(&(taken.carrier, taken.issued));
         self.aged && (state.is_final() || state == MessageState::Submitted || taken.iter().any(is_answered))
-            || self.known_ms.is_some_and(|ms| born.after_ms(ms) < self.wall)
+            || self.known_ms.is_some_and(|ms| born.after_ms(ms) < self.wall) && !self.is_untouched(message)
     }
 
     fn lost(&mut self, message: u32, how: &str) {
@@ -411,77 +445,6 @@ impl Oracle {
         }
     }
 
-    fn told_refused(&mut self, message: u32, refusal: Refusal, key: Option<(u128, u64)>, tally: &mut Tally) {
-        let sound = match refusal {
-            Refusal::KeyReused => {
-                tally.add(super::tally::Count::KeysReused);
-                key.and_then(|(key, _)| self.keys.get(&key)).is_some_and(|contents| contents.len() > 1)
-            }
-            Refusal::KeyWindowFull | Refusal::KeyShareFull => key.is_some(),
-            Refusal::QueueFull | Refusal::QueueShareFull | Refusal::AlreadyExpired | Refusal::Draining => true,
-            Refusal::DiskFull => self.was_short,
-            // Whether as many were admitted is judged where it was turned away; without a key it is not even asked for.
-            Refusal::OverQuota => key.is_some() && self.quotas.has_quota(self.tenant_of(message)),
-            Refusal::NoRoute => false,
-        };
-        if !sound {
-            self.break_at(Invariant::Keys, format!("message {message} is refused: {refusal:?}"));
-        }
-        if self.truths[message as usize].id.is_some() {
-            self.break_at(Invariant::Keys, format!("message {message} was taken, and is now refused: {refusal:?}"));
-        }
-    }
-
-    /// Something is said to be full: then so much may really be in it, as far as anybody outside can tell.
-    fn told_full(&mut self, shard: ShardId, message: u32, refusal: Refusal, tally: &mut Tally) {
-        let (queue, keys, tenants) = &self.limits;
-        let tenant = self.tenant_of(message);
-        // One that was cancelled in the delay queue keeps its place there until its time.
-        let is_over = |truth: &Truth| {
-            let is_put_off = truth.state == MessageState::Cancelled && truth.intent.head.send_at > self.wall;
-            truth.id.is_some() && truth.state.is_final() && !is_put_off
-        };
-        let others = self
-            .truths
-            .iter()
-            .enumerate()
-            .filter(|(at, truth)| *at != message as usize && truth.intent.shard == shard && !is_over(truth));
-        let own = |truth: &&Truth| truth.intent.head.tenant == tenant;
-        let sum: u64 = tenants.iter().map(|(_, weight)| u64::from(*weight)).sum();
-        let weight = tenants.iter().find(|(known, _)| *known == tenant).map_or(0, |(_, weight)| *weight);
-        let share = |total: u64| total * u64::from(weight) / sum.max(1);
-        let others: Vec<&Truth> = others.map(|(_, truth)| truth).collect();
-        let (most, needed) = match refusal {
-            Refusal::QueueShareFull => (others.iter().copied().filter(own).count() as u64, share(*queue)),
-            // Each attempt may leave an entry of the delay queue behind, and each start one more.
-            Refusal::QueueFull => {
-                let attempts = self.handed.iter().filter(|((of, _), _)| *of == shard);
-                let left = |attempts: u32| u64::from(attempts) * ENTRIES_MAX + self.deaths;
-                let left: u64 = attempts.map(|(_, attempts)| left(*attempts)).sum();
-                (others.len() as u64 + left, *queue)
-            }
-            Refusal::KeyShareFull => {
-                let keyed =
-                    self.truths.iter().filter(|truth| truth.intent.shard == shard && truth.intent.key.is_some());
-                (keyed.filter(own).count() as u64 + self.claims_asked, share(*keys))
-            }
-            Refusal::KeyWindowFull
-            | Refusal::KeyReused
-            | Refusal::AlreadyExpired
-            | Refusal::Draining
-            | Refusal::NoRoute
-            | Refusal::OverQuota
-            | Refusal::DiskFull => return,
-        };
-        if matches!(refusal, Refusal::QueueShareFull | Refusal::KeyShareFull) {
-            tally.add(super::tally::Count::SharesRefused);
-        }
-        if most < needed {
-            let what = format!("message {message} of {tenant:?} is refused, {refusal:?}: {most} of {needed} at most");
-            self.break_at(Invariant::Shares, what);
-        }
-    }
-
     fn told_claimed(&mut self, key: u128, content: u64, claimed: Claimed, tally: &mut Tally) {
         let owner = self.claims.get(&key).copied();
         match (claimed, owner) {
@@ -511,7 +474,7 @@ impl Oracle {
                     self.break_at(Invariant::Cancelled, format!("message {message} is cancelled twice"));
                 }
             }
-            Cancelled::TooLate => {}
+            Cancelled::TooLate => drop(self.truths[message as usize].too_late.get_or_insert(self.wall)),
             Cancelled::Gone if self.may_be_gone(message) => {}
             Cancelled::Busy => {}
             Cancelled::Unknown | Cancelled::Gone => self.lost(message, &format!("{cancelled:?}")),
@@ -575,10 +538,11 @@ impl Oracle {
         }
     }
 
-    /// A carrier refuses a part.
-    pub fn refused(&mut self, part: &PartSeen) {
+    /// A carrier refuses a part with that status.
+    pub fn refused(&mut self, part: &PartSeen, status: u32) {
         if let Some(truth) = part.message.and_then(|number| self.truths.get_mut(number as usize)) {
             truth.is_refused = true;
+            truth.refusals.push(status);
         }
     }
 
@@ -600,6 +564,7 @@ impl Oracle {
     pub fn receipt_answered(&mut self, conn: ConnId, carrier: usize, id: IssuedId, fate: Fate) {
         if fate != Fate::Enroute && conn > self.conns_before {
             self.answered.entry((carrier, id)).or_insert(fate);
+            self.heard.entry((carrier, id)).or_insert(self.wall);
         }
     }
 
@@ -639,6 +604,9 @@ impl Oracle {
         }
         truth.timeline.clone_from(timeline);
         truth.state = found.view.state;
+        if self.known_ms.is_some() {
+            truth.last = Some(Box::new(found.clone()));
+        }
     }
 
     /// So many messages wait at a shard for a route that was gone long ago. What has only become due there is routed anew in that

@@ -14,8 +14,6 @@ use super::carrier::{Behaviour, Delay, ErrorDialect, IdDialect, ReceiptForm};
 use super::clients::RECIPIENT_BASE;
 use super::spelling::Spelling;
 
-const HOUR_MS: u64 = 3_600_000;
-
 /// Everything that is settled from the start.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -100,6 +98,71 @@ pub struct Plan {
     pub tenants: Vec<TenantOptions>,
     /// A seed of each kind is left out of some worlds, so that rare ones are not always buried under the others.
     pub classes: Vec<Class>,
+    /// What only worlds of a kind have.
+    pub kind: KindPlan,
+}
+
+/// What never happens in usual worlds, and how patient those are that last for weeks.
+#[derive(Clone, Debug)]
+pub struct KindPlan {
+    /// Times at which the configuration is reloaded with something else in it.
+    pub reloads: u32,
+    /// Things that an operator does by hand.
+    pub tended: u32,
+    /// Things that tenants want of messages which are not theirs.
+    pub strangers: u32,
+    /// Times at which hours or days pass in one step.
+    pub leaps: u32,
+    /// Between two times at which somebody looks up all that was told.
+    pub looked_up_ns: Option<u64>,
+    /// How long messages live, where that is days.
+    pub lives: Option<Lives>,
+    /// A carrier that a restart leaves out of the catalog, from when on, and until when.
+    pub left_out: Option<(usize, u64, u64)>,
+    /// Silence after which a session is asked whether it lives, ms.
+    pub enquire_link_ms: u64,
+    /// Longest pause between attempts to connect, ms.
+    pub reconnect_max_ms: u64,
+    /// When a receipt that found no way is tried again.
+    pub receipt_retry_ns: u64,
+    /// How long everything may take to come to rest once faults have ended, and between two looks whether it has.
+    pub rest_ns: u64,
+    pub look_ns: u64,
+    /// So much of a carrier's rate is used at least while there is enough to send, per cent.
+    pub used_percent: Option<u64>,
+}
+
+impl Default for KindPlan {
+    fn default() -> Self {
+        Self {
+            reloads: 0,
+            tended: 0,
+            strangers: 0,
+            leaps: 0,
+            looked_up_ns: None,
+            lives: None,
+            left_out: None,
+            enquire_link_ms: 10_000,
+            reconnect_max_ms: 3_000,
+            receipt_retry_ns: 200 * MS,
+            rest_ns: 3_600 * SECOND,
+            look_ns: SECOND,
+            used_percent: None,
+        }
+    }
+}
+
+/// How long messages live in worlds that last for weeks.
+#[derive(Clone, Copy, Debug)]
+pub struct Lives {
+    /// Messages with a time of their own, in a million…
+    pub scheduled_ppm: u32,
+    /// …which is so far ahead at most, ms.
+    pub ahead_max_ms: u64,
+    /// Until they expire, at most, ms.
+    pub lasts_max_ms: u64,
+    /// Messages of several parts, in a million.
+    pub long_ppm: u32,
 }
 
 /// How the disk behaves.
@@ -131,6 +194,12 @@ pub enum HostPlan {
 pub struct CarrierPlan {
     /// Parts in any second by contract.
     pub rate: Option<u32>,
+    /// The same on each bind.
+    pub bind_rate: Option<u32>,
+    /// It refuses what comes sooner after another than its rate says.
+    pub is_strict: bool,
+    /// Times at which it is away, from and until.
+    pub away: Vec<(u64, u64)>,
     /// Submits without an answer per bind by contract.
     pub window: u32,
     /// Its hosts, which stay what they are when all is well; one of them is sound.
@@ -225,12 +294,13 @@ impl Plan {
             tenants: Vec::new(),
             classes: classes(prng),
             disk_shortages: some(prng, 2),
+            kind: KindPlan::default(),
         };
         plan.with_tenants(prng).bounded(prng).with_limits(prng).spelled().losing_a_route()
     }
 
     /// Carriers write numbers and ids in ways of their own.
-    fn spelled(mut self) -> Self {
+    pub(super) fn spelled(mut self) -> Self {
         for carrier in &mut self.carriers {
             carrier.spelling = Spelling::of(&carrier.behaviour, self.shards);
             carrier.behaviour.id_missing = Spelling::leaves_ids_out(&carrier.behaviour, self.shards);
@@ -297,188 +367,28 @@ impl Plan {
         if tenants.is_empty() { vec![TenantId::default()] } else { tenants }
     }
 
-    /// A long time with everyday faults, at four fifths of what the carrier permits, while retention passes every hour.
-    pub fn day(prng: &mut Prng, hours: u64) -> Self {
-        const RATE: u32 = 2;
-        let usual = Self::draw(prng);
-        let faults = |each_hours: u64| (hours / each_hours) as u32;
-        let behaviour = Behaviour {
-            response_delay: Delay { min_us: 5_000, max_us: 80_000 },
-            receipt_delay: Delay { min_us: 100_000, max_us: 8_000_000 },
-            throttled_ppm: 2_000,
-            transient_ppm: 5_000,
-            permanent_ppm: 1_000,
-            undelivered_ppm: 20_000,
-            receipt_twice_ppm: 5_000,
-            receipt_first_ppm: 10_000,
-            intermediate_ppm: 20_000,
-            disconnect_ppm: 100,
-            ..Behaviour::default()
-        };
-        let carrier = CarrierPlan {
-            rate: Some(RATE),
-            window: 10,
-            hosts: vec![HostPlan::Sound],
-            binds: 2,
-            kind: BindKind::Transceiver,
-            home: Some(0),
-            behaviour,
-            absent: false,
-            unreachable_ppm: 50_000,
-            bind_refused_ppm: 0,
-            binds_max: None,
-            answer_late_ppm: 0,
-            answer_twice_ppm: 0,
-            goodbye_ppm: 0,
-            answer_astray_ppm: 0,
-            spelling: Spelling::default(),
-            splitting: Splitting::Udh8,
-            response_timeout_ms: 8_000,
-        };
-        let shard = ShardOptions {
-            retention_ms: HOUR_MS,
-            receipt_wait_ms: HOUR_MS,
-            key_window_ms: HOUR_MS,
-            receipts_max: 300,
-            fold_events: 2_000,
-            swept_per_checkpoint: 16,
-            ..ShardOptions::default()
-        };
-        Self {
-            shards: 2,
-            cores: 2,
-            carriers: vec![carrier],
-            shared_route: false,
-            route_gone_ns: None,
-            // 1.3 parts each; clients are done a fifth earlier than planned.
-            messages: (hours * 3_600 * u64::from(RATE) * 8 / 16) as u32,
-            recipients: 5_000,
-            burst: false,
-            chaos_ns: hours * 3_600 * SECOND,
-            crashes_max: faults(3),
-            stops_max: faults(6),
-            wall_jumps: 0,
-            cuts: faults(1),
-            freezes: faults(4),
-            stalls: faults(4),
-            disk_stalls: faults(4),
-            disk_faults: faults(8),
-            backups: 0,
-            ages: false,
-            measured_ns: Some(900 * SECOND),
-            known_ms: Some(HOUR_MS),
-            receipts_ppm: 1_000_000,
-            shard,
-            reply_lost_ppm: 10_000,
-            keyed_ppm: 500_000,
-            claimed_ppm: 0,
-            tenants: Vec::new(),
-            classes: Class::ALL.to_vec(),
-            ..usual
-        }
-    }
-
-    /// A carrier that gives each id to several recipients, in a world where no fault is planned that loses its answers: a receipt
-    /// of a part that nobody knows to be under its id would be taken for one of another recipient's.
-    pub fn ids_given_again(prng: &mut Prng) -> Self {
-        let usual = Self::draw(prng).unharmed();
-        let behaviour = Behaviour {
-            receipt_delay: Delay { min_us: 1_000_000, max_us: prng.between(1_000_000, 9_000_000) },
-            throttled_ppm: 50_000,
-            transient_ppm: 50_000,
-            undelivered_ppm: 250_000,
-            expired_ppm: 200_000,
-            rejected_ppm: 150_000,
-            receipt_twice_ppm: 150_000,
-            intermediate_ppm: 150_000,
-            regress_ppm: 100_000,
-            id_recipients: prng.between(2, 8) as u8,
-            ..behaviour(prng, false)
-        };
-        let carrier = CarrierPlan {
-            hosts: vec![HostPlan::Sound],
-            kind: BindKind::Transceiver,
-            behaviour,
-            absent: false,
-            response_timeout_ms: 8_000,
-            ..CarrierPlan::draw(prng, usual.cores, false)
-        };
-        Self {
-            shards: 1,
-            carriers: vec![carrier],
-            shared_route: false,
-            route_gone_ns: None,
-            messages: prng.between(40, 160) as u32,
-            recipients: prng.between(4, 40) as u32,
-            crashes_max: 0,
-            stops_max: prng.between(0, 3) as u32,
-            shard: ShardOptions { receipts_max: prng.between(2, 40) as usize, ..usual.shard },
-            ..usual
-        }
-        .spelled()
-    }
-
-    /// A carrier that hangs up at each message to one recipient, and does nothing else wrong. One that was in the window goes once
-    /// more in a group and once more alone.
-    pub fn culprit(prng: &mut Prng) -> Self {
-        let hangs_up_on = (RECIPIENT_BASE + prng.below(30)).to_string();
-        let recipients = prng.between(30, 200) as u32;
-        let usual = Self::well(prng, |behaviour| Behaviour { hangs_up_on, ..behaviour });
-        Self { recipients, innocents_copies_max: Some(3), ..usual }
-    }
-
-    /// A carrier that answers nothing for ten minutes, and then everything.
-    pub fn silent(prng: &mut Prng) -> Self {
-        let usual = Self::well(prng, |behaviour| Behaviour { swallowed_ppm: 1_000_000, ..behaviour });
-        let copies_max = 2 + u32::from(usual.shard.doubts_max);
-        Self { chaos_ns: 600 * SECOND, innocents_copies_max: Some(copies_max), ..usual }
-    }
-
-    /// A world in which nothing fails but what `change` makes of the only carrier, and all that is in doubt is sent again.
-    fn well(prng: &mut Prng, change: impl FnOnce(Behaviour) -> Behaviour) -> Self {
-        let usual = Self::draw(prng).unharmed();
-        let carrier = CarrierPlan {
-            window: prng.between(1, 200) as u32,
-            hosts: vec![HostPlan::Sound],
-            behaviour: change(behaviour(prng, false)),
-            absent: false,
-            response_timeout_ms: prng.between(8_000, 60_000),
-            ..CarrierPlan::draw(prng, usual.cores, false)
-        };
-        Self {
-            carriers: vec![carrier],
-            shared_route: false,
-            messages: prng.between(40, 400) as u32,
-            crashes_max: 0,
-            stops_max: 0,
-            ages: false,
-            shard: ShardOptions { doubt: Class::ALL.map(|_| DoubtPolicy::Resend), ..usual.shard },
-            ..usual
-        }
-    }
-
-    /// No clock, network or disk does any harm.
-    fn unharmed(self) -> Self {
-        Self {
-            wall_jumps: 0,
-            cuts: 0,
-            freezes: 0,
-            stalls: 0,
-            disk_stalls: 0,
-            disk_faults: 0,
-            disk_shortages: 0,
-            backups: 0,
-            socket: Latency { slow_ppm: 0, ..self.socket },
-            ..self
-        }
-    }
-
     /// Whether nobody will ever take what goes by the route at that place.
     pub fn is_absent(&self, route: usize) -> bool {
         match self.carriers.get(route) {
             Some(carrier) => carrier.absent,
             None => self.carriers.iter().all(|carrier| carrier.absent),
         }
+    }
+
+    /// Whether that carrier is away then.
+    pub fn is_away(&self, carrier: usize, now_ns: u64) -> bool {
+        self.carriers[carrier].away.iter().any(|(from_ns, to_ns)| (*from_ns..*to_ns).contains(&now_ns))
+    }
+
+    /// The carrier that a start leaves out at that time.
+    pub fn left_out(&self, now_ns: u64) -> Option<usize> {
+        let (carrier, from_ns, to_ns) = self.kind.left_out?;
+        (from_ns..to_ns).contains(&now_ns).then_some(carrier)
+    }
+
+    /// Whether messages may lose their routes.
+    pub const fn may_lose_routes(&self) -> bool {
+        self.route_gone_ns.is_some() || self.kind.left_out.is_some()
     }
 
     /// Routes: one of each carrier, and perhaps one over all.
@@ -488,7 +398,7 @@ impl Plan {
 }
 
 impl CarrierPlan {
-    fn draw(prng: &mut Prng, cores: u8, stormy: bool) -> Self {
+    pub(super) fn draw(prng: &mut Prng, cores: u8, stormy: bool) -> Self {
         let most = if prng.chance(400_000) { 8 } else { 60 };
         let rate = prng.chance(500_000).then(|| prng.between(3, most) as u32);
         let everywhere = rate.is_none() && prng.chance(300_000);
@@ -505,6 +415,9 @@ impl CarrierPlan {
         let goodbye_ppm = if disconnects % 2 == 1 { disconnects.wrapping_mul(7_919) % 1_000_000 } else { 0 };
         Self {
             rate,
+            bind_rate: None,
+            is_strict: false,
+            away: Vec::new(),
             window,
             hosts,
             binds,
@@ -543,7 +456,7 @@ fn sometimes(prng: &mut Prng, stormy: bool, most: u64) -> u32 {
     if stormy && prng.chance(500_000) { prng.between(0, most) as u32 } else { 0 }
 }
 
-fn behaviour(prng: &mut Prng, stormy: bool) -> Behaviour {
+pub(super) fn behaviour(prng: &mut Prng, stormy: bool) -> Behaviour {
     let dialect = Behaviour {
         response_delay: Delay { min_us: prng.between(0, 5_000), max_us: prng.between(1_000, 200_000) },
         receipt_delay: Delay { min_us: prng.between(0, 200_000), max_us: prng.between(100_000, 8_000_000) },

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use crate::control::{Change, Entries};
 use crate::delivery::DoubtPolicy;
-use crate::link::{BindId, Disconnect};
+use crate::link::{BindId, Disconnect, LinkEvent};
 use crate::mesh::ShardMap;
-use crate::model::{DiskRoom, Lane, Mono, RouteId, ShardId};
+use crate::model::{DiskRoom, Lane, LinkId, Mono, RouteId, ShardId, TenantId};
 use crate::node::{Node, NodeEvent, Wanted};
 use crate::shard::{Ask, Catalog, Shard, ShardEvent};
 use crate::store::memory::MemoryReader;
@@ -79,6 +79,10 @@ pub struct Process {
     mailboxes: Mailboxes,
     tampering: Tampering,
     stretch: Stretch,
+    hash_seed: u64,
+    silent_until: Mono,
+    /// The carrier that it was started without.
+    left_out: Option<usize>,
 }
 
 impl Process {
@@ -86,7 +90,9 @@ impl Process {
     pub fn start(life: u32, platters: Platters, plan: &Plan, hash_seed: u64, stage: &mut Stage) -> Self {
         let (now, map) = (stage.now(), ShardMap::new(plan.shards, plan.cores));
         let control = ControlHost::start(life, platters.control, plan, stage);
-        let catalog = Arc::new(catalog(plan, &control, stage));
+        let left_out = plan.left_out(stage.now_ns());
+        stage.tally.add_many(Count::LeftOut, u64::from(left_out.is_some()));
+        let catalog = Arc::new(catalog(plan, left_out, &control, stage));
         let node = |core| Node::new(core, usize::from(plan.cores), Arc::clone(&catalog));
         let seat = |core| Seat { node: node(core), links: Vec::new(), wake_at: None, through: false };
         let mut seats: Vec<_> = (0..plan.cores).map(seat).collect();
@@ -105,7 +111,8 @@ impl Process {
         }
         let silent_until = if stage.is_mutant(Mutant::SkipSilence) { Mono(0) } else { now.mono.after_ns(SECOND) };
         let mut wires = Vec::new();
-        for (carrier, options) in contract::links(plan, map, silent_until, stage.mutant) {
+        let links = contract::links(plan, map, silent_until, stage.mutant);
+        for (carrier, options) in links.into_iter().filter(|(carrier, _)| Some(*carrier) != left_out) {
             let core = usize::from(options.link.core);
             let place = seats[core].node.seat_link(options, stage.chance.next_u64(), now);
             seats[core].links.push(wires.len());
@@ -122,6 +129,9 @@ impl Process {
             mailboxes,
             tampering: Tampering::default(),
             stretch: Stretch::Serving,
+            hash_seed,
+            silent_until,
+            left_out,
         }
     }
 
@@ -212,9 +222,56 @@ impl Process {
 
     /// What it is now reaches every node: routes and carriers.
     pub fn tell_catalog(&mut self, plan: &Plan, net: &mut Network, stage: &mut Stage) {
-        let catalog = Arc::new(catalog(plan, &self.control, stage));
+        let catalog = Arc::new(catalog(plan, self.left_out, &self.control, stage));
         self.seats.iter_mut().for_each(|seat| seat.node.handle_catalog(&catalog, stage.now()));
         self.turn_all(plan, net, stage);
+    }
+
+    /// The configuration is reloaded: links first, then routes and shards, as the daemon does.
+    pub fn reload(&mut self, plan: &Plan, net: &mut Network, stage: &mut Stage) {
+        let map = ShardMap::new(plan.shards, plan.cores);
+        let links = contract::links(plan, map, self.silent_until, stage.mutant);
+        for (_, options) in links.into_iter().filter(|(carrier, _)| Some(*carrier) != self.left_out) {
+            let node = &mut self.seats[usize::from(options.link.core)].node;
+            // All of them are here: none needs a seed.
+            node.seat_link(options, 0, stage.now());
+        }
+        for shard in (0..plan.shards).map(ShardId) {
+            let options = contract::shard_options(plan, shard, self.hash_seed, stage.mutant);
+            self.seats[usize::from(map.core_of(shard).0)].node.handle_options(options, stage.now());
+        }
+        self.tell_catalog(plan, net, stage);
+    }
+
+    /// The operator wants something of every link to a carrier.
+    pub fn tell_links(
+        &mut self,
+        carrier: usize,
+        event: impl Fn() -> LinkEvent,
+        plan: &Plan,
+        net: &mut Network,
+        stage: &mut Stage,
+    ) {
+        for wires in self.wires.iter().filter(|wires| wires.carrier == carrier) {
+            let link = LinkId { carrier: contract::carrier_id(carrier), core: wires.core as u8 };
+            self.seats[wires.core].node.push(NodeEvent::Link(link, event()));
+        }
+        self.turn_all(plan, net, stage);
+    }
+
+    /// It was started without one of the carriers.
+    pub const fn has_left_out(&self) -> bool {
+        self.left_out.is_some()
+    }
+
+    /// Messages that wait, by shard and tenant, and are not held since a restore.
+    pub fn places(&self) -> Vec<(ShardId, TenantId, u64)> {
+        let of = |(id, shard): (ShardId, &Shard)| {
+            let is_restored = shard.restored().is_some();
+            let tenants = if is_restored { Vec::new() } else { shard.status().tenants };
+            tenants.into_iter().map(|(tenant, waiting)| (id, tenant, waiting)).collect::<Vec<_>>()
+        };
+        self.shards().flat_map(of).collect()
     }
 
     /// Everything that a node wants done.
@@ -280,7 +337,9 @@ impl Process {
             (Wanted::Connect(way), _) => {
                 let carrier = &plan.carriers[wires.carrier];
                 let kind = carrier.hosts.get(usize::from(way.host)).copied().unwrap_or(HostPlan::Sound);
-                let stands = !stage.fault(carrier.unreachable_ppm) && kind != HostPlan::Dead && !carrier.absent;
+                let is_away = plan.is_away(wires.carrier, stage.now_ns());
+                let stands =
+                    !stage.fault(carrier.unreachable_ppm) && kind != HostPlan::Dead && !carrier.absent && !is_away;
                 let delay = 2 * plan.network.draw(&mut stage.chance);
                 wires.attempts += 1;
                 wires.connecting.insert(bind, wires.attempts);
@@ -546,12 +605,16 @@ fn is_wanted(wake_at: &mut Option<u64>, stage: &Stage) -> bool {
 }
 
 /// What every node is told: routes and carriers as they are, under the version of what control has published.
-fn catalog(plan: &Plan, control: &ControlHost, stage: &Stage) -> Catalog {
+fn catalog(plan: &Plan, left_out: Option<usize>, control: &ControlHost, stage: &Stage) -> Catalog {
     let is_gone = plan.is_route_gone(stage.now_ns());
     let catalog = if is_gone {
         contract::catalog_without_shared(plan, stage.mutant())
     } else {
         contract::catalog(plan, stage.mutant())
+    };
+    let catalog = match left_out {
+        Some(carrier) => contract::leave_out(catalog, carrier),
+        None => catalog,
     };
     Catalog { version: control.published().version(), ..catalog }
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use crate::delivery::EventKind;
+use crate::model::{Wall, Whose};
 use crate::node::Errand;
+use crate::shard::{Ask, Options as ShardOptions};
 use crate::store::control::{self, ControlBatch, ControlRecord};
 use crate::store::expiry::{Place, Visited};
 use crate::store::key::Key;
@@ -15,12 +17,14 @@ use crate::store::{Backend, Found, Op, ReadRequest, Reader, Recovery, Space, Sto
 use crate::traffic::{ReceiptBatch, Span};
 
 use super::mutants::Mutant;
+use super::oracle::Question;
+use super::stage::Stage;
 
 /// What a start reads.
 ///
 /// # Errors
 /// Those of [`crate::store::recover`].
-pub fn recover<R: Reader>(reader: &R, mutant: Option<Mutant>) -> Result<Recovery, StoreError> {
+pub fn recover<R: Reader>(reader: &R, now: Wall, mutant: Option<Mutant>) -> Result<Recovery, StoreError> {
     let mut found = crate::store::recover(reader)?;
     match mutant {
         Some(Mutant::ForgetKeys) => found.keys.clear(),
@@ -66,9 +70,29 @@ pub fn recover<R: Reader>(reader: &R, mutant: Option<Mutant>) -> Result<Recovery
                 turn.segments.iter_mut().for_each(|note| note.expires_at = u64::MAX);
             }
         }
+        Some(Mutant::ForgetRetired) => found.checkpoint.first_segment = 0,
+        Some(Mutant::ForgetProgress) => {
+            let horizon = now.0.saturating_sub(ShardOptions::default().receipt_wait_ms);
+            found.book.progress.retain(|progress| progress.since >= horizon);
+        }
         Some(_) | None => {}
     }
     Ok(found)
+}
+
+/// Who asks counts as whose message it is.
+pub fn lend(mut ask: Ask, question: &Question, stage: &Stage) -> Ask {
+    let owner = |message: u32| stage.oracle.tenant_of(message);
+    match (&mut ask, question) {
+        (Ask::Lookup { whose, .. }, Question::Pry(message)) if stage.is_mutant(Mutant::IgnoreTenant) => {
+            *whose = Whose::Of(owner(*message));
+        }
+        (Ask::Cancel { tenant, .. }, Question::Meddle(message)) if stage.is_mutant(Mutant::IgnoreTenant) => {
+            *tenant = owner(*message);
+        }
+        _ => {}
+    }
+    ask
 }
 
 /// What the reader thread is asked.

@@ -93,9 +93,7 @@ pub fn run_day(seed: u64, hours: u64, options: &SimOptions) -> Result<Report, Bo
 /// # Errors
 /// As [`run`].
 pub fn run_ids_given_again(seed: u64, options: &SimOptions) -> Result<Report, Box<Failure>> {
-    let mut chance = Prng::new(seed);
-    let again = format!("STENTOR_SIM_SEED={seed} cargo test --lib sim_ids_given_again -- --nocapture");
-    finish(seed, World::of(Plan::ids_given_again(&mut chance), chance, options), again)
+    of_kind(seed, Plan::ids_given_again, "sim_ids_given_again", options)
 }
 
 /// Runs a world whose carrier hangs up at some messages ([`Plan::culprit`]) to its end.
@@ -103,9 +101,7 @@ pub fn run_ids_given_again(seed: u64, options: &SimOptions) -> Result<Report, Bo
 /// # Errors
 /// As [`run`].
 pub fn run_culprit(seed: u64, options: &SimOptions) -> Result<Report, Box<Failure>> {
-    let mut chance = Prng::new(seed);
-    let again = format!("STENTOR_SIM_SEED={seed} cargo test --lib sim_culprit -- --nocapture");
-    finish(seed, World::of(Plan::culprit(&mut chance), chance, options), again)
+    of_kind(seed, Plan::culprit, "sim_culprit", options)
 }
 
 /// Runs a world whose carrier is silent for ten minutes ([`Plan::silent`]) to its end.
@@ -113,9 +109,51 @@ pub fn run_culprit(seed: u64, options: &SimOptions) -> Result<Report, Box<Failur
 /// # Errors
 /// As [`run`].
 pub fn run_silent(seed: u64, options: &SimOptions) -> Result<Report, Box<Failure>> {
+    of_kind(seed, Plan::silent, "sim_silent", options)
+}
+
+/// Runs a world with an operator who is always at it ([`Plan::tended`]) to its end.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_tended(seed: u64, options: &SimOptions) -> Result<Report, Box<Failure>> {
+    of_kind(seed, Plan::tended, "sim_tended", options)
+}
+
+/// Runs a world that lasts for weeks ([`Plan::weeks`]) to its end.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_weeks(seed: u64, options: &SimOptions) -> Result<Report, Box<Failure>> {
+    of_kind(seed, Plan::weeks, "sim_weeks", options)
+}
+
+/// Runs a world whose carrier spaces strictly ([`Plan::strict`]) to its end.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_strict(seed: u64, options: &SimOptions) -> Result<Report, Box<Failure>> {
+    of_kind(seed, Plan::strict, "sim_strict", options)
+}
+
+/// Runs a world of that many messages ([`Plan::large`]) to its end.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_large(seed: u64, messages: u32, options: &SimOptions) -> Result<Report, Box<Failure>> {
+    of_kind(seed, |prng| Plan::large(prng, messages), "sim_large", options)
+}
+
+fn of_kind(
+    seed: u64,
+    plan: impl FnOnce(&mut Prng) -> Plan,
+    test: &str,
+    options: &SimOptions,
+) -> Result<Report, Box<Failure>> {
     let mut chance = Prng::new(seed);
-    let again = format!("STENTOR_SIM_SEED={seed} cargo test --lib sim_silent -- --nocapture");
-    finish(seed, World::of(Plan::silent(&mut chance), chance, options), again)
+    let again = format!("STENTOR_SIM_SEED={seed} cargo test --lib {test} -- --nocapture");
+    let plan = plan(&mut chance);
+    finish(seed, World::of(plan, chance, options), again)
 }
 
 fn finish(seed: u64, mut world: World, again: String) -> Result<Report, Box<Failure>> {

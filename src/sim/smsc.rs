@@ -12,17 +12,17 @@ use crate::smpp::status::CommandStatus;
 use crate::smpp::tlv::Tlvs;
 
 use super::agenda::{MS, SECOND, US};
-use super::carrier::{Behaviour, FakeCarrier, Fate, IssuedId, ReceiptBody, Reply, SubmitSeen, Way};
+use super::carrier::{Answer, Behaviour, FakeCarrier, Fate, IssuedId, ReceiptBody, Reply, SubmitSeen, Way};
 use super::handsets::{self, PartSent};
 use super::happening::{ConnId, Happening};
 use super::network::Network;
 use super::part::PartSeen;
-use super::plan::{HostPlan, Plan, pick};
+use super::plan::{CarrierPlan, HostPlan, Plan, pick};
 use super::stage::{Stage, note};
 use super::tally::Count;
 
-/// When a receipt that found no way is tried again.
-const RETRY_NS: u64 = 200 * MS;
+/// So much sooner than its rate says a part may come to a carrier that spaces strictly.
+const SPACING_SLACK_NS: u64 = 20 * MS;
 
 /// Added to a sequence number: no session of ours comes so far.
 const ASTRAY: u32 = 1_000_000;
@@ -31,8 +31,9 @@ const ASTRAY: u32 = 1_000_000;
 struct Seat {
     carrier: usize,
     session: Session<u64>,
-    /// Submits that were not answered yet.
+    /// Submits that were not answered yet, and how many there may be by the contract under which it began.
     unanswered: u32,
+    window: u32,
     wake_at: Option<u64>,
 }
 
@@ -75,13 +76,15 @@ pub struct Carriers {
     /// Of what handsets wrote, until it is answered.
     parts: BTreeMap<u64, PartSent>,
     next: u64,
+    /// When the next part may come to each.
+    earliest_ns: Vec<u64>,
     body: ReceiptBody,
 }
 
 impl Carriers {
     /// As planned.
     pub fn new(plan: &Plan, seed: u64) -> Self {
-        let fake = |(at, carrier): (usize, &super::plan::CarrierPlan)| {
+        let fake = |(at, carrier): (usize, &CarrierPlan)| {
             FakeCarrier::new(carrier.behaviour.clone(), seed.wrapping_add(at as u64))
         };
         Self {
@@ -91,6 +94,7 @@ impl Carriers {
             receipts: BTreeMap::new(),
             parts: BTreeMap::new(),
             next: 0,
+            earliest_ns: vec![0; plan.carriers.len()],
             body: ReceiptBody::default(),
         }
     }
@@ -136,7 +140,8 @@ impl Carriers {
                 ..SessionOptions::default()
             };
             let session = Session::server(&options, stage.now_ns());
-            vacant.insert(Seat { carrier, session, unanswered: 0, wake_at: None });
+            let window = plan.carriers[carrier].window;
+            vacant.insert(Seat { carrier, session, unanswered: 0, window, wake_at: None });
         }
         self.run(id, octets, plan, net, stage);
     }
@@ -184,12 +189,12 @@ impl Carriers {
                 }
                 Event::Submit { sequence, message, .. } => {
                     seat.unanswered += 1;
-                    stage.oracle.wire.check_window(seat.carrier, seat.unanswered, plan.carriers[seat.carrier].window);
+                    stage.oracle.wire.check_window(seat.carrier, seat.unanswered, seat.window);
                     self.submitted(id, seat.carrier, sequence, &message, plan, stage);
                 }
-                Event::DeliverResp(answer) => self.answered(id, answer.token, answer.status, stage),
+                Event::DeliverResp(answer) => self.answered(id, answer.token, answer.status, plan, stage),
                 Event::ResponseTimeout { token, .. } | Event::Unresolved { token, .. } => {
-                    self.unanswered(token, seat.carrier, stage)
+                    self.unanswered(token, seat.carrier, plan, stage)
                 }
                 Event::Closed { .. } => over = true,
                 Event::Malformed { error, .. } => {
@@ -238,6 +243,13 @@ impl Carriers {
         };
         let part = PartSeen::of(message);
         stage.oracle.seen(&part);
+        if self.comes_too_soon(carrier, plan, stage) {
+            let reply = Reply::Refuse(self.fakes[carrier].behaviour().throttled_status);
+            note!(stage, "carrier {carrier} sees {part:?} too soon");
+            stage.tally.add(Count::TooSoon);
+            stage.oracle.refused(&part, self.fakes[carrier].behaviour().throttled_status);
+            return self.put_down(id, DueAnswer { sequence, reply, counts: true }, MS, carrier, plan, stage);
+        }
         let fake = &mut self.fakes[carrier];
         let answer = fake.handle_submit(&seen, Mono(stage.now_ns()));
         let behaviour = fake.behaviour();
@@ -250,8 +262,8 @@ impl Carriers {
         };
         stage.tally.add(counted);
         note!(stage, "carrier {carrier} sees {part:?}: {:?} taken {:?}", answer.reply, answer.taken);
-        if matches!(answer.reply, Reply::Refuse(_)) {
-            stage.oracle.refused(&part);
+        if let Reply::Refuse(status) = answer.reply {
+            stage.oracle.refused(&part, status);
         }
         if let Some(issued) = answer.taken {
             stage.oracle.taken(id, carrier, &part, issued);
@@ -267,6 +279,18 @@ impl Carriers {
                 stage,
             );
         }
+        self.plan_receipts(id, carrier, &answer, message, stage);
+    }
+
+    /// The receipts that a submit will have.
+    fn plan_receipts(
+        &mut self,
+        id: ConnId,
+        carrier: usize,
+        answer: &Answer,
+        message: &ShortMessage<'_>,
+        stage: &mut Stage,
+    ) {
         for receipt in answer.receipts() {
             self.next += 1;
             if Some(receipt.id) != answer.taken {
@@ -289,6 +313,19 @@ impl Carriers {
             );
             stage.agenda.after(receipt.after_us * US, Happening::ReceiptDue(carrier, self.next));
         }
+    }
+
+    /// Whether a carrier that spaces strictly refuses a part for when it comes. One that it refuses does not count.
+    fn comes_too_soon(&mut self, carrier: usize, plan: &Plan, stage: &mut Stage) -> bool {
+        let CarrierPlan { rate, is_strict, .. } = plan.carriers[carrier];
+        let Some(rate) = rate.filter(|_| is_strict) else { return false };
+        let (now_ns, earliest_ns) = (stage.now_ns(), self.earliest_ns[carrier]);
+        if now_ns < earliest_ns {
+            return true;
+        }
+        self.earliest_ns[carrier] = now_ns + (SECOND / u64::from(rate)).saturating_sub(SPACING_SLACK_NS);
+        stage.oracle.note_pace(carrier, now_ns);
+        false
     }
 
     /// An answer is going to be given: in time, or late, or twice, or under a number that nobody used.
@@ -374,7 +411,7 @@ impl Carriers {
             Way::Elsewhere => others.next().or(same),
         };
         let Some((id, seat)) = chosen.and_then(|id| Some((id, self.seats.get_mut(&id)?))) else {
-            return stage.agenda.after(RETRY_NS, Happening::ReceiptDue(carrier, number));
+            return stage.agenda.after(plan.kind.receipt_retry_ns, Happening::ReceiptDue(carrier, number));
         };
         let behaviour = self.fakes[carrier].behaviour();
         let wall = stage.wall();
@@ -399,7 +436,7 @@ impl Carriers {
             }
             Err(SendError::Encode(error)) => stage.oracle.wire.report_malformed(format!("receipt: {error:?}")),
             Err(SendError::NotBound | SendError::WrongDirection | SendError::WindowFull | SendError::Backlogged) => {
-                stage.agenda.after(RETRY_NS, Happening::ReceiptDue(carrier, number));
+                stage.agenda.after(plan.kind.receipt_retry_ns, Happening::ReceiptDue(carrier, number));
             }
         }
     }
@@ -419,7 +456,7 @@ impl Carriers {
         let able: Vec<_> = self.seats.iter().filter(|(_, seat)| seat.can_deliver(carrier)).map(|(id, _)| *id).collect();
         let again = Happening::PartDue(carrier, number);
         if able.is_empty() {
-            return stage.agenda.after(RETRY_NS, again);
+            return stage.agenda.after(plan.kind.receipt_retry_ns, again);
         }
         let id = *pick(&mut stage.handset_chance, &able);
         let Some(seat) = self.seats.get_mut(&id) else { return };
@@ -432,16 +469,16 @@ impl Carriers {
             }
             Err(SendError::Encode(error)) => stage.oracle.wire.report_malformed(format!("{part:?}: {error:?}")),
             Err(SendError::NotBound | SendError::WrongDirection | SendError::WindowFull | SendError::Backlogged) => {
-                stage.agenda.after(RETRY_NS, again);
+                stage.agenda.after(plan.kind.receipt_retry_ns, again);
             }
         }
     }
 
-    fn part_answered(&mut self, id: ConnId, number: u64, status: CommandStatus, stage: &mut Stage) {
+    fn part_answered(&mut self, id: ConnId, number: u64, status: CommandStatus, plan: &Plan, stage: &mut Stage) {
         let Some(part) = self.parts.get(&number) else { return };
         note!(stage, "{part:?} answered {status:?}");
         if status != CommandStatus::ROK {
-            return stage.agenda.after(RETRY_NS, Happening::PartDue(part.carrier, number));
+            return stage.agenda.after(plan.kind.receipt_retry_ns, Happening::PartDue(part.carrier, number));
         }
         stage.tally.add(Count::FromHandsets);
         stage.oracle.part_answered(id, part);
@@ -449,14 +486,14 @@ impl Carriers {
     }
 
     /// We answered a receipt, or a part.
-    fn answered(&mut self, id: ConnId, number: u64, status: CommandStatus, stage: &mut Stage) {
+    fn answered(&mut self, id: ConnId, number: u64, status: CommandStatus, plan: &Plan, stage: &mut Stage) {
         if self.parts.contains_key(&number) {
-            return self.part_answered(id, number, status, stage);
+            return self.part_answered(id, number, status, plan, stage);
         }
         let Some(receipt) = self.receipts.get(&number) else { return };
         if status != CommandStatus::ROK {
             note!(stage, "receipt {:?} {:?} refused {status:?}", receipt.id, receipt.fate);
-            return stage.agenda.after(RETRY_NS, Happening::ReceiptDue(receipt.carrier, number));
+            return stage.agenda.after(plan.kind.receipt_retry_ns, Happening::ReceiptDue(receipt.carrier, number));
         }
         let Some(receipt) = self.receipts.remove(&number) else { return };
         stage.tally.add(Count::Receipts);
@@ -465,12 +502,12 @@ impl Carriers {
     }
 
     /// Nobody answered it: it is delivered again.
-    fn unanswered(&self, number: u64, carrier: usize, stage: &mut Stage) {
+    fn unanswered(&self, number: u64, carrier: usize, plan: &Plan, stage: &mut Stage) {
         if self.parts.contains_key(&number) {
-            stage.agenda.after(RETRY_NS, Happening::PartDue(carrier, number));
+            stage.agenda.after(plan.kind.receipt_retry_ns, Happening::PartDue(carrier, number));
         }
         if self.receipts.contains_key(&number) {
-            stage.agenda.after(RETRY_NS, Happening::ReceiptDue(carrier, number));
+            stage.agenda.after(plan.kind.receipt_retry_ns, Happening::ReceiptDue(carrier, number));
         }
     }
 }

@@ -8,14 +8,14 @@ use super::agenda::{Agenda, MS, SECOND};
 use super::happening::{ConnId, Happening};
 use super::mutants::Mutant;
 use super::oracle::Oracle;
-use super::tally::Tally;
+use super::tally::{Count, Tally};
 use super::trace::Trace;
 
 /// When the world begins by the wall clock: 2026-11-21 05:21:52 UTC.
 pub const WALL_BASE_MS: u64 = 1_795_238_512_000;
 
 /// A jump of the wall clock at most, ms.
-const WALL_JUMP_MAX_MS: u64 = 300_000;
+pub(super) const WALL_JUMP_MAX_MS: u64 = 300_000;
 
 /// Notes a line in the stage's trace.
 macro_rules! note {
@@ -37,6 +37,8 @@ pub struct Stage {
     pub control_chance: Prng,
     /// Those about handsets, likewise.
     pub handset_chance: Prng,
+    /// Those of worlds of a kind, likewise.
+    pub kind_chance: Prng,
     /// What happened.
     pub trace: Trace,
     /// What must be true.
@@ -67,6 +69,7 @@ impl Stage {
             agenda: Agenda::new(),
             control_chance: others.fork(),
             handset_chance: others.fork(),
+            kind_chance: others.fork(),
             chance,
             trace,
             oracle,
@@ -138,6 +141,9 @@ impl Stage {
         self.wall_max = self.wall_max.max(self.wall());
         for part in self.oracle.wire.wrote(id, carrier, octets, at_ns) {
             note!(self, "{id:?} writes {part:?}");
+            if self.oracle.outlives_retention(&part) {
+                self.tally.add(Count::Outlived);
+            }
             self.oracle.wrote(carrier, &part, self.wall_max);
         }
     }

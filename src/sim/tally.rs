@@ -163,6 +163,32 @@ pub enum Count {
     HandsetsJoined,
     /// Messages from handsets that lack parts, likewise.
     HandsetsGivenUp,
+    /// Looks at what waits, while all of it could have been ended.
+    Patrols,
+    /// Reloads of the configuration with something else in it.
+    Reloads,
+    /// Carriers paused.
+    Paused,
+    /// Carriers of which somebody wanted that they go on.
+    Resumed,
+    /// Carriers bound anew.
+    Rebound,
+    /// Decisions of a hand over what stood in the ledger, that were done.
+    DecidedByHand,
+    /// Messages that were asked for by somebody whose they are not.
+    Pried,
+    /// Messages that such a one wanted not to be sent.
+    Meddled,
+    /// Parts that came too soon for a carrier that spaces strictly.
+    TooSoon,
+    /// Carriers that went away for hours or days.
+    WentAway,
+    /// Times at which hours or days passed in one step.
+    Leaps,
+    /// Starts without one of the carriers.
+    LeftOut,
+    /// Messages first sent when retention had passed since they came in.
+    Outlived,
 }
 
 /// Counts of everything.
@@ -181,7 +207,7 @@ impl Default for Tally {
 
 impl Count {
     /// Everything that is counted.
-    pub const ALL: [Self; 76] = [
+    pub const ALL: [Self; 89] = [
         Self::Messages,
         Self::Accepted,
         Self::Duplicates,
@@ -258,7 +284,52 @@ impl Count {
         Self::FromHandsets,
         Self::HandsetsJoined,
         Self::HandsetsGivenUp,
+        Self::Patrols,
+        Self::Reloads,
+        Self::Paused,
+        Self::Resumed,
+        Self::Rebound,
+        Self::DecidedByHand,
+        Self::Pried,
+        Self::Meddled,
+        Self::TooSoon,
+        Self::WentAway,
+        Self::Leaps,
+        Self::LeftOut,
+        Self::Outlived,
     ];
+
+    /// What happens only in worlds of a kind ([`Self::TENDED`], [`Self::WEEKS`] and carriers that space strictly).
+    pub const OF_KINDS: [Self; 12] = [
+        Self::Reloads,
+        Self::Paused,
+        Self::Resumed,
+        Self::Rebound,
+        Self::DecidedByHand,
+        Self::Pried,
+        Self::Meddled,
+        Self::TooSoon,
+        Self::WentAway,
+        Self::Leaps,
+        Self::LeftOut,
+        Self::Outlived,
+    ];
+
+    /// What happens where an operator is always at it.
+    pub const TENDED: [Self; 8] = [
+        Self::Reloads,
+        Self::Paused,
+        Self::Resumed,
+        Self::Rebound,
+        Self::DecidedByHand,
+        Self::Pried,
+        Self::Meddled,
+        Self::TooSoon,
+    ];
+
+    /// What happens in worlds that last for weeks.
+    pub const WEEKS: [Self; 6] =
+        [Self::Reloads, Self::DecidedByHand, Self::WentAway, Self::Leaps, Self::LeftOut, Self::Outlived];
 }
 
 impl Tally {
@@ -301,9 +372,14 @@ impl Tally {
         mine.zip(theirs).for_each(|(mine, theirs)| *mine += theirs);
     }
 
-    /// What never happened.
+    /// What never happened in usual worlds.
     pub fn missing(&self) -> Vec<Count> {
-        Count::ALL.into_iter().filter(|what| self.of(*what) == 0).collect()
+        self.missing_of(&Count::ALL).into_iter().filter(|what| !Count::OF_KINDS.contains(what)).collect()
+    }
+
+    /// What of this never happened.
+    pub fn missing_of(&self, wanted: &[Count]) -> Vec<Count> {
+        wanted.iter().copied().filter(|what| self.of(*what) == 0).collect()
     }
 
     /// Points in the real code that never fired.

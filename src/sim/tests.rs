@@ -2,6 +2,8 @@
 //!
 //! - `STENTOR_SIM_SEEDS` how many worlds (1,000), `STENTOR_SIM_FROM` from which seed on (1);
 //! - `STENTOR_SIM_SEED` one world, with its trace, of which `STENTOR_SIM_LINES` lines are shown (2,000);
+//! - `STENTOR_SIM_KIND_SEEDS` how many worlds of each kind;
+//! - `STENTOR_SIM_LARGE` of how many messages the large world is (20,000);
 //! - `STENTOR_SIM_MUTANT_SEEDS` in how many worlds each mutant must be caught (600);
 //! - `STENTOR_SIM_HOURS` how long the long day is (4; of these the first two fill the disk); `STENTOR_SIM_FROM` is its seed.
 //!
@@ -110,17 +112,57 @@ fn sim_silent() {
     assert_eq!(tally.of(Count::Exhausted), 0);
 }
 
+#[test]
+fn sim_tended() {
+    let tally = special(150, run_tended);
+    let missing = tally.missing_of(&Count::TENDED);
+    assert!(asked_for("STENTOR_SIM_SEED").is_some() || missing.is_empty(), "never happened: {missing:?}");
+}
+
+#[test]
+fn sim_weeks() {
+    let tally = special(150, run_weeks);
+    let missing = tally.missing_of(&Count::WEEKS);
+    assert!(asked_for("STENTOR_SIM_SEED").is_some() || missing.is_empty(), "never happened: {missing:?}");
+}
+
+#[test]
+fn sim_strict() {
+    special(40, run_strict);
+}
+
+/// Messages of the one world that is large.
+const LARGE: u64 = 20_000;
+
+#[test]
+fn sim_large() {
+    let messages = asked_for("STENTOR_SIM_LARGE").unwrap_or(LARGE) as u32;
+    let seed = asked_for("STENTOR_SIM_SEED").unwrap_or(1);
+    let lines_max = asked_for("STENTOR_SIM_LINES").unwrap_or(0) as usize;
+    let options = SimOptions { lines_max, ..SimOptions::default() };
+    let report = run_large(seed, messages, &options).unwrap_or_else(|failure| panic!("{failure}"));
+    assert_eq!(report.tally.of(Count::Messages), u64::from(messages));
+}
+
 /// So many worlds of a kind, or the one that was asked for: none may fail.
 fn special(usual: u64, run: fn(u64, &SimOptions) -> Result<Report, Box<Failure>>) -> Tally {
     let lines_max = asked_for("STENTOR_SIM_LINES").unwrap_or(0) as usize;
     let options = SimOptions { lines_max, ..SimOptions::default() };
-    let (from, seeds) = asked_for("STENTOR_SIM_SEED").map_or((1, usual), |seed| (seed, 1));
-    let results = on_every_core(from, seeds, |seed| run(seed, &options).map(|report| report.tally));
+    let seeds = asked_for("STENTOR_SIM_KIND_SEEDS").unwrap_or(usual);
+    let from = asked_for("STENTOR_SIM_FROM").unwrap_or(1);
+    let (from, seeds) = asked_for("STENTOR_SIM_SEED").map_or((from, seeds), |seed| (seed, 1));
+    let world = |seed| match catch_unwind(AssertUnwindSafe(|| run(seed, &options))) {
+        Ok(Ok(report)) => Ok(report.tally),
+        Ok(Err(failure)) => Err(failure.to_string()),
+        Err(_) => Err(format!("seed {seed} panics")),
+    };
+    let results = on_every_core(from, seeds, world);
     let failures: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).collect();
     failures.iter().take(TOLD).for_each(|failure| println!("{failure}\n"));
     assert!(failures.is_empty(), "{} of {seeds} seeds failed", failures.len());
     let mut tally = Tally::default();
     results.iter().flatten().for_each(|one| tally.merge(one));
+    println!("{tally}");
     tally
 }
 
@@ -163,6 +205,16 @@ fn sim_same_seed_same_run() {
     assert!(runs.iter().enumerate().all(|(at, mark)| !runs[..at].contains(mark)), "other seeds are other runs");
 }
 
+/// The worlds that suit a bug.
+const fn world_for(mutant: Mutant) -> fn(u64, &SimOptions) -> Result<Report, Box<Failure>> {
+    match mutant {
+        Mutant::ForgetTrials => run_culprit,
+        Mutant::IgnoreTenant => run_tended,
+        Mutant::HalveKeys | Mutant::ForgetRetired | Mutant::ForgetProgress => run_weeks,
+        _ => run,
+    }
+}
+
 #[test]
 fn sim_mutants_are_caught() {
     let seeds = asked_for("STENTOR_SIM_MUTANT_SEEDS").unwrap_or(600);
@@ -170,7 +222,7 @@ fn sim_mutants_are_caught() {
         let mutant = Some(Mutant::ALL[at as usize]);
         (1..=seeds).find_map(|seed| {
             let options = SimOptions { mutant, ..SimOptions::default() };
-            let run: fn(u64, &SimOptions) -> _ = if mutant == Some(Mutant::ForgetTrials) { run_culprit } else { run };
+            let run = world_for(Mutant::ALL[at as usize]);
             let by = match catch_unwind(AssertUnwindSafe(|| run(seed, &options))) {
                 Ok(Ok(_)) => return None,
                 Ok(Err(failure)) => format!("{:?}", failure.violation.invariant),

@@ -16,17 +16,39 @@ const SUBMIT_SM: u32 = 0x0000_0004;
 
 const PDU_OCTETS_MAX: usize = 65_536;
 
-/// The last parts of one carrier, at most as many as it permits in a second.
-#[derive(Debug)]
+/// So long after a reload what was taken under an older contract may still come out of a slow socket, and the second before.
+const OLD_CONTRACT_NS: u64 = 4 * SECOND;
+
+/// Parts in any second, since when.
+#[derive(Clone, Debug)]
+struct Contract(Vec<(u64, Option<u32>)>);
+
+impl Contract {
+    fn new(rate: Option<u32>) -> Self {
+        Self(vec![(0, rate)])
+    }
+
+    /// The most that was agreed of late; none: there was no limit.
+    fn most(&self, at_ns: u64) -> Option<u32> {
+        let newer = self.0.iter().rev().position(|(since_ns, _)| since_ns + OLD_CONTRACT_NS <= at_ns);
+        let of_late = self.0.iter().rev().take(newer.map_or(usize::MAX, |newer| newer + 1));
+        of_late.map(|(_, rate)| *rate).try_fold(0, |most, rate| rate.map(|rate| rate.max(most)))
+    }
+}
+
+/// The parts of the last second.
+#[derive(Debug, Default)]
 struct Meter {
-    rate: Option<u32>,
     instants: VecDeque<u64>,
 }
 
 /// See the head of this file.
 #[derive(Debug, Default)]
 pub struct Wire {
+    /// By carrier, of all its binds together and of each.
+    contracts: Vec<[Contract; 2]>,
     meters: Vec<Meter>,
+    binds: BTreeMap<ConnId, Meter>,
     streams: BTreeMap<ConnId, Vec<u8>>,
     /// The order in which messages were first seen.
     first: BTreeMap<u32, u64>,
@@ -47,10 +69,19 @@ pub enum Complaint {
 }
 
 impl Wire {
-    /// Carriers with these rates, in parts per second.
-    pub fn new(rates: Vec<Option<u32>>) -> Self {
-        let meters = rates.into_iter().map(|rate| Meter { rate, instants: VecDeque::new() }).collect();
-        Self { meters, ..Self::default() }
+    /// Carriers with these rates, in parts per second: of all binds together, and of each.
+    pub fn new(rates: Vec<[Option<u32>; 2]>) -> Self {
+        let meters = rates.iter().map(|_| Meter::default()).collect();
+        Self { meters, contracts: rates.into_iter().map(|rates| rates.map(Contract::new)).collect(), ..Self::default() }
+    }
+
+    /// Other rates from now on.
+    pub fn agree(&mut self, carrier: usize, rates: [Option<u32>; 2], at_ns: u64) {
+        for (contract, rate) in self.contracts[carrier].iter_mut().zip(rates) {
+            if contract.0.last().is_none_or(|(_, known)| *known != rate) {
+                contract.0.push((at_ns, rate));
+            }
+        }
     }
 
     /// A socket took octets at that instant. Gives the parts that are now whole.
@@ -69,9 +100,15 @@ impl Wire {
             let pdu: Vec<u8> = stream.drain(..length).collect();
             if pdu[4..8] == SUBMIT_SM.to_be_bytes() {
                 parts.push(part_of(&pdu));
-                if let Some(complaint) = self.meters[carrier].count(carrier, at_ns) {
-                    self.complaints.push(complaint);
-                }
+                let [all, each] = &self.contracts[carrier];
+                let (of_all, of_each) = (all.most(at_ns), each.most(at_ns));
+                let all =
+                    self.meters[carrier].count(of_all, at_ns).map(|parts| format!("carrier {carrier} gets {parts}"));
+                let bind = self.binds.entry(id).or_default().count(of_each, at_ns);
+                let bind = bind.map(|parts| format!("{id:?} of carrier {carrier} gets {parts}"));
+                self.complaints.extend(
+                    all.into_iter().chain(bind).map(|what| Complaint::Rate(format!("{what} parts in a second"))),
+                );
             }
         }
         parts
@@ -113,11 +150,13 @@ impl Wire {
     /// A connection's end.
     pub fn handle_end(&mut self, id: ConnId) {
         self.streams.remove(&id);
+        self.binds.remove(&id);
     }
 
     /// Every connection's end.
     pub fn handle_crash(&mut self) {
         self.streams.clear();
+        self.binds.clear();
     }
 
     /// What is wrong since the last time.
@@ -127,15 +166,14 @@ impl Wire {
 }
 
 impl Meter {
-    fn count(&mut self, carrier: usize, at_ns: u64) -> Option<Complaint> {
-        let rate = self.rate? as usize;
+    /// One more part; how many there are in the last second, if that is too many.
+    fn count(&mut self, most: Option<u32>, at_ns: u64) -> Option<usize> {
         self.instants.push_back(at_ns);
-        if self.instants.len() <= rate {
-            return None;
+        while self.instants.front().is_some_and(|first| first + SECOND <= at_ns) {
+            self.instants.pop_front();
         }
-        let first = self.instants.pop_front()?;
-        let span = at_ns - first;
-        (span < SECOND).then(|| Complaint::Rate(format!("carrier {carrier} gets {} parts in {span} ns", rate + 1)))
+        let parts = self.instants.len();
+        most.filter(|most| parts > *most as usize).map(|_| parts)
     }
 }
 
@@ -155,9 +193,19 @@ mod tests {
 
     #[test]
     fn counts_the_part_too_many_and_no_other() {
-        let mut meter = Meter { rate: Some(2), instants: VecDeque::new() };
-        let mut count = |at_ns| meter.count(0, at_ns).is_some();
-        assert_eq!([0, 10, SECOND - 1, SECOND + 9].map(&mut count), [false, false, true, true]);
+        let mut meter = Meter::default();
+        let mut count = |at_ns| meter.count(Some(2), at_ns).is_some();
+        assert_eq!([0, 10, SECOND - 1, SECOND + 11].map(&mut count), [false, false, true, false]);
         assert!(!count(3 * SECOND), "a second later all is well");
+    }
+
+    #[test]
+    fn the_higher_of_two_contracts_counts_while_one_takes_the_place_of_the_other() {
+        let mut wire = Wire::new(vec![[Some(5), None]]);
+        wire.agree(0, [Some(2), Some(1)], 10 * SECOND);
+        let most = |at_ns| [0, 1].map(|which: usize| wire.contracts[0][which].most(at_ns));
+        assert_eq!(most(9 * SECOND), [Some(5), None]);
+        assert_eq!(most(13 * SECOND), [Some(5), None]);
+        assert_eq!(most(14 * SECOND), [Some(2), Some(1)]);
     }
 }

@@ -2,15 +2,16 @@
 //! has been judged. Decides faults; the plan says how many.
 
 use crate::admission::numbering::Numbering;
-use crate::model::{DiskRoom, Prng, ShardId, Wall};
+use crate::model::{DiskRoom, Prng, ShardId};
 use crate::shard::{Ask, Reply};
 use crate::store::memory::MemoryStore;
 
-use super::agenda::{MS, SECOND};
+use super::agenda::SECOND;
 use super::clients::Clients;
 use super::control;
 use super::disk::{Platter, Platters};
 use super::doors::Doors;
+use super::ending::Ending;
 use super::faulty::{Fault, Faults, Operation};
 use super::handsets;
 use super::happening::Happening;
@@ -19,9 +20,10 @@ use super::network::Network;
 use super::operator::Operator;
 use super::oracle::{Invariant, Oracle, Question, Violation};
 use super::phase::{Phase, Phases};
-use super::plan::{Plan, pick};
+use super::plan::Plan;
 use super::process::Process;
 use super::quotas::Quotas;
+use super::sabotage;
 use super::simulator::SimOptions;
 use super::smsc::Carriers;
 use super::stage::{Stage, note};
@@ -29,61 +31,46 @@ use super::tally::Count;
 use super::trace::Trace;
 use super::wire::Complaint;
 
-/// How long a crash waits for the place at which it is aimed.
-const AIM_NS: u64 = 10 * SECOND;
-/// A process or a disk stands still so long at most.
-const STALL_NS: u64 = 20 * SECOND;
 /// How long an operator thinks before deciding, at most; and before deciding again where nobody answered.
 const HESITATION_NS: u64 = 10 * SECOND;
-/// How long what has expired may wait on, once faults have ended and their consequences, ms.
-const EXPIRY_MS: u64 = 60_000;
 /// How often an operator wants something of control, at most.
 const CONFIGURED_MAX: u64 = 16;
+/// Between two looks at what waits.
+pub(super) const PATROL_NS: u64 = 30 * SECOND;
 /// Things that may happen at one instant.
 const SAME_INSTANT_MAX: u32 = 50_000;
-
-/// What the world is waiting for once it is calm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    /// Everything comes to rest.
-    Rest,
-    /// Every record is read.
-    Reading,
-    /// The process ends cleanly and starts again.
-    Stopping,
-    /// Every record is read again.
-    ReadingAgain,
-}
 
 /// See the head of this file.
 #[derive(Debug)]
 pub struct World {
-    plan: Plan,
+    pub(super) plan: Plan,
     /// What everybody shares.
     pub stage: Stage,
-    hash_seed: u64,
-    process: Option<Process>,
-    life: u32,
+    pub(super) hash_seed: u64,
+    pub(super) process: Option<Process>,
+    pub(super) life: u32,
     /// While there is no process.
-    disks: Option<Platters>,
-    net: Network,
-    carriers: Carriers,
-    clients: Clients,
-    doors: Doors,
-    numbering: Numbering,
-    operator: Operator,
-    crashes_left: u32,
+    pub(super) disks: Option<Platters>,
+    pub(super) net: Network,
+    pub(super) carriers: Carriers,
+    pub(super) clients: Clients,
+    pub(super) doors: Doors,
+    pub(super) numbering: Numbering,
+    pub(super) operator: Operator,
+    pub(super) crashes_left: u32,
     /// Where the process is to be hit, and until when that is waited for.
-    aim: Option<(Phase, u64)>,
+    pub(super) aim: Option<(Phase, u64)>,
     /// Until then the process stands still.
-    stalled_until_ns: u64,
-    stops_left: u32,
-    ended_cleanly: bool,
-    started_ns: u64,
-    calm_since: u64,
-    ending: Ending,
-    over: bool,
-    disk_room: DiskRoom,
+    pub(super) stalled_until_ns: u64,
+    pub(super) stops_left: u32,
+    pub(super) ended_cleanly: bool,
+    pub(super) started_ns: u64,
+    /// Until then something stood still, was short or was set.
+    pub(super) troubled_until_ns: u64,
+    pub(super) calm_since: u64,
+    pub(super) ending: Ending,
+    pub(super) over: bool,
+    pub(super) disk_room: DiskRoom,
     /// Octets on disk, and what is remembered, at each look.
     pub measures: Vec<(u64, u64)>,
 }
@@ -99,11 +86,12 @@ impl World {
 
     /// A world as planned.
     pub fn of(plan: Plan, mut chance: Prng, options: &SimOptions) -> Self {
-        let rates = plan.carriers.iter().map(|carrier| carrier.rate).collect();
+        let rates = plan.carriers.iter().map(|carrier| [carrier.rate, carrier.bind_rate]).collect();
         let carriers = Carriers::new(&plan, chance.next_u64());
         let trace = Trace::new(options.lines_max);
         let mut stage = Stage::new(chance, trace, Oracle::new(rates, &plan.shard), options.mutant);
         stage.oracle.known_ms = plan.known_ms;
+        stage.oracle.reloads.may_lose_routes = plan.kind.left_out.is_some();
         stage.oracle.quotas = Quotas::new(&plan.tenants);
         note!(stage, "{plan:?}");
         let numbering = match Numbering::new(None) {
@@ -131,6 +119,7 @@ impl World {
             carriers,
             ended_cleanly: false,
             started_ns: 0,
+            troubled_until_ns: 0,
             calm_since: 0,
             ending: Ending::Rest,
             over: false,
@@ -174,7 +163,10 @@ impl World {
             let at_ns = stage.handset_chance.below(plan.chaos_ns);
             stage.agenda.at(at_ns, Happening::HandsetWrites);
         }
+        self.put_down_kind();
+        let (plan, stage) = (&self.plan, &mut self.stage);
         stage.agenda.at(SECOND / 10, Happening::ClientActs);
+        stage.agenda.at(PATROL_NS, Happening::Patrol);
         stage.agenda.at(plan.chaos_ns, Happening::Calm);
         plan.route_gone_ns.into_iter().for_each(|at_ns| stage.agenda.at(at_ns, Happening::RouteGone));
         if let Some(first_ns) = plan.measured_ns {
@@ -261,8 +253,16 @@ impl World {
             Happening::Asked(shard, ticket, question, ask) => self.asked(shard, ticket, question, *ask),
             Happening::Replied(to, reply) => {
                 stage.replies_under_way -= 1;
-                if matches!(*reply, Reply::Released(_)) {
-                    self.operator.released(to, stage);
+                match &*reply {
+                    Reply::Released(_) => self.operator.released(to, stage),
+                    Reply::Doubts { found, .. } => self.operator.sees(found, plan, stage),
+                    Reply::Submitted(_)
+                    | Reply::Claimed(_)
+                    | Reply::Found(_)
+                    | Reply::Cancelled(_)
+                    | Reply::Records { .. }
+                    | Reply::Resolved(_)
+                    | Reply::Unreadable => {}
                 }
                 self.doors.settle(to, &reply, stage);
                 self.clients.replied(to, *reply, plan, stage);
@@ -275,6 +275,8 @@ impl World {
             Happening::DiskShort => self.run_short(),
             Happening::DiskAmple => self.have_room(DiskRoom::Ample),
             Happening::RouteGone => self.process.iter_mut().for_each(|one| one.tell_catalog(plan, net, stage)),
+            Happening::Special(what) => self.happen_specially(what),
+            Happening::Patrol => self.patrol(),
             Happening::Stop => self.stop(),
             Happening::Start => self.start(),
             Happening::Backup => self.back_up(),
@@ -310,6 +312,7 @@ impl World {
         if let Ask::Release { class: Some(class), policy, .. } = ask {
             stage.oracle.decided(shard, class, policy);
         }
+        let ask = sabotage::lend(ask, &question, stage);
         stage.oracle.asked(ticket, question);
         process.ask(shard, ask, plan, &mut self.net, stage);
     }
@@ -348,42 +351,8 @@ impl World {
         self.clients.look_up_told(&self.plan, &mut self.stage);
     }
 
-    fn crash(&mut self) {
-        if self.stage.calm || self.crashes_left == 0 {
-            return;
-        }
-        let aimed = self.stage.chance.chance(600_000);
-        let phase = *pick(&mut self.stage.chance, &Phase::ALL);
-        if !aimed || phase == Phase::Fresh {
-            self.kill();
-        }
-        if !aimed {
-            return;
-        }
-        self.aim = Some((phase, self.stage.now_ns() + AIM_NS));
-        if matches!(phase, Phase::Draining | Phase::Sealing)
-            && let Some(process) = self.process.as_mut()
-        {
-            process.drain(&self.plan, &mut self.stage);
-        }
-    }
-
-    fn kill(&mut self) {
-        self.aim = None;
-        if self.crashes_left == 0 {
-            return;
-        }
-        let phases = self.phases();
-        let Some(process) = self.process.take() else { return };
-        self.crashes_left -= 1;
-        self.stage.tally.add(Count::Crashes);
-        self.stage.tally.add_crash(phases);
-        note!(self.stage, "life {} is killed: {:?}", process.life, phases.iter().collect::<Vec<_>>());
-        self.bury(process);
-    }
-
     /// Where the process stands.
-    fn phases(&self) -> Phases {
+    pub(super) fn phases(&self) -> Phases {
         let mut phases = self.process.as_ref().map(Process::phases).unwrap_or_default();
         phases.note(Phase::Replying, self.stage.replies_under_way > 0);
         phases.note(Phase::Unsent, self.net.is_pending());
@@ -392,73 +361,7 @@ impl World {
         phases
     }
 
-    fn stall(&mut self) {
-        let stands = self.stage.now_ns() < self.stalled_until_ns;
-        if !self.stage.calm && self.process.is_some() && !stands {
-            let ns = self.stage.chance.below(STALL_NS);
-            note!(self.stage, "the process stands still for {ns}");
-            self.stage.tally.add(Count::Stalls);
-            self.stalled_until_ns = self.stage.now_ns() + ns;
-        }
-    }
-
-    fn stall_disk(&mut self) {
-        let shard = self.stage.chance.below(u64::from(self.plan.shards)) as usize;
-        let until_ns = self.stage.now_ns() + self.stage.chance.below(STALL_NS);
-        if let Some(disk) = self.process.as_mut().and_then(|process| process.disk(shard)) {
-            disk.stall(until_ns);
-        }
-    }
-
-    /// Under the floor, or out of room, for a while.
-    fn run_short(&mut self) {
-        if self.stage.calm {
-            return;
-        }
-        let room = *pick(&mut self.stage.chance, &[DiskRoom::Low, DiskRoom::Out]);
-        let for_ns = self.stage.chance.below(STALL_NS / 2);
-        self.stage.tally.add(Count::Shortages);
-        self.stage.oracle.was_short = true;
-        self.have_room(room);
-        self.stage.agenda.after(for_ns, Happening::DiskAmple);
-    }
-
-    fn have_room(&mut self, room: DiskRoom) {
-        note!(self.stage, "the disk's room: {room:?}");
-        self.disk_room = room;
-        if let Some(process) = self.process.as_mut() {
-            process.disk_has(room, &self.plan, &mut self.net, &mut self.stage);
-        }
-    }
-
-    fn break_disk(&mut self) {
-        if self.stage.calm {
-            return;
-        }
-        let stage = &mut self.stage;
-        let shard = stage.chance.below(u64::from(self.plan.shards)) as usize;
-        let for_ever = stage.chance.chance(300_000);
-        let fault = Fault {
-            operation: *pick(&mut stage.chance, &Operation::ALL),
-            after: stage.chance.below(6) as u32,
-            until_ns: for_ever.then(|| stage.now_ns() + stage.chance.below(2 * STALL_NS)),
-        };
-        note!(stage, "disk {shard}: {fault:?}");
-        if for_ever {
-            stage.tally.add(Count::FaultsForEver);
-        }
-        let faults = match self.process.as_mut() {
-            Some(process) => process.disk(shard).map(|disk| &mut disk.faults),
-            None => {
-                self.disks.as_mut().and_then(|disks| disks.shards.get_mut(shard)).map(|platter| &mut platter.faults)
-            }
-        };
-        if let Some(faults) = faults {
-            faults.push(fault);
-        }
-    }
-
-    fn bury(&mut self, process: Process) {
+    pub(super) fn bury(&mut self, process: Process) {
         self.stalled_until_ns = 0;
         self.disks = Some(process.crash(&self.plan, &mut self.net, &mut self.stage));
         self.stage.oracle.process_died();
@@ -537,53 +440,6 @@ impl World {
         process.configure(wishes, &self.plan, &mut self.net, stage);
     }
 
-    fn jump_wall(&mut self) {
-        if self.stage.calm {
-            return;
-        }
-        let forward = self.stage.jump_wall();
-        self.stage.tally.add(if forward { Count::WallForward } else { Count::WallBackward });
-        note!(self.stage, "the wall clock jumps to {:?}", self.stage.wall());
-        if let Some(process) = self.process.as_mut() {
-            process.turn_all(&self.plan, &mut self.net, &mut self.stage);
-        }
-    }
-
-    fn cut(&mut self) {
-        let standing = self.net.standing();
-        if !self.stage.calm && !standing.is_empty() {
-            let id = *pick(&mut self.stage.chance, &standing);
-            self.net.cut(id, &mut self.stage);
-        }
-    }
-
-    fn freeze(&mut self) {
-        let standing = self.net.standing();
-        if !self.stage.calm && !standing.is_empty() {
-            let id = *pick(&mut self.stage.chance, &standing);
-            let ns = self.stage.chance.between(SECOND, 30 * SECOND);
-            self.net.freeze(id, ns, &mut self.stage);
-        }
-    }
-
-    fn calm(&mut self) {
-        note!(self.stage, "calm");
-        self.stage.calm = true;
-        self.calm_since = self.stage.now_ns();
-        self.carriers.calm_down();
-        self.have_room(DiskRoom::Ample);
-        self.aim = None;
-        if let Some(process) = self.process.as_mut() {
-            process.control().faults.clear();
-            let shards = 0..usize::from(self.plan.shards);
-            shards.for_each(|at| process.disk(at).into_iter().for_each(|disk| disk.faults.clear()));
-        }
-        if let Some(disks) = self.disks.as_mut() {
-            disks.iter_mut().for_each(|disk| disk.faults.clear());
-        }
-        self.stage.agenda.after(SECOND, Happening::Look);
-    }
-
     fn measure(&mut self) {
         let Some(every_ns) = self.plan.measured_ns.filter(|_| !self.stage.calm) else { return };
         let again_ns = match &self.process {
@@ -595,103 +451,4 @@ impl World {
         };
         self.stage.agenda.after(again_ns, Happening::Measure);
     }
-
-    /// Faults are over, their consequences too: what has expired may not wait any more.
-    fn judge_waiting(&mut self) {
-        let quiet_since_ns = self.calm_since.max(self.started_ns) + STALL_NS;
-        let Some(process) = self.process.as_ref().filter(|process| !process.is_ending()) else { return };
-        // What a clock put off that was ahead may wait until then.
-        let was_ahead = self.stage.wall() < self.stage.ahead_until.after_ms(EXPIRY_MS);
-        if was_ahead || self.stage.now_ns() < quiet_since_ns + EXPIRY_MS * MS {
-            return;
-        }
-        let since = Wall(self.stage.wall().0.saturating_sub(EXPIRY_MS));
-        let stranded = process.stranded(&self.plan, &self.stage);
-        self.stage.oracle.judge_stranded(&stranded);
-        for (shard, route, waiting) in process.waiting_in_vain(&self.plan) {
-            self.stage.oracle.judge_waiting(shard, route, waiting, since);
-        }
-    }
-
-    fn look(&mut self) {
-        self.judge_waiting();
-        let plan = &self.plan;
-        let unrest = match self.process.as_mut() {
-            None => Some("the process is down".to_owned()),
-            Some(_) if !self.operator.has_decided() => Some("the operator has not decided".to_owned()),
-            Some(_) if !self.clients.are_done() => Some("clients are not done".to_owned()),
-            Some(_) if self.stage.now_ns() < self.stalled_until_ns => Some("the process stands still".to_owned()),
-            Some(_) if self.stage.asks_under_way + self.stage.replies_under_way > 0 => {
-                Some("doors are not done".to_owned())
-            }
-            Some(process) if process.is_ending() => Some("the process is ending".to_owned()),
-            Some(_) if self.carriers.receipts_open() > 0 => Some("receipts are not answered".to_owned()),
-            Some(_) if self.stage.oracle.unanswered().is_some() && self.ending == Ending::Rest => {
-                Some(format!("ticket {:?} is not answered", self.stage.oracle.unanswered()))
-            }
-            Some(process) => process.unrest(plan, &self.stage),
-        };
-        match (unrest, self.ending) {
-            (Some(what), _) if self.stage.now_ns() - self.calm_since > self.stage.oracle.rest_ns(plan) => {
-                self.stage.oracle.break_at(Invariant::EverythingEnds, format!("{:?}: {what}", self.ending));
-            }
-            (Some(_), _) => {}
-            (None, Ending::Rest) => {
-                self.clients.read_all(plan, &mut self.stage);
-                self.ending = Ending::Reading;
-            }
-            (None, Ending::Reading | Ending::ReadingAgain) => self.judge(),
-            (None, Ending::Stopping) => {}
-        }
-        if !self.over {
-            self.stage.agenda.after(SECOND, Happening::Look);
-        }
-    }
-
-    fn judge(&mut self) {
-        let Some(stored) = self.clients.read() else {
-            if self.ending == Ending::ReadingAgain && !self.clients.are_reading() {
-                self.clients.read_all(&self.plan, &mut self.stage);
-            }
-            return;
-        };
-        let stage = &mut self.stage;
-        note!(stage, "{} messages are stored", stored.len());
-        let mut tally = std::mem::take(&mut stage.tally);
-        stage.oracle.judge_all(&self.plan, &stored, &mut tally);
-        // Retention takes what handsets wrote as well.
-        if let Some(process) = self.process.as_ref().filter(|_| !stage.oracle.aged)
-            && let Err(what) = stage.oracle.handsets.judge(&process.stores(), &self.plan.shard, &mut tally)
-        {
-            stage.oracle.break_at(Invariant::Handsets, what);
-        }
-        stage.tally = tally;
-        if self.ending == Ending::ReadingAgain {
-            self.over = true;
-            return;
-        }
-        let mut stop_in = 0;
-        if self.plan.ages {
-            self.age();
-            stop_in = SETTLED_AFTER;
-        }
-        self.ending = Ending::Stopping;
-        self.stops_left = 1;
-        self.stage.agenda.after(stop_in, Happening::Stop);
-    }
-
-    /// Nothing happens until retention has passed, and the patience with receipts.
-    fn age(&mut self) {
-        note!(self.stage, "time passes");
-        let shard = &self.plan.shard;
-        let ms = 2 * (shard.receipt_wait_ms + shard.retention_ms);
-        self.stage.age(ms);
-        self.stage.oracle.aged = true;
-        if let Some(process) = self.process.as_mut() {
-            process.turn_all(&self.plan, &mut self.net, &mut self.stage);
-        }
-    }
 }
-
-/// When all has followed from a time that has passed.
-const SETTLED_AFTER: u64 = 30 * SECOND;

@@ -1,0 +1,184 @@
+//! What must be true where people are at work while traffic runs: of what a hand decided, of what strangers are told, of what was
+//! reloaded, and of a contract that a carrier is strict about.
+
+use crate::delivery::{EventKind, Happened, Resolution, TimelineEntry};
+use crate::model::{MessageId, MessageState, ShardId, TenantId, Wall};
+use crate::shard::{Cancelled, FoundMessage, Lookup, Options, Resolved};
+
+use super::agenda::SECOND;
+use super::oracle::{Invariant, Oracle, TakenPart, Truth};
+use super::part::PartSeen;
+use super::plan::Plan;
+use super::tally::{Count, Tally};
+
+/// Parts from which on a pace is judged.
+const PACE_PARTS_MIN: usize = 60;
+
+/// What reloads have changed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reloads {
+    /// After so many attempts at least a message is given up, under any of the policies that there were.
+    pub attempts_least: u8,
+    /// What classes do with what is in doubt was changed.
+    pub policies_changed: bool,
+    /// A route may be gone.
+    pub may_lose_routes: bool,
+}
+
+impl Reloads {
+    /// None yet.
+    pub const fn new(options: &Options) -> Self {
+        let attempts_least = options.retry.transient.attempts_max;
+        Self { attempts_least, policies_changed: false, may_lose_routes: false }
+    }
+}
+
+impl Oracle {
+    /// From now on that plan holds.
+    pub fn reloaded(&mut self, before: &Plan, plan: &Plan, now_ns: u64) {
+        let options = &plan.shard;
+        self.reloads.attempts_least = self.reloads.attempts_least.min(options.retry.transient.attempts_max);
+        self.reloads.policies_changed |= before.shard.doubt != options.doubt;
+        // What is refused may be told later, and by shares that were others.
+        if before.shard.tenants != options.tenants {
+            (self.limits.0, self.limits.1) = (0, 0);
+        }
+        self.limits.0 = self.limits.0.min(options.queue_messages_max);
+        for (at, carrier) in plan.carriers.iter().enumerate() {
+            self.wire.agree(at, [carrier.rate, carrier.bind_rate], now_ns);
+        }
+    }
+
+    /// Whether nothing can have settled a message: it was never handed over, its time is not over, and nobody has cancelled it.
+    pub(super) fn is_untouched(&self, message: u32) -> bool {
+        let Truth { id, cancelled, state, ref intent, .. } = self.truths[message as usize];
+        let was_handed = id.is_none_or(|id| self.handed.contains_key(&(id.shard(), id.address())));
+        !self.reloads.may_lose_routes
+            && !was_handed
+            && !cancelled
+            && !state.is_final()
+            && intent.head.expires_at > self.wall
+    }
+
+    /// Whether a part is the first of a message that came in so long ago that it might be gone, had it been settled.
+    pub fn outlives_retention(&self, part: &PartSeen) -> bool {
+        let truth = part.message.and_then(|number| self.truths.get(number as usize));
+        let (Some(truth), Some(ms)) = (truth, self.known_ms) else { return false };
+        truth.seen.is_empty() && truth.born.after_ms(ms) < self.wall
+    }
+
+    pub(super) fn told_page(&mut self, tenant: TenantId, found: &[FoundMessage]) {
+        if let Some(foreign) = found.iter().find(|found| found.head.tenant != tenant) {
+            self.break_at(Invariant::Whose, format!("{tenant:?} is shown {foreign:?}"));
+        }
+    }
+
+    pub(super) fn told_stranger(&mut self, message: u32, found: &[Lookup], tally: &mut Tally) {
+        tally.add(Count::Pried);
+        // Of what retention has taken nobody can say whose it was.
+        let is_gone = self.may_be_gone(message);
+        let may_be_told = |lookup: &Lookup| *lookup == Lookup::Unknown || *lookup == Lookup::Gone && is_gone;
+        if !found.iter().all(may_be_told) {
+            self.break_at(Invariant::Whose, format!("a stranger is told of message {message}: {found:?}"));
+        }
+    }
+
+    pub(super) fn told_meddler(&mut self, message: u32, cancelled: Cancelled, tally: &mut Tally) {
+        tally.add(Count::Meddled);
+        if cancelled != Cancelled::Unknown && !(cancelled == Cancelled::Gone && self.may_be_gone(message)) {
+            self.break_at(Invariant::Whose, format!("a stranger cancels message {message}: {cancelled:?}"));
+        }
+    }
+
+    /// A hand is told what became of its decisions.
+    pub(super) fn told_resolved(&mut self, ids: &[MessageId], results: &[Resolved], tally: &mut Tally) {
+        for (id, result) in ids.iter().zip(results) {
+            let truth = self.truths.iter_mut().find(|truth| truth.id == Some(*id));
+            match (result, truth) {
+                (Resolved::Done, Some(truth)) => {
+                    truth.decided += 1;
+                    tally.add(Count::DecidedByHand);
+                }
+                (Resolved::NotInDoubt | Resolved::Gone, _) | (Resolved::Done, None) => {}
+                (Resolved::Unknown, _) => {
+                    self.break_at(Invariant::Answers, format!("{id} stood in the ledger, and is unknown"));
+                }
+            }
+        }
+    }
+
+    /// What is wrong with a message that a hand, or its owner, has looked after.
+    pub(super) fn mishandled(&self, plan: &Plan, truth: &Truth, timeline: &[TimelineEntry]) -> Option<String> {
+        let by_hand = timeline.iter().filter(|entry| is_by_hand(entry.what)).count();
+        if truth.decided > by_hand {
+            return Some(format!("a hand has decided {} times", truth.decided));
+        }
+        let told = truth.too_late.filter(|_| plan.wall_jumps == 0 && plan.backups == 0)?;
+        let has_moved = |entry: &TimelineEntry| {
+            let moves = [EventKind::Attempt, EventKind::InDoubt, EventKind::Rerouted].contains(&entry.kind());
+            (moves || entry.what.is_final()) && entry.at <= told
+        };
+        let is_in_time = !timeline.iter().any(has_moved) && truth.intent.head.expires_at > told;
+        is_in_time.then(|| format!("at {told:?} it was too late to cancel it"))
+    }
+
+    /// Whether a receipt came when nobody waited for it any more.
+    pub(super) fn was_heard_late(&self, plan: &Plan, truth: &Truth, found: &FoundMessage) -> bool {
+        let Some(first) = found.view.timeline.iter().find(|entry| entry.kind() == EventKind::Attempt) else {
+            return false;
+        };
+        let until = first.at.after_ms(plan.shard.receipt_wait_ms);
+        let heard = |taken: &TakenPart| self.heard.get(&(taken.carrier, taken.issued)).is_some_and(|at| *at > until);
+        truth.taken.iter().any(heard)
+    }
+
+    /// A carrier that spaces strictly takes a part.
+    pub fn note_pace(&mut self, carrier: usize, at_ns: u64) {
+        self.paces.entry(carrier).or_default().push(at_ns);
+    }
+
+    /// The contract of a carrier that spaces strictly is used, apart from the beginning and the end.
+    pub(super) fn judge_pace(&mut self, plan: &Plan) {
+        let Some(percent) = plan.kind.used_percent else { return };
+        for (carrier, instants) in std::mem::take(&mut self.paces) {
+            let parts = instants.len();
+            let Some(rate) = plan.carriers[carrier].rate.filter(|_| parts >= PACE_PARTS_MIN) else { continue };
+            let (from, to) = (parts / 4, parts * 3 / 4);
+            let took_ns = instants[to] - instants[from];
+            let could = took_ns * u64::from(rate) / SECOND;
+            if (to - from) as u64 * 100 < could * percent {
+                let what = format!("carrier {carrier} took {} parts where it takes {could}", to - from);
+                self.break_at(Invariant::Used, what);
+            }
+        }
+    }
+
+    /// Of messages that wait, so many may: those whose end nobody has seen, and whose time is not long over.
+    pub fn judge_places(&mut self, places: &[(ShardId, TenantId, u64)], since: Wall) {
+        for (shard, tenant, waiting) in places {
+            let own = |truth: &&Truth| truth.intent.shard == *shard && truth.intent.head.tenant == *tenant;
+            let may_wait = |truth: &&Truth| {
+                let head = &truth.intent.head;
+                let is_cancelled = truth.cancelled || truth.state == MessageState::Cancelled;
+                // One that a receipt for one of its parts has ended while it was put off keeps its place until its turn comes.
+                let is_cut_short = truth.taken.iter().any(|taken| taken.parts > 1);
+                let is_over = truth.state.is_final() && !(is_cancelled && head.send_at > since) && !is_cut_short;
+                !is_over && head.expires_at > since
+            };
+            let alive = self.truths.iter().filter(own).filter(may_wait).count() as u64;
+            if *waiting > alive {
+                let what = format!("shard {} counts {waiting} of {tenant:?} as waiting, and {alive} may", shard.0);
+                self.break_at(Invariant::Expiry, what);
+            }
+        }
+    }
+}
+
+/// Whether somebody has decided so.
+pub(super) const fn is_by_hand(what: Happened) -> bool {
+    let by = match what {
+        Happened::Resent { by } | Happened::Resolved { by } | Happened::Dead { by: Some(by), .. } => by,
+        _ => return false,
+    };
+    matches!(by, Resolution::HandResend | Resolution::HandDrop | Resolution::HandSent)
+}
