@@ -5,14 +5,14 @@ pub mod backend;
 pub mod backup;
 pub mod batch;
 pub mod book;
-#[cfg(test)]
-mod conformance_tests;
 pub mod control;
 pub mod directory;
 pub mod expiry;
 pub mod extent;
 pub mod fjall;
 pub mod fjall_backup;
+#[cfg(test)]
+mod fjall_conformance_tests;
 mod fjall_journals;
 pub mod fjall_mutants;
 mod fjall_ranges;

@@ -18,7 +18,7 @@ pub(super) enum By {
 }
 
 /// What both stores are asked.
-const CONFORMANCE: &str = "src/store/conformance_tests.rs";
+const CONFORMANCE: &str = "src/store/fjall_conformance_tests.rs";
 
 /// Invariants that no look at one state can tell: file, number, who notices.
 pub(super) const WATCHED: &[(&str, u8, By)] = &[
