@@ -261,6 +261,7 @@ impl World {
                     | Reply::Found(_)
                     | Reply::Cancelled(_)
                     | Reply::Records { .. }
+                    | Reply::Inbound { .. }
                     | Reply::Resolved(_)
                     | Reply::Unreadable => {}
                 }
