@@ -121,7 +121,7 @@ fn sim_tended() {
 
 #[test]
 fn sim_weeks() {
-    let tally = special(150, run_weeks);
+    let tally = special(60, run_weeks);
     let missing = tally.missing_of(&Count::WEEKS);
     assert!(asked_for("STENTOR_SIM_SEED").is_some() || missing.is_empty(), "never happened: {missing:?}");
 }
