@@ -66,7 +66,7 @@ pub(super) fn ranges(raw: &RawDefaults) -> Vec<numbering::NumberRange> {
 
 fn range(raw: &RawNumberRange) -> NumberRange {
     let prefix = raw.prefix.as_ref().map(|prefix| prefix.get_ref().as_str()).unwrap_or_default();
-    let digits = raw.digits.iter().flat_map(|digits| &digits.get_ref().0).map(|length| length.get());
+    let digits = raw.digits.iter().flat_map(|digits| digits.get_ref()).map(|length| length.get());
     NumberRange { prefix: prefix.strip_prefix('+').unwrap_or(prefix).to_owned(), digits: digits.collect() }
 }
 

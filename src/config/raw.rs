@@ -103,7 +103,7 @@ raw! {
     /// One of `defaults.number_ranges`.
     RawNumberRange {
         prefix: Typed<String>,
-        digits: Typed<OneOrMany<Int<7, 15>>>,
+        digits: Typed<Vec<Int<7, 15>>>,
     }
 
     /// `[defaults.in_doubt]`

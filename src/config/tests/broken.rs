@@ -123,7 +123,7 @@ fn values_of_the_wrong_kind_in_carriers_and_routes() {
             "t.toml:7:9: carrier.one.binds: invalid value: integer `257`, expected a whole number from 0 to 256",
             "t.toml:8:8: carrier.one.rate: invalid value: integer `0`, expected a rate from 1 to 1000000 such as 5000 or \"5000/s\"",
             "t.toml:9:13: carrier.one.bind_rate: invalid value: string \"5/m\", expected a rate from 1 to 1000000 such as 5000 or \"5000/s\"",
-            "t.toml:10:8: carrier.one.bind: \"pear\" is not one of transceiver, pair",
+            "t.toml:10:8: carrier.one.bind: \"pear\" is not one of transceiver, pair, transmitter",
             "t.toml:11:13: carrier.one.splitting: \"none\" is not one of udh8, udh16, sar, payload",
         ],
     );

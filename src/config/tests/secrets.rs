@@ -43,6 +43,7 @@ fn say_what_is_missing() {
 
 #[test]
 fn are_not_quoted_whatever_is_wrong() {
+    let long = format!("\"{}\"", "8274619".repeat(40));
     let shapes = [
         "8274619",
         "99999999999999999999",
@@ -51,7 +52,7 @@ fn are_not_quoted_whatever_is_wrong() {
         "{ fil = \"8274619\" }",
         "{ file = 8274619 }",
         "{ file = \"8274619\", credential = \"8274619\" }",
-        "\"8274619-8274619\"",
+        &long,
         "8274619-01-01",
     ];
     for shape in shapes {

@@ -35,21 +35,21 @@ fn a_sender_that_is_no_number_is_told_why() {
 
 #[test]
 fn ranges_of_numbers_are_known_to_senders_too() {
-    let ranges = "number_ranges = [{ prefix = \"+21099\", digits = 11 }, { prefix = \"4767\", digits = [14, 15] }]";
+    let ranges = "number_ranges = [{ prefix = \"+21099\", digits = [11] }, { prefix = \"4767\", digits = [14, 15] }]";
     let config = parse(&with(&format!("[defaults]\nfrom = \"+210 99 123456\"\n{ranges}\n"))).expect("it loads");
     let told: Vec<_> =
         config.defaults.number_ranges.iter().map(|range| (&range.prefix[..], &range.digits[..])).collect();
     assert_eq!(told, [("21099", &[11][..]), ("4767", &[14, 15])]);
     assert_eq!(config.defaults.from.as_deref(), Some("21099123456"));
     for wrong in [
-        "{ prefix = \"049\", digits = 10 }",
-        "{ prefix = \"4a\", digits = 10 }",
-        "{ prefix = \"12345678\", digits = 7 }",
+        "{ prefix = \"049\", digits = [10] }",
+        "{ prefix = \"4a\", digits = [10] }",
+        "{ prefix = \"12345678\", digits = [7] }",
     ] {
         let told = parse(&with(&format!("[defaults]\nnumber_ranges = [{wrong}]\n"))).expect_err(wrong).to_string();
         assert!(told.starts_with("t.toml:2:18: defaults.number_ranges[0]: no such numbers"), "{told}");
     }
-    let told = parse(&with("[defaults]\nnumber_ranges = [{ digits = 10 }]\n")).expect_err("no prefix").to_string();
+    let told = parse(&with("[defaults]\nnumber_ranges = [{ digits = [10] }]\n")).expect_err("no prefix").to_string();
     assert!(told.contains("`prefix` is missing"), "{told}");
 }
 
