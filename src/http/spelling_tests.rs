@@ -173,7 +173,10 @@ fn what_is_wrong_is_told_for_people() {
         (&format!(r#""body":"{long}","parts_max":1"#), "it takes 2 parts; 1 are allowed (`parts_max`)"),
         (r#""body":"x","tags":["a,b"]"#, "\"a,b\": a tag is not empty and has no comma or control character in it"),
         (&format!(r#""body":"x",{tags}"#), "more than 256 octets in all"),
-        (r#""body":"x","tlvs":[{"tag":9,"text":""},{"tag":1060,"text":"x"}]"#, "number 1: 0x0424 says what"),
+        (
+            r#""body":"x","tlvs":[{"tag":9,"text":""},{"tag":1060,"text":"x"}]"#,
+            "number 1: 0x0424 is set by Stentor itself",
+        ),
         (&format!(r#""body":"x","tlvs":[{}]"#, [r#"{"tag":9,"text":""}"#; 17].join(",")), "more than 16"),
         (r#""body":"x","from":"Twelve chars""#, "longer than 11 characters, or 15 digits"),
         (r#""body":"x","expires_in":"15d""#, "more than 14 days after the message is due"),

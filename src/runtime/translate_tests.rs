@@ -87,7 +87,7 @@ fn routes_keep_their_order_and_conditions() {
     assert_eq!((brand.id, ways(brand)), (RouteId(3), vec![(4, 2), (3, 2)]));
     assert_eq!(
         (brand.when.prefixes.join(" "), brand.when.senders.join(" ")),
-        ("49 43".into(), "ACME* +4915* 72345".into())
+        ("49 43".into(), "ACME* 4915* 72345".into())
     );
     assert_eq!((rest.id, &rest.when, ways(rest)), (RouteId(4), &Condition::default(), vec![(3, 1)]));
 }
@@ -265,7 +265,7 @@ fn check_names_what_cannot_be_done() {
         "carrier.south.tls: /nowhere/ca: No such file",
         "carrier.north.hosts: `under_score-` stands in no certificate",
         "node.shards: at most 255",
-        "http.hosts: `not a name` is no name such as",
+        "http.hosts: \"not a name\" is no name such as",
         "route.rest.from: not in this version",
         "defaults.country: no numbering plan is known for `XQ`",
         "http: header_bytes_max must be",

@@ -63,6 +63,9 @@ pub fn warnings(config: &Config, now_s: i64) -> Vec<Warning> {
         }
     }
     for carrier in &config.carriers {
+        for (key, what) in carrier.beyond_smpp() {
+            warn(format!("carrier.{}.{key}", carrier.name), what);
+        }
         let takes = |share: &crate::config::Share| share.name == carrier.name && share.weight > 0;
         if !config.routes.iter().any(|route| route.carriers.iter().any(takes)) {
             warn(format!("carrier.{}", carrier.name), "no route leads to it: it will carry nothing".to_owned());

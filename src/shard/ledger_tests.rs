@@ -3,8 +3,8 @@
 use crate::delivery::event::tests::busy;
 use crate::delivery::{DoubtFilter, DoubtPolicy, EventKind, Happened, Lost, LostBind, Resolution};
 use crate::model::{
-    Address, CarrierError, CarrierId, Class, DeadLetterReason, Frame, GroupId, Head, LinkId, MessageId, MessageState,
-    Mono, Msisdn, Now, Numbers, ReceiptState, ReplyTo, RouteId, ShardId, Tail, TenantId, Wall, Whose,
+    Address, CarrierError, CarrierId, Class, Content, DeadLetterReason, Frame, GroupId, Head, LinkId, MessageId,
+    MessageState, Mono, Msisdn, Now, Numbers, ReceiptState, ReplyTo, RouteId, ShardId, Tail, TenantId, Wall, Whose,
 };
 use crate::node::tests::world::catalog;
 use crate::store::backend::RunFamily;
@@ -103,6 +103,13 @@ impl World {
         self.submits.pop()
     }
 
+    /// What the number ends in that it was sent from, as its link tells it.
+    pub(super) fn sender_of(submit: &Submit) -> Tail {
+        let (from, octets) = (submit.head.content_at as usize, submit.head.content_len as usize);
+        let content = submit.arena.get(from..from + octets).and_then(|octets| Content::decode(octets).ok());
+        content.map_or(Tail::NONE, |content| Tail::of_written(content.from.as_bytes()))
+    }
+
     fn answered(&mut self, submit: &Submit, part: u8, answer: Answer) {
         let parts = submit.head.parts;
         let outcome = Outcome {
@@ -113,7 +120,7 @@ impl World {
             answer,
             bind: 4,
             written_at: Mono(0),
-            sender: Tail::NONE,
+            sender: Self::sender_of(submit),
         };
         let arena = b"id-1".to_vec();
         let batch = OutcomeBatch { link: LINK, group: GroupId(3), outcomes: vec![outcome], arena };

@@ -71,7 +71,7 @@ impl World {
             answer: Answer::Accepted(Span { at: 0, len: id.len() as u16 }),
             bind: 4,
             written_at: Mono(0),
-            sender: Tail::NONE,
+            sender: Self::sender_of(submit),
         };
         let batch = OutcomeBatch { link: LINK, group: GroupId(3), outcomes: vec![outcome], arena: id.into() };
         ShardEvent::Traffic(ToShard::Outcomes(batch))

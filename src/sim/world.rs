@@ -221,9 +221,12 @@ impl World {
         }
     }
 
+    fn stands_still(&self) -> bool {
+        self.stage.now_ns() < self.stalled_until_ns && self.process.is_some()
+    }
+
     fn happen(&mut self, what: Happening) {
-        let stands_still = self.stage.now_ns() < self.stalled_until_ns && self.process.is_some();
-        if stands_still && what.is_for_process() {
+        if self.stands_still() && what.is_for_process() {
             return self.stage.agenda.at(self.stalled_until_ns, what);
         }
         let (plan, net, stage) = (&self.plan, &mut self.net, &mut self.stage);

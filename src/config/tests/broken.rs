@@ -44,7 +44,7 @@ fn unknown_keys_get_the_nearest_known_one() {
         "[http]\nwindow = 3\nbanana = 4\n",
         &[
             "t.toml:2:1: http.window: unknown key here; it belongs into [[carrier]]",
-            "t.toml:3:1: http.banana: unknown key; known are listen, tls, body_max, inflate_ratio_max, line_max, messages_max, connections_max, header_max, header_timeout, body_timeout, write_timeout, idle_timeout",
+            "t.toml:3:1: http.banana: unknown key; known are listen, hosts, tls, body_max, inflate_ratio_max, line_max, messages_max, connections_max, header_max, header_timeout, body_timeout, write_timeout, idle_timeout",
         ],
     );
     check(
@@ -298,7 +298,9 @@ fn what_cannot_go_together() {
     );
     check_carrier(
         "tls = { insecure = true, ca = \"/ca.pem\" }",
-        &["t.toml:6:7: carrier.one.tls: `insecure` takes any certificate, so `ca` and `server_name` mean nothing"],
+        &[
+            "t.toml:6:7: carrier.one.tls: `insecure` takes any certificate, so `ca`, `server_name` and `pin` mean nothing",
+        ],
     );
     check_carrier("source_ip = \"::1\"", &["t.toml:6:13: carrier.one.source_ip: 127.0.0.1 cannot be reached from ::1"]);
 }
