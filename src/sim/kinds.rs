@@ -295,7 +295,8 @@ impl Plan {
             enquire_link_ms: 6 * HOUR_MS,
             reconnect_max_ms: HOUR_MS,
             receipt_retry_ns: HOUR_MS * MS / 2,
-            rest_ns: 6 * DAY_NS,
+            // What is put off for nine days may be accepted when all is calm, and is tried for days.
+            rest_ns: 24 * DAY_NS,
             look_ns: 600 * SECOND,
             ..KindPlan::default()
         }
