@@ -16,6 +16,10 @@ use crate::runtime::net::Stream;
 
 /// Discarded from a peer that goes on sending after our last word; one that sends more is cut off.
 const LINGER_BYTES_MAX: usize = 1 << 20;
+/// What hyper answers by itself, to a head that it cannot read, begins so; no answer of ours lacks [`NOSNIFF`].
+const REFUSAL: &[u8] = b"HTTP/1.1 4";
+const REFUSAL_BYTES_MAX: usize = 512;
+const NOSNIFF: &[u8] = b"x-content-type-options: nosniff\r\n";
 /// A TLS record holds no more.
 const TLS_RECORD_BYTES: usize = 16 << 10;
 
@@ -33,6 +37,17 @@ impl Transport {
     /// Wraps an open stream.
     pub fn new(stream: Stream, watch: Rc<Watch>) -> Self {
         Self { stream, watch, peer_ended: false, ended: false, discarded: 0 }
+    }
+
+    /// A refusal that hyper made goes out with the header that all answers have. It is small, so the kernel takes it whole, or
+    /// the connection ends with it.
+    fn poll_refusal(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Option<Poll<io::Result<usize>>> {
+        let whole = with_nosniff(bytes)?;
+        let written = Pin::new(&mut self.stream).poll_write(context, &whole);
+        Some(written.map(|written| match written? {
+            taken if taken == whole.len() => Ok(bytes.len()),
+            _ => Err(io::ErrorKind::WriteZero.into()),
+        }))
     }
 
     fn note_write(&self, written: &Poll<io::Result<usize>>) {
@@ -96,7 +111,10 @@ impl Read for Transport {
 
 impl Write for Transport {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let written = match self.poll_refusal(context, bytes) {
+            Some(refused) => refused,
+            None => Pin::new(&mut self.stream).poll_write(context, bytes),
+        };
         self.note_write(&written);
         written
     }
@@ -106,7 +124,11 @@ impl Write for Transport {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
+        let written = match self.poll_refusal(context, first) {
+            Some(refused) => refused,
+            None => Pin::new(&mut self.stream).poll_write_vectored(context, slices),
+        };
         self.note_write(&written);
         written
     }
@@ -136,5 +158,31 @@ impl Write for Transport {
             }
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+/// A refusal of hyper's own with the header that it lacks; none if it is none.
+fn with_nosniff(bytes: &[u8]) -> Option<Vec<u8>> {
+    let is_refusal = bytes.starts_with(REFUSAL) && bytes.len() <= REFUSAL_BYTES_MAX && bytes.ends_with(b"\r\n\r\n");
+    let has_it = || bytes.windows(NOSNIFF.len()).any(|window| window == NOSNIFF);
+    if !is_refusal || has_it() {
+        return None;
+    }
+    let (head, end) = bytes.split_at(bytes.len() - b"\r\n".len());
+    Some([head, NOSNIFF, end].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_hyper_refuses_by_itself_is_not_to_be_sniffed_either() {
+        let refused = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+        let told = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nx-content-type-options: nosniff\r\n\r\n";
+        assert_eq!(with_nosniff(refused).as_deref(), Some(&told[..]));
+        for other in [&told[..], b"HTTP/1.1 200 OK\r\n\r\n", b"", b"{}", &refused[..30]] {
+            assert_eq!(with_nosniff(other), None);
+        }
     }
 }

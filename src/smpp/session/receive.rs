@@ -136,7 +136,9 @@ impl<T: Copy> Core<T> {
     }
 
     fn nacked<'a>(&mut self, header: Header, now_ns: u64) -> Event<'a, T> {
-        if self.own_sequence() == Some(header.sequence_number) {
+        // Who could not read the bind does not know its number, and nothing else of ours is out then.
+        let is_for_bind = header.sequence_number == 0 && matches!(self.phase, Phase::Binding { .. });
+        if is_for_bind || self.own_sequence() == Some(header.sequence_number) {
             return match self.unbinding() {
                 Some(_) => self.unbind_answered(header),
                 None => self.bind_failed(header.command_status),

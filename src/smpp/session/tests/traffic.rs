@@ -23,6 +23,10 @@ fn a_refused_bind_ends_the_session_with_its_status() {
     let mut session: Session<u64> = Session::client(&Options::default(), BindMode::Transmitter, &BIND, 0).unwrap();
     let nack = pdu(1, CommandStatus::RINVCMDID, Pdu::GenericNack);
     assert_eq!(feed(&mut session, &nack, 0), ["bind failed 3", "closed BindRefused(ESME_RINVCMDID (0x03))"]);
+    // Field case 14: some answer without the number.
+    let mut session: Session<u64> = Session::client(&Options::default(), BindMode::Transmitter, &BIND, 0).unwrap();
+    let nack = pdu(0, CommandStatus::RINVBNDSTS, Pdu::GenericNack);
+    assert_eq!(feed(&mut session, &nack, 0), ["bind failed 4", "closed BindRefused(ESME_RINVBNDSTS (0x04))"]);
 }
 
 #[test]
