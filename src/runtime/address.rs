@@ -6,9 +6,16 @@
 use std::{
     fmt, fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    thread,
+    time::{Duration, Instant},
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
+
+/// How long the kernel may keep the sockets of a process that was killed: what io_uring holds goes some time after the process.
+const GOING_MAX: Duration = Duration::from_secs(10);
+/// Between two looks whether it has gone.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// An address that cannot be listened on.
 #[derive(Debug)]
@@ -47,14 +54,26 @@ impl fmt::Display for Refused {
 }
 
 /// Binds each once, so that nobody else has it, and lets it go again. Another may take it in between: that is told by who
-/// binds it for good.
+/// binds it for good. One that no process is seen to have may have been a killed one's, and is waited for.
 ///
 /// # Errors
 /// The first that is not to be had.
 pub fn ensure_free(addresses: &[SocketAddr]) -> Result<(), Refused> {
     // Port 0 takes a free one.
     let named = addresses.iter().filter(|address| address.port() != 0);
-    named.copied().try_for_each(|address| try_bind(address).map_err(|error| refused(address, error)))
+    let until = Instant::now() + GOING_MAX;
+    named.copied().try_for_each(|address| free_by(address, until))
+}
+
+fn free_by(address: SocketAddr, until: Instant) -> Result<(), Refused> {
+    loop {
+        let Err(error) = try_bind(address) else { return Ok(()) };
+        let refused = refused(address, error);
+        if !matches!(refused.why, Why::Taken(None)) || Instant::now() >= until {
+            return Err(refused);
+        }
+        thread::sleep(LOOK);
+    }
 }
 
 /// Why that address could not be bound.

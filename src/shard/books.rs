@@ -346,11 +346,12 @@ impl Books {
         }
     }
 
-    /// What is known goes into a checkpoint's book, but for marks of messages whose history is not kept: nobody meets them any
-    /// more.
+    /// What is known goes into a checkpoint's book, but for marks of messages whose history is not kept: nobody asks for them any
+    /// more. One that was cancelled while it was put off for longer than that holds its place until its turn comes.
     pub(super) fn note(&mut self, first_segment: u64, book: &mut Book) {
         let first_kept = Address::new(first_segment, 0);
-        self.cancelled.retain(|address, _| *address >= first_kept);
+        let holds_place = |holder: TenantId| holder != TenantId::default() && holder != CLOSED;
+        self.cancelled.retain(|address, holder| *address >= first_kept || holds_place(*holder));
         let Attempts { doubts, progress, .. } = &self.attempts;
         book.open = self.attempts.sorted().into_iter().map(|(address, open)| notes::open_note(address, open)).collect();
         book.doubts = doubts.iter().map(|(address, doubt)| notes::doubt_note(*address, doubt)).collect();

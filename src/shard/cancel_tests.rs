@@ -56,6 +56,7 @@ fn left_at_last(prepare: impl Fn(&mut World) -> MessageId, crashes: bool) -> Vec
         let grant = Grant { link: LINK, class: CLASS, messages: 10, standing: false };
         world.handle(ShardEvent::Traffic(ToShard::Grant(grant)));
     }
+    assert_eq!(world.shard().status().tenants, [(TenantId(5), 3)], "none but those from in between holds a place");
     world.submits.iter().map(|submit| submit.address).collect()
 }
 
