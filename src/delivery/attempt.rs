@@ -344,16 +344,7 @@ mod tests {
         let mut last = None;
         for (index, &answer) in answers.iter().enumerate() {
             assert!(last.is_none(), "settled before its last part");
-            let outcome = Outcome {
-                address,
-                attempt: 1,
-                part: index as u8 + 1,
-                parts,
-                answer,
-                bind: 0,
-                written_at: Default::default(),
-                sender: Default::default(),
-            };
+            let outcome = Outcome { part: index as u8 + 1, parts, ..Outcome::first(address, answer) };
             last = attempts.settle(&outcome).map(|open| open.verdict);
         }
         last
@@ -376,16 +367,7 @@ mod tests {
         let mut attempts = Attempts::new(1, 1_000, 1_000);
         attempts.insert(Address::new(1, 1), OpenAttempt { attempt: 2, ..attempt() });
         let answer = Answer::Refused(busy(1));
-        let old = Outcome {
-            address: Address::new(1, 1),
-            attempt: 1,
-            part: 1,
-            parts: 1,
-            answer,
-            bind: 0,
-            written_at: Default::default(),
-            sender: Default::default(),
-        };
+        let old = Outcome::first(Address::new(1, 1), answer);
         assert!(attempts.settle(&old).is_none());
         assert_eq!(attempts.open_count(), 1);
     }

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use super::{
     api::{Answered, Api, Asked, typed},
     auth::{Caller, Tenants},
-    body::{BodySender, ResponseBody},
+    body::ResponseBody,
+    inquiry::send_pages,
     json::{Object, push_number},
     problem::{Code, Problem},
     records::{Cursor, PAGE, Patience},
@@ -98,7 +99,7 @@ impl Api {
             {
                 return;
             }
-            reader.stream(sender).await;
+            send_pages("inbound", sender, async || reader.next().await).await;
         });
         Ok(typed("application/x-ndjson", body))
     }
@@ -151,24 +152,6 @@ impl Reader {
         }
         write_cursor(&self.query.cursor, &mut out);
         Ok(Some(out.into()))
-    }
-
-    /// An error in the middle cuts the answer off: who reads goes on from the last cursor that he saw.
-    async fn stream(mut self, mut sender: BodySender) {
-        loop {
-            match self.next().await {
-                Ok(Some(page)) => {
-                    if sender.send(page).await.is_err() {
-                        return;
-                    }
-                }
-                Ok(None) => return sender.finish(),
-                Err(problem) => {
-                    tracing::warn!(code = problem.code.text(), detail = problem.detail, "inbound broke off");
-                    return;
-                }
-            }
-        }
     }
 }
 

@@ -161,7 +161,7 @@ impl Api {
             records::write_start(reader.query.format, reader.tenants.is_some(), &mut start);
             start.extend(first.iter().flatten());
             if sender.send(start.into()).await.is_ok() {
-                reader.stream(sender).await;
+                send_pages("records", sender, async || reader.next().await).await;
             }
         });
         Ok(typed(media, body))
@@ -284,21 +284,26 @@ impl RecordReader {
         };
         Ok(Page::cut(found, next, from, &self.query, self.query.limit))
     }
+}
 
-    /// An error in the middle cuts the answer off: the reader goes on from the last cursor that it saw.
-    async fn stream(mut self, mut sender: BodySender) {
-        loop {
-            match self.next().await {
-                Ok(Some(page)) => {
-                    if sender.send(page).await.is_err() {
-                        return;
-                    }
-                }
-                Ok(None) => return sender.finish(),
-                Err(problem) => {
-                    tracing::warn!(code = problem.code.text(), detail = problem.detail, "records broke off");
+/// Sends what `next` gives, page by page, until there is none. An error in the middle cuts the answer off: who reads goes on from
+/// the last cursor that he saw.
+pub(super) async fn send_pages(
+    what: &str,
+    mut sender: BodySender,
+    mut next: impl AsyncFnMut() -> Result<Option<Bytes>, Problem>,
+) {
+    loop {
+        match next().await {
+            Ok(Some(page)) => {
+                if sender.send(page).await.is_err() {
                     return;
                 }
+            }
+            Ok(None) => return sender.finish(),
+            Err(problem) => {
+                tracing::warn!(code = problem.code.text(), detail = problem.detail, "{what} broke off");
+                return;
             }
         }
     }

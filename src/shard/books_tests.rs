@@ -1,7 +1,7 @@
 //! What the books know after each event, and that a replay knows the same.
 
 use crate::delivery::event::tests::busy;
-use crate::model::{CarrierError, DeadLetterReason, ErrorFamily, ReceiptState, Tail};
+use crate::model::{CarrierError, DeadLetterReason, ErrorFamily, ReceiptState};
 use crate::shard::notes::attempt_note;
 use crate::traffic::{Answer, NotWritten, Outcome, Unanswered};
 
@@ -107,16 +107,7 @@ impl World {
     }
 
     fn answered(&mut self, part: u8, answer: Answer) -> bool {
-        let outcome = Outcome {
-            address: AT,
-            attempt: 1,
-            part,
-            parts: 2,
-            answer,
-            bind: 0,
-            written_at: Default::default(),
-            sender: Tail::NONE,
-        };
+        let outcome = Outcome { part, parts: 2, ..Outcome::first(AT, answer) };
         self.books.attempts.settle(&outcome).is_some()
     }
 

@@ -55,16 +55,8 @@ impl World {
     }
 
     fn end_together(&mut self, submits: &[Submit], answer: Answer) {
-        let outcome = |submit: &Submit| Outcome {
-            address: submit.address,
-            attempt: submit.attempt,
-            part: 1,
-            parts: 1,
-            answer,
-            bind: 4,
-            written_at: Mono(0),
-            sender: Tail::NONE,
-        };
+        let outcome =
+            |submit: &Submit| Outcome { attempt: submit.attempt, bind: 4, ..Outcome::first(submit.address, answer) };
         let outcomes = submits.iter().map(outcome).collect();
         let batch = OutcomeBatch { link: LINK, group: GroupId(3), outcomes, arena: b"id".to_vec() };
         self.handle(ShardEvent::Traffic(ToShard::Outcomes(batch)));

@@ -121,8 +121,7 @@ impl World {
     }
 
     fn outcome(&mut self, address: Address, attempt: u8, answer: Answer) {
-        let outcome =
-            Outcome { address, attempt, part: 1, parts: 1, answer, bind: 0, written_at: Mono(0), sender: Tail::NONE };
+        let outcome = Outcome { attempt, ..Outcome::first(address, answer) };
         let (group, arena) = (GroupId(1), b"77".to_vec());
         let batch = OutcomeBatch { link: LINK, group, outcomes: vec![outcome], arena };
         self.handle(ShardEvent::Traffic(ToShard::Outcomes(batch)));
@@ -131,16 +130,7 @@ impl World {
     /// The carrier takes it under that id.
     fn taken(&mut self, address: Address, id: &str) {
         let answer = Answer::Accepted(Span { at: 0, len: id.len() as u16 });
-        let outcome = Outcome {
-            address,
-            attempt: 1,
-            part: 1,
-            parts: 1,
-            answer,
-            bind: 0,
-            written_at: Mono(0),
-            sender: Tail::NONE,
-        };
+        let outcome = Outcome::first(address, answer);
         let batch = OutcomeBatch { link: LINK, group: GroupId(1), outcomes: vec![outcome], arena: id.into() };
         self.handle(ShardEvent::Traffic(ToShard::Outcomes(batch)));
     }
@@ -585,16 +575,7 @@ fn outcomes_of_a_lost_connection_are_taken_in_over_several_turns() {
     world.grant(Class::Transactional, 10_000);
     assert_eq!(world.submits.len(), 10_000);
     let answer = Answer::Unanswered(Unanswered::ConnectionLost);
-    let outcome = |id: &MessageId| Outcome {
-        address: id.address(),
-        attempt: 1,
-        part: 1,
-        parts: 1,
-        answer,
-        bind: 0,
-        written_at: Mono(0),
-        sender: Tail::NONE,
-    };
+    let outcome = |id: &MessageId| Outcome::first(id.address(), answer);
     let outcomes = ids.iter().map(outcome).collect();
     let batch = OutcomeBatch { link: LINK, group: GroupId(1), outcomes, arena: Vec::new() };
     world.tell(ShardEvent::Traffic(ToShard::Outcomes(batch)));

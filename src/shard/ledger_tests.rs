@@ -113,14 +113,12 @@ impl World {
     fn answered(&mut self, submit: &Submit, part: u8, answer: Answer) {
         let parts = submit.head.parts;
         let outcome = Outcome {
-            address: submit.address,
             attempt: submit.attempt,
             part,
             parts,
-            answer,
             bind: 4,
-            written_at: Mono(0),
             sender: Self::sender_of(submit),
+            ..Outcome::first(submit.address, answer)
         };
         let arena = b"id-1".to_vec();
         let batch = OutcomeBatch { link: LINK, group: GroupId(3), outcomes: vec![outcome], arena };

@@ -64,14 +64,10 @@ pub(super) fn event_of(at: Wall, id: &str, alter: impl FnOnce(&mut ReceiptIn)) -
 impl World {
     pub(super) fn outcome_event(&self, submit: &Submit, id: &str) -> ShardEvent {
         let outcome = Outcome {
-            address: submit.address,
             attempt: submit.attempt,
-            part: 1,
-            parts: 1,
-            answer: Answer::Accepted(Span { at: 0, len: id.len() as u16 }),
             bind: 4,
-            written_at: Mono(0),
             sender: Self::sender_of(submit),
+            ..Outcome::first(submit.address, Answer::Accepted(Span { at: 0, len: id.len() as u16 }))
         };
         let batch = OutcomeBatch { link: LINK, group: GroupId(3), outcomes: vec![outcome], arena: id.into() };
         ShardEvent::Traffic(ToShard::Outcomes(batch))

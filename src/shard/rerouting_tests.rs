@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::delivery::DoubtPolicy;
 use crate::model::{
     Address, CarrierError, CarrierId, Class, DeadLetterReason, ErrorFamily, Frame, GroupId, Head, LinkId, MessageId,
-    MessageState, Mono, Msisdn, Now, ReplyTo, RouteId, Tail, TenantId, Wall, Whose,
+    MessageState, Mono, Msisdn, Now, ReplyTo, RouteId, TenantId, Wall, Whose,
 };
 use crate::routing::{Condition, Route, RouteTable, Way};
 use crate::store::memory::{DroppedRanges, Drops, MemoryStore, Remains};
@@ -93,16 +93,7 @@ impl World {
     }
 
     fn outcome(&mut self, address: Address, answer: Answer) {
-        let outcome = Outcome {
-            address,
-            attempt: 1,
-            part: 1,
-            parts: 1,
-            answer,
-            bind: 0,
-            written_at: Mono(0),
-            sender: Tail::NONE,
-        };
+        let outcome = Outcome::first(address, answer);
         let batch = OutcomeBatch { link: LINK, group: GroupId(1), outcomes: vec![outcome], arena: Vec::new() };
         self.handle(ShardEvent::Traffic(ToShard::Outcomes(batch)));
     }

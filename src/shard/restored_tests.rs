@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::delivery::EventKind;
 use crate::model::{
-    CarrierId, Frame, GroupId, Head, LinkId, MessageId, Mono, Msisdn, Now, ReplyTo, RouteId, Tail, TenantId, Whose,
+    CarrierId, Frame, GroupId, Head, LinkId, MessageId, Mono, Msisdn, Now, ReplyTo, RouteId, TenantId, Whose,
 };
 use crate::node::tests::world::catalog;
 use crate::shard::{Cancelled, LineResult, Lookup, Reply, ShardEvent};
@@ -73,8 +73,7 @@ impl World {
     fn accept(&mut self, address: Address, attempt: u8) {
         let mut arena = Vec::new();
         let answer = Answer::Accepted(Span::append(&mut arena, address.to_string().as_bytes()));
-        let outcome =
-            Outcome { address, attempt, part: 1, parts: 1, answer, bind: 0, written_at: Mono(0), sender: Tail::NONE };
+        let outcome = Outcome { attempt, ..Outcome::first(address, answer) };
         let batch = OutcomeBatch { link: LINK, group: GroupId(1), outcomes: vec![outcome], arena };
         self.handle(ShardEvent::Traffic(ToShard::Outcomes(batch)));
     }

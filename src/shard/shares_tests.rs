@@ -5,7 +5,7 @@ use crate::delivery::DoubtPolicy;
 use crate::delivery::event::tests::busy;
 use crate::model::{
     CarrierId, Frame, GroupId, Head, KeyPrint, Line, LinkId, MessageId, MessageState, Msisdn, Refusal, ReplyTo,
-    RouteId, Tail, TenantId, Whose,
+    RouteId, TenantId, Whose,
 };
 use crate::node::tests::world::catalog;
 use crate::store::memory::{Drops, MemoryStore};
@@ -84,16 +84,7 @@ impl World {
     }
 
     fn outcome(&mut self, address: Address, answer: Answer) {
-        let outcome = Outcome {
-            address,
-            attempt: 1,
-            part: 1,
-            parts: 1,
-            answer,
-            bind: 0,
-            written_at: Mono(0),
-            sender: Tail::NONE,
-        };
+        let outcome = Outcome::first(address, answer);
         let batch = OutcomeBatch { link: LINK, group: GroupId(1), outcomes: vec![outcome], arena: b"77".to_vec() };
         self.handle(ShardEvent::Traffic(ToShard::Outcomes(batch)));
     }

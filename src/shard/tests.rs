@@ -89,16 +89,7 @@ impl Bench {
     }
 
     fn outcome_of(&mut self, link: LinkId, address: Address, answer: Answer) {
-        let outcome = Outcome {
-            address,
-            attempt: 1,
-            part: 1,
-            parts: 1,
-            answer,
-            bind: 0,
-            written_at: Mono(0),
-            sender: Tail::NONE,
-        };
+        let outcome = Outcome::first(address, answer);
         let (group, arena) = (GroupId(1), b"77".to_vec());
         let batch = OutcomeBatch { link, group, outcomes: vec![outcome], arena };
         self.tell(ShardEvent::Traffic(ToShard::Outcomes(batch)));

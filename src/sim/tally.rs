@@ -299,23 +299,7 @@ impl Count {
         Self::Outlived,
     ];
 
-    /// What happens only in worlds of a kind ([`Self::TENDED`], [`Self::WEEKS`] and carriers that space strictly).
-    pub const OF_KINDS: [Self; 12] = [
-        Self::Reloads,
-        Self::Paused,
-        Self::Resumed,
-        Self::Rebound,
-        Self::DecidedByHand,
-        Self::Pried,
-        Self::Meddled,
-        Self::TooSoon,
-        Self::WentAway,
-        Self::Leaps,
-        Self::LeftOut,
-        Self::Outlived,
-    ];
-
-    /// What happens where an operator is always at it.
+    /// What happens where an operator is always at it, or a carrier spaces strictly.
     pub const TENDED: [Self; 8] = [
         Self::Reloads,
         Self::Paused,
@@ -374,7 +358,8 @@ impl Tally {
 
     /// What never happened in usual worlds.
     pub fn missing(&self) -> Vec<Count> {
-        self.missing_of(&Count::ALL).into_iter().filter(|what| !Count::OF_KINDS.contains(what)).collect()
+        let is_of_a_kind = |what: &Count| Count::TENDED.contains(what) || Count::WEEKS.contains(what);
+        self.missing_of(&Count::ALL).into_iter().filter(|what| !is_of_a_kind(what)).collect()
     }
 
     /// What of this never happened.

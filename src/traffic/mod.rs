@@ -218,6 +218,14 @@ pub struct Outcome {
     pub sender: Tail,
 }
 
+#[cfg(test)]
+impl Outcome {
+    /// That of a message of one part, at its first attempt: tests change what they are about.
+    pub fn first(address: Address, answer: Answer) -> Self {
+        Self { address, attempt: 1, part: 1, parts: 1, answer, bind: 0, written_at: Mono(0), sender: Tail::NONE }
+    }
+}
+
 /// How a part's attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
