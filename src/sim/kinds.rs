@@ -157,6 +157,21 @@ impl Plan {
         Self { chaos_ns: 600 * SECOND, innocents_copies_max: Some(copies_max), ..usual }
     }
 
+    /// Carriers that answer late, most receipts before, and a process that is often gone: what was parked and what is in doubt meet
+    /// in every order.
+    pub fn tardy(prng: &mut Prng) -> Self {
+        let mut usual = Self::draw(prng);
+        for carrier in &mut usual.carriers {
+            let slowest_us = prng.between(500_000, 20_000_000);
+            carrier.behaviour.response_delay = Delay { min_us: 1_000, max_us: slowest_us };
+            carrier.behaviour.receipt_first_ppm = prng.between(100_000, 900_000) as u32;
+            // None beyond it but by a fault, or it would never end.
+            carrier.response_timeout_ms = slowest_us / 1_000 + prng.between(2_000, 40_000);
+            carrier.window = prng.between(1, 100) as u32;
+        }
+        Self { crashes_max: prng.between(2, 12) as u32, ..usual }
+    }
+
     /// A world in which nothing fails but what `change` makes of the only carrier, and all that is in doubt is sent again.
     fn well(prng: &mut Prng, change: impl FnOnce(Behaviour) -> Behaviour) -> Self {
         let usual = Self::draw(prng).unharmed();

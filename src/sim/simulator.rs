@@ -120,6 +120,14 @@ pub fn run_tended(seed: u64, options: &SimOptions) -> Result<Report, Box<Failure
     of_kind(seed, Plan::tended, "sim_tended", options)
 }
 
+/// Runs a world whose carriers answer late ([`Plan::tardy`]) to its end.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_tardy(seed: u64, options: &SimOptions) -> Result<Report, Box<Failure>> {
+    of_kind(seed, Plan::tardy, "sim_tardy", options)
+}
+
 /// Runs a world that lasts for weeks ([`Plan::weeks`]) to its end.
 ///
 /// # Errors

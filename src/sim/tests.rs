@@ -120,6 +120,11 @@ fn sim_tended() {
 }
 
 #[test]
+fn sim_tardy() {
+    special(100, run_tardy);
+}
+
+#[test]
 fn sim_weeks() {
     let tally = special(60, run_weeks);
     let missing = tally.missing_of(&Count::WEEKS);
