@@ -11,7 +11,13 @@ use crate::model::ShardId;
 pub struct IdTable {
     /// In each the newer entry first.
     buckets: Box<[[u64; 2]]>,
+    /// Remembered, and not yet put in its place. The table is larger than any cache: one after another each would wait for memory,
+    /// many at once wait for it together.
+    recent: Vec<(u64, ShardId)>,
 }
+
+/// How many are put in their places at once.
+const RECENT: usize = 64;
 
 impl std::fmt::Debug for IdTable {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -27,20 +33,32 @@ const TAG: u64 = !0xFF;
 impl IdTable {
     /// 2^`bits` entries of 8 octets; at least 2⁹, at most 2²⁴.
     pub fn new(bits: u32) -> Self {
-        Self { buckets: vec![[EMPTY; 2]; 1 << (bits.clamp(9, 24) - 1)].into_boxed_slice() }
+        let buckets = vec![[EMPTY; 2]; 1 << (bits.clamp(9, 24) - 1)].into_boxed_slice();
+        Self { buckets, recent: Vec::with_capacity(RECENT) }
     }
 
     /// Remembers. There is no shard 255.
     pub fn insert(&mut self, key: u64, shard: ShardId) {
-        let (at, entry) = (self.index(key), key & TAG | u64::from(shard.0));
-        let [newer, older] = &mut self.buckets[at];
-        if *newer != entry {
-            *older = std::mem::replace(newer, entry);
+        self.recent.push((key, shard));
+        if self.recent.len() >= RECENT {
+            self.place_recent();
+        }
+    }
+
+    fn place_recent(&mut self) {
+        let mask = self.buckets.len() - 1;
+        for (key, shard) in self.recent.drain(..) {
+            let entry = key & TAG | u64::from(shard.0);
+            let [newer, older] = &mut self.buckets[key as usize & mask];
+            // Without a branch, which would have to wait for the memory.
+            *older = if *newer == entry { *older } else { *newer };
+            *newer = entry;
         }
     }
 
     /// The shard, if the key is still there; of two that were given the same id `home`, else the one that was later.
-    pub fn find(&self, key: u64, home: Option<ShardId>) -> Option<ShardId> {
+    pub fn find(&mut self, key: u64, home: Option<ShardId>) -> Option<ShardId> {
+        self.place_recent();
         let is_known = |entry: &&u64| *entry & TAG == key & TAG && *entry & !TAG != SHARD_NONE;
         let shard = |entry: &u64| ShardId((entry & !TAG) as u8);
         let mut known = self.buckets[self.index(key)].iter().filter(is_known).map(shard);
@@ -64,36 +82,36 @@ mod tests {
         assert_eq!(table.find(0, None), None);
         table.insert(0xABCD_0001, ShardId(3));
         table.insert(0xABCD_0002, ShardId(4));
-        let find = |table: &IdTable, key| table.find(key, None);
-        assert_eq!([0xABCD_0001, 0xABCD_0002].map(|key| find(&table, key)), [Some(ShardId(3)), Some(ShardId(4))]);
-        assert_eq!(find(&table, 0x00CD_0001), None, "another key in the same place");
+        let find = |table: &mut IdTable, key| table.find(key, None);
+        assert_eq!([0xABCD_0001, 0xABCD_0002].map(|key| find(&mut table, key)), [Some(ShardId(3)), Some(ShardId(4))]);
+        assert_eq!(find(&mut table, 0x00CD_0001), None, "another key in the same place");
         table.insert(0x00CD_0001, ShardId(5));
-        assert_eq!([0xABCD_0001, 0x00CD_0001].map(|key| find(&table, key)), [Some(ShardId(3)), Some(ShardId(5))]);
+        assert_eq!([0xABCD_0001, 0x00CD_0001].map(|key| find(&mut table, key)), [Some(ShardId(3)), Some(ShardId(5))]);
         table.insert(0x00CE_0001, ShardId(6));
         assert_eq!(
-            [0xABCD_0001, 0x00CD_0001, 0x00CE_0001].map(|key| find(&table, key)),
+            [0xABCD_0001, 0x00CD_0001, 0x00CE_0001].map(|key| find(&mut table, key)),
             [None, Some(ShardId(5)), Some(ShardId(6))]
         );
-        assert_eq!(find(&table, 0xABCD_0002), Some(ShardId(4)));
+        assert_eq!(find(&mut table, 0xABCD_0002), Some(ShardId(4)));
         table.insert(7, ShardId(255));
-        assert_eq!(find(&table, 7), None);
+        assert_eq!(find(&mut table, 7), None);
     }
 
     #[test]
     fn an_id_given_again_leads_to_the_home_of_the_number() {
         let mut table = IdTable::new(9);
-        let found = |table: &IdTable| {
+        let found = |table: &mut IdTable| {
             [None, Some(3), Some(4), Some(9)].map(|home| table.find(1, home.map(ShardId)).map(|found| found.0))
         };
         table.insert(1, ShardId(3));
-        assert_eq!(found(&table), [Some(3); 4]);
+        assert_eq!(found(&mut table), [Some(3); 4]);
         table.insert(1, ShardId(4));
         table.insert(1, ShardId(4));
-        assert_eq!(found(&table), [4, 3, 4, 4].map(Some));
+        assert_eq!(found(&mut table), [4, 3, 4, 4].map(Some));
         table.insert(1, ShardId(3));
-        assert_eq!(found(&table), [3, 3, 4, 3].map(Some));
+        assert_eq!(found(&mut table), [3, 3, 4, 3].map(Some));
         table.insert(1, ShardId(9));
-        assert_eq!(found(&table), [9, 3, 9, 9].map(Some));
+        assert_eq!(found(&mut table), [9, 3, 9, 9].map(Some));
     }
 
     #[test]

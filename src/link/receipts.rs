@@ -114,12 +114,11 @@ impl Link {
     }
 
     /// The id to be asked for, and whose it is as far as the table knows.
-    fn shard_by_id<'a>(&self, receipt: &Receipt<'a>, recipient: u64) -> (&'a [u8], Option<ShardId>) {
+    fn shard_by_id<'a>(&mut self, receipt: &Receipt<'a>, recipient: u64) -> (&'a [u8], Option<ShardId>) {
         let home = (recipient != 0).then(|| self.options.shards.shard_of(recipient));
-        let find = |id: &[u8]| {
-            let mut candidates = self.options.dialect.candidates(self.id_seed(), id);
-            candidates.find_map(|candidate| self.ids.find(candidate.key, home))
-        };
+        let (seed, dialect) = (self.id_seed(), self.options.dialect);
+        let mut find =
+            |id: &[u8]| dialect.candidates(seed, id).find_map(|candidate| self.ids.find(candidate.key, home));
         let cut = |id: &'a [u8]| id.get(..CARRIER_ID_BYTES_MAX).unwrap_or(id);
         let ids = [receipt.id, receipt.other_id].into_iter().flatten().map(cut);
         let found = ids.clone().find_map(|id| find(id).map(|shard| (id, Some(shard))));
