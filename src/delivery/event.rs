@@ -4,8 +4,8 @@
 use std::fmt;
 
 use crate::model::{
-    Address, CarrierError, CarrierId, DeadLetterReason, ErrorFamily, ErrorOrigin, ErrorText, ReceiptState, RouteId,
-    TenantId, Wall,
+    Address, CarrierError, CarrierId, Coding, DeadLetterReason, ErrorFamily, ErrorOrigin, ErrorText, ReceiptState,
+    RouteId, TenantId, Wall,
 };
 use crate::traffic::{NotWritten, Unanswered};
 
@@ -50,6 +50,8 @@ pub enum Happened {
         parts: u8,
         /// A receipt is wanted.
         awaits_receipt: bool,
+        /// In what it was sent.
+        coding: Coding,
     },
     /// The attempt ended before anything left; ready again.
     Returned {
@@ -362,8 +364,8 @@ impl Happened {
             Self::Due { from_backup } => (1, Detail::Number(from_backup.into())),
             Self::Attempt { carrier, attempt } => (2, Detail::Number(u32::from(carrier.0) << 8 | u32::from(attempt))),
             Self::PartAccepted { part, parts } => (3, Detail::Number(u32::from(parts) << 8 | u32::from(part))),
-            Self::Submitted { parts, awaits_receipt } => {
-                (4, Detail::Number(u32::from(!awaits_receipt) << 8 | u32::from(parts)))
+            Self::Submitted { parts, awaits_receipt, coding } => {
+                (4, Detail::Number((coding as u32) << 9 | u32::from(!awaits_receipt) << 8 | u32::from(parts)))
             }
             Self::Returned { why } => (5, Detail::Number(why as u32)),
             Self::Refused { error } => (6, Detail::Error(error)),
@@ -403,7 +405,11 @@ impl Happened {
             1 => Some(Self::Due { from_backup: low != 0 }),
             2 => Some(Self::Attempt { carrier: CarrierId((detail()? >> 8) as u16), attempt: low }),
             3 => Some(Self::PartAccepted { part: low, parts: high }),
-            4 => Some(Self::Submitted { parts: low, awaits_receipt: high == 0 }),
+            4 => Coding::from_index(high >> 1).map(|coding| Self::Submitted {
+                parts: low,
+                awaits_receipt: high & 1 == 0,
+                coding,
+            }),
             5 => NotWritten::from_index(low).map(|why| Self::Returned { why }),
             6 => error(rest).map(|error| Self::Refused { error }),
             7 => Lost::unpack(detail()?).map(|lost| Self::InDoubt { lost }),
@@ -490,7 +496,11 @@ pub(crate) mod tests {
                 Happened::Due { from_backup: n % 2 == 0 },
                 Happened::Attempt { carrier: CarrierId(n as u16), attempt: low },
                 Happened::PartAccepted { part: low, parts: high },
-                Happened::Submitted { parts: low, awaits_receipt: n % 2 == 0 },
+                Happened::Submitted {
+                    parts: low,
+                    awaits_receipt: n % 2 == 0,
+                    coding: Coding::ALL[usize::from(high) % Coding::ALL.len()],
+                },
                 Happened::PartDelivered { part: low },
                 Happened::Cancelled { place_of: TenantId(n) },
                 Happened::Rerouted { route: RouteId(n as u16) },
@@ -597,8 +607,8 @@ pub(crate) mod tests {
             (Happened::Due { from_backup: true }, &[1, 1]),
             (Happened::Attempt { carrier: CarrierId(0x405), attempt: 7 }, &[2, 7, 5, 4]),
             (Happened::PartAccepted { part: 2, parts: 3 }, &[3, 2, 3]),
-            (Happened::Submitted { parts: 3, awaits_receipt: true }, &[4, 3]),
-            (Happened::Submitted { parts: 3, awaits_receipt: false }, &[4, 3, 1]),
+            (Happened::Submitted { parts: 3, awaits_receipt: true, coding: Coding::Gsm7 }, &[4, 3]),
+            (Happened::Submitted { parts: 3, awaits_receipt: false, coding: Coding::Ucs2 }, &[4, 3, 9]),
             (Happened::Returned { why: NotWritten::ConnectionLost }, &[5, 5]),
             (Happened::Refused { error: throttled }, &[6, 0x11, 0, 0x58]),
             (Happened::InDoubt { lost }, &[7, 0x3B, 0, 1]),

@@ -30,15 +30,15 @@ impl Retention {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::ReceiptState;
+    use crate::model::{Coding, ReceiptState};
 
     use super::*;
 
-    const SUBMITTED: Happened = Happened::Submitted { parts: 1, awaits_receipt: true };
+    const SUBMITTED: Happened = Happened::Submitted { parts: 1, awaits_receipt: true, coding: Coding::Gsm7 };
 
     #[test]
     fn a_message_is_settled_by_its_end_or_when_no_receipt_is_wanted() {
-        let unwanted = Happened::Submitted { parts: 1, awaits_receipt: false };
+        let unwanted = Happened::Submitted { parts: 1, awaits_receipt: false, coding: Coding::Gsm7 };
         assert!(!is_settled([SUBMITTED, SUBMITTED]) && is_settled([unwanted]));
         assert!(is_settled([
             SUBMITTED,

@@ -1,7 +1,7 @@
 //! What events mean: the state that a message is in, what its timeline tells. The one place where they get their meaning: the
 //! API, expiry, the retention of segments and the simulator's oracle all ask here.
 
-use crate::model::{CarrierError, CarrierId, DeadLetterReason, Head, MessageState, RouteId, Wall};
+use crate::model::{CarrierError, CarrierId, Coding, DeadLetterReason, Head, MessageState, RouteId, Wall};
 
 use super::event::{Event, EventKind, Happened};
 
@@ -20,6 +20,8 @@ pub struct MessageView {
     pub route: Option<RouteId>,
     /// Carrier of the last attempt.
     pub carrier: Option<CarrierId>,
+    /// In what the carrier had taken all parts.
+    pub coding: Coding,
     /// When the carrier had taken all parts.
     pub submitted_at: Option<Wall>,
     /// When it reached its end.
@@ -146,8 +148,8 @@ impl MessageView {
                 self.carrier = Some(carrier);
             }
             Happened::PartAccepted { parts, .. } => self.parts = parts,
-            Happened::Submitted { parts, .. } => {
-                self.parts = parts;
+            Happened::Submitted { parts, coding, .. } => {
+                (self.parts, self.coding) = (parts, coding);
                 self.submitted_at = Some(event.at);
             }
             Happened::Resolved { .. } => self.submitted_at = Some(event.at),
@@ -192,7 +194,9 @@ impl TimelineEntry {
                 [Some(("carrier", Fact::Carrier(carrier))), number("attempt", attempt), None]
             }
             Happened::PartAccepted { part, parts } => [number("part", part), number("parts", parts), None],
-            Happened::Submitted { parts, .. } => [number("parts", parts), None, None],
+            Happened::Submitted { parts, coding, .. } => {
+                [number("parts", parts), coding.name().and_then(|coding| name("encoding", coding)), None]
+            }
             Happened::Returned { why } => [name("reason", why.name()), None, None],
             Happened::Refused { error } | Happened::Undelivered { error } | Happened::Rejected { error } => {
                 [Some(said(error)), None, None]
@@ -225,7 +229,7 @@ mod tests {
     use super::*;
 
     const ATTEMPT: Happened = Happened::Attempt { carrier: CarrierId(1), attempt: 1 };
-    const SUBMITTED: Happened = Happened::Submitted { parts: 1, awaits_receipt: true };
+    const SUBMITTED: Happened = Happened::Submitted { parts: 1, awaits_receipt: true, coding: Coding::Gsm7 };
     const IN_DOUBT: Happened = Happened::InDoubt {
         lost: crate::delivery::Lost {
             reason: crate::traffic::Unanswered::Crashed,
@@ -283,7 +287,7 @@ mod tests {
     #[test]
     fn what_no_receipt_is_wanted_for_is_final_when_its_carrier_has_it() {
         let head = Head { expires_at: Wall(100), ..Head::default() };
-        let unwanted = Happened::Submitted { parts: 1, awaits_receipt: false };
+        let unwanted = Happened::Submitted { parts: 1, awaits_receipt: false, coding: Coding::Gsm7 };
         for after in samples() {
             let view = of(&head, &[ATTEMPT, unwanted, after]);
             let end = (view.state, view.is_final(), view.final_at, view.submitted_at);

@@ -161,7 +161,7 @@ pub fn write(found: &FoundMessage, owner: &str, catalog: &Catalog, out: &mut Vec
     object.id("id", *id).text("state", view.state.name()).truth("final", view.is_final());
     object.text_unless_empty("tenant", owner);
     object.text("to", &format!("+{}", head.to)).text_unless_empty("from", content.from.as_str());
-    object.text("class", head.class.name()).text("encoding", head.encoding.name());
+    object.text("class", head.class.name()).text("encoding", view.coding.name().unwrap_or(head.encoding.name()));
     object.number("parts", view.parts).number("parts_delivered", view.parts_delivered);
     object.number("attempts", view.attempts);
     object.text_unless_empty("route", route_name(catalog, view.route.unwrap_or(head.route)));
@@ -237,6 +237,8 @@ fn write_entry_of_timeline(entry: &TimelineEntry, catalog: &Catalog, out: &mut V
 
 #[cfg(test)]
 pub(super) mod tests {
+    use crate::model::Coding;
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -323,6 +325,16 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn its_encoding_is_what_its_carrier_was_given_once_that_is_known() {
+        let shown = |coding| {
+            let mut found = delivered(2, 3);
+            found.view.coding = coding;
+            shown(|out| write(&found, "", &catalog(), out))["encoding"].clone()
+        };
+        assert_eq!([Coding::Unknown, Coding::Ucs2, Coding::Latin1].map(shown), ["auto", "ucs2", "latin1"]);
+    }
+
+    #[test]
     fn the_timelines_numbers_have_names() {
         let entry = |what: Happened| {
             let entry = TimelineEntry { at: Wall(0), what };
@@ -335,7 +347,10 @@ pub(super) mod tests {
         let attempt = Happened::Attempt { carrier: CarrierId(4), attempt: 2 };
         assert_eq!(entry(attempt), json!({"carrier": "north", "attempt": 2}));
         assert_eq!(entry(Happened::PartAccepted { part: 2, parts: 3 }), json!({"part": 2, "parts": 3}));
-        assert_eq!(entry(Happened::Submitted { parts: 3, awaits_receipt: false }), json!({"parts": 3}));
+        assert_eq!(
+            entry(Happened::Submitted { parts: 3, awaits_receipt: false, coding: Coding::Gsm7 }),
+            json!({"parts": 3, "encoding": "gsm7"})
+        );
         assert_eq!(entry(Happened::Late { receipt: ReceiptState::Delivered }), json!({"receipt": "DELIVRD"}));
         let dead = |reason, by| entry(Happened::Dead { reason, by });
         assert_eq!(dead(DeadLetterReason::AttemptsExhausted, None), json!({"reason": "attempts_exhausted"}));

@@ -9,7 +9,7 @@ use super::{
     problem::Code,
     typed::FIELDS,
 };
-use crate::model::{Class, Encoding, ErrorFamily, ErrorOrigin, MessageState};
+use crate::model::{Class, Coding, ErrorFamily, ErrorOrigin, MessageState};
 use crate::traffic::Unanswered;
 
 /// Pages of codes that end messages, not requests: see [`crate::model::DeadLetterReason`].
@@ -270,12 +270,16 @@ fn message_status() -> Value {
     let text = json!({ "type": "string" });
     let count = json!({ "type": "integer", "minimum": 0 });
     let time = json!({ "type": "string", "format": "date-time" });
-    let encodings = [Encoding::Auto, Encoding::Gsm7, Encoding::Ucs2, Encoding::Binary].map(Encoding::name);
+    let encodings: Vec<_> = ["auto"].into_iter().chain(Coding::ALL.into_iter().filter_map(Coding::name)).collect();
     let entry = json!({"type": "object", "required": ["at", "event"], "properties": {
-        "at": time, "event": text, "carrier": text, "attempt": count, "part": count, "parts": count, "reason": text,
+        "at": time, "event": text, "carrier": text, "attempt": count, "part": count, "parts": count, "encoding": text, "reason": text,
         "error": text, "error_family": text, "error_origin": text, "receipt": text, "core": count, "bind": count, "by": text}});
     let mut properties = common();
-    properties.insert("encoding".to_owned(), json!({"type": "string", "enum": encodings}));
+    properties.insert(
+        "encoding".to_owned(),
+        json!({"type": "string", "enum": encodings,
+        "description": "what was asked for; from submitted on what the carrier was given"}),
+    );
     properties.insert("parts_delivered".to_owned(), count);
     properties.insert("send_at".to_owned(), time.clone());
     properties.insert("expires_at".to_owned(), time);

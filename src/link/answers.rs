@@ -59,7 +59,7 @@ impl Link {
         let Some(leg) = self.leg(bind) else { return };
         // Only what ended for want of time is kept: of the rest everything was said.
         let Some(at) = leg.missed.iter().position(|missed| missed.token == response.token) else { return };
-        let Missed { token, shard, address, attempt, parts, sender } = leg.missed.swap_remove(at);
+        let Missed { token, shard, address, attempt, parts, sender, coding } = leg.missed.swap_remove(at);
         let id = response.message_id.get(..CARRIER_ID_BYTES_MAX).unwrap_or(response.message_id);
         let id = if refusal.is_none() { id } else { &[] };
         if !id.is_empty() {
@@ -67,7 +67,7 @@ impl Link {
         }
         let answer = refusal.map_or(Answer::Accepted(Span::default()), Answer::Refused);
         let (part, written_at) = (token.part, Mono(response.queued_at_ns));
-        let outcome = Outcome { address, attempt, part, parts, answer, bind: bind.0, written_at, sender };
+        let outcome = Outcome { address, attempt, part, parts, answer, bind: bind.0, written_at, sender, coding };
         self.outbox.push_outcome(shard, outcome, id);
     }
 
@@ -181,10 +181,10 @@ impl Link {
     /// answers what nobody can read would fill this without end.
     pub(super) fn miss(&mut self, bind: BindId, token: PartToken) {
         let Some(held) = self.held(token.index) else { return };
-        let (shard, parts, sender) = (held.shard, held.total(), held.sender);
+        let (shard, parts, sender, coding) = (held.shard, held.total(), held.sender, held.coding());
         let (address, attempt) = (held.submit.address, held.submit.attempt);
         if let Some(leg) = self.leg(bind) {
-            leg.missed.push(Missed { token, shard, address, attempt, parts, sender });
+            leg.missed.push(Missed { token, shard, address, attempt, parts, sender, coding });
         }
     }
 
@@ -246,14 +246,14 @@ impl Link {
         let bind = self.prepared.bind_of(index);
         let Some(held) = self.held(index) else { return };
         let (shard, address, attempt, parts) = (held.shard, held.submit.address, held.submit.attempt, held.total());
-        let sender = held.sender;
+        let (sender, coding) = (held.sender, held.coding());
         match answer {
             Answer::Accepted(_) | Answer::Refused(_) => {}
             Answer::NotWritten(_) => self.counters.not_written += 1,
             Answer::Unanswered(_) => self.counters.unanswered += 1,
             Answer::Unencodable => self.counters.unencodable += 1,
         }
-        let outcome = Outcome { address, attempt, part, parts, answer, bind, written_at, sender };
+        let outcome = Outcome { address, attempt, part, parts, answer, bind, written_at, sender, coding };
         self.outbox.push_outcome(shard, outcome, id);
     }
 

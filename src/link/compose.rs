@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use crate::model::sender::SenderForm;
-use crate::model::{Content, Encoding, Head, Msisdn, SenderId, Wall};
+use crate::model::{Coding, Content, Encoding, Head, Msisdn, SenderId, Wall};
 use crate::smpp::analyse::Encoding as TextEncoding;
 use crate::smpp::coding::{Alphabet, DataCoding, DefaultAlphabet};
 use crate::smpp::pdu::{Address, EsmClass, ShortMessage};
@@ -184,6 +184,17 @@ fn carrier_text(head: &Head, options: &Options) -> CarrierText {
     match says_latin1(head, options) {
         true => CarrierText { default_alphabet: DefaultAlphabet::Latin1, ..text },
         false => text,
+    }
+}
+
+/// What an alphabet is called in a message's history.
+pub const fn coding(alphabet: Alphabet) -> Coding {
+    match alphabet {
+        Alphabet::Gsm7 | Alphabet::Gsm7National { .. } => Coding::Gsm7,
+        Alphabet::Ucs2 => Coding::Ucs2,
+        Alphabet::Latin1 | Alphabet::Latin1Octets => Coding::Latin1,
+        Alphabet::Ascii => Coding::Ascii,
+        Alphabet::Binary => Coding::Binary,
     }
 }
 

@@ -1,15 +1,17 @@
 //! One message in the link's hands: which of its parts were sent, answered, thrown back.
 //!
-//! Knows part numbers. Refuses to know binds, queues and codings.
+//! Knows part numbers. Refuses to know binds and queues.
 //!
 //! Invariants:
 //! 1. A part is in exactly one of: not sent (`next` and above, unless answered in an earlier attempt), thrown back
 //!    (`again`), under way (`under_way`: a session waits for its answer), settled.
 //! 2. A part is given out for sending at most once until it is thrown back: no two requests for it wait for answers.
 
-use crate::model::{Mono, ShardId, Sound, Tail, Wall, holds};
+use crate::model::{Coding, Mono, ShardId, Sound, Tail, Wall, holds};
 use crate::smpp::split::{Plan, Position};
 use crate::traffic::{PartSet, Submit};
+
+use super::compose;
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -68,6 +70,11 @@ impl Held {
     /// Parts at this carrier; 1 until it is planned.
     pub fn total(&self) -> u8 {
         self.plan.as_ref().map_or(1, Plan::parts)
+    }
+
+    /// In what it is sent; unknown until it is planned.
+    pub fn coding(&self) -> Coding {
+        self.plan.as_ref().map_or(Coding::Unknown, |plan| compose::coding(plan.alphabet()))
     }
 
     /// Forgets how it was cut, if it is untouched.

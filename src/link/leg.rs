@@ -4,7 +4,7 @@
 
 use crate::limit::SlidingLimit;
 use crate::limit::sliding::GUARD_NS;
-use crate::model::{Address, Mono, Prng, ShardId, Tail};
+use crate::model::{Address, Coding, Mono, Prng, ShardId, Tail};
 use crate::smpp::session::Session;
 
 use super::event::{Disconnect, SessionLoss};
@@ -37,6 +37,8 @@ pub struct Missed {
     pub parts: u8,
     /// What the number ends in that it was sent from.
     pub sender: Tail,
+    /// In what it was sent.
+    pub coding: Coding,
 }
 
 /// What a connection waits for.

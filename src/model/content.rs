@@ -44,6 +44,47 @@ impl Encoding {
     }
 }
 
+/// In what coding a carrier took a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Coding {
+    /// GSM 7-bit, with or without national tables. 0, for most are, and 0 takes no room in a history.
+    Gsm7 = 0,
+    /// Nobody knows: only its receipt said that the carrier has it.
+    #[default]
+    Unknown = 1,
+    /// ISO 8859-1.
+    Latin1 = 2,
+    /// ASCII.
+    Ascii = 3,
+    /// UCS-2.
+    Ucs2 = 4,
+    /// Octets, as given.
+    Binary = 5,
+}
+
+impl Coding {
+    /// All, in the order of their numbers.
+    pub const ALL: [Self; 6] = [Self::Gsm7, Self::Unknown, Self::Latin1, Self::Ascii, Self::Ucs2, Self::Binary];
+
+    /// The name used in the API; none for what nobody knows.
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Unknown => None,
+            Self::Gsm7 => Some("gsm7"),
+            Self::Latin1 => Some("latin1"),
+            Self::Ascii => Some("ascii"),
+            Self::Ucs2 => Some("ucs2"),
+            Self::Binary => Some("binary"),
+        }
+    }
+
+    /// As read back from disk.
+    pub fn from_index(index: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(index)).copied()
+    }
+}
+
 /// The free part of a message, borrowed from a request or from a segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Content<'a> {

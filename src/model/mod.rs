@@ -31,7 +31,7 @@ pub use buggify::{Buggify, Point};
 pub use calendar::Period;
 pub use carrier_error::{CarrierError, ErrorFamily, ErrorOrigin, ErrorText};
 pub use class::Class;
-pub use content::{Content, Encoding, NotContent};
+pub use content::{Coding, Content, Encoding, NotContent};
 pub use disk::DiskRoom;
 pub use ids::{Address, CarrierId, GroupId, Lane, LinkId, NodeId, RouteId, ShardId, TenantId, Whose};
 pub use inboxes::Inboxes;

@@ -1,7 +1,7 @@
 //! What the books know after each event, and that a replay knows the same.
 
 use crate::delivery::event::tests::busy;
-use crate::model::{CarrierError, DeadLetterReason, ErrorFamily, ReceiptState};
+use crate::model::{CarrierError, Coding, DeadLetterReason, ErrorFamily, ReceiptState};
 use crate::shard::notes::attempt_note;
 use crate::traffic::{Answer, NotWritten, Outcome, Unanswered};
 
@@ -9,7 +9,7 @@ use super::*;
 
 const AT: Address = Address::new(5, 1);
 const LOST: Lost = Lost { reason: Unanswered::ConnectionLost, bind: None, held: false, grouped: false };
-const SUBMITTED: Happened = Happened::Submitted { parts: 2, awaits_receipt: true };
+const SUBMITTED: Happened = Happened::Submitted { parts: 2, awaits_receipt: true, coding: Coding::Gsm7 };
 const RETURNED: Happened = Happened::Returned { why: NotWritten::LinkDown };
 const UNDELIVERED: Happened = Happened::Undelivered { error: CarrierError::of_answer(ErrorFamily::Permanent, 1) };
 
@@ -245,7 +245,7 @@ fn what_is_kept_of_parts_goes_with_the_last_word_about_them() {
         world
     };
     assert!(is_known(&of_two(&[SUBMITTED])));
-    assert!(!is_known(&of_two(&[Happened::Submitted { parts: 2, awaits_receipt: false }])));
+    assert!(!is_known(&of_two(&[Happened::Submitted { parts: 2, awaits_receipt: false, coding: Coding::Gsm7 }])));
     assert!(!is_known(&of_two(&[Happened::Expired { error: None }])));
     let delivered = Happened::Delivered { error: None };
     let [one, two] = [1, 2].map(|part| Happened::PartDelivered { part });

@@ -183,7 +183,8 @@ impl Ledger {
         match verdict {
             Verdict::Accepted => {
                 turn.counters.submitted += 1;
-                let what = Happened::Submitted { parts: outcome.parts, awaits_receipt: wants_receipt };
+                let Outcome { parts, coding, .. } = *outcome;
+                let what = Happened::Submitted { parts, awaits_receipt: wants_receipt, coding };
                 if let Some(open) = self.happens(turn, address, what).attempt {
                     turn.measures.accept_to_submit_us.record(accept_to_submit_us(turn, &open, outcome));
                 }

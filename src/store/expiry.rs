@@ -233,7 +233,7 @@ mod tests {
 
     use crate::delivery::event::tests::busy;
     use crate::delivery::{Lost, Resolution};
-    use crate::model::{CarrierId, Head, RouteId};
+    use crate::model::{CarrierId, Coding, Head, RouteId};
     use crate::traffic::{NotWritten, Unanswered};
 
     use super::*;
@@ -241,7 +241,7 @@ mod tests {
     const NOW: Wall = Wall(1_000);
     const ATTEMPT: Happened = Happened::Attempt { carrier: CarrierId(1), attempt: 1 };
     const RETURNED: Happened = Happened::Returned { why: NotWritten::LinkDown };
-    const SUBMITTED: Happened = Happened::Submitted { parts: 1, awaits_receipt: true };
+    const SUBMITTED: Happened = Happened::Submitted { parts: 1, awaits_receipt: true, coding: Coding::Gsm7 };
     const LOST: Lost = Lost { reason: Unanswered::Crashed, bind: None, held: false, grouped: false };
 
     fn visit(restored: Option<(u64, Wall)>) -> Visit {
@@ -301,7 +301,7 @@ mod tests {
     /// From its submit or its expiry, whichever is later; what wants no receipt waits for none.
     #[test]
     fn whose_receipt_does_not_come_is_over_after_the_wait() {
-        let unwanted = Happened::Submitted { parts: 1, awaits_receipt: false };
+        let unwanted = Happened::Submitted { parts: 1, awaits_receipt: false, coding: Coding::Gsm7 };
         let delivered = Happened::Delivered { error: None };
         let resolved = Happened::Resolved { by: Resolution::HandSent };
         let events = [(0, SUBMITTED), (1, SUBMITTED), (2, unwanted), (3, SUBMITTED), (3, delivered), (4, resolved)];

@@ -118,7 +118,7 @@ impl<Context> Decode<Context> for Lost {
 #[cfg(test)]
 pub(super) mod tests {
     use crate::delivery::event::tests::samples;
-    use crate::model::{CarrierId, ErrorFamily};
+    use crate::model::{CarrierId, Coding, ErrorFamily};
     use crate::store::record::{
         AlarmsNote, AttemptNote, DoubtNote, DueTakenNote, InboundRecord, PutOffNote, SegmentNote, StateRecord,
         TurnRecord, decode, encode,
@@ -156,8 +156,10 @@ pub(super) mod tests {
     /// the attempt in `st`.
     #[test]
     fn a_plain_history_takes_21_octets_in_ev_and_39_in_st() {
-        let (submitted, delivered) =
-            (Happened::Submitted { parts: 1, awaits_receipt: true }, Happened::Delivered { error: None });
+        let (submitted, delivered) = (
+            Happened::Submitted { parts: 1, awaits_receipt: true, coding: Coding::Gsm7 },
+            Happened::Delivered { error: None },
+        );
         let attempt = Happened::Attempt { carrier: CarrierId(3), attempt: 1 };
         let note = |what| EventNote { address: 1, what };
         let stated = |what| StatedEvent { slot: 1, what, at: 1 };

@@ -75,14 +75,14 @@ mod tests {
     use crate::delivery::EventKind;
     use crate::delivery::event::tests::busy;
     use crate::model::ReceiptState;
-    use crate::model::{CarrierId, DeadLetterReason};
+    use crate::model::{CarrierId, Coding, DeadLetterReason};
     use crate::traffic::NotWritten;
 
     use super::*;
 
     const ATTEMPT: Happened = Happened::Attempt { carrier: CarrierId(1), attempt: 1 };
     const RETURNED: Happened = Happened::Returned { why: NotWritten::LinkDown };
-    const SUBMITTED: Happened = Happened::Submitted { parts: 1, awaits_receipt: true };
+    const SUBMITTED: Happened = Happened::Submitted { parts: 1, awaits_receipt: true, coding: Coding::Gsm7 };
     const INTERMEDIATE: Happened = Happened::Intermediate { receipt: ReceiptState::Enroute };
     const DELIVERED: Happened = Happened::Delivered { error: None };
     const LATE: Happened = Happened::Late { receipt: ReceiptState::Delivered };

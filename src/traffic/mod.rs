@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Address, CarrierError, Class, GroupId, Head, LinkId, Mono, Numbers, ReceiptState, ShardId, Tail, Wall,
+    Address, CarrierError, Class, Coding, GroupId, Head, LinkId, Mono, Numbers, ReceiptState, ShardId, Tail, Wall,
 };
 
 /// From a shard to a link.
@@ -216,13 +216,25 @@ pub struct Outcome {
     pub written_at: Mono,
     /// What the number ends in that it was sent from; none if it was no number, or never sent.
     pub sender: Tail,
+    /// In what it was sent; unknown if it never was.
+    pub coding: Coding,
 }
 
 #[cfg(test)]
 impl Outcome {
     /// That of a message of one part, at its first attempt: tests change what they are about.
     pub fn first(address: Address, answer: Answer) -> Self {
-        Self { address, attempt: 1, part: 1, parts: 1, answer, bind: 0, written_at: Mono(0), sender: Tail::NONE }
+        Self {
+            address,
+            attempt: 1,
+            part: 1,
+            parts: 1,
+            answer,
+            bind: 0,
+            written_at: Mono(0),
+            sender: Tail::NONE,
+            coding: Coding::Gsm7,
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use stentor::link::{BindId, LinkEvent};
 use stentor::model::{
-    CarrierError, CarrierId, Class, Content, Encoding, ErrorFamily, Frame, GroupId, Head, KeyPrint, Line, LinkId, Mono,
-    Msisdn, Now, Numbers, Prng, ReceiptState, ReplyTo, RouteId, SenderId, ShardId, Tail, Wall,
+    CarrierError, CarrierId, Class, Coding, Content, Encoding, ErrorFamily, Frame, GroupId, Head, KeyPrint, Line,
+    LinkId, Mono, Msisdn, Now, Numbers, Prng, ReceiptState, ReplyTo, RouteId, SenderId, ShardId, Tail, Wall,
 };
 use stentor::node::{Alarm, Errand, Host, Node, NodeEvent, Wanted};
 use stentor::routing::{Condition, Route, RouteTable, Way};
@@ -285,6 +285,7 @@ impl Driver {
                 bind: 0,
                 written_at: now.mono,
                 sender: Tail::NONE,
+                coding: Coding::Gsm7,
             });
         }
         self.tell(ShardEvent::Traffic(ToShard::Outcomes(batch)));

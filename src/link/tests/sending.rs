@@ -2,7 +2,7 @@
 
 use super::world::World;
 use crate::link::{CarrierEncoding, Options};
-use crate::model::{CarrierError, Class, Content, Encoding, ErrorFamily, SenderId};
+use crate::model::{CarrierError, Class, Coding, Content, Encoding, ErrorFamily, SenderId};
 use crate::smpp::coding::DefaultAlphabet;
 use crate::smpp::split::Splitting;
 use crate::smpp::status::CommandStatus;
@@ -334,6 +334,25 @@ fn latin1_by_its_own_number() {
     let content = Content { body: "façade".as_bytes(), ..Content::default() };
     let got = one(latin1, &content, Encoding::Auto).got[0].clone();
     assert_eq!((got.data_coding, got.text.as_slice()), (3, &b"fa\xE7ade"[..]), "beyond GSM 7-bit, too");
+}
+
+#[test]
+fn a_shard_is_told_in_what_a_part_was_sent() {
+    let latin1 = |options: &mut Options| options.encoding = CarrierEncoding::Latin1;
+    let ascii = |options: &mut Options| options.text.default_alphabet = DefaultAlphabet::Ascii;
+    let table: [(fn(&mut Options), &str, Encoding, Coding); 6] = [
+        (|_| {}, "plain", Encoding::Auto, Coding::Gsm7),
+        (|_| {}, "Привет", Encoding::Auto, Coding::Ucs2),
+        (|_| {}, "plain", Encoding::Ucs2, Coding::Ucs2),
+        (|_| {}, "octets", Encoding::Binary, Coding::Binary),
+        (latin1, "façade", Encoding::Auto, Coding::Latin1),
+        (ascii, "plain", Encoding::Auto, Coding::Ascii),
+    ];
+    for (change, text, encoding, expected) in table {
+        let content = Content { body: text.as_bytes(), ..Content::default() };
+        let told = one(change, &content, encoding).told;
+        assert_eq!(told.iter().map(|told| told.coding).collect::<Vec<_>>(), [expected], "{text:?} as {encoding:?}");
+    }
 }
 
 #[test]

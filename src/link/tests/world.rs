@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::link::{Alarm, BindId, Disconnect, Link, LinkEffect, LinkEvent, Options};
 use crate::mesh::ShardMap;
 use crate::model::{
-    Address, CarrierId, Class, Content, GroupId, Head, LinkId, Mono, Msisdn, Now, SenderId, ShardId, Wall,
+    Address, CarrierId, Class, Coding, Content, GroupId, Head, LinkId, Mono, Msisdn, Now, SenderId, ShardId, Wall,
 };
 use crate::smpp::session::{Event, Options as SessionOptions, Session};
 use crate::smpp::status::CommandStatus;
@@ -51,6 +51,7 @@ pub(super) struct Told {
     pub answer: Answer,
     pub id: Vec<u8>,
     pub written_at: Mono,
+    pub coding: Coding,
 }
 
 /// A receipt as it came to a shard.
@@ -439,9 +440,9 @@ impl World {
     }
 
     fn conclude(&mut self, shard: ShardId, outcome: &Outcome, arena: &[u8]) {
-        let Outcome { address, part, parts, answer, written_at, .. } = *outcome;
+        let Outcome { address, part, parts, answer, written_at, coding, .. } = *outcome;
         let id = if let Answer::Accepted(span) = answer { span.of(arena).to_vec() } else { Vec::new() };
-        let told = Told { address, part, parts, answer, id, written_at };
+        let told = Told { address, part, parts, answer, id, written_at, coding };
         let open = &self.shards[usize::from(shard.0)].open;
         let is_told = open.get(&address).is_none_or(|answered| answered.contains(&part));
         if is_told && self.missed.remove(&(address, part)) {
