@@ -151,9 +151,21 @@ fn a_reload_is_applied_whole_or_not_at_all() {
     let more = "[[carrier]]\nname = \"south\"\nhosts = [\"127.0.0.1:1\"]\nsystem_id = \"me\"\nbinds = 1\n";
     daemon.configure(node, &(config_of(20, "transactional = \"drop\"") + more));
     let file = daemon.file();
-    let (code, text) = daemon.command(&["reload", "--config", file.to_str().expect("text")]);
+    let told = |more: &[&str]| daemon.command(&[&["reload", "--config", file.to_str().expect("text")], more].concat());
+    let (code, text) = told(&["--dry-run"]);
     assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("carrier.north.window: 10 → 20") && text.contains("nothing was applied"), "{text}");
+    assert_eq!(window(), WINDOW);
+    let (code, text) = told(&[]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("carrier.north.window: 10 → 20") && text.contains("applied"), "{text}");
     daemon.until("the window is the new one", || window() == 20);
+    daemon.configure("drain_timeout = \"1s\"\nid = 7", &config_of(20, "transactional = \"drop\""));
+    for more in [&["--dry-run"][..], &[]] {
+        let (code, text) = told(more);
+        assert_eq!(code, Some(78), "{text}");
+        assert!(text.contains("node.id: 0 → 7 (needs a restart)"), "{text}");
+    }
     daemon.until("the ledger is empty", || ledger(&daemon).is_empty());
     let dropped = state(&daemon, ids(&entries)[0]);
     let last = dropped["timeline"].as_array().and_then(|timeline| timeline.last());

@@ -57,9 +57,12 @@ fn ran(words: &str, answers: &'static [(u16, &'static str)]) -> Ran {
         Command::InDoubt(typed) => in_doubt::run(&typed, &mut out),
         Command::Backup(typed) => backup::run(typed, &mut out),
         Command::Inbound(typed) => inbound::run(typed, &mut out),
-        Command::Dev(_) | Command::Serve(_) | Command::Check(_) | Command::Reload(_) | Command::Restore(_) => {
-            panic!("speaks to no server")
-        }
+        Command::Dev(_)
+        | Command::Serve(_)
+        | Command::Check(_)
+        | Command::Reload(_)
+        | Command::Restore(_)
+        | Command::Papers(_) => panic!("speaks to no server"),
     };
     let exit = ended.unwrap_or_else(|Failure { exit, what }| {
         writeln!(out, "{}", what.replace(&url, "URL")).expect("memory");

@@ -16,6 +16,7 @@ mod exit;
 mod in_doubt;
 mod inbound;
 mod log;
+mod papers;
 mod problem;
 mod reload;
 mod restore;
@@ -27,7 +28,7 @@ mod status;
 use std::io;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use rustix::{fs::Mode, process::umask};
 
 use crate::runtime::logging;
@@ -67,6 +68,9 @@ enum Command {
     Backup(backup::Typed),
     /// Make a data directory from a backup, or check one
     Restore(restore::Typed),
+    /// Write man pages and completions for shells, for a package
+    #[command(hide = true)]
+    Papers(papers::Typed),
 }
 
 /// Reads the process's arguments, runs the command, and says how the process ends.
@@ -93,6 +97,7 @@ pub fn run() -> ExitCode {
         Command::Reload(typed) => reload::run(&typed, &mut out),
         Command::Backup(typed) => backup::run(typed, &mut out),
         Command::Restore(typed) => restore::run(&typed, &mut out),
+        Command::Papers(typed) => papers::run(&typed, Typed::command()),
     };
     let exit = ended.unwrap_or_else(|failure| {
         if !failure.what.is_empty() {

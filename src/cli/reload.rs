@@ -1,15 +1,23 @@
-//! `stentor reload`: tell the running daemon to read its configuration again. Whether it can is looked at here first; what
-//! changes, or what needs a restart, the daemon tells its log, for only it knows what it runs with.
+//! `stentor reload`: tell the running daemon to read its configuration again, and wait for what it says. Whether the file can be
+//! read at all is looked at here first; what changes, or what needs a restart, only the daemon knows.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
 use super::exit::{Ended, Exit, Failure};
 use crate::config::Config;
+use crate::runtime::verdict::{Ask, Verdict};
 use crate::runtime::{signals, translate};
 use crate::store::directory;
+
+/// A reload waits for a disk, for names of carriers, for every core: seconds at worst.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks whether the daemon has answered.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What was typed.
 #[derive(Debug, Args)]
@@ -17,20 +25,61 @@ pub(super) struct Typed {
     /// The configuration that the daemon was started with
     #[arg(long, value_name = "FILE", env = "STENTOR_CONFIG")]
     config: PathBuf,
+    /// Only tell what would change, or why it would be refused
+    #[arg(long)]
+    dry_run: bool,
 }
 
-/// Checks the file and sends SIGHUP to the process that holds its data directory. Exit code 78 if the file is wrong, 69 if no
-/// daemon runs there.
+/// Checks the file, tells the process that holds its data directory, waits for its verdict and prints it. Exit code 78 if the
+/// file is wrong or refused, 69 if no daemon runs there or none answers.
 pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
     let file = typed.config.display().to_string();
     let wrong = |problems| Failure::new(Exit::CONFIG, problems);
     let config = Config::load(&typed.config).map_err(wrong)?;
     translate::check(&config, &file).map_err(wrong)?;
-    let place = config.node.data_dir.display();
+    let directory = &config.node.data_dir;
+    let place = directory.display();
     let nobody = || Failure::new(Exit::UNAVAILABLE, format!("{place}: no daemon runs there"));
-    let process = directory::holder(&config.node.data_dir).ok_or_else(nobody)?;
+    let process = directory::holder(directory).ok_or_else(nobody)?;
+    let ask = Ask { number: number(), dry_run: typed.dry_run };
+    ask.leave(directory).map_err(|error| Failure::new(Exit::IO, format!("{place}: {error}")))?;
     signals::ask_to_reload(process)
         .map_err(|error| Failure::new(Exit::FAILED, format!("process {process} cannot be told: {error}")))?;
-    writeln!(out, "process {process} was told to reload; its log says what changes")?;
+    let Some(verdict) = wait(directory, &ask) else {
+        ask.withdraw(directory);
+        let seconds = PATIENCE.as_secs();
+        let what = format!("process {process} has not answered within {seconds} s: its log says what it does");
+        return Err(Failure::new(Exit::UNAVAILABLE, what));
+    };
+    if verdict.refused {
+        let lines: Vec<_> = verdict.lines.iter().map(|line| format!("\n  {line}")).collect();
+        return Err(Failure::new(Exit::CONFIG, format!("refused, nothing was changed:{}", lines.concat())));
+    }
+    for line in &verdict.lines {
+        writeln!(out, "{line}")?;
+    }
+    let end = match (verdict.lines.is_empty(), typed.dry_run) {
+        (true, _) => "nothing has changed",
+        (false, true) => "nothing was applied: a reload would change this",
+        (false, false) => "applied",
+    };
+    writeln!(out, "{end}")?;
     Ok(Exit::DONE)
+}
+
+/// One that no other ask has.
+fn number() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_nanos() as u64 ^ u64::from(std::process::id()) << 40
+}
+
+fn wait(directory: &Path, ask: &Ask) -> Option<Verdict> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let found = Verdict::find(directory, ask);
+        if found.is_some() || Instant::now() >= end || directory::holder(directory).is_none() {
+            return found;
+        }
+        thread::sleep(LOOK);
+    }
 }

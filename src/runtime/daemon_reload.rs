@@ -1,5 +1,5 @@
 //! A reload: the configuration is read again, whole. All of it is applied or nothing, and what changes is told; what only a
-//! restart can do is refused by name.
+//! restart can do is refused by name. Nothing is changed before everything was looked at that can be refused.
 //!
 //! Order, so that no message meets half of it: control commits new names, then a version for what is applied; every core
 //! learns of its links; when all have, every core learns of routes, shards' options and the door's settings.
@@ -19,7 +19,12 @@ use crate::{
 };
 
 use super::{
-    super::{certificates, core::Core, executor, tls, translate},
+    super::{
+        certificates,
+        core::Core,
+        executor, tls, translate,
+        verdict::{Ask, Verdict},
+    },
     Daemon, Shared, share_out,
 };
 
@@ -58,12 +63,23 @@ pub(super) struct Applied {
 }
 
 impl Daemon {
-    /// Reads the configuration again and applies it; tells the log what came of it.
+    /// Reads the configuration again and applies it, unless it is only to be told what that would change; tells the log what came
+    /// of it, and whoever left an ask.
     pub(super) fn reload(&mut self, reload: &Reload) {
-        match self.try_reload(reload) {
+        let directory = self.config.node.data_dir.clone();
+        let ask = Ask::take(&directory);
+        let is_dry = ask.as_ref().is_some_and(|ask| ask.dry_run);
+        let told = match self.read_anew(reload) {
+            Ok(fresh) if is_dry => Ok(fresh.changes),
+            Ok(fresh) => self.apply(fresh),
+            Err(refusals) => Err(refusals),
+        };
+        let told = told.map(|changes| changes.iter().map(ToString::to_string).collect::<Vec<_>>());
+        match &told {
+            _ if is_dry => tracing::info!("somebody has asked what a reload would change"),
             Ok(changes) if changes.is_empty() => tracing::info!("reloaded: nothing has changed"),
             Ok(changes) => {
-                for change in &changes {
+                for change in changes {
                     tracing::info!("reloaded: {change}");
                 }
                 (reload.applied)(&self.config);
@@ -75,9 +91,15 @@ impl Daemon {
                 }
             }
         }
+        if let Some(ask) = ask
+            && let Err(error) = Verdict::new(&ask, &told).leave(&directory)
+        {
+            tracing::warn!(%error, "whoever asked for the reload cannot be told what came of it");
+        }
     }
 
-    fn try_reload(&mut self, reload: &Reload) -> Result<Vec<config::Change>, Vec<String>> {
+    /// Looks at everything that can be refused.
+    fn read_anew(&self, reload: &Reload) -> Result<Fresh, Vec<String>> {
         let lines = |problems: Problems| -> Vec<String> { problems.to_string().lines().map(str::to_owned).collect() };
         let new = (reload.load)().map_err(lines)?;
         translate::check(&new, "configuration").map_err(lines)?;
@@ -89,19 +111,24 @@ impl Daemon {
         if !refusals.is_empty() {
             return Err(refusals);
         }
+        let shared = &self.shared;
+        let tls = new.http.tls.as_ref().map(tls::server).transpose().map_err(|what| vec![what])?;
+        share_out(shared.descriptors, &new, self.cores.len(), shared.map.shards())
+            .map_err(|too_few| vec![too_few.to_string()])?;
+        // Under the names of now: what has none yet was nowhere, and cannot move.
+        let named = self.control.published().get();
+        let moved = moved(&shared.snapshots.catalog(), &translate::catalog(&new, &named, shared.map));
+        if moved.is_empty() { Ok(Fresh { new, changes, seen, tls }) } else { Err(moved) }
+    }
+
+    fn apply(&mut self, fresh: Fresh) -> Result<Vec<config::Change>, Vec<String>> {
+        let Fresh { new, changes, seen, tls } = fresh;
         if changes.is_empty() {
             return Ok(changes);
         }
         let shared = Arc::clone(&self.shared);
-        let tls = new.http.tls.as_ref().map(tls::server).transpose().map_err(|what| vec![what])?;
-        share_out(shared.descriptors, &new, self.cores.len(), shared.map.shards())
-            .map_err(|too_few| vec![too_few.to_string()])?;
         let one = |refused: Refused| vec![refused.to_string()];
         let named = self.control.change(translate::names(&new).changes()).map_err(one)?;
-        let moved = moved(&shared.snapshots.catalog(), &translate::catalog(&new, &named, shared.map));
-        if !moved.is_empty() {
-            return Err(moved);
-        }
         let silent_until = shared.clock.mono().after_ns(super::SILENCE_NS);
         let links: Result<Vec<_>, String> = (0..self.cores.len())
             .map(|core| translate::links(&new, &named, core as u8, silent_until, shared.map, &shared.resolver))
@@ -149,6 +176,15 @@ impl Daemon {
         told.iter().take(self.cores.len()).for_each(drop);
         self.config = Arc::unwrap_or_clone(config);
     }
+}
+
+/// A configuration that can be applied.
+struct Fresh {
+    new: Config,
+    changes: Vec<config::Change>,
+    /// Certificates as they were before they were read for use.
+    seen: Vec<certificates::Seen>,
+    tls: Option<Arc<ServerConfig>>,
 }
 
 /// What of a new configuration needs a restart.

@@ -30,6 +30,7 @@ pub mod storage;
 mod systemd;
 pub mod tls;
 pub mod translate;
+pub mod verdict;
 pub mod warnings;
 pub mod watchdog;
 

@@ -1,0 +1,160 @@
+//! How whoever asks for a reload learns what came of it: two small files in the data directory, for a signal carries no words and
+//! brings none back. Who asks writes [`Ask`] and sends the signal; the daemon takes it, and leaves [`Verdict`] behind.
+//!
+//! Knows names, shapes and sizes of the two. Refuses to know how a configuration is read or applied. A reload that nobody asks for
+//! in this way (a bare SIGHUP) leaves no verdict; its words are in the log, as all are.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    path::Path,
+};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::store::private;
+
+const ASK_FILE: &str = "reload.ask";
+const VERDICT_FILE: &str = "reload.verdict";
+/// Octets of either; of a verdict that would be longer the last lines are left out.
+const FILE_MAX: usize = 256 * 1024;
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ask {
+    /// By which the verdict is known as the answer to it.
+    pub number: u64,
+    /// Nothing is to be applied.
+    pub dry_run: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verdict {
+    /// Of the ask.
+    pub number: u64,
+    /// Nothing was changed, for the reasons in `lines`.
+    pub refused: bool,
+    /// What changes, or why nothing does; one each.
+    pub lines: Vec<String>,
+}
+
+impl Ask {
+    /// Leaves it for the daemon that uses the directory. An older one that was not taken is replaced.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn leave(&self, directory: &Path) -> io::Result<()> {
+        write(directory, ASK_FILE, self)
+    }
+
+    /// Takes what was left, so that no later reload is taken for its answer.
+    pub fn take(directory: &Path) -> Option<Self> {
+        let ask = read(directory, ASK_FILE);
+        let _ = fs::remove_file(directory.join(ASK_FILE));
+        ask
+    }
+
+    /// Nobody has answered: it is not to be answered later.
+    pub fn withdraw(&self, directory: &Path) {
+        if read(directory, ASK_FILE).as_ref() == Some(self) {
+            let _ = fs::remove_file(directory.join(ASK_FILE));
+        }
+    }
+}
+
+impl Verdict {
+    /// Of that ask: what changes, or why nothing does.
+    pub fn new(ask: &Ask, told: &Result<Vec<String>, Vec<String>>) -> Self {
+        let (refused, all) = match told {
+            Ok(changes) => (false, changes),
+            Err(refusals) => (true, refusals),
+        };
+        let (mut lines, mut octets) = (Vec::new(), 0);
+        for line in all {
+            // Quoted, an octet may take six.
+            octets += 6 * line.len() + 8;
+            if octets > FILE_MAX - 1_024 {
+                lines.push(format!("and {} more, which the log has", all.len() - lines.len()));
+                break;
+            }
+            lines.push(line.clone());
+        }
+        Self { number: ask.number, refused, lines }
+    }
+
+    /// Leaves it for whoever asked.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn leave(&self, directory: &Path) -> io::Result<()> {
+        write(directory, VERDICT_FILE, self)
+    }
+
+    /// The answer to that ask, if it is there.
+    pub fn find(directory: &Path, ask: &Ask) -> Option<Self> {
+        read(directory, VERDICT_FILE).filter(|verdict: &Self| verdict.number == ask.number)
+    }
+}
+
+/// Whole or not at all: whoever looks meanwhile sees the one before.
+fn write(directory: &Path, name: &str, what: &impl Serialize) -> io::Result<()> {
+    let draft = directory.join(format!("{name}.part"));
+    let mut file = private::file(&draft, OpenOptions::new().write(true).create(true).truncate(true))?;
+    file.write_all(&serde_json::to_vec(what)?)?;
+    fs::rename(&draft, directory.join(name))
+}
+
+fn read<T: DeserializeOwned>(directory: &Path, name: &str) -> Option<T> {
+    let mut octets = Vec::new();
+    File::open(directory.join(name)).ok()?.take(FILE_MAX as u64).read_to_end(&mut octets).ok()?;
+    serde_json::from_slice(&octets).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ask_is_taken_once_and_its_verdict_found_by_it_alone() {
+        let root = tempfile::tempdir().expect("a directory");
+        let (first, second) = (Ask { number: 7, dry_run: true }, Ask { number: 8, dry_run: false });
+        assert_eq!(Ask::take(root.path()), None);
+        first.leave(root.path()).expect("left");
+        assert_eq!((Ask::take(root.path()), Ask::take(root.path())), (Some(first.clone()), None));
+        assert_eq!(Verdict::find(root.path(), &first), None);
+        let verdict = Verdict::new(&first, &Err(vec!["\"no\"\n".to_owned()]));
+        verdict.leave(root.path()).expect("left");
+        assert_eq!(Verdict::find(root.path(), &first), Some(verdict));
+        assert_eq!(Verdict::find(root.path(), &second), None, "somebody else's");
+        second.leave(root.path()).expect("left");
+        first.withdraw(root.path());
+        assert_eq!(Ask::take(root.path()), Some(second.clone()), "withdrawn was another one");
+        second.leave(root.path()).expect("left");
+        second.withdraw(root.path());
+        assert_eq!(Ask::take(root.path()), None);
+    }
+
+    #[test]
+    fn a_long_verdict_is_cut_and_still_found() {
+        let root = tempfile::tempdir().expect("a directory");
+        let ask = Ask { number: 1, dry_run: false };
+        let lines = vec!["\u{1}".repeat(1_000); 1_000];
+        let verdict = Verdict::new(&ask, &Ok(lines));
+        verdict.leave(root.path()).expect("left");
+        let found = Verdict::find(root.path(), &ask).expect("whole");
+        let said = found.lines.len() - 1;
+        assert_eq!(found.lines.last(), Some(&format!("and {} more, which the log has", 1_000 - said)));
+    }
+
+    #[test]
+    fn what_is_no_ask_is_none() {
+        let root = tempfile::tempdir().expect("a directory");
+        for text in ["", "{", "{\"number\":1}", "{\"number\":1,\"dry_run\":true,\"more\":1}"] {
+            fs::write(root.path().join(ASK_FILE), text).expect("written");
+            assert_eq!(Ask::take(root.path()), None, "{text}");
+        }
+    }
+}
