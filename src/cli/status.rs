@@ -149,7 +149,17 @@ fn carriers_shown(carriers: &Value) -> String {
         })
         .collect();
     let headings = ["NAME", "BINDS", "WINDOW", "RATE/S", "TAKEN", "RECEIPTS", "REFUSED", "HELD BY"];
-    format!("\ncarriers:\n{}", table(&headings, &rows))
+    let errors: String = list(carriers, "carriers").iter().filter_map(last_error).collect();
+    format!("\ncarriers:\n{}{errors}", table(&headings, &rows))
+}
+
+/// What went wrong last with a carrier that lacks a bind.
+fn last_error(carrier: &Value) -> Option<String> {
+    let binds = |name| carrier.get(name).and_then(Value::as_u64);
+    let error =
+        carrier.get("last_error").filter(|error| error.is_object() && binds("binds") < binds("binds_wanted"))?;
+    let [at, host, what] = ["at", "host", "what"].map(|name| scalar(error.get(name)));
+    Some(format!("  {}: last error at {at}, {host}: {what}\n", scalar(carrier.get("name"))))
 }
 
 /// What the backup held unsent of which this installation was restored, as long as some of it is left.
@@ -203,10 +213,12 @@ mod tests {
         assert_eq!(queues_shown(&queues), text);
         let carrier = json!({"name": "north", "binds": 1, "binds_wanted": 2, "window_used": 3, "window": 10, "rate": 5,
                              "rate_allowed": null, "accepted": 7, "receipts": 6, "held_by": ["no bind"],
-                             "refused": [{"status": "0x00000058", "name": "ESME_RTHROTTLED", "count": 4}]});
+                             "refused": [{"status": "0x00000058", "name": "ESME_RTHROTTLED", "count": 4}],
+                             "last_error": {"at": "T", "host": "h:1", "what": "bind not answered within 10 s"}});
         let text = "\ncarriers:\n  \
             NAME   BINDS  WINDOW  RATE/S  TAKEN  RECEIPTS  REFUSED            HELD BY\n  \
-            north  1/2    3/10    5/-     7      6         ESME_RTHROTTLED=4  no bind\n";
+            north  1/2    3/10    5/-     7      6         ESME_RTHROTTLED=4  no bind\n  \
+            north: last error at T, h:1: bind not answered within 10 s\n";
         assert_eq!(carriers_shown(&json!({"carriers": [carrier]})), text);
     }
 

@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-use super::Dial;
+use super::{Dial, words};
 
 /// Octets read at once: about 400 receipts.
 const READ_BYTES: usize = 64 << 10;
@@ -119,7 +119,12 @@ async fn run<O: LinkOwner>(
     owner.connected(bind);
     let (out, read) = (Vec::new(), vec![0; READ_BYTES]);
     let mut pump = Pump { bind, owner, connection, stream, out, written: 0, read, unread: 0..0 };
-    poll_fn(|context| pump.poll(context)).await
+    let (reason, torn) = poll_fn(|context| pump.poll(context)).await;
+    if let (Disconnect::CertificateRefused { .. }, Some(host)) = (reason, dial.host(way)) {
+        let why = reason.to_string();
+        tracing::warn!(host = host.name, port = host.port, why, "TLS with a carrier has ended");
+    }
+    (reason, torn)
 }
 
 /// Both directions of a connection that stands.
@@ -140,7 +145,7 @@ impl<O: LinkOwner> Pump<O> {
         self.connection.listen(context);
         loop {
             if let Poll::Ready(Err(error)) = self.poll_write(context) {
-                return self.end(&error);
+                return self.end(self.last_word(context).as_ref().unwrap_or(&error));
             }
             if self.connection.closing.get() {
                 return Poll::Ready((Disconnect::ByUs, self.is_torn()));
@@ -168,7 +173,19 @@ impl<O: LinkOwner> Pump<O> {
 
     fn end(&self, error: &io::Error) -> Poll<(Disconnect, bool)> {
         tracing::debug!(bind = self.bind.0, %error, "connection broken");
-        Poll::Ready((Disconnect::Broken, self.is_torn()))
+        let reason = words::certificate_refused(error).unwrap_or(Disconnect::Broken);
+        Poll::Ready((reason, self.is_torn()))
+    }
+
+    /// Writing has failed. A peer that hung up may have said why before, in an alert that nobody has read.
+    fn last_word(&mut self, context: &mut Context<'_>) -> Option<io::Error> {
+        match (&self.stream, self.unread.is_empty()) {
+            (Stream::Tls(_), true) => match Pin::new(&mut self.stream).poll_read(context, &mut self.read) {
+                Poll::Ready(Err(error)) => Some(error).filter(|error| words::certificate_refused(error).is_some()),
+                Poll::Ready(Ok(_)) | Poll::Pending => None,
+            },
+            (Stream::Plain(_) | Stream::Tls(_), _) => None,
+        }
     }
 
     /// Octets were handed to the stream whose fate is unknown: under TLS any of them, in the clear those of a write that

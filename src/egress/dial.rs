@@ -54,7 +54,7 @@ impl Dial {
     /// Why there is none; the log knows more.
     pub async fn connect(&self, way: Way) -> Result<Stream, Disconnect> {
         let deadline = executor::now().mono.after_ns(nanos(self.timeout));
-        let host = self.hosts.get(usize::from(way.host)).or(self.hosts.first()).ok_or(Disconnect::Unreachable)?;
+        let host = self.host(way).ok_or(Disconnect::Unreachable)?;
         let reached = match self.addresses(host, deadline).await {
             Ok(addresses) => self.reach(&in_turn(addresses, way.turn), host.port, deadline).await,
             Err(error) => Err(error),
@@ -97,6 +97,11 @@ impl Dial {
         Err(failed)
     }
 
+    /// The host that is meant; for the log.
+    pub(super) fn host(&self, way: Way) -> Option<&Host> {
+        self.hosts.get(usize::from(way.host)).or(self.hosts.first())
+    }
+
     async fn secure(&self, host: &Host, socket: Socket, deadline: Mono) -> Result<Stream, Disconnect> {
         let Some((config, name)) = &self.tls else { return Ok(Stream::Plain(socket)) };
         let name = match name {
@@ -113,7 +118,7 @@ impl Dial {
             Err(error) => {
                 let why = words::of_handshake(&error);
                 tracing::warn!(host = host.name, port = host.port, why, "TLS handshake with a carrier failed");
-                Err(Disconnect::Tls)
+                Err(words::certificate_refused(&error).unwrap_or(Disconnect::Tls))
             }
         }
     }

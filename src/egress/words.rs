@@ -4,6 +4,8 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error};
 
+use crate::link::{Disconnect, trouble::refuses_certificate};
+
 /// What a carrier's handshake ended with.
 pub fn of_handshake(error: &io::Error) -> String {
     if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<Error>()) {
@@ -19,6 +21,18 @@ pub fn of_handshake(error: &io::Error) -> String {
             "it does not answer the handshake within `connect_timeout`: perhaps this port speaks no TLS".to_owned()
         }
         _ => error.to_string(),
+    }
+}
+
+/// That a carrier does not take our certificate, if that is what it says: under TLS 1.3 it says so when we take the handshake to
+/// be over, to whoever reads first.
+pub fn certificate_refused(error: &io::Error) -> Option<Disconnect> {
+    match error.get_ref()?.downcast_ref::<Error>()? {
+        Error::AlertReceived(alert) => {
+            let alert = u8::from(*alert);
+            refuses_certificate(alert).then_some(Disconnect::CertificateRefused { alert })
+        }
+        _ => None,
     }
 }
 
@@ -112,6 +126,12 @@ mod tests {
             let told = of_handshake(&io::Error::new(io::ErrorKind::InvalidData, error));
             assert!(told.contains(says), "{told}");
         }
+        let alert = |alert| io::Error::new(io::ErrorKind::InvalidData, Error::AlertReceived(alert));
+        let refused = certificate_refused(&alert(AlertDescription::CertificateExpired)).map(|why| why.to_string());
+        let told = "the carrier refused our certificate: it has ended, or is not valid yet";
+        assert_eq!(refused.as_deref(), Some(told));
+        assert_eq!(certificate_refused(&alert(AlertDescription::CloseNotify)), None);
+        assert_eq!(certificate_refused(&io::ErrorKind::ConnectionReset.into()), None);
         assert!(of_handshake(&io::ErrorKind::UnexpectedEof.into()).contains("`cert` and `key`"));
         assert!(of_handshake(&io::ErrorKind::TimedOut.into()).contains("connect_timeout"));
     }

@@ -69,6 +69,19 @@ pub struct LinkStatus {
     pub receipts: u64,
     /// Why nothing is sent now; none if something may be.
     pub held_by: Option<HeldBy>,
+    /// What went wrong last with its connections.
+    pub last_error: Option<LinkError>,
+}
+
+/// What went wrong with a connection of a link.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkError {
+    /// When.
+    pub at: Wall,
+    /// With which host.
+    pub host: String,
+    /// What, in words.
+    pub what: String,
 }
 
 /// Why a link sends nothing, or less than it could.
@@ -286,6 +299,14 @@ fn write_carrier(name: &str, links: &[&LinkStatus], out: &mut Vec<u8>) {
         entry.end();
     });
     item.list("held_by", held_by(links), |out, reason| super::json::push_text(out, reason.name()));
+    match links.iter().filter_map(|link| link.last_error.as_ref()).max() {
+        Some(error) => {
+            let mut last = Object::begin(item.value("last_error"));
+            last.time("at", error.at).text("host", &error.host).text("what", &error.what);
+            last.end();
+        }
+        None => drop(item.null("last_error")),
+    }
     item.end();
 }
 
@@ -369,6 +390,20 @@ mod tests {
         assert_eq!((&north["name"], &north["binds"], &north["rate"]), (&json!("north"), &json!(2), &json!(20)));
         assert_eq!(north["rate_allowed"], Value::Null);
         assert_eq!(north["refused"], json!([{"status": "0x00000058", "name": "ESME_RTHROTTLED", "count": 4}]));
+    }
+
+    #[test]
+    fn of_several_links_the_last_error_is_told() {
+        let board = board();
+        let errors = [Some((1, "the connection broke")), Some((2, "bind not answered within 10 s")), None];
+        for (core, error) in (0..).zip(errors) {
+            let link = LinkId { carrier: CarrierId(4), core };
+            let told = |(at, what): (u64, &str)| LinkError { at: Wall(at), host: "h:1".into(), what: what.into() };
+            board.put_link(LinkStatus { link, last_error: error.map(told), ..LinkStatus::default() });
+        }
+        let told = written(|out| board.write_carriers(&catalog(), out))["carriers"][0]["last_error"].clone();
+        let last = json!({"at": "1970-01-01T00:00:00.002Z", "host": "h:1", "what": "bind not answered within 10 s"});
+        assert_eq!(told, last);
     }
 
     #[test]

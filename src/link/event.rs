@@ -60,6 +60,12 @@ pub enum Disconnect {
     Unreachable,
     /// No TLS with this peer.
     Tls,
+    /// The peer does not take our certificate, or wants one, and said so by this TLS alert: under TLS 1.3 it does so only when
+    /// the handshake is over for us.
+    CertificateRefused {
+        /// RFC 8446 §6.2.
+        alert: u8,
+    },
     /// The peer closed.
     ByPeer,
     /// Reading or writing failed.
@@ -146,6 +152,19 @@ pub enum Alarm {
         /// What it answered.
         status: u32,
     },
+    /// The carrier: it sent what cannot be read. Told once in a minute at most.
+    Unread {
+        /// On which connection.
+        bind: BindId,
+        /// The host, as the configuration names it.
+        peer: String,
+        /// What is wrong with it.
+        what: String,
+        /// Its first octets, [`super::unread::TOLD_OCTETS_MAX`] at most, in hexadecimal.
+        hex: String,
+        /// So many others came since the last one that was told.
+        untold: u64,
+    },
 }
 
 /// Why a session was given up by us.
@@ -153,10 +172,16 @@ pub enum Alarm {
 pub enum SessionLoss {
     /// A submit had no answer in time.
     ResponseTimeout,
-    /// `enquire_link` had no answer in time.
-    Silent,
-    /// The bind, or the connection before it, took too long.
-    ConnectTimeout,
+    /// `enquire_link` had no answer in time, and nothing else came either.
+    Silent {
+        /// That time.
+        within_ms: u64,
+    },
+    /// The bind was not answered in time. An answer that comes later is not read.
+    BindUnanswered {
+        /// What was left of `connect_timeout` when the connection stood.
+        within_ms: u64,
+    },
     /// What came in was no SMPP.
     Garbage,
     /// More came in that means nothing than [`super::noise::NOISE_MAX`].
@@ -175,8 +200,8 @@ impl SessionLoss {
     /// Another host may do better, however long the session stood.
     pub const fn is_its_hosts_fault(self) -> bool {
         match self {
-            Self::ResponseTimeout | Self::Silent | Self::Garbage | Self::Noise | Self::NotReading => true,
-            Self::ConnectTimeout | Self::NotBound | Self::PeerUnbound | Self::BindRefused => false,
+            Self::ResponseTimeout | Self::Silent { .. } | Self::Garbage | Self::Noise | Self::NotReading => true,
+            Self::BindUnanswered { .. } | Self::NotBound | Self::PeerUnbound | Self::BindRefused => false,
         }
     }
 }

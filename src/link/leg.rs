@@ -107,6 +107,8 @@ pub struct Leg {
     pub refused: Option<u32>,
     /// How the last connection ended, until a bind succeeds.
     pub lost: Option<Disconnect>,
+    /// How long its session may wait for the answer to its bind, ns.
+    pub bind_ns: u64,
     /// Receipts of it that wait for a shard, those of earlier sessions too.
     pub inquiries: u32,
     /// Octets of theirs.
@@ -159,6 +161,7 @@ impl Leg {
             failures: 0,
             bound_at: None,
             lost: None,
+            bind_ns: 0,
             writing: false,
             unreported: 0,
             taken: Flight::default(),

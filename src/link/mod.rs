@@ -32,6 +32,8 @@ pub mod options;
 pub mod outbox;
 pub mod prepared;
 pub mod status;
+pub mod trouble;
+pub mod unread;
 
 mod answers;
 mod control;
@@ -57,6 +59,8 @@ use leg::{Leg, PartToken};
 use outbox::Outbox;
 use prepared::{Awaited, Prepared};
 use trial::Trials;
+use trouble::LastTrouble;
+use unread::Unread;
 
 pub use event::{Alarm, BindId, Disconnect, LinkEffect, LinkEvent, SessionLoss};
 pub use options::{Account, BindKind, CarrierEncoding, Numbering, Options, TonNpi};
@@ -90,6 +94,8 @@ pub struct Link {
     wake_at: Option<Mono>,
     /// When somebody was last told of a submit that could not be read.
     unreadable_told: Option<Mono>,
+    unread: Unread,
+    last_trouble: Option<LastTrouble>,
     /// At least one connection can submit.
     up: bool,
     paused: bool,
@@ -126,6 +132,8 @@ impl Link {
             turn: 0,
             wake_at: None,
             unreadable_told: None,
+            unread: Unread::default(),
+            last_trouble: None,
             up: false,
             paused: false,
             disk: DiskRoom::Ample,

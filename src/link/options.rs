@@ -101,6 +101,8 @@ pub struct Options {
     pub shards: ShardMap,
     /// How many hosts the owner knows; tried in turn. 0 is taken as 1.
     pub hosts: u16,
+    /// What they are called, for status and alarms.
+    pub host_names: Vec<String>,
     /// Binds of the carrier on other links that are counted before these: bind n of all begins at host n.
     pub binds_before: u16,
     /// Who we are.
@@ -137,11 +139,12 @@ pub struct Options {
     pub dialect: Dialect,
     /// Command statuses that are of another family here than in the default table, by ascending status.
     pub errors: Vec<(u32, ErrorFamily)>,
-    /// For TCP, TLS and the bind's answer together, ms.
+    /// For the name, TCP, TLS and the bind's answer together, ms.
     pub connect_timeout_ms: u64,
     /// A submit without an answer for so long is in doubt, ms.
     pub response_timeout_ms: u64,
-    /// Silence after which a session is asked whether it lives, ms.
+    /// Silence after which a session is asked whether it lives, ms. The answer, or anything else, must come within as long
+    /// again, or within `response_timeout_ms` if that is less.
     pub enquire_link_ms: u64,
     /// Pause before the second attempt to connect, ms.
     pub reconnect_min_ms: u64,
@@ -164,6 +167,7 @@ impl Options {
             group,
             shards,
             hosts: 1,
+            host_names: Vec::new(),
             binds_before: 0,
             account: Account::default(),
             bind: BindKind::Transceiver,
@@ -191,6 +195,11 @@ impl Options {
             receipt_table_bits: 18,
             buggify_ppm: 0,
         }
+    }
+
+    /// How long an enquire_link may be unanswered, ms.
+    pub fn enquire_response_ms(&self) -> u64 {
+        self.response_timeout_ms.min(self.enquire_link_ms)
     }
 
     /// What a command status means at this carrier; `None` for success.

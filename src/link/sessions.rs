@@ -10,6 +10,7 @@ use crate::traffic::{Bound, NotWritten, ToShard, Unanswered};
 use super::event::{Alarm, BindId, Disconnect, LinkEffect, SessionLoss};
 use super::leg::{Leg, LegState, PartToken};
 use super::options::BindKind;
+use super::trouble::{LastTrouble, Trouble};
 use super::{Link, answers::End};
 
 /// PDUs that are dealt with before the caller looks at the time: a fraction of a millisecond. It may go on at once; what the
@@ -56,7 +57,8 @@ impl Link {
     pub(super) fn handle_connected(&mut self, bind: BindId, now: Now) {
         // The link may have thought better of it, and its `Close` is on the way.
         let Some(LegState::Connecting { deadline }) = self.leg(bind).map(|leg| leg.state) else { return };
-        let (mode, session) = (self.mode(bind), self.session_options(deadline.since(now.mono)));
+        let bind_ns = deadline.since(now.mono);
+        let (mode, session) = (self.mode(bind), self.session_options(bind_ns));
         let account = &self.options.account;
         let request = Bind {
             system_id: &account.system_id,
@@ -69,6 +71,7 @@ impl Link {
         };
         let session = Session::client(&session, mode, &request, now.mono.0);
         let Some(leg) = self.leg(bind) else { return };
+        leg.bind_ns = bind_ns;
         match session {
             Ok(session) => leg.begin(Box::new(session)),
             Err(_) => {
@@ -85,7 +88,7 @@ impl Link {
             window: options.window.max(1),
             session_init_ns: bind_ns,
             enquire_link_ns: Some(options.enquire_link_ms * MS_NS),
-            enquire_response_ns: options.response_timeout_ms.min(options.enquire_link_ms) * MS_NS,
+            enquire_response_ns: options.enquire_response_ms() * MS_NS,
             response_ns: options.response_timeout_ms * MS_NS,
             backlog_octets_max: UNREAD_OCTETS_MAX,
             ..SessionOptions::default()
@@ -118,6 +121,9 @@ impl Link {
             let before = input.len();
             let Some(event) = session.poll_event(input, now.mono.0) else { return };
             self.handle_session_event(bind, event, now);
+            if let Event::Closed { reason: CloseReason::Framing(error) } = event {
+                self.tell_broken(bind, error, session.broken_octets(), now);
+            }
             *left -= usize::from(input.len() < before);
         }
     }
@@ -125,7 +131,7 @@ impl Link {
     fn handle_session_event(&mut self, bind: BindId, event: Event<'_, PartToken>, now: Now) {
         match event {
             Event::Bound { .. } => self.handle_bound(bind, now),
-            Event::BindFailed { status } => self.handle_bind_failed(bind, status),
+            Event::BindFailed { status } => self.handle_bind_failed(bind, status, now),
             Event::SubmitResp(answer) => self.handle_answer(bind, &answer, now),
             // Not `NotWritten`, whatever the fate: what a stalled socket has not taken yet, it may still take.
             Event::ResponseTimeout { token, .. } => {
@@ -139,8 +145,9 @@ impl Link {
             }
             Event::Deliver { sequence, message, .. } => self.handle_deliver(bind, sequence, &message, now),
             Event::Data { sequence, message, .. } => self.handle_data(bind, sequence, &message, now),
-            Event::Malformed { token, .. } => {
+            Event::Malformed { error, token, body } => {
                 self.counters.malformed += 1;
+                self.tell_malformed(bind, &error, body, now);
                 match token {
                     Some(token) => self.handle_end(bind, token, End::Unanswered(Unanswered::ResponseTimeout)),
                     None => self.handle_noise(bind, now),
@@ -197,8 +204,9 @@ impl Link {
         }
     }
 
-    fn handle_bind_failed(&mut self, bind: BindId, status: CommandStatus) {
+    fn handle_bind_failed(&mut self, bind: BindId, status: CommandStatus, now: Now) {
         self.counters.count_status(status.0);
+        self.note_trouble(bind, Trouble::BindRefused(status.0), now);
         let credential = self.options.family_of(status) == Some(ErrorFamily::Credential);
         let Some(leg) = self.leg(bind) else { return };
         if credential {
@@ -223,23 +231,41 @@ impl Link {
 
     fn handle_closed(&mut self, bind: BindId, reason: CloseReason, now: Now) {
         self.counters.count_end(reason);
+        let bind_ms = self.leg(bind).map_or(0, |leg| leg.bind_ns / MS_NS);
         let why = match reason {
             CloseReason::Requested | CloseReason::Unbound | CloseReason::UnbindTimeout => None,
             CloseReason::ConnectionLost => None,
             CloseReason::PeerUnbound => Some(SessionLoss::PeerUnbound),
             CloseReason::BindRefused(_) => Some(SessionLoss::BindRefused),
-            CloseReason::SessionInitTimeout => Some(SessionLoss::ConnectTimeout),
-            CloseReason::EnquireLinkTimeout | CloseReason::Inactivity => Some(SessionLoss::Silent),
+            CloseReason::SessionInitTimeout => Some(SessionLoss::BindUnanswered { within_ms: bind_ms }),
+            CloseReason::EnquireLinkTimeout | CloseReason::Inactivity => {
+                Some(SessionLoss::Silent { within_ms: self.options.enquire_response_ms() })
+            }
             CloseReason::PeerNotReading => Some(SessionLoss::NotReading),
             CloseReason::Framing(_) => Some(SessionLoss::Garbage),
         };
         if let Some(why) = why {
             self.effects.push_back(LinkEffect::Alarm(Alarm::SessionLost { bind, why }));
         }
-        if let Some(leg) = self.leg(bind) {
-            leg.blame = leg.blame.or(why);
-            leg.flush(now.mono);
+        let Some(leg) = self.leg(bind) else { return };
+        leg.blame = leg.blame.or(why);
+        leg.flush(now.mono);
+        // What the bind was refused with is noted already, and says more.
+        if let Some(why) = leg.blame.filter(|why| *why != SessionLoss::BindRefused) {
+            self.note_trouble(bind, Trouble::Session(why), now);
         }
+    }
+
+    /// Something went wrong on a connection.
+    fn note_trouble(&mut self, bind: BindId, what: Trouble, now: Now) {
+        self.last_trouble = Some(LastTrouble { at: now.wall, peer: self.peer(bind), what });
+    }
+
+    /// The host of a connection, as the configuration names it.
+    pub(super) fn peer(&self, bind: BindId) -> String {
+        let host = self.legs.get(usize::from(bind.0)).map_or(0, |leg| leg.way.host);
+        let name = self.options.host_names.get(usize::from(host));
+        name.cloned().unwrap_or_else(|| format!("host {}", u32::from(host) + 1))
     }
 
     pub(super) fn handle_written(&mut self, bind: BindId, octets: usize, now: Now) {
@@ -275,6 +301,18 @@ impl Link {
             self.run_session(bind, &[], now);
         }
         let wanted = self.is_wanted(bind);
+        // Of a session that was given up more is known than that its connection is gone.
+        let is_news = |leg: &mut Leg| !leg.parting && (leg.session.is_none() || leg.blame.is_none());
+        if self.leg(bind).is_some_and(is_news) {
+            match reason {
+                Disconnect::ByUs => {}
+                Disconnect::Unreachable
+                | Disconnect::Tls
+                | Disconnect::CertificateRefused { .. }
+                | Disconnect::ByPeer
+                | Disconnect::Broken => self.note_trouble(bind, Trouble::Connection(reason), now),
+            }
+        }
         if let Some(leg) = self.legs.get_mut(usize::from(bind.0)) {
             leg.lost = Some(reason);
             leg.rest_or_retry(&self.options, wanted, now.mono, &mut self.chance);
@@ -302,9 +340,11 @@ impl Link {
                     self.effects.push_back(LinkEffect::Connect { bind, way });
                 }
                 LegState::Waiting { until } if now.mono >= until => leg.state = LegState::Resting,
-                LegState::Connecting { deadline } | LegState::Flushing { deadline } if now.mono >= deadline => {
+                LegState::Connecting { deadline } if now.mono >= deadline => {
+                    self.note_trouble(bind, Trouble::Connection(Disconnect::Unreachable), now);
                     self.close(bind);
                 }
+                LegState::Flushing { deadline } if now.mono >= deadline => self.close(bind),
                 LegState::Binding | LegState::Bound => {
                     let due = leg.session.as_ref().and_then(|session| session.poll_timeout());
                     if due.is_some_and(|due| due <= now.mono.0) {

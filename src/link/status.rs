@@ -6,6 +6,7 @@ use crate::smpp::session::CloseReason;
 use super::breaker::BreakerState;
 use super::event::{BindId, Disconnect};
 use super::leg::LegState;
+use super::trouble::LastTrouble;
 use super::{BindKind, Link, Options};
 
 /// Why a link sends, or does not.
@@ -78,6 +79,8 @@ pub struct Status {
     pub rate_allowed: Option<u32>,
     /// The breaker.
     pub breaker: BreakerState,
+    /// What went wrong last with its connections.
+    pub last_trouble: Option<LastTrouble>,
 }
 
 /// Command statuses counted apart at most; the rest are one.
@@ -177,6 +180,7 @@ impl Link {
             rate_now: self.flow.used(now),
             rate_allowed: self.flow.allowed(),
             breaker: self.breaker.state(),
+            last_trouble: self.last_trouble.clone(),
         }
     }
 

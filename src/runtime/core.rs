@@ -349,6 +349,12 @@ impl Host for Machine<'_> {
             Alarm::Link(carrier, alarm @ (link::Alarm::LinkUp | link::Alarm::BreakerClosed)) => {
                 tracing::info!(carrier, core, ?alarm, "link");
             }
+            Alarm::Link(carrier, link::Alarm::Unread { bind: BindId(bind), peer, what, hex, untold }) => {
+                tracing::warn!(carrier, core, bind, peer, what, hex, untold, "a PDU that cannot be read");
+            }
+            Alarm::Link(carrier, link::Alarm::SessionLost { bind: BindId(bind), why }) => {
+                tracing::warn!(carrier, core, bind, ?why, "session lost: {why}");
+            }
             Alarm::Link(carrier, alarm) => tracing::warn!(carrier, core, ?alarm, "link"),
             Alarm::Astray(mail) => tracing::error!(core, ?mail, "mail for somebody who does not live here"),
         }

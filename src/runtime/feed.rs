@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    http::{HeldBy, LaneStatus, LinkStatus, Server, ShardStatus, StatusBoard},
+    http::{HeldBy, LaneStatus, LinkError, LinkStatus, Server, ShardStatus, StatusBoard},
     link::{self, LinkState, leg::LegState},
     metrics::{self, Metrics},
     model::{LinkId, ShardId},
@@ -163,5 +163,10 @@ fn link_status(id: LinkId, status: &link::Status, counters: &link::Counters) -> 
         refused: counters.statuses.clone(),
         receipts: counters.receipts,
         held_by,
+        last_error: status.last_trouble.as_ref().map(|last| LinkError {
+            at: last.at,
+            host: last.peer.clone(),
+            what: last.what.to_string(),
+        }),
     }
 }

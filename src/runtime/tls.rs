@@ -184,13 +184,35 @@ impl ServerCertVerifier for AnyCertificate {
 
 #[cfg(test)]
 mod tests {
-    use std::{io, path::PathBuf};
+    use std::{
+        cell::{Cell, RefCell},
+        future::poll_fn,
+        io,
+        net::{Ipv4Addr, TcpListener},
+        path::PathBuf,
+        rc::Rc,
+        sync::mpsc,
+        task::{Poll, Waker},
+        thread,
+        time::Duration,
+    };
 
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
     use rustls::{ClientConnection, ServerConnection};
     use tempfile::TempDir;
 
     use super::*;
+    use crate::{
+        egress::{Connection, Dial, Host, LinkOwner},
+        link::{BindId, Disconnect, hosts::Way},
+        mesh::CoreId,
+        runtime::{
+            clock::Clock,
+            executor::{Executor, Running},
+            resolver::Resolver,
+            watchdog::Heartbeat,
+        },
+    };
 
     /// An authority's certificate `ca.pem`, and `cert.pem` with `key.pem` for "localhost", signed by it.
     fn files() -> TempDir {
@@ -290,6 +312,76 @@ mod tests {
         let mixed = CarrierTls { key: other.path().join("key.pem").into(), ..shows };
         let mixed = client(&mixed).expect_err("two pairs mixed");
         assert!(mixed.ends_with("the key does not belong to the certificate"), "{mixed}");
+    }
+
+    /// Who waits for the end of a connection.
+    #[derive(Default)]
+    struct Owner {
+        ended: Cell<Option<Disconnect>>,
+        waits: RefCell<Option<Waker>>,
+    }
+
+    impl LinkOwner for Owner {
+        fn connected(&self, _: BindId) {}
+        fn bytes(&self, _: BindId, bytes: &[u8]) -> usize {
+            bytes.len()
+        }
+        fn take_transmit(&self, _: BindId, _: &mut Vec<u8>) -> bool {
+            false
+        }
+        fn written(&self, _: BindId, _: usize) {}
+        fn disconnected(&self, _: BindId, reason: Disconnect, _: bool) {
+            self.ended.set(Some(reason));
+            if let Some(waker) = self.waits.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// How a connection to a carrier ends that talks TLS by `server` and then waits for us to go.
+    fn ends(server: Arc<ServerConfig>, typed: &CarrierTls) -> Disconnect {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listens");
+        let port = listener.local_addr().expect("an address").port();
+        let carrier = thread::spawn(move || {
+            let (mut socket, _) = listener.accept().expect("somebody comes");
+            let mut tls = ServerConnection::new(server).expect("server");
+            let _ = tls.complete_io(&mut socket);
+            let _ = io::copy(&mut socket, &mut io::sink());
+        });
+        let tls = client(typed).expect("client");
+        let (tell, told) = mpsc::channel();
+        let clock = Clock::start();
+        let executor = Executor { core: CoreId(0), cpu: None, clock, heart: Heartbeat::default() };
+        let main = move || async move {
+            let resolver = Resolver::with(clock, 1, |_| Ok(Vec::new())).expect("a thread");
+            let hosts = vec![Host { name: "127.0.0.1".to_owned(), port }];
+            let timeout = Duration::from_secs(60);
+            let dial = Rc::new(Dial { hosts, resolver, source_ip: None, tls: Some(tls), timeout });
+            let owner = Rc::new(Owner::default());
+            let _open = Connection::open(BindId(0), dial, Way { host: 0, turn: 0 }, Rc::clone(&owner));
+            let end = poll_fn(|context| {
+                *owner.waits.borrow_mut() = Some(context.waker().clone());
+                owner.ended.get().map_or(Poll::Pending, Poll::Ready)
+            });
+            tell.send(end.await).expect("the test waits");
+        };
+        executor.start(main).and_then(Running::join).expect("executor");
+        carrier.join().expect("the carrier");
+        told.recv().expect("told")
+    }
+
+    /// Under TLS 1.3 the carrier looks at our certificate when the handshake is over for us.
+    #[test]
+    fn a_certificate_that_is_refused_after_the_handshake_is_told_in_words() {
+        let (at, other) = (files(), files());
+        let server = server(&http(&at, Some("ca.pem"))).expect("server");
+        let bare = carrier(at.path().join("ca.pem"), false);
+        let file = |name: &str| Some(other.path().join(name));
+        let strange = CarrierTls { cert: file("cert.pem"), key: file("key.pem"), ..bare.clone() };
+        for (typed, why) in [(bare, "was shown none"), (strange, "")] {
+            let end = ends(Arc::clone(&server), &typed).to_string();
+            assert!(end.starts_with("the carrier refused our certificate: ") && end.contains(why), "{end}");
+        }
     }
 
     #[test]

@@ -113,6 +113,7 @@ pub(super) fn options(carrier: &config::Carrier, link: LinkId, group: GroupId, m
         group,
         shards: map,
         hosts: u16::try_from(carrier.hosts.len()).unwrap_or(u16::MAX),
+        host_names: carrier.hosts.iter().map(ToString::to_string).collect(),
         binds_before: 0,
         account: Account {
             system_id: carrier.system_id.clone().into_bytes(),

@@ -18,6 +18,9 @@ use std::fmt;
 /// field, yet no carrier takes more than a few KiB.
 pub const PDU_OCTETS_MAX: u32 = 64 * 1024;
 
+/// Octets that are kept of what could not be cut, for whoever looks for the cause.
+pub const BROKEN_OCTETS_MAX: usize = 64;
+
 /// One PDU as it stands in the stream. Always at least a header long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
@@ -119,9 +122,14 @@ impl Framer {
         }
     }
 
+    /// After an error: the beginning of the PDU that has no end, at most [`BROKEN_OCTETS_MAX`] octets.
+    pub fn broken_octets(&self) -> &[u8] {
+        if self.failed { &self.carry } else { &[] }
+    }
+
     /// Octets that wait for the rest of their PDU.
     pub fn waiting_octets(&self) -> usize {
-        if self.carry_given { 0 } else { self.carry.len() }
+        if self.carry_given || self.failed { 0 } else { self.carry.len() }
     }
 
     fn cut<'i>(&self, input: &mut &'i [u8]) -> Result<Option<Frame<'i>>, FramingError> {
@@ -171,7 +179,9 @@ impl Framer {
 
     fn fail(&mut self, error: FramingError, input: &mut &[u8]) -> FramingError {
         self.failed = true;
-        self.carry = Vec::new();
+        let octets = std::mem::take(&mut self.carry);
+        // What is in the carry stands in front, and is four octets long when its length is found to be none.
+        self.carry = octets.iter().chain(input.iter()).take(BROKEN_OCTETS_MAX).copied().collect();
         *input = &[];
         error
     }
@@ -247,6 +257,9 @@ mod tests {
             let error = stream.chunks(piece).find_map(|chunk| drain(&mut framer, chunk, &mut found).err());
             assert_eq!(error, Some(wanted));
             assert!(found.is_empty());
+            let broken = framer.broken_octets();
+            assert!(stream.starts_with(broken) && broken.len() >= 4.min(stream.len()), "{broken:?}");
+            assert_eq!(framer.waiting_octets(), 0);
             assert_eq!(drain(&mut framer, &pdu(1, b""), &mut found), Ok(()));
             assert!(found.is_empty(), "nothing is read after a framing error");
         }
@@ -258,6 +271,7 @@ mod tests {
         check_fatal(&[0, 0, 0, 2, 0, 0, 0, 0], FramingError::TooShort(2));
         check_fatal(&[0, 0, 0, 15, 0], FramingError::TooShort(15));
         check_fatal(&[0, 1, 0, 1], FramingError::TooLong { command_length: 65_537, limit: 65_536 });
+        check_fatal(&[0; 200], FramingError::TooShort(0));
         check_fatal(&[0xFF; 32], FramingError::TooLong { command_length: u32::MAX, limit: 65_536 });
         check_fatal(b"HTTP/1.1 400 Bad Request", FramingError::Stranger(Stranger::Http));
         check_fatal(b"GET / HTTP/1.1\r\n", FramingError::Stranger(Stranger::Http));

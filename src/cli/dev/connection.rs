@@ -117,7 +117,7 @@ impl Connection<'_> {
                     self.settle(token, taken);
                 }
                 Event::ResponseTimeout { token, .. } | Event::Unresolved { token, .. } => self.settle(token, false),
-                Event::Malformed { error, token } => {
+                Event::Malformed { error, token, .. } => {
                     tracing::debug!(%error, "malformed PDU");
                     token.into_iter().for_each(|token| self.settle(token, false));
                 }

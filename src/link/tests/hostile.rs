@@ -243,3 +243,33 @@ fn what_is_long_stops_the_reading_before_it_is_many_over_all_sessions() {
     assert_eq!((world.link.legs[0].inquiries, world.link.legs[0].inquiry_octets), (0, 0));
     assert!(world.link.inquiries.spare_octets() < 1 << 16, "long ones leave no room behind");
 }
+
+/// What was told of what could not be read: what is wrong, its octets, how many more there were.
+fn unread(world: &World) -> Vec<(String, String, u64)> {
+    let told = world.alarms.iter().filter_map(|alarm| match alarm {
+        Alarm::Unread { what, hex, untold, .. } => Some((what.clone(), hex.clone(), *untold)),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn what_cannot_be_read_is_told_once_in_a_minute_with_its_first_octets() {
+    let mut world = World::bound(|options| options.enquire_link_ms = 3_600_000);
+    // Its sm_length promises more than there is.
+    let body = [&b"\0\x01\x01491511\0\x01\x014915\0\x04\0\0\0\0\0\0\0\0\xff"[..], &[0x41; 100]].concat();
+    let bad = pdu(5, 7, &body);
+    for _ in 0..3 {
+        world.feed(FIRST, &bad);
+    }
+    let hex = |octets: &[u8]| octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
+    let what = "deliver_sm 7: sm_length 255 disagrees with the 100 octets behind it".to_owned();
+    assert_eq!(unread(&world), [(what.clone(), hex(&bad[..64]), 0)]);
+    world.now = world.now.after_ns(60_000_000_000);
+    world.feed(FIRST, &bad);
+    assert_eq!(unread(&world)[1..], [(what, hex(&bad[..64]), 2)]);
+    world.now = world.now.after_ns(60_000_000_000);
+    world.feed(FIRST, b"HTTP/1.1 400 Bad Request");
+    let what = "the peer speaks HTTP, not SMPP".to_owned();
+    assert_eq!(unread(&world)[2..], [(what, hex(b"HTTP/1.1 400 Bad Request"), 0)], "a stream that is none");
+}

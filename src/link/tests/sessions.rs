@@ -106,7 +106,72 @@ fn a_connection_that_never_comes_to_be_is_given_up() {
     world.advance_ms(1_000);
     world.connect(FIRST);
     world.advance_ms(2_100);
-    assert!(world.alarms.contains(&Alarm::SessionLost { bind: FIRST, why: SessionLoss::ConnectTimeout }));
+    assert!(
+        world
+            .alarms
+            .contains(&Alarm::SessionLost { bind: FIRST, why: SessionLoss::BindUnanswered { within_ms: 2_000 } })
+    );
+}
+
+/// What the operator sees as the last thing that went wrong.
+fn trouble(world: &mut World) -> Option<(String, String)> {
+    let last = world.link.status(world.now.mono).last_trouble?;
+    Some((last.peer, last.what.to_string()))
+}
+
+#[test]
+fn an_answer_to_a_bind_that_comes_too_late_is_not_read() {
+    let mut world = World::new(|options| {
+        options.connect_timeout_ms = 2_000;
+        options.host_names = vec!["smpp.north.example:2775".to_owned()];
+    });
+    world.accepts = None;
+    world.advance_ms(500);
+    world.connect(FIRST);
+    let late = [&[0, 0, 0, 21, 0x80, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1][..], b"smsc\0"].concat();
+    // The session is at its end, and its connection still to be closed.
+    world.now = world.now.after_ns(1_500_000_001);
+    world.link.handle_timeout(world.now);
+    assert_eq!(world.link.handle_bytes(FIRST, &late, world.now), late.len());
+    world.settle();
+    let told = trouble(&mut world).expect("a trouble");
+    assert_eq!(told, ("smpp.north.example:2775".to_owned(), "bind not answered within 1.500 s".to_owned()));
+    assert!(
+        world
+            .alarms
+            .contains(&Alarm::SessionLost { bind: FIRST, why: SessionLoss::BindUnanswered { within_ms: 1_500 } })
+    );
+    // Nor is it taken for the answer to the next bind.
+    assert_eq!(world.link.handle_bytes(FIRST, &late, world.now), late.len());
+    let status = world.link.status(world.now.mono);
+    assert!(matches!(status.binds[0].state, LegState::Waiting { .. }), "{status:?}");
+    assert_eq!((status.state, world.link.counters().binds), (LinkState::Down, 0));
+    world.accepts = Some(OK);
+    world.advance_ms(2_000);
+    assert_eq!((world.link.status(world.now.mono).state, world.link.counters().binds), (LinkState::Up, 1));
+}
+
+#[test]
+fn what_went_wrong_last_is_told_with_its_cause() {
+    let mut world = World::bound(|options| options.enquire_link_ms = 20_000);
+    assert_eq!(trouble(&mut world), None);
+    world.disconnect(FIRST, Disconnect::ByPeer);
+    let by = |what: &str| Some(("host 1".to_owned(), what.to_owned()));
+    assert_eq!(trouble(&mut world), by("the carrier closed the connection"));
+    world.accepts = Some(CommandStatus::RINVPASWD);
+    world.advance_ms(1_000);
+    assert_eq!(trouble(&mut world), by("bind refused: ESME_RINVPASWD (0x0E)"), "not that it was closed then");
+    world.accepts = None;
+    while !world.connecting.contains(&FIRST) {
+        world.advance_ms(100);
+    }
+    world.disconnect(FIRST, Disconnect::Unreachable);
+    let unreachable = by("cannot be reached: the name is not found, or nobody answers there");
+    assert_eq!(trouble(&mut world), unreachable);
+    world.accepts = Some(OK);
+    world.advance_ms(120_000);
+    world.handle(LinkEvent::Rebind);
+    assert_eq!(trouble(&mut world), unreachable, "what we end ourselves is no trouble");
 }
 
 #[test]

@@ -230,6 +230,8 @@ pub enum Event<'a, T> {
         error: DecodeError,
         /// The request that it answered, if it was a response to one that still waited.
         token: Option<T>,
+        /// What stood behind its header.
+        body: &'a [u8],
     },
     /// A response to nothing that we know: count and log it.
     UnknownResponse {

@@ -67,7 +67,8 @@ pub struct Options {
     /// Most octets that wait for the socket. Over it requests are refused, and a peer whose requests make us answer
     /// more than it reads is cut off.
     pub backlog_octets_max: u64,
-    /// Time from the connection to the bound session.
+    /// Time from the connection to the bound session. Then the session is over, and an answer to its bind that comes later is
+    /// not read.
     pub session_init_ns: u64,
     /// Silence of the peer after which it is asked whether it lives; `None`: never ask.
     pub enquire_link_ns: Option<u64>,
@@ -288,6 +289,11 @@ impl<T: Copy> Session<T> {
     /// The peer's requests that the owner has not answered.
     pub fn unanswered_inbound(&self) -> u64 {
         self.core.unanswered_inbound
+    }
+
+    /// After [`CloseReason::Framing`]: the beginning of what could not be read.
+    pub fn broken_octets(&self) -> &[u8] {
+        self.framer.broken_octets()
     }
 
     /// Octets that the socket has not accepted yet.

@@ -16,7 +16,7 @@ impl<T: Copy> Core<T> {
         self.heard(id != CommandId::ENQUIRE_LINK && id != CommandId::ENQUIRE_LINK_RESP, now_ns);
         let Decoded { header, pdu, quirks } = match decode(frame) {
             Ok(decoded) => decoded,
-            Err(error) => return self.malformed(error, now_ns),
+            Err(error) => return self.malformed(error, frame.body, now_ns),
         };
         let sequence = header.sequence_number;
         match pdu {
@@ -151,18 +151,18 @@ impl<T: Copy> Core<T> {
         told(settled.outstanding.request, answer(&header, settled, MessageResp::default(), true), None)
     }
 
-    fn malformed<'a>(&mut self, error: DecodeError, now_ns: u64) -> Event<'a, T> {
+    fn malformed<'a>(&mut self, error: DecodeError, body: &'a [u8], now_ns: u64) -> Event<'a, T> {
         let Header { command_id, sequence_number, .. } = error.header;
         if command_id.is_response() {
             // One that was given up is told of already.
             let settled = self.window.settle(sequence_number, None).filter(|settled| !settled.late);
             self.window_shrank(now_ns);
-            return Event::Malformed { error, token: settled.map(|settled| settled.outstanding.token) };
+            return Event::Malformed { error, token: settled.map(|settled| settled.outstanding.token), body };
         }
         if answers_exist(command_id) {
             self.answer_at_once(command_id.response(), error.status(), sequence_number);
         }
-        Event::Malformed { error, token: None }
+        Event::Malformed { error, token: None, body }
     }
 
     fn refuse<'a>(&mut self, header: Header, status: CommandStatus) -> Event<'a, T> {

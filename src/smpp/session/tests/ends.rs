@@ -176,6 +176,20 @@ fn an_unbound_session_ends_in_time() {
 }
 
 #[test]
+fn an_answer_to_the_bind_that_comes_after_the_end_is_nobodys() {
+    let options = Options { session_init_ns: 5 * MS, ..Options::default() };
+    let mut session: Session<u64> = Session::client(&options, BindMode::Transceiver, &BIND, 0).unwrap();
+    sent(&mut session);
+    session.handle_timeout(5 * MS);
+    let late = pdu(1, CommandStatus::ROK, Pdu::BindResp(BindMode::Transceiver, BindResp::default()));
+    assert_eq!(feed(&mut session, &late, 6 * MS), ["closed SessionInitTimeout"]);
+    assert_eq!(feed(&mut session, &late, 7 * MS), Vec::<String>::new());
+    assert_eq!((session.bound(), session.is_closed(), session.poll_timeout()), (None, true, None));
+    assert_eq!(sent(&mut session), [], "and nothing is answered");
+    assert_eq!(session.submit(1, &message(b"x"), 8 * MS), Err(SendError::NotBound));
+}
+
+#[test]
 fn the_words_for_ends_and_errors_are_plain() {
     assert_eq!(CloseReason::Framing(FramingError::TooShort(2)).to_string(), "command_length 2 is less than a header");
     assert_eq!(SendError::WindowFull.to_string(), "the window is full");

@@ -86,7 +86,7 @@ fn short(event: &Event<'_, u64>) -> String {
         Event::UnbindRequested => "unbind".into(),
         Event::UnbindAnswered => "unbind_resp".into(),
         Event::Refused { header, status } => format!("refused {} {:X}", header.command_id, status.0),
-        Event::Malformed { error, token } => format!("malformed {} {token:?}", error.header.sequence_number),
+        Event::Malformed { error, token, .. } => format!("malformed {} {token:?}", error.header.sequence_number),
         Event::UnknownResponse { header, .. } => format!("unknown {} {}", header.command_id, header.sequence_number),
         Event::Unresolved { token, fate, .. } => format!("unresolved {token} {fate:?}"),
         Event::Closed { reason } => format!("closed {reason:?}"),

@@ -58,7 +58,7 @@ fn a_malformed_message_is_answered_and_the_session_lives() {
     bad[sm_length] = 5;
     let good = pdu(6, CommandStatus::ROK, Pdu::SubmitSm(message(b"next")));
     let mut input = &bad[..];
-    let Some(Event::Malformed { error, token: None }) = session.poll_event(&mut input, 0) else { panic!() };
+    let Some(Event::Malformed { error, token: None, .. }) = session.poll_event(&mut input, 0) else { panic!() };
     assert_eq!(error.reason, DecodeReason::ShortMessageLength { promised: 5, present: 11 });
     assert_eq!(feed(&mut session, &good, 0), ["submit 6 next"]);
     assert_eq!(sent(&mut session), [(CommandId::SUBMIT_SM_RESP, 1, 5)]);
