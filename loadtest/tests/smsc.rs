@@ -209,3 +209,25 @@ fn keeps_up() {
     assert_eq!(stats["messages"]["distinct"], count);
     assert_eq!(stats["receipts"]["acknowledged"], count);
 }
+
+#[test]
+fn who_asks_is_told_what_became_of_a_message_and_gets_no_receipt() {
+    let smsc = Smsc::start(&["--behaviour", r#"{"receipts_on_query":true}"#, "--magic", "--receipt-delay", "0"]);
+    let mut client = Client::bind(smsc.listening, TRANSMITTER);
+    client.send(&submit(2, 0, RECIPIENT + 1));
+    let id = client.receive().map(|answer| answer.body).expect("an answer");
+    let mut ask = |id: &[u8], sender: &str| {
+        client.send(&pdu(3, 5, &[id, b"\x05\0", sender.as_bytes(), b"\0"].concat()));
+        let answer = client.receive().expect("an answer");
+        assert_eq!((answer.command, answer.sequence), (0x8000_0003, 5));
+        (answer.status, answer.body)
+    };
+    let (status, told) = ask(&id, "TEST");
+    assert_eq!((status, &told[..id.len()], told.len()), (0, &id[..], id.len() + 19));
+    assert_eq!(told[told.len() - 2], 5, "undeliverable, as the number says");
+    assert_eq!(ask(b"1\0", "TEST"), (0x67, Vec::new()), "nobody knows it");
+    assert_eq!(ask(&id, "OTHER"), (0x67, Vec::new()), "it had another sender");
+    let stats = smsc.stop();
+    let receipts = &stats["receipts"];
+    assert_eq!((&receipts["planned"], &receipts["queries"], &receipts["ends_told"]), (&0.into(), &3.into(), &1.into()));
+}

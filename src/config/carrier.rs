@@ -12,7 +12,9 @@ use serde::{Serialize, Serializer};
 use toml::Spanned;
 
 use super::carrier_tlv::{Tlv, tlvs};
-use super::choice::{BindMode, CarrierKind, DefaultAlphabet, Encoding, ErrorClass, IdForm, NumberRule, Splitting};
+use super::choice::{
+    BindMode, CarrierKind, DefaultAlphabet, Encoding, ErrorClass, IdForm, NumberRule, Receipts, Splitting,
+};
 use super::gather::{DAY, Gather, HOUR, MINUTE, SECOND, or};
 use super::raw::{Octet, RawCarrier, RawCarrierTls, RawDialect, RawNumbering, Typed};
 use super::secret::Secret;
@@ -49,7 +51,7 @@ pub struct Carrier {
     pub numbering: Numbering,
     /// Transceivers, pairs or transmitters.
     pub bind: BindMode,
-    /// How many of them; 0: one per core (one in all if there is a rate, for it then lives on one core).
+    /// How many of them; 0: one per core (one in all if there is a rate, or if it is queried, for it then lives on one core).
     pub binds: u16,
     /// Submits without an answer at most, per bind.
     pub window: u32,
@@ -71,6 +73,14 @@ pub struct Carrier {
     pub service_type: String,
     /// Sent when a message wants a receipt; 0 otherwise.
     pub registered_delivery: u8,
+    /// How it is learned what became of messages.
+    pub receipts: Receipts,
+    /// Queries in every sliding second, beside the rate of parts.
+    #[serde(rename = "query_rate")]
+    pub query_rate_per_s: u32,
+    /// How long a message is with the carrier before it is asked about.
+    #[serde(rename = "query_after", serialize_with = "shown::duration")]
+    pub query_after_ms: u64,
     /// Send the message's expiry as validity_period.
     pub validity: bool,
     /// Give each part a user_message_reference, which its receipt carries back.
@@ -177,6 +187,9 @@ pub struct Dialect {
     pub number: NumberRule,
 }
 
+/// Queries a second that any carrier takes.
+const QUERY_RATE_PER_S: u32 = 10;
+
 /// Port of a host that names none.
 const PORT: u16 = 2775;
 
@@ -226,6 +239,9 @@ impl Carrier {
             splitting: or(&raw.splitting, Splitting::Udh8),
             service_type: gather.smpp_text(&raw.service_type, 5),
             registered_delivery: or(&raw.registered_delivery, Int(1)).get(),
+            receipts: or(&raw.receipts, Receipts::Deliver),
+            query_rate_per_s: per_second(&raw.query_rate).unwrap_or(QUERY_RATE_PER_S),
+            query_after_ms: gather.millis(&raw.query_after, MINUTE, SECOND..=DAY),
             validity: or(&raw.validity, true),
             user_message_reference: or(&raw.user_message_reference, false),
             tlvs: tlvs(raw, gather),

@@ -45,6 +45,16 @@ pub enum BindMode {
     Transmitter,
 }
 
+/// How it is learned what became of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Receipts {
+    /// The carrier sends receipts.
+    Deliver,
+    /// It sends none, and is asked by query_sm.
+    Query,
+}
+
 /// How a text leaves when its message does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -40,7 +40,7 @@ pub use carrier::{Carrier, CarrierTls, Dialect, Host, Numbering, TonNpi};
 pub use carrier_tlv::Tlv;
 pub use choice::{
     BindMode, CarrierKind, Class, DefaultAlphabet, Encoding, ErrorClass, IdForm, InDoubt, LogFormat, LogLevel,
-    NumberRule, Splitting,
+    NumberRule, Receipts, Splitting,
 };
 pub use diff::{Change, diff};
 pub use error::{Place, Problem, Problems};

@@ -11,7 +11,7 @@ use toml::Spanned;
 
 use super::choice::{
     BindMode, CarrierKind, Class, DefaultAlphabet, Encoding, ErrorClass, IdForm, InDoubt, LogFormat, LogLevel,
-    NumberRule, Splitting,
+    NumberRule, Receipts, Splitting,
 };
 use super::secret::SecretRef;
 use super::units::{Auto, Bytes, Int, Millis, OneOrMany, PerSecond, Permille, Quota};
@@ -172,6 +172,9 @@ raw! {
         splitting: Typed<Splitting>,
         service_type: Typed<String>,
         registered_delivery: Typed<Int<0, 31>>,
+        receipts: Typed<Receipts>,
+        query_rate: Typed<PerSecond>,
+        query_after: Typed<Millis>,
         validity: Typed<bool>,
         user_message_reference: Typed<bool>,
         tlvs: Typed<Vec<Spanned<RawTlv>>>,

@@ -145,7 +145,8 @@ impl<O: LinkOwner> Pump<O> {
         self.connection.listen(context);
         loop {
             if let Poll::Ready(Err(error)) = self.poll_write(context) {
-                return self.end(self.last_word(context).as_ref().unwrap_or(&error));
+                let last_word = self.last_word(context);
+                return self.end(last_word.as_ref().unwrap_or(&error));
             }
             if self.connection.closing.get() {
                 return Poll::Ready((Disconnect::ByUs, self.is_torn()));

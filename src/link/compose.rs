@@ -207,7 +207,8 @@ fn data_coding(plan: &Plan, head: &Head, options: &Options) -> DataCoding {
     if named { DataCoding::LATIN1 } else { plan.data_coding() }
 }
 
-fn source<'a>(from: &'a SenderId, numbering: &Numbering) -> Address<'a> {
+/// A sender as an address; the carrier's own is an empty one.
+pub(super) fn source<'a>(from: &'a SenderId, numbering: &Numbering) -> Address<'a> {
     if from.is_empty() {
         return Address::default();
     }

@@ -83,6 +83,7 @@ impl Link {
         if (old.text, old.encoding, old.transliterate) != (new.text, new.encoding, new.transliterate) {
             self.era = self.era.wrapping_add(1);
         }
+        self.queries.configure(new.query);
         self.flow.set_agreed(new.rate_parts_per_s);
         let rate = new.bind_rate_parts_per_s;
         let (connections, binds_anew) = (new.connections(), old.binds_differently(new));

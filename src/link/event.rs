@@ -152,6 +152,8 @@ pub enum Alarm {
         /// What it answered.
         status: u32,
     },
+    /// The operator: more messages are to be asked about than [`super::queries::QUERIES_MAX`]. Those over it are not; told once.
+    QueriesFull,
     /// The carrier: it sent what cannot be read. Told once in a minute at most.
     Unread {
         /// On which connection.

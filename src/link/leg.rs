@@ -22,6 +22,25 @@ pub struct PartToken {
     pub part: u8,
 }
 
+/// Our word for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// A submit.
+    Part(PartToken),
+    /// A query, by its number in [`super::queries::Queries`].
+    Query(u32),
+}
+
+impl Word {
+    /// The part, if it is a submit's.
+    pub const fn part(self) -> Option<PartToken> {
+        match self {
+            Self::Part(token) => Some(token),
+            Self::Query(_) => None,
+        }
+    }
+}
+
 /// A part whose answer did not come in time, while its session may still bring it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missed {
@@ -94,7 +113,7 @@ pub struct Leg {
     /// What it waits for.
     pub state: LegState,
     /// The session, from `Connected` to `Disconnected`.
-    pub session: Option<Box<Session<PartToken>>>,
+    pub session: Option<Box<Session<Word>>>,
     /// Counts its sessions, so that an answer meant for one is not given to the next.
     pub generation: u32,
     /// Where it was last connected to, or is to be.
@@ -127,6 +146,8 @@ pub struct Leg {
     pub parting: bool,
     /// What its session said that means nothing.
     pub noise: Noise,
+    /// Queries of its session without an answer.
+    pub queries_out: u32,
     choice: HostChoice,
     failures: u32,
     bound_at: Option<Mono>,
@@ -157,6 +178,7 @@ impl Leg {
             blame: None,
             parting: false,
             noise: Noise::default(),
+            queries_out: 0,
             choice: HostChoice::default(),
             failures: 0,
             bound_at: None,
@@ -181,14 +203,14 @@ impl Leg {
     }
 
     /// A fresh connection carries this session.
-    pub fn begin(&mut self, session: Box<Session<PartToken>>) {
+    pub fn begin(&mut self, session: Box<Session<Word>>) {
         self.session = Some(session);
         self.generation = self.generation.wrapping_add(1);
         self.state = LegState::Binding;
         (self.writing, self.unreported, self.give_up) = (false, 0, false);
         (self.taken, self.queued) = (Flight::default(), Flight::default());
         (self.blame, self.parting, self.noise) = (None, false, Noise::default());
-        self.read_paused = false;
+        (self.read_paused, self.queries_out) = (false, 0);
         self.missed.clear();
     }
 

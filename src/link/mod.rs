@@ -13,8 +13,9 @@
 //!
 //! From the wire inward: [`leg`] is one connection with its session, [`compose`] makes PDUs, [`prepared`] holds the
 //! messages in the order of the wire, [`grants`] says who may hand over more, [`flow`] and [`breaker`] hold back,
-//! [`inquiry`] and [`id_table`] bring receipts to their shard, [`outbox`] gathers what the shards are told. The rest of
-//! this room is [`Link`] itself, by subject: `sessions`, `sending`, `trial`, `answers`, `receipts`, `control`.
+//! [`inquiry`] and [`id_table`] bring receipts to their shard, [`queries`] says which messages a carrier that sends none is asked
+//! about, [`outbox`] gathers what the shards are told. The rest of this room is [`Link`] itself, by subject: `sessions`,
+//! `sending`, `trial`, `answers`, `receipts`, `asking`, `control`.
 
 pub mod breaker;
 pub mod compose;
@@ -31,11 +32,13 @@ pub mod noise;
 pub mod options;
 pub mod outbox;
 pub mod prepared;
+pub mod queries;
 pub mod status;
 pub mod trouble;
 pub mod unread;
 
 mod answers;
+mod asking;
 mod control;
 mod receipts;
 mod sending;
@@ -58,12 +61,14 @@ use inquiry::Inquiries;
 use leg::{Leg, PartToken};
 use outbox::Outbox;
 use prepared::{Awaited, Prepared};
+use queries::Queries;
 use trial::Trials;
 use trouble::LastTrouble;
 use unread::Unread;
 
 pub use event::{Alarm, BindId, Disconnect, LinkEffect, LinkEvent, SessionLoss};
 pub use options::{Account, BindKind, CarrierEncoding, Numbering, Options, TonNpi};
+pub use queries::QueryOptions;
 pub use status::{BindStatus, Counters, LinkState, Status};
 
 /// See the head of this file. Lives on one core.
@@ -80,6 +85,7 @@ pub struct Link {
     breaker: Breaker,
     ids: IdTable,
     inquiries: Inquiries,
+    queries: Queries,
     outbox: Outbox,
     composer: Composer,
     counters: Counters,
@@ -92,6 +98,8 @@ pub struct Link {
     turn: usize,
     /// When waiting messages may find tokens again.
     wake_at: Option<Mono>,
+    /// When the carrier is asked next.
+    query_at: Option<Mono>,
     /// When somebody was last told of a submit that could not be read.
     unreadable_told: Option<Mono>,
     unread: Unread,
@@ -121,6 +129,8 @@ impl Link {
             breaker: Breaker::default(),
             ids: IdTable::new(options.receipt_table_bits),
             inquiries: Inquiries::default(),
+            queries: Queries::new(options.query),
+            query_at: None,
             outbox: Outbox::new(options.link, options.group, shards),
             composer: Composer::default(),
             counters: Counters::default(),
@@ -149,6 +159,7 @@ impl Link {
             LinkEvent::Traffic(ToLink::Demand(demand)) => self.grants.handle_demand(&demand),
             LinkEvent::Traffic(ToLink::Submits(batch)) => self.handle_submits(batch, now),
             LinkEvent::Traffic(ToLink::Verdicts(batch)) => self.handle_verdicts(&batch),
+            LinkEvent::Traffic(ToLink::Queries(batch)) => self.handle_queries(batch, now),
             LinkEvent::Connected { bind } => self.handle_connected(bind, now),
             LinkEvent::Written { bind, octets } => self.handle_written(bind, octets, now),
             LinkEvent::Disconnected { bind, reason, torn } => self.handle_disconnected(bind, reason, torn, now),
@@ -193,10 +204,12 @@ impl Link {
     pub fn check(&self) -> Sound {
         let sessions = (0..).zip(&self.legs).filter_map(|(bind, leg)| Some((bind, leg.session.as_ref()?)));
         let awaited = sessions.flat_map(|(bind, session)| {
-            session.outstanding_tokens().map(move |PartToken { index, part }| Awaited { index, part, bind })
+            let parts = session.outstanding_tokens().filter_map(|word| word.part());
+            parts.map(move |PartToken { index, part }| Awaited { index, part, bind })
         });
         self.prepared.check(awaited.collect())?;
         self.grants.check()?;
+        self.queries.check()?;
         self.inquiries.check(self.legs.iter().map(|leg| (leg.inquiries, leg.inquiry_octets)))?;
         self.check_trials()?;
         self.flow.check()?;
@@ -206,7 +219,7 @@ impl Link {
     /// When [`Self::handle_timeout`] wants to be called; `None`: not before something happens.
     pub fn poll_timeout(&self) -> Option<Mono> {
         let legs = self.legs.iter().filter_map(Leg::poll_timeout);
-        let others = [self.wake_at, self.breaker.poll_timeout(), self.grants.poll_timeout()];
+        let others = [self.wake_at, self.query_at, self.breaker.poll_timeout(), self.grants.poll_timeout()];
         legs.chain(others.into_iter().flatten()).min()
     }
 
@@ -242,6 +255,8 @@ impl Link {
         if let Some(why) = self.obstacle() {
             self.reject_all(why, now);
         }
+        // Before parts, which would leave no room: there are few, and at a pace of their own.
+        self.ask_carrier(now);
         self.pump(now);
         self.decide_grants(now);
         for (at, leg) in self.legs.iter_mut().enumerate() {

@@ -6,6 +6,7 @@ use crate::smpp::receipt_id::Dialect;
 use crate::smpp::split::CarrierText;
 use crate::smpp::status::CommandStatus;
 
+use super::queries::QueryOptions;
 use super::spelling;
 
 /// Type of number and numbering plan (SMPP 3.4 §5.2.5, §5.2.6).
@@ -135,6 +136,8 @@ pub struct Options {
     pub registered_delivery: u8,
     /// Optional parameters for every submit, as octets; a message's own of the same tag wins.
     pub tlvs: Vec<u8>,
+    /// The carrier sends no receipts and is asked instead; `None`: it sends them.
+    pub query: Option<QueryOptions>,
     /// How the carrier writes ids; only a hint for routing receipts.
     pub dialect: Dialect,
     /// Command statuses that are of another family here than in the default table, by ascending status.
@@ -184,6 +187,7 @@ impl Options {
             part_references: false,
             registered_delivery: 1,
             tlvs: Vec::new(),
+            query: None,
             dialect: Dialect::default(),
             errors: Vec::new(),
             connect_timeout_ms: 10_000,

@@ -14,7 +14,7 @@ use crate::traffic::{IfUnknown, ReceiptIn, ReceiptToken, Span, VerdictBatch};
 use super::compose::recipient_of;
 use super::event::{BindId, LinkEffect};
 use super::inquiry::{Ask, Next, ReplyTo, Way};
-use super::leg::PartToken;
+use super::leg::Word;
 use super::{Link, spelling};
 
 /// Receipts of one connection that wait for a shard before it is no longer read.
@@ -100,6 +100,7 @@ impl Link {
             numbers: Numbers { source: Tail::of_written(delivered.from), destination: Tail::of_written(delivered.to) },
             is_untyped: !source.is_typed(),
             is_shared: false,
+            is_asked: false,
             id: Span::default(),
             // A receipt that says nothing settles nothing, yet it is one: "still on the way".
             state: receipt.state.map_or(ReceiptState::Enroute, spelling::state),
@@ -239,7 +240,7 @@ impl Link {
 }
 
 /// Fails only when the session is at its end.
-fn answer(session: &mut Session<PartToken>, sequence: u32, is_data: bool, status: CommandStatus) {
+fn answer(session: &mut Session<Word>, sequence: u32, is_data: bool, status: CommandStatus) {
     let _ = match is_data {
         true => session.answer_data(sequence, status, &[]),
         false => session.answer_deliver(sequence, status),

@@ -11,7 +11,7 @@ use crate::traffic::{NotWritten, SubmitBatch};
 
 use super::Link;
 use super::compose::{Unencodable, Wanted, plan};
-use super::leg::{Leg, PartToken};
+use super::leg::{Leg, PartToken, Word};
 use super::prepared::Index;
 
 /// What is left for this turn.
@@ -161,7 +161,7 @@ impl Link {
     }
 
     /// Sends the next part of a message that stands in no queue.
-    fn send_part(&mut self, session: &mut Session<PartToken>, index: Index, now: Now) -> Sent {
+    fn send_part(&mut self, session: &mut Session<Word>, index: Index, now: Now) -> Sent {
         let held = self.prepared.get_mut(index);
         debug_assert!(held.is_some(), "message {index} was next, and is not here");
         let Some(held) = held else { return Sent::Answered };
@@ -204,7 +204,7 @@ impl Link {
         let Ok((message, position)) = self.composer.compose(&wanted, &self.options) else {
             return self.give_up_unencodable(index);
         };
-        match session.submit(PartToken { index, part: number }, &message, now.mono.0) {
+        match session.submit(Word::Part(PartToken { index, part: number }), &message, now.mono.0) {
             Ok(_) => {
                 if !held.parts.is_behind(number) {
                     held.position = position;

@@ -8,7 +8,7 @@ use crate::smpp::status::CommandStatus;
 use crate::traffic::{Bound, NotWritten, ToShard, Unanswered};
 
 use super::event::{Alarm, BindId, Disconnect, LinkEffect, SessionLoss};
-use super::leg::{Leg, LegState, PartToken};
+use super::leg::{Leg, LegState, Word};
 use super::options::BindKind;
 use super::trouble::{LastTrouble, Trouble};
 use super::{Link, answers::End};
@@ -116,7 +116,7 @@ impl Link {
     }
 
     /// What a session reports, until it has no more to say or has read so many PDUs.
-    fn hear(&mut self, bind: BindId, session: &mut Session<PartToken>, input: &mut &[u8], left: &mut usize, now: Now) {
+    fn hear(&mut self, bind: BindId, session: &mut Session<Word>, input: &mut &[u8], left: &mut usize, now: Now) {
         while *left > 0 || input.is_empty() {
             let before = input.len();
             let Some(event) = session.poll_event(input, now.mono.0) else { return };
@@ -128,18 +128,30 @@ impl Link {
         }
     }
 
-    fn handle_session_event(&mut self, bind: BindId, event: Event<'_, PartToken>, now: Now) {
+    fn handle_session_event(&mut self, bind: BindId, event: Event<'_, Word>, now: Now) {
         match event {
             Event::Bound { .. } => self.handle_bound(bind, now),
             Event::BindFailed { status } => self.handle_bind_failed(bind, status, now),
-            Event::SubmitResp(answer) => self.handle_answer(bind, &answer, now),
+            Event::SubmitResp(answer) => {
+                if let Some(part) = answer.token.part() {
+                    self.handle_answer(bind, &answer.under(part), now);
+                }
+            }
+            Event::QueryResp { answer, found } => {
+                if let Word::Query(number) = answer.token {
+                    self.handle_query_answer(bind, number, &answer, found, now);
+                }
+            }
             // Not `NotWritten`, whatever the fate: what a stalled socket has not taken yet, it may still take.
-            Event::ResponseTimeout { token, .. } => {
+            // Who does not answer queries may be well all the same.
+            Event::ResponseTimeout { token: Word::Query(number), .. }
+            | Event::Unresolved { token: Word::Query(number), .. } => self.handle_query_open(bind, number, now),
+            Event::ResponseTimeout { token: Word::Part(token), .. } => {
                 self.miss(bind, token);
                 self.handle_end(bind, token, End::Unanswered(Unanswered::ResponseTimeout));
                 self.lose(bind, SessionLoss::ResponseTimeout);
             }
-            Event::Unresolved { token, fate, .. } => {
+            Event::Unresolved { token: Word::Part(token), fate, .. } => {
                 let unanswered = if self.stopped { Unanswered::Stopped } else { Unanswered::ConnectionLost };
                 self.handle_end(bind, token, self.end_of(fate, unanswered));
             }
@@ -149,7 +161,10 @@ impl Link {
                 self.counters.malformed += 1;
                 self.tell_malformed(bind, &error, body, now);
                 match token {
-                    Some(token) => self.handle_end(bind, token, End::Unanswered(Unanswered::ResponseTimeout)),
+                    Some(Word::Part(token)) => {
+                        self.handle_end(bind, token, End::Unanswered(Unanswered::ResponseTimeout));
+                    }
+                    Some(Word::Query(number)) => self.handle_query_open(bind, number, now),
                     None => self.handle_noise(bind, now),
                 }
             }
@@ -166,7 +181,6 @@ impl Link {
             }
             Event::Closed { reason } => self.handle_closed(bind, reason, now),
             Event::DataResp(_)
-            | Event::QueryResp { .. }
             | Event::DeliverResp(_)
             | Event::BindRequest { .. }
             | Event::Submit { .. }

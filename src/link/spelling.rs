@@ -34,10 +34,9 @@ pub(super) const fn state(state: receipt::ReceiptState) -> ReceiptState {
     }
 }
 
-/// What a receipt says of an error. Codes are the carrier's own and no table knows them, so the family comes from the state alone.
-/// A code of nothing but zeros says that there is none (SMPP 3.4 appendix B: `err:000`).
-pub(super) fn error(receipt: &Receipt<'_>) -> CarrierError {
-    let family = match receipt.state {
+/// Codes are the carrier's own and no table knows them, so the family comes from the state alone.
+const fn family_of_state(state: Option<receipt::ReceiptState>) -> ErrorFamily {
+    match state {
         Some(receipt::ReceiptState::Expired) => ErrorFamily::Transient,
         Some(receipt::ReceiptState::Rejected) => ErrorFamily::Permanent,
         Some(
@@ -51,7 +50,23 @@ pub(super) fn error(receipt: &Receipt<'_>) -> CarrierError {
             | receipt::ReceiptState::Skipped,
         )
         | None => ErrorFamily::Unknown,
-    };
+    }
+}
+
+/// What the answer to a query says of an error: the network's code, 0 for none (SMPP 3.4 §4.8.2).
+pub(super) fn error_of_query(state: receipt::ReceiptState, code: u8) -> CarrierError {
+    CarrierError {
+        family: family_of_state(Some(state)),
+        origin: ErrorOrigin::Receipt,
+        text: ErrorText::default(),
+        number: u32::from(code),
+    }
+}
+
+/// What a receipt says of an error.
+/// A code of nothing but zeros says that there is none (SMPP 3.4 appendix B: `err:000`).
+pub(super) fn error(receipt: &Receipt<'_>) -> CarrierError {
+    let family = family_of_state(receipt.state);
     let written = receipt.error.filter(|written| written.iter().any(|octet| *octet != b'0'));
     let network = receipt.network_error.map(|error| match error {
         NetworkError::Code { code, .. } | NetworkError::Digits(code) => u32::from(code),

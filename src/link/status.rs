@@ -77,6 +77,8 @@ pub struct Status {
     pub rate_now: u32,
     /// Parts per second allowed at present; `None`: no limit.
     pub rate_allowed: Option<u32>,
+    /// Messages that the carrier is asked about.
+    pub queries: u64,
     /// The breaker.
     pub breaker: BreakerState,
     /// What went wrong last with its connections.
@@ -127,6 +129,14 @@ pub struct Counters {
     pub from_handsets: u64,
     /// Of both, those that the carrier was asked to deliver again later, for want of room.
     pub deferred: u64,
+    /// Queries sent: what became of a message.
+    pub queries: u64,
+    /// Answers that told its end.
+    pub queries_settled: u64,
+    /// Answers that told none: not final yet, not known, refused.
+    pub queries_open: u64,
+    /// Messages that are not asked about, for want of room or because their id cannot be written.
+    pub queries_dropped: u64,
     /// Sessions that came to be.
     pub binds: u64,
     /// Sessions that ended otherwise than by our own unbinding.
@@ -179,6 +189,7 @@ impl Link {
             waiting: self.grants.waiting(),
             rate_now: self.flow.used(now),
             rate_allowed: self.flow.allowed(),
+            queries: self.queries.len() as u64,
             breaker: self.breaker.state(),
             last_trouble: self.last_trouble.clone(),
         }

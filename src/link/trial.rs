@@ -94,7 +94,8 @@ impl Link {
             else {
                 continue;
             };
-            let mut messages: Vec<Index> = session.outstanding_tokens().map(|token| token.index).collect();
+            let mut messages: Vec<Index> =
+                session.outstanding_tokens().filter_map(|word| Some(word.part()?.index)).collect();
             messages.sort_unstable();
             messages.dedup();
             let on_trial = messages.iter().filter_map(|index| self.prepared.trial_of(*index));

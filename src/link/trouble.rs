@@ -84,7 +84,7 @@ impl fmt::Display for Seconds {
 
 /// Whether a TLS alert says that the certificate which we show, or do not show, is not taken (RFC 8446 §6.2).
 pub const fn refuses_certificate(alert: u8) -> bool {
-    matches!(alert, 41..=46 | 48 | 49 | 116)
+    matches!(alert, 41..=46 | 48 | 49 | 51 | 116)
 }
 
 /// What such an alert says.
@@ -98,6 +98,7 @@ fn alert_words(alert: u8) -> &'static str {
         46 => "for a reason that the carrier does not say",
         48 => "it is signed by nobody whom the carrier trusts",
         49 => "it is valid, and its owner has no access",
+        51 => "a signature in it, or by its key, does not hold",
         _ => "by an alert that nobody knows",
     }
 }

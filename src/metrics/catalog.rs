@@ -149,6 +149,9 @@ metrics! {
          come";
     Orphans = "stentor_receipts_parked", Gauge, ["shard"],
         "Parked receipts, of 65,536 at most in the process. Healthy: few and falling";
+    QueriesFull = "stentor_queries_full_total", Counter, [],
+        "Parts about which their carrier is not asked, for 65,536 are asked about already. Healthy: 0; else they end with \
+         no_receipt, and query_rate is too low";
     ReceiptsDropped = "stentor_receipts_dropped_total", Counter, ["origin"],
         "Parked receipts given up for want of room; foreign: nothing was under way to their number. Healthy: 0 but where \
          another program uses the account; wake someone for origin possible";
@@ -279,6 +282,19 @@ metrics! {
     LinkReceiptsAskedAll = "stentor_link_receipts_asked_all_total", Counter, ["carrier"],
         "Receipts for which every shard was asked. Healthy: a small share; more: receipts come very late, or with \
          other ids";
+    LinkQueriesWaiting = "stentor_link_queries_waiting", Gauge, ["carrier"],
+        "Messages about which a carrier is asked that sends no receipts. Healthy: steady; growing: query_rate is too low, or \
+         the carrier does not answer";
+    LinkQueries = "stentor_link_queries_total", Counter, ["carrier"],
+        "Questions that were sent (query_sm). Healthy: a few for each message";
+    LinkQueriesSettled = "stentor_link_queries_settled_total", Counter, ["carrier"],
+        "Answers that told the end of a message. Healthy: follows the parts accepted";
+    LinkQueriesOpen = "stentor_link_queries_open_total", Counter, ["carrier"],
+        "Answers that told no end: it is asked again. Healthy: fewer than those that did; all of them: the carrier does not \
+         know our ids, or takes no query_sm";
+    LinkQueriesDropped = "stentor_link_queries_dropped_total", Counter, ["carrier"],
+        "Messages that are not asked about for want of room, or because their id cannot be written. Healthy: 0; they end with \
+         no_receipt";
     LinkMobile = "stentor_link_mobile_originated_total", Counter, ["carrier"],
         "Messages from handsets. They are kept for the retention: GET /v1/inbound reads them";
     LinkDeferred = "stentor_link_deferred_total", Counter, ["carrier"],

@@ -102,6 +102,7 @@ fn shard(snapshot: &mut Snapshot, id: ShardId, status: &shard::Status, now: Wall
         (Metric::ReceiptsStrange, counters.receipts_strange),
         (Metric::Quarantined, counters.quarantined),
         (Metric::ReceiptsParked, counters.receipts_parked),
+        (Metric::QueriesFull, counters.queries_full),
         (Metric::ReceiptsRepeated, counters.receipts_repeated),
         (Metric::HandsetsRefused, counters.handsets_refused),
         (Metric::HandsetsJoined, counters.handsets_joined),
@@ -184,6 +185,7 @@ fn link(snapshot: &mut Snapshot, name: &str, status: &link::Status, counters: &l
         (Metric::LinkWindowUsed, status.outstanding.into()),
         (Metric::LinkRate, status.rate_now.into()),
         (Metric::LinkPrepared, status.prepared.into()),
+        (Metric::LinkQueriesWaiting, status.queries as f64),
     ];
     gauges.into_iter().for_each(|(metric, value)| snapshot.gauge(metric, &[name], value));
     if let Some(allowed) = status.rate_allowed {
@@ -204,6 +206,10 @@ fn link(snapshot: &mut Snapshot, name: &str, status: &link::Status, counters: &l
         (Metric::LinkLost, counters.sessions_lost),
         (Metric::LinkReceipts, counters.receipts),
         (Metric::LinkReceiptsAskedAll, counters.receipts_asked_all),
+        (Metric::LinkQueries, counters.queries),
+        (Metric::LinkQueriesSettled, counters.queries_settled),
+        (Metric::LinkQueriesOpen, counters.queries_open),
+        (Metric::LinkQueriesDropped, counters.queries_dropped),
         (Metric::LinkMobile, counters.from_handsets),
         (Metric::LinkDeferred, counters.deferred),
     ];

@@ -34,7 +34,9 @@ fn link_status() -> (link::Status, link::Counters) {
         waiting: 0,
         rate_now: 99,
         rate_allowed: Some(100),
+        queries: 3,
         breaker: link::breaker::BreakerState::Closed,
+        last_trouble: None,
     };
     let mut counters = link::Counters { sent: 70, ..link::Counters::default() };
     [0x58, 0x58, 0x0400, u32::MAX].into_iter().for_each(|status| counters.count_status(status));

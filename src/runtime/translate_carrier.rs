@@ -1,7 +1,7 @@
 //! A carrier's part of the translation: where its links run, what each is told, how its connections are opened.
 //!
 //! A carrier lives whole on one core (its *home*), or has a link on every core that runs shards:
-//! - with a rate: at home, for the limit has one owner;
+//! - with a rate, or asked by query_sm, which has a rate: at home, for the limit has one owner;
 //! - with fewer binds than such cores: at home, or some shards would have no link;
 //! - otherwise on every one, with its share of the binds (`binds = 0`: one). A rate per bind goes with its bind.
 //!
@@ -13,7 +13,7 @@ use crate::{
     config::{self, Config},
     control::Entries,
     egress::{Dial, Host},
-    link::{self, Account, BindKind, CarrierEncoding, Numbering, TonNpi},
+    link::{self, Account, BindKind, CarrierEncoding, Numbering, QueryOptions, TonNpi},
     mesh::ShardMap,
     model::{CarrierId, GroupId, LinkId, Mono},
     shard::CatalogCarrier,
@@ -42,7 +42,8 @@ fn busy_cores(map: ShardMap) -> u8 {
 /// The core of a carrier's only link; `None`: it has one on every busy core.
 fn home(carrier: &config::Carrier, id: CarrierId, map: ShardMap) -> Option<u8> {
     let cores = u16::from(busy_cores(map));
-    let spread = carrier.rate_parts_per_s.is_none() && (carrier.binds == 0 || carrier.binds >= cores) && cores > 1;
+    let has_rate = carrier.rate_parts_per_s.is_some() || carrier.receipts == config::Receipts::Query;
+    let spread = !has_rate && (carrier.binds == 0 || carrier.binds >= cores) && cores > 1;
     if spread { None } else { u8::try_from(id.0 % cores).ok() }
 }
 
@@ -69,6 +70,7 @@ pub(super) fn in_catalog(carrier: &config::Carrier, control: &Entries, map: Shar
         group: group_id(carrier, control),
         dialect: dialect(carrier.dialect),
         is_number_ignored: carrier.dialect.number == config::NumberRule::Ignore,
+        is_queried: carrier.receipts == config::Receipts::Query,
         home: home(carrier, id, map),
         default_alphabet: default_alphabet(carrier),
     }
@@ -140,6 +142,8 @@ pub(super) fn options(carrier: &config::Carrier, link: LinkId, group: GroupId, m
             config::Encoding::Ucs2 => CarrierEncoding::Ucs2,
         },
         transliterate: carrier.transliterate,
+        query: (carrier.receipts == config::Receipts::Query)
+            .then_some(QueryOptions { rate_per_s: carrier.query_rate_per_s, first_ms: carrier.query_after_ms }),
         validity: carrier.validity,
         part_references: carrier.user_message_reference,
         registered_delivery: carrier.registered_delivery,

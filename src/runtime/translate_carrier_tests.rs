@@ -40,6 +40,16 @@ fn a_carrier_with_a_rate_lives_on_one_core() {
 }
 
 #[test]
+fn a_carrier_that_is_asked_has_one_pace_and_so_one_core() {
+    assert_eq!(spread("receipts = \"query\"\nbinds = 8", 5, 4, 4), [0, 8, 0, 0]);
+    let asked = options_of("receipts = \"query\"\nquery_rate = \"3/s\"\nquery_after = \"90s\"").query;
+    assert_eq!(asked, Some(QueryOptions { rate_per_s: 3, first_ms: 90_000 }));
+    let usual = options_of("receipts = \"query\"").query;
+    assert_eq!(usual, Some(QueryOptions { rate_per_s: 10, first_ms: 60_000 }));
+    assert_eq!(options_of("query_rate = 3").query, None, "its receipts come by themselves");
+}
+
+#[test]
 fn binds_are_spread_where_there_are_enough() {
     assert_eq!(spread("binds = 0", 3, 4, 4), [1, 1, 1, 1]);
     assert_eq!(spread("binds = 0", 3, 4, 2), [1, 1, 0, 0], "nothing comes from the other cores");

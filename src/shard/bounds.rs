@@ -11,6 +11,7 @@
 //! | messages cancelled and not yet passed over | no cancellation is taken until some have been passed over | nobody was told "cancelled" |
 //! | attempts consumed by messages that are tried again | a further one counts from 1 again | it is tried more often, never less |
 //! | parked receipts | of numbers to which nothing is under way, oldest first; then the oldest | a foreign program's go first, which are in memory only |
+//! | parts about which their carriers are asked | one more is not asked about | it ends with `no_receipt` |
 //! | eras of the delay queue: how often the clock went back while something waits | what is put off goes to the era that has come least far | it is late, by less than the clock went back |
 //! | numbers of lists | nobody can go over it: one for each class and number of a route | |
 //! | messages from handsets, those included that wait to be joined | the carrier is asked to deliver it later | it keeps it |
@@ -44,6 +45,8 @@ pub struct Bounds {
     pub parked_max: usize,
     /// Parked receipts from other numbers: in memory only.
     pub parked_foreign_max: usize,
+    /// Parts about which carriers are asked that send no receipts.
+    pub asked_max: usize,
     /// Messages from handsets kept.
     pub handset_messages_max: usize,
     /// Octets of theirs.
@@ -86,6 +89,7 @@ impl Bounds {
         tried_max: 1 << 20,
         parked_max: 64 << 10,
         parked_foreign_max: 4 << 10,
+        asked_max: 64 << 10,
         handset_messages_max: 256 << 10,
         handset_octets_max: 64 << 20,
         joining_max: 16 << 10,
@@ -100,6 +104,7 @@ impl Bounds {
         Self {
             parked_max: share(Self::DEFAULT.parked_max),
             parked_foreign_max: share(Self::DEFAULT.parked_foreign_max),
+            asked_max: share(Self::DEFAULT.asked_max),
             handset_messages_max: share(Self::DEFAULT.handset_messages_max),
             handset_octets_max: (Self::DEFAULT.handset_octets_max / shards as u64).max(1),
             joining_max: share(Self::DEFAULT.joining_max),

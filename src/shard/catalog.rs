@@ -31,6 +31,8 @@ pub struct CatalogCarrier {
     pub dialect: Dialect,
     /// The numbers in its receipts say of no message that it is another's.
     pub is_number_ignored: bool,
+    /// It sends no receipts, and is asked instead.
+    pub is_queried: bool,
     /// The core of its one link; `None`: a link on every core.
     pub home: Option<u8>,
     /// What data_coding 0 means in what it delivers.
@@ -59,6 +61,11 @@ impl Catalog {
     /// The first carrier of a group, by which what came in over the group is told.
     pub fn carrier_of(&self, group: GroupId) -> Option<&CatalogCarrier> {
         self.carriers.iter().find(|carrier| carrier.group == group)
+    }
+
+    /// Whether a carrier is asked what became of its messages.
+    pub fn is_queried(&self, id: CarrierId) -> bool {
+        self.carriers.iter().any(|carrier| carrier.id == id && carrier.is_queried)
     }
 
     /// A carrier's name, for people.

@@ -37,6 +37,8 @@ pub struct Counters {
     pub receipts_dropped: [u64; 2],
     /// Receipts that said of a message what had been said often enough, and were not written down.
     pub receipts_repeated: u64,
+    /// Parts that are not asked about for want of room.
+    pub queries_full: u64,
     /// Messages from handsets that were not taken for want of room.
     pub handsets_refused: u64,
     /// Messages from handsets that were joined.

@@ -143,6 +143,7 @@ impl World {
             numbers: Numbers { source: Tail::of(4_915_112_345_678), destination: Tail::NONE },
             is_untyped: false,
             is_shared: false,
+            is_asked: false,
             id: Span { at: 0, len: id.len() as u16 },
             state,
             error: CarrierError::default(),

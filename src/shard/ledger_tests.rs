@@ -19,6 +19,8 @@ use crate::traffic::{
 use super::*;
 use receipts::receipt_event;
 
+#[path = "asked_tests.rs"]
+mod asked;
 #[path = "bounds_tests.rs"]
 mod bounds;
 #[path = "cancel_tests.rs"]

@@ -14,6 +14,7 @@
 //! | `Pull` | lists, the delay queue, links with their grants |
 //! | `Ledger` | attempts, doubts, progress of parts, what is cancelled or was tried |
 //! | `Receipts` | parts that wait for receipts, receipts that wait for parts |
+//! | `Asked` | parts about which carriers are asked that send no receipts |
 //! | `Handsets` | how much of messages from handsets is kept |
 //! | `Joining` | parts of these that wait for the others |
 //! | `Retained` | how long notices are kept |
@@ -31,6 +32,7 @@
 //!    that is met in a fifo when its time is over is in none until its segment's alarm ends it.
 
 mod answered;
+mod asked;
 mod asks;
 mod awaited;
 mod books;
@@ -44,6 +46,7 @@ mod expiry;
 mod expiry_tests;
 mod gathering;
 mod handsets;
+mod heard;
 mod joining;
 #[cfg(test)]
 mod joining_tests;
@@ -99,6 +102,7 @@ pub use options::Options;
 pub use restored::RestoredStatus;
 pub use status::{Hold, Status};
 
+use asked::Asked;
 use checkpoint::Folding;
 use expiry::Alarms;
 use gathering::Place;
@@ -125,6 +129,7 @@ pub struct Shard {
     pull: Pull,
     ledger: Ledger,
     receipts: Receipts,
+    asked: Asked,
     handsets: Handsets,
     joining: Joining,
     notices: Retained,
@@ -146,6 +151,7 @@ impl Shard {
             intake: Intake::new(&options),
             pull: Pull::new(present, std::mem::take(&mut found.lists)),
             receipts: Receipts::new(&options),
+            asked: Asked::default(),
             handsets: Handsets::default(),
             joining: Joining::default(),
             notices: Retained::default(),
@@ -186,7 +192,10 @@ impl Shard {
             ShardEvent::Traffic(ToShard::Grant(grant)) => self.pull.handle_grant(&mut self.turn, grant),
             ShardEvent::Traffic(ToShard::Outcomes(batch)) => self.handle_outcomes(batch),
             ShardEvent::Traffic(ToShard::Receipts(batch)) => self.handle_receipts(&batch),
-            ShardEvent::Traffic(ToShard::Bound(bound)) => self.pull.handle_bound(&mut self.turn, bound),
+            ShardEvent::Traffic(ToShard::Bound(bound)) => {
+                self.pull.handle_bound(&mut self.turn, bound);
+                self.asked.handle_bound(&mut self.turn, bound);
+            }
             ShardEvent::Committed(upto) => self.handle_committed(upto),
             ShardEvent::Found(found) => self.handle_found(found),
             ShardEvent::RunWritten(run) => self.receipts.handle_run_written(&mut self.turn, run),
@@ -386,6 +395,7 @@ impl Shard {
         self.pull.check()?;
         self.ledger.check(&self.turn, &self.pull.scheduled)?;
         self.receipts.check()?;
+        self.asked.check(self.turn.options.bounds.asked_max)?;
         self.joining.check()?;
         self.alarms.check(&self.turn, &self.pull.scheduled, self.expiries())?;
         self.check_places()
@@ -475,6 +485,7 @@ impl Shard {
             keys: self.intake.keys(),
             receipts_waiting: self.receipts.waiting() as u64,
             orphans: self.receipts.orphans() as u64,
+            asked: self.asked.len() as u64,
             handsets: self.handsets.kept(),
             handsets_incomplete: self.joining.waiting().0,
             held_by: self.ledger.hold(&self.turn, Class::Marketing),

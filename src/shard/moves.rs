@@ -13,10 +13,11 @@ use crate::traffic::{HandsetIn, IfUnknown, NotWritten, Outcome, OutcomeBatch, Pa
 use super::Shard;
 use super::books::Expired;
 use super::gathering::Place;
+use super::heard::{Heard, Judged, Probe, Told, Unknown};
 use super::leaving::{Begun, Passed, Rerouted, Source};
 use super::lookups::Listing;
 use super::outcomes::{Expected, OutcomesLeft, Then};
-use super::receipts::{Heard, Judged, Probe, Receipts, Told, Unknown};
+use super::receipts::Receipts;
 
 /// Entries at the heads of lists that one turn passes over at most.
 const PASSED_PER_TURN_MAX: usize = 4_096;
@@ -42,6 +43,7 @@ impl Shard {
             for outcome in &batch.outcomes {
                 self.handle_outcome(&batch, outcome);
             }
+            self.asked.tell_fresh(&mut self.turn);
         }
         if !given_back.is_empty() {
             for address in self.pull.recall_followers(&mut self.turn, batch.link, &given_back) {
@@ -66,6 +68,7 @@ impl Shard {
             room = room.saturating_sub(taken.upto - taken.from);
             self.outcomes_left.put_back(taken);
         }
+        self.asked.tell_fresh(&mut self.turn);
     }
 
     fn handle_outcome(&mut self, batch: &OutcomeBatch, outcome: &Outcome) {
@@ -77,6 +80,10 @@ impl Shard {
             Then::Nothing => {}
             Then::Returned(open) => self.pull.handle_returned(&mut self.turn, outcome.address, open),
             Then::InDoubt => self.handle_doubt(outcome.address),
+        }
+        // Before it is heard that its end is known already.
+        if let Some(note) = answered.asked {
+            self.asked.keep(&mut self.turn, *note, batch.link);
         }
         match answered.receipt {
             None => {}
@@ -142,6 +149,7 @@ impl Shard {
             Heard::Nothing => {}
             Heard::Note(address, what) => drop(self.ledger.happens(&mut self.turn, address, what)),
             Heard::Final(note, end, state) => {
+                self.asked.forget(note.key, note.recipient);
                 if self.ledger.handle_receipt(&mut self.turn, &note, end) {
                     let late = self.receipts.late(&mut self.turn, Address::from_packed(note.address), state);
                     self.hear(late);
@@ -202,7 +210,7 @@ impl Shard {
         let mut told = Told::with_capacity(sought.len());
         for (sought, found) in sought.into_iter().zip(notes) {
             let (token, if_unknown) = (sought.token, sought.if_unknown);
-            let parked = link.is_none().then(|| sought.record().clone());
+            let parked = link.is_none().then(|| sought.record.clone());
             let judged = self.receipts.handle_probed(&mut self.turn, sought, found);
             match (parked, judged) {
                 (Some(record), Judged::Heard(heard)) => self.hear_again(&record, heard),
@@ -329,6 +337,11 @@ impl Shard {
     pub(super) fn close_turn(&mut self) {
         self.turn.gathering.close_segment();
         self.go_on_with_outcomes();
+        if self.receipts.take_sealed() {
+            let Self { turn, receipts, asked, .. } = self;
+            let is_known = |key, recipient| receipts.is_in_epoch(key, recipient);
+            asked.say_again(&mut turn.gathering.batch().receipts, is_known);
+        }
         self.reroute();
         self.pull.place_ready(&mut self.turn);
         self.alarms.settle(&mut self.turn);

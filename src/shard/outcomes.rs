@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use crate::delivery::{Disposition, Happened, InDoubt, OpenAttempt, Refused, Resolution, attempt::Verdict};
 use crate::model::{
-    Address, CarrierError, Class, DeadLetterReason, Head, Lane, Msisdn, Point, Segment, TenantId, Wall,
+    Address, CarrierError, Class, Content, DeadLetterReason, Head, Lane, Msisdn, Point, Segment, TenantId, Wall,
 };
 use crate::queue::{DueEntry, InsertReason};
 use crate::smpp::receipt_id::id_key;
-use crate::store::record::ReceiptNote;
+use crate::store::record::{AskedNote, ReceiptNote};
 use crate::traffic::{Answer, NotWritten, Outcome, OutcomeBatch};
 
 use super::ledger::{Ledger, doubt_note};
@@ -75,6 +75,8 @@ impl OutcomesLeft {
 pub(super) struct Answered {
     pub then: Then,
     pub receipt: Option<Expected>,
+    /// Its carrier is asked about the part.
+    pub asked: Option<Box<AskedNote>>,
     /// It was the last of its attempt: its link has nothing of the message any more.
     pub is_over: bool,
 }
@@ -121,10 +123,12 @@ impl Ledger {
         let address = outcome.address;
         let Some(open) = self.books.attempts.get(address).filter(|open| open.attempt == outcome.attempt) else {
             let receipt = self.late_outcome(turn, batch, outcome);
-            return Answered { then: Then::Nothing, receipt, is_over: false };
+            let asked = asked(turn, batch, outcome, receipt.as_ref(), None);
+            return Answered { then: Then::Nothing, receipt, asked, is_over: false };
         };
         let wants_receipt = head_of(open, address).is_some_and(|head| head.receipt);
         let receipt = expected(turn, open, batch, outcome, wants_receipt);
+        let asked = asked(turn, batch, outcome, receipt.as_ref(), Some(open));
         let accepted = matches!(outcome.answer, Answer::Accepted(_));
         if accepted && outcome.parts > 1 {
             self.part_taken(turn, address, outcome.part, outcome.parts);
@@ -135,7 +139,7 @@ impl Ledger {
             is_over = true;
             then = self.answered(turn, outcome, (verdict, unnoted), wants_receipt, batch.link.core);
         }
-        Answered { then, receipt, is_over }
+        Answered { then, receipt, asked, is_over }
     }
 
     /// An outcome of an attempt that is not open any more: the carrier's answer came after it was given up.
@@ -312,6 +316,35 @@ fn expected(
         parts: outcome.parts,
     };
     Some(if wants_receipt { Expected::Receipt(note, open.at) } else { Expected::NoReceipt(note) })
+}
+
+/// What is to be known of a part to ask its carrier about it, if that is asked at all. An attempt that was given up does not know its
+/// sender any more.
+fn asked(
+    turn: &Turn,
+    batch: &OutcomeBatch,
+    outcome: &Outcome,
+    expected: Option<&Expected>,
+    open: Option<&OpenAttempt>,
+) -> Option<Box<AskedNote>> {
+    let (Some(Expected::Receipt(note, _)), Answer::Accepted(id)) = (expected, outcome.answer) else { return None };
+    let carrier = batch.link.carrier;
+    if !turn.catalog.is_queried(carrier) {
+        return None;
+    }
+    let sender = open.and_then(|open| {
+        let content = open.segment.as_ref()?.content(head_of(open, outcome.address)?);
+        Some(Content::decode(content).ok()?.from)
+    });
+    Some(Box::new(AskedNote {
+        key: note.key,
+        recipient: note.recipient,
+        carrier: carrier.0,
+        sent: u32::try_from(turn.now.wall.0 / 1_000).unwrap_or(u32::MAX),
+        until: note.until,
+        id: id.of(&batch.arena).to_vec(),
+        sender: sender.map(|sender| sender.as_bytes().to_vec()).unwrap_or_default(),
+    }))
 }
 
 fn head_of(open: &OpenAttempt, address: Address) -> Option<&Head> {

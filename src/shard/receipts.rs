@@ -7,15 +7,16 @@ use crate::model::limits::RECEIPT_TEXT_MAX;
 use crate::model::{
     Address, Agreement, CarrierError, CarrierId, GroupId, LinkId, Mono, Msisdn, Point, ReceiptState, Sound, Wall,
 };
-use crate::smpp::receipt_id::{Candidate, id_key};
+use crate::smpp::receipt_id::{Candidate, Dialect, IdForm, id_key};
 use crate::store::backend::{RunFamily, RunId};
 use crate::store::record::{CheckpointRecord, InboundRecord, ReceiptNote, ReceiptsRecord};
 use crate::store::{CommitSeq, ReadRequest, ReceiptKeys, run};
-use crate::traffic::{IfUnknown, ReceiptBatch, ReceiptIn, ReceiptToken, ToLink, Verdict, VerdictBatch};
+use crate::traffic::{IfUnknown, ReceiptBatch, ReceiptIn, ReceiptToken, ToLink, VerdictBatch};
 
 use super::awaited::{Awaited, Meant, Whose};
 use super::catalog::Catalog;
 use super::event::{Effect, Maintenance};
+use super::heard::{Heard, Judged, Probe, Sought, Told, Unknown};
 use super::manners::Manners;
 use super::options::Options;
 use super::orphans::{self, Displaced, Orphan, Orphans, Parked, Place};
@@ -50,30 +51,8 @@ pub(super) struct Receipts {
     probes: BTreeMap<u64, Probe>,
     next_probe: u64,
     receipts_max: usize,
-}
-
-/// Receipts of one batch whose ids the open epoch does not hold, while the runs are asked.
-#[derive(Debug)]
-pub(super) struct Probe {
-    /// None: they were parked before.
-    pub link: Option<LinkId>,
-    pub sought: Vec<Sought>,
-}
-
-#[derive(Debug)]
-pub(super) struct Sought {
-    pub token: ReceiptToken,
-    pub if_unknown: IfUnknown,
-    is_shared: bool,
-    forms: Vec<Candidate>,
-    record: InboundRecord,
-}
-
-impl Sought {
-    /// As it is parked, or was.
-    pub(super) const fn record(&self) -> &InboundRecord {
-        &self.record
-    }
+    /// Commits are no longer read by a start since somebody asked.
+    has_sealed: bool,
 }
 
 /// What has come in, or was parked.
@@ -85,6 +64,8 @@ struct Said<'a> {
     whose: Whose,
     state: ReceiptState,
     error: CarrierError,
+    /// Its carrier was asked: the id is written as it was in the answer to the submit.
+    is_asked: bool,
 }
 
 impl Receipts {
@@ -102,6 +83,7 @@ impl Receipts {
             probes: BTreeMap::new(),
             next_probe: 0,
             receipts_max: options.receipts_max,
+            has_sealed: false,
         }
     }
 
@@ -150,30 +132,6 @@ impl Receipts {
     }
 }
 
-/// What a receipt is, as far as the ids say that are known.
-#[derive(Debug)]
-pub(super) enum Judged {
-    /// Of a part that is known.
-    Heard(Heard),
-    /// Of none that is known: the ledger may know its recipient. With whether its id is known.
-    Unknown(Box<InboundRecord>, Unknown),
-    /// It bears no id.
-    Nameless(Box<InboundRecord>),
-    /// The runs are to be asked.
-    Asked(Box<Sought>),
-}
-
-/// Why nobody knows which part a receipt is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unknown {
-    /// Its id is not known.
-    Id,
-    /// It may be about any of several parts.
-    Which,
-    /// The parts under its id went to other numbers.
-    Number,
-}
-
 /// The same, before it is written down.
 enum Known {
     Heard(Heard),
@@ -182,39 +140,6 @@ enum Known {
     Nameless,
     /// The runs are to be asked under these.
     Asked(Vec<Candidate>),
-}
-
-/// What a receipt says of a part that is known: for the message's history.
-#[derive(Debug)]
-pub(super) enum Heard {
-    /// Nothing that is not there already.
-    Nothing,
-    /// It changes nothing.
-    Note(Address, Happened),
-    /// The end of this part, and what said so.
-    Final(ReceiptNote, Happened, ReceiptState),
-}
-
-/// Verdicts for one link.
-#[derive(Debug)]
-pub(super) struct Told {
-    /// Once what they say is durable.
-    kept: Vec<(ReceiptToken, Verdict)>,
-    /// At once.
-    prompt: Vec<(ReceiptToken, Verdict)>,
-}
-
-impl Told {
-    pub(super) fn with_capacity(receipts: usize) -> Self {
-        Self { kept: Vec::with_capacity(receipts), prompt: Vec::new() }
-    }
-
-    pub(super) fn add(&mut self, token: ReceiptToken, verdict: Verdict) {
-        match verdict {
-            Verdict::Kept => self.kept.push((token, verdict)),
-            Verdict::Unknown | Verdict::Perhaps | Verdict::Full => self.prompt.push((token, verdict)),
-        }
-    }
 }
 
 impl Receipts {
@@ -289,19 +214,22 @@ impl Receipts {
             },
             state: receipt.state,
             error: receipt.error,
+            is_asked: receipt.is_asked,
         };
         let record = || {
             let mut record = inbound_record(batch, receipt);
             record.text.truncate(RECEIPT_TEXT_MAX);
             record
         };
-        let ReceiptIn { token, if_unknown, is_shared, .. } = *receipt;
+        let ReceiptIn { token, if_unknown, is_shared, is_asked, .. } = *receipt;
         match self.judge(turn, said) {
             Known::Heard(heard) => Judged::Heard(heard),
+            // What is not known is not asked about: its end was learned otherwise.
+            Known::Not(_) | Known::Nameless if is_asked => Judged::Heard(Heard::Nothing),
             Known::Not(why) => Judged::Unknown(Box::new(record()), why),
             Known::Nameless => Judged::Nameless(Box::new(record())),
             Known::Asked(forms) => {
-                Judged::Asked(Box::new(Sought { token, if_unknown, is_shared, forms, record: record() }))
+                Judged::Asked(Box::new(Sought { token, if_unknown, is_shared, is_asked, forms, record: record() }))
             }
         }
     }
@@ -311,7 +239,10 @@ impl Receipts {
         if said.id.is_empty() {
             return Known::Nameless;
         }
-        let dialect = self.manners.writes(said.carrier).0;
+        let dialect = match said.is_asked {
+            true => Dialect::told(IdForm::Same),
+            false => self.manners.writes(said.carrier).0,
+        };
         let forms = dialect.candidates(u64::from(said.group.0), said.id);
         let meant = self.awaited.meant(forms.clone(), &said.whose, &[]);
         match meant {
@@ -339,19 +270,22 @@ impl Receipts {
             turn.counters.receipts_late += 1;
             return Heard::Nothing;
         };
-        self.manners.observe(said.carrier, form);
+        if !said.is_asked {
+            self.manners.observe(said.carrier, form);
+        }
         self.apply_receipt(turn, note, answered, said.state, said.error)
     }
 
     /// The runs have answered about one receipt. Responses may have come meanwhile.
     pub(super) fn handle_probed(&mut self, turn: &mut Turn, sought: Sought, found: &[(usize, ReceiptNote)]) -> Judged {
-        let Sought { forms, record, is_shared, .. } = sought;
+        let Sought { forms, record, is_shared, is_asked, .. } = sought;
         let found: Vec<_> = found.iter().filter_map(|(at, note)| Some((*forms.get(*at)?, *note))).collect();
         let Some(mut said) = self.said_by(&record) else { return Judged::Heard(Heard::Nothing) };
-        said.whose.is_shared |= is_shared;
+        (said.whose.is_shared, said.is_asked) = (said.whose.is_shared | is_shared, is_asked);
         let meant = self.awaited.meant(forms.iter().copied(), &said.whose, &found);
         match self.conclude(turn, said, meant) {
             Known::Heard(heard) => Judged::Heard(heard),
+            Known::Not(_) | Known::Nameless | Known::Asked(_) if is_asked => Judged::Heard(Heard::Nothing),
             Known::Not(why) => Judged::Unknown(Box::new(record), why),
             Known::Nameless | Known::Asked(_) => Judged::Unknown(Box::new(record), Unknown::Id),
         }
@@ -367,6 +301,7 @@ impl Receipts {
             whose: orphans::whose(record, self.manners.writes(carrier).1),
             state: ReceiptState::from_index(record.state)?,
             error: record.error,
+            is_asked: false,
         })
     }
 
@@ -435,7 +370,7 @@ impl Receipts {
                 Known::Heard(what) => heard.push((record, what)),
                 Known::Asked(forms) => {
                     let (token, if_unknown) = (ReceiptToken::default(), IfUnknown::Park);
-                    sought.push(Sought { token, if_unknown, is_shared: false, forms, record });
+                    sought.push(Sought { token, if_unknown, is_shared: false, is_asked: false, forms, record });
                 }
                 Known::Not(_) | Known::Nameless => {}
             }
@@ -612,7 +547,10 @@ impl Receipts {
                 turn.effect(Effect::Maintain(Maintenance::WriteRun { run, notes }));
                 Some(Sealing::Writing { entries, run: number, until })
             }
-            Step::Done => None,
+            Step::Done => {
+                self.has_sealed = true;
+                None
+            }
         };
     }
 
@@ -626,6 +564,16 @@ impl Receipts {
         turn.gathering.batch().extra.push(run::register(written, until.0.to_be_bytes().to_vec()));
         self.sealing = Some(Sealing::Leaving { entries });
         self.go_on_sealing(turn);
+    }
+
+    /// Whether commits are no longer read by a start since this was asked last.
+    pub(super) const fn take_sealed(&mut self) -> bool {
+        std::mem::replace(&mut self.has_sealed, false)
+    }
+
+    /// Whether a start reads of that part in the commits of the open epoch.
+    pub(super) fn is_in_epoch(&self, key: u64, recipient: u64) -> bool {
+        self.awaited.find(key, recipient).is_some()
     }
 
     /// Forgets what was waited for long enough: whole runs, and receipts parked before `horizon`.

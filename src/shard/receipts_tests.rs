@@ -43,6 +43,7 @@ pub(super) fn event_of(at: Wall, id: &str, alter: impl FnOnce(&mut ReceiptIn)) -
         numbers: Numbers::default(),
         is_untyped: false,
         is_shared: false,
+        is_asked: false,
         id: Span { at: 0, len: id.len() as u16 },
         state: ReceiptState::Delivered,
         error: CarrierError::default(),

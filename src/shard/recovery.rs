@@ -43,7 +43,9 @@ impl Shard {
         }
         for (commit, record) in &found.receipts {
             self.receipts.replay(*commit, record);
+            self.asked.replay(record);
         }
+        self.asked.expire(self.turn.now.wall);
         self.replay_parked(found.orphans, found.orphans_left_out);
         self.replay_joining(found.joining);
         for (commit, record) in &found.keys {
@@ -114,6 +116,7 @@ impl Shard {
         // Before, for what is too old belongs into no checkpoint, whatever becomes of this one.
         let horizon = Wall(self.turn.now.wall.0.saturating_sub(self.turn.options.receipt_wait_ms));
         self.receipts.expire(&mut self.turn, horizon);
+        self.asked.expire(self.turn.now.wall);
         self.ledger.expire_memory(horizon, self.turn.first_segment);
         let snapshot = Box::new(self.snapshot(seq));
         // Behind it, for what is given up is kept by the batch after `seq`, and counted there.

@@ -26,6 +26,8 @@ pub struct Status {
     pub keys: u64,
     /// Parts in the open epoch whose final receipt is missing.
     pub receipts_waiting: u64,
+    /// Parts about which carriers are asked that send no receipts.
+    pub asked: u64,
     /// Receipts parked.
     pub orphans: u64,
     /// Messages from handsets kept, and their octets.

@@ -103,6 +103,7 @@ impl Bench {
             numbers: Numbers { source: Tail::of(491_511_000_000), destination: Tail::NONE },
             is_untyped: false,
             is_shared: false,
+            is_asked: false,
             id: Span { at: 0, len: 2 },
             reference: None,
             state: ReceiptState::Delivered,

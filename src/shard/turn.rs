@@ -219,7 +219,7 @@ impl Turn {
 /// Whether it says what somebody may rely on, or uses a place. Alarms and notes are for people.
 fn tells_of_a_decision(effect: &Effect) -> bool {
     match effect {
-        Effect::Reply(..) | Effect::Maintain(_) => true,
+        Effect::Reply(..) | Effect::Maintain(_) | Effect::Link(_, ToLink::Queries(_)) => true,
         Effect::Link(_, ToLink::Submits(batch)) => !batch.submits.is_empty(),
         Effect::Link(_, ToLink::Verdicts(batch)) => batch.verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Kept),
         Effect::Link(_, ToLink::Demand(_)) | Effect::Alarm(_) | Effect::Note(_) => false,

@@ -125,6 +125,10 @@ impl Oracle {
                 None => {}
             }
         }
+        let is_open = state == MessageState::Submitted && truth.intent.head.receipt && !is_vouched_for(found);
+        if plan.kind.settled_by_query && is_open {
+            return self.break_at(Invariant::Receipts, format!("its carrier could have told its end: {told}"));
+        }
         let is_known = !is_vouched_for(found) && !self.was_heard_late(plan, truth, found);
         if state == MessageState::Submitted && is_known && self.receipt_forgotten(plan, truth) {
             self.break_at(Invariant::Receipts, told);

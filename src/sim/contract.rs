@@ -52,6 +52,7 @@ pub fn catalog(plan: &Plan, mutant: Option<Mutant>) -> Catalog {
                 group: group_id(at),
                 home: carrier.home,
                 dialect: dialect(carrier),
+                is_queried: carrier.query.is_some(),
                 ..CatalogCarrier::default()
             })
             .collect(),
@@ -130,6 +131,7 @@ fn link_options(
         bind_rate_parts_per_s: plan.bind_rate,
         dialect: plan.spelling.dialect(plan.behaviour.id_dialect),
         text: CarrierText { splitting: plan.splitting, ..CarrierText::default() },
+        query: plan.query,
         connect_timeout_ms: 3_000,
         response_timeout_ms: plan.response_timeout_ms,
         enquire_link_ms: world.kind.enquire_link_ms,

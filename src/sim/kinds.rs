@@ -2,7 +2,7 @@
 //! what each is to show; refuses to know what is done with it.
 
 use crate::delivery::{Backoff, DoubtPolicy, RetryPolicy};
-use crate::link::BindKind;
+use crate::link::{BindKind, QueryOptions};
 use crate::model::{Class, Prng, TenantId};
 use crate::shard::{Bounds, Options as ShardOptions};
 use crate::smpp::split::Splitting;
@@ -57,6 +57,7 @@ impl Plan {
             spelling: Spelling::default(),
             splitting: Splitting::Udh8,
             response_timeout_ms: 8_000,
+            query: None,
         };
         let shard = ShardOptions {
             retention_ms: HOUR_MS,
@@ -136,6 +137,51 @@ impl Plan {
             crashes_max: 0,
             stops_max: prng.between(0, 3) as u32,
             shard: ShardOptions { receipts_max: prng.between(2, 40) as usize, ..usual.shard },
+            ..usual
+        }
+        .spelled()
+    }
+
+    /// Carriers that send no receipts and answer when they are asked, in a world where processes die, connections go, and answers
+    /// are lost: whatever happens, what they took comes to its end.
+    pub fn queried(prng: &mut Prng) -> Self {
+        let usual = Self::draw(prng);
+        let carriers = (0..prng.between(1, 2)).map(|_| {
+            let behaviour = Behaviour {
+                receipt_delay: Delay { min_us: 100_000, max_us: prng.between(1_000_000, 60_000_000) },
+                throttled_ppm: 30_000,
+                transient_ppm: 50_000,
+                answer_lost_ppm: 20_000,
+                taken_disconnect_ppm: 10_000,
+                undelivered_ppm: 200_000,
+                expired_ppm: 100_000,
+                rejected_ppm: 100_000,
+                ..behaviour(prng, false)
+            };
+            let query = QueryOptions { rate_per_s: prng.between(2, 30) as u32, first_ms: prng.between(200, 5_000) };
+            CarrierPlan {
+                kind: *pick(prng, &[BindKind::Transceiver, BindKind::Transmitter, BindKind::Pair]),
+                home: Some(prng.below(u64::from(usual.cores)) as u8),
+                binds_max: None,
+                behaviour,
+                absent: false,
+                query: Some(query),
+                ..CarrierPlan::draw(prng, usual.cores, true)
+            }
+        });
+        Self {
+            carriers: carriers.collect(),
+            shared_route: false,
+            route_gone_ns: None,
+            messages: prng.between(40, 160) as u32,
+            // By the wall clock it is told how long a message has been with its carrier.
+            wall_jumps: 0,
+            backups: 0,
+            ages: false,
+            crashes_max: prng.between(1, 5) as u32,
+            stops_max: prng.between(0, 2) as u32,
+            shard: ShardOptions { bounds: Bounds::DEFAULT, ..usual.shard },
+            kind: KindPlan { settled_by_query: true, ..KindPlan::default() },
             ..usual
         }
         .spelled()

@@ -240,6 +240,7 @@ fn summary_to_link(traffic: &ToLink) -> String {
             format!("submits {:?} {submits:?} unused {}", batch.class, batch.unused)
         }
         ToLink::Verdicts(batch) => format!("verdicts {:?}", batch.verdicts),
+        ToLink::Queries(batch) => format!("queries {:?}", batch.queries),
     }
 }
 

@@ -7,7 +7,7 @@
 //!   [`stage`] is what everybody shares.
 //! - [`process`] drives the daemon's own nodes over [`disk`] and [`network`], [`machine`] is what they have at hand in a turn;
 //!   [`faulty`] is what of a disk fails, [`phase`] where in its turn a process dies.
-//! - [`smsc`] plays the carriers around [`carrier`], which `dev` and the load test use too; [`clients`] plays the clients,
+//! - [`smsc`] plays the carriers around [`carrier`], which `dev` and the load test use too, and [`queries`], what carriers say that are asked; [`clients`] plays the clients,
 //!   [`doors`] the doors that they come to. [`control`] is the daemon's control over a disk of its own.
 //! - [`operator`] makes backups and restores them, and decides over the ledger by hand; [`tending`] is what else an operator does, and
 //!   days that pass.
@@ -41,6 +41,7 @@ pub mod part;
 pub mod phase;
 pub mod plan;
 pub mod process;
+pub mod queries;
 pub mod quotas;
 pub mod refusals;
 pub mod restored;
@@ -62,7 +63,7 @@ mod tests;
 pub use mutants::Mutant;
 pub use oracle::{Invariant, Violation};
 pub use simulator::{
-    Failure, Report, SimOptions, run, run_culprit, run_day, run_ids_given_again, run_large, run_silent, run_strict,
+    Failure, Report, SimOptions, run, run_culprit, run_day, run_ids_given_again, run_large, run_queried, run_silent, run_strict,
     run_tardy, run_tended, run_weeks,
 };
 pub use tally::{Count, Tally};

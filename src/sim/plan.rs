@@ -3,7 +3,7 @@
 
 use crate::admission::{Quota, TenantOptions};
 use crate::delivery::{Backoff, DoubtPolicy, RetryPolicy};
-use crate::link::BindKind;
+use crate::link::{BindKind, QueryOptions};
 use crate::model::{Class, NodeId, Period, Prng, TenantId};
 use crate::shard::Options as ShardOptions;
 use crate::smpp::split::Splitting;
@@ -128,6 +128,8 @@ pub struct KindPlan {
     /// How long everything may take to come to rest once faults have ended, and between two looks whether it has.
     pub rest_ns: u64,
     pub look_ns: u64,
+    /// Everything that a carrier took and whose receipt is wanted comes to its end, by being asked about.
+    pub settled_by_query: bool,
     /// So much of a carrier's rate is used at least while there is enough to send, per cent.
     pub used_percent: Option<u64>,
 }
@@ -147,6 +149,7 @@ impl Default for KindPlan {
             receipt_retry_ns: 200 * MS,
             rest_ns: 3_600 * SECOND,
             look_ns: SECOND,
+            settled_by_query: false,
             used_percent: None,
         }
     }
@@ -234,6 +237,8 @@ pub struct CarrierPlan {
     pub splitting: Splitting,
     /// When we give an answer up, ms.
     pub response_timeout_ms: u64,
+    /// It sends no receipts, and is asked so; none: it sends them.
+    pub query: Option<QueryOptions>,
 }
 
 impl Plan {
@@ -436,6 +441,7 @@ impl CarrierPlan {
             spelling: Spelling::default(),
             splitting: *pick(prng, &[Splitting::Udh8, Splitting::Udh16, Splitting::Sar, Splitting::Payload]),
             response_timeout_ms: prng.between(500, 8_000),
+            query: None,
         }
     }
 }

@@ -574,7 +574,13 @@ impl Process {
             if waits == 0 && counted > restored {
                 return Some(format!("shard {at}: nothing waits, and {:?} are counted as waiting", status.tenants));
             }
-            if waits > 0 || undecided.is_some() || !shard.is_quiet() || !self.disks[usize::from(at)].is_idle() {
+            let is_asked = plan.kind.settled_by_query && status.asked > 0;
+            if waits > 0
+                || is_asked
+                || undecided.is_some()
+                || !shard.is_quiet()
+                || !self.disks[usize::from(at)].is_idle()
+            {
                 return Some(format!("shard {at}: {status:?}, undecided {undecided:?}, quiet {}", shard.is_quiet()));
             }
         }

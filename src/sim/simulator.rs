@@ -112,6 +112,14 @@ pub fn run_silent(seed: u64, options: &SimOptions) -> Result<Report, Box<Failure
     of_kind(seed, Plan::silent, "sim_silent", options)
 }
 
+/// Runs a world whose carriers send no receipts ([`Plan::queried`]) to its end.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_queried(seed: u64, options: &SimOptions) -> Result<Report, Box<Failure>> {
+    of_kind(seed, Plan::queried, "sim_queried", options)
+}
+
 /// Runs a world with an operator who is always at it ([`Plan::tended`]) to its end.
 ///
 /// # Errors

@@ -6,18 +6,22 @@ use std::collections::btree_map::Entry;
 
 use crate::model::Mono;
 use crate::smpp::encode::encode;
-use crate::smpp::pdu::{Address, EsmClass, MessageResp, Pdu, ShortMessage};
+use crate::smpp::pdu::{Address, EsmClass, MessageResp, Pdu, QuerySmResp, ShortMessage};
 use crate::smpp::session::{Event, Options as SessionOptions, SendError, Session};
 use crate::smpp::status::CommandStatus;
+use crate::smpp::time_format::TIME_OCTETS;
 use crate::smpp::tlv::Tlvs;
 
 use super::agenda::{MS, SECOND, US};
-use super::carrier::{Answer, Behaviour, FakeCarrier, Fate, IssuedId, ReceiptBody, Reply, SubmitSeen, Way};
+use super::carrier::{
+    Answer, Behaviour, FakeCarrier, Fate, IssuedId, ReceiptBody, ReceiptPlan, Reply, SubmitSeen, Way,
+};
 use super::handsets::{self, PartSent};
 use super::happening::{ConnId, Happening};
 use super::network::Network;
 use super::part::PartSeen;
 use super::plan::{CarrierPlan, HostPlan, Plan, pick};
+use super::queries::{End, Known};
 use super::stage::{Stage, note};
 use super::tally::Count;
 
@@ -78,6 +82,8 @@ pub struct Carriers {
     next: u64,
     /// When the next part may come to each.
     earliest_ns: Vec<u64>,
+    /// What those know that send no receipts.
+    known: Known,
     body: ReceiptBody,
 }
 
@@ -95,6 +101,7 @@ impl Carriers {
             parts: BTreeMap::new(),
             next: 0,
             earliest_ns: vec![0; plan.carriers.len()],
+            known: Known::default(),
             body: ReceiptBody::default(),
         }
     }
@@ -192,6 +199,10 @@ impl Carriers {
                     stage.oracle.wire.check_window(seat.carrier, seat.unanswered, seat.window);
                     self.submitted(id, seat.carrier, sequence, &message, plan, stage);
                 }
+                Event::Query { sequence, query } => {
+                    let (id, sender) = (query.message_id.to_vec(), query.source.digits.to_vec());
+                    self.queried(&mut seat, sequence, (&id, &sender), plan, stage);
+                }
                 Event::DeliverResp(answer) => self.answered(id, answer.token, answer.status, plan, stage),
                 Event::ResponseTimeout { token, .. } | Event::Unresolved { token, .. } => {
                     self.unanswered(token, seat.carrier, plan, stage)
@@ -207,7 +218,6 @@ impl Carriers {
                 | Event::QueryResp { .. }
                 | Event::Deliver { .. }
                 | Event::Data { .. }
-                | Event::Query { .. }
                 | Event::Alert(_)
                 | Event::Outbind(_)
                 | Event::EnquireLink
@@ -279,7 +289,48 @@ impl Carriers {
                 stage,
             );
         }
-        self.plan_receipts(id, carrier, &answer, message, stage);
+        match plan.carriers[carrier].query {
+            None => self.plan_receipts(id, carrier, &answer, message, stage),
+            Some(_) => self.plan_answers(carrier, &answer, message, stage),
+        }
+    }
+
+    /// What will be answered to whoever asks about a submit.
+    fn plan_answers(&mut self, carrier: usize, answer: &Answer, message: &ShortMessage<'_>, stage: &mut Stage) {
+        let is_end = |receipt: &&ReceiptPlan| Some(receipt.id) == answer.taken && receipt.fate != Fate::Enroute;
+        let Some(taken) = answer.taken else { return };
+        // Also what wants no receipt has an end, of which somebody may ask who was not answered in time.
+        let end = answer.receipts().find(is_end).map(|receipt| (receipt.fate, receipt.after_us));
+        let (fate, after_us) = end.unwrap_or((Fate::Delivered, answer.reply_after_us));
+        let (recipient, sender) = (message.destination.digits.to_vec(), message.source.digits.to_vec());
+        stage.oracle.receipt_made(&recipient, fate, false);
+        let mut id = Vec::new();
+        taken.write_in_response(self.fakes[carrier].behaviour().id_dialect, &mut id);
+        let at_ns = stage.now_ns() + after_us * US;
+        self.known.note(carrier, id, End { id: taken, fate, at_ns, recipient, sender });
+    }
+
+    /// Somebody asks what became of a message. Now and then the carrier has no answer, or does not know it.
+    fn queried(&self, seat: &mut Seat, sequence: u32, (id, sender): (&[u8], &[u8]), plan: &Plan, stage: &mut Stage) {
+        let (carrier, now_ns) = (seat.carrier, stage.now_ns());
+        stage.tally.add(Count::Queries);
+        let is_dumb = stage.fault(plan.carriers[carrier].answer_late_ppm);
+        let is_lost = stage.fault(plan.carriers[carrier].answer_twice_ppm);
+        let found = self.known.find(carrier, id, sender).filter(|_| !is_lost);
+        let mut date = [0; TIME_OCTETS];
+        let (status, told) = match found {
+            Some(end) => (CommandStatus::ROK, end.answer(now_ns, id, &mut date)),
+            None => (CommandStatus::RQUERYFAIL, QuerySmResp::default()),
+        };
+        note!(stage, "carrier {carrier} is asked about {}: {told:?}", String::from_utf8_lossy(id));
+        if is_dumb {
+            return;
+        }
+        if let Some(end) = found.filter(|end| end.fate_at(now_ns) != Fate::Enroute) {
+            stage.oracle.receipt_said((carrier, end.id), &end.recipient, end.fate, b"");
+        }
+        // A session that is ending takes no answer any more.
+        let _ = seat.session.answer_query(sequence, status, &told);
     }
 
     /// The receipts that a submit will have.

@@ -181,6 +181,8 @@ pub enum Count {
     Meddled,
     /// Parts that came too soon for a carrier that spaces strictly.
     TooSoon,
+    /// Questions that carriers were asked which send no receipts.
+    Queries,
     /// Carriers that went away for hours or days.
     WentAway,
     /// Times at which hours or days passed in one step.
@@ -207,7 +209,7 @@ impl Default for Tally {
 
 impl Count {
     /// Everything that is counted.
-    pub const ALL: [Self; 89] = [
+    pub const ALL: [Self; 90] = [
         Self::Messages,
         Self::Accepted,
         Self::Duplicates,
@@ -293,6 +295,7 @@ impl Count {
         Self::Pried,
         Self::Meddled,
         Self::TooSoon,
+        Self::Queries,
         Self::WentAway,
         Self::Leaps,
         Self::LeftOut,
@@ -310,6 +313,9 @@ impl Count {
         Self::Meddled,
         Self::TooSoon,
     ];
+
+    /// What happens where carriers send no receipts.
+    pub const QUERIED: [Self; 1] = [Self::Queries];
 
     /// What happens in worlds that last for weeks.
     pub const WEEKS: [Self; 6] =
@@ -358,7 +364,8 @@ impl Tally {
 
     /// What never happened in usual worlds.
     pub fn missing(&self) -> Vec<Count> {
-        let is_of_a_kind = |what: &Count| Count::TENDED.contains(what) || Count::WEEKS.contains(what);
+        let kinds = [&Count::TENDED[..], &Count::QUERIED, &Count::WEEKS];
+        let is_of_a_kind = |what: &Count| kinds.iter().any(|kind| kind.contains(what));
         self.missing_of(&Count::ALL).into_iter().filter(|what| !is_of_a_kind(what)).collect()
     }
 

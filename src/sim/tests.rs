@@ -113,6 +113,13 @@ fn sim_silent() {
 }
 
 #[test]
+fn sim_queried() {
+    let tally = special(60, run_queried);
+    assert!(tally.of(Count::Queries) > 0, "carriers are asked");
+    assert!(asked_for("STENTOR_SIM_SEED").is_some() || tally.of(Count::RunsWritten) > 0, "also about what is sealed");
+}
+
+#[test]
 fn sim_tended() {
     let tally = special(150, run_tended);
     let missing = tally.missing_of(&Count::TENDED);

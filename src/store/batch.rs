@@ -73,8 +73,7 @@ impl WriteBatch {
             && self.turn.taken.is_empty()
             && self.turn.due_taken.is_empty()
             && self.due.is_empty()
-            && self.receipts.entries.is_empty()
-            && self.receipts.answered.is_empty()
+            && self.receipts.is_empty()
             && self.keys.is_empty()
             && self.orphans.is_empty()
             && self.orphans_gone.is_empty()
@@ -115,7 +114,7 @@ impl WriteBatch {
             put(Key::Due(era, tick.0, commit), encode(&DueRecord(entries.iter().map(code).collect())));
         }
         put(Key::Turn(commit), encode(&self.turn));
-        if !self.receipts.entries.is_empty() || !self.receipts.answered.is_empty() {
+        if !self.receipts.is_empty() {
             put(Key::Receipts(commit), encode(&self.receipts));
         }
         if !self.keys.is_empty() {

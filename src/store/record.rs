@@ -219,10 +219,38 @@ pub struct ReceiptsRecord {
     /// Keys (see [`ReceiptNote::key`]) whose final receipt came, with the recipients of their parts. They hold after all of
     /// `entries`.
     pub answered: Vec<(u64, u64)>,
+    /// Parts about which their carriers are asked: some of `entries`, and others that are said again.
+    pub asked: Vec<AskedNote>,
 }
 
 impl Record for ReceiptsRecord {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
+}
+
+impl ReceiptsRecord {
+    /// Nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.answered.is_empty() && self.asked.is_empty()
+    }
+}
+
+/// A part about which its carrier is asked: what a question needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct AskedNote {
+    /// As of [`ReceiptNote::key`].
+    pub key: u64,
+    /// Its recipient.
+    pub recipient: u64,
+    /// The carrier that took it.
+    pub carrier: u16,
+    /// When, seconds.
+    pub sent: u32,
+    /// Until when anybody wants to know, seconds.
+    pub until: u32,
+    /// Its id, as the carrier gave it.
+    pub id: Vec<u8>,
+    /// From whom it was sent; empty: from the carrier's own, or it is not known any more.
+    pub sender: Vec<u8>,
 }
 
 /// A part that waits for its receipt.
@@ -583,12 +611,16 @@ mod tests {
         };
         let entries = "0100000000000000010000000000000002000000000000000300000000000000040000000500000006000700\
                        0809";
-        let record = ReceiptsRecord { entries: vec![note], answered: vec![(11, 12)] };
+        let asked =
+            AskedNote { key: 1, recipient: 2, carrier: 3, sent: 4, until: 5, id: vec![0x41], sender: vec![0x42] };
+        let record = ReceiptsRecord { entries: vec![note], answered: vec![(11, 12)], asked: vec![asked] };
         let answered = "01000000000000000b000000000000000c00000000000000";
-        assert_eq!(hex(encode(&record)), format!("03{entries}{answered}"));
-        assert_eq!(decode(&unhex(&format!("03{entries}{answered}"))), Ok(record));
-        for other in ["02", "04"] {
-            assert!(decode::<ReceiptsRecord>(&unhex(&format!("{other}{entries}{answered}"))).is_err());
+        let asked = "010000000000000001000000000000000200000000000000030004000000050000000100000000000000410100000000\
+                     00000042";
+        assert_eq!(hex(encode(&record)), format!("04{entries}{answered}{asked}"));
+        assert_eq!(decode(&unhex(&format!("04{entries}{answered}{asked}"))), Ok(record));
+        for other in ["03", "05"] {
+            assert!(decode::<ReceiptsRecord>(&unhex(&format!("{other}{entries}{answered}{asked}"))).is_err());
         }
     }
 

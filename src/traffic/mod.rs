@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Address, CarrierError, Class, Coding, GroupId, Head, LinkId, Mono, Numbers, ReceiptState, ShardId, Tail, Wall,
+    Address, CarrierError, Class, Coding, GroupId, Head, LinkId, Mono, Numbers, ReceiptState, SenderId, ShardId, Tail, Wall,
 };
 
 /// From a shard to a link.
@@ -24,6 +24,8 @@ pub enum ToLink {
     Submits(SubmitBatch),
     /// What became of receipts.
     Verdicts(VerdictBatch),
+    /// Messages of which the carrier is to be asked what became of them.
+    Queries(QueryBatch),
 }
 
 /// From a link to a shard.
@@ -368,6 +370,37 @@ pub struct ReceiptBatch {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReceiptToken(pub u64);
 
+impl ReceiptToken {
+    /// Of a receipt for which no carrier waits: never one that a link gives.
+    pub const NOBODY: Self = Self(u64::MAX);
+}
+
+/// Messages that a carrier which sends no receipts is to be asked about.
+#[derive(Clone, Debug, Default)]
+pub struct QueryBatch {
+    /// Whose they are.
+    pub shard: ShardId,
+    /// Each part.
+    pub queries: Vec<QueryOf>,
+    /// Raw ids.
+    pub arena: Vec<u8>,
+}
+
+/// One part that the carrier took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueryOf {
+    /// As in the carrier's `submit_sm_resp`.
+    pub id: Span,
+    /// From whom it was sent; empty: from the carrier's own.
+    pub sender: SenderId,
+    /// To whom.
+    pub recipient: u64,
+    /// When the carrier took it.
+    pub sent_at: Wall,
+    /// Until when anybody wants to know.
+    pub until: Wall,
+}
+
 /// One receipt on its way to the shard that can use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiptIn {
@@ -383,6 +416,8 @@ pub struct ReceiptIn {
     pub is_untyped: bool,
     /// Other shards may know its id as well: a part that its numbers do not name is not the only one.
     pub is_shared: bool,
+    /// The carrier was asked, and answered this: the id is written as in its `submit_sm_resp`, and nobody waits for a verdict.
+    pub is_asked: bool,
     /// The carrier's message id, raw; empty if it had none.
     pub id: Span,
     /// What it says.

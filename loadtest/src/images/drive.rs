@@ -305,6 +305,7 @@ impl Driver {
                 numbers: Numbers { source: Tail::of(to.number()), destination: Tail::NONE },
                 is_untyped: false,
                 is_shared: false,
+                is_asked: false,
                 id: Span::append(&mut batch.arena, id.to_string().as_bytes()),
                 state: ReceiptState::Delivered,
                 error: CarrierError::default(),

@@ -4,6 +4,7 @@
 mod connection;
 mod control;
 mod pace;
+mod queries;
 mod receipts;
 mod session;
 mod simulator;

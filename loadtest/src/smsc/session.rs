@@ -5,9 +5,11 @@
 use std::collections::VecDeque;
 
 use stentor::model::time::{Mono, Wall};
-use stentor::sim::carrier::{Behaviour, FakeCarrier, ReceiptBody, Reply, SubmitSeen};
+use stentor::sim::carrier::{Answer, Behaviour, FakeCarrier, Fate, ReceiptBody, ReceiptPlan, Reply, SubmitSeen};
+use stentor::smpp::time_format::SmppTime;
 
 use super::connection::{Bound, Connection, Role};
+use super::queries::{End, Ends};
 use super::receipts::{ConnectionId, OwnedAddress, Receipt};
 use super::stats::{ConnectionStats, ReceiptStats, SubmitStats};
 use super::tally::Tally;
@@ -94,6 +96,7 @@ pub struct Desk {
     pub is_refusing_binds: bool,
     rules: Rules,
     body: ReceiptBody,
+    ends: Ends,
 }
 
 impl Desk {
@@ -110,6 +113,7 @@ impl Desk {
             is_refusing_binds: false,
             rules,
             body: ReceiptBody::default(),
+            ends: Ends::default(),
         }
     }
 
@@ -143,6 +147,7 @@ impl Desk {
         let out = &mut connection.stream.output;
         match id {
             command::SUBMIT_SM => return self.handle_submit(connection, sequence, body, at),
+            command::QUERY_SM => self.handle_query(connection, sequence, body, at),
             command::DELIVER_SM_RESP => self.handle_acknowledgement(connection, header, at),
             command::BIND_TRANSMITTER => self.handle_bind(connection, header, body, Role::Transmitter),
             command::BIND_RECEIVER => self.handle_bind(connection, header, body, Role::Receiver),
@@ -249,7 +254,11 @@ impl Desk {
         }
         let submitted = Wall(at.wall_us / 1_000);
         let due_ms = |after_us: u64| at.mono_ms() + after_us.div_ceil(1_000);
-        for plan in answer.receipts() {
+        let is_asked = self.carrier.behaviour().receipts_on_query;
+        if is_asked {
+            self.note_end(&answer, &submit, due_ms);
+        }
+        for plan in answer.receipts().filter(|_| !is_asked) {
             self.receipts.planned += 1;
             let receipt = Receipt {
                 id: plan.id,
@@ -271,6 +280,40 @@ impl Desk {
         let later = Later::Answer { to: connection.id, sequence, reply: answer.reply };
         self.wheel.insert(due_ms(answer.reply_after_us), later);
         Verdict::Continue
+    }
+
+    /// What will be told of a submit to whoever asks.
+    fn note_end(&mut self, answer: &Answer, submit: &wire::Submit<'_>, due_ms: impl Fn(u64) -> u64) {
+        let is_end = |plan: &&ReceiptPlan| Some(plan.id) == answer.taken && plan.fate != Fate::Enroute;
+        let Some(plan) = answer.receipts().find(is_end) else { return };
+        let mut id = Vec::new();
+        plan.id.write_in_response(self.carrier.behaviour().id_dialect, &mut id);
+        let (due_ms, sender) = (due_ms(plan.after_us), OwnedAddress::new(&submit.source));
+        self.ends.note(id, End { fate: plan.fate, due_ms, sender });
+    }
+
+    fn handle_query(&mut self, connection: &mut Connection, sequence: u32, body: &[u8], at: Instant) {
+        self.receipts.queries += 1;
+        let answer = command::QUERY_SM | command::RESPONSE;
+        let out = &mut connection.stream.output;
+        let submits = connection.bound.is_some_and(|bound| bound.role.submits());
+        let query = match wire::read_query(body) {
+            Ok(query) if submits => query,
+            Ok(_) => return wire::write_empty(out, answer, status::INVALID_BIND_STATUS, sequence),
+            Err(_) => {
+                self.submits.malformed += 1;
+                return wire::write_empty(out, answer, status::INVALID_COMMAND_LENGTH, sequence);
+            }
+        };
+        let Some(fate) = self.ends.find(query.message_id, query.source.digits, at.mono_ms()) else {
+            return wire::write_empty(out, answer, status::QUERY_FAILED, sequence);
+        };
+        let now = SmppTime::Absolute { unix_ms: (at.wall_us / 1_000) as i64 }.write().ok();
+        let date = now.filter(|_| fate != Fate::Enroute);
+        self.receipts.ends_told += u64::from(fate != Fate::Enroute);
+        let error = if matches!(fate, Fate::Enroute | Fate::Delivered) { 0 } else { 1 };
+        let date = date.as_ref().map_or(&[][..], |date| &date[..]);
+        wire::write_query_response(out, sequence, query.message_id, date, fate.state_octet(), error);
     }
 
     /// Whether a submit comes late enough after the last one that did.

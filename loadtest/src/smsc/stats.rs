@@ -79,6 +79,10 @@ pub struct ReceiptStats {
     pub acknowledged: u64,
     /// Acknowledged with another status; sent again a second later.
     pub refused: u64,
+    /// Questions what became of a message.
+    pub queries: u64,
+    /// Answers to these that told an end.
+    pub ends_told: u64,
 }
 
 /// The stream of submits against time.

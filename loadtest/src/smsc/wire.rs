@@ -11,6 +11,7 @@ pub mod command {
     pub const GENERIC_NACK: u32 = 0x8000_0000;
     pub const BIND_RECEIVER: u32 = 0x0000_0001;
     pub const BIND_TRANSMITTER: u32 = 0x0000_0002;
+    pub const QUERY_SM: u32 = 0x0000_0003;
     pub const SUBMIT_SM: u32 = 0x0000_0004;
     pub const DELIVER_SM: u32 = 0x0000_0005;
     pub const DELIVER_SM_RESP: u32 = 0x8000_0005;
@@ -34,6 +35,7 @@ pub mod status {
     pub const BIND_FAILED: u32 = 0x0D;
     pub const INVALID_PASSWORD: u32 = 0x0E;
     pub const THROTTLED: u32 = 0x58;
+    pub const QUERY_FAILED: u32 = 0x67;
 }
 
 const TLV_SC_INTERFACE_VERSION: u16 = 0x0210;
@@ -227,6 +229,30 @@ pub fn write_submit_response(
         write_id(out);
         out.push(0);
     }
+    finish(out, start);
+}
+
+/// A `query_sm`, borrowed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Query<'a> {
+    pub message_id: &'a [u8],
+    pub source: Address<'a>,
+}
+
+/// Reads the body of a `query_sm`, to its last octet.
+pub fn read_query(body: &[u8]) -> Result<Query<'_>, Malformed> {
+    let mut reader = Reader(body);
+    let query = Query { message_id: reader.c_octets(64, "message_id")?, source: reader.address("source_addr")? };
+    if reader.0.is_empty() { Ok(query) } else { Err(Malformed("length")) }
+}
+
+/// Appends a `query_sm_resp` that tells a state; `final_date` is empty, or 16 octets.
+pub fn write_query_response(out: &mut Vec<u8>, sequence: u32, id: &[u8], final_date: &[u8], state: u8, error: u8) {
+    let start = begin(out, command::QUERY_SM | command::RESPONSE, status::OK, sequence);
+    out.extend_from_slice(id);
+    out.push(0);
+    out.extend_from_slice(final_date);
+    out.extend_from_slice(&[0, state, error]);
     finish(out, start);
 }
 

@@ -77,3 +77,15 @@ fn reads_a_bind() {
     assert_eq!(read_bind(b"stentor\0secret\0\0\x34\0\0\0"), Ok(Bind { system_id: b"stentor", password: b"secret" }));
     assert_eq!(read_bind(b"stentor\0secret12345\0\0\x34\0\0\0"), Err(Malformed("password")));
 }
+
+#[test]
+fn a_query_is_read_and_answered() {
+    let source = Address { ton: 5, npi: 0, digits: b"STENTOR" };
+    assert_eq!(read_query(b"17\0\x05\0STENTOR\0"), Ok(Query { message_id: b"17", source }));
+    assert_eq!(read_query(b"17\0\x05\0STENTOR"), Err(Malformed("source_addr")));
+    assert_eq!(read_query(b"17\0\x05\0STENTOR\0x"), Err(Malformed("length")));
+    let mut out = Vec::new();
+    write_query_response(&mut out, 9, b"17", b"260101000000000+", 2, 0);
+    assert_eq!(out, b"\0\0\0\x26\x80\0\0\x03\0\0\0\0\0\0\0\x0917\0260101000000000+\0\x02\0");
+    assert_eq!(out.len(), 0x26);
+}

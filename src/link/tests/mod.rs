@@ -1,5 +1,6 @@
 //! The link's behaviour, subject by subject, in virtual time against server sessions.
 
+mod asking;
 mod receiving;
 mod recovery;
 mod sending;

@@ -9,6 +9,7 @@ use crate::mesh::ShardMap;
 use crate::model::{
     Address, CarrierId, Class, Coding, Content, GroupId, Head, LinkId, Mono, Msisdn, Now, SenderId, ShardId, Wall,
 };
+use crate::smpp::pdu::QuerySmResp;
 use crate::smpp::session::{Event, Options as SessionOptions, Session};
 use crate::smpp::status::CommandStatus;
 use crate::traffic::{
@@ -40,6 +41,15 @@ impl Got {
     pub(super) fn body(&self) -> String {
         String::from_utf8_lossy(&self.text).into_owned()
     }
+}
+
+/// A question as it came to the carrier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Queried {
+    pub bind: BindId,
+    pub at: Mono,
+    pub id: Vec<u8>,
+    pub source: (u8, u8, Vec<u8>),
 }
 
 /// What a shard was told of one part.
@@ -96,6 +106,11 @@ pub(super) struct World {
     missed: BTreeSet<(Address, u8)>,
     pub receipts: Vec<ReceiptTold>,
     pub handsets: Vec<HandsetTold>,
+    pub queried: Vec<Queried>,
+    /// State and error by id, of the messages that the carrier knows when it is asked.
+    pub states: BTreeMap<Vec<u8>, (u8, u8)>,
+    /// It does not answer questions.
+    pub is_dumb: bool,
     /// Who was told whether the link has a bind.
     pub bound_told: Vec<(ShardId, bool)>,
     pub delivered: Vec<(BindId, u64, CommandStatus)>,
@@ -144,6 +159,9 @@ impl World {
             missed: BTreeSet::new(),
             receipts: Vec::new(),
             handsets: Vec::new(),
+            queried: Vec::new(),
+            states: BTreeMap::new(),
+            is_dumb: false,
             bound_told: Vec::new(),
             delivered: Vec::new(),
             alarms: Vec::new(),
@@ -354,6 +372,19 @@ impl World {
                         let id = if status.is_ok() { self.next_id.to_string() } else { String::new() };
                         let _ = server.answer_submit(sequence, status, id.as_bytes());
                     }
+                }
+                Event::Query { sequence, query } => {
+                    let (id, source) = (query.message_id.to_vec(), query.source);
+                    let source = (source.ton, source.npi, source.digits.to_vec());
+                    let known = self.states.get(&id).copied();
+                    let (message_state, error_code) = known.unwrap_or_default();
+                    let found = QuerySmResp { message_id: &id, message_state, error_code, ..QuerySmResp::default() };
+                    let _ = match known {
+                        _ if self.is_dumb => Ok(()),
+                        Some(_) => server.answer_query(sequence, CommandStatus::ROK, &found),
+                        None => server.answer_query(sequence, CommandStatus::RQUERYFAIL, &QuerySmResp::default()),
+                    };
+                    self.queried.push(Queried { bind, at: now, id, source });
                 }
                 Event::DeliverResp(answer) | Event::DataResp(answer) => {
                     self.delivered.push((bind, answer.token, answer.status));

@@ -8,7 +8,7 @@ use crate::routing::{Condition, Route, RouteTable, Way};
 use crate::shard::{Ask, CatalogCarrier, Maintenance, Options};
 use crate::store::backend::Maintainer;
 use crate::store::{Answerer, Backend, ReadRequest, WriteBatch, receipt_run, recover};
-use crate::traffic::{ReceiptToken, Submit, ToLink, Verdict};
+use crate::traffic::{QueryBatch, ReceiptToken, Submit, ToLink, Verdict};
 
 use super::super::*;
 
@@ -34,6 +34,8 @@ pub struct World<S: Backend, T> {
     pub tickets: Vec<u64>,
     pub submits: Vec<Submit>,
     pub verdicts: Vec<(ReceiptToken, Verdict)>,
+    /// What links are to ask about.
+    pub queries: Vec<QueryBatch>,
     /// Places given back.
     pub unused: u32,
     /// What the operator was told, where that is expected.
@@ -72,6 +74,7 @@ impl<S: Backend, T> World<S, T> {
             tickets: Vec::new(),
             submits: Vec::new(),
             verdicts: Vec::new(),
+            queries: Vec::new(),
             unused: 0,
             alarms: None,
             of: PhantomData,
@@ -223,6 +226,7 @@ impl<S: Backend, T> Host for World<S, T> {
                 self.unused += batch.unused;
             }
             NodeEvent::Link(_, LinkEvent::Traffic(ToLink::Verdicts(batch))) => self.verdicts.extend(batch.verdicts),
+            NodeEvent::Link(_, LinkEvent::Traffic(ToLink::Queries(batch))) => self.queries.push(batch),
             NodeEvent::Link(_, LinkEvent::Traffic(ToLink::Demand(_))) => {}
             other => panic!("{other:?}"),
         }

@@ -180,6 +180,8 @@ pub struct Behaviour {
     pub receipt_elsewhere_ppm: Ppm,
     /// Receipts sent although `registered_delivery` asked for none.
     pub receipt_unasked_ppm: Ppm,
+    /// No receipt is sent: who asks by `query_sm` is told what it would say, from the time on at which it would come.
+    pub receipts_on_query: bool,
 
     /// Recipients that one id is given to, one after the other, at most 8; 0 or 1: each id is given once.
     pub id_recipients: u8,
@@ -228,6 +230,7 @@ impl Default for Behaviour {
             regress_ppm: 0,
             receipt_elsewhere_ppm: 0,
             receipt_unasked_ppm: 0,
+            receipts_on_query: false,
             id_recipients: 0,
             id_dialect: IdDialect::Decimal,
             id_missing: false,

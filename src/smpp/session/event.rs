@@ -34,6 +34,14 @@ pub struct Answer<'a, T> {
     pub queued_at_ns: u64,
 }
 
+impl<'a, T> Answer<'a, T> {
+    /// The same under another word.
+    pub fn under<U>(self, token: U) -> Answer<'a, U> {
+        let Self { sequence, status, message_id, tlvs, late, nacked, queued_at_ns, .. } = self;
+        Answer { token, sequence, status, message_id, tlvs, late, nacked, queued_at_ns }
+    }
+}
+
 /// How far a request without an answer got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {

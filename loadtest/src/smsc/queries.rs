@@ -1,0 +1,47 @@
+//! What became of messages, for whoever asks by `query_sm` instead of waiting for receipts. Knows ids and times; refuses to
+//! know connections and PDUs.
+
+use std::collections::{HashMap, VecDeque};
+
+use stentor::sim::carrier::Fate;
+
+use super::receipts::OwnedAddress;
+
+/// Messages that are known; of more the oldest is forgotten.
+const KNOWN_MAX: usize = 1 << 20;
+
+/// How a message ends, and when.
+#[derive(Debug)]
+pub struct End {
+    /// What becomes of it.
+    pub fate: Fate,
+    /// From then on, in milliseconds since the simulator's start.
+    pub due_ms: u64,
+    /// From whom it was sent.
+    pub sender: OwnedAddress,
+}
+
+/// By id, as it was given in the response.
+#[derive(Debug, Default)]
+pub struct Ends {
+    by_id: HashMap<Vec<u8>, End>,
+    in_order: VecDeque<Vec<u8>>,
+}
+
+impl Ends {
+    /// A message was taken under that id.
+    pub fn note(&mut self, id: Vec<u8>, end: End) {
+        if self.by_id.insert(id.clone(), end).is_none() {
+            self.in_order.push_back(id);
+        }
+        while self.in_order.len() > KNOWN_MAX {
+            self.in_order.pop_front().map(|oldest| self.by_id.remove(&oldest));
+        }
+    }
+
+    /// What is known of a message by now; nothing if it had another sender.
+    pub fn find(&self, id: &[u8], sender: &[u8], now_ms: u64) -> Option<Fate> {
+        let end = self.by_id.get(id).filter(|end| end.sender.borrow().digits == sender)?;
+        Some(if end.due_ms <= now_ms { end.fate } else { Fate::Enroute })
+    }
+}
