@@ -4,6 +4,8 @@
 //! Reads the meaning, and the raw tables beside it for their places; both have the same elements in the same order.
 //! Changes nothing.
 
+use std::collections::BTreeMap;
+
 use toml::Spanned;
 
 use crate::model::inboxes::bare;
@@ -14,6 +16,9 @@ use super::gather::Gather;
 use super::raw::RawConfig;
 use super::server::listen_span;
 use super::source::{Span, WHOLE};
+
+/// Numbers of all tenants; every shard holds them in memory.
+const NUMBERS_MAX: usize = 10_000;
 
 pub(super) fn check(config: &Config, raw: &RawConfig, gather: &mut Gather<'_>) {
     check_names("carrier", config.carriers.iter().map(|carrier| carrier.name.as_str()), spans(&raw.carrier), gather);
@@ -123,21 +128,21 @@ fn check_keys(config: &Config, raw: &RawConfig, gather: &mut Gather<'_>) {
     }
 }
 
-/// A number has one owner.
+/// A number has one owner, and there are not so many that they fill memory.
 fn check_numbers(config: &Config, raw: &RawConfig, gather: &mut Gather<'_>) {
-    let mut seen: Vec<(&[u8], &str)> = Vec::new();
+    let mut seen: BTreeMap<&[u8], &str> = BTreeMap::new();
     for (tenant, raw) in config.tenants.iter().zip(&raw.tenant) {
         let places = raw.get_ref().numbers.iter().flat_map(|list| list.get_ref());
         for (number, place) in tenant.numbers.iter().zip(places) {
             let number = bare(number.as_bytes());
-            match seen.iter().find(|(other, _)| *other == number) {
-                Some((_, owner)) => {
-                    gather.refuse(
-                        &place.span(),
-                        format!("the same number stands a second time, first at tenant `{owner}`"),
-                    );
-                }
-                None => seen.push((number, &tenant.name)),
+            if let Some(owner) = seen.get(number) {
+                let what = format!("the same number stands a second time, first at tenant `{owner}`");
+                gather.refuse(&place.span(), what);
+            } else if seen.len() < NUMBERS_MAX {
+                seen.insert(number, &tenant.name);
+            } else {
+                gather.refuse(&place.span(), format!("tenants may have {NUMBERS_MAX} numbers in all; here are more"));
+                return;
             }
         }
     }

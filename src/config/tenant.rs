@@ -10,6 +10,7 @@ use super::gather::Gather;
 use super::raw::{RawTenant, Typed};
 use super::secret::{Secret, SecretRef};
 use super::units::Quota;
+use crate::model::inboxes::bare;
 use crate::model::limits::ADDRESS_BYTES_MAX;
 use crate::model::{Quoted, SenderId};
 
@@ -61,18 +62,7 @@ impl Tenant {
             numbers: texts(&raw.numbers),
             shares: raw.shares.as_ref().map_or(1, |shares| shares.get_ref().get()),
         };
-        for number in raw.numbers.iter().flat_map(|list| list.get_ref()) {
-            let digits = number.get_ref().strip_prefix('+').unwrap_or(number.get_ref());
-            let fits =
-                (1..=ADDRESS_BYTES_MAX).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit());
-            if !fits {
-                let typed = Quoted(number.get_ref());
-                gather.refuse(
-                    &number.span(),
-                    format!("{typed} is no number: up to 20 digits, such as \"+4915112345678\" or \"72345\""),
-                );
-            }
-        }
+        check_numbers(&raw.numbers, gather);
         for country in raw.countries.iter().flat_map(|list| list.get_ref()) {
             gather.check_country(country.get_ref(), &country.span());
         }
@@ -91,6 +81,19 @@ impl Tenant {
 fn senders(typed: &Typed<Vec<Spanned<String>>>, gather: &mut Gather<'_>) -> Vec<String> {
     let listed = typed.iter().flat_map(|list| list.get_ref());
     listed.map(|pattern| gather.sender_pattern(pattern.get_ref(), &pattern.span())).collect()
+}
+
+fn check_numbers(typed: &Typed<Vec<Spanned<String>>>, gather: &mut Gather<'_>) {
+    for number in typed.iter().flat_map(|list| list.get_ref()) {
+        let written = number.get_ref();
+        let digits = written.strip_prefix('+').unwrap_or(written);
+        let fits = digits.len() <= ADDRESS_BYTES_MAX && digits.bytes().all(|digit| digit.is_ascii_digit());
+        // `00` alone would be no number, and so everything that is sent to none.
+        if !fits || bare(written.as_bytes()).is_empty() {
+            let what = "is no number: up to 20 digits, such as \"+4915112345678\" or \"72345\"";
+            gather.refuse(&number.span(), format!("{} {what}", Quoted(written)));
+        }
+    }
 }
 
 fn texts(typed: &Typed<Vec<Spanned<String>>>) -> Vec<String> {

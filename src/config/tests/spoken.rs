@@ -1,6 +1,8 @@
 //! Numbers and names as they are written in the file, and as they leave: senders, ranges of numbers, what a carrier dictates.
 
-use super::{parse, with};
+use std::ops::Range;
+
+use super::{LEAST, parse, with};
 
 #[test]
 fn senders_are_told_as_they_leave_however_they_are_written() {
@@ -56,7 +58,7 @@ fn ranges_of_numbers_are_known_to_senders_too() {
 #[test]
 fn what_a_carrier_dictates_is_taken_beyond_the_specification() {
     let with_account = |id: &str, password: &str| {
-        super::LEAST.replace("system_id = \"me\"", &format!("system_id = \"{id}\"\npassword = \"{password}\""))
+        LEAST.replace("system_id = \"me\"", &format!("system_id = \"{id}\"\npassword = \"{password}\""))
     };
     let config = parse(&with_account("me", "secret08")).expect("it loads");
     assert_eq!(config.carriers[0].beyond_smpp(), []);
@@ -74,4 +76,47 @@ fn what_a_carrier_dictates_is_taken_beyond_the_specification() {
     let long = "x".repeat(256);
     let told = parse(&with_account("me", &long)).expect_err("more than the PDU takes").to_string();
     assert_eq!(told, "t.toml:6:12: carrier.one.password: 256 octets, of which 255 can be sent");
+}
+
+/// Refusals of a file with tenants that have these numbers, each told by its place and its words.
+fn refused(tenants: &[&str]) -> Vec<String> {
+    let table = |(at, numbers): (usize, &&str)| {
+        format!("[[tenant]]\nname = \"t{at}\"\nkeys = [\"{}\"]\nnumbers = [{numbers}]\n", format!("{at}").repeat(16))
+    };
+    let text = LEAST.to_owned() + &tenants.iter().enumerate().map(table).collect::<String>();
+    let problems = parse(&text).err().map(|problems| problems.to_string()).unwrap_or_default();
+    problems.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_number_that_no_handset_can_write_to_is_refused() {
+    let ends = "is no number: up to 20 digits, such as \"+4915112345678\" or \"72345\"";
+    let wrong = ["", "+", "00", "0049 151", "+49-151", "ACME", "++49", "123456789012345678901", "\u{663}\u{664}"];
+    for number in wrong {
+        let told = refused(&[&format!("\"72345\", \"{number}\"")]);
+        assert_eq!(told, [format!("t.toml:12:21: tenant.t0.numbers[1]: \"{number}\" {ends}")]);
+    }
+    assert_eq!(refused(&["\"+12345678901234567890\", \"0\", \"110\", \"004915112345678\""]), Vec::<String>::new());
+}
+
+#[test]
+fn a_number_has_one_owner_however_it_is_written() {
+    for (one, other) in [("72345", "72345"), ("+4915112345678", "4915112345678"), ("004915112345678", "+4915112345678")]
+    {
+        let told = refused(&[&format!("\"{one}\""), &format!("\"1\", \"{other}\"")]);
+        let what = "tenant.t1.numbers[1]: the same number stands a second time, first at tenant `t0`";
+        assert_eq!(told, [format!("t.toml:16:17: {what}")]);
+        let told = refused(&[&format!("\"{one}\", \"{other}\"")]);
+        assert!(told[0].contains("tenant.t0.numbers[1]: the same number stands a second time"), "{told:?}");
+    }
+}
+
+#[test]
+fn tenants_have_so_many_numbers_and_no_more() {
+    let numbers = |range: Range<u32>| range.map(|at| format!("\"7{at:05}\"")).collect::<Vec<_>>().join(", ");
+    let (first, second) = (numbers(0..6_000), numbers(6_000..10_000));
+    assert_eq!(refused(&[&first, &second]), Vec::<String>::new());
+    let told = refused(&[&first, &second, &numbers(10_000..10_500)]);
+    let [told] = &told[..] else { panic!("told {} times", told.len()) };
+    assert!(told.ends_with("tenant.t2.numbers[0]: tenants may have 10000 numbers in all; here are more"), "{told}");
 }
