@@ -158,8 +158,13 @@ metrics! {
     ReceiptsRepeated = "stentor_receipts_repeated_total", Counter, [],
         "Receipts answered and not written down, for their message had 64 like it. Healthy: 0; a steady rate: the carrier \
          delivers one again and again";
+    HandsetsKept = "stentor_mobile_originated_messages_total", Counter, ["owner"],
+        "Messages from handsets that were kept, their parts joined, by whether a tenant has the number that they were sent \
+         to. Healthy: as you expect. With tenants, nobody stays 0; where it grows, GET /v1/inbound?tenant=* shows numbers \
+         that no tenant has";
     Handsets = "stentor_mobile_originated_kept_messages", Gauge, ["shard"],
-        "Messages from handsets kept, of 262,144 at most in the process. Healthy: what you expect within the retention";
+        "Messages from handsets kept for defaults.retention, of 262,144 at most in the process, those included that lack \
+         parts. Healthy: what you expect within the retention";
     HandsetBytes = "stentor_mobile_originated_kept_bytes", Gauge, ["shard"],
         "Octets of theirs, of 64 MiB at most in the process. Healthy: well under that; at the limit carriers are asked to \
          deliver them later";
@@ -296,7 +301,8 @@ metrics! {
         "Messages that are not asked about for want of room, or because their id cannot be written. Healthy: 0; they end with \
          no_receipt";
     LinkMobile = "stentor_link_mobile_originated_total", Counter, ["carrier"],
-        "Messages from handsets. They are kept for the retention: GET /v1/inbound reads them";
+        "Messages from handsets that came in, each part for itself, and again when the carrier delivers it again. Healthy: \
+         follows stentor_mobile_originated_messages_total; GET /v1/inbound reads what is kept";
     LinkDeferred = "stentor_link_deferred_total", Counter, ["carrier"],
         "Receipts and messages from handsets that the carrier was asked to deliver later (ESME_RX_T_APPN). Healthy: 0; \
          wake someone: the disk is full, or too much from handsets is kept";

@@ -120,6 +120,9 @@ fn shard(snapshot: &mut Snapshot, id: ShardId, status: &shard::Status, now: Wall
     for (origin, count) in ["foreign", "possible"].into_iter().zip(counters.receipts_dropped) {
         snapshot.count(Metric::ReceiptsDropped, &[origin], count);
     }
+    for (owner, count) in ["tenant", "nobody"].into_iter().zip(counters.handsets_kept) {
+        snapshot.count(Metric::HandsetsKept, &[owner], count);
+    }
     for hold in shard::Hold::ALL {
         let here = f64::from(u8::from(status.held_by == Some(hold)));
         snapshot.gauge(Metric::Held, &[&number, hold.name()], here);

@@ -1,6 +1,7 @@
 //! A shard at the bounds of what it may remember: each is reached, and what follows is safe.
 
 use crate::delivery::event::tests::busy;
+use crate::metrics::Metric;
 use crate::store::key::Key;
 use crate::store::recover;
 use crate::traffic::HandsetIn;
@@ -152,6 +153,31 @@ fn messages_from_handsets_are_bounded_and_their_carrier_keeps_the_rest() {
     assert_eq!((world.shard().status().handsets, world.entries(Space::Handset)), ((0, 0), 0));
     assert_eq!(world.handset("hello"), Verdict::Kept);
     assert_eq!(world.handset(&"long".repeat(200)), Verdict::Full, "one that alone is too large");
+}
+
+/// What is kept of handsets, and the pages and metrics that tell it.
+#[test]
+fn the_bounds_of_messages_from_handsets_are_told_alike() {
+    let grouped = |number: usize| format!("{},{:03}", number / 1_000, number % 1_000);
+    let Bounds { handset_messages_max, handset_octets_max, joining_max, joining_octets_max, .. } = Bounds::DEFAULT;
+    let (kept, lacking) = (grouped(handset_messages_max), grouped(joining_max));
+    let mib = |octets: u64| format!("{} MiB", octets >> 20);
+    let (kept_octets, lacking_octets) = (mib(handset_octets_max), mib(joining_octets_max));
+    for (page, pairs) in [
+        (include_str!("../../docs/API.md"), &[(&kept, &kept_octets)][..]),
+        (include_str!("../../docs/STORAGE.md"), &[(&kept, &kept_octets), (&lacking, &lacking_octets)]),
+        (include_str!("../../docs/RELIABILITY.md"), &[(&kept, &kept_octets), (&lacking, &lacking_octets)]),
+    ] {
+        for (messages, octets) in pairs {
+            let told = |line: &&str| line.contains(messages.as_str()) && line.contains(octets.as_str());
+            assert!(page.lines().any(|line| told(&line)), "{messages} and {octets}");
+        }
+    }
+    for (metric, bound) in
+        [(Metric::Handsets, &kept), (Metric::HandsetBytes, &kept_octets), (Metric::HandsetsIncomplete, &lacking)]
+    {
+        assert!(metric.family().help.contains(bound.as_str()), "{}: {bound}", metric.family().name);
+    }
 }
 
 #[test]

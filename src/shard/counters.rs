@@ -39,6 +39,8 @@ pub struct Counters {
     pub receipts_repeated: u64,
     /// Parts that are not asked about for want of room.
     pub queries_full: u64,
+    /// Messages from handsets that were kept: for a tenant that has the number they were sent to, and for nobody.
+    pub handsets_kept: [u64; 2],
     /// Messages from handsets that were not taken for want of room.
     pub handsets_refused: u64,
     /// Messages from handsets that were joined.

@@ -375,6 +375,7 @@ fn a_message_is_its_numbers_owners_and_is_read_in_pages() {
     world.handle(ShardEvent::Reconfigure(Box::default()));
     world.brings(whole(), "hello");
     assert_eq!(world.kept().last().map(|record| record.tenant), Some(None), "its number was taken from it by a reload");
+    assert_eq!(world.shard().status().counters.handsets_kept, [3, 1], "of a tenant, of nobody");
     let mut pages = |whose, limit| {
         let (mut pages, mut from) = (Vec::new(), Address::default());
         loop {

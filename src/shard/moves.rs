@@ -199,6 +199,7 @@ impl Shard {
     pub(super) fn keep_handsets(&mut self, records: Vec<HandsetRecord>) {
         for record in records {
             let tenant = self.turn.options.inboxes.owner(&record.to).map(|owner| owner.0);
+            self.turn.counters.handsets_kept[usize::from(tenant.is_none())] += 1;
             self.handsets.keep(&mut self.turn, HandsetRecord { tenant, ..record });
         }
     }
