@@ -9,7 +9,7 @@ use clap::Parser;
 use super::exit::{Exit, Failure};
 use super::{Command, Typed, backup, in_doubt, inbound, send, status};
 
-/// Gives one answer a connection, in order; hands back the request lines and bodies.
+/// Gives one answer a connection, in order; hands back the request lines and bodies. Status 0: it hangs up in place of one.
 fn script(answers: &'static [(u16, &'static str)]) -> (String, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("listener");
     let url = format!("http://{}", listener.local_addr().expect("address"));
@@ -25,7 +25,9 @@ fn script(answers: &'static [(u16, &'static str)]) -> (String, JoinHandle<Vec<St
                     request.push_str(&String::from_utf8_lossy(&chunk[..read]));
                 }
                 let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-                stream.write_all(head.as_bytes()).expect("answered");
+                if *status > 0 {
+                    stream.write_all(head.as_bytes()).expect("answered");
+                }
                 let (head, body) = request.split_once("\r\n\r\n").expect("head");
                 format!("{} {body}", head.split(" HTTP/1.1").next().expect("request line")).trim_end().to_owned()
             })
@@ -150,6 +152,66 @@ fn the_ledger_is_read_page_by_page() {
     assert_eq!((exit, out.as_str()), (Exit::DONE, "[{\"id\":\"a\"},{\"id\":\"b\"}]\n"));
     let first = "GET /v1/in-doubt?limit=1000&carrier=north";
     assert_eq!(asked, [first.to_owned(), format!("{first}&cursor=01")]);
+}
+
+const FIRST: &str =
+    "{\"id\":\"0-1-0\",\"at\":\"t\",\"from\":\"+1\",\"to\":\"2\",\"text\":\"one\"}\n{\"cursor\":\"i01\"}\n";
+const SECOND: &str =
+    "{\"id\":\"0-2-0\",\"at\":\"t\",\"from\":\"+1\",\"to\":\"2\",\"text\":\"two\"}\n{\"cursor\":\"i02\"}\n";
+const NOTHING_MORE: &str = "{\"cursor\":\"i02\"}\n";
+
+#[test]
+fn what_came_in_is_read_until_nothing_is_left() {
+    let Ran { exit, out, asked } = ran("inbound", &[(200, FIRST), (200, SECOND), (200, NOTHING_MORE)]);
+    assert_eq!((exit, out.as_str()), (Exit::DONE, "t  +1 → 2  one\nt  +1 → 2  two\ncursor i02\n"));
+    let first = "GET /v1/inbound?limit=1000";
+    assert_eq!(asked, [first.to_owned(), format!("{first}&cursor=i01"), format!("{first}&cursor=i02")]);
+    let Ran { exit, out, .. } = ran("inbound --cursor i01 --json", &[(200, NOTHING_MORE), (200, NOTHING_MORE)]);
+    assert_eq!((exit, out.as_str()), (Exit::DONE, "{\"cursor\":\"i02\"}\n"));
+    let Ran { exit, out, .. } = ran("inbound", &[(200, FIRST), (0, "")]);
+    assert_eq!(exit, Exit::UNAVAILABLE);
+    assert!(out.ends_with("closed without an answer\n"), "{out}");
+}
+
+/// How long `words` waits each time, and what it does.
+fn followed(words: &str, answers: &'static [(u16, &'static str)]) -> (Vec<u64>, Ran) {
+    let (url, serving) = script(answers);
+    let words = format!("stentor {words} --url {url}");
+    let typed = Typed::try_parse_from(words.split_whitespace()).expect("arguments");
+    let Command::Inbound(typed) = typed.command else { panic!("another command") };
+    let (mut out, mut waits) = (Vec::new(), Vec::new());
+    let ended = inbound::run_waiting(typed, &mut out, &mut |pause| waits.push(pause.as_secs()));
+    let exit = ended.unwrap_or_else(|failure| failure.exit);
+    (waits, Ran { exit, out: String::from_utf8(out).expect("text"), asked: serving.join().expect("played to its end") })
+}
+
+#[test]
+fn who_follows_goes_on_from_the_cursor_over_lost_connections_until_refused() {
+    const TOLD: &[(u16, &str)] = &[
+        (200, SECOND),
+        (200, NOTHING_MORE),
+        (200, NOTHING_MORE),
+        (0, ""),
+        (503, r#"{"code":"overloaded","detail":"busy","retryable":true}"#),
+        (0, ""),
+        (200, "{\"id\":\"0-3-0\"}\n{\"cursor\":\"i03\"}\n"),
+        (0, ""),
+        (403, r#"{"code":"forbidden","detail":"no"}"#),
+    ];
+    let (waits, Ran { exit, out, asked }) = followed("inbound --follow --cursor i01 --json", TOLD);
+    assert_eq!(exit, Exit::FAILED);
+    let lines: Vec<_> = out.lines().filter(|line| line.contains("cursor") || line.contains("0-3-0")).collect();
+    // Behind each page that brought something: who is stopped then has it.
+    assert_eq!(lines, [r#"{"cursor":"i02"}"#, r#"{"id":"0-3-0"}"#, r#"{"cursor":"i03"}"#]);
+    let from = |cursor: &str| format!("GET /v1/inbound?limit=1000&cursor={cursor}");
+    assert_eq!(asked, ["i01", "i02", "i02", "i02", "i02", "i02", "i02", "i03", "i03"].map(from));
+    assert_eq!(waits, [1, 1, 1, 2, 4, 1]);
+}
+
+#[test]
+fn who_follows_a_server_that_was_never_there_is_told_at_once() {
+    let (waits, Ran { exit, asked, .. }) = followed("inbound --follow", &[(0, "")]);
+    assert_eq!((exit, waits.len(), asked.len()), (Exit::UNAVAILABLE, 0, 1));
 }
 
 #[test]

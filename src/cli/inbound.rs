@@ -1,7 +1,7 @@
 //! `stentor inbound`: messages from handsets, and with `--follow` those that come in from now on.
 //! Knows the call and how its lines are laid out; the words are the server's.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::thread;
 use std::time::Duration;
 
@@ -13,16 +13,19 @@ use super::exit::{Ended, Exit, Failure};
 use super::problem::{Problem, unreachable};
 use super::shown::{plain, scalar};
 use crate::model::Quoted;
+use crate::runtime::logging;
 
 /// Messages of one question.
 const PAGE: usize = 1_000;
 /// Between two looks at what came in.
 const LOOK: Duration = Duration::from_secs(1);
+/// Between two tries while the server does not answer: from [`LOOK`] on twice as long each time, up to this.
+const LOOK_AGAIN_MAX: Duration = Duration::from_secs(30);
 
 /// What was typed.
 #[derive(Debug, Args)]
 pub(super) struct Typed {
-    /// Go on with what comes in, until interrupted
+    /// Go on with what comes in, until interrupted; a server that does not answer is asked again
     #[arg(long)]
     follow: bool,
     /// From where an earlier run ended
@@ -31,45 +34,86 @@ pub(super) struct Typed {
     /// Messages to numbers of this tenant; `*`: of all, and those that are nobody's
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
-    /// Print each message as a JSON object a line, and the last cursor behind them
+    /// Print each message as a JSON object a line, and the cursor behind them
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     server: client::Server,
 }
 
-/// Prints what came in, the cursor to go on from last.
+/// Prints what came in, the cursor to go on from last. Who follows may be stopped at any time, so he is told the cursor
+/// behind each page that brought something.
 pub(super) fn run(typed: Typed, out: &mut dyn Write) -> Ended {
-    let client = typed.server.client()?;
-    for (name, value) in [("cursor", &typed.cursor), ("tenant", &typed.tenant)] {
+    run_waiting(typed, out, &mut thread::sleep)
+}
+
+/// The same, with another way to let time pass.
+pub(super) fn run_waiting(typed: Typed, out: &mut dyn Write, wait: &mut dyn FnMut(Duration)) -> Ended {
+    let Typed { follow, mut cursor, tenant, json, server } = typed;
+    let client = server.client()?;
+    for (name, value) in [("cursor", &cursor), ("tenant", &tenant)] {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.*".contains(&byte);
         if let Some(value) = value.as_ref().filter(|value| !value.bytes().all(fits)) {
             return Err(Failure::usage(format!("{} is no {name}", Quoted(value))));
         }
     }
-    let mut cursor = typed.cursor;
+    // Who cannot be reached at the beginning is perhaps not the one that was meant.
+    let mut patience = Patience::NONE;
     loop {
-        let page = page(&client, cursor.as_deref(), typed.tenant.as_deref())?;
+        let page = match page(&client, cursor.as_deref(), tenant.as_deref()) {
+            Ok(page) => page,
+            Err(failure) => {
+                wait(patience.after(failure)?);
+                continue;
+            }
+        };
         for message in &page.messages {
-            let line = if typed.json { message.to_string() } else { shown(message) };
+            let line = if json { message.to_string() } else { shown(message) };
             writeln!(out, "{line}")?;
         }
-        out.flush()?;
         let stands = page.cursor == cursor || page.cursor.is_none();
         cursor = page.cursor.or(cursor);
-        if stands && !typed.follow {
-            break;
+        if (follow && !page.messages.is_empty()) || (stands && !follow) {
+            write_cursor(cursor.as_deref(), json, out)?;
         }
+        out.flush()?;
+        if stands && !follow {
+            return Ok(Exit::DONE);
+        }
+        patience = if follow { Patience::FIRST } else { Patience::NONE };
         if stands {
-            thread::sleep(LOOK);
+            wait(LOOK);
         }
     }
-    match (typed.json, cursor) {
-        (true, Some(cursor)) => writeln!(out, "{}", serde_json::json!({ "cursor": cursor }))?,
-        (false, Some(cursor)) => writeln!(out, "cursor {}", plain(&cursor))?,
-        (_, None) => {}
+}
+
+fn write_cursor(cursor: Option<&str>, json: bool, out: &mut dyn Write) -> io::Result<()> {
+    match (json, cursor) {
+        (true, Some(cursor)) => writeln!(out, "{}", serde_json::json!({ "cursor": cursor })),
+        (false, Some(cursor)) => writeln!(out, "cursor {}", plain(cursor)),
+        (_, None) => Ok(()),
     }
-    Ok(Exit::DONE)
+}
+
+/// How long it is waited before the server is asked again; `None`: it is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Patience(Option<Duration>);
+
+impl Patience {
+    const NONE: Self = Self(None);
+    const FIRST: Self = Self(Some(LOOK));
+
+    /// How long to wait now; longer the next time. What asking again does not help, and what nobody has patience for, is
+    /// the end.
+    fn after(&mut self, failure: Failure) -> Result<Duration, Failure> {
+        let Some(pause) = self.0.filter(|_| failure.exit == Exit::UNAVAILABLE) else { return Err(failure) };
+        if pause == LOOK {
+            // What follows in a row is not told again.
+            logging::last_words(&format!("stentor: {}; trying again", failure.what));
+        }
+        self.0 = Some((pause * 2).min(LOOK_AGAIN_MAX));
+        Ok(pause)
+    }
 }
 
 /// An answer.
@@ -127,6 +171,18 @@ mod tests {
         assert_eq!(page.cursor.as_deref(), Some("i02"));
         assert_eq!(read(b""), Some(Page::default()));
         assert_eq!(read(b"<html>"), None);
+    }
+
+    #[test]
+    fn a_server_that_is_lost_is_asked_again_ever_more_seldom() {
+        let lost = || Failure::new(Exit::UNAVAILABLE, "lost");
+        let mut patience = Patience::FIRST;
+        let pauses = [(); 7].map(|()| patience.after(lost()).expect("again").as_secs());
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
+        let refused = Failure::new(Exit::FAILED, "forbidden");
+        assert_eq!(patience.after(refused.clone()), Err(refused));
+        let mut none = Patience::NONE;
+        assert_eq!(none.after(lost()), Err(lost()), "nothing was read from it yet");
     }
 
     #[test]
