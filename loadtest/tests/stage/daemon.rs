@@ -182,17 +182,22 @@ impl Daemon {
 
     /// The same; None if there is no answer.
     pub fn try_call(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Option<(u16, Value)> {
-        let mut stream = TcpStream::connect(self.http).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        stream.write_all(request(method, path, headers, body).as_bytes()).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let status = answer.get(9..12)?.parse().ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        let is_chunked = head.to_ascii_lowercase().contains("\r\ntransfer-encoding: chunked");
-        let body = if is_chunked { joined(body)? } else { body.to_owned() };
-        Some((status, serde_json::from_str(&body).unwrap_or(Value::String(body))))
+        ask(self.http, method, path, headers, body)
     }
+}
+
+/// Asks whoever listens there: status and document; None if there is no answer.
+pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &[&str], body: &str) -> Option<(u16, Value)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.write_all(request(method, path, headers, body).as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let status = answer.get(9..12)?.parse().ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let is_chunked = head.to_ascii_lowercase().contains("\r\ntransfer-encoding: chunked");
+    let body = if is_chunked { joined(body)? } else { body.to_owned() };
+    Some((status, serde_json::from_str(&body).unwrap_or(Value::String(body))))
 }
 
 impl Drop for Daemon {

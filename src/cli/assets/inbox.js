@@ -7,6 +7,11 @@ const KEPT_MAX = 10000;
 const THREAD_MAX = 200;
 const RECIPIENTS_MAX = 200;
 const SENT_MAX = 50;
+const RECEIVED_MAX = 50;
+const RECEIVED_PAGE = 1000;
+// Where a phone writes to that has nothing to answer, and the phone that writes before any is there.
+const SHORT_NUMBER = "72345";
+const FIRST_PHONE = "+4915112340000";
 const FINAL = new Set(["delivered", "undelivered", "expired", "rejected", "cancelled", "dead"]);
 
 const at = (id) => document.getElementById(id);
@@ -16,6 +21,7 @@ let look = { epoch: null, revision: 0, newest: 0 };
 let token = "";
 let selected = null;
 let drawPlanned = false;
+let cursor = null;
 
 function element(name, className, text) {
   const made = document.createElement(name);
@@ -47,6 +53,8 @@ function take(told) {
     if (restarted) {
       // The answer was asked for with a number of the process before.
       loadSandbox();
+      cursor = null;
+      at("received").replaceChildren();
       planDraw();
       return true;
     }
@@ -56,7 +64,7 @@ function take(told) {
     messages.set(message.number, message);
     if (message.number > look.newest) {
       look.newest = message.number;
-      if (at("follow").checked) selected = message.to;
+      if (at("follow").checked) selected = phoneOf(message);
     }
   }
   while (messages.size > KEPT_MAX) messages.delete(Math.min(...messages.keys()));
@@ -93,14 +101,20 @@ function draw() {
   const phones = new Map();
   const inOrder = [...messages.values()].sort((a, b) => a.number - b.number);
   for (const message of inOrder) {
-    const phone = phones.get(message.to);
+    const phone = phones.get(phoneOf(message));
     if (phone) phone.push(message);
-    else phones.set(message.to, [message]);
+    else phones.set(phoneOf(message), [message]);
   }
   const newestFirst = [...phones.entries()].sort((a, b) => b[1].at(-1).number - a[1].at(-1).number);
   if (!phones.has(selected)) selected = newestFirst.length > 0 ? newestFirst[0][0] : null;
   drawRecipients(newestFirst.slice(0, RECIPIENTS_MAX));
   drawThread(phones.get(selected) ?? []);
+  offerAnswer(phones.get(selected) ?? []);
+}
+
+// What a phone wrote stands at that phone.
+function phoneOf(message) {
+  return message.written ? message.from : message.to;
 }
 
 function drawRecipients(phones) {
@@ -145,15 +159,16 @@ function drawThread(thread) {
 }
 
 function bubble(message) {
-  const receipt = receiptOf(message);
-  const made = element("article", `bubble${message.flash ? " flash" : ""}${receipt.kind === "bad" ? " missed" : ""}`);
-  made.append(element("p", "sender", message.from || "no sender"));
+  const receipt = message.written ? takenOf(message) : receiptOf(message);
+  const kinds = [message.written && "written", message.flash && "flash", receipt.kind === "bad" && "missed"];
+  const made = element("article", ["bubble", ...kinds].filter(Boolean).join(" "));
+  made.append(element("p", "sender", message.written ? `to ${message.to}` : message.from || "no sender"));
   if (message.text !== null) made.append(element("p", "text", message.text));
   else if (message.octets !== null) made.append(element("p", "text octets", message.octets.replace(/(..)/g, "$1 ")));
   else made.append(element("p", "text part", `${here(message)} of ${message.parts_total} parts are here`));
   const facts = element("p", "facts", `${factsOf(message).join(" · ")} · `);
   facts.append(element("b", receipt.kind, receipt.text));
-  facts.title = message.parts.map((part) => `part ${part.number}: ${part.octets} octets, carrier's id ${part.id}, receipt ${part.receipt}`).join("\n");
+  facts.title = message.parts.map((part) => `part ${part.number}: ${part.octets} octets, carrier's id ${part.id}, ${message.written ? "" : "receipt "}${part.receipt}`).join("\n");
   made.append(facts);
   return made;
 }
@@ -183,6 +198,85 @@ function receiptOf(message) {
   if (words.every((word) => word === "none")) return { kind: "", text: "no receipt will come" };
   if (here(message) === message.parts_total && words.every((word) => word === "DELIVRD")) return { kind: "good", text: "receipt: delivered" };
   return { kind: "", text: words.includes("ENROUTE") ? "receipt: on its way" : "receipt to come" };
+}
+
+// What phones write.
+
+function takenOf(message) {
+  const taken = here(message) === message.parts_total && message.parts.every((part) => part.receipt === "taken");
+  return taken ? { kind: "good", text: "received by your service" } : { kind: "", text: "not taken yet" };
+}
+
+// The newest sender that has a number; a name cannot be answered.
+function offerAnswer(thread) {
+  const arrived = thread.filter((message) => !message.written);
+  const isNumber = (message) => /^\+?[0-9]{3,15}$/.test(message.from);
+  const offered = arrived.findLast(isNumber)?.from ?? SHORT_NUMBER;
+  const newest = arrived.at(-1);
+  const hint = at("write-hint");
+  hint.hidden = !newest || isNumber(newest);
+  hint.textContent = hint.hidden ? "" : `Phones cannot answer a name such as ${newest.from || "none"}, only numbers.`;
+  const to = at("write-to");
+  const offer = `${selected} ${offered}`;
+  if (to.dataset.offer === offer || document.activeElement === to) return;
+  to.dataset.offer = offer;
+  to.value = offered;
+}
+
+async function write(event) {
+  event.preventDefault();
+  const form = event.target;
+  const button = form.querySelector("button");
+  const [to, text] = [at("write-to").value, at("write-text")];
+  const refusal = at("write-refusal");
+  button.disabled = true;
+  refusal.hidden = true;
+  try {
+    const body = JSON.stringify({ token, from: selected ?? FIRST_PHONE, to, text: text.value });
+    const answer = await fetch("/dev/handset", { method: "POST", body });
+    if (!answer.ok) throw new Error((await answer.json()).detail);
+    text.value = "";
+  } catch (error) {
+    refusal.textContent = `not sent: ${error.message}`;
+    refusal.hidden = false;
+  }
+  button.disabled = false;
+}
+
+// What the service receives, as it would read it itself.
+
+async function readReceived() {
+  let more = false;
+  try {
+    const from = cursor === null ? "" : `&cursor=${encodeURIComponent(cursor)}`;
+    const answer = await fetch(`/v1/inbound?limit=${RECEIVED_PAGE}${from}`);
+    const told = await answer.text();
+    if (!answer.ok) throw new Error(JSON.parse(told).code);
+    const lines = told.split("\n").filter(Boolean).map((line) => JSON.parse(line));
+    const received = lines.filter((line) => line.id);
+    noteReceived(received);
+    const before = cursor;
+    cursor = lines.findLast((line) => line.cursor)?.cursor ?? cursor;
+    more = received.length > 0 && cursor !== before;
+  } catch (error) {
+    // Another data directory has other cursors.
+    if (error.message === "invalid_cursor") cursor = null;
+  }
+  setTimeout(readReceived, more ? 0 : document.hidden ? LOOK_HIDDEN_MS : LOOK_MS * 2);
+}
+
+function noteReceived(messages) {
+  if (messages.length === 0) return;
+  at("received-none").hidden = true;
+  const list = at("received");
+  for (const message of messages.slice(-RECEIVED_MAX)) {
+    const item = element("li");
+    const when = element("time", "", new Date(message.at).toLocaleTimeString());
+    when.dateTime = message.at;
+    item.append(element("span", "", `${message.from} → ${message.to}`), when, element("span", "said", message.text ?? message.hex));
+    list.prepend(item);
+  }
+  while (list.children.length > RECEIVED_MAX) list.lastElementChild.remove();
 }
 
 // What was sent from here.
@@ -312,5 +406,8 @@ async function changeBehaviour() {
 }
 
 at("send").addEventListener("submit", send);
+at("write").addEventListener("submit", write);
+at("received-hint").textContent = `curl ${location.origin}/v1/inbound`;
 loadSandbox().then(poll);
 followSent();
+readReceived();

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::exchange::{Exchange, Receipt, Said, Verdict};
+use super::exchange::{Delivery, Exchange, Said, Verdict};
 use crate::model::Mono;
 use crate::sim::carrier::ReceiptBody;
 use crate::smpp::pdu::{BindMode, QuerySmResp};
@@ -17,9 +17,9 @@ use crate::smpp::status::CommandStatus;
 
 /// What it calls itself in a bind response.
 const SYSTEM_ID: &[u8] = b"stentor-dev";
-/// Longest sleep, for receipts that other connections caused.
+/// Longest sleep, for deliveries that other connections or the page caused.
 const LOOK_MS: u64 = 50;
-/// Receipts on the way at once.
+/// Deliveries on the way at once.
 const WINDOW: u32 = 100;
 /// For a peer that does not read.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,8 +42,8 @@ pub(super) fn run(stream: TcpStream, exchange: &Exchange) {
         connection.session.handle_connection_lost();
         connection.handle_input(&[]);
     }
-    for receipt in std::mem::take(&mut connection.told).into_values() {
-        exchange.hand_back(receipt);
+    for delivery in std::mem::take(&mut connection.told).into_values() {
+        exchange.hand_back(delivery);
     }
 }
 
@@ -54,8 +54,8 @@ struct Connection<'x> {
     /// By the instant at which they are due.
     answers: BTreeMap<(Mono, u64), Due>,
     entered: u64,
-    /// Receipts on the way, by the session's token.
-    told: BTreeMap<u64, Receipt>,
+    /// Deliveries on the way, by the session's token.
+    told: BTreeMap<u64, Delivery>,
     body: ReceiptBody,
 }
 
@@ -70,13 +70,13 @@ impl Connection<'_> {
         self.stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
         let mut buffer = vec![0; 64 << 10];
         loop {
-            let next_receipt = self.tell_receipts();
+            let next_delivery = self.deliver();
             self.give_answers();
             self.flush()?;
             if self.session.is_closed() {
                 return Ok(());
             }
-            self.stream.set_read_timeout(Some(self.sleep(next_receipt)))?;
+            self.stream.set_read_timeout(Some(self.sleep(next_delivery)))?;
             match self.stream.read(&mut buffer) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(read) => self.handle_input(buffer.get(..read).unwrap_or_default()),
@@ -90,11 +90,11 @@ impl Connection<'_> {
     }
 
     /// Until something is due; the socket refuses to wait for no time at all.
-    fn sleep(&self, next_receipt: Option<Mono>) -> Duration {
+    fn sleep(&self, next_delivery: Option<Mono>) -> Duration {
         let now = self.exchange.now().mono;
         let answer = self.answers.first_key_value().map(|((at, _), _)| *at);
         let timeout = self.session.poll_timeout().map(Mono);
-        let next = [answer, timeout, next_receipt].into_iter().flatten().min();
+        let next = [answer, timeout, next_delivery].into_iter().flatten().min();
         let until = next.map_or(u64::MAX, |next| next.since(now));
         Duration::from_nanos(until.clamp(100_000, LOOK_MS * 1_000_000))
     }
@@ -170,22 +170,22 @@ impl Connection<'_> {
         }
     }
 
-    /// Says when the next receipt is due, if this connection can tell it.
-    fn tell_receipts(&mut self) -> Option<Mono> {
+    /// Says when the next delivery is due, if this connection can bring it.
+    fn deliver(&mut self) -> Option<Mono> {
         let can_deliver = self.session.bound().is_some_and(BindMode::can_deliver);
         while can_deliver && self.session.window_free() > 0 {
-            let receipt = match self.exchange.poll_receipt() {
-                Ok(receipt) => receipt,
+            let delivery = match self.exchange.poll_delivery() {
+                Ok(delivery) => delivery,
                 Err(next) => return next,
             };
-            self.exchange.write_receipt(&receipt, &mut self.body);
+            self.exchange.write_body(&delivery, &mut self.body);
             self.entered += 1;
             let now = self.exchange.now().mono.0;
-            match self.session.deliver(self.entered, &receipt.message(&self.body), now) {
-                Ok(_) => drop(self.told.insert(self.entered, receipt)),
+            match self.session.deliver(self.entered, &delivery.message(&self.body), now) {
+                Ok(_) => drop(self.told.insert(self.entered, delivery)),
                 Err(error) => {
-                    tracing::debug!(%error, "a receipt could not be told");
-                    self.exchange.hand_back(receipt);
+                    tracing::debug!(%error, "a receipt or a text could not be delivered");
+                    self.exchange.hand_back(delivery);
                     break;
                 }
             }
@@ -195,8 +195,8 @@ impl Connection<'_> {
 
     fn settle(&mut self, token: u64, taken: bool) {
         match self.told.remove(&token) {
-            Some(receipt) if taken => self.exchange.handle_told(&receipt),
-            Some(receipt) => self.exchange.hand_back(receipt),
+            Some(delivery) if taken => self.exchange.handle_told(&delivery),
+            Some(delivery) => self.exchange.hand_back(delivery),
             None => {}
         }
     }

@@ -1,8 +1,8 @@
-//! The simulated carrier as its connections and the page share it: what was taken, which receipts wait, which switches
-//! are on. Knows the carrier's behaviour, its inbox and its memory; refuses to know sockets and sessions.
+//! The simulated carrier as its connections and the page share it: what was taken, which receipts and texts of handsets
+//! wait, which switches are on. Knows the carrier's behaviour, its inbox and its memory; refuses to know sockets and sessions.
 //!
-//! One lock around all of it, held for one decision and never across a wait. A receipt goes out over whichever bind asks
-//! first, so that it survives the bind of its submit.
+//! One lock around all of it, held for one decision and never across a wait. What is delivered goes out over whichever bind
+//! asks first, so that a receipt survives the bind of its submit.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 
 use super::chaos::Chaos;
-use super::inbox::{Arrived, Inbox, Part, Place};
+use super::handset::{PARTS_WAITING_MAX, Pace, Refused, Text};
+use super::inbox::{Arrived, Inbox, Part, Place, Way};
 use super::journal::{Journal, Note, Planned, Word};
 use crate::model::{Mono, Now, Wall};
 use crate::runtime::clock::Clock;
@@ -21,9 +22,9 @@ use crate::smpp::tlv::Tlvs;
 
 /// Messages that the page can show.
 const KEPT_MAX: usize = 10_000;
-/// Receipts that wait for a bind; the one due last goes first. More than ten minutes of what a laptop sends.
+/// Receipts and texts that wait for a bind; the one due last goes first. More than ten minutes of what a laptop sends.
 const WAITING_MAX: usize = 1_000_000;
-/// Until a receipt that was refused is tried again.
+/// Until what was refused is tried again.
 const REFUSED_PAUSE_MS: u64 = 1_000;
 
 /// What a connection answers to a submit, and when.
@@ -57,6 +58,15 @@ pub(super) struct Receipt {
     submitted_ms: u64,
 }
 
+/// What a connection delivers when it is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Delivery {
+    /// What became of a part.
+    Receipt(Receipt),
+    /// What a handset wrote, and where it stands in the inbox.
+    Text(Part, Place),
+}
+
 /// What the page is shown.
 #[derive(Debug, Serialize)]
 struct Shown<'a> {
@@ -82,8 +92,13 @@ struct State {
     chaos: Chaos,
     inbox: Inbox,
     journal: Option<Journal>,
-    waiting: BTreeMap<(Mono, u64), Receipt>,
+    waiting: BTreeMap<(Mono, u64), Delivery>,
     entered: u64,
+    pace: Pace,
+    /// Parts that handsets wrote, ever: their ids.
+    written: u64,
+    /// Parts that handsets wrote and that the daemon has not taken.
+    unheard: usize,
 }
 
 impl Exchange {
@@ -98,6 +113,9 @@ impl Exchange {
             journal,
             waiting: BTreeMap::new(),
             entered: 0,
+            pace: Pace::default(),
+            written: 0,
+            unheard: 0,
         };
         state.remember(notes, clock.now());
         Self { clock, epoch: seed, state: Mutex::new(state) }
@@ -113,8 +131,16 @@ impl Exchange {
         self.lock().handle_submit(message, self.clock.now())
     }
 
-    /// A receipt that is due; none: when one will be, as far as is known.
-    pub(super) fn poll_receipt(&self) -> Result<Receipt, Option<Mono>> {
+    /// A phone writes. Every part of it will be delivered, or nothing of it is kept.
+    ///
+    /// # Errors
+    /// It stays where it was written, and why.
+    pub(super) fn write(&self, text: &Text<'_>) -> Result<(), Refused> {
+        self.lock().write(text, self.clock.now())
+    }
+
+    /// What is due; none: when something will be, as far as is known.
+    pub(super) fn poll_delivery(&self) -> Result<Delivery, Option<Mono>> {
         match self.lock().waiting.first_entry() {
             Some(first) if first.key().0 <= self.clock.mono() => Ok(first.remove()),
             Some(first) => Err(Some(first.key().0)),
@@ -122,21 +148,31 @@ impl Exchange {
         }
     }
 
-    /// A receipt could not be told, or was refused: it waits for another try.
-    pub(super) fn hand_back(&self, receipt: Receipt) {
+    /// It could not be delivered, or was refused: it waits for another try.
+    pub(super) fn hand_back(&self, delivery: Delivery) {
         let at = self.clock.mono().after_ms(REFUSED_PAUSE_MS);
-        self.lock().enter(at, receipt);
+        self.lock().enter(at, delivery);
     }
 
-    /// A receipt was told and answered.
-    pub(super) fn handle_told(&self, receipt: &Receipt) {
+    /// It was delivered and answered.
+    pub(super) fn handle_told(&self, delivery: &Delivery) {
         let mut state = self.lock();
-        state.inbox.note_receipt(receipt.place, receipt.fate);
-        state.note(&Note::Told { id: receipt.id.0, fate: Word(receipt.fate) });
+        match delivery {
+            Delivery::Receipt(receipt) => {
+                state.inbox.note_receipt(receipt.place, receipt.fate);
+                state.note(&Note::Told { id: receipt.id.0, fate: Word(receipt.fate) });
+            }
+            Delivery::Text(part, place) => {
+                state.unheard -= 1;
+                state.inbox.note_taken(*place);
+                state.note(&Note::Heard { id: part.id });
+            }
+        }
     }
 
-    /// Writes the content of a receipt's `deliver_sm`.
-    pub(super) fn write_receipt(&self, receipt: &Receipt, body: &mut ReceiptBody) {
+    /// Writes the content of a receipt's `deliver_sm`; a text brings its own.
+    pub(super) fn write_body(&self, delivery: &Delivery, body: &mut ReceiptBody) {
+        let Delivery::Receipt(receipt) = delivery else { return };
         let submitted = Wall(receipt.submitted_ms);
         body.write(receipt.id, receipt.fate, submitted, self.clock.now().wall, self.lock().carrier.behaviour());
     }
@@ -201,7 +237,8 @@ impl State {
     }
 
     fn take(&mut self, part: Part, answer: &Answer, now: Now) {
-        let place = self.inbox.take(&part, answer.receipts().next().is_some());
+        let awaits_receipt = answer.receipts().next().is_some();
+        let place = self.inbox.take(&part, Way::Arrives { awaits_receipt });
         let mut receipts = Vec::new();
         for plan in answer.receipts() {
             let after_ns = plan.after_us * 1_000;
@@ -217,21 +254,46 @@ impl State {
         }
     }
 
-    fn enter(&mut self, at: Mono, receipt: Receipt) {
+    fn write(&mut self, text: &Text<'_>, now: Now) -> Result<(), Refused> {
+        let parts = text.parts(now, self.written + 1)?;
+        if self.unheard + parts.len() > PARTS_WAITING_MAX {
+            return Err(Refused::TooManyWait);
+        }
+        if !self.pace.take(now.mono) {
+            return Err(Refused::TooOften);
+        }
+        for part in parts {
+            self.note(&Note::Written { part: part.clone() });
+            let place = self.take_written(&part);
+            self.enter(now.mono, Delivery::Text(part, place));
+        }
+        Ok(())
+    }
+
+    fn take_written(&mut self, part: &Part) -> Place {
+        self.written = self.written.max(part.id);
+        self.unheard += 1;
+        self.inbox.take(part, Way::Written)
+    }
+
+    fn enter(&mut self, at: Mono, delivery: Delivery) {
         self.entered += 1;
-        self.waiting.insert((at, self.entered), receipt);
-        if self.waiting.len() > WAITING_MAX {
-            self.waiting.pop_last();
+        self.waiting.insert((at, self.entered), delivery);
+        if self.waiting.len() > WAITING_MAX
+            && let Some((_, Delivery::Text(..))) = self.waiting.pop_last()
+        {
+            self.unheard -= 1;
         }
     }
 
     /// Plays an earlier process's notes again. What is due by now is due at once.
     fn remember(&mut self, notes: Vec<Note>, now: Now) {
         let mut open: BTreeMap<u64, (Part, Place, Vec<Planned>)> = BTreeMap::new();
+        let mut unheard: BTreeMap<u64, (Part, Place)> = BTreeMap::new();
         for note in notes {
             match note {
                 Note::Taken { part, receipts } => {
-                    let place = self.inbox.take(&part, !receipts.is_empty());
+                    let place = self.inbox.take(&part, Way::Arrives { awaits_receipt: !receipts.is_empty() });
                     open.insert(part.id, (part, place, receipts));
                 }
                 Note::Told { id, fate } => {
@@ -241,7 +303,19 @@ impl State {
                         receipts.remove(at);
                     }
                 }
+                Note::Written { part } => {
+                    let place = self.take_written(&part);
+                    unheard.insert(part.id, (part, place));
+                }
+                Note::Heard { id } => {
+                    let Some((_, place)) = unheard.remove(&id) else { continue };
+                    self.inbox.note_taken(place);
+                }
             }
+        }
+        self.unheard = unheard.len();
+        for (part, place) in unheard.into_values() {
+            self.enter(now.mono, Delivery::Text(part, place));
         }
         for (part, place, receipts) in open.into_values() {
             for Planned { at_ms, fate } in receipts {
@@ -251,21 +325,32 @@ impl State {
     }
 }
 
-fn receipt(part: &Part, place: Place, fate: Fate) -> Receipt {
+fn receipt(part: &Part, place: Place, fate: Fate) -> Delivery {
     let (to, from) = (part.to.clone(), part.from.clone());
-    Receipt { id: IssuedId(part.id), fate, place, to, from, submitted_ms: part.at_ms }
+    Delivery::Receipt(Receipt { id: IssuedId(part.id), fate, place, to, from, submitted_ms: part.at_ms })
 }
 
-impl Receipt {
-    /// The `deliver_sm` with this content: from the recipient back to the sender.
+impl Delivery {
+    /// Its `deliver_sm`. `body` is what [`Exchange::write_body`] wrote of it.
     pub(super) fn message<'a>(&'a self, body: &'a ReceiptBody) -> ShortMessage<'a> {
-        ShortMessage {
-            source: address(&self.to),
-            destination: address(&self.from),
-            esm_class: EsmClass(body.esm_class),
-            short_message: &body.short_message,
-            tlvs: Tlvs::new(&body.tlvs),
-            ..ShortMessage::default()
+        match self {
+            // From the recipient back to the sender.
+            Self::Receipt(receipt) => ShortMessage {
+                source: address(&receipt.to),
+                destination: address(&receipt.from),
+                esm_class: EsmClass(body.esm_class),
+                short_message: &body.short_message,
+                tlvs: Tlvs::new(&body.tlvs),
+                ..ShortMessage::default()
+            },
+            Self::Text(part, _) => ShortMessage {
+                source: address(&part.from),
+                destination: address(&part.to),
+                esm_class: if part.has_header { EsmClass::UDHI } else { EsmClass::DEFAULT },
+                data_coding: part.data_coding,
+                short_message: &part.user_data,
+                ..ShortMessage::default()
+            },
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What "arrived": the parts that the simulated carrier took, read and put together again as a handset would.
+//! What "arrived": the parts that the simulated carrier took, read and put together again as a handset would. And what
+//! handsets wrote, which stands among it.
 //!
 //! Knows texts, parts and receipts, and which of it changed since somebody last looked. Refuses to know sockets, time
 //! and the carrier: it is told.
@@ -39,6 +40,18 @@ pub(super) struct Part {
     pub(super) id: u64,
 }
 
+/// Which way a part goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// To a handset.
+    Arrives {
+        /// Whether a receipt will be noted.
+        awaits_receipt: bool,
+    },
+    /// From a handset; that it was taken will be noted.
+    Written,
+}
+
 /// Where a part stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
@@ -52,7 +65,7 @@ struct PartShown {
     number: u8,
     octets: usize,
     id: u64,
-    /// `none`, `waiting`, or the receipt's own word.
+    /// `none`, `waiting`, or the receipt's own word; of what a handset wrote `waiting` or `taken`.
     receipt: &'static str,
 }
 
@@ -61,6 +74,8 @@ struct PartShown {
 pub(super) struct Arrived {
     number: u64,
     revision: u64,
+    /// A handset wrote it: its number is in `from`.
+    written: bool,
     at_ms: u64,
     to: String,
     from: String,
@@ -81,6 +96,7 @@ pub(super) struct Arrived {
 /// Parts of one message have this in common (3GPP TS 23.040 §9.2.3.24.1).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
+    written: bool,
     from: String,
     to: String,
     reference: u16,
@@ -121,32 +137,39 @@ impl Inbox {
         }
     }
 
-    /// Takes a part in; `awaits_receipt` says whether one will be noted.
-    pub(super) fn take(&mut self, part: &Part, awaits_receipt: bool) -> Place {
+    /// Takes a part in.
+    pub(super) fn take(&mut self, part: &Part, way: Way) -> Place {
         let read = decode_user_data(DataCoding(part.data_coding), ALPHABET, part.has_header, &part.user_data);
         let shown = |number| PartShown {
             number,
             octets: part.user_data.len(),
             id: part.id,
-            receipt: if awaits_receipt { "waiting" } else { "none" },
+            receipt: if way == (Way::Arrives { awaits_receipt: false }) { "none" } else { "waiting" },
         };
         let Some(of) = read.concatenation().filter(|of| of.total > 1) else {
-            let (message, part_number) = (self.begin(part, read.header, 1, None), 1);
+            let (message, part_number) = (self.begin(part, way, read.header, 1, None), 1);
             self.finish(message, part, read.header, read.octets);
             self.add(message, shown(part_number));
             return Place { message, part: part_number };
         };
-        let message = self.gather(part, read.header, read.octets, of);
+        let message = self.gather(part, way, (read.header, read.octets), of);
         self.add(message, shown(of.number));
         Place { message, part: of.number }
     }
 
     /// A receipt was told for the part. What is final stays.
     pub(super) fn note_receipt(&mut self, place: Place, fate: Fate) {
-        let parts = self.messages.get_mut(&place.message).map(|message| &mut message.parts);
-        let Some(part) = parts.into_iter().flatten().rfind(|part| part.number == place.part) else { return };
+        let Some(part) = self.part(place) else { return };
         if fate != Fate::Enroute || part.receipt == "waiting" {
             part.receipt = fate.word();
+        }
+        self.change(place.message);
+    }
+
+    /// What a handset wrote was taken.
+    pub(super) fn note_taken(&mut self, place: Place) {
+        if let Some(part) = self.part(place) {
+            part.receipt = "taken";
         }
         self.change(place.message);
     }
@@ -162,12 +185,18 @@ impl Inbox {
         (self.messages.len(), self.numbered)
     }
 
-    fn gather(&mut self, part: &Part, header: Header<'_>, octets: &[u8], of: Concatenation) -> u64 {
+    fn part(&mut self, place: Place) -> Option<&mut PartShown> {
+        let parts = &mut self.messages.get_mut(&place.message)?.parts;
+        parts.iter_mut().rfind(|part| part.number == place.part)
+    }
+
+    fn gather(&mut self, part: &Part, way: Way, (header, octets): (Header<'_>, &[u8]), of: Concatenation) -> u64 {
         let Concatenation { reference, total, wide, .. } = of;
-        let key = Key { from: part.from.clone(), to: part.to.clone(), reference, total, wide };
+        let (written, from, to) = (way == Way::Written, part.from.clone(), part.to.clone());
+        let key = Key { written, from, to, reference, total, wide };
         let known = self.gathering.remove(&key);
         let mut gathering = known.unwrap_or_else(|| Gathering {
-            message: self.begin(part, header, total, Some(key.clone())),
+            message: self.begin(part, way, header, total, Some(key.clone())),
             parts: Reassembly::new(total),
             first: part.user_data.clone(),
         });
@@ -180,13 +209,14 @@ impl Inbox {
         message
     }
 
-    fn begin(&mut self, part: &Part, header: Header<'_>, parts_total: u8, key: Option<Key>) -> u64 {
+    fn begin(&mut self, part: &Part, way: Way, header: Header<'_>, parts_total: u8, key: Option<Key>) -> u64 {
         self.numbered += 1;
         let number = self.numbered;
         let coding = DataCoding(part.data_coding);
         let arrived = Arrived {
             number,
             revision: 0,
+            written: way == Way::Written,
             at_ms: part.at_ms,
             to: part.to.clone(),
             from: part.from.clone(),

@@ -1,4 +1,5 @@
-//! The simulated carrier's memory across restarts: what it took and which receipts it told, one JSON line each.
+//! The simulated carrier's memory across restarts: what it took, which receipts it told, and what handsets
+//! wrote, one JSON line each.
 //!
 //! A real carrier does not forget because its client was killed; so that kill and restart show the daemon's durability
 //! and not the simulator's forgetfulness, this one does not either. It promises less than the daemon: nothing is
@@ -36,6 +37,16 @@ pub(super) enum Note {
         id: u64,
         /// What it said.
         fate: Word,
+    },
+    /// A handset wrote a part; its id is of another row than those of parts that were taken.
+    Written {
+        /// The part.
+        part: Part,
+    },
+    /// A part that a handset wrote was delivered and answered.
+    Heard {
+        /// The part's id.
+        id: u64,
     },
 }
 

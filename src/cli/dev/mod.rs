@@ -1,13 +1,14 @@
 //! `stentor dev`: everything in one process, nothing to configure.
 //!
 //! A simulated carrier on a loopback port (`smsc`, `connection`, `exchange`), its inbox with a page on which the messages
-//! that "arrived" are read (`inbox`, `pages`), switches that make it misbehave (`chaos`), its memory across restarts
+//! that "arrived" are read and phones write (`inbox`, `handset`, `pages`), switches that make it misbehave (`chaos`), its memory across restarts
 //! (`journal`), and the real daemon in front of it, under the configuration that `settings` writes. The daemon knows
 //! nothing of all this but the pages that it is given: what is tried here is what runs in production.
 
 mod chaos;
 mod connection;
 mod exchange;
+mod handset;
 mod hex;
 mod inbox;
 mod journal;

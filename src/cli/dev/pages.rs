@@ -7,21 +7,23 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Response, StatusCode};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::chaos::{Chaos, SWITCHES};
 use super::exchange::Exchange;
+use super::handset::{Refused, Text};
 use crate::model::Clipped;
 use crate::runtime::daemon::Extra;
 use crate::sim::carrier::Magic;
 
 /// Messages of one answer; who sees as many asks again.
 const SHOWN_MAX: usize = 500;
-/// Octets of a posted document; ours have under 300.
-const POSTED_OCTETS_MAX: usize = 4_096;
+/// Octets of a posted document; ours have under 300, or a text of at most 1,000 characters.
+const POSTED_OCTETS_MAX: usize = 16 << 10;
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -57,6 +59,16 @@ struct Switching {
     chaos: Chaos,
 }
 
+/// What `POST /dev/handset` wants: a phone writes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Writing {
+    token: String,
+    from: String,
+    to: String,
+    text: String,
+}
+
 /// The pages over this exchange, for the daemon to ask.
 pub(super) fn pages(exchange: Arc<Exchange>) -> Extra {
     let token = token();
@@ -87,7 +99,8 @@ fn answer(
         ("/dev/sandbox", _) if reads => ok(JSON, sandbox(token).into()),
         ("/dev/messages" | "/dev/sandbox", _) => not_allowed("GET, HEAD"),
         ("/dev/behaviour", &Method::POST) => switch(exchange, token, body),
-        ("/dev/behaviour", _) => not_allowed("POST"),
+        ("/dev/handset", &Method::POST) => write(exchange, token, body),
+        ("/dev/behaviour" | "/dev/handset", _) => not_allowed("POST"),
         _ => return None,
     })
 }
@@ -107,17 +120,50 @@ fn sandbox(token: &str) -> String {
 }
 
 fn switch(exchange: &Exchange, token: &str, body: &[u8]) -> Response<Bytes> {
-    if body.len() > POSTED_OCTETS_MAX {
-        return refused(StatusCode::PAYLOAD_TOO_LARGE, "the document is too large");
+    let Switching { token: told, chaos } = match posted(body) {
+        Ok(posted) => posted,
+        Err((status, detail)) => return refused(status, &detail),
+    };
+    if told != token {
+        return foreign_token();
     }
-    match serde_json::from_slice::<Switching>(body) {
-        Ok(Switching { token: told, chaos }) if told == token => {
-            exchange.set_chaos(chaos);
-            ok(JSON, json!(chaos).to_string().into())
+    exchange.set_chaos(chaos);
+    ok(JSON, json!(chaos).to_string().into())
+}
+
+fn write(exchange: &Exchange, token: &str, body: &[u8]) -> Response<Bytes> {
+    let Writing { token: told, from, to, text } = match posted(body) {
+        Ok(posted) => posted,
+        Err((status, detail)) => return refused(status, &detail),
+    };
+    if told != token {
+        return foreign_token();
+    }
+    match exchange.write(&Text { from: &from, to: &to, text: &text }) {
+        Ok(()) => ok(JSON, json!({"written": true}).to_string().into()),
+        Err(Refused::Flaw(flaw)) => refused(StatusCode::UNPROCESSABLE_ENTITY, &flaw),
+        Err(Refused::TooOften) => {
+            let mut answer = refused(StatusCode::TOO_MANY_REQUESTS, "phones write too fast; wait a second");
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            answer
         }
-        Ok(_) => refused(StatusCode::FORBIDDEN, "the token is of another process; load the page again"),
-        Err(error) => refused(StatusCode::UNPROCESSABLE_ENTITY, &Clipped(error).to_string()),
+        Err(Refused::TooManyWait) => {
+            let detail = "too many texts wait to be taken by the daemon; try again when it is connected";
+            refused(StatusCode::SERVICE_UNAVAILABLE, detail)
+        }
     }
+}
+
+/// A posted document, or what is wrong with it.
+fn posted<T: DeserializeOwned>(body: &[u8]) -> Result<T, (StatusCode, String)> {
+    if body.len() > POSTED_OCTETS_MAX {
+        return Err((StatusCode::PAYLOAD_TOO_LARGE, "the document is too large".to_owned()));
+    }
+    serde_json::from_slice(body).map_err(|error| (StatusCode::UNPROCESSABLE_ENTITY, Clipped(error).to_string()))
+}
+
+fn foreign_token() -> Response<Bytes> {
+    refused(StatusCode::FORBIDDEN, "the token is of another process; load the page again")
 }
 
 fn ok(kind: &'static str, body: Bytes) -> Response<Bytes> {

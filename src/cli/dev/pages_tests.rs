@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::super::handset::TEXT_CHARS_MAX;
 use super::*;
 use crate::runtime::clock::Clock;
 
@@ -28,7 +29,7 @@ impl Site {
 
 #[test]
 fn paths_and_methods() {
-    let (site, endless) = (Site::new(), "x".repeat(5_000));
+    let (site, endless) = (Site::new(), "x".repeat(20_000));
     let status = |method, path, query, body| site.ask(&method, path, query, body).map(|(status, _)| status);
     assert_eq!(status(Method::GET, "/", "", ""), Some(200));
     assert_eq!(status(Method::HEAD, "/inbox", "x=y", ""), Some(200));
@@ -39,6 +40,9 @@ fn paths_and_methods() {
     assert_eq!(status(Method::GET, "/dev/behaviour", "", ""), Some(405));
     assert_eq!(status(Method::POST, "/dev/behaviour", "", "{"), Some(422));
     assert_eq!(status(Method::POST, "/dev/behaviour", "", &endless), Some(413));
+    assert_eq!(status(Method::GET, "/dev/handset", "", ""), Some(405));
+    assert_eq!(status(Method::POST, "/dev/handset", "", "{"), Some(422));
+    assert_eq!(status(Method::POST, "/dev/handset", "", &endless), Some(413));
     for elsewhere in ["/v1/messages", "/dev", "/dev/", "/dev/inbox.html", "/dev/../inbox"] {
         assert_eq!(status(Method::GET, elsewhere, "", ""), None, "{elsewhere}");
     }
@@ -47,7 +51,12 @@ fn paths_and_methods() {
 #[test]
 fn every_answer_is_fenced_in() {
     let site = Site::new();
-    for (path, method) in [("/", Method::GET), ("/dev/messages", Method::GET), ("/dev/behaviour", Method::POST)] {
+    for (path, method) in [
+        ("/", Method::GET),
+        ("/dev/messages", Method::GET),
+        ("/dev/behaviour", Method::POST),
+        ("/dev/handset", Method::POST),
+    ] {
         let answer = (site.pages)(&method, path, "", b"").expect("a page");
         let policy = answer.headers()["content-security-policy"].to_str().expect("text");
         assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{policy}");
@@ -70,6 +79,30 @@ fn switching_needs_the_token_of_this_process() {
     assert_eq!(post(token, "{\"unknown\":true}"), Some(422));
     assert_eq!(Site::new().json("/dev/sandbox", "")["token"].as_str().map(str::len), Some(32));
     assert_ne!(Site::new().json("/dev/sandbox", "")["token"], told["token"]);
+}
+
+#[test]
+fn a_phone_writes_and_what_it_wrote_stands_in_the_inbox() {
+    let site = Site::new();
+    let told = site.json("/dev/sandbox", "");
+    let token = told["token"].as_str().expect("token");
+    let post = |token: &str, from: &str, to: &str, text: &str| {
+        let body = json!({"token": token, "from": from, "to": to, "text": text}).to_string();
+        site.ask(&Method::POST, "/dev/handset", "", &body).expect("a page").0
+    };
+    assert_eq!(post("0", "+4915112340000", "72345", "STOP"), 403);
+    assert_eq!(post(token, "+4915112340000", "Stentor", "STOP"), 422);
+    assert_eq!(site.json("/dev/messages", "")["messages"], json!([]));
+    assert_eq!(post(token, "+4915112340000", "72345", "STOP"), 200);
+    let shown = &site.json("/dev/messages", "")["messages"][0];
+    assert_eq!(
+        [&shown["written"], &shown["from"], &shown["to"], &shown["text"]],
+        [true.into(), json!("+4915112340000"), json!("72345"), json!("STOP")].each_ref()
+    );
+    // The longest text there is fits, however it is written.
+    assert_eq!(post(token, "+4915112340000", "72345", &"\u{1F44B}".repeat(TEXT_CHARS_MAX)), 200);
+    let too_often = (0..100).map(|_| post(token, "+4915112340000", "72345", "STOP")).find(|status| *status != 200);
+    assert_eq!(too_often, Some(429));
 }
 
 #[test]
@@ -103,6 +136,7 @@ fn assets_are_self_contained_and_consistent() {
             assert!(TEXTS.iter().any(|(known, ..)| *known == path), "{path}");
         }
     }
+    assert!(html.contains(&format!("maxlength=\"{TEXT_CHARS_MAX}\"")), "as long as a phone may write");
     for id in script.split("at(\"").skip(1).filter_map(|rest| rest.split('"').next()) {
         assert!(html.contains(&format!("id=\"{id}\"")), "{id}");
     }

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use super::super::chaos::Chaos;
+use super::super::handset::Text;
 use super::*;
 use crate::runtime::clock::Clock;
 use crate::smpp::pdu::{Address, Bind, BindMode, EsmClass, INTERFACE_VERSION_3_4, ShortMessage, npi, ton};
@@ -93,7 +94,7 @@ impl Client {
             } else if let Event::Deliver { sequence, message, .. } = event {
                 let text = String::from_utf8_lossy(message.short_message);
                 let state = text.split("stat:").nth(1).and_then(|rest| rest.split(' ').next());
-                self.seen.push(format!("receipt {}", state.unwrap_or("?")));
+                self.seen.push(state.map_or_else(|| format!("text {text}"), |state| format!("receipt {state}")));
                 delivered = Some(sequence);
             } else if let Event::Closed { .. } = event {
                 self.seen.push("closed".to_owned());
@@ -180,6 +181,19 @@ fn a_receipt_whose_bind_was_lost_is_told_again() {
     second.submit(2, "4915112345678", None, b"b");
     second.until("answer 2");
     assert_eq!(shown(&exchange)["messages"][0]["parts"][0]["receipt"], "DELIVRD");
+}
+
+#[test]
+fn what_a_phone_writes_comes_over_a_bind_and_is_noted_when_taken() {
+    let (exchange, address) = started();
+    exchange.write(&Text { from: "+4915112340000", to: "72345", text: "STOP" }).expect("written");
+    let mut client = Client::bind(address, BindMode::Transceiver);
+    client.until("text STOP");
+    assert_eq!(client.words(), ["bound", "text STOP"]);
+    // The answer to it is on its way when the next exchange shows that it came.
+    client.submit(2, "4915112345678", None, b"b");
+    client.until("answer 2");
+    assert_eq!(shown(&exchange)["messages"][0]["parts"][0]["receipt"], "taken");
 }
 
 #[test]
