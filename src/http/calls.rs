@@ -164,7 +164,7 @@ const RECORDS_PARAMETERS: &[Parameter] = &[
         place: "query",
         name: "formulas",
         schema: r#"{"type":"string","enum":["plain","guard"],"default":"plain"}"#,
-        doc: "For CSV. `guard`: what clients and carriers wrote begins with `'` where a spreadsheet would take it for a formula.",
+        doc: "`guard`: in CSV, what clients and carriers wrote begins with `'` where a spreadsheet would take it for a formula. In NDJSON it changes nothing.",
     },
     Parameter {
         place: "query",
@@ -188,7 +188,7 @@ const RECORDS_PARAMETERS: &[Parameter] = &[
         place: "query",
         name: "reader",
         schema: r#"{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"}"#,
-        doc: "From where this reader has confirmed to have read; `settled` is true then, and `cursor` not allowed.",
+        doc: "From where this reader has confirmed to have read; `settled` is true then, and `cursor` and `tenant` are `reader_conflict`.",
     },
     TENANT,
 ];
@@ -345,7 +345,7 @@ pub const CALLS: &[Call] = &[
             },
             AnswerDoc { media: "text/csv", ..answer(200, "", "The same as a table; the cursor in its last column.") },
         ],
-        problems: &[401, 403, 404, 422, 500, 503],
+        problems: &[401, 403, 404, 409, 422, 500, 503],
         ..BARE
     },
     Call {

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error};
 
 use super::{
     api::{Answered, Api, Asked, json_only, no_query, written},
@@ -11,9 +11,11 @@ use super::{
     json::Object,
     lookup::{self, DOCUMENT_BYTES_MAX, IDS_MAX, Ids, carrier_name},
     problem::{Code, Flaw, Problem},
+    query,
     records::Cursor,
     rfc3339,
     submit::unexpected,
+    typed::whole,
 };
 use crate::{
     delivery::{DoubtFilter, DoubtPolicy, InDoubt},
@@ -34,7 +36,15 @@ struct Decision {
     action: Action,
     ids: Option<Ids>,
     filter: Option<Typed>,
+    #[serde(default, deserialize_with = "read_limit")]
     limit: Option<usize>,
+}
+
+/// A whole number, however it is written: `2.0` is one.
+fn read_limit<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(from)? else { return Ok(None) };
+    let read = number.as_u64().or_else(|| number.as_f64().and_then(whole)).and_then(|number| number.try_into().ok());
+    read.map(Some).ok_or_else(|| D::Error::custom("`limit` is a whole number"))
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -97,7 +107,8 @@ impl Typed {
             known.ok_or_else(|| wrong("reason", "connection_lost, response_timeout, stopped or crashed"))
         });
         let since = self.since.as_deref().map(|text| {
-            rfc3339::parse(text).map_err(|_| wrong("since", "a time of RFC 3339, such as 2026-07-01T12:00:00Z"))
+            rfc3339::parse(&query::time(text))
+                .map_err(|_| wrong("since", "a time of RFC 3339, such as 2026-07-01T12:00:00Z"))
         });
         Ok(DoubtFilter {
             tenant,
@@ -120,16 +131,15 @@ struct Query {
 impl Query {
     fn read(query: &str, shards: u8) -> Result<Self, Problem> {
         let mut read = Self { typed: Typed::default(), cursor: Cursor::start(shards), limit: PAGE };
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let place = match name {
+        for (name, value) in query::pairs(query)? {
+            let place = match &*name {
                 "tenant" => &mut read.typed.tenant,
                 "carrier" => &mut read.typed.carrier,
                 "class" => &mut read.typed.class,
                 "reason" => &mut read.typed.reason,
                 "since" => &mut read.typed.since,
                 "cursor" => {
-                    read.cursor = Cursor::parse(value, shards)?;
+                    read.cursor = Cursor::parse(&value, shards)?;
                     continue;
                 }
                 "limit" => {
@@ -138,10 +148,10 @@ impl Query {
                 }
                 _ => {
                     let known = "`tenant`, `carrier`, `class`, `reason`, `since`, `cursor` and `limit` are known here";
-                    return Err(Problem::new(Code::InvalidParameter, format!("{}: {known}", Quoted(name))));
+                    return Err(Problem::new(Code::InvalidParameter, format!("{}: {known}", Quoted(&name))));
                 }
             };
-            *place = Some(value.to_owned());
+            *place = Some(value.into_owned());
         }
         Ok(read)
     }
@@ -444,7 +454,11 @@ pub(super) mod tests {
         for unknown in ["tenant=", "tenant=x", "carrier=x"] {
             assert_eq!(code(unknown), Some(Code::UnknownName), "{unknown}");
         }
-        for wrong in ["class=x", "reason=x", "since=x", "limit=0", "limit=1001", "state=x"] {
+        for right in ["since=2026-07-01T12%3A00%3A00Z", "since=2026-07-01T12:00:00+02:00", "%6Cimit=%31", "class=%6Ftp"]
+        {
+            assert_eq!(code(right), None, "{right}");
+        }
+        for wrong in ["class=x", "reason=x", "since=x", "limit=0", "limit=1001", "state=x", "limit=1&limit=1"] {
             assert_eq!(code(wrong), Some(Code::InvalidParameter), "{wrong}");
         }
         assert_eq!(code("cursor=zz"), Some(Code::InvalidCursor));
@@ -459,6 +473,16 @@ pub(super) mod tests {
         let code = |body: Value| read(body).map_err(|problem| problem.code).err();
         assert_eq!(code(json!({"action": "resend", "ids": ["x"]})), None);
         assert_eq!(code(json!({"action": "sent", "filter": {}, "limit": 3})), None);
+        // A whole number in JSON Schema, however it is written.
+        let limit = |limit: &str| {
+            let body = format!("{{\"action\":\"sent\",\"filter\":{{}},\"limit\":{limit}}}");
+            read_decision(body.as_bytes()).map(|decision| decision.limit).ok()
+        };
+        assert_eq!(
+            ["104", "104.0", "1.04e2", "null"].map(limit),
+            [Some(Some(104)), Some(Some(104)), Some(Some(104)), Some(None)]
+        );
+        assert_eq!(["1.5", "-1", "-1.0", "1e300", "\"1\""].map(limit), [None; 5]);
         assert_eq!(code(json!({"action": "drop"})), Some(Code::MissingField));
         assert_eq!(code(json!({"action": "drop", "ids": []})), Some(Code::NoMessages));
         assert_eq!(code(json!({"action": "drop", "ids": ["x"], "filter": {}})), Some(Code::ConflictingFields));

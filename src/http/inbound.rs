@@ -14,6 +14,7 @@ use super::{
     inquiry::send_pages,
     json::{Object, push_number},
     problem::{Code, Problem},
+    query,
     records::{Cursor, PAGE, Patience},
     submit::unexpected,
 };
@@ -41,9 +42,8 @@ struct Query {
 impl Query {
     fn read(query: &str, shards: u8) -> Result<Self, Problem> {
         let mut read = Self { cursor: Cursor::start(shards), limit: u64::MAX, tenant: None };
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            match name {
+        for (name, value) in query::pairs(query)? {
+            match &*name {
                 "cursor" => {
                     let text = value.strip_prefix(CURSOR_PREFIX).unwrap_or_default();
                     read.cursor = Cursor::parse(text, shards)?;
@@ -52,9 +52,9 @@ impl Query {
                     let wrong = || Problem::new(Code::InvalidParameter, "`limit` is a number from 1");
                     read.limit = value.parse().ok().filter(|limit| *limit > 0).ok_or_else(wrong)?;
                 }
-                "tenant" => read.tenant = Some(value.to_owned()),
+                "tenant" => read.tenant = Some(value.into_owned()),
                 _ => {
-                    let detail = format!("{}: `cursor`, `limit` and `tenant` are known here", Quoted(name));
+                    let detail = format!("{}: `cursor`, `limit` and `tenant` are known here", Quoted(&name));
                     return Err(Problem::new(Code::InvalidParameter, detail));
                 }
             }
@@ -271,6 +271,7 @@ pub(super) mod tests {
         let text = Cursor::start(2).text();
         let read = |query: &str| Query::read(query, 2).map_err(|problem| problem.code).map(|query| query.limit);
         assert_eq!(read(&format!("cursor=i{text}&limit=3")), Ok(3));
+        assert_eq!(read(&format!("cursor=%69{text}&limit=%33&tenant=%2A")), Ok(3));
         assert_eq!(read(&format!("cursor={text}")), Err(Code::InvalidCursor));
         assert_eq!(read("cursor=i"), Err(Code::InvalidCursor));
         for wrong in ["limit=0", "limit=x", "reader=x"] {

@@ -13,6 +13,7 @@ use super::{
     json::Object,
     lookup::{self, DOCUMENT_BYTES_MAX},
     problem::{Code, Flaw, Problem},
+    query,
     records::{self, Format, Page, Patience, Query},
     submit::unexpected,
 };
@@ -181,15 +182,14 @@ impl<'t> Seen<'t> {
     /// By the query, which has `tenant` in it or nothing.
     fn read(asked: &Asked, caller: Caller<'_>, tenants: &'t Tenants) -> Result<Self, Problem> {
         let mut named = None;
-        for pair in asked.query().split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        for (name, value) in query::pairs(asked.query())? {
             if name != "tenant" {
-                let detail = format!("{}: `tenant` is known here", Quoted(name));
+                let detail = format!("{}: `tenant` is known here", Quoted(&name));
                 return Err(Problem::new(Code::InvalidParameter, detail));
             }
             named = Some(value);
         }
-        let whose = caller.reads(named, tenants)?;
+        let whose = caller.reads(named.as_deref(), tenants)?;
         Ok(Self { caller: caller.tenant.id(), whose, tenants: named.map(|_| tenants) })
     }
 

@@ -4,7 +4,7 @@
 //!
 //! Pure, and tested as such: `head` (what of a request's head is refused), `items` and `typed` (a body → messages as typed;
 //! `unread`: why not), `spelling` (as typed → as wanted), `ingest`
-//! (which asks `admission`, and has frames), `wording` and `report` (objections and results → an answer), `problem`, `lookup`,
+//! (which asks `admission`, and has frames), `query`, `wording` and `report` (objections and results → an answer), `problem`, `lookup`,
 //! `records`, `board`, `openapi`. Async: [`Api`], which routes, with `submit`, `inquiry`, `search`, `inbound`, `readers`, `backup` and `restored`, and
 //! [`Door`], which asks shards. Knows no disk and no carrier.
 
@@ -30,6 +30,7 @@ pub mod memory;
 pub mod openapi;
 pub mod places;
 pub mod problem;
+mod query;
 pub mod readers;
 pub mod records;
 pub mod report;

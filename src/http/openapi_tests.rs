@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     http::{
+        base64,
         board::{HeldBy, LinkStatus, ShardStatus, StatusBoard},
         in_doubt,
         inbound::{self, tests::record},
@@ -137,6 +138,23 @@ fn the_document_holds_together() {
         todo.extend(value.as_object().into_iter().flat_map(Map::values));
     }
     assert!(references > 50);
+}
+
+/// What the document says of base64 is what is read.
+#[test]
+fn base64_is_described_as_it_is_read() {
+    for field in ["data", "udh"] {
+        let known = FIELDS.iter().find(|known| known.name == field).expect("a field");
+        let schema: Value = serde_json::from_str(known.schema).expect("JSON");
+        assert_eq!(schema["minLength"], 2);
+        let pattern = schema["pattern"].as_str().expect("a pattern");
+        // One octet, two, three: with and without what fills up, and with bits left over.
+        let ends = ["(==)?", "[AQgw]", "[AEIMQUYcgkosw048]=?"];
+        assert!(ends.iter().all(|end| pattern.contains(end)), "{pattern}");
+        for (end, fits) in [("QQ", true), ("QR", false), ("QUI", true), ("QUJ", false)] {
+            assert_eq!(base64::decode(end, &mut Vec::new()).is_ok(), fits, "{end}");
+        }
+    }
 }
 
 #[test]

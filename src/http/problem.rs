@@ -125,6 +125,7 @@ codes! {
     InvalidReader = "invalid_reader", 422, No, "The name of a reader is malformed";
     ReaderNotFound = "reader_not_found", 404, No, "There is no such reader";
     TooManyReaders = "too_many_readers", 409, No, "There are as many readers as there may be";
+    ReaderConflict = "reader_conflict", 409, No, "The request says otherwise than the reader does";
     CursorGoesBack = "cursor_goes_back", 409, No, "The reader has confirmed more than that";
     Unauthorized = "unauthorized", 401, No, "The key is missing or unknown";
     Forbidden = "forbidden", 403, No, "Not with this key, or not from there";

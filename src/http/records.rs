@@ -10,7 +10,7 @@ use super::{
     json::{Object, push_id, push_number},
     lookup::{carrier_name, error_text, route_name, write_error},
     problem::{Code, Problem},
-    readers, rfc3339,
+    query, readers, rfc3339,
 };
 use crate::{
     model::{Address, Content, Quoted, ShardId, Wall},
@@ -82,40 +82,39 @@ impl Query {
     /// Reads the query string and `Accept`; `shards`: how many there are.
     ///
     /// # Errors
-    /// [`Code::InvalidParameter`], [`Code::InvalidCursor`].
+    /// [`Code::InvalidParameter`], [`Code::InvalidCursor`], [`Code::ReaderConflict`].
     pub fn read(query: &str, accept: Option<&HeaderValue>, shards: u8) -> Result<Self, Problem> {
         let csv = accept.is_some_and(|accept| accept.as_bytes().starts_with(b"text/csv"));
         let format = if csv { Format::Csv(Formulas::Plain) } else { Format::Ndjson };
         let mut read =
             Self { format, cursor: Cursor::start(shards), limit: u64::MAX, tenant: None, settled: false, reader: None };
         let (mut has_cursor, mut is_unsettled, mut formulas) = (false, false, None);
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        for (name, value) in query::pairs(query)? {
             let wrong = |wanted: &str| Problem::new(Code::InvalidParameter, format!("`{name}` is {wanted}"));
-            match name {
+            match &*name {
                 "format" => {
-                    read.format = match value {
+                    read.format = match &*value {
                         "ndjson" => Format::Ndjson,
                         "csv" => Format::Csv(Formulas::Plain),
                         _ => return Err(wrong("ndjson or csv")),
                     }
                 }
                 "formulas" => {
-                    formulas = match value {
+                    formulas = match &*value {
                         "guard" => Some(Formulas::Guarded),
                         "plain" => Some(Formulas::Plain),
                         _ => return Err(wrong("guard or plain")),
                     }
                 }
-                "cursor" => (read.cursor, has_cursor) = (Cursor::parse(value, shards)?, true),
-                "reader" => read.reader = Some(readers::name(value)?.to_owned()),
+                "cursor" => (read.cursor, has_cursor) = (Cursor::parse(&value, shards)?, true),
+                "reader" => read.reader = Some(readers::name(&value)?.to_owned()),
                 "limit" => {
                     let limit = value.parse().ok().filter(|limit| *limit > 0);
                     read.limit = limit.ok_or_else(|| wrong("a number from 1"))?;
                 }
-                "tenant" => read.tenant = Some(value.to_owned()),
+                "tenant" => read.tenant = Some(value.into_owned()),
                 "settled" => {
-                    read.settled = match value {
+                    read.settled = match &*value {
                         "true" => true,
                         "false" => false,
                         _ => return Err(wrong("true or false")),
@@ -125,27 +124,24 @@ impl Query {
                 _ => {
                     let known =
                         "`format`, `formulas`, `cursor`, `limit`, `settled`, `reader` and `tenant` are known here";
-                    let detail = format!("{}: {known}", Quoted(name));
+                    let detail = format!("{}: {known}", Quoted(&name));
                     return Err(Problem::new(Code::InvalidParameter, detail));
                 }
             }
         }
-        match (&mut read.format, formulas) {
-            (_, None) => {}
-            (Format::Csv(of_format), Some(formulas)) => *of_format = formulas,
-            (Format::Ndjson, Some(_)) => {
-                return Err(Problem::new(Code::InvalidParameter, "`formulas` is for `format=csv`"));
-            }
+        // No spreadsheet takes anything in NDJSON for a formula.
+        if let (Format::Csv(of_format), Some(formulas)) = (&mut read.format, formulas) {
+            *of_format = formulas;
         }
         if read.reader.is_some() {
             if has_cursor || is_unsettled {
                 let detail =
                     "a reader has its own cursor, and reads what is settled: neither `cursor` nor `settled=false`";
-                return Err(Problem::new(Code::InvalidParameter, detail));
+                return Err(Problem::new(Code::ReaderConflict, detail));
             }
             if read.tenant.is_some() {
                 let detail = "a reader is its tenant's own: not `tenant`";
-                return Err(Problem::new(Code::InvalidParameter, detail));
+                return Err(Problem::new(Code::ReaderConflict, detail));
             }
             read.settled = true;
         }
@@ -532,18 +528,21 @@ mod tests {
         let guarded = Query { format: Format::Csv(Formulas::Guarded), ..plain.clone() };
         assert_eq!(read("formulas=guard&format=csv", None), Ok(guarded.clone()));
         assert_eq!(read("formulas=guard", Some("text/csv")), Ok(guarded));
-        for wrong in ["formulas=guard", "formulas=guard&format=ndjson", "format=csv&formulas=yes"] {
-            assert_eq!(read(wrong, None), Err(Code::InvalidParameter), "{wrong}");
+        // In NDJSON there is nothing to guard.
+        for harmless in ["formulas=guard", "formulas=plain&format=ndjson", "format=ndjson&formulas=guard"] {
+            assert_eq!(read(harmless, None), Ok(plain.clone()), "{harmless}");
         }
+        assert_eq!(read("format=csv&formulas=yes", None), Err(Code::InvalidParameter));
         let all = Query { limit: 5, settled: true, ..plain };
         assert_eq!(read("format=ndjson&limit=5&settled=true", Some("text/csv")), Ok(all.clone()));
+        assert_eq!(read("format=%6Edjson&limit=%35&settled=tru%65", None), Ok(all.clone()));
         let of_reader = Query { settled: true, reader: Some("b-1".to_owned()), ..all.clone() };
         assert_eq!(read("reader=b-1&limit=5", None), Ok(of_reader));
         for wrong in ["reader=b&settled=false", "cursor=0100000000000000&reader=b", "reader=b&tenant=a"] {
-            assert_eq!(read(wrong, None), Err(Code::InvalidParameter), "{wrong}");
+            assert_eq!(read(wrong, None), Err(Code::ReaderConflict), "{wrong}");
         }
         assert_eq!(read("reader=", None), Err(Code::InvalidReader));
-        for wrong in ["limit=0", "limit=x", "format=xml", "settled=1", "since=1", "limit"] {
+        for wrong in ["limit=0", "limit=x", "format=xml", "settled=1", "since=1", "limit", "limit=1&limit=1"] {
             assert_eq!(read(wrong, None), Err(Code::InvalidParameter), "{wrong}");
         }
         assert_eq!(read("cursor=zz", None), Err(Code::InvalidCursor));

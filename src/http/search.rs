@@ -10,6 +10,7 @@ use super::{
     json::push_text,
     lookup::{self, IDS_MAX},
     problem::{Code, Problem},
+    query,
     records::Cursor,
     rfc3339,
     submit::unexpected,
@@ -51,15 +52,13 @@ impl Query {
             limit: PAGE,
             below: None,
         };
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, typed) = pair.split_once('=').unwrap_or((pair, ""));
+        for (name, value) in query::pairs(query)? {
             let wrong = |wanted: &str| Problem::new(Code::InvalidParameter, format!("`{name}` is {wanted}"));
-            let value = decoded(typed).ok_or_else(|| wrong("UTF-8, and `%` goes before two hexadecimal digits"))?;
-            match name {
+            match &*name {
                 // A plus sign that is not escaped stands for a blank in a form, and no number begins with one.
-                "to" => read.to = value.strip_prefix(' ').map_or_else(|| value.clone(), |rest| format!("+{rest}")),
+                "to" => read.to = value.strip_prefix(' ').map_or_else(|| value.to_string(), |rest| format!("+{rest}")),
                 "since" => {
-                    let since = rfc3339::parse(&value.replace(' ', "+"));
+                    let since = rfc3339::parse(&query::time(&value));
                     read.since = since.map_err(|_| wrong("a time of RFC 3339, such as 2026-07-01T12:00:00Z"))?;
                 }
                 "state" => {
@@ -68,8 +67,8 @@ impl Query {
                     read.state = Some(known.ok_or_else(|| wrong(&names()))?);
                 }
                 "ref" if value.len() > limits::REFERENCE_BYTES_MAX => return Err(wrong("longer than any reference")),
-                "ref" => read.reference = Some(value),
-                "tenant" => read.tenant = Some(value),
+                "ref" => read.reference = Some(value.into_owned()),
+                "tenant" => read.tenant = Some(value.into_owned()),
                 "limit" => {
                     let limit = value.parse().ok().filter(|limit| (1..=IDS_MAX).contains(limit));
                     read.limit = limit.ok_or_else(|| wrong("a number from 1 to 1000"))?;
@@ -77,7 +76,7 @@ impl Query {
                 "cursor" => read.below = Some(Cursor::parse(&value, 1)?.position(ShardId(0))),
                 _ => {
                     let known = "`to`, `since`, `state`, `ref`, `limit`, `cursor` and `tenant` are known here";
-                    return Err(Problem::new(Code::InvalidParameter, format!("{}: {known}", Quoted(name))));
+                    return Err(Problem::new(Code::InvalidParameter, format!("{}: {known}", Quoted(&name))));
                 }
             }
         }
@@ -93,26 +92,6 @@ impl Query {
         self.state.is_none_or(|state| found.view.state == state)
             && self.reference.as_ref().is_none_or(|wanted| *wanted == reference())
     }
-}
-
-/// A value of a query, as forms write them.
-fn decoded(typed: &str) -> Option<String> {
-    let mut octets = Vec::with_capacity(typed.len());
-    let mut rest = typed.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        rest = behind;
-        octets.push(match first {
-            b'+' => b' ',
-            b'%' => {
-                let (digits, behind) = rest.split_first_chunk::<2>()?;
-                rest = behind;
-                let digit = |byte: u8| char::from(byte).to_digit(16);
-                (digit(digits[0])? << 4 | digit(digits[1])?) as u8
-            }
-            other => *other,
-        });
-    }
-    String::from_utf8(octets).ok()
 }
 
 impl Api {

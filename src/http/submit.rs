@@ -16,6 +16,7 @@ use super::{
     items::Form,
     memory::Room,
     problem::{Code, Problem},
+    query,
     report::{Outcome, Report, Tally},
 };
 use crate::{
@@ -237,12 +238,12 @@ fn form(media: Option<&HeaderValue>) -> Result<Form, Problem> {
 
 fn ack(query: &str) -> Result<Ack, Problem> {
     let mut ack = Ack::Full;
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        ack = match pair {
-            "ack=full" => Ack::Full,
-            "ack=summary" => Ack::Summary,
+    for (name, value) in query::pairs(query)? {
+        ack = match (&*name, &*value) {
+            ("ack", "full") => Ack::Full,
+            ("ack", "summary") => Ack::Summary,
             _ => {
-                let detail = format!("{}: `ack=full` and `ack=summary` are known here", Quoted(pair));
+                let detail = format!("{}: `ack=full` and `ack=summary` are known here", Quoted(&name));
                 return Err(Problem::new(Code::InvalidParameter, detail));
             }
         }

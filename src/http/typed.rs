@@ -75,9 +75,9 @@ fields! {
         "Sender: up to 11 characters, or up to 15 digits. Default: the tenant's, the installation's, the carrier's.";
     Body, "body", r#"{"type":"string","minLength":1}"#,
         "Text. Either this or `data`.";
-    Data, "data", r#"{"type":"string","contentEncoding":"base64"}"#,
+    Data, "data", r#"{"type":"string","contentEncoding":"base64","minLength":2,"pattern":"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw](==)?|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=?)?$"}"#,
         "Octets in base64 (RFC 4648, padding optional). Either this or `body`.";
-    Udh, "udh", r#"{"type":"string","contentEncoding":"base64"}"#,
+    Udh, "udh", r#"{"type":"string","contentEncoding":"base64","minLength":2,"pattern":"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw](==)?|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=?)?$"}"#,
         "User data header in base64, its length octet first. Only with `data`.";
     Class, "class", r#"{"type":"string","enum":["emergency","otp","transactional","marketing"]}"#,
         "Urgency. Default: `transactional`, unless configured otherwise.";
@@ -232,6 +232,12 @@ trait Wanted<'de>: Sized {
     }
 }
 
+/// The number, if it is whole and so small that no other is written alike.
+pub(super) fn whole(number: f64) -> Option<u64> {
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    ((0.0..EXACT_MAX).contains(&number) && number.fract() == 0.0).then_some(number as u64)
+}
+
 struct Value<T>(PhantomData<T>);
 
 impl<'de, T: Wanted<'de>> Visitor<'de> for Value<T> {
@@ -257,8 +263,9 @@ impl<'de, T: Wanted<'de>> Visitor<'de> for Value<T> {
         Ok(Got::Other("a negative number"))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Got<T>, E> {
-        Ok(Got::Other("a fraction"))
+    /// `2.0` and `2e0` are whole numbers in JSON Schema, and to who writes every number so.
+    fn visit_f64<E>(self, number: f64) -> Result<Got<T>, E> {
+        Ok(whole(number).map_or(Got::Other("a fraction"), T::number))
     }
 
     fn visit_bool<E>(self, truth: bool) -> Result<Got<T>, E> {
@@ -568,6 +575,20 @@ mod tests {
             assert_eq!(serde_json::from_str::<Typed<'_>>(&json).expect("JSON"), Typed::default());
             assert!(serde_json::from_str::<serde_json::Value>(known.schema).is_ok(), "{}", known.schema);
         }
+    }
+
+    /// Libraries of which each number is a float write `2.0`.
+    #[test]
+    fn a_whole_number_is_one_however_it_is_written() {
+        let json = r#"{"parts_max":2.0,"expires_in":6e2,"tlvs":[{"tag":5120.0}]}"#;
+        let typed: Typed<'_> = serde_json::from_str(json).expect("JSON");
+        let tag = typed.tlvs.and_then(|mut tlvs| tlvs.pop()).and_then(|tlv| tlv.tag);
+        assert_eq!(
+            (typed.parts_max, typed.expires_in, tag),
+            (Some(2), Some(Loose::Number(600)), Some(Loose::Number(5120)))
+        );
+        let odd = [0.5, -1.0, 1e300, f64::MAX, f64::NAN, 9_007_199_254_740_992.0];
+        assert_eq!(odd.map(whole), [None; 6]);
     }
 
     #[test]
