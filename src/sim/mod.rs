@@ -63,8 +63,8 @@ mod tests;
 pub use mutants::Mutant;
 pub use oracle::{Invariant, Violation};
 pub use simulator::{
-    Failure, Report, SimOptions, run, run_culprit, run_day, run_ids_given_again, run_large, run_queried, run_silent, run_strict,
-    run_tardy, run_tended, run_weeks,
+    Failure, Report, SimOptions, run, run_culprit, run_day, run_ids_given_again, run_large, run_queried, run_silent,
+    run_strict, run_tardy, run_tended, run_weeks,
 };
 pub use tally::{Count, Tally};
 pub use trace::TraceMark;

@@ -12,7 +12,8 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Address, CarrierError, Class, Coding, GroupId, Head, LinkId, Mono, Numbers, ReceiptState, SenderId, ShardId, Tail, Wall,
+    Address, CarrierError, Class, Coding, GroupId, Head, LinkId, Mono, Numbers, ReceiptState, SenderId, ShardId, Tail,
+    Wall,
 };
 
 /// From a shard to a link.

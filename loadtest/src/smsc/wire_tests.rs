@@ -86,6 +86,6 @@ fn a_query_is_read_and_answered() {
     assert_eq!(read_query(b"17\0\x05\0STENTOR\0x"), Err(Malformed("length")));
     let mut out = Vec::new();
     write_query_response(&mut out, 9, b"17", b"260101000000000+", 2, 0);
-    assert_eq!(out, b"\0\0\0\x26\x80\0\0\x03\0\0\0\0\0\0\0\x0917\0260101000000000+\0\x02\0");
+    assert_eq!(out, b"\0\0\0\x26\x80\0\0\x03\0\0\0\0\0\0\0\x0917\x00260101000000000+\0\x02\0");
     assert_eq!(out.len(), 0x26);
 }

@@ -340,7 +340,8 @@ fn latin1_by_its_own_number() {
 fn a_shard_is_told_in_what_a_part_was_sent() {
     let latin1 = |options: &mut Options| options.encoding = CarrierEncoding::Latin1;
     let ascii = |options: &mut Options| options.text.default_alphabet = DefaultAlphabet::Ascii;
-    let table: [(fn(&mut Options), &str, Encoding, Coding); 6] = [
+    type Row = (fn(&mut Options), &'static str, Encoding, Coding);
+    let table: [Row; 6] = [
         (|_| {}, "plain", Encoding::Auto, Coding::Gsm7),
         (|_| {}, "Привет", Encoding::Auto, Coding::Ucs2),
         (|_| {}, "plain", Encoding::Ucs2, Coding::Ucs2),
