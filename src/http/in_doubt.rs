@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, de::Error};
 use super::{
     api::{Answered, Api, Asked, json_only, no_query, written},
     auth::Tenants,
+    document::{self, Only},
     json::Object,
     lookup::{self, DOCUMENT_BYTES_MAX, IDS_MAX, Ids, carrier_name},
     problem::{Code, Flaw, Problem},
@@ -35,7 +36,7 @@ pub const PAGE_MAX: usize = IDS_MAX;
 struct Decision {
     action: Action,
     ids: Option<Ids>,
-    filter: Option<Typed>,
+    filter: Option<Only<Typed>>,
     #[serde(default, deserialize_with = "read_limit")]
     limit: Option<usize>,
 }
@@ -218,7 +219,7 @@ impl Api {
         let ids: Vec<(String, Option<MessageId>)> = match ids {
             Some(ids) => ids.within_limits()?,
             None => {
-                let filter = filter.unwrap_or_default().meant(&self.catalog(), tenants)?;
+                let filter = filter.map(|Only(typed)| typed).unwrap_or_default().meant(&self.catalog(), tenants)?;
                 let start = Cursor::start(self.shards.shards());
                 let wanted = limit(Some(typed_limit.unwrap_or(PAGE_MAX)))?;
                 let Gathered { found, next } = self.gather_doubts(&filter, start, wanted).await?;
@@ -265,7 +266,7 @@ impl Api {
 
 fn read_decision(body: &[u8]) -> Result<Decision, Problem> {
     let wanted = r#"{"action":"resend|drop|sent","ids":[…]} or {"action":…,"filter":{…}}"#;
-    let decision: Decision = serde_json::from_slice(body).map_err(|error| Problem::unread(wanted, body, &error))?;
+    let decision: Decision = document::read(wanted, body)?;
     match (&decision.ids, &decision.filter) {
         (Some(_), Some(_)) => Err(Problem::new(Code::ConflictingFields, "either `ids` or `filter`")),
         (None, None) => Err(Problem::new(Code::MissingField, "`ids` or `filter`; `{}` means all that is in doubt")),
@@ -487,7 +488,13 @@ pub(super) mod tests {
         assert_eq!(code(json!({"action": "drop", "ids": []})), Some(Code::NoMessages));
         assert_eq!(code(json!({"action": "drop", "ids": ["x"], "filter": {}})), Some(Code::ConflictingFields));
         assert_eq!(code(json!({"action": "drop", "ids": vec!["x"; PAGE_MAX + 1]})), Some(Code::TooManyMessages));
-        for wrong in [json!({"action": "keep", "ids": ["x"]}), json!({"ids": ["x"]}), json!([]), json!({"filter": 1})] {
+        for wrong in [
+            json!({"action": "keep", "ids": ["x"]}),
+            json!({"ids": ["x"]}),
+            json!([]),
+            json!({"filter": 1}),
+            json!({"action": "drop", "filter": []}),
+        ] {
             assert_eq!(code(wrong.clone()), Some(Code::MalformedJson), "{wrong}");
         }
         let mut out = Vec::new();

@@ -9,6 +9,7 @@ use serde::{
 };
 
 use super::{
+    document,
     json::Object,
     problem::{Code, Flaw, Problem},
 };
@@ -111,8 +112,7 @@ struct Request {
 /// # Errors
 /// What is wrong with the body as a whole.
 pub fn read_ids(body: &[u8]) -> Result<Vec<(String, Option<MessageId>)>, Problem> {
-    let request: Request =
-        serde_json::from_slice(body).map_err(|error| Problem::unread("{\"ids\":[…]}", body, &error))?;
+    let request: Request = document::read("{\"ids\":[…]}", body)?;
     request.ids.within_limits()
 }
 

@@ -4,7 +4,7 @@
 //!
 //! Pure, and tested as such: `head` (what of a request's head is refused), `items` and `typed` (a body → messages as typed;
 //! `unread`: why not), `spelling` (as typed → as wanted), `ingest`
-//! (which asks `admission`, and has frames), `query`, `wording` and `report` (objections and results → an answer), `problem`, `lookup`,
+//! (which asks `admission`, and has frames), `query`, `document`, `wording` and `report` (objections and results → an answer), `problem`, `lookup`,
 //! `records`, `board`, `openapi`. Async: [`Api`], which routes, with `submit`, `inquiry`, `search`, `inbound`, `readers`, `backup` and `restored`, and
 //! [`Door`], which asks shards. Knows no disk and no carrier.
 
@@ -16,6 +16,7 @@ pub mod board;
 pub mod body;
 pub mod calls;
 mod decode;
+mod document;
 pub mod door;
 pub mod head;
 mod in_doubt;

@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use super::{
     api::{Answered, Api, Asked, json_only, no_query, written},
+    document,
     json::Object,
     lookup::DOCUMENT_BYTES_MAX,
     problem::{Code, Problem},
@@ -196,8 +197,7 @@ impl Api {
         json_only(&asked)?;
         name(&asked.parameter)?;
         let body = asked.body.within(DOCUMENT_BYTES_MAX).whole().await?;
-        let typed: Typed =
-            serde_json::from_slice(&body).map_err(|error| Problem::unread(r#"{"cursor":"…"}"#, &body, &error))?;
+        let typed: Typed = document::read(r#"{"cursor":"…"}"#, &body)?;
         let cursor = typed.cursor.map(|text| Cursor::parse(&text, self.shards.shards())).transpose()?;
         self.come_true(tenant, &asked.parameter, Wish::Confirm(cursor.as_ref())).await
     }

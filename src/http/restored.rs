@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use super::{
     api::{Answered, Api, Asked, json_only, no_query, written},
     board::StatusBoard,
+    document,
     json::Object,
     lookup::DOCUMENT_BYTES_MAX,
     problem::{Code, Problem},
@@ -44,7 +45,7 @@ fn name(policy: DoubtPolicy) -> &'static str {
 /// What was decided: for one class, or for all.
 fn read(body: &[u8]) -> Result<(DoubtPolicy, Option<Class>), Problem> {
     let wanted = r#"{"action":"resend|drop|hold","class":…}"#;
-    let typed: Typed = serde_json::from_slice(body).map_err(|error| Problem::unread(wanted, body, &error))?;
+    let typed: Typed = document::read(wanted, body)?;
     let policy = POLICIES.iter().find(|(name, _)| *name == typed.action).map(|(_, policy)| *policy);
     let policy = policy
         .ok_or_else(|| Problem::new(Code::InvalidParameter, "`action` is `resend`, `drop` or `hold`".to_owned()))?;
