@@ -4,7 +4,8 @@
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
-use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::problem::{Code, Flaw};
 use crate::{
@@ -154,7 +155,7 @@ pub struct Typed<'a> {
     pub is_unread: bool,
 }
 
-impl<'de> de::Deserialize<'de> for Typed<'de> {
+impl<'de> Deserialize<'de> for Typed<'de> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let mut typed = Self::default();
         from.deserialize_any(MessageVisitor(&mut typed))?;
@@ -211,6 +212,8 @@ enum Got<T> {
 /// What a field's value is read as.
 trait Wanted<'de>: Sized {
     const NAME: &'static str;
+    /// A number may stand there.
+    const TAKES_NUMBERS: bool = false;
     /// In a list, so many are kept and one more, by which it is known that they are too many.
     const LISTED_MAX: usize = 0;
     fn text(_: Cow<'de, str>) -> Got<Self> {
@@ -263,7 +266,7 @@ impl<'de, T: Wanted<'de>> Visitor<'de> for Value<T> {
         Ok(Got::Other("a negative number"))
     }
 
-    /// `2.0` and `2e0` are whole numbers in JSON Schema, and to who writes every number so.
+    /// `2.0` is a whole number in JSON Schema, and to who writes every number so.
     fn visit_f64<E>(self, number: f64) -> Result<Got<T>, E> {
         Ok(whole(number).map_or(Got::Other("a fraction"), T::number))
     }
@@ -289,7 +292,15 @@ impl<'de, T: Wanted<'de>> DeserializeSeed<'de> for Value<T> {
     type Value = Got<T>;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Got<T>, D::Error> {
-        from.deserialize_any(self)
+        if !T::TAKES_NUMBERS {
+            return from.deserialize_any(self);
+        }
+        let text = <&RawValue>::deserialize(from)?.get();
+        // `1e2` is a slip of whoever wrote it by hand; no library writes a number so that is small enough for any field.
+        if text.starts_with(|first: char| first == '-' || first.is_ascii_digit()) && text.contains(['e', 'E']) {
+            return Ok(Got::Other("a number with an exponent"));
+        }
+        serde_json::Deserializer::from_str(text).deserialize_any(self).map_err(D::Error::custom)
     }
 }
 
@@ -303,6 +314,7 @@ impl<'de> Wanted<'de> for Cow<'de, str> {
 
 impl<'de> Wanted<'de> for Loose<'de> {
     const NAME: &'static str = "a whole number or a string";
+    const TAKES_NUMBERS: bool = true;
     fn text(text: Cow<'de, str>) -> Got<Self> {
         Got::This(Self::Text(text))
     }
@@ -320,6 +332,7 @@ impl Wanted<'_> for bool {
 
 impl Wanted<'_> for u64 {
     const NAME: &'static str = "a whole number";
+    const TAKES_NUMBERS: bool = true;
     fn number(number: Self) -> Got<Self> {
         Got::This(number)
     }
@@ -374,7 +387,7 @@ fn put<T>(into: &mut Option<T>, got: Got<T>) -> bool {
 /// A member's name.
 struct Name<'a>(Cow<'a, str>);
 
-impl<'de> de::Deserialize<'de> for Name<'de> {
+impl<'de> Deserialize<'de> for Name<'de> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct NameVisitor;
         impl<'de> Visitor<'de> for NameVisitor {
@@ -580,7 +593,7 @@ mod tests {
     /// Libraries of which each number is a float write `2.0`.
     #[test]
     fn a_whole_number_is_one_however_it_is_written() {
-        let json = r#"{"parts_max":2.0,"expires_in":6e2,"tlvs":[{"tag":5120.0}]}"#;
+        let json = r#"{"parts_max":2.0,"expires_in":600.0,"tlvs":[{"tag":5120.0}]}"#;
         let typed: Typed<'_> = serde_json::from_str(json).expect("JSON");
         let tag = typed.tlvs.and_then(|mut tlvs| tlvs.pop()).and_then(|tlv| tlv.tag);
         assert_eq!(
@@ -589,6 +602,10 @@ mod tests {
         );
         let odd = [0.5, -1.0, 1e300, f64::MAX, f64::NAN, 9_007_199_254_740_992.0];
         assert_eq!(odd.map(whole), [None; 6]);
+        let by_hand: Typed<'_> =
+            serde_json::from_str(r#"{"parts_max":2e0,"expires_in":6E2,"to":"4e5"}"#).expect("JSON");
+        let told: Vec<_> = by_hand.flaws.iter().map(|flaw| flaw.detail.clone()).collect();
+        assert!(told.len() == 2 && told.iter().all(|told| told.contains("a number with an exponent")), "{told:?}");
     }
 
     #[test]
