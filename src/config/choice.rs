@@ -151,6 +151,18 @@ pub enum ErrorClass {
     Unknown,
 }
 
+/// What executors stand on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeIo {
+    /// `io_uring` where it works, `epoll` otherwise.
+    Auto,
+    /// Rings shared with the kernel: Linux 5.7, and no filter that forbids them.
+    IoUring,
+    /// Readiness of descriptors: everywhere.
+    Epoll,
+}
+
 /// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -39,7 +39,7 @@ use serde::Serialize;
 pub use carrier::{Carrier, CarrierTls, Dialect, Host, Numbering, TonNpi};
 pub use carrier_tlv::Tlv;
 pub use choice::{
-    BindMode, CarrierKind, Class, DefaultAlphabet, Encoding, ErrorClass, IdForm, InDoubt, LogFormat, LogLevel,
+    BindMode, CarrierKind, Class, DefaultAlphabet, Encoding, ErrorClass, IdForm, InDoubt, LogFormat, LogLevel, NodeIo,
     NumberRule, Receipts, Splitting,
 };
 pub use diff::{Change, diff};

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::choice::{
-    BindMode, CarrierKind, Class, DefaultAlphabet, Encoding, ErrorClass, IdForm, InDoubt, LogFormat, LogLevel,
+    BindMode, CarrierKind, Class, DefaultAlphabet, Encoding, ErrorClass, IdForm, InDoubt, LogFormat, LogLevel, NodeIo,
     NumberRule, Receipts, Splitting,
 };
 use super::secret::SecretRef;
@@ -58,6 +58,7 @@ raw! {
         id: Typed<Int<0, 1023>>,
         shards: Typed<Auto<Int<1, 256>>>,
         cores: Typed<Auto<Int<1, 256>>>,
+        io: Typed<NodeIo>,
         drain_timeout: Typed<Millis>,
     }
 

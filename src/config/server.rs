@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use toml::Spanned;
 
-use super::choice::{LogFormat, LogLevel};
+use super::choice::{LogFormat, LogLevel, NodeIo};
 use super::gather::{DAY, GIB, Gather, HOUR, KIB, MIB, MINUTE, SECOND, or};
 use super::raw::{RawHttp, RawHttpTls, RawLimits, RawLog, RawNode};
 use super::shown;
@@ -29,6 +29,8 @@ pub struct Node {
     /// Executors; `None`: one for each core that the process may use.
     #[serde(serialize_with = "shown::auto")]
     pub cores: Option<u16>,
+    /// What they stand on.
+    pub io: NodeIo,
     /// What carriers may take to answer when the process is told to end; the rest is in doubt.
     #[serde(rename = "drain_timeout", serialize_with = "shown::duration")]
     pub drain_timeout_ms: u64,
@@ -41,6 +43,7 @@ impl Node {
             id: or(&raw.id, Int(0)).get(),
             shards: number(or(&raw.shards, Auto::Auto)),
             cores: number(or(&raw.cores, Auto::Auto)),
+            io: or(&raw.io, NodeIo::Auto),
             drain_timeout_ms: gather.millis(&raw.drain_timeout, 9 * SECOND, SECOND..=5 * MINUTE),
         }
     }

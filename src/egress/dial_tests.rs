@@ -9,17 +9,20 @@ use crate::{
     mesh::CoreId,
     runtime::{
         clock::Clock,
-        executor::{Executor, Running},
+        executor::{Executor, Io, Running},
         watchdog::Heartbeat,
     },
 };
 
 const FAR: Duration = Duration::from_secs(60);
 
-fn run<F: Future<Output = ()> + 'static>(main: impl FnOnce(Clock) -> F + Send + 'static) {
-    let clock = Clock::start();
-    let executor = Executor { core: CoreId(0), cpu: None, clock, heart: Heartbeat::default() };
-    executor.start(move || main(clock)).and_then(Running::join).expect("executor");
+/// On one executor after the other.
+fn run<F: Future<Output = ()> + 'static>(main: impl FnOnce(Clock) -> F + Send + Clone + 'static) {
+    for io in Io::here() {
+        let (clock, main) = (Clock::start(), main.clone());
+        let executor = Executor { io, core: CoreId(0), cpu: None, clock, heart: Heartbeat::default() };
+        executor.start(move || main(clock)).and_then(Running::join).expect("executor");
+    }
 }
 
 fn loopback(last: u8) -> IpAddr {

@@ -25,7 +25,7 @@ use crate::{
     routing::{Condition, Route, RouteTable},
     runtime::{
         clock::Clock,
-        executor::{Executor, OnPanic, Running},
+        executor::{Executor, Io, OnPanic, Running},
         net::Listener,
         watchdog::Heartbeat,
     },
@@ -132,10 +132,14 @@ fn backups() -> StartBackup {
     })
 }
 
-/// Serves while `client` runs.
-fn serve(tenants: Vec<TenantSpec>, full: bool, client: impl FnOnce(Client)) {
+/// Serves while `client` runs, on one executor after the other.
+fn serve(tenants: Vec<TenantSpec>, full: bool, client: impl Fn(Client)) {
+    Io::here().into_iter().for_each(|io| serve_on(io, tenants.clone(), full, &client));
+}
+
+fn serve_on(io: Io, tenants: Vec<TenantSpec>, full: bool, client: impl Fn(Client)) {
     let ((stop, mut stopped), (address_to, address)) = (mailbox::<()>(1), mpsc::channel());
-    let executor = Executor { core: CoreId(0), cpu: None, clock: Clock::start(), heart: Heartbeat::default() };
+    let executor = Executor { io, core: CoreId(0), cpu: None, clock: Clock::start(), heart: Heartbeat::default() };
     let running = executor.start(move || async move {
         let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("bind");
         address_to.send(listener.address()).expect("address");
@@ -541,7 +545,8 @@ fn what_shards_have_not_answered_counts_as_memory() {
     let lines = r#"{"to":"+4915112345670","body":"b"}"#.to_owned() + "\n";
     let body = lines.repeat(9_000);
     let ((stop, mut stopped), (address_to, address)) = (mailbox::<()>(1), mpsc::channel());
-    let executor = Executor { core: CoreId(0), cpu: None, clock: Clock::start(), heart: Heartbeat::default() };
+    let io = Io::Epoll;
+    let executor = Executor { io, core: CoreId(0), cpu: None, clock: Clock::start(), heart: Heartbeat::default() };
     let running = executor.start(move || async move {
         let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("bind");
         address_to.send(listener.address()).expect("address");

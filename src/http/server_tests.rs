@@ -15,7 +15,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, Serve
 use super::*;
 use crate::{
     mesh::{CoreId, mailbox},
-    runtime::{clock::Clock, executor::Executor, watchdog::Heartbeat},
+    runtime::{
+        clock::Clock,
+        executor::{Executor, Io},
+        watchdog::Heartbeat,
+    },
 };
 
 /// A client that waits longer than this has found a hang.
@@ -71,11 +75,25 @@ fn pieces(all: bool) -> Response<ResponseBody> {
     Response::new(body)
 }
 
-/// Serves for as long as `client` runs, then drains; gives back how many connections were cut and what was counted.
-fn serve_while(limits: Limits, tls: Option<Arc<ServerConfig>>, client: impl FnOnce(SocketAddr)) -> (usize, Counters) {
+/// Serves for as long as `client` runs, then drains, on one executor after the other; gives back how many connections were cut
+/// and what was counted on each.
+fn serve_while(
+    limits: Limits,
+    tls: Option<Arc<ServerConfig>>,
+    mut client: impl FnMut(SocketAddr),
+) -> Vec<(usize, Counters)> {
+    Io::here().into_iter().map(|io| serve_on(io, limits, tls.clone(), &mut client)).collect()
+}
+
+fn serve_on(
+    io: Io,
+    limits: Limits,
+    tls: Option<Arc<ServerConfig>>,
+    client: &mut impl FnMut(SocketAddr),
+) -> (usize, Counters) {
     let ((stop, mut stopped), (address_to, address), (end_to, end)) =
         (mailbox::<()>(1), mpsc::channel(), mpsc::channel());
-    let executor = Executor { core: CoreId(0), cpu: None, clock: Clock::start(), heart: Heartbeat::default() };
+    let executor = Executor { io, core: CoreId(0), cpu: None, clock: Clock::start(), heart: Heartbeat::default() };
     let running = executor.start(move || async move {
         let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("bind");
         address_to.send(listener.address()).expect("address");
@@ -248,32 +266,32 @@ fn what_is_not_http_is_refused() {
 
 #[test]
 fn slow_clients_are_told_and_closed() {
-    let counted = |client: fn(SocketAddr)| serve_while(HASTY, None, client).1.overdue;
+    let counted = |client: fn(SocketAddr)| serve_while(HASTY, None, client).into_iter().map(|(_, is)| is.overdue);
     let silent = |address| assert_eq!(hear_out(connect(address)), "");
-    assert_eq!(counted(silent), [1, 0, 0, 0, 0, 0]);
+    counted(silent).for_each(|overdue| assert_eq!(overdue, [1, 0, 0, 0, 0, 0]));
     let half_a_header = |address| {
         let mut stream = connect(address);
         stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n").expect("write");
         assert_eq!(understand(&hear_out(stream)), (vec![408], String::new()));
     };
-    assert_eq!(counted(half_a_header), [1, 0, 0, 0, 0, 0]);
+    counted(half_a_header).for_each(|overdue| assert_eq!(overdue, [1, 0, 0, 0, 0, 0]));
     let half_a_body = |address| {
         let mut stream = connect(address);
         stream.write_all(b"POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\nhalf").expect("write");
         assert_eq!(understand(&hear_out(stream)), (vec![408], "the body came too slowly".to_owned()));
     };
-    assert_eq!(counted(half_a_body)[1], 1);
+    counted(half_a_body).for_each(|overdue| assert_eq!(overdue[1], 1));
     let idle = |address| {
         let mut stream = connect(address);
         stream.write_all(b"GET /deaf HTTP/1.1\r\n\r\n").expect("write");
         assert_eq!(understand(&hear_out(stream)), (vec![200], "deaf".to_owned()));
     };
-    assert_eq!(counted(idle)[2], 1);
+    counted(idle).for_each(|overdue| assert_eq!(overdue[2], 1));
 }
 
 #[test]
 fn a_client_that_takes_nothing_is_cut() {
-    let (_, counters) = serve_while(HASTY, None, |address| {
+    let served = serve_while(HASTY, None, |address| {
         let mut stream = connect(address);
         stream.write_all(b"GET /huge HTTP/1.1\r\n\r\n").expect("write");
         let mut waiting = connect(address);
@@ -285,12 +303,12 @@ fn a_client_that_takes_nothing_is_cut() {
         let ended = stream.read_to_end(&mut taken).map_err(|error| error.kind());
         assert_eq!((ended, taken.len() < 64 << 20), (Err(ErrorKind::ConnectionReset), true));
     });
-    assert_eq!(counters.overdue[3], 1);
+    served.into_iter().for_each(|(_, counters)| assert_eq!(counters.overdue[3], 1));
 }
 
 #[test]
 fn resets_leave_nothing_behind() {
-    let (cut, counters) = serve_while(LIMITS, None, |address| {
+    let served = serve_while(LIMITS, None, |address| {
         for bytes in ["", "GET", "POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\nhalf", "GET /late HTTP/1.1\r\n\r\n"] {
             let mut stream = connect(address);
             stream.write_all(bytes.as_bytes()).expect("write");
@@ -298,38 +316,39 @@ fn resets_leave_nothing_behind() {
         }
         assert_eq!(talk(address, &post("", b"alive")), (vec![200], "alive".to_owned()));
     });
-    assert_eq!((cut, counters.accepted), (0, 5));
+    served.into_iter().for_each(|(cut, counters)| assert_eq!((cut, counters.accepted), (0, 5)));
 }
 
 #[test]
 fn a_panic_costs_one_connection() {
-    let (_, counters) = serve_while(LIMITS, None, |address| {
+    let served = serve_while(LIMITS, None, |address| {
         assert_eq!(talk(address, b"GET /panic HTTP/1.1\r\n\r\n"), (vec![], String::new()));
         assert_eq!(talk(address, &post("", b"alive")), (vec![200], "alive".to_owned()));
     });
-    assert_eq!(counters.accepted, 2);
+    served.into_iter().for_each(|(_, counters)| assert_eq!(counters.accepted, 2));
 }
 
 #[test]
 fn an_answer_may_come_in_pieces() {
     let heard = |path: &str| {
-        let mut heard = String::new();
+        let mut heard = Vec::new();
         serve_while(LIMITS, None, |address| {
             let mut stream = connect(address);
             write!(stream, "{} {path} HTTP/1.1\r\nconnection: close\r\n\r\n", Method::GET).expect("write");
-            heard = hear_out(stream);
+            heard.push(hear_out(stream));
         });
         heard
     };
-    assert!(heard("/pieces").ends_with("\r\n\r\n4\r\none \r\n4\r\ntwo \r\n5\r\nthree\r\n0\r\n\r\n"));
+    let whole = "\r\n\r\n4\r\none \r\n4\r\ntwo \r\n5\r\nthree\r\n0\r\n\r\n";
+    assert!(heard("/pieces").iter().all(|heard| heard.ends_with(whole)));
     // Cut off: what waited may be lost with it, but the end that would make it look whole is never said.
-    assert!(!heard("/aborted").ends_with("0\r\n\r\n"));
+    assert!(!heard("/aborted").iter().any(|heard| heard.ends_with("0\r\n\r\n")));
 }
 
 #[test]
 fn one_connection_too_many_is_turned_away() {
     let one = Limits { connections_max: 1, ..LIMITS };
-    let (_, counters) = serve_while(one, None, |address| {
+    let served = serve_while(one, None, |address| {
         let mut first = connect(address);
         // Whose first request was answered has its second at work.
         first.write_all(b"GET /deaf HTTP/1.1\r\n\r\nGET /never HTTP/1.1\r\n\r\n").expect("write");
@@ -337,7 +356,9 @@ fn one_connection_too_many_is_turned_away() {
         first.read_exact(&mut answer).expect("answer");
         assert_eq!(understand(&hear_out(connect(address))).0, [503]);
     });
-    assert_eq!((counters.accepted, counters.turned_away, counters.evicted), (2, 1, 0));
+    for (_, counters) in served {
+        assert_eq!((counters.accepted, counters.turned_away, counters.evicted), (2, 1, 0));
+    }
 }
 
 fn connect_from(source: [u8; 4], address: SocketAddr) -> TcpStream {
@@ -351,7 +372,7 @@ fn connect_from(source: [u8; 4], address: SocketAddr) -> TcpStream {
 #[test]
 fn silent_connections_make_place_for_others() {
     let few = Limits { connections_max: 8, ..LIMITS };
-    let (_, counters) = serve_while(few, None, |address| {
+    let served = serve_while(few, None, |address| {
         let mut innocent = connect(address);
         let say = |innocent: &mut TcpStream| {
             innocent.write_all(b"GET /deaf HTTP/1.1\r\n\r\n").expect("write");
@@ -370,8 +391,10 @@ fn silent_connections_make_place_for_others() {
         say(&mut innocent);
         drop(silent);
     });
-    assert_eq!(counters.turned_away, 0);
-    assert!(counters.evicted >= 33, "{}", counters.evicted);
+    for (_, counters) in served {
+        assert_eq!(counters.turned_away, 0);
+        assert!(counters.evicted >= 33, "{}", counters.evicted);
+    }
 }
 
 #[test]
@@ -449,8 +472,8 @@ fn a_body_of_nothing_but_framing_is_refused() {
 
 #[test]
 fn a_drain_lets_answers_finish_and_cuts_the_rest() {
-    let mut late = None;
-    let (cut, _) = serve_while(LIMITS, None, |address| {
+    let mut late = Vec::new();
+    let served = serve_while(LIMITS, None, |address| {
         let mut idle = connect(address);
         idle.write_all(b"GET /deaf HTTP/1.1\r\n\r\n").expect("write");
         let mut answer = [0; 12];
@@ -465,13 +488,14 @@ fn a_drain_lets_answers_finish_and_cuts_the_rest() {
             .collect();
         // Answered on a connection accepted after those: they were accepted too.
         assert_eq!(talk(address, &post("", b"x")).0, [200]);
-        late = Some((idle, streams));
+        late.push((idle, streams));
     });
-    assert_eq!(cut, 1);
-    let (idle, streams) = late.expect("streams");
-    assert!(hear_out(idle).ends_with("deaf"));
-    let heard: Vec<_> = streams.into_iter().map(|stream| understand(&hear_out(stream)).1).collect();
-    assert_eq!(heard, ["late", ""]);
+    served.into_iter().for_each(|(cut, _)| assert_eq!(cut, 1));
+    for (idle, streams) in late {
+        assert!(hear_out(idle).ends_with("deaf"));
+        let heard: Vec<_> = streams.into_iter().map(|stream| understand(&hear_out(stream)).1).collect();
+        assert_eq!(heard, ["late", ""]);
+    }
 }
 
 #[test]
@@ -484,7 +508,7 @@ fn tls_carries_the_same() {
     roots.add(certificate).expect("root");
     let client = Arc::new(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
     let body = vec![b'x'; 90_000];
-    let (_, counters) = serve_while(LIMITS, server.ok().map(Arc::new), |address| {
+    let served = serve_while(LIMITS, server.ok().map(Arc::new), |address| {
         let name = ServerName::try_from("localhost").expect("name");
         let session = rustls::ClientConnection::new(Arc::clone(&client), name).expect("session");
         let mut stream = rustls::StreamOwned::new(session, connect(address));
@@ -493,7 +517,9 @@ fn tls_carries_the_same() {
         assert_eq!((codes, heard.len()), (vec![200], body.len()));
         assert!(talk(address, b"GET / HTTP/1.1\r\n\r\n").0.is_empty());
     });
-    assert_eq!((counters.accepted, counters.handshakes_failed), (2, 1));
+    for (_, counters) in served {
+        assert_eq!((counters.accepted, counters.handshakes_failed), (2, 1));
+    }
 }
 
 /// A certificate for "localhost" that signed itself, and the server's half of it.
@@ -508,12 +534,16 @@ fn issued() -> (CertificateDer<'static>, Arc<ServerConfig>) {
 /// Security H9: a renewed certificate was never served before a restart.
 #[test]
 fn connections_after_a_renewal_get_the_renewed_certificate_and_others_go_on() {
+    Io::here().into_iter().for_each(renewal_on);
+}
+
+fn renewal_on(io: Io) {
     let ((old, first), (new, second)) = (issued(), issued());
     let mut roots = rustls::RootCertStore::empty();
     [&old, &new].into_iter().for_each(|certificate| roots.add(certificate.clone()).expect("root"));
     let client = Arc::new(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
     let ((renew, mut renewed), (address_to, address)) = (mailbox::<()>(1), mpsc::channel());
-    let executor = Executor { core: CoreId(0), cpu: None, clock: Clock::start(), heart: Heartbeat::default() };
+    let executor = Executor { io, core: CoreId(0), cpu: None, clock: Clock::start(), heart: Heartbeat::default() };
     let running = executor.start(move || async move {
         let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("bind");
         let server = Server::start(vec![listener], Some(first), Rc::new(Echo), LIMITS);

@@ -81,8 +81,10 @@ impl Read for Transport {
         let this = &mut *self;
         let read = match &mut this.stream {
             Stream::Plain(socket) => {
-                // SAFETY: a plain socket hands the slice to recv(2) alone (glommio 0.9.0, net/stream.rs, unbuffered),
-                // which writes and never reads it; `advance` covers exactly the bytes that recv reports as written.
+                // SAFETY: a plain socket hands the slice to recv(2) alone, which writes and never reads it: on io_uring by
+                // glommio 0.9.0 (net/stream.rs, unbuffered: `yolo_recv`, before and after it waits), on epoll by the standard
+                // library's `Read for &TcpStream` (runtime/net/epoll.rs). Nobody between looks into it (runtime/net/mod.rs
+                // only shortens it), and `advance` covers exactly the bytes that recv reports as written.
                 #[allow(unsafe_code)] // zeroing up to 400 KiB before each read costs more than the read
                 unsafe {
                     let unfilled = into.as_mut();

@@ -4,7 +4,7 @@
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::problem::{Code, Flaw};

@@ -30,6 +30,7 @@
 //! queues it on an unbounded channel of the owner and writes its eventfd if the owner sleeps, with a membarrier on
 //! the sleeping side. Its reference count is the only field touched from outside and is atomic. What bounds a
 //! wake-up that this path should ever drop is the executor's heartbeat: it looks at that channel every 10 ms.
+//! An executor on epoll keeps to the protocol above once more (`runtime/executor/reactor.rs`).
 
 use std::{
     fmt,

@@ -415,7 +415,7 @@ mod tests {
         model::DiskRoom,
         runtime::{
             clock::Clock,
-            executor::{Executor, Running},
+            executor::{Executor, Io, Running},
             watchdog::Heartbeat,
         },
     };
@@ -424,7 +424,6 @@ mod tests {
     #[test]
     fn a_turn_ends_in_time_and_the_loop_does_the_rest() {
         const MANY: usize = 1_000_000;
-        let executor = Executor { core: CoreId(0), cpu: None, clock: Clock::start(), heart: Heartbeat::default() };
         let main = || async {
             let (own, inbox) = mesh::mailbox(4);
             let door = Door::new(0, Box::new(|_, ask| Err(ask)));
@@ -438,6 +437,10 @@ mod tests {
             Rc::clone(&core).run(inbox).await;
             assert_eq!(core.state.borrow().node.waiting(), 0);
         };
-        executor.start(main).and_then(Running::join).expect("executor");
+        for io in Io::here() {
+            let executor =
+                Executor { io, core: CoreId(0), cpu: None, clock: Clock::start(), heart: Heartbeat::default() };
+            executor.start(main).and_then(Running::join).expect("executor");
+        }
     }
 }

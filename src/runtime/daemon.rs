@@ -41,7 +41,7 @@ use super::{
     core::{Core, ToCore},
     descriptors, disk,
     ending::{self, Steps},
-    executor::{self, Executor, ExecutorError, OnPanic, Running},
+    executor::{self, Executor, ExecutorError, Io, OnPanic, Running},
     exposition, feed, figures,
     net::Listener,
     probe::{self, ProbeError},
@@ -161,7 +161,7 @@ impl Daemon {
         let cores = config.node.cores.map_or_else(cpus, usize::from).clamp(1, 255);
         let descriptors =
             descriptors::raise().map_err(|error| StartError::System("limit of descriptors".into(), error))?;
-        probe::probe(cores).map_err(StartError::Host)?;
+        let io = choose_io(&config, cores)?;
         let clock = Clock::start();
         let shards = config.node.shards.map_or(cores.min(SHARDS_AUTO_MAX), usize::from);
         let directory = open_directory(&config, shards)?;
@@ -204,7 +204,7 @@ impl Daemon {
             shared.certificates.watch().map_err(|error| StartError::System("certificates thread".into(), error))?;
         let write = feed::renderer(Arc::clone(&shared.board), Arc::clone(&shared.snapshots), clock);
         let writing = shared.scribe.start(write).map_err(|error| StartError::System("metrics thread".into(), error))?;
-        let (cores, addresses) = start_cores(&shared, inboxes, seats)?;
+        let (cores, addresses) = start_cores(&shared, io, inboxes, seats)?;
         shared.board.set_unready(Vec::new());
         tell_of_shortage(descriptors, &plan, &config);
         let tenants = Arc::clone(&shared.tenants);
@@ -380,6 +380,13 @@ fn look_before(config: &Config) -> Result<(), StartError> {
     address::ensure_free(&config.http.listen).map_err(StartError::Address)
 }
 
+/// What executors stand on; told in one line.
+fn choose_io(config: &Config, cores: usize) -> Result<Io, StartError> {
+    let choice = probe::choose(config.node.io, cores).map_err(StartError::Host)?;
+    tracing::info!("{choice}");
+    Ok(choice.io)
+}
+
 fn warn(config: &Config) {
     for warning in warnings(config, certificates::now_s()) {
         tracing::warn!("{warning}");
@@ -499,6 +506,7 @@ type Seats = Vec<(ShardId, Recovery, Storage)>;
 
 fn start_cores(
     shared: &Arc<Shared>,
+    io: Io,
     inboxes: Vec<Inbox<ToCore>>,
     seats: Vec<Seats>,
 ) -> Result<(Vec<CoreHandle>, Vec<SocketAddr>), StartError> {
@@ -515,6 +523,7 @@ fn start_cores(
         let (commands, told) = mpsc::channel();
         let (ready, listening) = mpsc::sync_channel(1);
         let executor = Executor {
+            io,
             core: CoreId(number as u8),
             cpu: pinned.then_some(number),
             clock: shared.clock,

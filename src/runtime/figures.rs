@@ -11,7 +11,7 @@ use std::{
 
 /// Between two looks.
 const PERIOD: Duration = Duration::from_secs(1);
-/// Ticks a second of the times in `/proc` (`USER_HZ`: 100 on every architecture that Linux runs glommio on).
+/// Ticks a second of the times in `/proc` (`USER_HZ`: 100 on every architecture that Linux runs us on).
 const TICKS_PER_S: u64 = 100;
 
 /// How the process stands; None for what the kernel does not tell.

@@ -1,4 +1,4 @@
-//! Executors, placement, storage and reader threads, clock, phases of life. Wires the rooms; decides nothing of theirs.
+//! Executors (on io_uring or epoll), placement, storage and reader threads, clock, phases of life. Wires the rooms; decides nothing of theirs.
 
 mod address;
 mod allocator;

@@ -258,14 +258,18 @@ mod tests {
         mesh::CoreId,
         runtime::{
             clock::Clock,
-            executor::{Executor, OnPanic, Running, spawn, yield_now},
+            executor::{Executor, Io, OnPanic, Running, spawn, yield_now},
             watchdog::Heartbeat,
         },
     };
 
-    fn run<F: Future<Output = ()> + 'static>(main: impl FnOnce() -> F + Send + 'static) {
-        let executor = Executor { core: CoreId(0), cpu: None, clock: Clock::start(), heart: Heartbeat::default() };
-        executor.start(main).and_then(Running::join).expect("executor");
+    /// On one executor after the other.
+    fn run<F: Future<Output = ()> + 'static>(main: impl FnOnce() -> F + Send + Copy + 'static) {
+        for io in Io::here() {
+            let executor =
+                Executor { io, core: CoreId(0), cpu: None, clock: Clock::start(), heart: Heartbeat::default() };
+            executor.start(main).and_then(Running::join).expect("executor");
+        }
     }
 
     fn burn(ns: u64) {

@@ -1,7 +1,75 @@
-//! Asks the kernel for io_uring and locked memory before glommio does, since glommio panics with a text that helps
-//! nobody. Knows what the executors need and what each refusal means to the operator; starts nothing.
+//! Asks the kernel what executors can stand on before one is started: io_uring and locked memory, since glommio panics with a
+//! text that helps nobody, or else epoll. Knows what each needs and what a refusal means to the operator; starts nothing.
 
 use std::{fmt, io};
+
+use rustix::{
+    event::{EventfdFlags, epoll, eventfd},
+    time::{TimerfdClockId, TimerfdFlags, timerfd_create},
+};
+
+use crate::config::NodeIo;
+
+/// What executors stand on: how the kernel tells that a socket is ready, and a task is woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Io {
+    /// Rings shared with the kernel.
+    Uring,
+    /// Readiness of descriptors; on every Linux.
+    Epoll,
+}
+
+#[cfg(test)]
+impl Io {
+    /// Those that work where the tests run; in CI both must.
+    pub fn here() -> Vec<Self> {
+        match probe_uring(2) {
+            Ok(()) => vec![Self::Uring, Self::Epoll],
+            Err(error) => {
+                eprintln!("SKIPPED on io_uring: {error}");
+                assert!(std::env::var_os("CI").is_none(), "{error}");
+                vec![Self::Epoll]
+            }
+        }
+    }
+}
+
+impl fmt::Display for Io {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Uring => "io_uring",
+            Self::Epoll => "epoll",
+        })
+    }
+}
+
+/// What was chosen, and why; as text it is the line of the log.
+#[derive(Debug)]
+pub struct Choice {
+    /// What executors are to stand on.
+    pub io: Io,
+    why: Why,
+}
+
+#[derive(Debug)]
+enum Why {
+    /// `node.io` says so.
+    Wanted,
+    /// It works, and is the better one.
+    Works,
+    /// The better one does not work.
+    Instead(ProbeError),
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.why {
+            Why::Wanted => write!(out, "executor {}: node.io wants it", self.io),
+            Why::Works => write!(out, "executor {}: it works here", self.io),
+            Why::Instead(error) => write!(out, "executor {}: {} ({error})", self.io, error.brief()),
+        }
+    }
+}
 
 /// Entries of each ring; the executors use the same number.
 pub const RING_DEPTH: u32 = 128;
@@ -19,7 +87,7 @@ const FEATURE_FAST_POLL: u32 = 1 << 5;
 /// Why executors cannot run here. The operator must act; the process ends with exit code 78.
 #[derive(Debug)]
 pub enum ProbeError {
-    /// EPERM or EACCES from io_uring_setup.
+    /// EPERM or EACCES from io_uring_setup or io_uring_enter.
     Forbidden {
         /// `kernel.io_uring_disabled`: 0 allowed, 1 only with CAP_SYS_ADMIN or a group, 2 never; None if unreadable.
         sysctl: Option<u8>,
@@ -41,6 +109,29 @@ pub enum ProbeError {
     },
     /// Anything else that the kernel answered.
     Other(io::Error),
+    /// Neither does epoll: that is for a process without descriptors, or a sandbox of few calls.
+    NoEpoll {
+        /// Of epoll_create, eventfd or timerfd_create.
+        error: io::Error,
+        /// Why io_uring was not taken; None if it was not asked.
+        uring: Option<Box<ProbeError>>,
+    },
+}
+
+impl ProbeError {
+    /// In few words, with the kernel's own.
+    fn brief(&self) -> &'static str {
+        match self {
+            Self::Forbidden { .. } => "io_uring is forbidden here (EPERM)",
+            Self::Missing => "there is no io_uring here (ENOSYS)",
+            Self::TooOld => "the io_uring of this kernel is too old",
+            Self::NoMemory => "there is no memory for io_uring (ENOMEM)",
+            Self::NoDescriptor => "there is no descriptor for io_uring (EMFILE)",
+            Self::Memlock { .. } => "too little memory may be locked for io_uring (RLIMIT_MEMLOCK)",
+            Self::Other(_) => "io_uring does not work here",
+            Self::NoEpoll { .. } => "epoll does not work here",
+        }
+    }
 }
 
 impl fmt::Display for ProbeError {
@@ -76,21 +167,56 @@ impl fmt::Display for ProbeError {
                 needed >> 10
             ),
             Self::Other(error) => write!(out, "io_uring does not start: {error}"),
+            Self::NoEpoll { error, uring: None } => write!(out, "epoll does not start: {error}"),
+            Self::NoEpoll { error, uring: Some(uring) } => {
+                write!(out, "epoll does not start: {error}. Nor does io_uring: {uring}")
+            }
         }
     }
 }
 
 impl std::error::Error for ProbeError {}
 
-/// Makes sure that `executors` executors can start: raises the soft limit of locked memory if it is too low, then
-/// opens and closes one ring.
+/// What `executors` executors are to stand on, as `node.io` wants it. For io_uring the soft limit of locked memory is raised
+/// if it is too low.
 ///
 /// # Errors
-/// Why they cannot, in words for the operator.
-pub fn probe(executors: usize) -> Result<(), ProbeError> {
+/// Why they cannot start, in words for the operator.
+pub fn choose(wanted: NodeIo, executors: usize) -> Result<Choice, ProbeError> {
+    match wanted {
+        NodeIo::Auto => best_of(probe_uring(executors), probe_epoll),
+        NodeIo::IoUring => probe_uring(executors).map(|()| Choice { io: Io::Uring, why: Why::Wanted }),
+        NodeIo::Epoll => match probe_epoll() {
+            Ok(()) => Ok(Choice { io: Io::Epoll, why: Why::Wanted }),
+            Err(error) => Err(ProbeError::NoEpoll { error, uring: None }),
+        },
+    }
+}
+
+fn best_of(uring: Result<(), ProbeError>, epoll: impl FnOnce() -> io::Result<()>) -> Result<Choice, ProbeError> {
+    match uring {
+        Ok(()) => Ok(Choice { io: Io::Uring, why: Why::Works }),
+        Err(why) => match epoll() {
+            Ok(()) => Ok(Choice { io: Io::Epoll, why: Why::Instead(why) }),
+            Err(error) => Err(ProbeError::NoEpoll { error, uring: Some(Box::new(why)) }),
+        },
+    }
+}
+
+/// Raises the soft limit of locked memory if it is too low, then opens, enters and closes one ring.
+fn probe_uring(executors: usize) -> Result<(), ProbeError> {
     raise_memlock(memlock_needed(executors))?;
     let features = open_ring(RING_DEPTH).map_err(explain)?;
     if features & FEATURE_FAST_POLL == 0 { Err(ProbeError::TooOld) } else { Ok(()) }
+}
+
+/// Opens and closes what an executor on epoll opens.
+fn probe_epoll() -> io::Result<()> {
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+    timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
+    let (nothing, flags) = (epoll::EventData::new_u64(0), epoll::EventFlags::IN | epoll::EventFlags::ET);
+    epoll::add(&epoll, &bell, nothing, flags).map_err(io::Error::from)
 }
 
 fn memlock_needed(executors: usize) -> u64 {
@@ -131,18 +257,26 @@ fn raise_memlock(needed: u64) -> Result<(), ProbeError> {
     if raised == 0 { Ok(()) } else { Err(ProbeError::Other(io::Error::last_os_error())) }
 }
 
-/// Opens and closes a ring; gives back the features that the kernel names.
+/// Opens a ring, enters it with nothing to do, for a filter may let only the first pass, and closes it; gives back the features
+/// that the kernel names.
 fn open_ring(entries: u32) -> io::Result<u32> {
     // `struct io_uring_params` of linux/io_uring.h: 30 words of 32 bits; all zero asks for defaults.
     let mut params = [0_u32; 30];
-    // SAFETY: the kernel reads and writes 120 bytes at `params`; the descriptor it returns is closed at once.
+    // SAFETY: the kernel reads and writes 120 bytes at `params`; the descriptor it returns is ours alone, is entered with no
+    // signal set and nothing to submit or to wait for, and is closed.
     #[allow(unsafe_code)] // libc has no wrapper for io_uring_setup
     unsafe {
         let ring = libc::syscall(libc::SYS_io_uring_setup, libc::c_long::from(entries), params.as_mut_ptr());
         if ring < 0 {
             return Err(io::Error::last_os_error());
         }
+        let nothing: libc::c_long = 0;
+        let entered = libc::syscall(libc::SYS_io_uring_enter, ring, nothing, nothing, nothing, nothing, nothing);
+        let refused = io::Error::last_os_error();
         libc::close(ring as libc::c_int);
+        if entered < 0 {
+            return Err(refused);
+        }
     }
     let [_, _, _, _, _, features, ..] = params;
     Ok(features)
@@ -154,7 +288,29 @@ mod tests {
 
     #[test]
     fn this_host_can_run_executors() {
-        assert!(probe(2).is_ok());
+        let chosen = |wanted| choose(wanted, 2).map(|choice| choice.io).map_err(|error| error.to_string());
+        assert_eq!(chosen(NodeIo::Epoll), Ok(Io::Epoll));
+        assert_eq!(chosen(NodeIo::Auto).ok(), Io::here().first().copied());
+        assert_eq!(chosen(NodeIo::IoUring).is_ok(), Io::here().contains(&Io::Uring));
+    }
+
+    #[test]
+    fn what_works_is_taken_and_the_line_says_why() {
+        let told = |uring, epoll: fn() -> io::Result<()>| match best_of(uring, epoll) {
+            Ok(choice) => choice.to_string(),
+            Err(error) => format!("refused: {error}"),
+        };
+        let forbidden = || Err(ProbeError::Forbidden { sysctl: Some(0) });
+        assert_eq!(told(Ok(()), || panic!("nobody asks")), "executor io_uring: it works here");
+        let instead = told(forbidden(), || Ok(()));
+        assert!(
+            instead.starts_with("executor epoll: io_uring is forbidden here (EPERM) (the kernel refuses"),
+            "{instead}"
+        );
+        let neither = told(forbidden(), || Err(io::Error::from_raw_os_error(libc::EMFILE)));
+        assert!(neither.starts_with("refused: epoll does not start: Too many open files"), "{neither}");
+        assert!(neither.contains("Nor does io_uring: the kernel refuses"), "{neither}");
+        assert!(!instead.contains('\n') && !neither.contains('\n'));
     }
 
     #[test]

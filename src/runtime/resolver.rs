@@ -161,17 +161,20 @@ mod tests {
     use crate::{
         mesh::CoreId,
         runtime::{
-            executor::{Executor, Running},
+            executor::{Executor, Io, Running},
             watchdog::Heartbeat,
         },
     };
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-    fn run<F: Future<Output = ()> + 'static>(main: impl FnOnce(Clock) -> F + Send + 'static) {
-        let clock = Clock::start();
-        let executor = Executor { core: CoreId(0), cpu: None, clock, heart: Heartbeat::default() };
-        executor.start(move || main(clock)).and_then(Running::join).expect("executor");
+    /// On one executor after the other.
+    fn run<F: Future<Output = ()> + 'static>(main: impl FnOnce(Clock) -> F + Send + Clone + 'static) {
+        for io in Io::here() {
+            let (clock, main) = (Clock::start(), main.clone());
+            let executor = Executor { io, core: CoreId(0), cpu: None, clock, heart: Heartbeat::default() };
+            executor.start(move || main(clock)).and_then(Running::join).expect("executor");
+        }
     }
 
     fn in_s(seconds: u64) -> Mono {
@@ -182,7 +185,7 @@ mod tests {
     #[test]
     fn a_lookup_that_hangs_keeps_neither_the_executor_nor_other_names() {
         let (let_go, told) = mpsc::channel();
-        let told = Mutex::new(told);
+        let told = Arc::new(Mutex::new(told));
         run(move |clock| async move {
             let lookup = move |name: &str| {
                 if name == "dead" {

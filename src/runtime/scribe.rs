@@ -101,7 +101,7 @@ mod tests {
         mesh::CoreId,
         runtime::{
             clock::Clock,
-            executor::{Executor, Running},
+            executor::{Executor, Io, Running},
             watchdog::Heartbeat,
         },
     };
@@ -111,7 +111,8 @@ mod tests {
         let (scribe, texts) = (Scribe::default(), Arc::new(AtomicU64::new(0)));
         let begun = Arc::clone(&texts);
         let writing = scribe.start(move || begun.fetch_add(1, Ordering::SeqCst).to_string()).expect("a thread");
-        let executor = Executor { core: CoreId(0), cpu: None, clock: Clock::start(), heart: Heartbeat::default() };
+        let executor =
+            Executor { io: Io::Epoll, core: CoreId(0), cpu: None, clock: Clock::start(), heart: Heartbeat::default() };
         let main = move || async move {
             for _ in 0..3 {
                 let before = texts.load(Ordering::SeqCst);

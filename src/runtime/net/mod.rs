@@ -1,0 +1,333 @@
+//! TCP on an executor, plain or under TLS: the sockets half of the face to what runs tasks. Knows bytes, options and ends of
+//! streams; no protocol, no deadline (a coarse sweeper or the caller's own race has those). Whether sockets are glommio's
+//! (`uring`) or the standard library's (`epoll`) is decided by the executor on which they are made.
+//!
+//! What a poll may read and write is limited ([`executor::poll_intake`]), so no loop over a socket keeps its executor.
+//!
+//! Truths kept here: `Ok(0)` from a read is the peer's end and nothing else is; an error is an error; a short write is
+//! reported with its length, so that a caller can tell "certainly not written" from "maybe".
+
+mod epoll;
+mod uring;
+
+use std::{
+    io::{self, IoSlice},
+    net::{IpAddr, Shutdown, SocketAddr},
+    os::fd::{AsFd, BorrowedFd},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures_lite::{AsyncRead, AsyncWrite, future};
+use futures_rustls::TlsStream;
+use socket2::{Domain, Protocol, SockRef, TcpKeepalive, Type};
+
+use super::executor::{self, Io};
+
+/// Connections that the kernel keeps for us while an accept task is busy; capped by `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+/// Silence after which the kernel asks whether the peer still exists.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+/// What the kernel keeps for a peer that takes its answer slowly; it counts twice as much with its own overhead. Left to
+/// itself it keeps some MiB, and who reads nothing would be through with us.
+const UNTAKEN_BYTES_MAX: usize = 256 << 10;
+/// Bytes that stay unacknowledged for this long end the connection: the peer is gone without a word.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
+
+/// A listening socket of one executor; every executor binds its own (SO_REUSEPORT) and the kernel spreads connections.
+#[derive(Debug)]
+pub struct Listener {
+    inner: Listening,
+    address: SocketAddr,
+}
+
+#[derive(Debug)]
+enum Listening {
+    Uring(uring::Listener),
+    Epoll(epoll::Listener),
+}
+
+impl Listener {
+    /// Binds and listens. Port 0 takes a free one; see [`Self::address`].
+    ///
+    /// # Errors
+    /// What the kernel answers: address in use, not permitted, not available.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        set_options(&SockRef::from(&socket))?;
+        socket.set_send_buffer_size(UNTAKEN_BYTES_MAX)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        let address = socket.local_addr()?.as_socket().unwrap_or(address);
+        let inner = match executor::io() {
+            Io::Uring => Listening::Uring(uring::Listener::new(socket)),
+            Io::Epoll => Listening::Epoll(epoll::Listener::new(socket)?),
+        };
+        Ok(Self { inner, address })
+    }
+
+    /// The next connection, with the options of [`Self::bind`] inherited: no delay, keepalive, a limit on silence.
+    ///
+    /// # Errors
+    /// EMFILE and ENFILE when descriptors have run out (back off), EINVAL after [`Self::close`], or what befell the
+    /// one connection (go on).
+    pub async fn accept(&self) -> io::Result<Socket> {
+        let accepted = match &self.inner {
+            Listening::Uring(listener) => listener.accept().await.map(Connection::Uring),
+            Listening::Epoll(listener) => listener.accept().await.map(Connection::Epoll),
+        };
+        accepted.map(Socket)
+    }
+
+    /// The address really bound.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends a waiting [`Self::accept`] with EINVAL and turns later connections away; nothing is cancelled.
+    pub fn close(&self) {
+        let _ = SockRef::from(self).shutdown(Shutdown::Both);
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.inner {
+            Listening::Uring(listener) => listener.as_fd(),
+            Listening::Epoll(listener) => listener.as_fd(),
+        }
+    }
+}
+
+/// One TCP connection.
+#[derive(Debug)]
+pub struct Socket(Connection);
+
+#[derive(Debug)]
+enum Connection {
+    Uring(uring::Socket),
+    Epoll(epoll::Socket),
+}
+
+impl Socket {
+    /// Connects, from `source` if one is given, within `timeout`.
+    ///
+    /// # Errors
+    /// `TimedOut`, or what the kernel answers: refused, unreachable, source not available.
+    pub async fn connect(to: SocketAddr, source: Option<IpAddr>, timeout: Duration) -> io::Result<Self> {
+        let socket = socket2::Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        set_options(&SockRef::from(&socket))?;
+        if let Some(source) = source {
+            socket.bind(&SocketAddr::new(source, 0).into())?;
+        }
+        match socket.connect(&to.into()) {
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
+            Err(error) => return Err(error),
+        }
+        let mut connection = match executor::io() {
+            Io::Uring => Connection::Uring(uring::Socket::new(socket)),
+            Io::Epoll => Connection::Epoll(epoll::Socket::new(socket)?),
+        };
+        let connected = future::poll_fn(|context| match &mut connection {
+            Connection::Uring(socket) => socket.poll_connected(context),
+            Connection::Epoll(socket) => socket.poll_connected(context),
+        });
+        let too_late = async {
+            executor::sleep(timeout).await;
+            Err(io::ErrorKind::TimedOut.into())
+        };
+        future::or(connected, too_late).await?;
+        Ok(Self(connection))
+    }
+
+    /// The other end's address.
+    ///
+    /// # Errors
+    /// When the connection is already gone.
+    pub fn peer(&self) -> io::Result<SocketAddr> {
+        match &self.0 {
+            Connection::Uring(socket) => socket.peer(),
+            Connection::Epoll(socket) => socket.peer(),
+        }
+    }
+
+    /// Writes what the socket takes right now, without waiting: a last word before the connection is closed.
+    ///
+    /// # Errors
+    /// `WouldBlock` when it takes nothing, or that the connection is gone.
+    pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        SockRef::from(self).send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+    }
+
+    /// When it is closed, the peer is told of a reset, and what it has not taken is dropped.
+    pub fn reset(&self) {
+        // A connection that is gone has nothing left to drop.
+        let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
+}
+
+impl Connection {
+    fn poll_read(&mut self, context: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Uring(socket) => socket.poll_read(context, into),
+            Self::Epoll(socket) => socket.poll_read(context, into),
+        }
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Uring(socket) => socket.poll_write(context, bytes),
+            Self::Epoll(socket) => socket.poll_write(context, bytes),
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.0 {
+            Connection::Uring(socket) => socket.as_fd(),
+            Connection::Epoll(socket) => socket.as_fd(),
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    /// As much as this poll may still take in. The only place where bytes from outside come in.
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        let may_be = ready!(executor::poll_intake(context)).min(into.len());
+        let read = ready!(self.0.poll_read(context, &mut into[..may_be]))?;
+        executor::took(read);
+        Poll::Ready(Ok(read))
+    }
+}
+
+impl AsyncWrite for Socket {
+    /// As much as this poll may still put out.
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let may_be = ready!(executor::poll_outlet(context)).min(bytes.len());
+        let written = ready!(self.0.poll_write(context, &bytes[..may_be]))?;
+        executor::gave(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        // The last of them may be larger than what is left: the next write waits for the next poll.
+        ready!(executor::poll_outlet(context));
+        match SockRef::from(&*self).send_vectored_with_flags(slices, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Poll::Ready(Err(error)),
+            Ok(written) => {
+                executor::gave(written);
+                return Poll::Ready(Ok(written));
+            }
+        }
+        // The first slice is tried once more, and then waits for room.
+        let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| &**slice);
+        self.poll_write(context, first)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends our direction (FIN); what the peer still sends can be read. A peer already gone is no error.
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let closed = match &mut self.0 {
+            Connection::Uring(socket) => ready!(socket.poll_close(context)),
+            Connection::Epoll(socket) => socket.close(),
+        };
+        match closed {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
+            closed => Poll::Ready(closed),
+        }
+    }
+}
+
+/// A connection, plain or under TLS in either role.
+#[derive(Debug)]
+pub enum Stream {
+    /// Bytes as they are.
+    Plain(Socket),
+    /// After a handshake.
+    Tls(Box<TlsStream<Socket>>),
+}
+
+impl Stream {
+    /// The TCP connection underneath.
+    pub fn socket(&self) -> &Socket {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(tls) => tls.get_ref().0,
+        }
+    }
+
+    /// Whether several slices written at once travel in one piece; TLS copies them anyway.
+    pub fn is_vectored(&self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Plain(socket) => Pin::new(socket).poll_read(context, into),
+            Self::Tls(tls) => Pin::new(tls).poll_read(context, into),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
+            Self::Tls(tls) => Pin::new(tls).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Plain(socket) => Pin::new(socket).poll_write_vectored(context, slices),
+            Self::Tls(tls) => Pin::new(tls).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Plain(socket) => Pin::new(socket).poll_flush(context),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(context),
+        }
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Plain(socket) => Pin::new(socket).poll_close(context),
+            Self::Tls(tls) => Pin::new(tls).poll_close(context),
+        }
+    }
+}
+
+/// Linux hands these from a listening socket to what it accepts, so an accepted connection costs no further call.
+fn set_options(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER))?;
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))
+}
+
+#[cfg(test)]
+mod tests;
