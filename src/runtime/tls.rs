@@ -209,6 +209,7 @@ mod tests {
         runtime::{
             clock::Clock,
             executor::{Executor, Running},
+            probe::Io,
             resolver::Resolver,
             watchdog::Heartbeat,
         },
@@ -351,7 +352,7 @@ mod tests {
         let tls = client(typed).expect("client");
         let (tell, told) = mpsc::channel();
         let clock = Clock::start();
-        let executor = Executor { core: CoreId(0), cpu: None, clock, heart: Heartbeat::default() };
+        let executor = Executor { core: CoreId(0), cpu: None, clock, heart: Heartbeat::default(), io: Io::Epoll };
         let main = move || async move {
             let resolver = Resolver::with(clock, 1, |_| Ok(Vec::new())).expect("a thread");
             let hosts = vec![Host { name: "127.0.0.1".to_owned(), port }];
