@@ -159,7 +159,9 @@ fn last_error(carrier: &Value) -> Option<String> {
     let error =
         carrier.get("last_error").filter(|error| error.is_object() && binds("binds") < binds("binds_wanted"))?;
     let [at, host, what] = ["at", "host", "what"].map(|name| scalar(error.get(name)));
-    Some(format!("  {}: last error at {at}, {host}: {what}\n", scalar(carrier.get("name"))))
+    let next = carrier.get("next_try_at").filter(|at| at.is_string());
+    let next = next.map(|at| format!("; next try at {}", scalar(Some(at)))).unwrap_or_default();
+    Some(format!("  {}: last error at {at}, {host}: {what}{next}\n", scalar(carrier.get("name"))))
 }
 
 /// What the backup held unsent of which this installation was restored, as long as some of it is left.

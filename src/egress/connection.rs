@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-use super::{Dial, words};
+use super::{Dial, dial::NoWay, words};
 
 /// Octets read at once: about 400 receipts.
 const READ_BYTES: usize = 64 << 10;
@@ -36,6 +36,8 @@ pub trait LinkOwner {
     fn take_transmit(&self, bind: BindId, out: &mut Vec<u8>) -> bool;
     /// The socket took so many octets.
     fn written(&self, bind: BindId, octets: usize);
+    /// What is known of the end that is told next, in words.
+    fn words(&self, bind: BindId, words: String);
     /// It is gone, or never was.
     fn disconnected(&self, bind: BindId, reason: Disconnect, torn: bool);
 }
@@ -110,21 +112,21 @@ async fn run<O: LinkOwner>(
 ) -> (Disconnect, bool) {
     let unwanted = async {
         poll_fn(|context| connection.poll_closing(context)).await;
-        Err(Disconnect::ByUs)
+        Err(NoWay { reason: Disconnect::ByUs, words: None })
     };
     let stream = match future::or(unwanted, dial.connect(way)).await {
         Ok(stream) => stream,
-        Err(reason) => return (reason, false),
+        Err(NoWay { reason, words }) => {
+            if let Some(words) = words {
+                owner.words(bind, words);
+            }
+            return (reason, false);
+        }
     };
     owner.connected(bind);
     let (out, read) = (Vec::new(), vec![0; READ_BYTES]);
     let mut pump = Pump { bind, owner, connection, stream, out, written: 0, read, unread: 0..0 };
-    let (reason, torn) = poll_fn(|context| pump.poll(context)).await;
-    if let (Disconnect::CertificateRefused { .. }, Some(host)) = (reason, dial.host(way)) {
-        let why = reason.to_string();
-        tracing::warn!(host = host.name, port = host.port, why, "TLS with a carrier has ended");
-    }
-    (reason, torn)
+    poll_fn(|context| pump.poll(context)).await
 }
 
 /// Both directions of a connection that stands.
@@ -173,8 +175,10 @@ impl<O: LinkOwner> Pump<O> {
     }
 
     fn end(&self, error: &io::Error) -> Poll<(Disconnect, bool)> {
-        tracing::debug!(bind = self.bind.0, %error, "connection broken");
         let reason = words::certificate_refused(error).unwrap_or(Disconnect::Broken);
+        if reason == Disconnect::Broken {
+            self.owner.words(self.bind, error.to_string());
+        }
         Poll::Ready((reason, self.is_torn()))
     }
 

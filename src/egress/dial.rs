@@ -47,22 +47,34 @@ pub struct Dial {
     pub timeout: Duration,
 }
 
+/// Why there is no connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoWay {
+    /// For the link.
+    pub reason: Disconnect,
+    /// For the operator.
+    pub words: Option<String>,
+}
+
+impl NoWay {
+    fn new(reason: Disconnect, words: impl ToString) -> Self {
+        Self { reason, words: Some(words.to_string()) }
+    }
+}
+
 impl Dial {
     /// Opens a connection.
     ///
     /// # Errors
-    /// Why there is none; the log knows more.
-    pub async fn connect(&self, way: Way) -> Result<Stream, Disconnect> {
+    /// Why there is none.
+    pub async fn connect(&self, way: Way) -> Result<Stream, NoWay> {
         let deadline = executor::now().mono.after_ns(nanos(self.timeout));
-        let host = self.host(way).ok_or(Disconnect::Unreachable)?;
+        let host = self.host(way).ok_or(NoWay { reason: Disconnect::Unreachable, words: None })?;
         let reached = match self.addresses(host, deadline).await {
             Ok(addresses) => self.reach(&in_turn(addresses, way.turn), host.port, deadline).await,
             Err(error) => Err(error),
         };
-        let socket = reached.map_err(|error| {
-            tracing::debug!(host = host.name, port = host.port, %error, "no connection");
-            Disconnect::Unreachable
-        })?;
+        let socket = reached.map_err(|error| NoWay::new(Disconnect::Unreachable, words::of_connect(&error)))?;
         self.secure(host, socket, deadline).await
     }
 
@@ -102,11 +114,16 @@ impl Dial {
         self.hosts.get(usize::from(way.host)).or(self.hosts.first())
     }
 
-    async fn secure(&self, host: &Host, socket: Socket, deadline: Mono) -> Result<Stream, Disconnect> {
+    async fn secure(&self, host: &Host, socket: Socket, deadline: Mono) -> Result<Stream, NoWay> {
         let Some((config, name)) = &self.tls else { return Ok(Stream::Plain(socket)) };
         let name = match name {
             Some(name) => name.clone(),
-            None => ServerName::try_from(host.name.clone()).map_err(|_| Disconnect::Tls)?,
+            None => {
+                let no_name = |_| {
+                    NoWay::new(Disconnect::Tls, "its name is none that a certificate could be for: see `server_name`")
+                };
+                ServerName::try_from(host.name.clone()).map_err(no_name)?
+            }
         };
         let handshake = async { TlsConnector::from(Arc::clone(config)).connect(name, socket).await };
         let too_late = async {
@@ -116,9 +133,11 @@ impl Dial {
         match future::or(handshake, too_late).await {
             Ok(tls) => Ok(Stream::Tls(Box::new(tls.into()))),
             Err(error) => {
-                let why = words::of_handshake(&error);
-                tracing::warn!(host = host.name, port = host.port, why, "TLS handshake with a carrier failed");
-                Err(words::certificate_refused(&error).unwrap_or(Disconnect::Tls))
+                let reason = words::certificate_refused(&error);
+                Err(reason.map_or_else(
+                    || NoWay::new(Disconnect::Tls, words::of_handshake(&error)),
+                    |reason| NoWay { reason, words: None },
+                ))
             }
         }
     }

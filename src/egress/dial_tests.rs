@@ -50,7 +50,7 @@ fn dial(clock: Clock, port: u16, addresses: &[IpAddr], timeout: Duration) -> Dia
 }
 
 async fn reached(dial: &Dial, turn: u32) -> Result<u8, Disconnect> {
-    let mut stream = dial.connect(Way { host: 0, turn }).await?;
+    let mut stream = dial.connect(Way { host: 0, turn }).await.map_err(|no_way| no_way.reason)?;
     let mut last = [0];
     assert_eq!(stream.read(&mut last).await.ok(), Some(1));
     Ok(last[0])

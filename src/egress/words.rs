@@ -6,6 +6,15 @@ use rustls::{AlertDescription, CertificateError, Error};
 
 use crate::link::{Disconnect, trouble::refuses_certificate};
 
+/// Why no address of a host was reached.
+pub fn of_connect(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "nobody listens on that port (connection refused)".to_owned(),
+        io::ErrorKind::TimedOut => "nobody answers there within `connect_timeout`".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 /// What a carrier's handshake ended with.
 pub fn of_handshake(error: &io::Error) -> String {
     if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<Error>()) {

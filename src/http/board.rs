@@ -71,6 +71,10 @@ pub struct LinkStatus {
     pub held_by: Option<HeldBy>,
     /// What went wrong last with its connections.
     pub last_error: Option<LinkError>,
+    /// Since when it has a bind, or none.
+    pub since: Wall,
+    /// When a connection is tried next; none if none waits for that.
+    pub next_try_at: Option<Wall>,
 }
 
 /// What went wrong with a connection of a link.
@@ -307,6 +311,15 @@ fn write_carrier(name: &str, links: &[&LinkStatus], out: &mut Vec<u8>) {
         }
         None => drop(item.null("last_error")),
     }
+    // Of several links, since the last one changed.
+    match links.iter().map(|link| link.since).max().filter(|since| since.0 > 0) {
+        Some(since) => item.time("since", since),
+        None => item.null("since"),
+    };
+    match links.iter().filter_map(|link| link.next_try_at).min() {
+        Some(at) => item.time("next_try_at", at),
+        None => item.null("next_try_at"),
+    };
     item.end();
 }
 

@@ -345,12 +345,13 @@ fn carriers() -> Value {
     let count = json!({ "type": "integer", "minimum": 0 });
     let refused = json!({"type": "array", "items": {"type": "object", "properties": {
         "status": text, "name": text, "count": count}}});
+    let moment = json!({"type": ["string", "null"], "format": "date-time"});
     let last_error = json!({"type": ["object", "null"], "required": ["at", "host", "what"], "properties": {
         "at": {"type": "string", "format": "date-time"}, "host": text, "what": text}});
     let carrier = json!({"type": "object", "required": ["name"], "properties": {
         "name": text, "binds": count, "binds_wanted": count, "window_used": count, "window": count, "prepared": count,
         "rate": count, "rate_allowed": {"type": ["integer", "null"], "minimum": 0}, "accepted": count,
-        "receipts": count, "refused": refused, "held_by": {"type": "array", "items": text}, "last_error": last_error}});
+        "receipts": count, "refused": refused, "held_by": {"type": "array", "items": text}, "last_error": last_error, "since": moment, "next_try_at": moment}});
     json!({"type": "object", "required": ["carriers"], "properties": {"carriers": {"type": "array", "items": carrier}}})
 }
 

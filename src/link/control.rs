@@ -103,6 +103,7 @@ impl Link {
             let leg = &mut self.legs[at];
             match leg.state {
                 LegState::Resting if wanted => leg.state = LegState::Waiting { until: now.mono },
+                LegState::Waiting { .. } if wanted => leg.retry_now(now.mono),
                 LegState::Connecting { .. } if !wanted => self.close(bind),
                 LegState::Binding | LegState::Bound if !wanted || binds_anew => self.part_with(bind, now),
                 LegState::Resting

@@ -27,6 +27,13 @@ pub enum LinkEvent {
         /// How many more.
         octets: usize,
     },
+    /// More about the end of a connection that is told next, in words.
+    Words {
+        /// Which.
+        bind: BindId,
+        /// What; of more than [`super::trouble::WORDS_MAX`] octets the rest is left out.
+        words: String,
+    },
     /// The connection is gone, or never came to be. Exactly one of these answers each [`LinkEffect::Connect`] in the
     /// end, whoever closed; every write that was completed was reported before.
     Disconnected {
@@ -134,6 +141,18 @@ pub enum Alarm {
     },
     /// All is well again.
     BreakerClosed,
+    /// The operator or the carrier: a connection did not come to be, or did not hold. Told when what it says changes, and every
+    /// [`super::trouble::AGAIN_NS`] while it goes on.
+    Trouble {
+        /// On which connection.
+        bind: BindId,
+        /// What, with the host.
+        what: String,
+        /// When it is tried again, from now; `None`: not at all.
+        again_ms: Option<u64>,
+        /// Attempts that failed in a row.
+        failures: u32,
+    },
     /// Nobody at once: the link is without a bind.
     LinkDown,
     /// It has one again.

@@ -126,6 +126,10 @@ pub struct Leg {
     pub refused: Option<u32>,
     /// How the last connection ended, until a bind succeeds.
     pub lost: Option<Disconnect>,
+    /// What the end of its connection that is told next is about.
+    pub words: Option<Box<str>>,
+    /// What went wrong with it since it was last connected, with the host.
+    pub trouble: Option<String>,
     /// How long its session may wait for the answer to its bind, ns.
     pub bind_ns: u64,
     /// Receipts of it that wait for a shard, those of earlier sessions too.
@@ -183,6 +187,8 @@ impl Leg {
             failures: 0,
             bound_at: None,
             lost: None,
+            words: None,
+            trouble: None,
             bind_ns: 0,
             writing: false,
             unreported: 0,
@@ -259,6 +265,14 @@ impl Leg {
             true => LegState::Waiting { until: now.after_ms(chance.between(pause_ms / 2, pause_ms)) },
             false => LegState::Resting,
         };
+    }
+
+    /// Something was changed by which its next attempt may succeed: it comes now.
+    pub fn retry_now(&mut self, now: Mono) {
+        if let LegState::Waiting { until } = &mut self.state {
+            *until = now;
+            (self.failures, self.refused) = (0, None);
+        }
     }
 
     /// Attempts that failed in a row.

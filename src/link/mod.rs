@@ -49,7 +49,7 @@ mod trial;
 use std::collections::VecDeque;
 
 use crate::limit::SlidingLimit;
-use crate::model::{Buggify, DiskRoom, Mono, Now, Point, Prng, ShardId, Sound};
+use crate::model::{Buggify, DiskRoom, Mono, Now, Point, Prng, ShardId, Sound, Wall};
 use crate::traffic::{Grant, NotWritten, ToLink, ToShard};
 
 use breaker::{Breaker, BreakerState};
@@ -63,7 +63,7 @@ use outbox::Outbox;
 use prepared::{Awaited, Prepared};
 use queries::Queries;
 use trial::Trials;
-use trouble::LastTrouble;
+use trouble::{LastTrouble, Told};
 use unread::Unread;
 
 pub use event::{Alarm, BindId, Disconnect, LinkEffect, LinkEvent, SessionLoss};
@@ -104,6 +104,9 @@ pub struct Link {
     unreadable_told: Option<Mono>,
     unread: Unread,
     last_trouble: Option<LastTrouble>,
+    told: Told,
+    /// Since when it is up, or down.
+    since: Wall,
     /// At least one connection can submit.
     up: bool,
     paused: bool,
@@ -144,6 +147,8 @@ impl Link {
             unreadable_told: None,
             unread: Unread::default(),
             last_trouble: None,
+            told: Told::default(),
+            since: now.wall,
             up: false,
             paused: false,
             disk: DiskRoom::Ample,
@@ -161,6 +166,7 @@ impl Link {
             LinkEvent::Traffic(ToLink::Verdicts(batch)) => self.handle_verdicts(&batch),
             LinkEvent::Traffic(ToLink::Queries(batch)) => self.handle_queries(batch, now),
             LinkEvent::Connected { bind } => self.handle_connected(bind, now),
+            LinkEvent::Words { bind, words } => self.handle_words(bind, words),
             LinkEvent::Written { bind, octets } => self.handle_written(bind, octets, now),
             LinkEvent::Disconnected { bind, reason, torn } => self.handle_disconnected(bind, reason, torn, now),
             LinkEvent::Pause => self.paused = true,
@@ -251,7 +257,7 @@ impl Link {
 
     /// What follows from all that happened: who can send, what is sent, who may hand over more, what is to be written.
     fn end_turn(&mut self, now: Now) {
-        self.review_legs();
+        self.review_legs(now);
         if let Some(why) = self.obstacle() {
             self.reject_all(why, now);
         }

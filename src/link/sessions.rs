@@ -10,7 +10,7 @@ use crate::traffic::{Bound, NotWritten, ToShard, Unanswered};
 use super::event::{Alarm, BindId, Disconnect, LinkEffect, SessionLoss};
 use super::leg::{Leg, LegState, Word};
 use super::options::BindKind;
-use super::trouble::{LastTrouble, Trouble};
+use super::trouble::{LastTrouble, Trouble, WORDS_MAX};
 use super::{Link, answers::End};
 
 /// PDUs that are dealt with before the caller looks at the time: a fraction of a millisecond. It may go on at once; what the
@@ -272,7 +272,35 @@ impl Link {
 
     /// Something went wrong on a connection.
     fn note_trouble(&mut self, bind: BindId, what: Trouble, now: Now) {
-        self.last_trouble = Some(LastTrouble { at: now.wall, peer: self.peer(bind), what });
+        let words = self.leg(bind).and_then(|leg| leg.words.take());
+        let trouble = LastTrouble { at: now.wall, peer: self.peer(bind), what, words };
+        if let Some(leg) = self.leg(bind) {
+            leg.trouble = Some(format!("{}: {}", trouble.peer, trouble.said()));
+        }
+        self.last_trouble = Some(trouble);
+    }
+
+    /// What the owner knows of the end of a connection that he tells next.
+    pub(super) fn handle_words(&mut self, bind: BindId, mut words: String) {
+        words.truncate(words.floor_char_boundary(WORDS_MAX));
+        if let Some(leg) = self.leg(bind) {
+            leg.words = Some(words.into());
+        }
+    }
+
+    /// What went wrong with a connection that is gone, if it is news.
+    fn tell_trouble(&mut self, bind: BindId, now: Now) {
+        let Some(leg) = self.legs.get_mut(usize::from(bind.0)) else { return };
+        leg.words = None;
+        let Some(what) = leg.trouble.take().filter(|what| self.told.is_news(leg.way.host, what, now.mono)) else {
+            return;
+        };
+        let again_ms = match leg.state {
+            LegState::Waiting { until } => Some(until.since(now.mono) / MS_NS),
+            _ => None,
+        };
+        let failures = leg.failures();
+        self.effects.push_back(LinkEffect::Alarm(Alarm::Trouble { bind, what, again_ms, failures }));
     }
 
     /// The host of a connection, as the configuration names it.
@@ -331,6 +359,7 @@ impl Link {
             leg.lost = Some(reason);
             leg.rest_or_retry(&self.options, wanted, now.mono, &mut self.chance);
         }
+        self.tell_trouble(bind, now);
     }
 
     /// Ends a leg's connection at once; its `Disconnected` is waited for.
@@ -378,7 +407,7 @@ impl Link {
     }
 
     /// Which legs can submit, after all that happened; what a leg leaves behind when it no longer can.
-    pub(super) fn review_legs(&mut self) {
+    pub(super) fn review_legs(&mut self, now: Now) {
         let bound = |leg: Option<&Leg>| leg.and_then(|leg| leg.session.as_ref()?.bound()).is_some();
         for at in 0..self.legs.len() {
             let bind = BindId(at as u16);
@@ -396,7 +425,10 @@ impl Link {
         }
         let up = self.legs.iter().any(|leg| leg.ready);
         if up != self.up {
-            self.up = up;
+            (self.up, self.since) = (up, now.wall);
+            if up {
+                self.told.forget();
+            }
             // Who is told to end is down soon, and nobody need be alarmed.
             if up || !self.draining {
                 let alarm = if up { Alarm::LinkUp } else { Alarm::LinkDown };

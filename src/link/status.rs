@@ -1,6 +1,6 @@
 //! What an operator sees of a link. Values only.
 
-use crate::model::Mono;
+use crate::model::{Mono, Wall};
 use crate::smpp::session::CloseReason;
 
 use super::breaker::BreakerState;
@@ -83,6 +83,10 @@ pub struct Status {
     pub breaker: BreakerState,
     /// What went wrong last with its connections.
     pub last_trouble: Option<LastTrouble>,
+    /// Since when it is up, or down.
+    pub since: Wall,
+    /// In how long a connection is tried again, ms; `None`: none waits for that.
+    pub next_try_ms: Option<u64>,
 }
 
 /// Command statuses counted apart at most; the rest are one.
@@ -179,6 +183,10 @@ impl Link {
     pub fn status(&mut self, now: Mono) -> Status {
         let outstanding = |leg: &super::Leg| leg.session.as_ref().map_or(0, |session| session.outstanding());
         let (urgent, bulk) = self.prepared.unsent();
+        let waits = |leg: &super::Leg| match leg.state {
+            LegState::Waiting { until } => Some(until),
+            _ => None,
+        };
         Status {
             state: self.state(now),
             binds: self.legs.iter().enumerate().map(|(at, leg)| bind_status(BindId(at as u16), leg)).collect(),
@@ -192,6 +200,8 @@ impl Link {
             queries: self.queries.len() as u64,
             breaker: self.breaker.state(),
             last_trouble: self.last_trouble.clone(),
+            since: self.since,
+            next_try_ms: self.legs.iter().filter_map(waits).min().map(|until| until.since(now) / 1_000_000),
         }
     }
 

@@ -1,11 +1,17 @@
-//! What went wrong last with a carrier's connections, in an operator's words. Values and words only.
+//! What went wrong with a carrier's connections, in an operator's words, and which of it is news. Values and words only.
 
 use std::fmt;
 
-use crate::model::Wall;
+use crate::model::{Mono, Wall};
 use crate::smpp::status::CommandStatus;
 
-use super::event::{Disconnect, SessionLoss};
+use super::event::{Alarm, Disconnect, SessionLoss};
+
+/// What goes on is told again after so long.
+pub const AGAIN_NS: u64 = 300_000_000_000;
+
+/// Octets that are kept of what an operating system or a TLS library says.
+pub const WORDS_MAX: usize = 300;
 
 /// How a connection, or an attempt at one, ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +33,82 @@ pub struct LastTrouble {
     pub peer: String,
     /// What.
     pub what: Trouble,
+    /// What the operating system, the resolver or TLS say of it.
+    pub words: Option<Box<str>>,
+}
+
+impl LastTrouble {
+    /// What, with all that is known of it.
+    pub fn said(&self) -> String {
+        match (&self.what, &self.words) {
+            (what, Some(words)) => format!("{what}: {words}"),
+            (Trouble::Connection(Disconnect::Unreachable), None) => {
+                "cannot be reached: nobody answers there within `connect_timeout`".to_owned()
+            }
+            (what, None) => what.to_string(),
+        }
+    }
+}
+
+/// What was told of each host, and when.
+#[derive(Debug, Default)]
+pub struct Told(Vec<Option<(String, Mono)>>);
+
+impl Told {
+    /// Whether somebody should be told of this: it is another than last, or was told long ago.
+    pub fn is_news(&mut self, host: u16, what: &str, now: Mono) -> bool {
+        let host = usize::from(host);
+        if self.0.len() <= host {
+            self.0.resize_with(host + 1, || None);
+        }
+        let known = &mut self.0[host];
+        let is_known = known.as_ref().is_some_and(|(told, at)| told == what && now.since(*at) < AGAIN_NS);
+        if !is_known {
+            *known = Some((what.to_owned(), now));
+        }
+        !is_known
+    }
+
+    /// All is well: what comes next is news.
+    pub fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl fmt::Display for Alarm {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AccountRefused { status, .. } => {
+                write!(out, "it refuses our account: {}", CommandStatus(*status))
+            }
+            Self::BreakerOpened { status } => write!(
+                out,
+                "nothing is sent for now: it refuses one submit after another, the last with {}; one is tried from time to time",
+                CommandStatus(*status)
+            ),
+            Self::BreakerClosed => out.write_str("it takes submits again"),
+            Self::Trouble { what, again_ms, failures, .. } => {
+                out.write_str(what)?;
+                match again_ms {
+                    Some(ms) if *failures > 1 => {
+                        write!(out, "; {failures} attempts failed; next try in {}", Seconds(*ms))
+                    }
+                    Some(ms) => write!(out, "; next try in {}", Seconds(*ms)),
+                    None => Ok(()),
+                }
+            }
+            Self::LinkDown => out.write_str("no bind: nothing is sent there"),
+            Self::LinkUp => out.write_str("bound"),
+            Self::SessionLost { why, .. } => write!(out, "session lost: {why}"),
+            Self::Unreadable { status, .. } => {
+                write!(out, "it says that it cannot read a submit of ours: {}", CommandStatus(*status))
+            }
+            Self::QueriesFull => {
+                out.write_str("no more messages can be asked about: those over it end with `no_receipt`")
+            }
+            Self::Unread { what, .. } => write!(out, "a PDU that cannot be read: {what}"),
+        }
+    }
 }
 
 impl fmt::Display for Trouble {
@@ -42,8 +124,8 @@ impl fmt::Display for Trouble {
 impl fmt::Display for Disconnect {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable => out.write_str("cannot be reached: the name is not found, or nobody answers there"),
-            Self::Tls => out.write_str("no TLS: the log says why"),
+            Self::Unreachable => out.write_str("cannot be reached"),
+            Self::Tls => out.write_str("no TLS"),
             Self::CertificateRefused { alert } => {
                 write!(out, "the carrier refused our certificate: {}", alert_words(*alert))
             }
@@ -105,6 +187,8 @@ fn alert_words(alert: u8) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use crate::link::BindId;
+
     use super::*;
 
     #[test]
@@ -121,6 +205,33 @@ mod tests {
             assert_eq!(what.to_string(), told);
         }
         assert!(Trouble::BindRefused(0x0E).to_string().ends_with("ESME_RINVPASWD (0x0E)"));
+    }
+
+    #[test]
+    fn what_goes_on_is_told_once_in_five_minutes_and_what_is_new_at_once() {
+        let (mut told, at) = (Told::default(), |s: u64| Mono(s * 1_000_000_000));
+        let news = [(0, "refused", 1), (0, "refused", 2), (1, "refused", 3), (0, "refused", 300), (0, "refused", 301)];
+        let is_news = news.map(|(host, what, s)| told.is_news(host, what, at(s)));
+        assert_eq!(is_news, [true, false, true, false, true]);
+        assert!(told.is_news(0, "no name", at(302)) && told.is_news(0, "refused", at(303)));
+        told.forget();
+        assert!(told.is_news(0, "refused", at(304)), "after it was well");
+    }
+
+    #[test]
+    fn a_trouble_says_with_whom_what_and_what_comes_next() {
+        let last = |what, words: Option<&str>| {
+            LastTrouble { at: Wall(0), peer: "a:1".to_owned(), what, words: words.map(Into::into) }.said()
+        };
+        let nobody = Trouble::Connection(Disconnect::Unreachable);
+        assert_eq!(last(nobody, Some("name not found")), "cannot be reached: name not found");
+        assert_eq!(last(nobody, None), "cannot be reached: nobody answers there within `connect_timeout`");
+        let told = |again_ms, failures| {
+            Alarm::Trouble { bind: BindId(0), what: "a:1: no TLS".to_owned(), again_ms, failures }.to_string()
+        };
+        assert_eq!(told(Some(1_500), 1), "a:1: no TLS; next try in 1.500 s");
+        assert_eq!(told(Some(8_000), 3), "a:1: no TLS; 3 attempts failed; next try in 8 s");
+        assert_eq!(told(None, 3), "a:1: no TLS");
     }
 
     #[test]

@@ -146,6 +146,11 @@ impl Node {
         self.tell_link(link, LinkEvent::Written { bind, octets }, now);
     }
 
+    /// What is known of the end of a connection that is told next.
+    pub fn handle_words(&mut self, link: usize, bind: BindId, words: String, now: Now) {
+        self.tell_link(link, LinkEvent::Words { bind, words }, now);
+    }
+
     /// A connection is gone, or never came to be.
     pub fn handle_disconnected(&mut self, link: usize, bind: BindId, reason: Disconnect, torn: bool, now: Now) {
         self.tell_link(link, LinkEvent::Disconnected { bind, reason, torn }, now);

@@ -347,15 +347,24 @@ impl Host for Machine<'_> {
             Alarm::Shard(_, what) => tracing::error!("{what}"),
             Alarm::Note(_, what) => tracing::warn!("{what}"),
             Alarm::Link(carrier, alarm @ (link::Alarm::LinkUp | link::Alarm::BreakerClosed)) => {
-                tracing::info!(carrier, core, ?alarm, "link");
+                tracing::info!(carrier, core, "carrier {carrier}: {alarm}");
             }
             Alarm::Link(carrier, link::Alarm::Unread { bind: BindId(bind), peer, what, hex, untold }) => {
-                tracing::warn!(carrier, core, bind, peer, what, hex, untold, "a PDU that cannot be read");
+                tracing::warn!(
+                    carrier,
+                    core,
+                    bind,
+                    peer,
+                    what,
+                    hex,
+                    untold,
+                    "carrier {carrier}: a PDU that cannot be read"
+                );
             }
             Alarm::Link(carrier, link::Alarm::SessionLost { bind: BindId(bind), why }) => {
-                tracing::warn!(carrier, core, bind, ?why, "session lost: {why}");
+                tracing::warn!(carrier, core, bind, "carrier {carrier}: session lost: {why}");
             }
-            Alarm::Link(carrier, alarm) => tracing::warn!(carrier, core, ?alarm, "link"),
+            Alarm::Link(carrier, alarm) => tracing::warn!(carrier, core, "carrier {carrier}: {alarm}"),
             Alarm::Astray(mail) => tracing::error!(core, ?mail, "mail for somebody who does not live here"),
         }
     }
@@ -399,6 +408,10 @@ impl LinkOwner for Seat {
     fn written(&self, bind: BindId, octets: usize) {
         self.core.state.borrow_mut().node.handle_written(self.link, bind, octets, executor::now());
         self.core.turn();
+    }
+
+    fn words(&self, bind: BindId, words: String) {
+        self.core.state.borrow_mut().node.handle_words(self.link, bind, words, executor::now());
     }
 
     fn disconnected(&self, bind: BindId, reason: Disconnect, torn: bool) {

@@ -37,6 +37,8 @@ fn link_status() -> (link::Status, link::Counters) {
         queries: 3,
         breaker: link::breaker::BreakerState::Closed,
         last_trouble: None,
+        since: Wall(0),
+        next_try_ms: None,
     };
     let mut counters = link::Counters { sent: 70, ..link::Counters::default() };
     [0x58, 0x58, 0x0400, u32::MAX].into_iter().for_each(|status| counters.count_status(status));

@@ -12,7 +12,7 @@ use crate::{
     http::{HeldBy, LaneStatus, LinkError, LinkStatus, Server, ShardStatus, StatusBoard},
     link::{self, LinkState, leg::LegState},
     metrics::{self, Metrics},
-    model::{LinkId, ShardId},
+    model::{LinkId, Now, ShardId},
     shard::{self, Catalog},
 };
 
@@ -115,7 +115,7 @@ pub async fn run(
         }
         let mut look_at_link = |id, link: &mut link::Link| {
             let status = link.status(now.mono);
-            board.put_link(link_status(id, &status, link.counters()));
+            board.put_link(link_status(id, &status, link.counters(), now));
             snapshot.links.push((id, link.name().to_owned(), status, link.counters().clone()));
         };
         let mut place = 0;
@@ -140,7 +140,7 @@ fn shard_status(shard: &shard::Shard, status: &shard::Status) -> ShardStatus {
     }
 }
 
-fn link_status(id: LinkId, status: &link::Status, counters: &link::Counters) -> LinkStatus {
+fn link_status(id: LinkId, status: &link::Status, counters: &link::Counters, now: Now) -> LinkStatus {
     let held_by = match status.state {
         LinkState::Up => None,
         LinkState::Down => Some(HeldBy::NoBind),
@@ -166,7 +166,9 @@ fn link_status(id: LinkId, status: &link::Status, counters: &link::Counters) -> 
         last_error: status.last_trouble.as_ref().map(|last| LinkError {
             at: last.at,
             host: last.peer.clone(),
-            what: last.what.to_string(),
+            what: last.said(),
         }),
+        since: status.since,
+        next_try_at: status.next_try_ms.map(|ms| now.wall.after_ms(ms)),
     }
 }

@@ -331,6 +331,7 @@ mod tests {
             false
         }
         fn written(&self, _: BindId, _: usize) {}
+        fn words(&self, _: BindId, _: String) {}
         fn disconnected(&self, _: BindId, reason: Disconnect, _: bool) {
             self.ended.set(Some(reason));
             if let Some(waker) = self.waits.take() {
