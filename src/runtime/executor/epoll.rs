@@ -140,7 +140,8 @@ impl Here {
             let is_idle = self.ready.borrow().is_empty() && !has_ended.get();
             if is_idle || looked.elapsed() >= LOOK {
                 if let Err(error) = self.reactor.look(is_idle) {
-                    panic!("epoll: {error}");
+                    tracing::error!(%error, "an executor cannot wait: aborting, a restart recovers from the log");
+                    logging::abort();
                 }
                 looked = Instant::now();
             }
