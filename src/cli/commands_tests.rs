@@ -62,6 +62,7 @@ fn ran(words: &str, answers: &'static [(u16, &'static str)]) -> Ran {
         Command::Dev(_)
         | Command::Serve(_)
         | Command::Check(_)
+        | Command::Doctor(_)
         | Command::Reload(_)
         | Command::Restore(_)
         | Command::Papers(_) => panic!("speaks to no server"),

@@ -11,6 +11,7 @@ mod check;
 mod check_data;
 mod client;
 mod dev;
+mod doctor;
 mod download;
 mod exit;
 mod in_doubt;
@@ -54,6 +55,8 @@ enum Command {
     Serve(serve::Typed),
     /// Tell everything that is wrong with a configuration, or with a data directory
     Check(check::Typed),
+    /// Tell whether this machine and a configuration can run Stentor well, carriers included
+    Doctor(doctor::Typed),
     /// Send a message through a running daemon
     Send(send::Typed),
     /// Show how a running daemon is, or what became of messages
@@ -90,6 +93,7 @@ pub fn run() -> ExitCode {
             serve::run(&typed)
         }
         Command::Check(typed) => check::run(&typed, &mut out),
+        Command::Doctor(typed) => doctor::run(&typed, &mut out),
         Command::Send(typed) => send::run(typed, &mut out),
         Command::Status(typed) => status::run(typed, &mut out),
         Command::InDoubt(typed) => in_doubt::run(&typed, &mut out),

@@ -11,7 +11,7 @@ fn the_arguments_are_consistent() {
 
 #[test]
 fn arguments_are_read_or_refused() {
-    let table: [(&str, bool); 30] = [
+    let table: [(&str, bool); 33] = [
         ("dev", true),
         ("dev --listen 127.0.0.1:9000 --data ./x --fresh", true),
         ("dev --listen localhost", false),
@@ -21,6 +21,9 @@ fn arguments_are_read_or_refused() {
         ("check a.toml", true),
         ("check a.toml --json", true),
         ("check", false),
+        ("doctor --config a.toml", true),
+        ("doctor --config a.toml --bind --json", true),
+        ("doctor", false),
         ("send --to +491 --body x", true),
         ("send --to +491 --to +492 --from A --body x --class otp --key k --json", true),
         ("send --to +491 --body -", true),

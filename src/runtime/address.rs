@@ -40,15 +40,33 @@ struct Holder {
 
 impl fmt::Display for Refused {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "http.listen: {}", self.why())
+    }
+}
+
+impl Refused {
+    /// The address and why it is not to be had.
+    pub fn why(&self) -> String {
         let address = self.address;
         match &self.why {
             Why::Taken(Some(Holder { process, name })) => {
-                write!(out, "http.listen: {address} is in use by process {process} ({name})")
+                format!("{address} is in use by process {process} ({name})")
             }
-            Why::Taken(None) => {
-                write!(out, "http.listen: {address} is in use by another process, which may not be seen from here")
-            }
-            Why::Other(error) => write!(out, "http.listen: {address}: {error}"),
+            Why::Taken(None) => format!("{address} is in use by another process, which may not be seen from here"),
+            Why::Other(error) => format!("{address}: {error}"),
+        }
+    }
+
+    /// Whether somebody has it.
+    pub const fn is_taken(&self) -> bool {
+        matches!(self.why, Why::Taken(_))
+    }
+
+    /// The process that has it, if it may be seen.
+    pub fn process(&self) -> Option<u32> {
+        match &self.why {
+            Why::Taken(holder) => holder.as_ref().map(|holder| holder.process),
+            Why::Other(_) => None,
         }
     }
 }
@@ -74,6 +92,14 @@ fn free_by(address: SocketAddr, until: Instant) -> Result<(), Refused> {
         }
         thread::sleep(LOOK);
     }
+}
+
+/// Looks once, without waiting for anybody.
+///
+/// # Errors
+/// Why it is not to be had now.
+pub fn look(address: SocketAddr) -> Result<(), Refused> {
+    try_bind(address).map_err(|error| refused(address, error))
 }
 
 /// Why that address could not be bound.

@@ -28,8 +28,8 @@ use super::{
 };
 
 /// A certificate that ends within so many days is told of.
-const SOON_DAYS: i64 = 14;
-const DAY_S: i64 = 86_400;
+pub(super) const SOON_DAYS: i64 = 14;
+pub(super) const DAY_S: i64 = 86_400;
 /// How often.
 const AGAIN: Duration = Duration::from_secs(86_400);
 
@@ -93,7 +93,7 @@ fn end(file: &Path) -> Option<i64> {
 
 /// `None`: it cannot be read. What rustls reads of a certificate it tells only by what it says of it: asked at a time that no
 /// certificate reaches, it says when this one ended.
-fn not_after(certificate: &CertificateDer<'_>) -> Option<i64> {
+pub(super) fn not_after(certificate: &CertificateDer<'_>) -> Option<i64> {
     let read = ParsedCertificate::try_from(certificate).ok()?;
     let then = UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX));
     match verify_server_cert_signed_by_trust_anchor(&read, &RootCertStore::empty(), &[], then, &[]) {
@@ -140,7 +140,8 @@ impl Seen {
     }
 }
 
-fn moment(at_s: i64) -> String {
+/// Seconds since 1970, for people.
+pub(super) fn moment(at_s: i64) -> String {
     let mut text = Vec::new();
     rfc3339::push(&mut text, Wall(u64::try_from(at_s).unwrap_or_default() * 1_000));
     String::from_utf8_lossy(&text).into_owned()

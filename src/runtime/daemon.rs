@@ -158,12 +158,12 @@ impl Daemon {
         allocator::settle();
         look_before(&config)?;
         let blocked = signals::block().map_err(|error| StartError::System("signals".into(), error))?;
-        let cores = config.node.cores.map_or_else(cpus, usize::from).clamp(1, 255);
+        let cores = executors(&config);
         let descriptors =
             descriptors::raise().map_err(|error| StartError::System("limit of descriptors".into(), error))?;
         let io = choose_io(&config, cores)?;
         let clock = Clock::start();
-        let shards = config.node.shards.map_or(cores.min(SHARDS_AUTO_MAX), usize::from);
+        let shards = shards_of_new(&config, cores);
         let directory = open_directory(&config, shards)?;
         tell_of_exposure(&directory);
         let silent_until = clock.mono().after_ns(SILENCE_NS);
@@ -406,7 +406,12 @@ fn tell_of_shortage(limit: u64, plan: &descriptors::Plan, config: &Config) {
 }
 
 /// Shares the process's descriptors out among what is configured.
-fn share_out(limit: u64, config: &Config, cores: usize, shards: u8) -> Result<descriptors::Plan, descriptors::TooFew> {
+pub(super) fn share_out(
+    limit: u64,
+    config: &Config,
+    cores: usize,
+    shards: u8,
+) -> Result<descriptors::Plan, descriptors::TooFew> {
     let needs = descriptors::Needs {
         cores: cores as u64,
         listeners: config.http.listen.len() as u64,
@@ -417,8 +422,18 @@ fn share_out(limit: u64, config: &Config, cores: usize, shards: u8) -> Result<de
     descriptors::share_out(limit, &needs)
 }
 
+/// How many executors run.
+pub(super) fn executors(config: &Config) -> usize {
+    config.node.cores.map_or_else(cpus, usize::from).clamp(1, 255)
+}
+
+/// How many shards a data directory gets that is made now.
+pub(super) fn shards_of_new(config: &Config, cores: usize) -> usize {
+    config.node.shards.map_or(cores.min(SHARDS_AUTO_MAX), usize::from)
+}
+
 /// CPUs that this process may use.
-fn cpus() -> usize {
+pub(super) fn cpus() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 

@@ -132,7 +132,7 @@ impl Guard {
     /// When the file system cannot be asked.
     pub fn start(directory: &Path, floor: Option<u64>, shards: u8) -> io::Result<Self> {
         let (free, size) = room(directory)?;
-        let floor = floor.unwrap_or_else(|| (FLOOR_PER_SHARD * u64::from(shards)).min(size / FLOOR_SHARE));
+        let floor = floor_of(floor, shards, size);
         let ballast = floor / BALLAST_SHARE;
         let reserve = ballast.min(RESERVE_PER_SHARD * u64::from(shards));
         let gauge = Gauge::new(floor, ballast, reserve, is_ballast(&directory.join(BALLAST_FILE), ballast));
@@ -224,6 +224,36 @@ impl Guard {
     }
 }
 
+/// What is free, and what must be, bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// This process may still write so much.
+    pub free: u64,
+    /// Under it messages are refused.
+    pub floor: u64,
+    /// So much must be free for a start to take messages: the floor, and where there is no ballast yet, that and the distance
+    /// which keeps the state from fluttering.
+    pub needed: u64,
+}
+
+/// How it stands there; changes nothing.
+///
+/// # Errors
+/// When the file system cannot be asked.
+pub fn space(directory: &Path, floor: Option<u64>, shards: u8) -> io::Result<Space> {
+    let (free, size) = room(directory)?;
+    let floor = floor_of(floor, shards, size);
+    let ballast = floor / BALLAST_SHARE;
+    let is_held = is_ballast(&directory.join(BALLAST_FILE), ballast);
+    let needed = if is_held { floor } else { floor + floor / RETURN_SHARE + ballast };
+    Ok(Space { free, floor, needed })
+}
+
+/// As configured, or else by the number of shards and the size of the file system.
+fn floor_of(configured: Option<u64>, shards: u8, size: u64) -> u64 {
+    configured.unwrap_or_else(|| (FLOOR_PER_SHARD * u64::from(shards)).min(size / FLOOR_SHARE))
+}
+
 /// Bytes that this process may still write there, and the size of the file system.
 fn room(directory: &Path) -> io::Result<(u64, u64)> {
     let found = statvfs(directory)?;
@@ -309,6 +339,9 @@ mod tests {
         assert_eq!(guard.gauge, Gauge::new(4 << 20, 1 << 20, 1 << 20, true));
         assert!(is_ballast(&path, 1 << 20));
         assert_eq!(Guard::start(directory.path(), Some(4 << 20), 1).expect("looks").gauge, guard.gauge);
+        let space = |floor| space(directory.path(), Some(floor), 1).expect("looks");
+        assert_eq!(space(4 << 20).needed, 4 << 20, "its ballast is there");
+        assert_eq!(space(8 << 20).needed, (8 << 20) + (1 << 20) + (2 << 20), "ballast of another size is none");
         let mut guard = guard;
         guard.look(0);
         assert!(!path.exists() && guard.gauge.is_full);

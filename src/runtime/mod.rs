@@ -10,6 +10,7 @@ pub mod core;
 pub mod daemon;
 pub mod descriptors;
 pub mod disk;
+pub mod doctor;
 pub mod ending;
 pub mod executor;
 pub mod exposition;

@@ -203,9 +203,25 @@ fn best_of(uring: Result<(), ProbeError>, epoll: impl FnOnce() -> io::Result<()>
     }
 }
 
-/// Raises the soft limit of locked memory if it is too low, then opens, enters and closes one ring.
+/// Whether io_uring works for so many executors.
 fn probe_uring(executors: usize) -> Result<(), ProbeError> {
-    raise_memlock(memlock_needed(executors))?;
+    memlock(executors)?;
+    rings()
+}
+
+/// Raises the soft limit of locked memory if it is too low for so many executors, and says what it is, bytes.
+///
+/// # Errors
+/// When the hard limit is too low.
+pub fn memlock(executors: usize) -> Result<u64, ProbeError> {
+    raise_memlock(memlock_needed(executors))
+}
+
+/// Opens, enters and closes one ring.
+///
+/// # Errors
+/// Why there is none, or none that will do.
+pub fn rings() -> Result<(), ProbeError> {
     let features = open_ring_aside(RING_DEPTH).map_err(explain)?;
     if features & FEATURE_FAST_POLL == 0 { Err(ProbeError::TooOld) } else { Ok(()) }
 }
@@ -237,7 +253,7 @@ fn sysctl() -> Option<u8> {
     std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok()?.trim().parse().ok()
 }
 
-fn raise_memlock(needed: u64) -> Result<(), ProbeError> {
+fn raise_memlock(needed: u64) -> Result<u64, ProbeError> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is a valid rlimit that outlives both calls.
     #[allow(unsafe_code)] // libc has no safe face for resource limits
@@ -246,7 +262,7 @@ fn raise_memlock(needed: u64) -> Result<(), ProbeError> {
             return Err(ProbeError::Other(io::Error::last_os_error()));
         }
         if limit.rlim_cur >= needed {
-            return Ok(());
+            return Ok(limit.rlim_cur);
         }
         if limit.rlim_max < needed {
             return Err(ProbeError::Memlock { hard: limit.rlim_max, needed });
@@ -254,7 +270,7 @@ fn raise_memlock(needed: u64) -> Result<(), ProbeError> {
         limit.rlim_cur = limit.rlim_max;
         libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit)
     };
-    if raised == 0 { Ok(()) } else { Err(ProbeError::Other(io::Error::last_os_error())) }
+    if raised == 0 { Ok(limit.rlim_cur) } else { Err(ProbeError::Other(io::Error::last_os_error())) }
 }
 
 /// As [`open_ring`], on a thread of its own: a ring that goes interrupts what the thread that opened it waits in, some time later.

@@ -6,6 +6,7 @@
 //! ```text
 //! stentor.format   format version, node, shards, created, checksum: written once, last, so that its presence means
 //!                  "complete"
+//! trial            written and removed by a look at the disk
 //! lock             held while a process uses the directory; holds that process's number
 //! shard-00/ ...    one store for each shard, with its `high-water`
 //! control/         the store of control
@@ -33,6 +34,8 @@ const FORMAT_DRAFT: &str = "stentor.format.new";
 const LOCK_FILE: &str = "lock";
 const CONTROL: &str = "control";
 const SHARD_PREFIX: &str = "shard-";
+/// What a look at the disk writes and removes; one that was killed leaves it.
+pub const TRIAL_FILE: &str = "trial";
 /// The file of the high-water mark in a store's directory.
 pub const HIGH_WATER_FILE: &str = "high-water";
 
@@ -255,6 +258,19 @@ pub fn holder(path: &Path) -> Option<i32> {
     holder.trim().parse().ok().filter(|process| *process > 0)
 }
 
+/// For what a directory that is there was made, `None`: it can be made yet. Takes no lock and changes nothing; `shards`: as the
+/// configuration says them.
+///
+/// # Errors
+/// Why it would be refused.
+pub fn look(path: &Path, node: u16, shards: Option<u16>) -> Result<Option<Format>, Refusal> {
+    let Some(found) = read_format(path)? else { return refuse_foreign(path).map(|()| None) };
+    let wanted = Format { node, shards: shards.unwrap_or(found.shards), ..found };
+    check_format(path, found, wanted)?;
+    let missing = store_paths(path, found.shards).find(|store| !store.is_dir());
+    missing.map_or(Ok(Some(found)), |path| Err(Refusal::Missing { path }))
+}
+
 /// Makes the directory and those above it that are missing, each named durably.
 fn create(path: &Path) -> io::Result<()> {
     let path = std::path::absolute(path)?;
@@ -375,7 +391,7 @@ fn refuse_foreign(path: &Path) -> Result<(), Refusal> {
         let found = entry.map_err(&refusal)?.path();
         let name = found.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let is_ours = match name {
-            LOCK_FILE | FORMAT_DRAFT => true,
+            LOCK_FILE | FORMAT_DRAFT | TRIAL_FILE => true,
             CONTROL => is_empty_directory(&found),
             shard if shard.starts_with(SHARD_PREFIX) => is_empty_directory(&found),
             // A freshly made file system has it.
@@ -518,6 +534,10 @@ mod tests {
         drop(made);
         let found = DataDirectory::open(&path, Format { created: 9, ..WANTED }).unwrap();
         assert_eq!((found.is_new(), found.format()), (false, WANTED));
+        let seen = |node, shards| look(&path, node, shards).map_err(|refusal| refusal.to_string());
+        assert_eq!([seen(3, None), seen(3, Some(2))], [Ok(Some(WANTED)), Ok(Some(WANTED))]);
+        assert!(seen(4, None).is_err_and(|why| why.contains("belongs to node 3")));
+        assert!(seen(3, Some(4)).is_err_and(|why| why.contains("made with 2 shards")));
         let text = fs::read_to_string(path.join(FORMAT_FILE)).unwrap();
         assert_eq!(text, "version = 1\nnode = 3\nshards = 2\ncreated = 1700000000\n# check 253390b7e52cd297\n");
     }
@@ -598,6 +618,8 @@ mod tests {
         let path = root.path();
         fs::create_dir(path.join("shard-00")).unwrap();
         fs::write(path.join(FORMAT_DRAFT), "vers").unwrap();
+        fs::write(path.join(TRIAL_FILE), "").unwrap();
+        assert!(matches!(look(path, 3, None), Ok(None)));
         drop(DataDirectory::open(path, WANTED).unwrap());
         fs::remove_file(path.join(FORMAT_FILE)).unwrap();
         fs::write(path.join("shard-00/0.jnl"), "data").unwrap();

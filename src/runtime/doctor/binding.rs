@@ -1,0 +1,211 @@
+//! A bind that is followed by its unbind: whether a carrier takes the account. Whatever it delivers meanwhile is not answered, so that
+//! it stays the carrier's to deliver.
+
+use std::fmt;
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::visit::Stream;
+use crate::config::{self, Carrier};
+use crate::smpp::encode::EncodeError;
+use crate::smpp::pdu::{Bind, BindMode, INTERFACE_VERSION_3_4};
+use crate::smpp::session::{CloseReason, Event, Options, Session};
+use crate::smpp::status::{CommandStatus, ErrorClass};
+
+/// For the answer to the bind.
+const BIND: Duration = Duration::from_secs(5);
+/// For the answer to the unbind. That none comes is no trouble.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// Octets read at once.
+const READ_OCTETS: usize = 4 << 10;
+
+/// With what to bind.
+#[derive(Clone)]
+pub(super) struct Account {
+    /// One after the other, each on a connection of its own.
+    pub(super) modes: Vec<BindMode>,
+    system_id: Vec<u8>,
+    password: Vec<u8>,
+    system_type: Vec<u8>,
+    address_range: Vec<u8>,
+    numbering: config::TonNpi,
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Account").field("modes", &self.modes).finish_non_exhaustive()
+    }
+}
+
+impl Account {
+    /// As configured.
+    pub(super) fn of(carrier: &Carrier) -> Self {
+        let modes = match carrier.bind {
+            config::BindMode::Transceiver => vec![BindMode::Transceiver],
+            config::BindMode::Pair => vec![BindMode::Transmitter, BindMode::Receiver],
+            config::BindMode::Transmitter => vec![BindMode::Transmitter],
+        };
+        Self {
+            modes,
+            system_id: carrier.system_id.clone().into_bytes(),
+            password: carrier.password.reveal().as_bytes().to_vec(),
+            system_type: carrier.system_type.clone().into_bytes(),
+            address_range: carrier.address_range.clone().into_bytes(),
+            numbering: carrier.numbering.bind,
+        }
+    }
+
+    fn request(&self) -> Bind<'_> {
+        Bind {
+            system_id: &self.system_id,
+            password: &self.password,
+            system_type: &self.system_type,
+            interface_version: INTERFACE_VERSION_3_4,
+            addr_ton: self.numbering.ton,
+            addr_npi: self.numbering.npi,
+            address_range: &self.address_range,
+        }
+    }
+}
+
+/// Why there was no bind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum BindTrouble {
+    /// The carrier says so.
+    Refused(CommandStatus),
+    /// No answer in time.
+    Silent,
+    /// The connection ended before the answer.
+    HungUp,
+    /// The session ended otherwise.
+    Ended(CloseReason),
+    /// What is configured cannot be written.
+    Unwritable(EncodeError),
+}
+
+/// Binds and unbinds; gives what the carrier calls itself. `give` sets how long the stream may take from now.
+pub(super) fn bind(
+    stream: &mut dyn Stream,
+    account: &Account,
+    mode: BindMode,
+    give: &dyn Fn(Duration),
+) -> Result<String, BindTrouble> {
+    let begun = Instant::now();
+    let now_ns = || u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    let session = Session::<u32>::client(&Options::default(), mode, &account.request(), now_ns());
+    let mut session = session.map_err(BindTrouble::Unwritable)?;
+    let (mut out, mut read) = (Vec::new(), vec![0; READ_OCTETS]);
+    let mut bound = None;
+    give(BIND);
+    loop {
+        if session.poll_transmit(&mut out) {
+            if let Err(error) = stream.write_all(&out).and_then(|()| stream.flush()) {
+                return bound.ok_or_else(|| lost(&error));
+            }
+            session.handle_written(out.len());
+            out.clear();
+        }
+        let octets = match stream.read(&mut read) {
+            Ok(0) => return bound.ok_or(BindTrouble::HungUp),
+            Ok(octets) => octets,
+            Err(error) => return bound.ok_or_else(|| lost(&error)),
+        };
+        let (mut input, is_new) = (read.get(..octets).unwrap_or_default(), bound.is_none());
+        while let Some(event) = session.poll_event(&mut input, now_ns()) {
+            match heard(&event) {
+                Heard::Bound(name) => bound = Some(name),
+                Heard::Over(trouble) => return bound.ok_or(trouble),
+                Heard::Nothing => {}
+            }
+        }
+        if is_new && bound.is_some() {
+            give(FAREWELL);
+            session.unbind(0, now_ns());
+            session.handle_timeout(now_ns());
+        }
+    }
+}
+
+fn lost(error: &io::Error) -> BindTrouble {
+    if error.kind() == io::ErrorKind::TimedOut { BindTrouble::Silent } else { BindTrouble::HungUp }
+}
+
+/// What of an event matters here.
+enum Heard {
+    Bound(String),
+    Over(BindTrouble),
+    Nothing,
+}
+
+fn heard<T>(event: &Event<'_, T>) -> Heard {
+    match event {
+        Event::Bound { resp, .. } => Heard::Bound(String::from_utf8_lossy(resp.system_id).into_owned()),
+        Event::BindFailed { status } => Heard::Over(BindTrouble::Refused(*status)),
+        Event::Closed { reason } => Heard::Over(BindTrouble::Ended(*reason)),
+        Event::BindRequest { .. }
+        | Event::SubmitResp(_)
+        | Event::DeliverResp(_)
+        | Event::DataResp(_)
+        | Event::QueryResp { .. }
+        | Event::ResponseTimeout { .. }
+        | Event::Submit { .. }
+        | Event::Deliver { .. }
+        | Event::Data { .. }
+        | Event::Query { .. }
+        | Event::Alert(_)
+        | Event::Outbind(_)
+        | Event::EnquireLink
+        | Event::EnquireLinkResp
+        | Event::UnbindRequested
+        | Event::UnbindAnswered
+        | Event::Refused { .. }
+        | Event::Malformed { .. }
+        | Event::UnknownResponse { .. }
+        | Event::Unresolved { .. } => Heard::Nothing,
+    }
+}
+
+/// What a mode is called.
+pub(super) const fn name(mode: BindMode) -> &'static str {
+    match mode {
+        BindMode::Receiver => "receiver",
+        BindMode::Transmitter => "transmitter",
+        BindMode::Transceiver => "transceiver",
+    }
+}
+
+impl fmt::Display for BindTrouble {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(status) => write!(out, "refused with {status}"),
+            Self::Silent => write!(out, "not answered within {} s", BIND.as_secs()),
+            Self::HungUp => out.write_str("it hangs up instead of an answer"),
+            Self::Ended(reason) => reason.fmt(out),
+            Self::Unwritable(error) => error.fmt(out),
+        }
+    }
+}
+
+impl BindTrouble {
+    /// What to do about it.
+    pub(super) const fn advice(&self) -> &'static str {
+        const ACCOUNT: &str =
+            "check `system_id`, `password` and `system_type`; ask the carrier whether the account is open";
+        const PORT: &str =
+            "perhaps this port speaks no SMPP, or wants TLS; ask the carrier whether it permits this machine's address";
+        match self {
+            Self::Refused(status) => match status.class() {
+                Some(ErrorClass::Credential) => ACCOUNT,
+                Some(ErrorClass::Session) => {
+                    "perhaps the account has no bind left: a running daemon has some. Else check `system_id`, `password` and `bind`"
+                }
+                Some(ErrorClass::Throttle | ErrorClass::Transient) => "try again later, or ask the carrier",
+                Some(ErrorClass::PermanentMessage | ErrorClass::OurBug | ErrorClass::Unknown) | None => {
+                    "ask the carrier what it means by that"
+                }
+            },
+            Self::Silent | Self::HungUp | Self::Ended(_) => PORT,
+            Self::Unwritable(_) => ACCOUNT,
+        }
+    }
+}
