@@ -140,7 +140,7 @@ fn what_the_surroundings_refuse_is_told() {
     let patient = Patient::new(None, &one(&smsc));
     let found = patient.examined_after("ulimit -l 64");
     assert_eq!(found.code, Some(78), "{:#?}", found.list);
-    found.check("locked memory", "fail", "only 64 KiB may be locked");
+    found.check("locked memory", "warn", "only 64 KiB may be locked");
     let found = patient.examined_after("ulimit -n 1024");
     assert_eq!(found.code, Some(0));
     found.check("descriptors", "warn", "1024 are allowed: enough for ");
@@ -163,8 +163,8 @@ fn a_filter_that_forbids_io_uring_is_told() {
     python.args(["-c", WITHOUT_URING]).arg(stentor());
     let found = examined(&mut python, &patient.file(), &[]);
     assert_eq!((found.code, found.fails()), (Some(78), 1), "{:#?}", found.list);
-    found.check("io_uring", "fail", "io_uring is forbidden");
-    found.check("io_uring", "fail", "seccomp");
+    found.check("io_uring", "warn", "io_uring is forbidden: executors run on epoll");
+    found.check("io_uring", "warn", "seccomp");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{fs, io};
 
 use super::finding::{Finding, size};
 use super::quota;
-use crate::config::Config;
+use crate::config::{Config, NodeIo};
 use crate::runtime::descriptors::{Plan, TooFew};
 use crate::runtime::probe::{self, ProbeError};
 
@@ -14,12 +14,13 @@ const KERNEL_MIN: (u32, u32) = (5, 7);
 
 /// All of them. `executors`: so many as would run; `plan`: what the configuration gets of the descriptors, if there is one.
 pub(super) fn looks(executors: usize, config: Option<&Config>, plan: Option<Descriptors>) -> Vec<Finding> {
+    let wanted = config.map_or(NodeIo::Auto, |config| config.node.io);
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut found = vec![
         of_kernel(release.trim()),
         // Before Linux 5.12 rings count as locked memory: its limit is raised first, as a start does.
-        of_memory(probe::memlock(executors).as_ref()),
-        of_rings(probe::rings().as_ref()),
+        of_memory(probe::memlock(executors).as_ref(), wanted),
+        of_rings(probe::rings().as_ref(), wanted),
     ];
     found.extend(plan.zip(config).map(|(plan, config)| of_descriptors(&plan, config.http.connections_max.into())));
     found.push(of_cores(executors, quota::allowed(), quota::quota()));
@@ -44,37 +45,44 @@ fn of_kernel(release: &str) -> Finding {
     }
 }
 
-/// Whether executors can run here is decided by this alone.
-fn of_rings(found: Result<&(), &ProbeError>) -> Finding {
-    match found {
-        Ok(()) => Finding::ok("io_uring", "it works"),
-        Err(error @ ProbeError::Forbidden { .. }) => {
-            Finding::fail("io_uring", "io_uring is forbidden: the daemon cannot run", error.to_string())
+/// What follows where io_uring cannot be used.
+fn without_rings(wanted: NodeIo, what: &str, advice: String) -> Finding {
+    match wanted {
+        NodeIo::IoUring => Finding::fail("io_uring", format!("{what}: the daemon cannot run"), advice),
+        NodeIo::Auto | NodeIo::Epoll => {
+            Finding::warn("io_uring", format!("{what}: executors run on epoll, which costs more"), advice)
         }
+    }
+}
+
+fn of_rings(found: Result<&(), &ProbeError>, wanted: NodeIo) -> Finding {
+    match found {
+        _ if wanted == NodeIo::Epoll => Finding::ok("io_uring", "not used: node.io is \"epoll\""),
+        Ok(()) => Finding::ok("io_uring", "it works"),
+        Err(error @ ProbeError::Forbidden { .. }) => without_rings(wanted, "io_uring is forbidden", error.to_string()),
         Err(
             error @ (ProbeError::Missing
             | ProbeError::TooOld
             | ProbeError::NoMemory
             | ProbeError::NoDescriptor
             | ProbeError::Memlock { .. }
+            | ProbeError::NoEpoll { .. }
             | ProbeError::Other(_)),
-        ) => Finding::fail("io_uring", "io_uring cannot be used: the daemon cannot run", error.to_string()),
+        ) => without_rings(wanted, "io_uring cannot be used", error.to_string()),
     }
 }
 
 /// The soft limit, after it was raised as a start raises it.
-fn of_memory(found: Result<&u64, &ProbeError>) -> Finding {
+fn of_memory(found: Result<&u64, &ProbeError>, wanted: NodeIo) -> Finding {
     const CHECK: &str = "locked memory";
+    let judge = if wanted == NodeIo::IoUring { Finding::fail } else { Finding::warn };
     match found {
+        _ if wanted == NodeIo::Epoll => Finding::ok(CHECK, "not needed: node.io is \"epoll\""),
         Ok(&limit) if limit == libc::RLIM_INFINITY => Finding::ok(CHECK, "without limit"),
         Ok(&limit) => Finding::ok(CHECK, format!("{} may be locked, which is enough", size(limit))),
         Err(ProbeError::Memlock { hard, needed }) => {
             let what = format!("only {} may be locked, {} are needed", size(*hard), size(*needed));
-            Finding::fail(
-                CHECK,
-                what,
-                "raise ulimit -l (LimitMEMLOCK= under systemd, --ulimit memlock= for containers)",
-            )
+            judge(CHECK, what, "raise ulimit -l (LimitMEMLOCK= under systemd, --ulimit memlock= for containers)")
         }
         Err(
             error @ (ProbeError::Forbidden { .. }
@@ -82,8 +90,9 @@ fn of_memory(found: Result<&u64, &ProbeError>) -> Finding {
             | ProbeError::TooOld
             | ProbeError::NoMemory
             | ProbeError::NoDescriptor
+            | ProbeError::NoEpoll { .. }
             | ProbeError::Other(_)),
-        ) => Finding::fail(CHECK, error.to_string(), "ulimit -l shows the limit"),
+        ) => judge(CHECK, error.to_string(), "ulimit -l shows the limit"),
     }
 }
 
@@ -191,21 +200,29 @@ mod tests {
         check(&of_rings(Ok(&())), State::Ok, "it works", "");
         let forbidden = "io_uring is forbidden: the daemon cannot run";
         let filter = ProbeError::Forbidden { sysctl: Some(0) };
-        check(&of_rings(Err(&filter)), State::Fail, forbidden, "seccomp");
+        check(&of_rings(Err(&filter), NodeIo::IoUring), State::Fail, forbidden, "seccomp");
         let switched_off = ProbeError::Forbidden { sysctl: Some(2) };
-        check(&of_rings(Err(&switched_off)), State::Fail, forbidden, "sysctl -w kernel.io_uring_disabled=0");
+        check(
+            &of_rings(Err(&switched_off), NodeIo::IoUring),
+            State::Fail,
+            forbidden,
+            "sysctl -w kernel.io_uring_disabled=0",
+        );
         let unusable = "io_uring cannot be used: the daemon cannot run";
-        check(&of_rings(Err(&ProbeError::Missing)), State::Fail, unusable, "CONFIG_IO_URING");
-        check(&of_rings(Err(&ProbeError::NoMemory)), State::Fail, unusable, "LimitMEMLOCK=");
+        check(&of_rings(Err(&ProbeError::Missing), NodeIo::IoUring), State::Fail, unusable, "CONFIG_IO_URING");
+        check(&of_rings(Err(&ProbeError::NoMemory), NodeIo::IoUring), State::Fail, unusable, "LimitMEMLOCK=");
+        let instead = "io_uring is forbidden: executors run on epoll, which costs more";
+        check(&of_rings(Err(&filter), NodeIo::Auto), State::Warn, instead, "seccomp");
+        check(&of_rings(Err(&filter), NodeIo::Epoll), State::Ok, "not used: node.io is \"epoll\"", "");
     }
 
     #[test]
     fn locked_memory_is_enough_or_says_how_much_would_be() {
-        check(&of_memory(Ok(&libc::RLIM_INFINITY)), State::Ok, "without limit", "");
-        check(&of_memory(Ok(&(8 << 20))), State::Ok, "8 MiB may be locked, which is enough", "");
+        check(&of_memory(Ok(&libc::RLIM_INFINITY), NodeIo::IoUring), State::Ok, "without limit", "");
+        check(&of_memory(Ok(&(8 << 20)), NodeIo::IoUring), State::Ok, "8 MiB may be locked, which is enough", "");
         let short = ProbeError::Memlock { hard: 64 << 10, needed: 768 << 10 };
         let what = "only 64 KiB may be locked, 768 KiB are needed";
-        check(&of_memory(Err(&short)), State::Fail, what, "LimitMEMLOCK=");
+        check(&of_memory(Err(&short), NodeIo::IoUring), State::Fail, what, "LimitMEMLOCK=");
     }
 
     #[test]
