@@ -2,7 +2,9 @@
 
 mod stage;
 
+use std::fs::Permissions;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -48,6 +50,8 @@ impl Patient {
         );
         let patient = Self { directory };
         std::fs::write(patient.file(), head + carriers).expect("written");
+        // Passwords stand in it.
+        std::fs::set_permissions(patient.file(), Permissions::from_mode(0o600)).expect("a mode");
         patient
     }
 
@@ -139,7 +143,7 @@ fn what_the_surroundings_refuse_is_told() {
     let smsc = Smsc::start(&[]);
     let patient = Patient::new(None, &one(&smsc));
     let found = patient.examined_after("ulimit -l 64");
-    assert_eq!(found.code, Some(78), "{:#?}", found.list);
+    assert_eq!(found.code, Some(0), "{:#?}", found.list);
     found.check("locked memory", "warn", "only 64 KiB may be locked");
     let found = patient.examined_after("ulimit -n 1024");
     assert_eq!(found.code, Some(0));
@@ -162,7 +166,7 @@ fn a_filter_that_forbids_io_uring_is_told() {
     let mut python = Command::new("python3");
     python.args(["-c", WITHOUT_URING]).arg(stentor());
     let found = examined(&mut python, &patient.file(), &[]);
-    assert_eq!((found.code, found.fails()), (Some(78), 1), "{:#?}", found.list);
+    assert_eq!((found.code, found.fails()), (Some(0), 0), "{:#?}", found.list);
     found.check("io_uring", "warn", "io_uring is forbidden: executors run on epoll");
     found.check("io_uring", "warn", "seccomp");
 }

@@ -58,7 +58,7 @@ fn document(Finding { check, state, what, advice }: &Finding) -> Value {
 
 fn sum(found: &[Finding]) -> String {
     let number = |state| found.iter().filter(|finding| finding.state == state).count();
-    format!("{} ok, {} to look at, {} that fail", number(State::Ok), number(State::Warn), number(State::Fail))
+    format!("{} ok, {} warn, {} fail", number(State::Ok), number(State::Warn), number(State::Fail))
 }
 
 #[cfg(test)]
@@ -73,7 +73,7 @@ mod tests {
         let document = document(&hostile);
         assert_eq!((&document["state"], &document["advice"]), (&json!("fail"), &json!("ask")));
         let warn = Finding::warn("clock", "not synchronised", "run one");
-        assert_eq!(sum(&[warn.clone(), warn, hostile]), "0 ok, 2 to look at, 1 that fail");
+        assert_eq!(sum(&[warn.clone(), warn, hostile]), "0 ok, 2 warn, 1 fail");
     }
 
     fn ran(text: &str, json: bool) -> (Exit, String) {

@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn each_refusal_of_io_uring_says_what_to_do() {
-        check(&of_rings(Ok(&())), State::Ok, "it works", "");
+        check(&of_rings(Ok(&()), NodeIo::Auto), State::Ok, "it works", "");
         let forbidden = "io_uring is forbidden: the daemon cannot run";
         let filter = ProbeError::Forbidden { sysctl: Some(0) };
         check(&of_rings(Err(&filter), NodeIo::IoUring), State::Fail, forbidden, "seccomp");

@@ -57,7 +57,7 @@ fn of_pair(quota: &str, period: &str) -> Option<f64> {
     Some(number(quota)? as f64 / number(period)? as f64)
 }
 
-/// From the line `Cpus_allowed_list:	0-3,8` of `/proc/self/status`.
+/// From the line `Cpus_allowed_list: 0-3,8` of `/proc/self/status`.
 fn of_status(text: &str) -> Option<usize> {
     let list = text.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
     list.trim().split(',').try_fold(0, |sum: usize, range| {
