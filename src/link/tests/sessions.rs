@@ -164,9 +164,15 @@ fn what_went_wrong_last_is_told_with_its_cause() {
     while !world.connecting.contains(&FIRST) {
         world.advance_ms(100);
     }
+    world.handle(LinkEvent::Words { bind: FIRST, words: "name not found".to_owned() });
     world.disconnect(FIRST, Disconnect::Unreachable);
-    let unreachable = by("cannot be reached: the name is not found, or nobody answers there");
+    let unreachable = by("cannot be reached");
     assert_eq!(trouble(&mut world), unreachable);
+    let last = world.link.status(world.now.mono).last_trouble.map(|last| last.said());
+    assert_eq!(last.as_deref(), Some("cannot be reached: name not found"));
+    let told = world.alarms.iter().rev().find(|alarm| matches!(alarm, Alarm::Trouble { .. }));
+    let told = told.map(ToString::to_string).expect("somebody is told");
+    assert!(told.starts_with("host 1: cannot be reached: name not found; ") && told.contains("next try in "), "{told}");
     world.accepts = Some(OK);
     world.advance_ms(120_000);
     world.handle(LinkEvent::Rebind);
