@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use crate::model::Mono;
+use crate::model::{Mono, Wall};
 use crate::smpp::encode::encode;
 use crate::smpp::pdu::{Address, EsmClass, MessageResp, Pdu, QuerySmResp, ShortMessage};
 use crate::smpp::session::{Event, Options as SessionOptions, SendError, Session};
@@ -67,6 +67,8 @@ struct DueReceipt {
     way: Way,
     recipient: Vec<u8>,
     sender: Vec<u8>,
+    /// When its submit was taken.
+    taken_at: Wall,
     tried: bool,
 }
 
@@ -359,6 +361,7 @@ impl Carriers {
                     way: receipt.way,
                     recipient: message.destination.digits.to_vec(),
                     sender: message.source.digits.to_vec(),
+                    taken_at: stage.wall(),
                     tried: false,
                 },
             );
@@ -467,6 +470,9 @@ impl Carriers {
         let behaviour = self.fakes[carrier].behaviour();
         let wall = stage.wall();
         self.body.write(receipt.id, receipt.fate, wall, wall, behaviour);
+        // Of a message that nobody knows any more: it may be taken for another's to that number which is in doubt.
+        let is_forgotten = wall.since(receipt.taken_at) > plan.shard.receipt_wait_ms;
+        stage.oracle.receipt_made(&receipt.recipient, receipt.fate, is_forgotten);
         stage.oracle.receipt_said((carrier, receipt.id), &receipt.recipient, receipt.fate, self.body.error());
         let (from, to) = plan.carriers[carrier].spelling.write(&receipt.recipient, &receipt.sender);
         let message = ShortMessage {
