@@ -49,9 +49,7 @@ fn of_kernel(release: &str) -> Finding {
 fn without_rings(wanted: NodeIo, what: &str, advice: String) -> Finding {
     match wanted {
         NodeIo::IoUring => Finding::fail("io_uring", format!("{what}: the daemon cannot run"), advice),
-        NodeIo::Auto | NodeIo::Epoll => {
-            Finding::warn("io_uring", format!("{what}: executors run on epoll, which costs more"), advice)
-        }
+        NodeIo::Auto | NodeIo::Epoll => Finding::warn("io_uring", format!("{what}: executors run on epoll"), advice),
     }
 }
 
@@ -211,7 +209,7 @@ mod tests {
         let unusable = "io_uring cannot be used: the daemon cannot run";
         check(&of_rings(Err(&ProbeError::Missing), NodeIo::IoUring), State::Fail, unusable, "CONFIG_IO_URING");
         check(&of_rings(Err(&ProbeError::NoMemory), NodeIo::IoUring), State::Fail, unusable, "LimitMEMLOCK=");
-        let instead = "io_uring is forbidden: executors run on epoll, which costs more";
+        let instead = "io_uring is forbidden: executors run on epoll";
         check(&of_rings(Err(&filter), NodeIo::Auto), State::Warn, instead, "seccomp");
         check(&of_rings(Err(&filter), NodeIo::Epoll), State::Ok, "not used: node.io is \"epoll\"", "");
     }
