@@ -46,10 +46,9 @@ impl IdTable {
     }
 
     fn place_recent(&mut self) {
-        let mask = self.buckets.len() - 1;
         for (key, shard) in self.recent.drain(..) {
             let entry = key & TAG | u64::from(shard.0);
-            let [newer, older] = &mut self.buckets[key as usize & mask];
+            let [newer, older] = &mut self.buckets[index(key, self.buckets.len())];
             // Without a branch, which would have to wait for the memory.
             *older = if *newer == entry { *older } else { *newer };
             *newer = entry;
@@ -61,15 +60,15 @@ impl IdTable {
         self.place_recent();
         let is_known = |entry: &&u64| *entry & TAG == key & TAG && *entry & !TAG != SHARD_NONE;
         let shard = |entry: &u64| ShardId((entry & !TAG) as u8);
-        let mut known = self.buckets[self.index(key)].iter().filter(is_known).map(shard);
+        let mut known = self.buckets[index(key, self.buckets.len())].iter().filter(is_known).map(shard);
         let newer = known.next()?;
         Some(known.find(|older| home == Some(*older)).unwrap_or(newer))
     }
+}
 
-    /// The tag leaves out the low octet, so the index takes it in.
-    fn index(&self, key: u64) -> usize {
-        key as usize & (self.buckets.len() - 1)
-    }
+/// In which of `buckets` a key stands. The tag leaves out the low octet, so the index takes it in.
+const fn index(key: u64, buckets: usize) -> usize {
+    key as usize & (buckets - 1)
 }
 
 #[cfg(test)]

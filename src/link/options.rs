@@ -2,6 +2,7 @@
 
 use crate::mesh::ShardMap;
 use crate::model::{ErrorFamily, GroupId, LinkId, Mono};
+use crate::smpp::pdu::{Bind, INTERFACE_VERSION_3_4};
 use crate::smpp::receipt_id::Dialect;
 use crate::smpp::split::CarrierText;
 use crate::smpp::status::CommandStatus;
@@ -65,6 +66,21 @@ pub struct Account {
     pub password: Vec<u8>,
     pub system_type: Vec<u8>,
     pub address_range: Vec<u8>,
+}
+
+impl Account {
+    /// What a bind says. `numbering`: of the bind itself.
+    pub fn request(&self, numbering: TonNpi) -> Bind<'_> {
+        Bind {
+            system_id: &self.system_id,
+            password: &self.password,
+            system_type: &self.system_type,
+            interface_version: INTERFACE_VERSION_3_4,
+            addr_ton: numbering.ton,
+            addr_npi: numbering.npi,
+            address_range: &self.address_range,
+        }
+    }
 }
 
 impl std::fmt::Debug for Account {

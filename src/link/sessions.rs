@@ -2,7 +2,7 @@
 
 use crate::limit::SlidingLimit;
 use crate::model::{ErrorFamily, Now, Point, ShardId};
-use crate::smpp::pdu::{Bind, BindMode, INTERFACE_VERSION_3_4};
+use crate::smpp::pdu::BindMode;
 use crate::smpp::session::{CloseReason, Event, Fate, Options as SessionOptions, Session};
 use crate::smpp::status::CommandStatus;
 use crate::traffic::{Bound, NotWritten, ToShard, Unanswered};
@@ -59,16 +59,7 @@ impl Link {
         let Some(LegState::Connecting { deadline }) = self.leg(bind).map(|leg| leg.state) else { return };
         let bind_ns = deadline.since(now.mono);
         let (mode, session) = (self.mode(bind), self.session_options(bind_ns));
-        let account = &self.options.account;
-        let request = Bind {
-            system_id: &account.system_id,
-            password: &account.password,
-            system_type: &account.system_type,
-            interface_version: INTERFACE_VERSION_3_4,
-            addr_ton: self.options.numbering.bind.ton,
-            addr_npi: self.options.numbering.bind.npi,
-            address_range: &account.address_range,
-        };
+        let request = self.options.account.request(self.options.numbering.bind);
         let session = Session::client(&session, mode, &request, now.mono.0);
         let Some(leg) = self.leg(bind) else { return };
         leg.bind_ns = bind_ns;

@@ -28,7 +28,7 @@ use crate::{
 
 use super::tls;
 
-pub use carrier::links;
+pub use carrier::{account, links};
 pub use expectations::failed_tests;
 
 /// Receipts waited for in memory, all shards together.

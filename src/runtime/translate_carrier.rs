@@ -117,12 +117,7 @@ pub(super) fn options(carrier: &config::Carrier, link: LinkId, group: GroupId, m
         hosts: u16::try_from(carrier.hosts.len()).unwrap_or(u16::MAX),
         host_names: carrier.hosts.iter().map(ToString::to_string).collect(),
         binds_before: 0,
-        account: Account {
-            system_id: carrier.system_id.clone().into_bytes(),
-            password: carrier.password.reveal().as_bytes().to_vec(),
-            system_type: carrier.system_type.clone().into_bytes(),
-            address_range: carrier.address_range.clone().into_bytes(),
-        },
+        account: account(carrier),
         bind: match carrier.bind {
             config::BindMode::Transceiver => BindKind::Transceiver,
             config::BindMode::Pair => BindKind::Pair,
@@ -159,6 +154,16 @@ pub(super) fn options(carrier: &config::Carrier, link: LinkId, group: GroupId, m
         silent_until: Mono(0),
         receipt_table_bits: receipt_table_bits(carrier.rate_parts_per_s),
         buggify_ppm: 0,
+    }
+}
+
+/// Who we are there.
+pub fn account(carrier: &config::Carrier) -> Account {
+    Account {
+        system_id: carrier.system_id.clone().into_bytes(),
+        password: carrier.password.reveal().as_bytes().to_vec(),
+        system_type: carrier.system_type.clone().into_bytes(),
+        address_range: carrier.address_range.clone().into_bytes(),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::model::{Content, Frame, SenderId};
 use crate::traffic::{Bound, QueryBatch, QueryOf};
 
 use super::receipts::event_of;
@@ -24,28 +23,7 @@ fn world_of(bounds: Bounds, receipts_max: usize) -> World {
 impl World {
     /// A message that its carrier took under that id.
     fn taken_by_dumb(&mut self, to: &str, id: &str) -> MessageId {
-        let mut arena = Vec::new();
-        let from = SenderId::parse(SENDER).expect("a sender");
-        Content { from, body: b"x", ..Content::default() }.encode(&mut arena);
-        let head = Head {
-            to: number(to),
-            tenant: TenantId(5),
-            class: Class::Transactional,
-            receipt: true,
-            parts: 1,
-            route: RouteId(1),
-            expires_at: self.now.wall.after_ms(60_000),
-            content_len: arena.len() as u32,
-            ..Head::default()
-        };
-        let Reply::Submitted(results) = self.ask(Ask::Submit(Frame { heads: vec![head], arena, ..Frame::default() }))
-        else {
-            panic!("another answer")
-        };
-        let LineResult::Accepted(message) = results[0] else { panic!("{results:?}") };
-        let submit = self.pulled(Class::Transactional);
-        self.handle(self.outcome_event(&submit, id));
-        message
+        self.taken_until(self.now.wall.after_ms(60_000), SENDER, to, id)
     }
 
     /// What the link was told since the last time: ids, and the rest.

@@ -18,7 +18,7 @@ impl World {
         self.taken_until(Wall(u64::MAX), sender, to, id)
     }
 
-    fn taken_until(&mut self, expires_at: Wall, sender: &str, to: &str, id: &str) -> MessageId {
+    pub(super) fn taken_until(&mut self, expires_at: Wall, sender: &str, to: &str, id: &str) -> MessageId {
         let from = if sender.is_empty() { SenderId::default() } else { SenderId::parse(sender).expect("sender") };
         let mut content = Vec::new();
         Content { from, body: b"x", ..Content::default() }.encode(&mut content);

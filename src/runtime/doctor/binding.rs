@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::visit::Stream;
 use crate::config::{self, Carrier};
+use crate::link;
+use crate::runtime::translate;
 use crate::smpp::encode::EncodeError;
-use crate::smpp::pdu::{Bind, BindMode, INTERFACE_VERSION_3_4};
+use crate::smpp::pdu::{Bind, BindMode};
 use crate::smpp::session::{CloseReason, Event, Options, Session};
 use crate::smpp::status::{CommandStatus, ErrorClass};
 
@@ -20,21 +22,12 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const READ_OCTETS: usize = 4 << 10;
 
 /// With what to bind.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Account {
     /// One after the other, each on a connection of its own.
     pub(super) modes: Vec<BindMode>,
-    system_id: Vec<u8>,
-    password: Vec<u8>,
-    system_type: Vec<u8>,
-    address_range: Vec<u8>,
-    numbering: config::TonNpi,
-}
-
-impl fmt::Debug for Account {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Account").field("modes", &self.modes).finish_non_exhaustive()
-    }
+    account: link::Account,
+    numbering: link::TonNpi,
 }
 
 impl Account {
@@ -45,26 +38,12 @@ impl Account {
             config::BindMode::Pair => vec![BindMode::Transmitter, BindMode::Receiver],
             config::BindMode::Transmitter => vec![BindMode::Transmitter],
         };
-        Self {
-            modes,
-            system_id: carrier.system_id.clone().into_bytes(),
-            password: carrier.password.reveal().as_bytes().to_vec(),
-            system_type: carrier.system_type.clone().into_bytes(),
-            address_range: carrier.address_range.clone().into_bytes(),
-            numbering: carrier.numbering.bind,
-        }
+        let config::TonNpi { ton, npi } = carrier.numbering.bind;
+        Self { modes, account: translate::account(carrier), numbering: link::TonNpi { ton, npi } }
     }
 
     fn request(&self) -> Bind<'_> {
-        Bind {
-            system_id: &self.system_id,
-            password: &self.password,
-            system_type: &self.system_type,
-            interface_version: INTERFACE_VERSION_3_4,
-            addr_ton: self.numbering.ton,
-            addr_npi: self.numbering.npi,
-            address_range: &self.address_range,
-        }
+        self.account.request(self.numbering)
     }
 }
 

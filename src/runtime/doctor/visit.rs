@@ -17,6 +17,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::binding::{self, Account, BindTrouble};
 use crate::egress::words;
+use crate::runtime::names::ADDRESSES_MAX;
 use crate::runtime::{certificates, tls};
 use crate::smpp::pdu::BindMode;
 
@@ -28,8 +29,6 @@ const CONNECT: Duration = Duration::from_secs(5);
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// A host that takes a connection and hangs up does so within this; most do because they do not know our address.
 const MOMENT: Duration = Duration::from_millis(500);
-/// Addresses of a name that are tried.
-const ADDRESSES_MAX: usize = 16;
 /// Names being looked up at once. A lookup cannot be cancelled: one that hangs outlives its visit.
 const LOOKUPS_MAX: usize = 64;
 
