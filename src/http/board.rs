@@ -420,6 +420,22 @@ mod tests {
     }
 
     #[test]
+    fn a_carrier_is_as_it_is_since_its_last_link_changed_and_the_first_try_is_the_next() {
+        let board = board();
+        let told = || {
+            let told = written(|out| board.write_carriers(&catalog(), out));
+            ["since", "next_try_at"].map(|name| told["carriers"][0][name].clone())
+        };
+        assert_eq!(told(), [Value::Null, Value::Null]);
+        for (core, (since, next)) in (0..).zip([(1, Some(9)), (2, Some(8)), (0, None)]) {
+            let link = LinkId { carrier: CarrierId(4), core };
+            let next_try_at = next.map(Wall);
+            board.put_link(LinkStatus { link, since: Wall(since), next_try_at, ..LinkStatus::default() });
+        }
+        assert_eq!(told(), [json!("1970-01-01T00:00:00.002Z"), json!("1970-01-01T00:00:00.008Z")]);
+    }
+
+    #[test]
     fn a_link_without_a_bind_holds_nothing_up_beside_one_that_has_one() {
         let held_by = |reasons: [Option<HeldBy>; 2]| {
             let board = StatusBoard::new(1);

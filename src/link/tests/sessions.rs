@@ -2,6 +2,7 @@
 
 use super::world::World;
 use crate::link::leg::LegState;
+use crate::link::trouble::WORDS_MAX;
 use crate::link::{Alarm, BindId, BindKind, Disconnect, LinkEvent, LinkState, Options, SessionLoss};
 use crate::model::{Class, ShardId};
 use crate::smpp::split::Splitting;
@@ -177,6 +178,29 @@ fn what_went_wrong_last_is_told_with_its_cause() {
     world.advance_ms(120_000);
     world.handle(LinkEvent::Rebind);
     assert_eq!(trouble(&mut world), unreachable, "what we end ourselves is no trouble");
+}
+
+#[test]
+fn what_a_reload_changed_is_tried_at_once() {
+    let mut world = World::new(|options| {
+        options.reconnect_min_ms = 60_000;
+        options.reconnect_max_ms = 60_000;
+    });
+    world.accepts = None;
+    world.advance_ms(1);
+    let endless = "é".repeat(WORDS_MAX);
+    world.handle(LinkEvent::Words { bind: FIRST, words: endless });
+    world.disconnect(FIRST, Disconnect::Unreachable);
+    let status = world.link.status(world.now.mono);
+    assert!(status.next_try_ms.is_some_and(|ms| (30_000..=60_000).contains(&ms)), "{:?}", status.next_try_ms);
+    let words = status.last_trouble.and_then(|last| last.words).expect("words");
+    assert_eq!(words.len(), WORDS_MAX, "the rest is left out");
+    world.advance_ms(1_000);
+    assert_eq!(world.connects.len(), 1);
+    let options = world.link.options().clone();
+    world.handle(LinkEvent::Reconfigure(Box::new(options)));
+    world.advance_ms(1);
+    assert_eq!((world.connects.len(), world.link.status(world.now.mono).next_try_ms), (2, None));
 }
 
 #[test]
