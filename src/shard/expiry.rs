@@ -304,16 +304,25 @@ impl Alarms {
         self.look_now(turn, entry.address, entry.lane.class);
     }
 
-    /// The clock showed `was`, and went back. Alarms were put off by it for a while: these segments are visited now.
+    /// The clock showed `was`, and went back. Alarms were put off by it for a while, in memory, in the delay queue or on their way
+    /// there: these segments are visited now.
     pub(super) fn handle_clock_back<'a>(
         &mut self,
         turn: &mut Turn,
         was: Wall,
         queues: impl Iterator<Item = &'a ScheduledQueue>,
     ) {
-        let last = was.after_ms(NO_ROOM_MS + GRAIN_MS);
-        let alarms = queues.flat_map(|queue| queue.due_between(was, last));
-        for entry in alarms.filter(|entry| entry.reason == InsertReason::Expiry) {
+        let (now, last) = (turn.now.wall, was.after_ms(NO_ROOM_MS + GRAIN_MS));
+        let in_memory: Vec<u64> = self.order.range((was, 0)..=(last, u64::MAX)).map(|(_, segment)| *segment).collect();
+        for segment in in_memory {
+            if let Some(alarm) = self.of.get(&segment).copied() {
+                self.insert(segment, Alarm { at: now, ..alarm });
+            }
+        }
+        let under_way = turn.gathering.due().filter(|(tick, _)| (was..=last).contains(&tick.wall()));
+        let alarms = queues.flat_map(|queue| queue.due_between(was, last)).chain(under_way.map(|(_, entry)| entry));
+        let alarms: Vec<DueEntry> = alarms.filter(|entry| entry.reason == InsertReason::Expiry).copied().collect();
+        for entry in alarms {
             let is_known = self.of.contains_key(&entry.address.segment());
             if !is_known && self.has_room() {
                 self.look_now(turn, entry.address, entry.lane.class);
@@ -546,6 +555,25 @@ mod tests {
         alarms.remove(7);
         alarms.handle_due(&mut turn, &entry);
         assert!(alarms.of.contains_key(&address.segment()));
+    }
+
+    /// An alarm that was put off by a clock that was ahead, wherever it is when the clock goes back.
+    #[test]
+    fn what_was_put_off_by_a_clock_that_was_ahead_is_visited_at_once() {
+        let (was, back) = (Wall(400_000), Wall(100_000));
+        let (mut alarms, mut turn) = (Alarms::default(), turn());
+        turn.now.wall = was;
+        let note = |number| SegmentNote { number, messages: 1, expires_at: 90_000, class: 1 };
+        // One in memory, after a read that failed; one that no batch holds yet; one of its own time.
+        alarms.begin(&[note(1)], 1);
+        alarms.wake(was);
+        alarms.visit(Now { mono: Mono(1_000_000_000), wall: was }).expect("a visit");
+        alarms.handle_visit_failed(&mut turn);
+        put_off(&mut turn, Address::new(2, 0), Class::Otp, was.after_ms(AGAIN_MS));
+        alarms.begin(&[SegmentNote { expires_at: 900_000, ..note(3) }], 1);
+        turn.now.wall = back;
+        alarms.handle_clock_back(&mut turn, was, std::iter::empty());
+        assert_eq!([1, 2, 3].map(|segment| alarms.of[&segment].at), [back, Wall(0), Wall(900_000)]);
     }
 
     #[test]
