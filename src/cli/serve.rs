@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use clap::Args;
@@ -28,6 +28,7 @@ pub(super) fn run(typed: &Typed) -> Ended {
     // Threads inherit it: a signal that finds one without would end the process.
     signals::block().map_err(|error| Failure::new(Exit::OS, format!("cannot block signals: {error}")))?;
     let level = log::start(&config.log).map_err(|error| Failure::new(Exit::OS, format!("log: {error}")))?;
+    tell(&typed.config, &config);
     let tls = config.http.tls.is_some();
     let daemon = Daemon::start(config, None).map_err(|error| Failure::new(Exit(error.exit_code()), error))?;
     say(ready_line(daemon.addresses(), tls));
@@ -37,6 +38,22 @@ pub(super) fn run(typed: &Typed) -> Ended {
         applied: Box::new(move |config| level.set(config.log.level)),
     };
     Ok(Exit(daemon.join(Some(&reload))))
+}
+
+/// The first lines of a log: what is started, and by which configuration. Whatever refuses the start comes behind them.
+fn tell(file: &Path, config: &Config) {
+    let (version, process) = (env!("CARGO_PKG_VERSION"), std::process::id());
+    let build = if cfg!(debug_assertions) { "debug build" } else { "release build" };
+    tracing::info!(version, build, process, "stentor {version}, {build}, process {process}");
+    let [carriers, routes, tenants] = [config.carriers.len(), config.routes.len(), config.tenants.len()];
+    let file = file.display();
+    tracing::info!(
+        %file,
+        carriers,
+        routes,
+        tenants,
+        "configuration {file}: carriers {carriers}, routes {routes}, tenants {tenants}"
+    );
 }
 
 /// A service without a stdout still serves, and so does one whose stdout nobody reads: on a thread that may wait for ever.

@@ -12,7 +12,7 @@ use std::{
     rc::Rc,
     sync::{Arc, mpsc},
     thread,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
     shard::{Catalog, ShardEvent},
     store::{
         Recovery, StoreError,
-        directory::{self, DataDirectory, Exposure, FORMAT_VERSION, Format, HighWaterFile},
+        directory::{self, DataDirectory, FORMAT_VERSION, Format, HighWaterFile},
         fjall::{FjallOptions, FjallStore},
         fjall_start::{self, Started},
     },
@@ -49,10 +49,9 @@ use super::{
     resolver::Resolver,
     scribe::{self, Scribe},
     signals::{self, Signal},
+    starting::{self, Found, Past},
     storage::{self, Storage, Threads},
-    systemd, tls, translate,
-    warnings::warnings,
-    watchdog,
+    systemd, tls, translate, watchdog,
 };
 
 pub use reload::Reload;
@@ -161,11 +160,12 @@ impl Daemon {
         let cores = executors(&config);
         let descriptors =
             descriptors::raise().map_err(|error| StartError::System("limit of descriptors".into(), error))?;
-        let io = choose_io(&config, cores)?;
+        let choice = probe::choose(config.node.io, cores).map_err(StartError::Host)?;
         let clock = Clock::start();
         let shards = shards_of_new(&config, cores);
         let directory = open_directory(&config, shards)?;
-        tell_of_exposure(&directory);
+        starting::tell_of_directory(&directory);
+        starting::tell_of_executors(&choice, cores);
         let silent_until = clock.mono().after_ns(SILENCE_NS);
         let shards = directory.format().shards.clamp(1, 255) as u8;
         let plan = share_out(descriptors, &config, cores, shards).map_err(StartError::Descriptors)?;
@@ -176,19 +176,10 @@ impl Daemon {
         let map = ShardMap::new(shards, cores as u8);
         let (control, entries) = start_control(&directory, &config, stores, clock)?;
         let catalog = Arc::new(translate::catalog(&config, &entries, map));
-        let opened = open_shards(&directory, shards, stores)?;
+        let (opened, past) = open_shards(&directory, shards, stores)?;
 
         let (senders, inboxes): (Vec<_>, Vec<_>) = (0..cores).map(|_| mesh::mailbox::<ToCore>(MAILBOX)).unzip();
-        let mut threads = Vec::new();
-        let mut seats: Vec<Vec<(ShardId, Recovery, Storage)>> = (0..cores).map(|_| Vec::new()).collect();
-        for (number, shard) in opened.into_iter().enumerate() {
-            let id = ShardId(number as u8);
-            let core = usize::from(map.core_of(id).0);
-            let (storage, pair) =
-                start_storage(id, shard.store, shard.mark, directory.quarantine(), senders[core].clone())?;
-            threads.push(pair);
-            seats[core].push((id, shard.found, storage));
-        }
+        let (seats, threads) = start_storages(opened, map, &directory, &senders)?;
         let (signal_sender, signals) = mesh::thread_mailbox(16);
         signals::listen(blocked, signal_sender).map_err(|error| StartError::System("signal thread".into(), error))?;
         let format = directory.format();
@@ -204,9 +195,11 @@ impl Daemon {
             shared.certificates.watch().map_err(|error| StartError::System("certificates thread".into(), error))?;
         let write = feed::renderer(Arc::clone(&shared.board), Arc::clone(&shared.snapshots), clock);
         let writing = shared.scribe.start(write).map_err(|error| StartError::System("metrics thread".into(), error))?;
-        let (cores, addresses) = start_cores(&shared, io, inboxes, seats)?;
+        let (cores, addresses, found) = start_cores(&shared, choice.io, inboxes, seats)?;
         shared.board.set_unready(Vec::new());
-        tell_of_shortage(descriptors, &plan, &config);
+        past.tell(found);
+        starting::warn_of_shortage(descriptors, &plan, &config);
+        starting::tell_of_addresses(&addresses, config.http.tls.is_some());
         let tenants = Arc::clone(&shared.tenants);
         Ok(Self {
             addresses,
@@ -376,33 +369,8 @@ impl Shared {
 /// Whether it can be carried out, before anything is touched.
 fn look_before(config: &Config) -> Result<(), StartError> {
     translate::check(config, "configuration").map_err(|problems| StartError::Config(problems.to_string()))?;
-    warn(config);
+    starting::warn(config);
     address::ensure_free(&config.http.listen).map_err(StartError::Address)
-}
-
-/// What executors stand on; told in one line.
-fn choose_io(config: &Config, cores: usize) -> Result<Io, StartError> {
-    let choice = probe::choose(config.node.io, cores).map_err(StartError::Host)?;
-    tracing::info!("{choice}");
-    Ok(choice.io)
-}
-
-fn warn(config: &Config) {
-    for warning in warnings(config, certificates::now_s()) {
-        tracing::warn!("{warning}");
-    }
-}
-
-fn tell_of_shortage(limit: u64, plan: &descriptors::Plan, config: &Config) {
-    let (connections, wanted) = (plan.connections, u64::from(config.http.connections_max));
-    if connections < wanted {
-        tracing::warn!(
-            limit,
-            connections,
-            wanted,
-            "too few descriptors for http.connections_max: fewer connections are taken; raise ulimit -Hn (LimitNOFILE=)"
-        );
-    }
 }
 
 /// Shares the process's descriptors out among what is configured.
@@ -450,19 +418,6 @@ fn open_directory(config: &Config, shards: usize) -> Result<DataDirectory, Start
     }
 }
 
-fn tell_of_exposure(directory: &DataDirectory) {
-    let data_dir = directory.path().display();
-    match directory.exposure() {
-        Exposure::Closed => {}
-        Exposure::WasOpen(mode) => {
-            tracing::warn!(%data_dir, mode = format_args!("{mode:04o}"), "others could read the data directory: closed to them now");
-        }
-        Exposure::Unknown(error) => {
-            tracing::warn!(%data_dir, %error, "the data directory cannot be closed to others: they may be able to read messages");
-        }
-    }
-}
-
 /// Control with a number for every name of the configuration, and a version for what is applied.
 fn start_control(
     directory: &DataDirectory,
@@ -477,7 +432,12 @@ fn start_control(
 }
 
 /// Opens all shards at once: each start is a journal to replay.
-fn open_shards(directory: &DataDirectory, shards: u8, options: FjallOptions) -> Result<Vec<Started>, StartError> {
+fn open_shards(
+    directory: &DataDirectory,
+    shards: u8,
+    options: FjallOptions,
+) -> Result<(Vec<Started>, Past), StartError> {
+    let begun = Instant::now();
     let opening: Vec<_> = (0..shards)
         .map(|shard| {
             let path = directory.shard(u16::from(shard));
@@ -491,12 +451,31 @@ fn open_shards(directory: &DataDirectory, shards: u8, options: FjallOptions) -> 
             })
         })
         .collect();
-    opening
-        .into_iter()
-        .map(|thread| {
-            thread.join().unwrap_or_else(|_| Err(StartError::Config("a store panicked while opening".into())))
-        })
-        .collect()
+    let opened = opening.into_iter().map(|thread| {
+        thread.join().unwrap_or_else(|_| Err(StartError::Config("a store panicked while opening".into())))
+    });
+    let opened = opened.collect::<Result<Vec<_>, _>>()?;
+    let past = Past::of(&opened, begun.elapsed());
+    Ok((opened, past))
+}
+
+/// Starts the threads of each store; what each core is given.
+fn start_storages(
+    opened: Vec<Started>,
+    map: ShardMap,
+    directory: &DataDirectory,
+    cores: &[Sender<ToCore>],
+) -> Result<(Vec<Seats>, Vec<Threads>), StartError> {
+    let mut threads = Vec::new();
+    let mut seats: Vec<Seats> = cores.iter().map(|_| Vec::new()).collect();
+    for (number, shard) in opened.into_iter().enumerate() {
+        let id = ShardId(number as u8);
+        let core = usize::from(map.core_of(id).0);
+        let (storage, pair) = start_storage(id, shard.store, shard.mark, directory.quarantine(), cores[core].clone())?;
+        threads.push(pair);
+        seats[core].push((id, shard.found, storage));
+    }
+    Ok((seats, threads))
 }
 
 fn start_storage(
@@ -524,12 +503,12 @@ fn start_cores(
     io: Io,
     inboxes: Vec<Inbox<ToCore>>,
     seats: Vec<Seats>,
-) -> Result<(Vec<CoreHandle>, Vec<SocketAddr>), StartError> {
+) -> Result<(Vec<CoreHandle>, Vec<SocketAddr>, Found), StartError> {
     let pinned = shared.senders.len() == cpus();
     let hearts: Vec<watchdog::Heartbeat> = inboxes.iter().map(|_| watchdog::Heartbeat::default()).collect();
     watchdog::watch(shared.clock, hearts.clone()).map_err(|error| StartError::System("watchdog".into(), error))?;
     let mut handles = Vec::new();
-    let mut addresses = Vec::new();
+    let (mut addresses, mut found) = (Vec::new(), Found::default());
     // A port of 0 is chosen by the first core; the others must bind the same.
     let mut listen = shared.config.http.listen.clone();
     // Opening the stores may have taken a while.
@@ -551,12 +530,13 @@ fn start_cores(
         let given = CoreGiven { shared: Arc::clone(shared), number, inbox, seats, links, listen: listen.clone() };
         let running = executor.start(move || core_main(given, ready, told)).map_err(StartError::Executor)?;
         let bound = listening.recv().map_err(|_| StartError::Config("an executor ended at its start".into()))?;
-        let bound = bound.map_err(StartError::Address)?;
+        let (bound, seated) = bound.map_err(StartError::Address)?;
         listen.clone_from(&bound);
         addresses = bound;
+        found += seated;
         handles.push(CoreHandle { running, commands });
     }
-    Ok((handles, addresses))
+    Ok((handles, addresses, found))
 }
 
 /// What a core's own start needs.
@@ -571,7 +551,7 @@ struct CoreGiven {
 
 async fn core_main(
     given: CoreGiven,
-    ready: mpsc::SyncSender<Result<Vec<SocketAddr>, address::Refused>>,
+    ready: mpsc::SyncSender<Result<(Vec<SocketAddr>, Found), address::Refused>>,
     told: mpsc::Receiver<Command>,
 ) {
     let CoreGiven { shared, number, inbox, seats, links, listen } = given;
@@ -585,6 +565,7 @@ async fn core_main(
     let bound = listeners.iter().map(Listener::address).collect();
     let door = open_door(&shared, number);
     let core = seat_core(&shared, number, seats, links, &door);
+    let found = found_by(&core);
     let metrics = Rc::new(RefCell::new(Metrics::default()));
     let mut options = translate::http_options(
         &shared.config,
@@ -607,7 +588,7 @@ async fn core_main(
     let limits = shared.http_limits(&shared.config);
     let server = Rc::new(Server::start(listeners, shared.tls.clone(), Rc::clone(&api), limits));
     server.set_weights(translate::weights(&shared.config, &shared.control));
-    let _ = ready.send(Ok(bound));
+    let _ = ready.send(Ok((bound, found)));
     executor::spawn(
         OnPanic::Abort,
         "feed",
@@ -637,6 +618,16 @@ async fn core_main(
         }
     });
     core.run(inbox).await;
+}
+
+/// What the shards of a core have to begin with.
+fn found_by(core: &Core) -> Found {
+    let mut found = Found::default();
+    let seats = (0..).map_while(|place| core.visit_shard(place, |_, shard| shard.status()));
+    for status in seats {
+        found += Found { waiting: status.waiting.iter().sum::<u64>() + status.scheduled, doubts: status.doubts };
+    }
+    found
 }
 
 fn bind(listen: &[SocketAddr]) -> Result<Vec<Listener>, address::Refused> {

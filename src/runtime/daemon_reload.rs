@@ -22,7 +22,7 @@ use super::{
     super::{
         certificates,
         core::Core,
-        executor, tls, translate,
+        executor, starting, tls, translate,
         verdict::{Ask, Verdict},
     },
     Daemon, Shared, share_out,
@@ -83,7 +83,7 @@ impl Daemon {
                     tracing::info!("reloaded: {change}");
                 }
                 (reload.applied)(&self.config);
-                super::warn(&self.config);
+                starting::warn(&self.config);
             }
             Err(refusals) => {
                 for refusal in refusals {

@@ -27,6 +27,7 @@ mod readers;
 pub mod resolver;
 pub mod scribe;
 pub mod signals;
+mod starting;
 pub mod storage;
 mod systemd;
 pub mod tls;

@@ -25,6 +25,29 @@ pub struct Started {
     pub found: Recovery,
     /// What the opening mended, for the log.
     pub opened: Opened,
+    /// How the last life of this store ended.
+    pub last_end: LastEnd,
+}
+
+/// How a store was left; ordered by how much there is to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LastEnd {
+    /// It was made just now.
+    None,
+    /// By a stop: everything that was acknowledged was settled and sealed.
+    Clean,
+    /// By a crash, a kill or a power cut.
+    Broken,
+}
+
+impl LastEnd {
+    fn of(mark: Option<HighWater>, last: u64) -> Self {
+        match mark {
+            Some(mark) if mark.is_clean && mark.commit == last => Self::Clean,
+            None if last == 0 => Self::None,
+            Some(_) | None => Self::Broken,
+        }
+    }
 }
 
 /// As [`FjallStore::open`]; what fjall asserts about its files and finds untrue is damage like any other.
@@ -63,7 +86,8 @@ pub fn start(shard: &Path, options: FjallOptions) -> Result<Started, StoreError>
     let (mark, before) = open_mark(shard)?;
     let found = recover(&store.reader())?;
     check_mark(shard, before, found.last.0, "messages")?;
-    Ok(Started { store, mark, found, opened })
+    let last_end = LastEnd::of(before, found.last.0);
+    Ok(Started { store, mark, found, opened, last_end })
 }
 
 /// The store of control, if it may be used.
