@@ -13,7 +13,7 @@ use toml::Spanned;
 
 use super::carrier_tlv::{Tlv, tlvs};
 use super::choice::{
-    BindMode, CarrierKind, DefaultAlphabet, Encoding, ErrorClass, IdForm, NumberRule, Receipts, Splitting,
+    BindMode, CarrierKind, DefaultAlphabet, Encoding, ErrorClass, IdForm, LogPdus, NumberRule, Receipts, Splitting,
 };
 use super::gather::{DAY, Gather, HOUR, MINUTE, SECOND, or};
 use super::raw::{Octet, RawCarrier, RawCarrierTls, RawDialect, RawNumbering, Typed};
@@ -107,6 +107,8 @@ pub struct Carrier {
     /// Pause between attempts at most; doubles up to here, jittered.
     #[serde(rename = "reconnect_max", serialize_with = "shown::duration")]
     pub reconnect_max_ms: u64,
+    /// What is told of each PDU.
+    pub log_pdus: LogPdus,
 }
 
 /// Where a carrier listens.
@@ -252,6 +254,7 @@ impl Carrier {
             enquire_link_ms: gather.millis(&raw.enquire_link, 30 * SECOND, SECOND..=HOUR),
             reconnect_min_ms: gather.millis(&raw.reconnect_min, SECOND, 10..=HOUR),
             reconnect_max_ms: gather.millis(&raw.reconnect_max, MINUTE, 10..=DAY),
+            log_pdus: or(&raw.log_pdus, LogPdus::Off),
         };
         carrier.check(raw, gather);
         carrier

@@ -174,6 +174,30 @@ pub enum LogLevel {
     Trace,
 }
 
+/// Which answered requests are told to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogRequests {
+    /// Those that failed by us: 500 and above.
+    Failed,
+    /// Those that were refused as well: 400 and above.
+    Refused,
+    /// Each.
+    All,
+}
+
+/// How much of a carrier's PDUs is told to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogPdus {
+    /// Nothing.
+    Off,
+    /// Every PDU; numbers by their first and last digits, texts by their length.
+    Masked,
+    /// Every PDU, with numbers and texts.
+    Whole,
+}
+
 /// How a line of the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -39,8 +39,8 @@ use serde::Serialize;
 pub use carrier::{Carrier, CarrierTls, Dialect, Host, Numbering, TonNpi};
 pub use carrier_tlv::Tlv;
 pub use choice::{
-    BindMode, CarrierKind, Class, DefaultAlphabet, Encoding, ErrorClass, IdForm, InDoubt, LogFormat, LogLevel, NodeIo,
-    NumberRule, Receipts, Splitting,
+    BindMode, CarrierKind, Class, DefaultAlphabet, Encoding, ErrorClass, IdForm, InDoubt, LogFormat, LogLevel, LogPdus,
+    LogRequests, NodeIo, NumberRule, Receipts, Splitting,
 };
 pub use diff::{Change, diff};
 pub use error::{Place, Problem, Problems};

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::choice::{
-    BindMode, CarrierKind, Class, DefaultAlphabet, Encoding, ErrorClass, IdForm, InDoubt, LogFormat, LogLevel, NodeIo,
-    NumberRule, Receipts, Splitting,
+    BindMode, CarrierKind, Class, DefaultAlphabet, Encoding, ErrorClass, IdForm, InDoubt, LogFormat, LogLevel, LogPdus,
+    LogRequests, NodeIo, NumberRule, Receipts, Splitting,
 };
 use super::secret::SecretRef;
 use super::units::{Auto, Bytes, Int, Millis, OneOrMany, PerSecond, Permille, Quota};
@@ -146,6 +146,7 @@ raw! {
     RawLog {
         level: Typed<LogLevel>,
         format: Typed<LogFormat>,
+        requests: Typed<LogRequests>,
     }
 
     /// `[[carrier]]`
@@ -186,6 +187,7 @@ raw! {
         enquire_link: Typed<Millis>,
         reconnect_min: Typed<Millis>,
         reconnect_max: Typed<Millis>,
+        log_pdus: Typed<LogPdus>,
     }
 
     /// `tls` of a carrier.

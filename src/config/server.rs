@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use toml::Spanned;
 
-use super::choice::{LogFormat, LogLevel, NodeIo};
+use super::choice::{LogFormat, LogLevel, LogRequests, NodeIo};
 use super::gather::{DAY, GIB, Gather, HOUR, KIB, MIB, MINUTE, SECOND, or};
 use super::raw::{RawHttp, RawHttpTls, RawLimits, RawLog, RawNode};
 use super::shown;
@@ -221,11 +221,17 @@ pub struct Log {
     pub level: LogLevel,
     /// Shape of a line.
     pub format: LogFormat,
+    /// Answered requests that are told.
+    pub requests: LogRequests,
 }
 
 impl Log {
     pub(super) fn meant(raw: &RawLog) -> Self {
-        Self { level: or(&raw.level, LogLevel::Info), format: or(&raw.format, LogFormat::Auto) }
+        Self {
+            level: or(&raw.level, LogLevel::Info),
+            format: or(&raw.format, LogFormat::Auto),
+            requests: or(&raw.requests, LogRequests::Refused),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use hyper::{
 };
 
 use super::{
+    access::{AccessLog, AskedBy, Told},
     auth::{Caller, Scope, Tenants},
     backup::StartBackup,
     board::StatusBoard,
@@ -38,7 +39,7 @@ use super::{
 use crate::{
     admission::{Defaults, Printer, numbering::Numbering},
     mesh::ShardMap,
-    model::{Mono, Quoted, ShardId},
+    model::{Mono, Quoted, ShardId, TenantId},
     runtime::executor,
     shard::Catalog,
 };
@@ -68,6 +69,8 @@ pub struct Settings {
     pub limits: RequestLimits,
     /// Names under which we are called, where no key is needed.
     pub hosts: Hosts,
+    /// Which answered requests are told to the log.
+    pub requests: Told,
 }
 
 /// What an API is made of.
@@ -116,6 +119,8 @@ pub struct Seen {
     pub took_us: u64,
     /// Messages that it brought.
     pub tally: Tally,
+    /// As whom it was admitted.
+    pub tenant: Option<TenantId>,
 }
 
 /// See the head of this file.
@@ -137,6 +142,7 @@ pub struct Api {
     document: OnceCell<Bytes>,
     boot: u64,
     requests: Cell<u64>,
+    access: AccessLog,
 }
 
 impl fmt::Debug for Api {
@@ -191,6 +197,7 @@ impl Api {
             document: OnceCell::new(),
             boot: executor::now().wall.0,
             requests: Cell::new(0),
+            access: AccessLog::default(),
         }
     }
 
@@ -247,6 +254,7 @@ impl Api {
             (Scope::Open, _) => None,
             (scope @ (Scope::Tenant | Scope::Admin), _) => {
                 let caller = admit()?;
+                seen.tenant = Some(caller.tenant.id());
                 caller.needs(scope)?;
                 if !body.belongs_to(caller.tenant.id()) {
                     return Err(Problem::new(Code::Overloaded, "this tenant has more than its share of connections"));
@@ -372,29 +380,18 @@ impl Handler for Api {
     async fn handle(self: Rc<Self>, request: Request<RequestBody>) -> Response<ResponseBody> {
         let began: Mono = executor::now().mono;
         let request_id = self.request_id();
-        let mut seen = Seen { path: "", status: 0, took_us: 0, tally: Tally::default() };
-        let asked_at = AskedAt::of(&request);
-        let mut answer = match self.answer(request, &mut seen).await {
-            Ok(answer) => answer,
-            Err(problem) => {
-                if problem.status >= 500 {
-                    tracing::warn!(
-                        request_id,
-                        path = seen.path,
-                        code = problem.code.text(),
-                        detail = problem.detail,
-                        "refused"
-                    );
-                }
-                problem.answer(&request_id, &asked_at)
-            }
-        };
+        let mut seen = Seen { path: "", status: 0, took_us: 0, tally: Tally::default(), tenant: None };
+        let (asked_at, asked_by) = (AskedAt::of(&request), AskedBy::of(&request));
+        let answered = self.answer(request, &mut seen).await;
+        let now = executor::now().mono;
+        seen.status = answered.as_ref().map_or_else(|problem| problem.status, |answer| answer.status().as_u16());
+        seen.took_us = now.since(began) / 1_000;
+        self.access.note(&self.settings(), &request_id, &asked_by, &seen, answered.as_ref().err(), now);
+        let mut answer = answered.unwrap_or_else(|problem| problem.answer(&request_id, &asked_at));
         if let Ok(request_id) = HeaderValue::from_str(&request_id) {
             answer.headers_mut().insert(REQUEST_ID, request_id);
         }
         if let Some(observe) = &self.observe {
-            seen.status = answer.status().as_u16();
-            seen.took_us = executor::now().mono.since(began) / 1_000;
             observe(&seen);
         }
         answer

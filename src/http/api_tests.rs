@@ -76,6 +76,7 @@ fn api_behind(tenants: Vec<TenantSpec>, door: Rc<Door>) -> Rc<Api> {
         numbering: Numbering::new(None).expect("metadata"),
         limits: RequestLimits::default(),
         hosts: Hosts::new(&["stentor.example".to_owned()]),
+        requests: Told::default(),
     };
     Rc::new(Api::new(Options {
         settings,

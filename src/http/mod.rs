@@ -8,6 +8,7 @@
 //! `records`, `board`, `openapi`. Async: [`Api`], which routes, with `submit`, `inquiry`, `search`, `inbound`, `readers`, `backup` and `restored`, and
 //! [`Door`], which asks shards. Knows no disk and no carrier.
 
+pub mod access;
 pub mod api;
 pub mod auth;
 pub mod backup;

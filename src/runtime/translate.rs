@@ -19,7 +19,7 @@ use crate::{
     config::{self, Config, ErrorClass, InDoubt, Place, Problem, Problems},
     control::{Entries, Names},
     delivery::{Backoff, DoubtPolicy, RetryPolicy},
-    http::{self, Door, Extra, StatusBoard, TenantSpec, Tenants, head::Hosts, ingest::RequestLimits},
+    http::{self, Door, Extra, StatusBoard, TenantSpec, Tenants, access::Told, head::Hosts, ingest::RequestLimits},
     mesh::ShardMap,
     model::{CarrierId, Class, ErrorFamily, Inboxes, NodeId, Period, Quoted, RouteId, SenderId, ShardId, TenantId},
     routing::{Condition, Route, RouteTable, Way},
@@ -297,7 +297,16 @@ pub fn http_settings(config: &Config, tenants: Arc<Tenants>) -> http::Settings {
         Err(why) => unreachable!("a configuration that was not checked: {why}"),
     };
     let hosts = Hosts::new(&config.http.hosts);
-    http::Settings { tenants, defaults: defaults(config), numbering, limits: request_limits(config), hosts }
+    let (defaults, limits, requests) = (defaults(config), request_limits(config), requests(config.log.requests));
+    http::Settings { tenants, defaults, numbering, limits, hosts, requests }
+}
+
+const fn requests(told: config::LogRequests) -> Told {
+    match told {
+        config::LogRequests::Failed => Told::Failed,
+        config::LogRequests::Refused => Told::Refused,
+        config::LogRequests::All => Told::All,
+    }
 }
 
 fn defaults(config: &Config) -> Defaults {

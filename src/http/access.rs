@@ -1,0 +1,158 @@
+//! Answered requests, told to the log: the id by which an answer is found again, who asked what, and what came of it.
+//!
+//! Knows which of them are told, and how many in a second. Refuses to know bodies and queries, which may hold numbers and texts.
+//! A client decides how many of its requests are refused, not how many lines that makes.
+
+use std::{cell::Cell, net::SocketAddr};
+
+use hyper::{Method, Request};
+
+use super::{
+    api::{Seen, Settings},
+    body::RequestBody,
+    problem::{Code, Problem},
+};
+use crate::model::Mono;
+
+/// Lines of a second for what was refused or failed, for each core; the others are counted.
+pub const LINES_MAX: u32 = 100;
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// Which answered requests are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Told {
+    /// 500 and above.
+    Failed,
+    /// 400 and above.
+    #[default]
+    Refused,
+    /// Each, and however many there are.
+    All,
+}
+
+/// What is to be known of a request before it is taken apart.
+#[derive(Debug)]
+pub(super) struct AskedBy {
+    method: Method,
+    peer: SocketAddr,
+}
+
+impl AskedBy {
+    pub(super) fn of(request: &Request<RequestBody>) -> Self {
+        Self { method: request.method().clone(), peer: request.body().peer() }
+    }
+}
+
+/// The log of one core's requests.
+#[derive(Debug, Default)]
+pub(super) struct AccessLog {
+    /// The second in which lines are counted.
+    second: Cell<u64>,
+    lines: Cell<u32>,
+    /// Since the last line: answers that should have been told and were not.
+    untold: Cell<u64>,
+}
+
+impl AccessLog {
+    /// Tells of an answered request, if it is one of those that are told.
+    pub(super) fn note(
+        &self,
+        settings: &Settings,
+        request_id: &str,
+        asked: &AskedBy,
+        seen: &Seen,
+        problem: Option<&Problem>,
+        now: Mono,
+    ) {
+        let Some(untold) = self.takes(settings.requests, seen.status, now) else { return };
+        let Seen { path, status, took_us, tally, tenant } = *seen;
+        let AskedBy { method, peer } = asked;
+        let tenant = tenant.map_or("", |id| settings.tenants.name_of(id));
+        let code = problem.map_or("", |problem| problem.code.text());
+        // Of what was refused it may say what the client sent, but for a path that is none.
+        let detail = problem.filter(|problem| status >= 500 || problem.code == Code::NotFound);
+        let detail = detail.map_or("", |problem| &problem.detail);
+        let (accepted, duplicates, rejected) = (tally.accepted, tally.duplicates, tally.rejected);
+        macro_rules! tell {
+            ($level:ident) => {
+                tracing::$level!(
+                    request_id,
+                    %peer,
+                    tenant,
+                    %method,
+                    path,
+                    status,
+                    code,
+                    detail,
+                    accepted,
+                    duplicates,
+                    rejected,
+                    took_us,
+                    untold,
+                    "{method} {path} {status} {code}"
+                )
+            };
+        }
+        if status >= 500 { tell!(warn) } else { tell!(info) }
+    }
+
+    /// How many were not told since the last line, if this one is.
+    fn takes(&self, told: Told, status: u16, now: Mono) -> Option<u64> {
+        let from = match told {
+            Told::Failed => 500,
+            Told::Refused => 400,
+            Told::All => 0,
+        };
+        if status < from {
+            return None;
+        }
+        let second = now.0 / SECOND_NS;
+        if self.second.replace(second) != second {
+            self.lines.set(0);
+        }
+        if told != Told::All && self.lines.get() >= LINES_MAX {
+            self.untold.set(self.untold.get() + 1);
+            return None;
+        }
+        self.lines.set(self.lines.get() + 1);
+        Some(self.untold.take())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_is_chosen_by_status() {
+        for (told, statuses) in [
+            (Told::Failed, &[500, 503][..]),
+            (Told::Refused, &[400, 404, 429, 500, 503]),
+            (Told::All, &[200, 202, 400, 404, 429, 500, 503]),
+        ] {
+            let log = AccessLog::default();
+            let taken = [200, 202, 400, 404, 429, 500, 503]
+                .into_iter()
+                .filter(|status| log.takes(told, *status, Mono(0)).is_some());
+            assert_eq!(taken.collect::<Vec<_>>(), statuses, "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_flood_of_refusals_is_a_bounded_number_of_lines_and_a_count() {
+        let log = AccessLog::default();
+        let lines = |second: u64| {
+            (0..1_000).filter_map(|_| log.takes(Told::Refused, 401, Mono(second * SECOND_NS))).collect::<Vec<_>>()
+        };
+        assert_eq!(lines(1), [0; LINES_MAX as usize]);
+        let next = lines(2);
+        assert_eq!((next.len(), next[0], next[1]), (LINES_MAX as usize, 900, 0));
+    }
+
+    #[test]
+    fn an_access_log_leaves_nothing_out() {
+        let log = AccessLog::default();
+        assert!((0..1_000).all(|_| log.takes(Told::All, 202, Mono(0)) == Some(0)));
+    }
+}
