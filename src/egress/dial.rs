@@ -1,4 +1,4 @@
-//! How a carrier is reached: its names and addresses, TCP, TLS. Knows how to open one connection within its time; the
+//! How a carrier is reached: its names and addresses, TCP, TLS; and whether what goes over its connections is told. Knows how to open one connection within its time; the
 //! link says which host, and when again.
 
 use std::{
@@ -12,7 +12,7 @@ use futures_lite::future;
 use futures_rustls::TlsConnector;
 use rustls::{ClientConfig, pki_types::ServerName};
 
-use super::words;
+use super::{pdus::PduLog, words};
 use crate::{
     link::{Disconnect, hosts::Way},
     model::Mono,
@@ -45,6 +45,8 @@ pub struct Dial {
     pub tls: Option<(Arc<ClientConfig>, Option<ServerName<'static>>)>,
     /// For the name, TCP and the handshake together.
     pub timeout: Duration,
+    /// Tells the log of each PDU, if that is wanted.
+    pub pdus: Option<PduLog>,
 }
 
 /// Why there is no connection.

@@ -46,7 +46,7 @@ fn dial(clock: Clock, port: u16, addresses: &[IpAddr], timeout: Duration) -> Dia
     let addresses = addresses.to_vec();
     let resolver = Resolver::with(clock, 1, move |_| Ok(addresses.clone())).expect("a thread");
     let hosts = vec![Host { name: "smsc.test".to_owned(), port }];
-    Dial { hosts, resolver, source_ip: None, tls: None, timeout }
+    Dial { hosts, resolver, source_ip: None, tls: None, timeout, pdus: None }
 }
 
 async fn reached(dial: &Dial, turn: u32) -> Result<u8, Disconnect> {

@@ -235,6 +235,12 @@ impl Link {
         self.legs.get_mut(usize::from(bind.0)).is_some_and(|leg| leg.take_transmit(out))
     }
 
+    /// The beginning of a PDU on `bind` whose rest has not come yet.
+    pub fn begun(&self, bind: BindId) -> &[u8] {
+        let session = self.legs.get(usize::from(bind.0)).and_then(|leg| leg.session.as_ref());
+        session.map_or(&[], |session| session.begun())
+    }
+
     /// What was made to happen that seldom does.
     pub const fn buggify(&self) -> &Buggify {
         &self.buggify

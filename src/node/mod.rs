@@ -141,6 +141,11 @@ impl Node {
         self.links.get_mut(link).is_some_and(|(_, link)| link.take_transmit(bind, out))
     }
 
+    /// The beginning of a PDU on a connection whose rest has not come yet.
+    pub fn begun(&self, link: usize, bind: BindId) -> &[u8] {
+        self.links.get(link).map_or(&[], |(_, link)| link.begun(bind))
+    }
+
     /// The socket took so many octets.
     pub fn handle_written(&mut self, link: usize, bind: BindId, octets: usize, now: Now) {
         self.tell_link(link, LinkEvent::Written { bind, octets }, now);

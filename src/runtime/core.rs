@@ -15,7 +15,7 @@ use std::{
 };
 
 use crate::{
-    egress::{Connection, Dial, LinkOwner},
+    egress::{Connection, Dial, LinkOwner, PduLog, pdus::Tap},
     http::Door,
     link::{self, BindId, Disconnect, Link},
     mesh::{Full, Inbox, Sender},
@@ -71,6 +71,8 @@ struct Wires {
     dial: Rc<Dial>,
     /// By bind.
     open: Vec<Option<Rc<Connection>>>,
+    /// By bind, while PDUs are told: where what comes in stands.
+    taps: Vec<Option<Tap>>,
 }
 
 impl std::fmt::Debug for Core {
@@ -181,7 +183,7 @@ impl Core {
             let place = node.seat_link(options, seed, now);
             match wires.get_mut(place) {
                 Some(known) => known.dial = dial,
-                None => wires.push(Wires { dial, open: Vec::new() }),
+                None => wires.push(Wires { dial, open: Vec::new(), taps: Vec::new() }),
             }
         }
     }
@@ -252,10 +254,27 @@ impl State {
     }
 
     fn lose(&mut self, link: usize, bind: BindId, reason: Disconnect, torn: bool) {
-        if let Some(place) = self.wires.get_mut(link).and_then(|wires| wires.open.get_mut(usize::from(bind.0))) {
-            *place = None;
+        if let Some(wires) = self.wires.get_mut(link) {
+            forget(&mut wires.open, bind);
+            forget(&mut wires.taps, bind);
         }
         self.node.handle_disconnected(link, bind, reason, torn, executor::now());
+    }
+
+    /// How PDUs of that link are told, and where what comes in on that connection stands; to be called before the session hears
+    /// of what is told.
+    fn tap(&mut self, link: usize, bind: BindId) -> Option<(&PduLog, &mut Tap)> {
+        let Self { node, wires, .. } = self;
+        let Wires { dial, taps, .. } = wires.get_mut(link)?;
+        let Some(log) = &dial.pdus else {
+            taps.clear();
+            return None;
+        };
+        let place = usize::from(bind.0);
+        if taps.len() <= place {
+            taps.resize_with(place + 1, || None);
+        }
+        Some((log, taps[place].get_or_insert_with(|| Tap::at(node.begun(link, bind)))))
     }
 
     fn turn(&mut self, core: &Rc<Core>, is_alone: bool) -> (Option<Mono>, bool, Vec<(ReplyTo, Reply)>) {
@@ -270,6 +289,12 @@ impl State {
         let retry_at = is_full.then(|| now.mono.after_ms(RETRY_MS));
         let deadline = node.poll_timeout().into_iter().chain(retry_at).chain(self.pace.deadline(mono)).min();
         (deadline, is_through && !self.pace.asks_again(mono), replies)
+    }
+}
+
+fn forget<T>(of_binds: &mut [Option<T>], bind: BindId) {
+    if let Some(place) = of_binds.get_mut(usize::from(bind.0)) {
+        *place = None;
     }
 }
 
@@ -390,8 +415,14 @@ impl LinkOwner for Seat {
     /// As much as there is time for, a stretch of PDUs at a time; then one turn for all of it.
     fn bytes(&self, bind: BindId, bytes: &[u8]) -> usize {
         let (mut rest, now) = (bytes, executor::now());
+        let is_told = self.core.state.borrow_mut().tap(self.link, bind).is_some();
         while !rest.is_empty() {
-            let dealt_with = self.core.state.borrow_mut().node.handle_bytes(self.link, bind, rest, now);
+            let mut state = self.core.state.borrow_mut();
+            let dealt_with = state.node.handle_bytes(self.link, bind, rest, now);
+            if is_told && let Some((log, tap)) = state.tap(self.link, bind) {
+                log.received(bind, tap, rest.get(..dealt_with).unwrap_or_default());
+            }
+            drop(state);
             rest = rest.get(dealt_with..).unwrap_or_default();
             if executor::is_very_late() {
                 break;
@@ -402,7 +433,13 @@ impl LinkOwner for Seat {
     }
 
     fn take_transmit(&self, bind: BindId, out: &mut Vec<u8>) -> bool {
-        self.core.state.borrow_mut().node.take_transmit(self.link, bind, out)
+        let state = &mut *self.core.state.borrow_mut();
+        let taken_before = out.len();
+        let some = state.node.take_transmit(self.link, bind, out);
+        if some && let Some(log) = state.wires.get(self.link).and_then(|wires| wires.dial.pdus.as_ref()) {
+            log.sent(bind, &out[taken_before..]);
+        }
+        some
     }
 
     fn written(&self, bind: BindId, octets: usize) {

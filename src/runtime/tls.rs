@@ -358,7 +358,7 @@ mod tests {
             let resolver = Resolver::with(clock, 1, |_| Ok(Vec::new())).expect("a thread");
             let hosts = vec![Host { name: "127.0.0.1".to_owned(), port }];
             let timeout = Duration::from_secs(60);
-            let dial = Rc::new(Dial { hosts, resolver, source_ip: None, tls: Some(tls), timeout });
+            let dial = Rc::new(Dial { hosts, resolver, source_ip: None, tls: Some(tls), timeout, pdus: None });
             let owner = Rc::new(Owner::default());
             let _open = Connection::open(BindId(0), dial, Way { host: 0, turn: 0 }, Rc::clone(&owner));
             let end = poll_fn(|context| {

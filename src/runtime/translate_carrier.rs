@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::{
     config::{self, Config},
     control::Entries,
-    egress::{Dial, Host},
+    egress::{Dial, Host, PduLog},
     link::{self, Account, BindKind, CarrierEncoding, Numbering, QueryOptions, TonNpi},
     mesh::ShardMap,
     model::{CarrierId, GroupId, LinkId, Mono},
@@ -22,6 +22,7 @@ use crate::{
         receipt_id::{Dialect, IdForm},
         split::{CarrierText, Splitting},
         tlv::{TlvTag, TlvWriter},
+        words::Detail,
     },
 };
 
@@ -230,6 +231,14 @@ fn receipt_table_bits(rate_parts_per_s: Option<u32>) -> u32 {
     })
 }
 
+const fn detail(told: config::LogPdus) -> Option<Detail> {
+    match told {
+        config::LogPdus::Off => None,
+        config::LogPdus::Masked => Some(Detail::Masked),
+        config::LogPdus::Whole => Some(Detail::Whole),
+    }
+}
+
 fn dial(carrier: &config::Carrier, resolver: &Resolver) -> Result<Dial, String> {
     let tls = match &carrier.tls {
         None => None,
@@ -242,6 +251,7 @@ fn dial(carrier: &config::Carrier, resolver: &Resolver) -> Result<Dial, String> 
         source_ip: carrier.source_ip,
         tls,
         timeout: Duration::from_millis(carrier.connect_timeout_ms),
+        pdus: detail(carrier.log_pdus).map(|detail| PduLog::new(&carrier.name, detail)),
     })
 }
 

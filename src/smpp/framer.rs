@@ -127,9 +127,9 @@ impl Framer {
         if self.failed { &self.carry } else { &[] }
     }
 
-    /// Octets that wait for the rest of their PDU.
-    pub fn waiting_octets(&self) -> usize {
-        if self.carry_given || self.failed { 0 } else { self.carry.len() }
+    /// The beginning of a PDU that waits for its rest.
+    pub fn begun(&self) -> &[u8] {
+        if self.carry_given || self.failed { &[] } else { &self.carry }
     }
 
     fn cut<'i>(&self, input: &mut &'i [u8]) -> Result<Option<Frame<'i>>, FramingError> {
@@ -243,10 +243,10 @@ mod tests {
             let mut found = Vec::new();
             for chunk in stream.chunks(piece) {
                 drain(&mut framer, chunk, &mut found).unwrap();
-                assert!(framer.waiting_octets() < 16 + 21);
+                assert!(framer.begun().len() < 16 + 21);
             }
             assert_eq!(found, wanted, "pieces of {piece}");
-            assert_eq!(framer.waiting_octets(), 0);
+            assert_eq!(framer.begun().len(), 0);
         }
     }
 
@@ -259,7 +259,7 @@ mod tests {
             assert!(found.is_empty());
             let broken = framer.broken_octets();
             assert!(stream.starts_with(broken) && broken.len() >= 4.min(stream.len()), "{broken:?}");
-            assert_eq!(framer.waiting_octets(), 0);
+            assert_eq!(framer.begun().len(), 0);
             assert_eq!(drain(&mut framer, &pdu(1, b""), &mut found), Ok(()));
             assert!(found.is_empty(), "nothing is read after a framing error");
         }

@@ -6,7 +6,7 @@
 //!
 //! From the octets upward: [`framer`] cuts PDUs out of a stream, [`decode`] reads them into the borrowed fields of
 //! [`pdu`] and [`tlv`], [`encode`] writes them, [`session`] says who may send what and when, in both roles.
-//! Beside the wire stand the texts: codings, user data headers, splitting and receipts.
+//! [`words`] tells a PDU to people. Beside the wire stand the texts: codings, user data headers, splitting and receipts.
 
 pub mod analyse;
 mod cluster;
@@ -37,3 +37,4 @@ pub mod ucs2;
 pub mod udh;
 pub mod user_data;
 pub mod window;
+pub mod words;

@@ -296,6 +296,11 @@ impl<T: Copy> Session<T> {
         self.framer.broken_octets()
     }
 
+    /// The beginning of a PDU whose rest has not come yet.
+    pub fn begun(&self) -> &[u8] {
+        self.framer.begun()
+    }
+
     /// Octets that the socket has not accepted yet.
     pub fn backlog_octets(&self) -> u64 {
         self.core.outbox.backlog_octets()
