@@ -264,14 +264,16 @@ impl Alarms {
             return Ok(());
         }
         let put_off = queue.eras().flat_map(|(_, queue)| queue.entries()).chain(turn.gathering.due());
+        let mut late_to = Vec::new();
         for (tick, entry) in put_off.filter(|(_, entry)| entry.reason == InsertReason::Expiry) {
             let segment = entry.address.segment();
+            late_to.push((segment, tick.wall()));
             if unsettled.get(&segment).is_some_and(|expires_at| is_in_time(tick.wall(), *expires_at)) {
                 unsettled.remove(&segment);
             }
         }
         let late = unsettled.first_key_value().map(|(segment, expires_at)| (segment, expires_at, self.of.get(segment)));
-        holds!(1, late.is_none(), "nothing wakes {late:?}");
+        holds!(1, late.is_none(), "at {:?} nothing wakes {late:?}; put off: {late_to:?}", turn.now.wall);
         Ok(())
     }
 
@@ -305,7 +307,7 @@ impl Alarms {
     }
 
     /// The clock showed `was`, and went back. Alarms were put off by it for a while, in memory, in the delay queue or on their way
-    /// there: these segments are visited now.
+    /// there, and may have been due before anybody looked: these segments are visited now.
     pub(super) fn handle_clock_back<'a>(
         &mut self,
         turn: &mut Turn,
@@ -313,14 +315,14 @@ impl Alarms {
         queues: impl Iterator<Item = &'a ScheduledQueue>,
     ) {
         let (now, last) = (turn.now.wall, was.after_ms(NO_ROOM_MS + GRAIN_MS));
-        let in_memory: Vec<u64> = self.order.range((was, 0)..=(last, u64::MAX)).map(|(_, segment)| *segment).collect();
+        let in_memory: Vec<u64> = self.order.range((now, 0)..=(last, u64::MAX)).map(|(_, segment)| *segment).collect();
         for segment in in_memory {
             if let Some(alarm) = self.of.get(&segment).copied() {
                 self.insert(segment, Alarm { at: now, ..alarm });
             }
         }
-        let under_way = turn.gathering.due().filter(|(tick, _)| (was..=last).contains(&tick.wall()));
-        let alarms = queues.flat_map(|queue| queue.due_between(was, last)).chain(under_way.map(|(_, entry)| entry));
+        let under_way = turn.gathering.due().filter(|(tick, _)| (now..=last).contains(&tick.wall()));
+        let alarms = queues.flat_map(|queue| queue.due_between(now, last)).chain(under_way.map(|(_, entry)| entry));
         let alarms: Vec<DueEntry> = alarms.filter(|entry| entry.reason == InsertReason::Expiry).copied().collect();
         for entry in alarms {
             let is_known = self.of.contains_key(&entry.address.segment());
@@ -564,16 +566,17 @@ mod tests {
         let (mut alarms, mut turn) = (Alarms::default(), turn());
         turn.now.wall = was;
         let note = |number| SegmentNote { number, messages: 1, expires_at: 90_000, class: 1 };
-        // One in memory, after a read that failed; one that no batch holds yet; one of its own time.
+        // One in memory, after a read that failed; two that no batch holds yet, of which one was due; one of its own time.
         alarms.begin(&[note(1)], 1);
         alarms.wake(was);
         alarms.visit(Now { mono: Mono(1_000_000_000), wall: was }).expect("a visit");
         alarms.handle_visit_failed(&mut turn);
         put_off(&mut turn, Address::new(2, 0), Class::Otp, was.after_ms(AGAIN_MS));
+        put_off(&mut turn, Address::new(4, 0), Class::Otp, Wall(was.0 - 50_000));
         alarms.begin(&[SegmentNote { expires_at: 900_000, ..note(3) }], 1);
         turn.now.wall = back;
         alarms.handle_clock_back(&mut turn, was, std::iter::empty());
-        assert_eq!([1, 2, 3].map(|segment| alarms.of[&segment].at), [back, Wall(0), Wall(900_000)]);
+        assert_eq!([1, 2, 3, 4].map(|segment| alarms.of[&segment].at), [back, Wall(0), Wall(900_000), Wall(0)]);
     }
 
     #[test]
