@@ -232,7 +232,7 @@ fn carriers_that_cannot_serve_are_told_each_in_its_words() {
     let at = |name: &str, port: u16| format!("carrier.{name} 127.0.0.1:{port}");
     found.check(&at("good", port), "ok", "TLS 1.3, certificate until ");
     found.check(&at("pinned", port), "ok", "TLS 1.3, certificate until ");
-    found.check(&at("wrong", port), "fail", "signed by nobody in `ca`");
+    found.check(&at("wrong", port), "fail", "signed by no authority in `ca`");
     found.check(&at("silent", silent.0), "fail", "does not answer the handshake");
     found.check(&at("refuses", refuses), "fail", "no connection: ");
     found.check("carrier.nameless nobody.invalid:2775", "fail", "no address: ");

@@ -85,7 +85,7 @@ fn of_alert(alert: AlertDescription) -> String {
 fn of_certificate(error: &CertificateError) -> String {
     match error {
         CertificateError::UnknownIssuer => {
-            "its certificate is signed by nobody in `ca`; one that it signed itself is trusted by `pin`".to_owned()
+            "its certificate is signed by no authority in `ca`; a self-signed one is trusted by `pin`".to_owned()
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "its certificate has ended, or the clock here is wrong".to_owned()
@@ -105,7 +105,12 @@ fn of_certificate(error: &CertificateError) -> String {
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "its certificate is not for servers".to_owned()
         }
-        other => format!("its certificate is not taken ({other}); one that it signed itself is trusted by `pin`"),
+        // webpki's own error, which has no name here.
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "its certificate is that of an authority, as a self-signed one often is: trust this very certificate by `pin`"
+                .to_owned()
+        }
+        other => format!("its certificate is not taken ({other}); a self-signed one is trusted by `pin`"),
     }
 }
 

@@ -249,7 +249,10 @@ impl Link {
             CloseReason::PeerNotReading => Some(SessionLoss::NotReading),
             CloseReason::Framing(_) => Some(SessionLoss::Garbage),
         };
-        if let Some(why) = why {
+        let Some(leg) = self.leg(bind) else { return };
+        // What was never bound is no session that was lost: its trouble is told, and each try would be another line.
+        let is_lost = leg.state == LegState::Bound;
+        if let Some(why) = why.filter(|_| is_lost) {
             self.effects.push_back(LinkEffect::Alarm(Alarm::SessionLost { bind, why }));
         }
         let Some(leg) = self.leg(bind) else { return };

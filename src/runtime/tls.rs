@@ -430,7 +430,7 @@ mod tests {
         let server = server(&http(&at, None)).expect("server");
         let of = |typed: &CarrierTls| handshake(Arc::clone(&server), client(typed).expect("client"));
         let refused = of(&carrier(at.path().join("ca.pem"), false)).expect_err("its own authority");
-        assert!(refused.ends_with("one that it signed itself is trusted by `pin`"), "{refused}");
+        assert!(refused.ends_with("trust this very certificate by `pin`"), "{refused}");
         let pin = vec![at.path().join("cert.pem").display().to_string()];
         assert_eq!(of(&CarrierTls { pin, ..carrier(PathBuf::new(), true) }), Ok(()));
     }

@@ -239,6 +239,7 @@ const fn detail(told: config::LogPdus) -> Option<Detail> {
     }
 }
 
+/// What opens a connection gives up a little before its link does, for it knows how far it came and says so.
 fn dial(carrier: &config::Carrier, resolver: &Resolver) -> Result<Dial, String> {
     let tls = match &carrier.tls {
         None => None,
@@ -250,7 +251,7 @@ fn dial(carrier: &config::Carrier, resolver: &Resolver) -> Result<Dial, String> 
         resolver: resolver.clone(),
         source_ip: carrier.source_ip,
         tls,
-        timeout: Duration::from_millis(carrier.connect_timeout_ms),
+        timeout: Duration::from_millis(carrier.connect_timeout_ms * 19 / 20),
         pdus: detail(carrier.log_pdus).map(|detail| PduLog::new(&carrier.name, detail)),
     })
 }

@@ -141,7 +141,8 @@ fn the_certificate_that_is_trusted_is_told_with_its_end() {
 fn a_certificate_that_is_not_trusted_is_told_by_why() {
     let (at, other) = (files(2031), files(2032));
     let of_other = CarrierTls { ca: Some(other.path().join("cert.pem")), ..CarrierTls::default() };
-    for (tls, says) in [(of_other, "signed by nobody in `ca`"), (pinned(other.path()), "is not the one in `pin`")] {
+    for (tls, says) in [(of_other, "signed by no authority in `ca`"), (pinned(other.path()), "is not the one in `pin`")]
+    {
         let told = see(&trusting(tls_host(at.path(), false), tls), LONG).expect_err("not trusted").to_string();
         assert!(told.starts_with("no TLS: ") && told.contains(says), "{told}");
     }
