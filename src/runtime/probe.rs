@@ -1,7 +1,7 @@
 //! Asks the kernel what executors can stand on before one is started: io_uring and locked memory, since glommio panics with a
 //! text that helps nobody, or else epoll. Knows what each needs and what a refusal means to the operator; starts nothing.
 
-use std::{fmt, io, thread};
+use std::{fmt, io, ops::RangeInclusive, thread};
 
 use rustix::{
     event::{EventfdFlags, epoll, eventfd},
@@ -81,8 +81,22 @@ const MEMLOCK_FLOOR: u64 = 512 << 10;
 /// Three rings with their registered buffers, and on kernels before 5.12 the rings themselves (below 64 KiB each).
 const MEMLOCK_PER_EXECUTOR: u64 = 3 * (IO_MEMORY as u64 + (64 << 10));
 
-/// IORING_FEAT_FAST_POLL, of Linux 5.7: every operation that glommio asks for is older.
+/// The first Linux whose io_uring will do, and the one place that says so: [`FEATURE_FAST_POLL`] is of 5.7, every operation in
+/// [`OPERATIONS`] of 5.6 or before. glommio's own guide says 5.8, and asks for no more than this.
+pub const KERNEL_MIN: (u32, u32) = (5, 7);
+
+/// IORING_FEAT_FAST_POLL: a socket that is not ready costs no thread of the kernel.
 const FEATURE_FAST_POLL: u32 = 1 << 5;
+
+/// The operations that glommio 0.9.0 refuses to start without (`sys/uring.rs`, `GLOMMIO_URING_OPS`), by their numbers in
+/// linux/io_uring.h: NOP to POLL_REMOVE, SENDMSG to ACCEPT, LINK_TIMEOUT to CLOSE, STATX to WRITE, SEND, RECV.
+const OPERATIONS: [RangeInclusive<usize>; 6] = [0..=7, 9..=13, 15..=19, 21..=23, 26..=26, 27..=27];
+/// IORING_REGISTER_PROBE, of Linux 5.6: which operations there are.
+const REGISTER_PROBE: libc::c_long = 8;
+/// Operations that are asked about at most.
+const PROBED: usize = 32;
+/// IO_URING_OP_SUPPORTED, in the third and fourth byte of an operation's eight.
+const OPERATION_IS_THERE: u32 = 1 << 16;
 
 /// Why executors cannot run here. The operator must act; the process ends with exit code 78.
 #[derive(Debug)]
@@ -94,7 +108,7 @@ pub enum ProbeError {
     },
     /// ENOSYS: the kernel, or what stands in for it, has no io_uring.
     Missing,
-    /// There is io_uring, but from before Linux 5.7.
+    /// There is io_uring, but from before [`KERNEL_MIN`], or an imitation that lacks operations.
     TooOld,
     /// ENOMEM: the locked-memory limit, or the memory limit of the control group, is used up.
     NoMemory,
@@ -147,11 +161,17 @@ impl fmt::Display for ProbeError {
                  io_uring_setup, io_uring_enter and io_uring_register (docker run --security-opt seccomp=PROFILE); \
                  under systemd add @io-event and io_uring_* to SystemCallFilter",
             ),
-            Self::Missing => out.write_str(
-                "this kernel has no io_uring. Linux 5.8 or newer with CONFIG_IO_URING is needed; sandboxes such as \
+            Self::Missing => write!(
+                out,
+                "this kernel has no io_uring. Linux {}.{} or newer with CONFIG_IO_URING is needed; sandboxes such as \
                  gVisor do not offer it",
+                KERNEL_MIN.0, KERNEL_MIN.1
             ),
-            Self::TooOld => out.write_str("the io_uring of this kernel is too old: Linux 5.8 or newer is needed"),
+            Self::TooOld => write!(
+                out,
+                "the io_uring of this kernel is too old: Linux {}.{} or newer is needed",
+                KERNEL_MIN.0, KERNEL_MIN.1
+            ),
             Self::NoMemory => out.write_str(
                 "the kernel has no locked memory left for io_uring. Raise the limit (ulimit -l, LimitMEMLOCK= under \
                  systemd, --ulimit memlock= for containers) or the memory limit of the control group",
@@ -222,8 +242,8 @@ pub fn memlock(executors: usize) -> Result<u64, ProbeError> {
 /// # Errors
 /// Why there is none, or none that will do.
 pub fn rings() -> Result<(), ProbeError> {
-    let features = open_ring_aside(RING_DEPTH).map_err(explain)?;
-    if features & FEATURE_FAST_POLL == 0 { Err(ProbeError::TooOld) } else { Ok(()) }
+    let Ring { features, has_operations } = open_ring_aside(RING_DEPTH).map_err(explain)?;
+    if features & FEATURE_FAST_POLL == 0 || !has_operations { Err(ProbeError::TooOld) } else { Ok(()) }
 }
 
 /// Opens and closes what an executor on epoll opens.
@@ -273,19 +293,29 @@ fn raise_memlock(needed: u64) -> Result<u64, ProbeError> {
     if raised == 0 { Ok(limit.rlim_cur) } else { Err(ProbeError::Other(io::Error::last_os_error())) }
 }
 
+/// What the kernel said of a ring.
+#[derive(Clone, Copy, Debug)]
+struct Ring {
+    /// IORING_FEAT_…
+    features: u32,
+    /// All of [`OPERATIONS`] are there.
+    has_operations: bool,
+}
+
 /// As [`open_ring`], on a thread of its own: a ring that goes interrupts what the thread that opened it waits in, some time later.
-fn open_ring_aside(entries: u32) -> io::Result<u32> {
+fn open_ring_aside(entries: u32) -> io::Result<Ring> {
     let opening = thread::Builder::new().name("probe".to_owned()).spawn(move || open_ring(entries))?;
     opening.join().unwrap_or_else(|_| Err(io::Error::other("its thread panicked")))
 }
 
-/// Opens a ring, enters it with nothing to do, for a filter may let only the first pass, and closes it; gives back the features
-/// that the kernel names.
-fn open_ring(entries: u32) -> io::Result<u32> {
+/// Opens a ring, enters it with nothing to do and asks what it can, for a filter may let only the first pass, and closes it.
+fn open_ring(entries: u32) -> io::Result<Ring> {
     // `struct io_uring_params` of linux/io_uring.h: 30 words of 32 bits; all zero asks for defaults.
     let mut params = [0_u32; 30];
+    // `struct io_uring_probe`: 4 words, and 2 of each operation.
+    let mut probe = [0_u32; 4 + 2 * PROBED];
     // SAFETY: the kernel reads and writes 120 bytes at `params`; the descriptor it returns is ours alone, is entered with no
-    // signal set and nothing to submit or to wait for, and is closed.
+    // signal set and nothing to submit or to wait for, and is closed. It writes 16 bytes and 8 of each operation to `probe`.
     #[allow(unsafe_code)] // libc has no wrapper for io_uring_setup
     unsafe {
         let ring = libc::syscall(libc::SYS_io_uring_setup, libc::c_long::from(entries), params.as_mut_ptr());
@@ -294,14 +324,28 @@ fn open_ring(entries: u32) -> io::Result<u32> {
         }
         let nothing: libc::c_long = 0;
         let entered = libc::syscall(libc::SYS_io_uring_enter, ring, nothing, nothing, nothing, nothing, nothing);
-        let refused = io::Error::last_os_error();
+        let not_entered = io::Error::last_os_error();
+        let asked = libc::syscall(
+            libc::SYS_io_uring_register,
+            ring,
+            REGISTER_PROBE,
+            probe.as_mut_ptr(),
+            PROBED as libc::c_long,
+        );
+        let not_asked = io::Error::last_os_error();
         libc::close(ring as libc::c_int);
         if entered < 0 {
-            return Err(refused);
+            return Err(not_entered);
+        }
+        // EINVAL: from before there were such questions. Then nothing is there.
+        if asked < 0 && not_asked.raw_os_error() != Some(libc::EINVAL) {
+            return Err(not_asked);
         }
     }
     let [_, _, _, _, _, features, ..] = params;
-    Ok(features)
+    let (_, operations) = probe.split_at(4);
+    let is_there = |number: usize| operations.get(2 * number).is_some_and(|word| word & OPERATION_IS_THERE != 0);
+    Ok(Ring { features, has_operations: OPERATIONS.into_iter().flatten().all(is_there) })
 }
 
 #[cfg(test)]
@@ -336,6 +380,22 @@ mod tests {
     }
 
     #[test]
+    fn one_version_of_linux_is_told_everywhere() {
+        let wanted = format!("Linux {}.{}", KERNEL_MIN.0, KERNEL_MIN.1);
+        assert!(ProbeError::TooOld.to_string().contains(&wanted) && ProbeError::Missing.to_string().contains(&wanted));
+        for (file, text) in [
+            ("README.md", include_str!("../../README.md")),
+            ("config/stentor.toml", include_str!("../../config/stentor.toml")),
+            ("config/choice.rs", include_str!("../config/choice.rs")),
+        ] {
+            let told: Vec<&str> =
+                text.split("Linux 5.").skip(1).filter_map(|rest| rest.split([' ', ',', ')']).next()).collect();
+            assert!(!told.is_empty(), "{file} says for which Linux it is");
+            assert!(told.iter().all(|minor| *minor == KERNEL_MIN.1.to_string()), "{file}: {told:?}");
+        }
+    }
+
+    #[test]
     fn the_kernels_own_refusal_is_kept() {
         if !Io::here().contains(&Io::Uring) {
             return;
@@ -347,7 +407,7 @@ mod tests {
     #[test]
     fn each_refusal_says_what_to_do() {
         let said = |code| explain(io::Error::from_raw_os_error(code)).to_string();
-        assert!(said(libc::ENOSYS).contains("Linux 5.8"));
+        assert!(said(libc::ENOSYS).contains("Linux 5.7"));
         assert!(said(libc::ENOMEM).contains("LimitMEMLOCK"));
         assert!(said(libc::EMFILE).contains("LimitNOFILE"));
         assert!(ProbeError::Forbidden { sysctl: Some(2) }.to_string().contains("sysctl -w"));

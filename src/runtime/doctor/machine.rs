@@ -7,10 +7,7 @@ use super::finding::{Finding, size};
 use super::quota;
 use crate::config::{Config, NodeIo};
 use crate::runtime::descriptors::{Plan, TooFew};
-use crate::runtime::probe::{self, ProbeError};
-
-/// The first Linux whose io_uring has all that executors ask for.
-const KERNEL_MIN: (u32, u32) = (5, 7);
+use crate::runtime::probe::{self, KERNEL_MIN, ProbeError};
 
 /// All of them. `executors`: so many as would run; `plan`: what the configuration gets of the descriptors, if there is one.
 pub(super) fn looks(executors: usize, config: Option<&Config>, plan: Option<Descriptors>) -> Vec<Finding> {
