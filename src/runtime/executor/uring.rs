@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use glommio::{ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement, timer::Timer};
+use glommio::{CpuSet, ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement, timer::Timer};
 
 use super::{
     super::probe::{IO_MEMORY, RING_DEPTH},
@@ -37,6 +37,8 @@ where
     M: FnOnce() -> F + Send + 'static,
     F: Future<Output = ()> + 'static,
 {
+    // Where /sys is not mounted, as in a bare chroot, glommio cannot pin an executor, and panics over it.
+    let cpu = cpu.filter(|_| CpuSet::online().is_ok());
     LocalExecutorBuilder::new(cpu.map_or(Placement::Unbound, Placement::Fixed))
         .name(&format!("core-{}", core.0))
         .io_memory(IO_MEMORY)
