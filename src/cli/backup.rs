@@ -148,7 +148,8 @@ pub(super) fn progress(total: Option<u64>) -> ProgressBar {
 pub(super) fn broken(what: &str, error: &RestoreError) -> Failure {
     let exit = match error {
         RestoreError::Broken(_) | RestoreError::Record(..) => Exit::DATA,
-        RestoreError::Exhausted(..) | RestoreError::Place(_) => Exit::CONFIG,
+        RestoreError::Place(refusal) => Failure::of_place(refusal).exit,
+        RestoreError::Exhausted(..) => Exit::CONFIG,
         RestoreError::Store(_) | RestoreError::Io(_) => Exit::IO,
     };
     Failure::new(exit, format!("{what}: {error}"))

@@ -23,8 +23,7 @@ struct Read {
 
 /// Tells what every store holds and what of it is damaged; exit code 74 if anything is.
 pub(super) fn run(data: &Path, is_json: bool, out: &mut dyn Write) -> Ended {
-    let refused = |what: String| Failure { what, exit: Exit::CONFIG };
-    let directory = DataDirectory::open_existing(data).map_err(|refusal| refused(refusal.to_string()))?;
+    let directory = DataDirectory::open_existing(data).map_err(|refusal| Failure::of_place(&refusal))?;
     let shards = (0..directory.format().shards).map(|shard| directory.shard(shard));
     let shards = shards.map(|store| read(&store, start_shard));
     let read: Vec<Read> = shards.chain([read(&directory.control(), start_control)]).collect();

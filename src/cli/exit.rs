@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 
+use crate::store::directory::Refusal;
+
 /// For `--help`.
 pub(super) const TABLE: &str = "\
 Exit codes:
@@ -59,6 +61,12 @@ impl Failure {
         Self { exit, what: what.to_string() }
     }
 
+    /// A data directory is refused: its place is wrong, or the system does not let us.
+    pub(super) fn of_place(refusal: &Refusal) -> Self {
+        let exit = if matches!(refusal, Refusal::Io { .. }) { Exit::IO } else { Exit::CONFIG };
+        Self::new(exit, refusal)
+    }
+
     pub(super) fn usage(what: impl Display) -> Self {
         Self::new(Exit::USAGE, what)
     }
@@ -76,3 +84,19 @@ impl From<io::Error> for Failure {
 
 /// What a command ends with.
 pub(super) type Ended = Result<Exit, Failure>;
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_no_fault_of_the_configuration() {
+        let path = || PathBuf::from("/d");
+        let io = Refusal::Io { path: path(), what: "create", error: io::ErrorKind::PermissionDenied.into() };
+        assert_eq!(Failure::of_place(&io), Failure::new(Exit::IO, "cannot create /d: permission denied"));
+        assert_eq!(Failure::of_place(&Refusal::NoData { path: path() }).exit, Exit::CONFIG);
+        assert_eq!(crate::runtime::StartError::Data(io).exit_code(), Exit::IO.0);
+    }
+}

@@ -95,8 +95,8 @@ impl StartError {
     /// Exit code by sysexits: 78 for what must be configured otherwise, 74 for the disk, 71 for the system.
     pub const fn exit_code(&self) -> u8 {
         match self {
+            Self::Store(_) | Self::Data(directory::Refusal::Io { .. }) => 74,
             Self::Config(_) | Self::Data(_) | Self::Host(_) | Self::Descriptors(_) => 78,
-            Self::Store(_) => 74,
             Self::Address(_) | Self::Executor(_) | Self::System(..) => 71,
         }
     }

@@ -93,6 +93,8 @@ pub enum Refusal {
     NotEmpty { path: PathBuf, found: PathBuf },
     /// A store that belongs to it is not there.
     Missing { path: PathBuf },
+    /// Nothing of a data directory is there.
+    NoData { path: PathBuf },
     /// The operating system says no.
     Io { path: PathBuf, what: &'static str, error: io::Error },
 }
@@ -122,7 +124,11 @@ impl DataDirectory {
     /// See [`Refusal`].
     pub fn open_existing(path: &Path) -> Result<DataDirectory, Refusal> {
         if read_format(path)?.is_none() {
-            return Err(Refusal::Missing { path: path.join(FORMAT_FILE) });
+            return Err(if store_paths(path, 1).any(|store| store.is_dir()) {
+                Refusal::Missing { path: path.join(FORMAT_FILE) }
+            } else {
+                Refusal::NoData { path: path.to_owned() }
+            });
         }
         let lock = take_lock(path)?;
         let format = read_format(path)?.ok_or_else(|| Refusal::Missing { path: path.join(FORMAT_FILE) })?;
@@ -451,6 +457,9 @@ impl fmt::Display for Refusal {
                 found.display()
             ),
             Refusal::Missing { path } => write!(f, "{} is missing: restore it from a backup", path.display()),
+            Refusal::NoData { path } => {
+                write!(f, "{} is not a data directory: it has no {FORMAT_FILE} and no {CONTROL}", path.display())
+            }
             Refusal::Io { path, what, error } => write!(f, "cannot {what} {}: {error}", path.display()),
         }
     }
@@ -579,6 +588,21 @@ mod tests {
         assert!(refusal(path, WANTED).starts_with("DATA has format 2, and this program knows only format 1"));
         fs::write(path.join(FORMAT_FILE), "version = 1\nnode = -1\n").unwrap();
         assert!(refusal(path, WANTED).starts_with("DATA/stentor.format cannot be understood"));
+    }
+
+    #[test]
+    fn one_that_never_was_is_told_from_one_that_lost_its_format() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path();
+        let refused = |path: &Path| match DataDirectory::open_existing(path) {
+            Err(refusal) => refusal.to_string().replace(&root.path().display().to_string(), "DATA"),
+            Ok(_) => panic!("opened"),
+        };
+        fs::write(path.join("letter"), "not ours").unwrap();
+        assert_eq!(refused(path), "DATA is not a data directory: it has no stentor.format and no control");
+        assert!(refused(&path.join("nowhere")).starts_with("DATA/nowhere is not a data directory"));
+        fs::create_dir(path.join("shard-00")).unwrap();
+        assert_eq!(refused(path), "DATA/stentor.format is missing: restore it from a backup");
     }
 
     #[test]
