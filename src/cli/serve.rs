@@ -12,7 +12,7 @@ use super::exit::{Ended, Exit, Failure};
 use super::log;
 use crate::config::Config;
 use crate::runtime::daemon::{Daemon, Reload};
-use crate::runtime::signals;
+use crate::runtime::{signals, warnings};
 
 /// What was typed.
 #[derive(Debug, Args)]
@@ -29,6 +29,9 @@ pub(super) fn run(typed: &Typed) -> Ended {
     signals::block().map_err(|error| Failure::new(Exit::OS, format!("cannot block signals: {error}")))?;
     let level = log::start(&config.log).map_err(|error| Failure::new(Exit::OS, format!("log: {error}")))?;
     tell(&typed.config, &config);
+    if let Some(warning) = warnings::of_place(&config.node.data_dir) {
+        tracing::warn!("{warning}");
+    }
     let tls = config.http.tls.is_some();
     let daemon = Daemon::start(config, None).map_err(|error| Failure::new(Exit(error.exit_code()), error))?;
     say(ready_line(daemon.addresses(), tls));

@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::fs::{FallocateFlags, fallocate, statfs, statvfs};
 
 use crate::{
     http::{DiskStatus, StatusBoard},
@@ -247,6 +247,26 @@ pub fn space(directory: &Path, floor: Option<u64>, shards: u8) -> io::Result<Spa
     let is_held = is_ballast(&directory.join(BALLAST_FILE), ballast);
     let needed = if is_held { floor } else { floor + floor / RETURN_SHARE + ballast };
     Ok(Space { free, floor, needed })
+}
+
+/// A kind of file system, by its number (statfs(2)), that a 202 does not survive on: its name, and what is not survived.
+pub const fn forgetful(kind: u64) -> Option<(&'static str, &'static str)> {
+    match kind {
+        0x0102_1994 => Some(("tmpfs", "a restart of the machine")),
+        0x8584_58F6 => Some(("ramfs", "a restart of the machine")),
+        0x794C_7630 => Some(("overlayfs", "a restart of its container, if that is made anew")),
+        _ => None,
+    }
+}
+
+/// The kind of the file system that holds the directory, or will: that of the nearest one above it that is there.
+///
+/// # Errors
+/// When the file system cannot be asked.
+pub fn kind(directory: &Path) -> io::Result<u64> {
+    let absolute = std::path::absolute(directory)?;
+    let there = absolute.ancestors().find(|above| above.exists()).unwrap_or(Path::new("/"));
+    Ok(statfs(there)?.f_type as u64 & 0xFFFF_FFFF)
 }
 
 /// As configured, or else by the number of shards and the size of the file system.

@@ -4,7 +4,7 @@ use std::{fmt, fs, os::unix::fs::PermissionsExt, path::Path};
 
 use crate::config::Config;
 
-use super::certificates;
+use super::{certificates, disk};
 
 /// Keys that stand in our own documents, and so are known to everybody.
 const EXAMPLE_KEYS: [&str; 2] = ["not-a-secret-any-more", "not-a-secret-either-now"];
@@ -74,6 +74,14 @@ pub fn warnings(config: &Config, now_s: i64) -> Vec<Warning> {
     found
 }
 
+/// That what is acknowledged would be lost there although nothing fails. Told at the start of a service alone: a configuration may
+/// be checked on another machine, and `doctor` says it too.
+pub fn of_place(data_dir: &Path) -> Option<Warning> {
+    let (name, lost) = disk::forgetful(disk::kind(data_dir).ok()?)?;
+    let what = format!("{} is on {name}: what a 202 acknowledged does not survive {lost}", data_dir.display());
+    Some(Warning { path: "node.data_dir".to_owned(), what })
+}
+
 /// A file that cannot be looked at was told of elsewhere, or is none.
 fn readable(file: &Path, holds: &str) -> Option<String> {
     let mode = fs::metadata(file).ok()?.permissions().mode();
@@ -105,6 +113,15 @@ mod tests {
         assert_eq!(told(CARRIER, 0o644), [""; 0], "no secret in it");
         let keys = "[http]\nlisten = \"127.0.0.1:1\"\n[[tenant]]\nname = \"t\"\nkeys = [\"0123456789abcdef\"]\n";
         assert_eq!(told(&format!("{keys}{CARRIER}"), 0o640), [""; 0], "a group is chosen, everybody is not");
+    }
+
+    #[test]
+    fn a_data_directory_in_memory_is_told() {
+        // Every Linux has it, in containers as well.
+        let told = of_place(Path::new("/dev/shm/stentor/not-there-yet")).map(|warning| warning.to_string());
+        let what = "is on tmpfs: what a 202 acknowledged does not survive a restart of the machine";
+        assert_eq!(told, Some(format!("node.data_dir: /dev/shm/stentor/not-there-yet {what}")));
+        assert_eq!(of_place(Path::new("/proc")), None);
     }
 
     #[test]

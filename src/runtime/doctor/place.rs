@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, access, statfs};
+use rustix::fs::{Access, access};
 use rustix::process::geteuid;
 
 use super::finding::{Finding, size};
@@ -50,7 +50,7 @@ impl Place {
     /// Everything about it.
     pub(super) fn looks(&self, config: &Config, shards: u8) -> Vec<Finding> {
         let mut found = vec![self.rights(), self.made(), of_daemon(self.daemon)];
-        found.push(of_file_system(statfs(&self.there).map(|told| told.f_type as u64 & 0xFFFF_FFFF)));
+        found.push(of_file_system(disk::kind(&self.there)));
         let space = disk::space(&self.there, config.limits.disk_floor_bytes, shards);
         let free = space.as_ref().map_or(0, |space| space.free);
         found.push(of_space(&space));
@@ -159,16 +159,14 @@ fn of_daemon(daemon: Option<i32>) -> Finding {
     }
 }
 
-/// By the magic number of its kind (statfs(2)).
-fn of_file_system(magic: Result<u64, rustix::io::Errno>) -> Finding {
+/// By the number of its kind (statfs(2)).
+fn of_file_system(kind: io::Result<u64>) -> Finding {
     const CHECK: &str = "file system";
     const ELSEWHERE: &str = "put node.data_dir on a disk of this machine (for a container: a volume)";
-    let lost =
-        |name: &str, when: &str| Finding::warn(CHECK, format!("{name}: a 202 would not survive {when}"), ELSEWHERE);
-    match magic {
-        Ok(0x0102_1994) => lost("tmpfs", "a restart of the machine"),
-        Ok(0x8584_58F6) => lost("ramfs", "a restart of the machine"),
-        Ok(0x794C_7630) => lost("overlayfs", "a restart of its container, if that is made anew"),
+    if let Some((name, lost)) = kind.as_ref().ok().and_then(|kind| disk::forgetful(*kind)) {
+        return Finding::warn(CHECK, format!("{name}: a 202 would not survive {lost}"), ELSEWHERE);
+    }
+    match kind {
         Ok(0xEF53) => Finding::ok(CHECK, "ext4"),
         Ok(0x5846_5342) => Finding::ok(CHECK, "xfs"),
         Ok(0x9123_683E) => Finding::ok(CHECK, "btrfs"),
@@ -244,7 +242,7 @@ mod tests {
         }
         assert_eq!(of_file_system(Ok(0xEF53)), Finding::ok("file system", "ext4"));
         assert_eq!(of_file_system(Ok(7)).state, State::Ok);
-        assert_eq!(of_file_system(Err(rustix::io::Errno::NOSYS)).state, State::Warn);
+        assert_eq!(of_file_system(Err(rustix::io::Errno::NOSYS.into())).state, State::Warn);
     }
 
     #[test]
