@@ -59,6 +59,17 @@ impl Limit {
     }
 }
 
+/// How a quota stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Messages in a period.
+    pub messages: u64,
+    /// Of them, those that may still come in.
+    pub left: u64,
+    /// Seconds until the next period begins; at least 1.
+    pub renewed_in_s: u32,
+}
+
 /// Nothing more may come in now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsedUp {
@@ -114,6 +125,13 @@ impl Meter {
     pub fn used(&self, now: Wall) -> u64 {
         let (Some(quota), Some(counts)) = (self.quota, &self.counts) else { return 0 };
         used_in(counts.quota.load(SeqCst), quota.period.of(now).0).1
+    }
+
+    /// How the quota stands, if there is one; what requests under way have borrowed is gone.
+    pub fn standing(&self, now: Wall) -> Option<Standing> {
+        let Quota { messages, period } = self.quota?;
+        let renewed_in_s = period.of(now).1.since(now).div_ceil(1_000).max(1) as u32;
+        Some(Standing { messages, left: messages.saturating_sub(self.used(now)), renewed_in_s })
     }
 
     /// Lends up to `wanted` messages, at least one.

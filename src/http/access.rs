@@ -66,7 +66,7 @@ impl AccessLog {
         now: Mono,
     ) {
         let Some(untold) = self.takes(settings.requests, seen.status, now) else { return };
-        let Seen { path, status, took_us, tally, tenant } = *seen;
+        let Seen { path, status, took_us, tally, tenant, quota: _ } = *seen;
         let AskedBy { method, peer } = asked;
         let tenant = tenant.map_or("", |id| settings.tenants.name_of(id));
         let code = problem.map_or("", |problem| problem.code.text());

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use hyper::{
     Method, Request, Response, StatusCode,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
     http::request::Parts,
 };
 
@@ -37,7 +37,7 @@ use super::{
     turns::Turns,
 };
 use crate::{
-    admission::{Defaults, Printer, numbering::Numbering},
+    admission::{Defaults, Printer, Standing, numbering::Numbering},
     mesh::ShardMap,
     model::{Mono, Quoted, ShardId, TenantId},
     runtime::executor,
@@ -121,6 +121,8 @@ pub struct Seen {
     pub tally: Tally,
     /// As whom it was admitted.
     pub tenant: Option<TenantId>,
+    /// How the quota of a tenant who brought messages, or tried to, stands now.
+    pub quota: Option<Standing>,
 }
 
 /// See the head of this file.
@@ -279,7 +281,11 @@ impl Api {
     ) -> Answered {
         let tenant = caller.tenant.id();
         match what {
-            What::Submit => self.submit(asked, caller.tenant, settings, &mut seen.tally).await,
+            What::Submit => {
+                let answered = self.submit(asked, caller.tenant, settings, &mut seen.tally).await;
+                seen.quota = caller.tenant.meter.standing(executor::now().wall);
+                answered
+            }
             What::Search => self.search(&asked, caller, settings).await,
             What::Show => self.show(&asked, caller, &settings.tenants).await,
             What::Cancel => self.cancel(&asked, tenant).await,
@@ -380,7 +386,7 @@ impl Handler for Api {
     async fn handle(self: Rc<Self>, request: Request<RequestBody>) -> Response<ResponseBody> {
         let began: Mono = executor::now().mono;
         let request_id = self.request_id();
-        let mut seen = Seen { path: "", status: 0, took_us: 0, tally: Tally::default(), tenant: None };
+        let mut seen = Seen { path: "", status: 0, took_us: 0, tally: Tally::default(), tenant: None, quota: None };
         let (asked_at, asked_by) = (AskedAt::of(&request), AskedBy::of(&request));
         let answered = self.answer(request, &mut seen).await;
         let now = executor::now().mono;
@@ -390,6 +396,9 @@ impl Handler for Api {
         let mut answer = answered.unwrap_or_else(|problem| problem.answer(&request_id, &asked_at));
         if let Ok(request_id) = HeaderValue::from_str(&request_id) {
             answer.headers_mut().insert(REQUEST_ID, request_id);
+        }
+        if let Some(quota) = seen.quota {
+            tell_of_quota(quota, answer.headers_mut());
         }
         if let Some(observe) = &self.observe {
             observe(&seen);
@@ -401,6 +410,14 @@ impl Handler for Api {
 impl From<Overloaded> for Problem {
     fn from(_: Overloaded) -> Self {
         Self::new(Code::Overloaded, "a shard has more to do than it can take in half a second")
+    }
+}
+
+/// As draft-ietf-httpapi-ratelimit-headers-07 spells it, which is what clients read.
+fn tell_of_quota(Standing { messages, left, renewed_in_s }: Standing, headers: &mut HeaderMap) {
+    let told = [("ratelimit-limit", messages), ("ratelimit-remaining", left), ("ratelimit-reset", renewed_in_s.into())];
+    for (name, value) in told {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
     }
 }
 

@@ -16,12 +16,14 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    admission::TenantOptions,
+    admission::{Quota, TenantOptions},
     control::{Control, ControlEvent, Effect},
     delivery::MessageView,
     http::{Limits, Server, TenantSpec, backup::Pipe},
     mesh::{CoreId, mailbox},
-    model::{Address, KeyPrint, MessageId, MessageState, NodeId, Refusal, ReplyTo, RouteId, TenantId, Wall, Whose},
+    model::{
+        Address, KeyPrint, MessageId, MessageState, NodeId, Period, Refusal, ReplyTo, RouteId, TenantId, Wall, Whose,
+    },
     routing::{Condition, Route, RouteTable},
     runtime::{
         clock::Clock,
@@ -477,6 +479,30 @@ fn a_request_key_belongs_to_its_body() {
         assert_eq!(send(MESSAGE).status, 202);
         assert_eq!(send(r#"{"to":"+4915112345678","body":"other"}"#).code(), is(409, "key_reused"));
         assert_eq!(send("{").code(), is(400, "malformed_json"));
+    });
+}
+
+#[test]
+fn a_tenant_is_told_how_its_quota_stands() {
+    let quota = Some(Quota { messages: 2, period: Period::Month });
+    let shop = TenantOptions { id: TenantId(7), name: "shop".into(), quota, ..TenantOptions::default() };
+    let shop = TenantSpec { tenant: shop, keys: vec!["shop-key".into()], ..TenantSpec::default() };
+    serve(vec![shop], false, |client| {
+        let headers = ["content-type: application/json", "authorization: Bearer shop-key"];
+        let send = |body: &str| {
+            let answer = client.call("POST /v1/messages", &headers, body.as_bytes());
+            let seconds: u32 = answer.header("ratelimit-reset").and_then(|told| told.parse().ok()).expect("seconds");
+            assert!((1..=31 * 86_400).contains(&seconds), "{seconds}");
+            let told = |name| answer.header(name).unwrap_or_default().to_owned();
+            (answer.status, told("ratelimit-limit"), told("ratelimit-remaining"))
+        };
+        let told = |status: u16, left: &str| (status, "2".to_owned(), left.to_owned());
+        assert_eq!(send(MESSAGE), told(202, "1"));
+        assert_eq!(send("{"), told(400, "1"));
+        assert_eq!(send(MESSAGE), told(202, "0"));
+        assert_eq!(send(MESSAGE), told(429, "0"));
+        let status = client.call("GET /v1/records", &headers, b"");
+        assert_eq!((status.status, status.header("ratelimit-limit")), (200, None), "it takes none of the quota");
     });
 }
 
