@@ -46,6 +46,7 @@ use crate::{
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const JSON: &str = "application/json";
+const MARKDOWN: &str = "text/markdown; charset=utf-8";
 
 /// Pages beside the API, asked before a 404 is given: method, path, query, body.
 pub type Extra = Arc<dyn Fn(&Method, &str, &str, &[u8]) -> Option<Response<Bytes>> + Send + Sync>;
@@ -311,7 +312,7 @@ impl Api {
                 Ok(written(JSON, |out| restored::write(&self.board, out)))
             }
             What::Release => self.release(asked).await,
-            What::OpenApi | What::ErrorPage | What::Alive | What::Ready | What::Metrics => {
+            What::OpenApi | What::ErrorIndex | What::ErrorPage | What::Alive | What::Ready | What::Metrics => {
                 self.open_call(what, &asked).await
             }
         }
@@ -323,10 +324,11 @@ impl Api {
                 let document = self.document.get_or_init(|| openapi::document(self.shards.shards()).into());
                 Ok(typed(JSON, ResponseBody::from(document.clone())))
             }
+            What::ErrorIndex => Ok(typed(MARKDOWN, openapi::index().into())),
             What::ErrorPage => {
                 let page = openapi::page(&asked.parameter);
                 let page = page.ok_or_else(|| Problem::new(Code::NotFound, "there is no such error code"))?;
-                Ok(typed("text/markdown; charset=utf-8", page.into()))
+                Ok(typed(MARKDOWN, page.into()))
             }
             What::Alive => Ok(typed("text/plain; charset=utf-8", "alive\n".into())),
             What::Ready => {

@@ -530,7 +530,7 @@ fn a_key_opens_what_is_its_own() {
         let again = call("POST /v1/messages", "shop-key");
         assert_eq!((again.code(), again.header("retry-after")), (is(429, "over_quota"), Some("1")));
         assert_eq!(call("POST /v1/messages", "boss-key").status, 202);
-        for open in ["/livez", "/metrics", "/v1/openapi.json", "/docs/errors/no_route"] {
+        for open in ["/livez", "/metrics", "/v1/openapi.json", "/docs/errors", "/docs/errors/no_route"] {
             assert_eq!(client.get(open).status, 200, "{open}");
         }
     });

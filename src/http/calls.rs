@@ -24,6 +24,7 @@ pub enum What {
     Restored,
     Release,
     OpenApi,
+    ErrorIndex,
     ErrorPage,
     Alive,
     Ready,
@@ -468,6 +469,13 @@ pub const CALLS: &[Call] = &[
         what: What::OpenApi,
         summary: "This document.",
         answers: &[answer(200, "Any", "OpenAPI 3.1.")],
+        ..BARE
+    },
+    Call {
+        path: "/docs/errors",
+        what: What::ErrorIndex,
+        summary: "Every error code, with its status and its page.",
+        answers: &[AnswerDoc { media: "text/markdown", ..answer(200, "", "The list.") }],
         ..BARE
     },
     Call {

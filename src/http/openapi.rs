@@ -30,6 +30,11 @@ pub fn page(code: &str) -> Option<&'static str> {
     Code::from_text(code).map(Code::page).or_else(reason)
 }
 
+/// All codes with their pages, as Markdown whose links lead to the pages of this server.
+pub fn index() -> String {
+    include_str!("../../docs/errors/README.md").replace(".md)", ")").replace("](", "](/docs/errors/")
+}
+
 /// The document, of an installation with so many shards: cursors have a place for each.
 pub fn document(shards: u8) -> String {
     let mut paths = Map::new();

@@ -158,6 +158,14 @@ fn base64_is_described_as_it_is_read() {
 }
 
 #[test]
+fn the_list_of_codes_leads_to_pages_that_are_there() {
+    let index = index();
+    let pages: Vec<&str> = index.split("](/docs/errors/").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+    assert!(pages.len() >= Code::ALL.len() && !index.contains(".md"), "{index}");
+    assert!(pages.iter().all(|code| page(code).is_some()), "{pages:?}");
+}
+
+#[test]
 fn the_explanation_leaves_nothing_out() {
     let explanation = include_str!("../../docs/API.md");
     let index = include_str!("../../docs/errors/README.md");
