@@ -9,6 +9,11 @@ const RECIPIENTS_MAX = 200;
 const SENT_MAX = 50;
 const RECEIVED_MAX = 50;
 const RECEIVED_PAGE = 1000;
+// A text is measured when nobody has typed for so long.
+const MEASURE_MS = 150;
+// What the page remembers over a reload, in the browser.
+const SENT_KEY = "stentor.sent";
+const CLEARED_KEY = "stentor.cleared";
 // Where a phone writes to that has nothing to answer, and the phone that writes before any is there.
 const SHORT_NUMBER = "72345";
 const FIRST_PHONE = "+4915112340000";
@@ -22,6 +27,25 @@ let token = "";
 let selected = null;
 let drawPlanned = false;
 let cursor = null;
+// When the newest message that was cleared had arrived.
+let clearedMs = Number(remembered(CLEARED_KEY)) || 0;
+let receivedMs = 0;
+
+function remembered(key) {
+  try {
+    return JSON.parse(localStorage.getItem(key));
+  } catch {
+    return null;
+  }
+}
+
+function remember(key, value) {
+  try {
+    localStorage.setItem(key, JSON.stringify(value));
+  } catch {
+    // A browser that keeps nothing still shows everything.
+  }
+}
 
 function element(name, className, text) {
   const made = document.createElement(name);
@@ -53,8 +77,7 @@ function take(told) {
     if (restarted) {
       // The answer was asked for with a number of the process before.
       loadSandbox();
-      cursor = null;
-      at("received").replaceChildren();
+      readReceivedAgain();
       planDraw();
       return true;
     }
@@ -99,17 +122,43 @@ function planDraw() {
 
 function draw() {
   const phones = new Map();
-  const inOrder = [...messages.values()].sort((a, b) => a.number - b.number);
+  const shown = [...messages.values()].filter((message) => message.at_ms > clearedMs);
+  at("uncover").hidden = shown.length === messages.size;
+  const inOrder = shown.sort((a, b) => a.number - b.number);
   for (const message of inOrder) {
     const phone = phones.get(phoneOf(message));
     if (phone) phone.push(message);
     else phones.set(phoneOf(message), [message]);
   }
-  const newestFirst = [...phones.entries()].sort((a, b) => b[1].at(-1).number - a[1].at(-1).number);
-  if (!phones.has(selected)) selected = newestFirst.length > 0 ? newestFirst[0][0] : null;
+  const wanted = at("search").value.trim().toLowerCase();
+  const found = [...phones.entries()].filter(([, thread]) => thread.some((message) => holds(message, wanted)));
+  const newestFirst = found.sort((a, b) => b[1].at(-1).number - a[1].at(-1).number);
+  if (!found.some(([phone]) => phone === selected)) selected = newestFirst.length > 0 ? newestFirst[0][0] : null;
   drawRecipients(newestFirst.slice(0, RECIPIENTS_MAX));
   drawThread(phones.get(selected) ?? []);
   offerAnswer(phones.get(selected) ?? []);
+}
+
+function holds(message, wanted) {
+  return [message.to, message.from, message.text ?? ""].some((field) => field.toLowerCase().includes(wanted));
+}
+
+function clear() {
+  clearedMs = Math.max(clearedMs, receivedMs, ...[...messages.values()].map((message) => message.at_ms));
+  remember(CLEARED_KEY, clearedMs);
+  sent.clear();
+  remember(SENT_KEY, []);
+  at("sent").replaceChildren();
+  at("sent-none").hidden = false;
+  readReceivedAgain();
+  planDraw();
+}
+
+function uncover() {
+  clearedMs = 0;
+  remember(CLEARED_KEY, clearedMs);
+  readReceivedAgain();
+  planDraw();
 }
 
 // What a phone wrote stands at that phone.
@@ -148,7 +197,8 @@ function drawThread(thread) {
   const atEnd = pane.scrollHeight - pane.scrollTop - pane.clientHeight < 40 || pane.dataset.of !== selected;
   at("owner").textContent = selected ?? "no phone yet";
   if (thread.length === 0) {
-    pane.replaceChildren(element("p", "quiet", "Nothing has arrived yet. Send a message on the left, or with curl."));
+    const nothing = messages.size === 0 ? "Nothing has arrived yet. Send a message from this page, or with curl." : "Nothing to show.";
+    pane.replaceChildren(element("p", "quiet", nothing));
     return;
   }
   const shown = thread.slice(-THREAD_MAX).map(bubble);
@@ -166,9 +216,9 @@ function bubble(message) {
   if (message.text !== null) made.append(element("p", "text", message.text));
   else if (message.octets !== null) made.append(element("p", "text octets", message.octets.replace(/(..)/g, "$1 ")));
   else made.append(element("p", "text part", `${here(message)} of ${message.parts_total} parts are here`));
-  const facts = element("p", "facts", `${factsOf(message).join(" · ")} · `);
-  facts.append(element("b", receipt.kind, receipt.text));
-  facts.title = message.parts.map((part) => `part ${part.number}: ${part.octets} octets, carrier's id ${part.id}, ${message.written ? "" : "receipt "}${part.receipt}`).join("\n");
+  const facts = element("p", "facts");
+  facts.append(...factsOf(message).map((fact) => element("span", "", fact)), element("b", receipt.kind, receipt.text));
+  facts.title = message.parts.map((part) => `part ${part.number}: ${part.octets} bytes, carrier's id ${part.id}, ${message.written ? "" : "receipt "}${part.receipt}`).join("\n");
   made.append(facts);
   return made;
 }
@@ -247,17 +297,21 @@ async function write(event) {
 
 async function readReceived() {
   let more = false;
+  const before = cursor;
   try {
-    const from = cursor === null ? "" : `&cursor=${encodeURIComponent(cursor)}`;
+    const from = before === null ? "" : `&cursor=${encodeURIComponent(before)}`;
     const answer = await fetch(`/v1/inbound?limit=${RECEIVED_PAGE}${from}`);
     const told = await answer.text();
     if (!answer.ok) throw new Error(JSON.parse(told).code);
-    const lines = told.split("\n").filter(Boolean).map((line) => JSON.parse(line));
-    const received = lines.filter((line) => line.id);
-    noteReceived(received);
-    const before = cursor;
-    cursor = lines.findLast((line) => line.cursor)?.cursor ?? cursor;
-    more = received.length > 0 && cursor !== before;
+    // Asked for before everything is read again.
+    if (cursor !== before) more = true;
+    else {
+      const lines = told.split("\n").filter(Boolean).map((line) => JSON.parse(line));
+      const received = lines.filter((line) => line.id);
+      noteReceived(received);
+      cursor = lines.findLast((line) => line.cursor)?.cursor ?? cursor;
+      more = received.length > 0 && cursor !== before;
+    }
   } catch (error) {
     // Another data directory has other cursors.
     if (error.message === "invalid_cursor") cursor = null;
@@ -265,8 +319,17 @@ async function readReceived() {
   setTimeout(readReceived, more ? 0 : document.hidden ? LOOK_HIDDEN_MS : LOOK_MS * 2);
 }
 
-function noteReceived(messages) {
+// From the first one on.
+function readReceivedAgain() {
+  cursor = null;
+  at("received").replaceChildren();
+  at("received-none").hidden = false;
+}
+
+function noteReceived(received) {
+  const messages = received.filter((message) => Date.parse(message.at) > clearedMs);
   if (messages.length === 0) return;
+  receivedMs = Math.max(receivedMs, Date.parse(messages.at(-1).at));
   at("received-none").hidden = true;
   const list = at("received");
   for (const message of messages.slice(-RECEIVED_MAX)) {
@@ -281,14 +344,20 @@ function noteReceived(messages) {
 
 // What was sent from here.
 
-async function send(event) {
-  event.preventDefault();
-  const form = new FormData(event.target);
-  const button = event.target.querySelector("button");
-  const copies = Number(form.get("copies"));
+// The message in the form.
+function typed() {
+  const form = new FormData(at("send"));
   const one = { to: form.get("to").trim(), body: form.get("body"), class: form.get("class") };
   if (form.get("from").trim()) one.from = form.get("from").trim();
   if (form.get("flash")) one.flash = true;
+  return one;
+}
+
+async function send(event) {
+  event.preventDefault();
+  const button = event.target.querySelector("button");
+  const copies = Number(at("copies").value);
+  const one = typed();
   const list = Array.from({ length: copies }, (_, i) => (copies === 1 ? one : { ...one, body: `${one.body} (${i + 1})` }));
   button.disabled = true;
   showRefusal(null);
@@ -320,6 +389,47 @@ function showRefusal(problem) {
   }
 }
 
+// The text's length as the sandbox counts it, and the command that sends the same.
+let measuring = 0;
+
+function showTyped() {
+  const one = typed();
+  const quoted = JSON.stringify(one).replaceAll("'", "'\\''");
+  at("curl").textContent =
+    `curl ${location.origin}/v1/messages -H 'content-type: application/json' \\\n  -d '${quoted}'`;
+  at("copied").textContent = "";
+  clearTimeout(measuring);
+  measuring = setTimeout(measure, MEASURE_MS, one.body);
+}
+
+async function measure(text) {
+  let told = "";
+  try {
+    const answer = await fetch("/dev/preview", { method: "POST", body: JSON.stringify({ text }) });
+    const found = await answer.json();
+    told = answer.ok ? measured(found) : `not counted: ${found.detail}`;
+  } catch {
+    // That the daemon does not answer stands in the header.
+  }
+  if (at("body").value === text) at("measure").textContent = told;
+}
+
+function measured({ encoding, units, room, parts, fits, because }) {
+  const why = because === null ? "" : ` because of “${because}”`;
+  const told = `${units} of ${room * parts} units, ${parts} part${parts === 1 ? "" : "s"}, ${encoding}${why}`;
+  return fits ? told : `${told}: too long to be sent`;
+}
+
+async function copy() {
+  try {
+    await navigator.clipboard.writeText(at("curl").textContent);
+    at("copied").textContent = "copied";
+  } catch {
+    getSelection().selectAllChildren(at("curl"));
+    at("copied").textContent = "selected: copy it with the keyboard";
+  }
+}
+
 function noteSent(result, to) {
   if (!result.id) return showRefusal(result.error ?? { detail: "a message was refused" });
   at("sent-none").hidden = true;
@@ -327,14 +437,29 @@ function noteSent(result, to) {
   const state = element("span", "state", "…");
   const page = element("a", "", result.id);
   page.href = `/v1/messages/${encodeURIComponent(result.id)}`;
+  page.target = "_blank";
+  page.rel = "noopener";
   item.append(element("span", "", to), state, page);
   at("sent").prepend(item);
-  sent.set(result.id, { item, state });
-  while (sent.size > SENT_MAX) {
-    const [oldest, { item: gone }] = sent.entries().next().value;
-    gone.remove();
-    sent.delete(oldest);
-  }
+  sent.set(result.id, { item, state, to });
+  while (sent.size > SENT_MAX) forgetSent(sent.keys().next().value);
+  keepSent();
+}
+
+function forgetSent(id) {
+  sent.get(id)?.item.remove();
+  sent.delete(id);
+  at("sent-none").hidden = sent.size > 0;
+}
+
+function keepSent() {
+  remember(SENT_KEY, [...sent].map(([id, { to }]) => ({ id, to })));
+}
+
+function recallSent() {
+  const kept = remembered(SENT_KEY);
+  if (!Array.isArray(kept)) return;
+  for (const { id, to } of kept) if (typeof id === "string" && typeof to === "string") noteSent({ id }, to);
 }
 
 async function followSent() {
@@ -343,6 +468,12 @@ async function followSent() {
     try {
       const answer = await fetch(`/v1/messages/${encodeURIComponent(id)}`);
       const told = await answer.json();
+      if (answer.status === 404) {
+        // Of a data directory that is no more.
+        forgetSent(id);
+        keepSent();
+        continue;
+      }
       const state = answer.ok ? told.state : told.code;
       if (entry.state.textContent !== state) entry.state.textContent = state;
       entry.state.className = `state ${state === "delivered" ? "good" : FINAL.has(state) ? "bad" : ""}`;
@@ -387,6 +518,7 @@ function magicItem({ digits, explanation }) {
   button.addEventListener("click", () => {
     const to = at("to");
     to.value = (to.value.length > 8 ? to.value.slice(0, -4) : "+491511234") + digits;
+    showTyped();
     at("body").focus();
   });
   const item = element("li");
@@ -406,8 +538,15 @@ async function changeBehaviour() {
 }
 
 at("send").addEventListener("submit", send);
+at("send").addEventListener("input", showTyped);
+at("copy").addEventListener("click", copy);
+at("clear").addEventListener("click", clear);
+at("uncover").addEventListener("click", uncover);
+at("search").addEventListener("input", planDraw);
 at("write").addEventListener("submit", write);
 at("received-hint").textContent = `curl ${location.origin}/v1/inbound`;
+showTyped();
+recallSent();
 loadSandbox().then(poll);
 followSent();
 readReceived();

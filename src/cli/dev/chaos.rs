@@ -34,7 +34,7 @@ const fn switch(name: &'static str, label: &'static str, explanation: &'static s
 pub(super) const SWITCHES: [Switch; 7] = [
     switch("throttle", "Throttle", "takes two parts a second and answers the rest 0x58, ESME_RTHROTTLED"),
     switch("errors", "System errors", "answers every other part 0x08, ESME_RSYSERR: worth another try"),
-    switch("silence", "Silence", "never answers one part in three: those stand in doubt"),
+    switch("silence", "Silence", "never answers one part in three: those are in doubt"),
     switch("disconnect", "Disconnects", "closes the connection instead of answering one part in five"),
     switch("unreachable", "Phones off", "takes everything, and receipts say UNDELIV"),
     switch("lost_receipts", "Lost receipts", "takes everything, and no receipt ever comes"),

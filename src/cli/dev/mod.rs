@@ -1,7 +1,7 @@
 //! `stentor dev`: everything in one process, nothing to configure.
 //!
 //! A simulated carrier on a loopback port (`smsc`, `connection`, `exchange`), its inbox with a page on which the messages
-//! that "arrived" are read and phones write (`inbox`, `handset`, `pages`), switches that make it misbehave (`chaos`), its memory across restarts
+//! that "arrived" are read and phones write (`inbox`, `handset`, `preview`, `pages`), switches that make it misbehave (`chaos`), its memory across restarts
 //! (`journal`), and the real daemon in front of it, under the configuration that `settings` writes. The daemon knows
 //! nothing of all this but the pages that it is given: what is tried here is what runs in production.
 
@@ -13,6 +13,7 @@ mod hex;
 mod inbox;
 mod journal;
 mod pages;
+mod preview;
 mod settings;
 mod smsc;
 
@@ -35,7 +36,7 @@ use crate::runtime::signals;
 /// What was typed.
 #[derive(Debug, Args)]
 pub(super) struct Typed {
-    /// Address of the HTTP door; if its port is taken, the next free one
+    /// HTTP address; if its port is taken, the next free one is used
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
     /// Where messages are kept between runs
@@ -79,7 +80,7 @@ fn exchange(place: &Place) -> Result<Arc<Exchange>, String> {
 
 fn greet(out: &mut dyn Write, address: SocketAddr, typed: &Typed) -> io::Result<()> {
     if address != typed.listen {
-        writeln!(out, "{} is taken; this is the next free port.", typed.listen)?;
+        writeln!(out, "{} is taken; listening on {address}.", typed.listen)?;
     }
     writeln!(out, "A whole Stentor with a simulated carrier behind it; no message leaves this machine.")?;
     writeln!(out, "Messages are kept in {} (--fresh forgets them); Ctrl-C stops.", typed.data.display())?;
@@ -102,7 +103,7 @@ mod tests {
         greet(&mut out, "127.0.0.1:8081".parse().expect("address"), &typed).expect("written");
         let text = String::from_utf8(out).expect("text");
         assert_eq!(text.lines().last(), Some("Inbox: http://127.0.0.1:8081/"));
-        assert!(text.starts_with("127.0.0.1:8080 is taken"));
+        assert!(text.starts_with("127.0.0.1:8080 is taken; listening on 127.0.0.1:8081.\n"), "{text}");
         assert!(text.contains("curl http://127.0.0.1:8081/v1/messages"));
     }
 }

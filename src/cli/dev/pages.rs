@@ -16,13 +16,14 @@ use serde_json::json;
 use super::chaos::{Chaos, SWITCHES};
 use super::exchange::Exchange;
 use super::handset::{Refused, Text};
+use super::preview;
 use crate::model::Clipped;
 use crate::runtime::daemon::Extra;
 use crate::sim::carrier::Magic;
 
 /// Messages of one answer; who sees as many asks again.
 const SHOWN_MAX: usize = 500;
-/// Octets of a posted document; ours have under 300, or a text of at most 1,000 characters.
+/// Bytes of a posted document; ours have under 300, or a text.
 const POSTED_OCTETS_MAX: usize = 16 << 10;
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -69,6 +70,13 @@ struct Writing {
     text: String,
 }
 
+/// What `POST /dev/preview` wants: a text that somebody is typing. It changes nothing, and so needs no token.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Previewing {
+    text: String,
+}
+
 /// The pages over this exchange, for the daemon to ask.
 pub(super) fn pages(exchange: Arc<Exchange>) -> Extra {
     let token = token();
@@ -100,7 +108,8 @@ fn answer(
         ("/dev/messages" | "/dev/sandbox", _) => not_allowed("GET, HEAD"),
         ("/dev/behaviour", &Method::POST) => switch(exchange, token, body),
         ("/dev/handset", &Method::POST) => write(exchange, token, body),
-        ("/dev/behaviour" | "/dev/handset", _) => not_allowed("POST"),
+        ("/dev/preview", &Method::POST) => measure(body),
+        ("/dev/behaviour" | "/dev/handset" | "/dev/preview", _) => not_allowed("POST"),
         _ => return None,
     })
 }
@@ -131,6 +140,13 @@ fn switch(exchange: &Exchange, token: &str, body: &[u8]) -> Response<Bytes> {
     ok(JSON, json!(chaos).to_string().into())
 }
 
+fn measure(body: &[u8]) -> Response<Bytes> {
+    match posted(body) {
+        Ok(Previewing { text }) => ok(JSON, preview::of(&text).to_string().into()),
+        Err((status, detail)) => refused(status, &detail),
+    }
+}
+
 fn write(exchange: &Exchange, token: &str, body: &[u8]) -> Response<Bytes> {
     let Writing { token: told, from, to, text } = match posted(body) {
         Ok(posted) => posted,
@@ -157,7 +173,7 @@ fn write(exchange: &Exchange, token: &str, body: &[u8]) -> Response<Bytes> {
 /// A posted document, or what is wrong with it.
 fn posted<T: DeserializeOwned>(body: &[u8]) -> Result<T, (StatusCode, String)> {
     if body.len() > POSTED_OCTETS_MAX {
-        return Err((StatusCode::PAYLOAD_TOO_LARGE, "the document is too large".to_owned()));
+        return Err((StatusCode::PAYLOAD_TOO_LARGE, format!("more than {POSTED_OCTETS_MAX} bytes")));
     }
     serde_json::from_slice(body).map_err(|error| (StatusCode::UNPROCESSABLE_ENTITY, Clipped(error).to_string()))
 }

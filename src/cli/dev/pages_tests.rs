@@ -43,6 +43,9 @@ fn paths_and_methods() {
     assert_eq!(status(Method::GET, "/dev/handset", "", ""), Some(405));
     assert_eq!(status(Method::POST, "/dev/handset", "", "{"), Some(422));
     assert_eq!(status(Method::POST, "/dev/handset", "", &endless), Some(413));
+    assert_eq!(status(Method::GET, "/dev/preview", "", ""), Some(405));
+    assert_eq!(status(Method::POST, "/dev/preview", "", "{\"text\":1}"), Some(422));
+    assert_eq!(status(Method::POST, "/dev/preview", "", &endless), Some(413));
     for elsewhere in ["/v1/messages", "/dev", "/dev/", "/dev/inbox.html", "/dev/../inbox"] {
         assert_eq!(status(Method::GET, elsewhere, "", ""), None, "{elsewhere}");
     }
@@ -106,6 +109,14 @@ fn a_phone_writes_and_what_it_wrote_stands_in_the_inbox() {
 }
 
 #[test]
+fn a_text_is_measured_while_it_is_typed() {
+    let body = json!({"text": "5\u{20AC}"}).to_string();
+    let (status, told) = Site::new().ask(&Method::POST, "/dev/preview", "", &body).expect("a page");
+    let told: Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!((status, &told["units"], &told["parts"]), (200, &json!(3), &json!(1)));
+}
+
+#[test]
 fn the_page_is_told_all_switches_and_all_magic_numbers() {
     let told = Site::new().json("/dev/sandbox", "");
     assert_eq!(told["switches"].as_array().map(Vec::len), Some(SWITCHES.len()));
@@ -133,7 +144,9 @@ fn assets_are_self_contained_and_consistent() {
     }
     for (attribute, text) in [("src=\"", html), ("href=\"", html)] {
         for path in text.split(attribute).skip(1).filter_map(|rest| rest.split('"').next()) {
-            assert!(TEXTS.iter().any(|(known, ..)| *known == path), "{path}");
+            let of_api = crate::http::openapi::document(1).contains(&format!("\"{path}\":{{"));
+            let here = TEXTS.iter().any(|(known, ..)| *known == path) || path == "/dev/messages";
+            assert!(here || of_api, "{path}");
         }
     }
     assert!(html.contains(&format!("maxlength=\"{TEXT_CHARS_MAX}\"")), "as long as a phone may write");

@@ -71,7 +71,7 @@ impl Magic {
             Self::RefusedForGood => "refused for good",
             Self::RefusedOnce => "refused once for a passing reason, then delivered",
             Self::ReceiptFirst => "delivered, receipt before the response",
-            Self::Swallowed => "neither taken nor answered",
+            Self::Swallowed => "neither taken nor answered; each try takes the link down, until the message expires",
             Self::ReceiptTwice => "delivered, receipt twice",
             Self::AnswerLost => "delivered, never answered",
             Self::Intermediate => "enroute, then delivered",
