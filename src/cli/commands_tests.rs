@@ -139,6 +139,14 @@ fn status_of_the_daemon_is_four_questions() {
 }
 
 #[test]
+fn whether_the_daemon_is_ready_is_one_question_without_a_key() {
+    let Ran { exit, out, asked } = ran("status --ready", &[(200, r#"{"ready":true,"reasons":[]}"#)]);
+    assert_eq!((exit, out.as_str(), &asked[..]), (Exit::DONE, "URL is ready\n", &["GET /readyz".to_owned()][..]));
+    let Ran { exit, out, .. } = ran("status --ready", &[(503, r#"{"ready":false,"reasons":["draining"]}"#)]);
+    assert_eq!((exit, out.as_str()), (Exit::UNAVAILABLE, "URL is not ready: draining\n"));
+}
+
+#[test]
 fn status_of_messages_is_one_question_each() {
     let told = &[(200, r#"{"id":"a","state":"queued"}"#), (404, r#"{"code":"message_not_found","detail":"no"}"#)];
     let Ran { exit, out, asked } = ran("status a b", told);

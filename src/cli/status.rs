@@ -21,6 +21,9 @@ pub(super) struct Typed {
     /// Print one JSON document: a list of messages, or {"ready", "reasons", "queues", "carriers", "restored"}
     #[arg(long)]
     json: bool,
+    /// Only ask whether the daemon is ready; needs no key, for health checks
+    #[arg(long, conflicts_with_all = ["ids", "json"])]
+    ready: bool,
     #[command(flatten)]
     server: client::Server,
 }
@@ -28,6 +31,10 @@ pub(super) struct Typed {
 /// Prints what was asked for. Exit code 69 if the daemon is not ready, 1 if a message is not there.
 pub(super) fn run(typed: Typed, out: &mut dyn Write) -> Ended {
     let client = typed.server.client()?;
+    if typed.ready {
+        let (told, ready) = asked_if_ready(&client)?;
+        return tell_readiness(&client, &told, ready, out);
+    }
     if typed.ids.is_empty() { daemon(&client, typed.json, out) } else { messages(&client, &typed.ids, typed.json, out) }
 }
 
@@ -68,13 +75,7 @@ fn messages(client: &Client, ids: &[String], json: bool, out: &mut dyn Write) ->
 }
 
 fn daemon(client: &Client, json: bool, out: &mut dyn Write) -> Ended {
-    // What is not ready answers 503 with the same document.
-    let answer = client.get("/readyz").map_err(|error| unreachable(client, &error))?;
-    let told = serde_json::from_slice::<Value>(&answer.body).ok();
-    let Some((told, ready)) = told.and_then(|told| told.get("ready").and_then(Value::as_bool).map(|is| (told, is)))
-    else {
-        return Err(Problem::read(&answer).failure(client));
-    };
+    let (told, ready) = asked_if_ready(client)?;
     let [queues, carriers, restored] =
         ["queues", "carriers", "restored"].map(|name| asked(client, &format!("/v1/{name}")));
     if json {
@@ -85,11 +86,24 @@ fn daemon(client: &Client, json: bool, out: &mut dyn Write) -> Ended {
             json!({"ready": ready, "reasons": reasons, "queues": queues, "carriers": carriers, "restored": restored});
         writeln!(out, "{all}")?;
     } else {
-        writeln!(out, "{} is {}", client.url, readiness(ready, &told))?;
+        tell_readiness(client, &told, ready, out)?;
         write!(out, "{}", queues_shown(&queues?))?;
         write!(out, "{}", carriers_shown(&carriers?))?;
         write!(out, "{}", restored_shown(&restored?))?;
     }
+    Ok(if ready { Exit::DONE } else { Exit::UNAVAILABLE })
+}
+
+/// The document of `/readyz`, and whether it says so. What is not ready answers 503 with the same document.
+fn asked_if_ready(client: &Client) -> Result<(Value, bool), Failure> {
+    let answer = client.get("/readyz").map_err(|error| unreachable(client, &error))?;
+    let told = serde_json::from_slice::<Value>(&answer.body).ok();
+    told.and_then(|told| told.get("ready").and_then(Value::as_bool).map(|is| (told, is)))
+        .ok_or_else(|| Problem::read(&answer).failure(client))
+}
+
+fn tell_readiness(client: &Client, told: &Value, ready: bool, out: &mut dyn Write) -> Ended {
+    writeln!(out, "{} is {}", client.url, readiness(ready, told))?;
     Ok(if ready { Exit::DONE } else { Exit::UNAVAILABLE })
 }
 

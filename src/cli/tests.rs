@@ -11,7 +11,7 @@ fn the_arguments_are_consistent() {
 
 #[test]
 fn arguments_are_read_or_refused() {
-    let table: [(&str, bool); 33] = [
+    let table: [(&str, bool); 36] = [
         ("dev", true),
         ("dev --listen 127.0.0.1:9000 --data ./x --fresh", true),
         ("dev --listen localhost", false),
@@ -34,6 +34,9 @@ fn arguments_are_read_or_refused() {
         ("send --body x", false),
         ("status", true),
         ("status a b --json --url http://h:1 --api-key k", true),
+        ("status --ready --url http://h:1", true),
+        ("status --ready a", false),
+        ("status --ready --json", false),
         ("status --wait", false),
         ("backup b", true),
         ("backup b --json --url http://h:1", true),
