@@ -24,10 +24,10 @@ use crate::store::private;
 /// What was typed.
 #[derive(Debug, Args)]
 pub(super) struct Typed {
-    /// Where to; must not be there yet
+    /// File to write; must not exist yet
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Print one JSON document: what is in it, and its mark
+    /// Print one JSON document with the contents and the mark of the backup
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -17,8 +17,8 @@ pub(super) struct Typed {
     /// The configuration
     #[arg(long, value_name = "FILE", env = "STENTOR_CONFIG")]
     config: PathBuf,
-    /// Also bind at each host of each carrier with the configured account, and unbind. Some carriers end another session of the
-    /// account for it: not while messages are being sent
+    /// Also bind to each host of each carrier with the configured account, and unbind. Some carriers end another session of the
+    /// account for it, so do not use it while messages are being sent
     #[arg(long)]
     bind: bool,
     /// One JSON document: [{"check", "state": "ok" | "warn" | "fail", "what", "advice"}]

@@ -12,7 +12,7 @@ Exit codes:
   0   done
   1   failed: refused, not found, or a message that did not arrive
   2   the command line is wrong
-  65  the backup is damaged, cut off, or none
+  65  the file is damaged, truncated, or not a backup
   69  the server cannot be reached, or is not ready, or asks to try again later
   71  the operating system refused something that the daemon needs
   74  a file or the store on disk cannot be opened, read or written

@@ -25,16 +25,16 @@ const LOOK_AGAIN_MAX: Duration = Duration::from_secs(30);
 /// What was typed.
 #[derive(Debug, Args)]
 pub(super) struct Typed {
-    /// Go on with what comes in, until interrupted; a server that does not answer is asked again
+    /// Keep printing new messages until interrupted; a server that does not answer is asked again
     #[arg(long)]
     follow: bool,
-    /// From where an earlier run ended
+    /// Start where an earlier run ended
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
-    /// Messages to numbers of this tenant; `*`: of all, and those that are nobody's
+    /// Messages to the numbers of this tenant; `*`: of all tenants, and those that are nobody's
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
-    /// Print each message as a JSON object a line, and the cursor behind them
+    /// Print one JSON object per line for each message, and the cursor after them
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -53,23 +53,23 @@ enum Command {
     Dev(dev::Typed),
     /// Run the daemon
     Serve(serve::Typed),
-    /// Tell everything that is wrong with a configuration, or with a data directory
+    /// Report every problem in a configuration file or data directory
     Check(check::Typed),
-    /// Tell whether this machine and a configuration can run Stentor well, carriers included
+    /// Report whether this machine and a configuration can run Stentor well, carriers included
     Doctor(doctor::Typed),
     /// Send a message through a running daemon
     Send(send::Typed),
-    /// Show how a running daemon is, or what became of messages
+    /// Show the daemon's health, or the state of messages
     Status(status::Typed),
-    /// Show what is in doubt, or decide over it
+    /// List or resolve messages with an unknown outcome
     InDoubt(in_doubt::Typed),
-    /// Show messages from handsets
+    /// List messages from phones
     Inbound(inbound::Typed),
-    /// Tell the running daemon to read its configuration again
+    /// Tell the running daemon to reload its configuration
     Reload(reload::Typed),
-    /// Back a running daemon up into one file
+    /// Write a backup of a running daemon to one file
     Backup(backup::Typed),
-    /// Make a data directory from a backup, or check one
+    /// Restore a backup into a new data directory, or check a backup
     Restore(restore::Typed),
     /// Write man pages and completions for shells, for a package
     #[command(hide = true)]

@@ -25,7 +25,7 @@ pub(super) struct Typed {
     /// The configuration that the daemon was started with
     #[arg(long, value_name = "FILE", env = "STENTOR_CONFIG")]
     config: PathBuf,
-    /// Only tell what would change, or why it would be refused
+    /// Only report what would change, or why it would be refused
     #[arg(long)]
     dry_run: bool,
 }

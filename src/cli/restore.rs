@@ -20,16 +20,16 @@ pub(super) struct Typed {
     /// A file that `stentor backup` wrote
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The data directory to make; must be empty or not there
+    /// Data directory to create; must be empty or not exist
     #[arg(long, value_name = "DIR", required_unless_present = "check", conflicts_with = "check")]
     to: Option<PathBuf>,
-    /// Only look whether the backup is whole
+    /// Only check that the backup is complete
     #[arg(long)]
     check: bool,
-    /// What becomes of messages that were unsent in the backup: the old process may have sent them since
+    /// What to do with messages that were unsent in the backup: the old process may have sent them since
     #[arg(long, value_enum, default_value_t = Unsent::Hold)]
     unsent: Unsent,
-    /// Print one JSON document: what is in it, and its mark
+    /// Print one JSON document with the contents and the mark of the backup
     #[arg(long)]
     json: bool,
 }
@@ -37,11 +37,11 @@ pub(super) struct Typed {
 /// What becomes of what was unsent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Unsent {
-    /// They stay in doubt until somebody decides: POST /v1/restored/resolve
+    /// Keep them in doubt until somebody decides: POST /v1/restored/resolve
     Hold,
-    /// They are sent: some may arrive twice
+    /// Send them: some may arrive twice
     Resend,
-    /// They are given up: some may never arrive
+    /// Give them up: some may never arrive
     Drop,
 }
 

@@ -15,7 +15,7 @@ use crate::model::Quoted;
 /// What was typed.
 #[derive(Debug, Args)]
 pub(super) struct Typed {
-    /// Messages; none: the daemon itself
+    /// Ids of messages; without any, show the daemon
     #[arg(value_name = "ID")]
     ids: Vec<String>,
     /// Print one JSON document: a list of messages, or {"ready", "reasons", "queues", "carriers", "restored"}
