@@ -1,7 +1,7 @@
 //! `stentor serve`: the daemon in the foreground, as a service manager wants it.
 //! Knows what is printed and when; how the daemon lives and ends is `runtime`'s.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -12,7 +12,7 @@ use super::exit::{Ended, Exit, Failure};
 use super::log;
 use crate::config::Config;
 use crate::runtime::daemon::{Daemon, Reload};
-use crate::runtime::{signals, warnings};
+use crate::runtime::{logging, signals, warnings};
 
 /// What was typed.
 #[derive(Debug, Args)]
@@ -40,7 +40,16 @@ pub(super) fn run(typed: &Typed) -> Ended {
         load: Box::new(move || Config::load(&file)),
         applied: Box::new(move |config| level.set(config.log.level)),
     };
-    Ok(Exit(daemon.join(Some(&reload))))
+    Ok(Exit(daemon.join(Some(&reload), &stopping)))
+}
+
+/// To the log; where that is silent, to the person who pressed Ctrl-C.
+fn stopping(what: &str) {
+    if tracing::enabled!(tracing::Level::INFO) {
+        tracing::info!("{what}");
+    } else if io::stderr().is_terminal() {
+        logging::last_words(&format!("stentor: {what}"));
+    }
 }
 
 /// The first lines of a log: what is started, and by which configuration. Whatever refuses the start comes behind them.

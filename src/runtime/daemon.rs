@@ -50,6 +50,7 @@ use super::{
     scribe::{self, Scribe},
     signals::{self, Signal},
     starting::{self, Found, Past},
+    stopping::{self, Told},
     storage::{self, Storage, Threads},
     systemd, tls, translate, watchdog,
 };
@@ -229,8 +230,9 @@ impl Daemon {
     }
 
     /// Serves until SIGTERM or SIGINT, then ends in good order. SIGHUP reads the configuration again, if `reload` can.
-    /// Gives the process's exit code.
-    pub fn join(mut self, reload: Option<&Reload>) -> u8 {
+    /// Gives the process's exit code. `tell` is told in a sentence what the end waits for; a second such signal ends the process
+    /// where it stands.
+    pub fn join(mut self, reload: Option<&Reload>, tell: Told<'_>) -> u8 {
         systemd::tell_ready("serving");
         let mut signals = Vec::new();
         'serving: loop {
@@ -248,7 +250,8 @@ impl Daemon {
             }
         }
         systemd::tell_stopping("draining");
-        tracing::info!("draining");
+        tell(&stopping::sentence(&self.shared.board, self.config.node.drain_timeout_ms));
+        stopping::end_at_the_next(self.signals);
         for core in &self.cores {
             let _ = core.commands.send(Command::End);
         }

@@ -28,6 +28,7 @@ pub mod resolver;
 pub mod scribe;
 pub mod signals;
 mod starting;
+mod stopping;
 pub mod storage;
 mod systemd;
 pub mod tls;

@@ -3,7 +3,7 @@
 //! They are blocked in every thread and awaited by one small thread (`sigwaitinfo`), so no handler runs and nothing
 //! has to be async-signal-safe. Knows what was asked; what it means (drain, reload) is the daemon's.
 
-use std::{io, mem::MaybeUninit, ptr, thread};
+use std::{io, mem::MaybeUninit, process, ptr, thread};
 
 use crate::mesh::Sender;
 
@@ -16,6 +16,16 @@ pub enum Signal {
     Interrupt,
     /// SIGHUP: reload the configuration.
     Hangup,
+}
+
+impl Signal {
+    const fn number(self) -> i32 {
+        match self {
+            Self::Terminate => libc::SIGTERM,
+            Self::Interrupt => libc::SIGINT,
+            Self::Hangup => libc::SIGHUP,
+        }
+    }
 }
 
 const AWAITED: [(i32, Signal); 3] =
@@ -63,6 +73,20 @@ pub fn ask_to_reload(process: i32) -> io::Result<()> {
     #[allow(unsafe_code)] // libc has no safe face for kill
     let code = unsafe { libc::kill(process, libc::SIGHUP) };
     if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Ends the process by `signal`, as if nobody had awaited it: whoever started us sees which.
+pub fn die_of(signal: Signal) -> ! {
+    let (number, set) = (signal.number(), awaited());
+    // SAFETY: the signal's number is valid, and what it does by itself is set; `set` is initialised and outlives the call.
+    #[allow(unsafe_code)] // libc has no safe face for signals
+    unsafe {
+        libc::signal(number, libc::SIG_DFL);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, ptr::null_mut());
+        libc::raise(number);
+    }
+    // Not reached, unless the kernel gives us a signal that ends nobody.
+    process::exit(128 + number)
 }
 
 /// None only if the kernel refuses to wait, which it does not for a valid set.

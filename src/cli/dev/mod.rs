@@ -31,7 +31,7 @@ use super::exit::{Ended, Exit, Failure};
 use super::log;
 use crate::runtime::clock::Clock;
 use crate::runtime::daemon::Daemon;
-use crate::runtime::signals;
+use crate::runtime::{logging, signals};
 
 /// What was typed.
 #[derive(Debug, Args)]
@@ -66,7 +66,7 @@ pub(super) fn run(typed: &Typed) -> Ended {
     let address = daemon.addresses().first().copied().unwrap_or(listen);
     // Somebody who closed stdout still has the sandbox.
     let _ = greet(&mut io::stdout(), address, typed);
-    Ok(Exit(daemon.join(None)))
+    Ok(Exit(daemon.join(None, &|what| logging::last_words(&format!("stentor: {what}")))))
 }
 
 /// The journal belongs to the sandbox whose daemon holds the lock, so a second one must not come so far as to write
