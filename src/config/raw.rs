@@ -60,6 +60,7 @@ raw! {
         cores: Typed<Auto<Int<1, 256>>>,
         io: Typed<NodeIo>,
         drain_timeout: Typed<Millis>,
+        admin_socket: Typed<String>,
     }
 
     /// `[http]`

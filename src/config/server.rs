@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use super::choice::{LogFormat, LogLevel, LogRequests, NodeIo};
 use super::gather::{DAY, GIB, Gather, HOUR, KIB, MIB, MINUTE, SECOND, or};
-use super::raw::{RawHttp, RawHttpTls, RawLimits, RawLog, RawNode};
+use super::raw::{RawHttp, RawHttpTls, RawLimits, RawLog, RawNode, Typed};
 use super::shown;
 use super::source::{Span, WHOLE};
 use super::units::{Auto, Int, OneOrMany};
@@ -34,7 +34,12 @@ pub struct Node {
     /// What carriers may take to answer when the process is told to end; the rest is in doubt.
     #[serde(rename = "drain_timeout", serialize_with = "shown::duration")]
     pub drain_timeout_ms: u64,
+    /// File of the Unix socket over which no key is needed; `None`: there is none. Relative to the working directory.
+    pub admin_socket: Option<PathBuf>,
 }
+
+/// What the kernel takes for the path of a Unix socket, less its NUL.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 impl Node {
     pub(super) fn meant(raw: &RawNode, gather: &mut Gather<'_>) -> Self {
@@ -45,8 +50,19 @@ impl Node {
             cores: number(or(&raw.cores, Auto::Auto)),
             io: or(&raw.io, NodeIo::Auto),
             drain_timeout_ms: gather.millis(&raw.drain_timeout, 9 * SECOND, SECOND..=5 * MINUTE),
+            admin_socket: socket(&raw.admin_socket, gather),
         }
     }
+}
+
+fn socket(typed: &Typed<String>, gather: &mut Gather<'_>) -> Option<PathBuf> {
+    let path = gather.path(typed)?;
+    let bytes = path.as_os_str().len();
+    if let Some(typed) = typed.as_ref().filter(|_| bytes > SOCKET_PATH_BYTES_MAX) {
+        let what = format!("{bytes} bytes, of which the kernel takes {SOCKET_PATH_BYTES_MAX} for a socket");
+        gather.refuse(&typed.span(), what);
+    }
+    Some(path)
 }
 
 fn number<const MIN: i64, const MAX: i64>(auto: Auto<Int<MIN, MAX>>) -> Option<u16> {

@@ -3,7 +3,7 @@
 //! Knows which of them are told, and how many in a second. Refuses to know bodies and queries, which may hold numbers and texts.
 //! A client decides how many of its requests are refused, not how many lines that makes.
 
-use std::{cell::Cell, net::SocketAddr};
+use std::cell::Cell;
 
 use hyper::{Method, Request};
 
@@ -12,7 +12,7 @@ use super::{
     body::RequestBody,
     problem::{Code, Problem},
 };
-use crate::model::Mono;
+use crate::{model::Mono, runtime::net::Peer};
 
 /// Lines of a second for what was refused or failed, for each core; the others are counted.
 pub const LINES_MAX: u32 = 100;
@@ -35,7 +35,7 @@ pub enum Told {
 #[derive(Debug)]
 pub(super) struct AskedBy {
     method: Method,
-    peer: SocketAddr,
+    peer: Peer,
 }
 
 impl AskedBy {

@@ -40,7 +40,7 @@ use crate::{
     admission::{Defaults, Printer, Standing, numbering::Numbering},
     mesh::ShardMap,
     model::{Mono, Quoted, ShardId, TenantId},
-    runtime::executor,
+    runtime::{executor, net::Peer},
     shard::Catalog,
 };
 
@@ -233,7 +233,8 @@ impl Api {
         let (head, body) = request.into_parts();
         head::check(&head)?;
         let settings = self.settings();
-        if settings.tenants.is_open() {
+        // No browser opens a file of this machine as its socket.
+        if settings.tenants.is_open() && body.peer() != Peer::Local {
             settings.hosts.judge(&head)?;
         }
         let Ok(found) = self.router.at(head.uri.path()) else {
@@ -250,7 +251,7 @@ impl Api {
         let peer = body.peer();
         let admit = || settings.tenants.admit(head.headers.get(AUTHORIZATION), peer);
         let caller = match (call.scope, call.what) {
-            (Scope::Open, What::Metrics) if !peer.ip().to_canonical().is_loopback() => {
+            (Scope::Open, What::Metrics) if !peer.is_here() => {
                 admit()?.needs(Scope::Admin)?;
                 None
             }
@@ -259,7 +260,7 @@ impl Api {
                 let caller = admit()?;
                 seen.tenant = Some(caller.tenant.id());
                 caller.needs(scope)?;
-                if !body.belongs_to(caller.tenant.id()) {
+                if !caller.is_nobody && !body.belongs_to(caller.tenant.id()) {
                     return Err(Problem::new(Code::Overloaded, "this tenant has more than its share of connections"));
                 }
                 Some(caller)
@@ -281,6 +282,9 @@ impl Api {
         seen: &mut Seen,
     ) -> Answered {
         let tenant = caller.tenant.id();
+        if matches!(what, What::Submit | What::Cancel | What::Readers | What::Confirm | What::EndReader) {
+            caller.is_tenant()?;
+        }
         match what {
             What::Submit => {
                 let answered = self.submit(asked, caller.tenant, settings, &mut seen.tally).await;

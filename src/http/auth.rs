@@ -1,11 +1,11 @@
 //! Who calls: a key names its tenant and its scope. Without tenants everybody on this machine is tenant 0 with every
-//! scope, and nobody else is anyone.
+//! scope, and nobody else is anyone. Over the admin socket no key is needed: who may open its file administers, as no tenant
+//! where there are some; a key that is shown there counts as everywhere.
 //!
 //! Keys are held as SHA-256 and found by it, however many there are: what the time of an answer could tell is of the digest,
 //! and from that nobody comes to a key.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
 
 use hyper::header::HeaderValue;
 use ring::digest::SHA256;
@@ -14,6 +14,7 @@ use super::problem::{Code, Problem};
 use crate::{
     admission::{Tenant, TenantOptions},
     model::{TenantId, Whose},
+    runtime::net::Peer,
 };
 
 /// A tenant as it is configured, and its keys.
@@ -56,6 +57,8 @@ pub struct Tenants {
     /// Where each stands.
     places: HashMap<TenantId, usize>,
     open: bool,
+    /// In the place of a tenant for who administers and is none.
+    nobody: Tenant,
 }
 
 /// Who calls.
@@ -65,6 +68,8 @@ pub struct Caller<'t> {
     pub tenant: &'t Tenant,
     /// May do what.
     pub scope: Scope,
+    /// Administers over the socket and is none of the tenants.
+    pub is_nobody: bool,
 }
 
 impl Tenants {
@@ -83,7 +88,7 @@ impl Tenants {
             tenants.push(Tenant::default());
         }
         let places = tenants.iter().enumerate().map(|(place, tenant)| (tenant.id(), place)).collect();
-        Self { tenants, keys, places, open }
+        Self { tenants, keys, places, open, nobody: Tenant::default() }
     }
 
     /// The tenants of a reloaded configuration: what one of them brought in already still counts.
@@ -101,15 +106,19 @@ impl Tenants {
     ///
     /// # Errors
     /// [`Code::Unauthorized`] without a known key; [`Code::Forbidden`] from elsewhere where no key is needed.
-    pub fn admit(&self, authorization: Option<&HeaderValue>, peer: SocketAddr) -> Result<Caller<'_>, Problem> {
+    pub fn admit(&self, authorization: Option<&HeaderValue>, peer: impl Into<Peer>) -> Result<Caller<'_>, Problem> {
+        let peer = peer.into();
         if self.open {
             return match self.tenants.first() {
-                Some(tenant) if is_here(peer.ip()) => Ok(Caller { tenant, scope: Scope::Admin }),
+                Some(tenant) if peer.is_here() => Ok(Caller { tenant, scope: Scope::Admin, is_nobody: false }),
                 Some(_) | None => {
                     let detail = "without [[tenant]] in the configuration only this machine may call";
                     Err(Problem::new(Code::Forbidden, detail))
                 }
             };
+        }
+        if peer == Peer::Local && authorization.is_none() {
+            return Ok(Caller { tenant: &self.nobody, scope: Scope::Admin, is_nobody: true });
         }
         let missing = || Problem::new(Code::Unauthorized, "`Authorization: Bearer KEY` is needed");
         let key = bearer(authorization.ok_or_else(missing)?).ok_or_else(missing)?;
@@ -149,7 +158,7 @@ impl Tenants {
 
     fn find(&self, key: &[u8]) -> Option<Caller<'_>> {
         let key = self.keys.get(&digest(key))?;
-        self.tenants.get(key.tenant).map(|tenant| Caller { tenant, scope: key.scope })
+        self.tenants.get(key.tenant).map(|tenant| Caller { tenant, scope: key.scope, is_nobody: false })
     }
 }
 
@@ -165,13 +174,32 @@ impl Caller<'_> {
         Err(Problem::new(Code::Forbidden, "this needs a key of scope admin (`admin_keys` of a tenant)"))
     }
 
+    /// Whether it is a tenant, for what only one can do.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`].
+    pub fn is_tenant(&self) -> Result<(), Problem> {
+        if !self.is_nobody {
+            return Ok(());
+        }
+        let detail = "who administers over the socket is no tenant: this needs a tenant's key, which counts there too";
+        Err(Problem::new(Code::Forbidden, detail))
+    }
+
     /// Whose messages it reads: its own, or, where it is an admin's and `named` so, those of the tenant of that name, or, by
     /// `*`, of all.
     ///
     /// # Errors
-    /// [`Code::Forbidden`]; [`Code::UnknownName`] for a name that nobody has.
+    /// [`Code::Forbidden`]; [`Code::UnknownName`] for a name that nobody has; [`Code::InvalidParameter`] without a name from
+    /// who has no messages of its own.
     pub fn reads(&self, named: Option<&str>, tenants: &Tenants) -> Result<Whose, Problem> {
-        let Some(name) = named else { return Ok(Whose::Of(self.tenant.id())) };
+        let Some(name) = named else {
+            let wanted = "over the admin socket say whose: `tenant=NAME`, or `tenant=*` for all";
+            return match self.is_nobody {
+                true => Err(Problem::new(Code::InvalidParameter, wanted)),
+                false => Ok(Whose::Of(self.tenant.id())),
+            };
+        };
         self.needs(Scope::Admin)?;
         tenants.named(name)
     }
@@ -188,12 +216,10 @@ fn bearer(header: &HeaderValue) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii()).filter(|key| !key.is_empty())
 }
 
-fn is_here(peer: IpAddr) -> bool {
-    peer.to_canonical().is_loopback()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
     use crate::{
         admission::Quota,
@@ -245,6 +271,23 @@ mod tests {
         }
         assert_eq!(admit(&tenants, None, "192.0.2.1"), Err(Code::Forbidden));
         assert_eq!(admit(&tenants, None, "::ffff:192.0.2.1"), Err(Code::Forbidden));
+    }
+
+    #[test]
+    fn over_the_socket_no_key_is_needed_and_one_that_is_shown_counts() {
+        let tenants = tenants();
+        let caller = tenants.admit(None, Peer::Local).expect("may open the file");
+        assert_eq!((caller.scope, caller.is_tenant().map_err(|why| why.code)), (Scope::Admin, Err(Code::Forbidden)));
+        let reads = |name: Option<&str>| caller.reads(name, &tenants).map_err(|why| why.code);
+        assert_eq!(reads(None), Err(Code::InvalidParameter));
+        assert_eq!([reads(Some("shop")), reads(Some("*"))], [Ok(Whose::Of(TenantId(7))), Ok(Whose::All)]);
+        let shown = |key| tenants.admit(Some(&HeaderValue::from_static(key)), Peer::Local);
+        let shop = shown("Bearer shop-key-0123456789").expect("a key");
+        assert_eq!((shop.tenant.id(), shop.scope, shop.is_nobody), (TenantId(7), Scope::Tenant, false));
+        assert_eq!(shown("Bearer another-key-0123456").map_err(|why| why.code).err(), Some(Code::Unauthorized));
+        let open = Tenants::new(Vec::new());
+        let caller = open.admit(None, Peer::Local).expect("here");
+        assert!(caller.is_tenant().is_ok() && caller.scope == Scope::Admin && caller.reads(None, &open).is_ok());
     }
 
     #[test]

@@ -8,7 +8,6 @@ use std::{
     fmt,
     future::poll_fn,
     io,
-    net::SocketAddr,
     ops::Deref,
     pin::Pin,
     rc::Rc,
@@ -26,7 +25,7 @@ use super::{
     memory::{NoRoom, Room},
     watch::{TooSlow, Watch},
 };
-use crate::model::TenantId;
+use crate::{model::TenantId, runtime::net::Peer};
 
 pub use super::response::{Aborted, BodyReceiver, BodySender, Gone, Maker, ResponseBody};
 
@@ -109,19 +108,19 @@ pub struct RequestBody {
     incoming: Incoming,
     encoding: Encoding,
     limit_bytes: usize,
-    peer: SocketAddr,
+    peer: Peer,
     watch: Rc<Watch>,
     waiting: bool,
 }
 
 impl RequestBody {
     /// The body of a request with these headers on the connection from `peer` that `watch` watches.
-    pub fn new(incoming: Incoming, headers: &HeaderMap, peer: SocketAddr, watch: Rc<Watch>) -> Self {
+    pub fn new(incoming: Incoming, headers: &HeaderMap, peer: Peer, watch: Rc<Watch>) -> Self {
         Self { incoming, encoding: Encoding::of(headers), limit_bytes: usize::MAX, peer, watch, waiting: false }
     }
 
     /// Who sends it.
-    pub fn peer(&self) -> SocketAddr {
+    pub fn peer(&self) -> Peer {
         self.peer
     }
 

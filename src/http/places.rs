@@ -12,6 +12,7 @@ use std::{
 };
 
 use super::sweeper::Watch;
+use crate::runtime::net::Peer;
 
 /// How many are looked for at once.
 const BATCH: usize = 64;
@@ -19,6 +20,20 @@ const BATCH: usize = 64;
 /// An address as places are counted by it: IPv4 whole, of IPv6 the 64 bits that one subscriber has at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Origin(IpAddr);
+
+impl Origin {
+    /// Of the admin socket: no connection comes from this address.
+    const LOCAL: Self = Self(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+}
+
+impl From<Peer> for Origin {
+    fn from(peer: Peer) -> Self {
+        match peer {
+            Peer::Remote(address) => address.ip().into(),
+            Peer::Local => Self::LOCAL,
+        }
+    }
+}
 
 impl From<IpAddr> for Origin {
     fn from(address: IpAddr) -> Self {

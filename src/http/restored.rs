@@ -110,7 +110,8 @@ mod tests {
         assert_eq!(read(r#"{"action":"drop","class":"otp"}"#), Ok((DoubtPolicy::Drop, Some(Class::Otp))));
         assert_eq!(read(r#"{"action":"send"}"#), Err(Code::InvalidParameter));
         assert_eq!(read(r#"{"action":"drop","class":"vip"}"#), Err(Code::InvalidClass));
-        for text in ["", "[]", "{}", r#"{"action":"drop","all":true}"#, r#"{"action":1}"#] {
+        let null = r#"{"action":"drop","class":null}"#;
+        for text in ["", "[]", "{}", null, r#"{"action":"drop","all":true}"#, r#"{"action":1}"#] {
             assert_eq!(read(text), Err(Code::MalformedJson), "{text}");
         }
     }

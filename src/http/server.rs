@@ -7,7 +7,6 @@ use std::{
     fmt,
     future::Future,
     io,
-    net::SocketAddr,
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -42,7 +41,7 @@ use crate::{
     model::TenantId,
     runtime::{
         executor::{self, OnPanic},
-        net::{Listener, Socket, Stream},
+        net::{Listener, Peer, Socket, Stream},
     },
 };
 
@@ -105,7 +104,7 @@ impl fmt::Debug for Tls {
 }
 
 impl Server {
-    /// Accepts from `listeners` (under TLS if `tls` is given) until [`Self::drain`]. Runs on the calling executor.
+    /// Accepts from `listeners` (under TLS if `tls` is given and it is no Unix socket) until [`Self::drain`]. Runs on the calling executor.
     pub fn start<H: Handler>(
         listeners: Vec<Listener>,
         tls: Option<Arc<ServerConfig>>,
@@ -120,7 +119,8 @@ impl Server {
         sweeper.sweep(tick_ms());
         executor::spawn(OnPanic::Abort, "http sweeper", sweep(Rc::clone(&sweeper)));
         for listener in &listeners {
-            let accepting = accept(Rc::clone(listener), tls.clone(), Rc::clone(&handler), Rc::clone(&sweeper));
+            let tls = if listener.is_local() { Tls::default() } else { tls.clone() };
+            let accepting = accept(Rc::clone(listener), tls, Rc::clone(&handler), Rc::clone(&sweeper));
             executor::spawn(OnPanic::Abort, "http accept", accepting);
         }
         Self { sweeper, listeners, tls }
@@ -201,11 +201,11 @@ async fn accept<H: Handler>(listener: Rc<Listener>, tls: Tls, handler: Rc<H>, sw
             return;
         }
         sweeper.count(|counters| counters.accepted += 1);
-        let Ok(peer) = socket.peer() else {
+        let Ok(peer) = listener.peer_of(&socket) else {
             executor::breathe().await;
             continue;
         };
-        let place = place(&sweeper, peer.ip().into()).await;
+        let place = place(&sweeper, peer.into()).await;
         let tls = tls.now();
         match place {
             Some(watch) => {
@@ -273,7 +273,7 @@ impl Drop for Open {
     }
 }
 
-async fn serve<H: Handler>(socket: Socket, peer: SocketAddr, tls: Option<TlsAcceptor>, handler: Rc<H>, open: Open) {
+async fn serve<H: Handler>(socket: Socket, peer: Peer, tls: Option<TlsAcceptor>, handler: Rc<H>, open: Open) {
     let (watch, is_secure) = (&open.watch, tls.is_some());
     let stream = match tls {
         None => Stream::Plain(socket),

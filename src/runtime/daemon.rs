@@ -3,11 +3,14 @@
 
 #[path = "daemon_reload.rs"]
 mod reload;
+#[path = "daemon_seats.rs"]
+mod seats;
 
 use std::{
     cell::RefCell,
     fmt, io,
     net::SocketAddr,
+    os::fd::OwnedFd,
     path::PathBuf,
     rc::Rc,
     sync::{Arc, mpsc},
@@ -19,13 +22,13 @@ use crate::{
     config::Config,
     control::{Entries, applied},
     egress::Dial,
-    http::{self, Door, Server, StatusBoard},
+    http::{self, Server, StatusBoard},
     link,
     mesh::{self, CoreId, Inbox, Sender, ShardMap, waker::ThreadInbox},
     metrics::Metrics,
-    model::{Mono, NodeId, ShardId},
-    node::{Node, NodeEvent},
-    shard::{Catalog, ShardEvent},
+    model::{Mono, ShardId},
+    node::NodeEvent,
+    shard::Catalog,
     store::{
         Recovery, StoreError,
         directory::{self, DataDirectory, FORMAT_VERSION, Format, HighWaterFile},
@@ -35,17 +38,18 @@ use crate::{
 };
 
 use super::{
-    address, allocator, backup, certificates,
+    address,
+    admin_socket::AdminSocket,
+    allocator, backup, certificates,
     clock::Clock,
     control::{ControlThread, Published},
-    core::{Core, ToCore},
+    core::ToCore,
     descriptors, disk,
     ending::{self, Steps},
     executor::{self, Executor, ExecutorError, Io, OnPanic, Running},
     exposition, feed, figures,
     net::Listener,
     probe::{self, ProbeError},
-    readers,
     resolver::Resolver,
     scribe::{self, Scribe},
     signals::{self, Signal},
@@ -57,6 +61,7 @@ use super::{
 
 pub use reload::Reload;
 use reload::{Command, carry_out};
+use seats::{open_door, seat_core};
 
 /// Items in a core's mailbox; each is a batch. What finds it full waits at its sender.
 const MAILBOX: usize = 8_192;
@@ -134,6 +139,7 @@ pub struct Daemon {
     _certificates: certificates::Watching,
     _metrics: scribe::Writing,
     control: ControlThread,
+    _admin: Option<AdminSocket>,
     /// The last: its lock is let go when everything else has ended.
     _directory: DataDirectory,
 }
@@ -196,7 +202,7 @@ impl Daemon {
             shared.certificates.watch().map_err(|error| StartError::System("certificates thread".into(), error))?;
         let write = feed::renderer(Arc::clone(&shared.board), Arc::clone(&shared.snapshots), clock);
         let writing = shared.scribe.start(write).map_err(|error| StartError::System("metrics thread".into(), error))?;
-        let (cores, addresses, found) = start_cores(&shared, choice.io, inboxes, seats)?;
+        let (cores, addresses, admin, found) = start_cores(&shared, choice.io, inboxes, seats)?;
         shared.board.set_unready(Vec::new());
         past.tell(found);
         starting::warn_of_shortage(descriptors, &plan, &config);
@@ -215,6 +221,7 @@ impl Daemon {
             _certificates: certificates,
             _metrics: writing,
             control,
+            _admin: admin,
             _directory: directory,
         })
     }
@@ -385,7 +392,7 @@ pub(super) fn share_out(
 ) -> Result<descriptors::Plan, descriptors::TooFew> {
     let needs = descriptors::Needs {
         cores: cores as u64,
-        listeners: config.http.listen.len() as u64,
+        listeners: (config.http.listen.len() + usize::from(config.node.admin_socket.is_some())) as u64,
         stores: u64::from(shards) + 1,
         binds: config.carriers.iter().map(|carrier| u64::from(carrier.binds)).sum(),
         connections: config.http.connections_max.into(),
@@ -506,7 +513,7 @@ fn start_cores(
     io: Io,
     inboxes: Vec<Inbox<ToCore>>,
     seats: Vec<Seats>,
-) -> Result<(Vec<CoreHandle>, Vec<SocketAddr>, Found), StartError> {
+) -> Result<(Vec<CoreHandle>, Vec<SocketAddr>, Option<AdminSocket>, Found), StartError> {
     let pinned = shared.senders.len() == cpus();
     let hearts: Vec<watchdog::Heartbeat> = inboxes.iter().map(|_| watchdog::Heartbeat::default()).collect();
     watchdog::watch(shared.clock, hearts.clone()).map_err(|error| StartError::System("watchdog".into(), error))?;
@@ -516,6 +523,7 @@ fn start_cores(
     let mut listen = shared.config.http.listen.clone();
     // Opening the stores may have taken a while.
     address::ensure_free(&listen).map_err(StartError::Address)?;
+    let (mut admin, file) = seats::open_admin_socket(shared.config.node.admin_socket.as_deref())?.unzip();
     for (number, (inbox, seats)) in inboxes.into_iter().zip(seats).enumerate() {
         let (commands, told) = mpsc::channel();
         let (ready, listening) = mpsc::sync_channel(1);
@@ -530,16 +538,17 @@ fn start_cores(
         let Shared { config, control, silent_until, map, resolver, .. } = &**shared;
         let links =
             translate::links(config, control, number, *silent_until, *map, resolver).map_err(StartError::Config)?;
-        let given = CoreGiven { shared: Arc::clone(shared), number, inbox, seats, links, listen: listen.clone() };
+        let (shared, listen_here, admin) = (Arc::clone(shared), listen.clone(), admin.take());
+        let given = CoreGiven { shared, number, inbox, seats, links, listen: listen_here, admin };
         let running = executor.start(move || core_main(given, ready, told)).map_err(StartError::Executor)?;
         let bound = listening.recv().map_err(|_| StartError::Config("an executor ended at its start".into()))?;
-        let (bound, seated) = bound.map_err(StartError::Address)?;
+        let (bound, seated) = bound?;
         listen.clone_from(&bound);
         addresses = bound;
         found += seated;
         handles.push(CoreHandle { running, commands });
     }
-    Ok((handles, addresses, found))
+    Ok((handles, addresses, file, found))
 }
 
 /// What a core's own start needs.
@@ -550,25 +559,26 @@ struct CoreGiven {
     seats: Seats,
     links: Vec<(link::Options, Dial)>,
     listen: Vec<SocketAddr>,
+    /// Listens already; of one core.
+    admin: Option<OwnedFd>,
 }
 
 async fn core_main(
     given: CoreGiven,
-    ready: mpsc::SyncSender<Result<(Vec<SocketAddr>, Found), address::Refused>>,
+    ready: mpsc::SyncSender<Result<(Vec<SocketAddr>, Found), StartError>>,
     told: mpsc::Receiver<Command>,
 ) {
-    let CoreGiven { shared, number, inbox, seats, links, listen } = given;
-    let listeners = match bind(&listen) {
+    let CoreGiven { shared, number, inbox, seats, links, listen, admin } = given;
+    let (listeners, bound) = match bind(&listen, admin) {
         Ok(listeners) => listeners,
         Err(error) => {
             let _ = ready.send(Err(error));
             return;
         }
     };
-    let bound = listeners.iter().map(Listener::address).collect();
     let door = open_door(&shared, number);
     let core = seat_core(&shared, number, seats, links, &door);
-    let found = found_by(&core);
+    let found = Found::of(&core);
     let metrics = Rc::new(RefCell::new(Metrics::default()));
     let mut options = translate::http_options(
         &shared.config,
@@ -623,57 +633,13 @@ async fn core_main(
     core.run(inbox).await;
 }
 
-/// What the shards of a core have to begin with.
-fn found_by(core: &Core) -> Found {
-    let mut found = Found::default();
-    let seats = (0..).map_while(|place| core.visit_shard(place, |_, shard| shard.status()));
-    for status in seats {
-        found += Found { waiting: status.waiting.iter().sum::<u64>() + status.scheduled, doubts: status.doubts };
-    }
-    found
-}
-
-fn bind(listen: &[SocketAddr]) -> Result<Vec<Listener>, address::Refused> {
+/// All listeners of a core, and the addresses of those that have one.
+fn bind(listen: &[SocketAddr], admin: Option<OwnedFd>) -> Result<(Vec<Listener>, Vec<SocketAddr>), StartError> {
     let bind = |address: &SocketAddr| Listener::bind(*address).map_err(|error| address::refused(*address, error));
-    listen.iter().map(bind).collect()
-}
-
-fn open_door(shared: &Arc<Shared>, number: u8) -> Rc<Door> {
-    let (senders, map) = (shared.senders.clone(), shared.map);
-    Door::new(
-        number,
-        Box::new(move |shard, ask| {
-            let core = usize::from(map.core_of(shard).0);
-            let item = ToCore::Node(NodeEvent::Shard(shard, ShardEvent::Ask(ask)));
-            senders[core].try_push(item).map_err(|mesh::Full(item)| {
-                let ToCore::Node(NodeEvent::Shard(_, ShardEvent::Ask(ask))) = item else {
-                    unreachable!("it was pushed as a question");
-                };
-                ask
-            })
-        }),
-    )
-}
-
-fn seat_core(
-    shared: &Arc<Shared>,
-    number: u8,
-    seats: Seats,
-    links: Vec<(link::Options, Dial)>,
-    door: &Rc<Door>,
-) -> Rc<Core> {
-    let now = executor::now();
-    let seed = |salt: u64| crate::model::prng::mix(now.wall.0 ^ (u64::from(number) << 56) ^ salt);
-    let mut node = Node::new(number, shared.senders.len(), Arc::clone(&shared.catalog));
-    let mut storages = Vec::with_capacity(seats.len());
-    for (id, found, storage) in seats {
-        let options = translate::shard_options(&shared.config, &shared.control, id, shared.map.shards());
-        debug_assert_eq!(options.node, NodeId(shared.config.node.id));
-        node.seat_shard(options, seed(u64::from(id.0)), found, now);
-        storages.push((id, storage));
-    }
-    let core = Core::new(number, node, storages, shared.senders.clone(), Rc::clone(door));
-    readers::attend(&core, &shared.control, &shared.published);
-    core.seat_links(links, |id| seed(1 << 32 | u64::from(id.carrier.0)));
-    core
+    let mut listeners: Vec<Listener> =
+        listen.iter().map(bind).collect::<Result<_, _>>().map_err(StartError::Address)?;
+    let bound = listeners.iter().map(Listener::address).collect();
+    let admin = admin.map(Listener::local).transpose();
+    listeners.extend(admin.map_err(|error| StartError::System("node.admin_socket".into(), error))?);
+    Ok((listeners, bound))
 }

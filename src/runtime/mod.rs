@@ -1,6 +1,7 @@
 //! Executors (on io_uring or epoll), placement, storage and reader threads, clock, phases of life. Wires the rooms; decides nothing of theirs.
 
 mod address;
+mod admin_socket;
 mod allocator;
 pub mod backup;
 pub mod certificates;

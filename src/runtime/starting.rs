@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-use super::{certificates, daemon::cpus, descriptors, probe, warnings::warnings};
+use super::{certificates, core::Core, daemon::cpus, descriptors, probe, warnings::warnings};
 
 /// How the shards' last life ended, over all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,17 @@ pub(super) struct Found {
     pub waiting: u64,
     /// Attempts in doubt.
     pub doubts: u64,
+}
+
+impl Found {
+    /// Of the shards of a core.
+    pub(super) fn of(core: &Core) -> Self {
+        let mut found = Self::default();
+        for status in (0..).map_while(|place| core.visit_shard(place, |_, shard| shard.status())) {
+            found += Self { waiting: status.waiting.iter().sum::<u64>() + status.scheduled, doubts: status.doubts };
+        }
+        found
+    }
 }
 
 impl std::ops::AddAssign for Found {

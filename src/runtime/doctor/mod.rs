@@ -11,6 +11,7 @@ mod listening;
 mod machine;
 mod place;
 mod quota;
+mod socket;
 mod syncing;
 mod visit;
 
@@ -40,6 +41,7 @@ pub fn examine(file: &Path, with_bind: bool, tell: &mut dyn FnMut(Finding)) {
     machine::looks(executors, Some(&config), Some(plan)).into_iter().for_each(&mut *tell);
     place.looks(&config, shards).into_iter().for_each(&mut *tell);
     config.http.listen.iter().map(|address| listening::look(*address, place.daemon)).for_each(&mut *tell);
+    config.node.admin_socket.iter().map(|path| socket::look(path, place.daemon)).for_each(&mut *tell);
     carriers::looks(&config.carriers, with_bind).into_iter().for_each(tell);
 }
 

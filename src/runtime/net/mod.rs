@@ -1,4 +1,4 @@
-//! TCP on an executor, plain or under TLS: the sockets half of the face to what runs tasks. Knows bytes, options and ends of
+//! TCP and Unix sockets on an executor, plain or under TLS: the sockets half of the face to what runs tasks. Knows bytes, options and ends of
 //! streams; no protocol, no deadline (a coarse sweeper or the caller's own race has those). Whether sockets are glommio's
 //! (`uring`) or the standard library's (`epoll`) is decided by the executor on which they are made.
 //!
@@ -11,9 +11,10 @@ mod epoll;
 mod uring;
 
 use std::{
+    fmt,
     io::{self, IoSlice},
-    net::{IpAddr, Shutdown, SocketAddr},
-    os::fd::{AsFd, BorrowedFd},
+    net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -35,17 +36,61 @@ const UNTAKEN_BYTES_MAX: usize = 256 << 10;
 /// Bytes that stay unacknowledged for this long end the connection: the peer is gone without a word.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 
-/// A listening socket of one executor; every executor binds its own (SO_REUSEPORT) and the kernel spreads connections.
+/// Who connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Over TCP, from there.
+    Remote(SocketAddr),
+    /// Over a Unix socket: whoever may open its file.
+    Local,
+}
+
+impl Peer {
+    /// Whether it is a process of this machine.
+    pub fn is_here(self) -> bool {
+        match self {
+            Self::Remote(address) => address.ip().to_canonical().is_loopback(),
+            Self::Local => true,
+        }
+    }
+}
+
+impl From<SocketAddr> for Peer {
+    fn from(address: SocketAddr) -> Self {
+        Self::Remote(address)
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Remote(address) => write!(out, "{address}"),
+            Self::Local => out.write_str("the Unix socket"),
+        }
+    }
+}
+
+/// A listening socket of one executor; over TCP every executor binds its own (SO_REUSEPORT) and the kernel spreads connections.
 #[derive(Debug)]
 pub struct Listener {
     inner: Listening,
-    address: SocketAddr,
+    /// None: a Unix socket.
+    address: Option<SocketAddr>,
 }
 
 #[derive(Debug)]
 enum Listening {
     Uring(uring::Listener),
     Epoll(epoll::Listener),
+}
+
+impl Listening {
+    fn new(socket: socket2::Socket) -> io::Result<Self> {
+        Ok(match executor::io() {
+            Io::Uring => Self::Uring(uring::Listener::new(socket)),
+            Io::Epoll => Self::Epoll(epoll::Listener::new(socket)?),
+        })
+    }
 }
 
 impl Listener {
@@ -65,11 +110,15 @@ impl Listener {
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         let address = socket.local_addr()?.as_socket().unwrap_or(address);
-        let inner = match executor::io() {
-            Io::Uring => Listening::Uring(uring::Listener::new(socket)),
-            Io::Epoll => Listening::Epoll(epoll::Listener::new(socket)?),
-        };
-        Ok(Self { inner, address })
+        Ok(Self { inner: Listening::new(socket)?, address: Some(address) })
+    }
+
+    /// Of a Unix socket that listens already: making its file is for a thread that may wait.
+    ///
+    /// # Errors
+    /// When the executor cannot watch it.
+    pub fn local(socket: OwnedFd) -> io::Result<Self> {
+        Ok(Self { inner: Listening::new(socket.into())?, address: None })
     }
 
     /// The next connection, with the options of [`Self::bind`] inherited: no delay, keepalive, a limit on silence.
@@ -85,9 +134,22 @@ impl Listener {
         accepted.map(Socket)
     }
 
-    /// The address really bound.
+    /// The address really bound; of a Unix socket one that leads nowhere.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.address.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0))
+    }
+
+    /// Whether it is a Unix socket.
+    pub fn is_local(&self) -> bool {
+        self.address.is_none()
+    }
+
+    /// Who is at the other end of a connection that it accepted.
+    ///
+    /// # Errors
+    /// When the connection is already gone.
+    pub fn peer_of(&self, socket: &Socket) -> io::Result<Peer> {
+        if self.is_local() { Ok(Peer::Local) } else { socket.peer().map(Peer::Remote) }
     }
 
     /// Ends a waiting [`Self::accept`] with EINVAL and turns later connections away; nothing is cancelled.
@@ -105,7 +167,7 @@ impl AsFd for Listener {
     }
 }
 
-/// One TCP connection.
+/// One connection.
 #[derive(Debug)]
 pub struct Socket(Connection);
 
@@ -265,7 +327,7 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// The TCP connection underneath.
+    /// The connection underneath.
     pub fn socket(&self) -> &Socket {
         match self {
             Self::Plain(socket) => socket,

@@ -238,3 +238,43 @@ fn a_source_that_is_not_ours_is_refused() {
         assert_eq!(refused.map_err(|error| error.raw_os_error()), Err(Some(libc::EADDRNOTAVAIL)));
     });
 }
+
+/// A Unix socket keeps the same promises on both: bytes travel, the end is the end, closing ends a waiting accept.
+#[test]
+fn a_unix_socket_is_a_socket() {
+    run(|| async {
+        let folder = tempfile::tempdir().expect("directory");
+        let path = folder.path().join("socket");
+        let made = std::os::unix::net::UnixListener::bind(&path).expect("listens");
+        let listener = std::rc::Rc::new(Listener::local(made.into()).expect("watched"));
+        assert!(listener.is_local());
+        let client = std::thread::spawn(move || {
+            use std::io::{Read as _, Write as _};
+            let mut stream = std::os::unix::net::UnixStream::connect(&path).expect("connect");
+            stream.write_all(&vec![7; 3 << 20]).expect("written");
+            stream.shutdown(Shutdown::Write).expect("half closed");
+            let mut got = Vec::new();
+            stream.read_to_end(&mut got).expect("read");
+            got.len()
+        });
+        let mut server = listener.accept().await.expect("accept");
+        assert_eq!(listener.peer_of(&server).ok(), Some(Peer::Local));
+        let mut got = Vec::new();
+        assert_eq!(server.read_to_end(&mut got).await.ok(), Some(3 << 20));
+        let (head, tail) = (vec![1; 1 << 20], vec![2; 1 << 20]);
+        let mut slices = [IoSlice::new(&head), IoSlice::new(&tail)];
+        let mut rest = &mut slices[..];
+        while !rest.is_empty() {
+            let written = server.write_vectored(rest).await.expect("write");
+            IoSlice::advance_slices(&mut rest, written);
+        }
+        server.close().await.expect("close");
+        assert_eq!(client.join().expect("client"), 2 << 20);
+        let closer = std::rc::Rc::clone(&listener);
+        spawn(OnPanic::Abort, "closer", async move {
+            executor::sleep(Duration::from_millis(20)).await;
+            closer.close();
+        });
+        assert!(listener.accept().await.is_err());
+    });
+}

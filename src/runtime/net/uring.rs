@@ -21,7 +21,8 @@ pub(super) struct Listener {
 impl Listener {
     pub(super) fn new(socket: socket2::Socket) -> Self {
         let fd = socket.as_raw_fd();
-        // SAFETY: the descriptor is a listening TCP socket whose only owner hands it over here.
+        // SAFETY: the descriptor is a listening stream socket whose only owner hands it over here; what glommio does
+        // with it, accept(2), is the same for a Unix socket.
         #[allow(unsafe_code)] // glommio has no other way to take a socket with our options
         let inner = unsafe { net::TcpListener::from_raw_fd(socket.into_raw_fd()) };
         Self { inner, fd }
@@ -48,7 +49,7 @@ pub(super) struct Socket(net::TcpStream);
 
 impl Socket {
     pub(super) fn new(socket: socket2::Socket) -> Self {
-        // SAFETY: the descriptor is a TCP socket whose only owner hands it over here.
+        // SAFETY: the descriptor is a stream socket whose only owner hands it over here.
         #[allow(unsafe_code)] // glommio takes sockets only by descriptor or as an older socket2's type
         Self(unsafe { net::TcpStream::from_raw_fd(socket.into_raw_fd()) })
     }

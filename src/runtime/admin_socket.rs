@@ -1,0 +1,176 @@
+//! The file of the admin socket: made so that only its user and its group may connect, never in the place of anything but a socket
+//! that a process left which has ended, and gone after a clean stop. Knows files and who listens at one. Not for executors.
+//!
+//! Two processes that start at once on one path would each take the other's file for a left one: whoever makes it holds a lock on
+//! its directory meanwhile.
+
+use std::{
+    fs, io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{FlockOperation, flock},
+    net::sockopt::socket_peercred,
+};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// Its user and its group.
+const MODE: u32 = 0o660;
+/// Connections that the kernel keeps while the accept task is busy.
+const BACKLOG: i32 = 128;
+
+/// What is at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing.
+    Nothing,
+    /// A socket at which nobody listens.
+    Left,
+    /// A socket at which a process listens; its number, if it may be seen.
+    Living(Option<i32>),
+    /// A socket that may not be opened.
+    Closed,
+    /// Something else.
+    NoSocket,
+}
+
+/// Looks without changing anything; a symbolic link is not followed.
+///
+/// # Errors
+/// When the path cannot be looked at.
+pub fn look(path: &Path) -> io::Result<Found> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => return Err(error),
+        Ok(there) if !there.file_type().is_socket() => return Ok(Found::NoSocket),
+        Ok(_) => {}
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    match socket.connect(&SockAddr::unix(path)?) {
+        Ok(()) => {
+            let holder = socket_peercred(socket.as_fd()).ok().map(|peer| peer.pid.as_raw_nonzero().get());
+            Ok(Found::Living(holder))
+        }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(Found::Left),
+        // Somebody listens and is busy.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Found::Living(None)),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Found::Closed),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Nothing),
+        Err(error) => Err(error),
+    }
+}
+
+/// The file, for as long as it is ours. Dropped, it is gone.
+#[derive(Debug)]
+pub struct AdminSocket {
+    path: PathBuf,
+    /// Device and inode: what stands there later may be another's.
+    identity: (u64, u64),
+}
+
+impl AdminSocket {
+    /// Makes it, and listens.
+    ///
+    /// # Errors
+    /// In words, without the path: somebody listens there, it is no socket, or what the system says.
+    pub fn open(path: &Path) -> io::Result<(OwnedFd, Self)> {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory = fs::File::open(parent)
+            .map_err(|error| io::Error::new(error.kind(), format!("its directory cannot be opened: {error}")))?;
+        flock(&directory, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error.into() {
+            busy if io::Error::kind(&busy) == io::ErrorKind::WouldBlock => {
+                io::Error::other("another process holds a lock on its directory: perhaps it starts there")
+            }
+            error => error,
+        })?;
+        match look(path)? {
+            Found::Nothing => {}
+            Found::Left => fs::remove_file(path)?,
+            Found::Living(Some(process)) => {
+                return Err(io::Error::other(format!("process {process} listens there already")));
+            }
+            Found::Living(None) | Found::Closed => {
+                return Err(io::Error::other("a socket of another process is there already, and is left alone"));
+            }
+            Found::NoSocket => return Err(io::Error::other("what is there is no socket, and is left alone")),
+        }
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        let there = fs::symlink_metadata(path)?;
+        let file = Self { path: path.to_owned(), identity: (there.dev(), there.ino()) };
+        // Nobody connects before it listens.
+        fs::set_permissions(path, fs::Permissions::from_mode(MODE))?;
+        socket.listen(BACKLOG)?;
+        Ok((socket.into(), file))
+    }
+}
+
+impl Drop for AdminSocket {
+    fn drop(&mut self) {
+        let there = fs::symlink_metadata(&self.path).ok();
+        if there.is_some_and(|there| (there.dev(), there.ino()) == self.identity)
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "the admin socket's file is left: the next start replaces it");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::{fs::symlink, net::UnixListener};
+
+    use super::*;
+
+    fn refused(path: &Path) -> String {
+        AdminSocket::open(path).map(drop).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn it_is_its_users_and_groups_and_goes_with_its_process() {
+        let folder = tempfile::tempdir().expect("directory");
+        let path = folder.path().join("admin.sock");
+        let (listening, file) = AdminSocket::open(&path).expect("made");
+        assert_eq!(fs::metadata(&path).expect("there").mode() & 0o7777, MODE);
+        let us = i32::try_from(std::process::id()).expect("a process");
+        assert_eq!(look(&path).expect("seen"), Found::Living(Some(us)));
+        assert_eq!(refused(&path), format!("process {us} listens there already"));
+        drop((listening, file));
+        assert_eq!(look(&path).expect("seen"), Found::Nothing);
+    }
+
+    #[test]
+    fn what_a_process_left_is_replaced() {
+        let folder = tempfile::tempdir().expect("directory");
+        let path = folder.path().join("admin.sock");
+        drop(UnixListener::bind(&path).expect("listens"));
+        assert_eq!(look(&path).expect("seen"), Found::Left);
+        let (_listening, file) = AdminSocket::open(&path).expect("replaced");
+        // Somebody else's now stands there: it is not ours to remove.
+        fs::remove_file(&path).expect("removed");
+        let _other = UnixListener::bind(&path).expect("listens");
+        drop(file);
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn what_is_no_socket_is_left_alone() {
+        let folder = tempfile::tempdir().expect("directory");
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "precious").expect("written");
+        let socket = folder.path().join("socket");
+        drop(UnixListener::bind(&socket).expect("listens"));
+        symlink(&socket, &link).expect("linked");
+        for path in [&file, &link, &folder.path().to_owned()] {
+            assert_eq!(refused(path), "what is there is no socket, and is left alone", "{}", path.display());
+        }
+        assert_eq!(fs::read_to_string(&file).expect("there"), "precious");
+        assert!(fs::symlink_metadata(&link).is_ok_and(|there| there.file_type().is_symlink()) && socket.exists());
+        assert!(refused(&folder.path().join("none/admin.sock")).starts_with("its directory cannot be opened: "));
+    }
+}
