@@ -1,95 +1,93 @@
-//! The least HTTP/1.1 client that a command needs: blocking, one connection a request, bounded in time and size.
-//! Knows framing and the key header, not what is asked. No TLS: for a server behind TLS there is curl.
+//! The least HTTP/1.1 client that a command needs: blocking, one connection a request, bounded in time and size. The same for all
+//! commands and every way to a daemon (`url`, `connection`). Knows framing and the key header, not what is asked.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use rustls::ClientConfig;
 
-use super::exit::Failure;
-use crate::model::Quoted;
+use super::connection::{self, Stream};
+use super::exit::{Exit, Failure};
+use super::url::Url;
+use crate::config::CarrierTls;
+use crate::runtime::tls;
 
 pub(super) use super::download::Download;
 
 /// Which server to ask, as typed.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(super) struct Server {
-    /// Where the server is
-    #[arg(long, value_name = "URL", env = "STENTOR_URL", default_value = "http://127.0.0.1:8080")]
-    pub(super) url: String,
+    /// Where the daemon is: http://HOST:PORT, https://HOST:PORT (with --ca) or unix:/PATH of its `node.admin_socket`, which needs no
+    /// key. Without it: unix:/run/stentor/admin.sock, where this user may open that and a daemon listens there, else
+    /// http://127.0.0.1:8080
+    #[arg(long, value_name = "URL", env = "STENTOR_URL")]
+    pub(super) url: Option<String>,
+    /// Whom to trust with https: certificates in PEM of who signed the daemon's. /etc/ssl/certs/ca-certificates.crt is everybody whom
+    /// a Debian trusts
+    #[arg(long, value_name = "FILE", env = "STENTOR_CA")]
+    pub(super) ca: Option<PathBuf>,
     /// The tenant's key; better by the environment, where others cannot see it
     #[arg(long, value_name = "KEY", env = "STENTOR_API_KEY", hide_env_values = true)]
     pub(super) api_key: Option<String>,
 }
 
+/// Where the package's service has its socket.
+const PACKAGED: &str = "/run/stentor/admin.sock";
+/// Where a daemon listens that nobody told where to.
+const USUAL: &str = "http://127.0.0.1:8080";
+
 impl Server {
     /// What is meant.
     pub(super) fn client(self) -> Result<Client, Failure> {
-        let url = Url::parse(&self.url).map_err(Failure::usage)?;
-        Client::new(url, self.api_key).map_err(Failure::usage)
+        let (url, hint) = match &self.url {
+            Some(typed) => (Url::parse(typed).map_err(Failure::usage)?, None),
+            None => unsaid(Path::new(PACKAGED))?,
+        };
+        let trust = match (&url, self.ca) {
+            (Url::Net { is_secure: true, .. }, None) => {
+                let what = "https wants --ca FILE (or STENTOR_CA): the certificate of who signed the daemon's";
+                return Err(Failure::usage(format!("{url}: {what}")));
+            }
+            (Url::Net { is_secure: true, .. }, ca @ Some(_)) => {
+                let (trust, _) = tls::client(&CarrierTls { ca, ..CarrierTls::default() })
+                    .map_err(|what| Failure::new(Exit::IO, format!("--ca: {what}")))?;
+                Some(trust)
+            }
+            (Url::Net { is_secure: false, .. } | Url::Unix(_), _) => None,
+        };
+        let client = Client::new(url, self.api_key).map_err(Failure::usage)?;
+        Ok(Client { trust, hint, ..client })
+    }
+
+    /// That one.
+    #[cfg(test)]
+    pub(super) fn at(url: &str) -> Self {
+        Self { url: Some(url.to_owned()), ..Self::default() }
     }
 }
 
-/// For one address to take the connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The socket at `packaged` if it can be used, else the usual address, with a word why it is not the socket if that is there.
+fn unsaid(packaged: &Path) -> Result<(Url, Option<String>), Failure> {
+    let hint = match UnixStream::connect(packaged) {
+        Ok(_) => return Ok((Url::Unix(packaged.to_owned()), None)),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Some(format!("unix:{}: {}", packaged.display(), connection::members_only(packaged)))
+        }
+        // A daemon without it, or none.
+        Err(_) => None,
+    };
+    Ok((Url::parse(USUAL).map_err(Failure::usage)?, hint))
+}
+
 /// For the whole exchange.
 pub(super) const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Octets of one answer, head included.
 const ANSWER_OCTETS_MAX: usize = 64 << 20;
-
-/// Where the server is: `http://host[:port][/path]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Url {
-    host: String,
-    port: u16,
-    /// Without its last slash.
-    path: String,
-}
-
-impl Url {
-    /// As typed. The error says what would be right.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{} is not a URL such as http://127.0.0.1:8080", Quoted(text));
-        let rest = match text.split_once("://") {
-            Some(("http", rest)) => rest,
-            Some(("https", _)) => {
-                return Err("this command does not speak TLS; ask over http://, or use curl".to_owned());
-            }
-            Some(_) | None => return Err(wrong()),
-        };
-        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| wrong())?),
-            Some(_) | None => (authority, 80),
-        };
-        let named = |byte: u8| byte.is_ascii_alphanumeric() || b".-_[]:".contains(&byte);
-        let path_octet = |byte: u8| byte.is_ascii_graphic() && !b"?#".contains(&byte);
-        if host.is_empty() || !host.bytes().all(named) || !path.bytes().all(path_octet) {
-            return Err(wrong());
-        }
-        Ok(Self { host: host.to_owned(), port, path: path.trim_end_matches('/').to_owned() })
-    }
-
-    pub(super) fn connect(&self) -> io::Result<TcpStream> {
-        let host = self.host.trim_start_matches('[').trim_end_matches(']');
-        let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
-        for address in (host, self.port).to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
-}
-
-impl fmt::Display for Url {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "http://{}:{}{}", self.host, self.port, self.path)
-    }
-}
 
 /// One answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,8 +103,8 @@ pub(super) struct Answer {
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum ClientError {
-    /// Nothing was sent.
-    Connect(io::Error),
+    /// Nothing was sent; why, in words.
+    Connect(String),
     /// Sent, perhaps in part; whether it had an effect is not known.
     Exchange(io::Error),
     /// What answered is not what we speak to.
@@ -120,7 +118,10 @@ impl fmt::Display for ClientError {
             Self::Exchange(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 write!(out, "no answer within {} s", EXCHANGE_TIMEOUT.as_secs())
             }
-            Self::Exchange(error) => write!(out, "the connection broke: {error}"),
+            Self::Exchange(error) => {
+                let why = connection::of_io(error).unwrap_or_else(|| error.to_string());
+                write!(out, "the connection broke: {why}")
+            }
             Self::Strange(what) => write!(out, "that is no Stentor: {what}"),
         }
     }
@@ -132,6 +133,10 @@ pub(super) struct Client {
     /// Where.
     pub(super) url: Url,
     key: Option<String>,
+    /// Under https.
+    trust: Option<Arc<ClientConfig>>,
+    /// Why this one is asked and not another.
+    hint: Option<String>,
 }
 
 impl Client {
@@ -140,7 +145,7 @@ impl Client {
         if key.as_ref().is_some_and(|key| key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic())) {
             return Err("the API key is empty or holds a character that no key has".to_owned());
         }
-        Ok(Self { url, key })
+        Ok(Self { url, key, trust: None, hint: None })
     }
 
     /// `path` begins with a slash.
@@ -157,8 +162,8 @@ impl Client {
     }
 
     pub(super) fn head(&self, method: &str, path: &str) -> String {
-        let Url { host, port, path: base } = &self.url;
-        let mut head = format!("{method} {base}{path} HTTP/1.1\r\nhost: {host}:{port}\r\nconnection: close\r\n");
+        let (host, base) = self.url.head();
+        let mut head = format!("{method} {base}{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n");
         head.push_str("accept: application/json\r\nuser-agent: stentor\r\n");
         if let Some(key) = &self.key {
             head.push_str(&format!("authorization: Bearer {key}\r\n"));
@@ -166,11 +171,25 @@ impl Client {
         head
     }
 
+    pub(super) fn connect(&self) -> Result<Stream, ClientError> {
+        Stream::open(&self.url, self.trust.as_ref()).map_err(ClientError::Connect)
+    }
+
+    /// By the socket and as no tenant: whose messages are meant has to be said then.
+    pub(super) fn is_nobody(&self) -> bool {
+        self.url.is_unix() && self.key.is_none()
+    }
+
+    /// For a failure that another way to the daemon would not have: a line of its own, or nothing.
+    pub(super) fn hint(&self) -> String {
+        self.hint.as_ref().map_or_else(String::new, |hint| format!("\n  {hint}"))
+    }
+
     fn exchange(&self, head: &str, body: &[u8]) -> Result<Answer, ClientError> {
-        let mut stream = self.url.connect().map_err(ClientError::Connect)?;
+        let mut stream = self.connect()?;
         let deadline = Instant::now() + EXCHANGE_TIMEOUT;
         let request = [head.as_bytes(), b"\r\n", body].concat();
-        let written = stream.set_write_timeout(Some(EXCHANGE_TIMEOUT)).and_then(|()| stream.write_all(&request));
+        let written = stream.set_write_timeout(EXCHANGE_TIMEOUT).and_then(|()| stream.write_all(&request));
         // A server may answer and close before it has read everything: then the answer counts, not the broken write.
         let octets = match (read_all(&mut stream, deadline), written) {
             (Ok(octets), Ok(())) => octets,
@@ -181,7 +200,7 @@ impl Client {
     }
 }
 
-fn read_all(stream: &mut TcpStream, deadline: Instant) -> io::Result<Vec<u8>> {
+fn read_all(stream: &mut Stream, deadline: Instant) -> io::Result<Vec<u8>> {
     let mut octets = Vec::new();
     let mut chunk = [0; 16 << 10];
     loop {
@@ -189,11 +208,13 @@ fn read_all(stream: &mut TcpStream, deadline: Instant) -> io::Result<Vec<u8>> {
         if left.is_zero() {
             return Err(ErrorKind::TimedOut.into());
         }
-        stream.set_read_timeout(Some(left))?;
+        stream.set_read_timeout(left)?;
         match stream.read(&mut chunk) {
             Ok(0) => return Ok(octets),
             Ok(read) => octets.extend(chunk.iter().take(read)),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // Under TLS an end without a word may be somebody's who cut it; what is framed says itself whether it is whole.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof && is_framed(&octets) => return Ok(octets),
             Err(error) => return Err(error),
         }
         if octets.len() > ANSWER_OCTETS_MAX {
@@ -202,12 +223,25 @@ fn read_all(stream: &mut TcpStream, deadline: Instant) -> io::Result<Vec<u8>> {
     }
 }
 
+fn is_framed(octets: &[u8]) -> bool {
+    let head = octets.windows(4).position(|window| window == b"\r\n\r\n").and_then(|at| octets.get(..at));
+    let head = String::from_utf8_lossy(head.unwrap_or_default()).to_ascii_lowercase();
+    ["\r\ncontent-length:", "\r\ntransfer-encoding:"].into_iter().any(|field| head.contains(field))
+}
+
+/// Whether it begins as a record of TLS does: an alert, or a handshake.
+const fn is_tls(octets: &[u8]) -> bool {
+    matches!(octets, [0x15 | 0x16, 3, ..])
+}
+
 /// Reads all that the server sent until it closed; interim answers (1xx) are passed over.
 pub(super) fn read_answer(octets: &[u8]) -> Result<Answer, ClientError> {
     let strange = ClientError::Strange("the answer is not HTTP/1.1");
     let Some(at) = octets.windows(4).position(|window| window == b"\r\n\r\n") else {
         return Err(if octets.is_empty() {
             ClientError::Exchange(io::Error::new(ErrorKind::UnexpectedEof, "closed without an answer"))
+        } else if is_tls(octets) {
+            ClientError::Strange("it speaks TLS: ask by https://")
         } else {
             strange
         });

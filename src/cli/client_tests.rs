@@ -1,6 +1,8 @@
 //! The client against a listener of the test's own, and against octets that no server should send.
 
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::thread::{self, JoinHandle};
 
 use super::*;
@@ -28,20 +30,6 @@ fn is_whole(request: &[u8]) -> bool {
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
     length.is_none_or(|length| body.len() >= length.parse().expect("length"))
-}
-
-#[test]
-fn a_url_is_read_or_refused() {
-    let url = |host: &str, port, path: &str| Ok(Url { host: host.into(), port, path: path.into() });
-    assert_eq!(Url::parse("http://127.0.0.1:8080"), url("127.0.0.1", 8080, ""));
-    assert_eq!(Url::parse("http://sms.example/"), url("sms.example", 80, ""));
-    assert_eq!(Url::parse("http://[::1]:81/a/b/"), url("[::1]", 81, "/a/b"));
-    assert_eq!(Url::parse("http://[::1]"), url("[::1]", 80, ""));
-    for wrong in ["", "127.0.0.1:8080", "https://a", "ftp://a", "http://", "http://a:b", "http://a:70000", "http://a b"]
-    {
-        assert!(Url::parse(wrong).is_err(), "{wrong}");
-    }
-    assert!(Url::parse("http://a/\r\nevil: 1").is_err());
 }
 
 #[test]
@@ -114,4 +102,61 @@ fn a_key_cannot_smuggle_a_header() {
     for key in ["", "a b", "a\r\nx: y", "ü"] {
         assert!(Client::new(url.clone(), Some(key.to_owned())).is_err(), "{key:?}");
     }
+}
+
+#[test]
+fn without_a_url_the_packaged_socket_is_asked_if_somebody_listens_there() {
+    let folder = tempfile::tempdir().expect("directory");
+    let path = folder.path().join("admin.sock");
+    let usual = Url::parse(USUAL).expect("url");
+    assert_eq!(unsaid(&path), Ok((usual.clone(), None)));
+    let listener = UnixListener::bind(&path).expect("listens");
+    assert_eq!(unsaid(&path), Ok((Url::Unix(path.clone()), None)));
+    drop(listener);
+    assert_eq!(unsaid(&path), Ok((usual, None)), "left by a daemon that has ended");
+    assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o170_000, 0o140_000);
+}
+
+#[test]
+fn a_socket_is_asked_as_localhost_without_a_key() {
+    let folder = tempfile::tempdir().expect("directory");
+    let path = folder.path().join("admin.sock");
+    let listener = UnixListener::bind(&path).expect("listens");
+    let serving = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("connection");
+        let mut request = Vec::new();
+        while !is_whole(&request) {
+            let mut chunk = [0; 4096];
+            let read = stream.read(&mut chunk).expect("request");
+            request.extend_from_slice(&chunk[..read]);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").expect("answered");
+        String::from_utf8(request).expect("text")
+    });
+    let client = Server::at(&format!("unix:{}", path.display())).client().expect("client");
+    assert!(client.is_nobody());
+    assert_eq!(client.get("/v1/queues").expect("answer").body, b"{}");
+    let request = serving.join().expect("served");
+    assert!(request.starts_with("GET /v1/queues HTTP/1.1\r\nhost: localhost\r\n"), "{request}");
+    assert!(!request.contains("authorization"), "{request}");
+    let keyed = Server { api_key: Some("k".repeat(16)), ..Server::at("unix:/x") };
+    assert!(!keyed.client().expect("client").is_nobody());
+}
+
+#[test]
+fn https_wants_to_be_told_whom_to_trust() {
+    let refused = Server::at("https://127.0.0.1:1").client().expect_err("no --ca");
+    assert!(refused.exit == Exit::USAGE && refused.what.contains("--ca FILE"), "{}", refused.what);
+    let server = Server { ca: Some("/nowhere/ca.pem".into()), ..Server::at("https://127.0.0.1:1") };
+    let refused = server.client().expect_err("no file");
+    assert!(refused.exit == Exit::IO && refused.what.contains("/nowhere/ca.pem: No such file"), "{}", refused.what);
+    let plain = Server { ca: Some("/nowhere/ca.pem".into()), ..Server::at("http://127.0.0.1:1") };
+    assert!(plain.client().is_ok(), "STENTOR_CA is set for all commands");
+}
+
+#[test]
+fn a_server_that_speaks_tls_is_told_from_a_stranger() {
+    let error = read_answer(&[0x15, 3, 3, 0, 2, 2, 50]).expect_err("an alert").to_string();
+    assert_eq!(error, "that is no Stentor: it speaks TLS: ask by https://");
+    assert!(is_framed(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab") && !is_framed(b"HTTP/1.1 200 OK\r\n\r\nab"));
 }

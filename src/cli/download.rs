@@ -2,9 +2,9 @@
 //! its framing says so is an error and not an end.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::TcpStream;
 
 use super::client::{Answer, Client, ClientError, EXCHANGE_TIMEOUT, read_answer};
+use super::connection::Stream;
 
 /// Octets of a head, or of a refusal, at most.
 const HEAD_OCTETS_MAX: u64 = 64 << 10;
@@ -13,7 +13,7 @@ const HEAD_OCTETS_MAX: u64 = 64 << 10;
 #[derive(Debug)]
 pub(super) enum Download {
     /// 200, and what follows.
-    Body(Body<BufReader<TcpStream>>),
+    Body(Body<BufReader<Stream>>),
     /// Any other status, whole.
     Refused(Answer),
 }
@@ -21,11 +21,11 @@ pub(super) enum Download {
 impl Client {
     /// Asks for something large. Only a pause is limited, not the whole.
     pub(super) fn download(&self, path: &str) -> Result<Download, ClientError> {
-        let mut stream = self.url.connect().map_err(ClientError::Connect)?;
-        let ask = |stream: &mut TcpStream| -> io::Result<()> {
-            stream.set_write_timeout(Some(EXCHANGE_TIMEOUT))?;
+        let mut stream = self.connect()?;
+        let ask = |stream: &mut Stream| -> io::Result<()> {
+            stream.set_write_timeout(EXCHANGE_TIMEOUT)?;
             // Every store takes a snapshot before the first octet comes.
-            stream.set_read_timeout(Some(3 * EXCHANGE_TIMEOUT))?;
+            stream.set_read_timeout(3 * EXCHANGE_TIMEOUT)?;
             stream.write_all(format!("{}\r\n", self.head("GET", path)).as_bytes())
         };
         ask(&mut stream).map_err(ClientError::Exchange)?;
@@ -33,7 +33,7 @@ impl Client {
     }
 }
 
-fn read(mut stream: BufReader<TcpStream>) -> Result<Download, ClientError> {
+fn read(mut stream: BufReader<Stream>) -> Result<Download, ClientError> {
     let head = read_head(&mut stream).map_err(ClientError::Exchange)?;
     if head.split(' ').nth(1) != Some("200") {
         let mut octets = head.into_bytes();

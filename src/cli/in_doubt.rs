@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn filters_stay_within_their_place() {
-        let server = client::Server { url: "http://127.0.0.1:1".to_owned(), api_key: None };
+        let server = client::Server::at("http://127.0.0.1:1");
         let typed = |carrier: &str| Typed {
             ids: Vec::new(),
             resolve: None,

@@ -51,6 +51,8 @@ pub(super) fn run(typed: Typed, out: &mut dyn Write) -> Ended {
 pub(super) fn run_waiting(typed: Typed, out: &mut dyn Write, wait: &mut dyn FnMut(Duration)) -> Ended {
     let Typed { follow, mut cursor, tenant, json, server } = typed;
     let client = server.client()?;
+    // Who is no tenant has no numbers of his own.
+    let tenant = tenant.or_else(|| client.is_nobody().then(|| "*".to_owned()));
     for (name, value) in [("cursor", &cursor), ("tenant", &tenant)] {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.*".contains(&byte);
         if let Some(value) = value.as_ref().filter(|value| !value.bytes().all(fits)) {

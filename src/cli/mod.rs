@@ -10,6 +10,7 @@ mod backup;
 mod check;
 mod check_data;
 mod client;
+mod connection;
 mod dev;
 mod doctor;
 mod download;
@@ -25,6 +26,7 @@ mod send;
 mod serve;
 mod shown;
 mod status;
+mod url;
 
 use std::io;
 use std::process::ExitCode;

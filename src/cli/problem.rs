@@ -99,6 +99,8 @@ impl Problem {
             what.push_str(&format!("\n  try again in {seconds} s"));
         }
         match self.doc_url.as_str() {
+            // Its pages are of no use behind a socket that no browser opens.
+            _ if client.url.is_unix() => {}
             page if page.starts_with('/') => what.push_str(&format!("\n  see {}{page}", client.url)),
             url if url.starts_with("http://") || url.starts_with("https://") => {
                 what.push_str(&format!("\n  see {url}"))
@@ -108,18 +110,21 @@ impl Problem {
         if !self.request_id.is_empty() {
             what.push_str(&format!("\n  request {}", self.request_id));
         }
+        if matches!(self.status, 401 | 403) {
+            what.push_str(&client.hint());
+        }
         Failure::new(exit, what)
     }
 }
 
 /// No answer at all.
 pub(super) fn unreachable(client: &Client, error: &ClientError) -> Failure {
-    Failure::new(Exit::UNAVAILABLE, format!("{}: {error}", client.url))
+    Failure::new(Exit::UNAVAILABLE, format!("{}: {error}{}", client.url, client.hint()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::client::Url;
+    use super::super::url::Url;
     use super::*;
 
     fn told(status: u16, retry_after_s: Option<u64>, body: &str) -> (u8, String) {

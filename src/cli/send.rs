@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     fn typed(to: &[&str]) -> Typed {
-        let server = client::Server { url: "http://127.0.0.1:1".to_owned(), api_key: None };
+        let server = client::Server::at("http://127.0.0.1:1");
         Typed {
             to: to.iter().map(|to| (*to).to_owned()).collect(),
             from: None,
