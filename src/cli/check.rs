@@ -1,4 +1,4 @@
-//! `stentor check FILE`: everything that is wrong with a configuration, before a daemon meets it. With `--data`: everything
+//! `stentor check [FILE]`: everything that is wrong with a configuration, before a daemon meets it. With `--data`: everything
 //! that is wrong with a data directory ([`super::check_data`]).
 //! Knows how problems are told; what a problem is, `config` and `runtime::translate` know.
 
@@ -9,19 +9,26 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::check_data;
-use super::exit::{Ended, Exit};
+use super::exit::{Ended, Exit, Failure};
 use crate::config::{Config, Place, Problem, Problems};
-use crate::runtime::warnings::{Warning, warnings};
+use crate::runtime::warnings::{Warning, of_text, warnings};
 use crate::runtime::{certificates, translate};
 
 /// What was typed.
 #[derive(Debug, Args)]
 pub(super) struct Typed {
     /// The configuration
-    #[arg(value_name = "FILE", required_unless_present = "data")]
+    #[arg(value_name = "FILE", conflicts_with = "config")]
     file: Option<PathBuf>,
+    /// The same, as `serve` takes it; without either: the file that STENTOR_CONFIG names
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Without the secrets that stand in files and credentials, and without files of certificates and keys: for a machine that has
+    /// none, such as one of CI
+    #[arg(long)]
+    no_secrets: bool,
     /// Instead: read everything in this data directory, which no daemon may use meanwhile, and tell what is damaged
-    #[arg(long, value_name = "DIR", conflicts_with = "file")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "config", "no_secrets"])]
     data: Option<PathBuf>,
     /// One JSON document: {"file", "ok", "problems": [{"place", "path", "what"}], "warnings": [{"path", "what"}]}; with --data:
     /// {"data", "ok", "stores": [{"store", "commit", "tables", "entries", "damage": [...]}]}
@@ -31,22 +38,33 @@ pub(super) struct Typed {
 
 /// Tells all problems, or else all warnings; exit code 78 if there is a problem.
 pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
-    match (&typed.data, &typed.file) {
-        (Some(data), _) => check_data::run(data, typed.json, out),
-        (None, Some(file)) => run_file(file, typed.json, out),
-        (None, None) => Ok(Exit::USAGE),
-    }
+    run_under(std::env::var_os("STENTOR_CONFIG").map(PathBuf::from), typed, out)
 }
 
-fn run_file(path: &Path, is_json: bool, out: &mut dyn Write) -> Ended {
+/// The same with that for what the environment names.
+fn run_under(named: Option<PathBuf>, typed: &Typed, out: &mut dyn Write) -> Ended {
+    if let Some(data) = &typed.data {
+        return check_data::run(data, typed.json, out);
+    }
+    let file = typed.file.as_ref().or(typed.config.as_ref()).or(named.as_ref());
+    let missing = || Failure::usage("which configuration? stentor check FILE, or STENTOR_CONFIG");
+    run_file(file.ok_or_else(missing)?, typed, out)
+}
+
+fn run_file(path: &Path, typed: &Typed, out: &mut dyn Write) -> Ended {
     let file = path.display().to_string();
     // What needs more than the text, the files that it names and its tests, is asked only of a text without a flaw.
-    let checked = Config::load(path).and_then(|config| translate::check(&config, &file).map(|()| config));
+    let loaded = if typed.no_secrets { Config::load_without_secrets(path) } else { Config::load(path) };
+    let checked = loaded.and_then(|config| {
+        let check = if typed.no_secrets { translate::check_without_secrets } else { translate::check };
+        check(&config, &file).map(|()| config)
+    });
     let (problems, warnings) = match checked {
+        Ok(config) if typed.no_secrets => (Vec::new(), of_text(&config)),
         Ok(config) => (Vec::new(), warnings(&config, certificates::now_s())),
         Err(Problems(problems)) => (problems, Vec::new()),
     };
-    if is_json {
+    if typed.json {
         let list: Vec<_> = problems.iter().map(document).collect();
         let odd: Vec<_> = warnings.iter().map(|Warning { path, what }| json!({"path": path, "what": what})).collect();
         writeln!(out, "{}", json!({"file": file, "ok": list.is_empty(), "problems": list, "warnings": odd}))?;
@@ -72,12 +90,14 @@ fn document(problem: &Problem) -> Value {
 mod tests {
     use super::*;
 
+    const NONE: Typed = Typed { file: None, config: None, no_secrets: false, data: None, json: false };
+
     fn ran(text: &str, json: bool) -> (Exit, String) {
         let directory = tempfile::tempdir().expect("directory");
         let file = directory.path().join("stentor.toml");
         std::fs::write(&file, text).expect("written");
         let mut out = Vec::new();
-        let exit = run(&Typed { file: Some(file.clone()), data: None, json }, &mut out).expect("output");
+        let exit = run(&Typed { file: Some(file.clone()), json, ..NONE }, &mut out).expect("output");
         (exit, String::from_utf8(out).expect("text").replace(&file.display().to_string(), "FILE"))
     }
 
@@ -114,10 +134,39 @@ mod tests {
     }
 
     #[test]
+    fn the_file_is_named_as_for_serve() {
+        let directory = tempfile::tempdir().expect("directory");
+        let file = directory.path().join("stentor.toml");
+        std::fs::write(&file, GOOD).expect("written");
+        let ran = |named: Option<&Path>, typed: &Typed| run_under(named.map(Path::to_owned), typed, &mut Vec::new());
+        let nowhere = Path::new("/nowhere/at/all.toml");
+        assert_eq!(ran(Some(&file), &NONE), Ok(Exit::DONE));
+        assert_eq!(ran(Some(nowhere), &Typed { config: Some(file.clone()), ..NONE }), Ok(Exit::DONE));
+        assert_eq!(ran(Some(nowhere), &Typed { file: Some(file.clone()), ..NONE }), Ok(Exit::DONE));
+        assert_eq!(ran(None, &NONE).map_err(|failure| failure.exit), Err(Exit::USAGE));
+    }
+
+    /// The documented example on a machine without its credentials told of a key that stood twice: both were empty.
+    #[test]
+    fn secrets_that_are_not_there_are_told_each_once_or_left_out() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/smpp.toml");
+        let text = std::fs::read_to_string(&file).expect("the example");
+        let secrets =
+            text.lines().filter(|line| !line.starts_with('#')).map(|line| line.matches("credential =").count());
+        let mut out = Vec::new();
+        let typed = Typed { file: Some(file), ..NONE };
+        assert_eq!(run(&typed, &mut out), Ok(Exit::CONFIG));
+        let told = String::from_utf8(out).expect("text");
+        assert_eq!(told.lines().count(), secrets.sum::<usize>(), "{told}");
+        let mut out = Vec::new();
+        assert_eq!(run(&Typed { no_secrets: true, ..typed }, &mut out), Ok(Exit::DONE));
+        assert!(String::from_utf8_lossy(&out).contains(": ok\n"), "{}", String::from_utf8_lossy(&out));
+    }
+
+    #[test]
     fn a_file_that_is_not_there_is_a_problem() {
         let mut out = Vec::new();
-        let exit = run(&Typed { file: Some("/nowhere/at/all.toml".into()), data: None, json: false }, &mut out)
-            .expect("output");
+        let exit = run(&Typed { file: Some("/nowhere/at/all.toml".into()), ..NONE }, &mut out).expect("output");
         assert_eq!(exit, Exit::CONFIG);
         assert!(String::from_utf8_lossy(&out).contains("cannot be read"));
     }

@@ -116,7 +116,9 @@ fn check_keys(config: &Config, raw: &RawConfig, gather: &mut Gather<'_>) {
     let mut seen: Vec<(&str, &str)> = Vec::new();
     for (tenant, raw) in config.tenants.iter().zip(&raw.tenant) {
         let places = raw.get_ref().keys.iter().chain(&raw.get_ref().admin_keys).flat_map(|list| list.get_ref());
-        for (key, place) in tenant.keys.iter().chain(&tenant.admin_keys).zip(places) {
+        // One that could not be had is empty, and like no other.
+        let keys = tenant.keys.iter().chain(&tenant.admin_keys).zip(places);
+        for (key, place) in keys.filter(|(key, _)| !key.reveal().is_empty()) {
             match seen.iter().find(|(other, _)| *other == key.reveal()) {
                 Some((_, owner)) => {
                     gather

@@ -30,9 +30,19 @@ pub(super) const GIB: u64 = 1 << 30;
 /// Letters and digits in a name that also stands in metrics, in the environment and on disk.
 const NAME_MAX: usize = 32;
 
+/// Whether secrets are fetched from where they are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Secrets {
+    /// Each, or it is told why it cannot be had.
+    Fetch,
+    /// Those of the text alone; all others are empty.
+    Leave,
+}
+
 #[derive(Debug)]
 pub(super) struct Gather<'c> {
     pub(super) credentials: Option<&'c Path>,
+    pub(super) fetch: Secrets,
     /// Something typed was struck out before: what is missing may have been there.
     pub(super) incomplete: bool,
     pub(super) problems: Vec<(Span, String)>,
@@ -206,6 +216,10 @@ impl Gather<'_> {
     /// A secret, fetched; empty if it cannot be had.
     pub(super) fn secret(&mut self, reference: &Spanned<SecretRef>) -> Secret {
         self.secrets.push((reference.span(), reference.get_ref().clone()));
+        match (self.fetch, reference.get_ref()) {
+            (Secrets::Leave, SecretRef::File(_) | SecretRef::Credential(_)) => return Secret::default(),
+            (Secrets::Fetch, _) | (Secrets::Leave, SecretRef::Value(_)) => {}
+        }
         reference.get_ref().resolve(self.credentials).unwrap_or_else(|what| {
             self.refuse(&reference.span(), what);
             Secret::default()

@@ -53,7 +53,7 @@ pub use server::{Http, HttpTls, Limits, Log, Node};
 pub use tenant::Tenant;
 pub use units::{Period, Quota};
 
-use gather::{Gather, Numbers};
+use gather::{Gather, Numbers, Secrets};
 use secret::SecretRef;
 use source::{PREFIX, Source, Span};
 
@@ -92,6 +92,15 @@ pub struct Config {
 impl Config {
     /// Reads `file` under this process's environment. Problems call for exit code 78.
     pub fn load(file: &Path) -> Result<Self, Problems> {
+        Self::load_with(file, Secrets::Fetch)
+    }
+
+    /// The same without the files and credentials in which secrets are kept, for where there are none: they are empty then.
+    pub fn load_without_secrets(file: &Path) -> Result<Self, Problems> {
+        Self::load_with(file, Secrets::Leave)
+    }
+
+    fn load_with(file: &Path, secrets: Secrets) -> Result<Self, Problems> {
         let shown = file.display().to_string();
         let alone = |place, what| Problems(vec![Problem { place, path: String::new(), what }]);
         let mut environment = Vec::new();
@@ -107,7 +116,7 @@ impl Config {
         }
         let text = std::fs::read_to_string(file)
             .map_err(|error| alone(Place::Whole(shown.clone()), format!("cannot be read: {error}")))?;
-        Self::parse(&shown, &text, environment)
+        Self::parse_with(&shown, &text, environment, secrets)
     }
 
     /// The same from a text. `file` is how problems call it; of `environment` count `STENTOR__…` and
@@ -116,6 +125,15 @@ impl Config {
         file: &str,
         text: &str,
         environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Problems> {
+        Self::parse_with(file, text, environment, Secrets::Fetch)
+    }
+
+    fn parse_with(
+        file: &str,
+        text: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+        secrets: Secrets,
     ) -> Result<Self, Problems> {
         let environment: Vec<(String, String)> = environment.into_iter().collect();
         let credentials: Option<PathBuf> =
@@ -130,6 +148,7 @@ impl Config {
         let country = read.raw.defaults.country.as_ref().map(|country| country.get_ref().as_str());
         let mut gather = Gather {
             credentials: credentials.as_deref(),
+            fetch: secrets,
             incomplete,
             problems: read.problems.clone(),
             numbers: Numbers::of(country, message::ranges(&read.raw.defaults)),

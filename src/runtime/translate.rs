@@ -337,7 +337,19 @@ fn request_limits(config: &Config) -> RequestLimits {
 /// # Errors
 /// All that is wrong, for exit code 78.
 pub fn check(config: &Config, file: &str) -> Result<(), Problems> {
-    let mut wrong = files(config);
+    judged(config, file, files(config))
+}
+
+/// The same without the files of certificates and keys.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_without_secrets(config: &Config, file: &str) -> Result<(), Problems> {
+    judged(config, file, Vec::new())
+}
+
+fn judged(config: &Config, file: &str, mut wrong: Vec<(String, String)>) -> Result<(), Problems> {
+    wrong.extend(unnameable(config));
     wrong.extend(unfeasible(config));
     wrong.extend(numbering(config).err().map(|what| ("defaults.country".to_owned(), what)));
     wrong.extend(http_limits(config).check().err().map(|what| ("http".to_owned(), what.to_owned())));
@@ -359,6 +371,15 @@ fn files(config: &Config) -> Vec<(String, String)> {
     for carrier in &config.carriers {
         let Some(typed) = &carrier.tls else { continue };
         wrong.extend(tls::client(typed).err().map(|what| (format!("carrier.{}.tls", carrier.name), what)));
+    }
+    wrong
+}
+
+/// Hosts whose name no certificate can bear.
+fn unnameable(config: &Config) -> Vec<(String, String)> {
+    let mut wrong = Vec::new();
+    for carrier in &config.carriers {
+        let Some(typed) = &carrier.tls else { continue };
         // Where only a pin counts the name is no more than a greeting; but it must be one all the same.
         let hosts = carrier.hosts.iter().filter(|_| typed.server_name.is_none());
         let unnameable = hosts.filter_map(|host| tls::server_name(&host.host).err());

@@ -28,6 +28,11 @@ impl fmt::Display for Warning {
 
 /// All of them, of a configuration that is good. Looks at the files that it names.
 pub fn warnings(config: &Config, now_s: i64) -> Vec<Warning> {
+    [of_text(config), of_files(config, now_s)].concat()
+}
+
+/// Those that no file has to be looked at for.
+pub fn of_text(config: &Config) -> Vec<Warning> {
     let mut found = Vec::new();
     let mut warn = |path: String, what: String| found.push(Warning { path, what });
     for tenant in &config.tenants {
@@ -42,6 +47,21 @@ pub fn warnings(config: &Config, now_s: i64) -> Vec<Warning> {
         let what = "listens to other machines without `tls`: keys and texts can be read on their way";
         warn("http.listen".to_owned(), what.to_owned());
     }
+    for carrier in &config.carriers {
+        for (key, what) in carrier.beyond_smpp() {
+            warn(format!("carrier.{}.{key}", carrier.name), what);
+        }
+        let takes = |share: &crate::config::Share| share.name == carrier.name && share.weight > 0;
+        if !config.routes.iter().any(|route| route.carriers.iter().any(takes)) {
+            warn(format!("carrier.{}", carrier.name), "no route leads to it: it will carry nothing".to_owned());
+        }
+    }
+    found
+}
+
+fn of_files(config: &Config, now_s: i64) -> Vec<Warning> {
+    let mut found = Vec::new();
+    let mut warn = |path: String, what: String| found.push(Warning { path, what });
     for file in &config.secret_files {
         if let Some(what) = readable(file, "holds a secret") {
             warn("secrets".to_owned(), what);
@@ -60,15 +80,6 @@ pub fn warnings(config: &Config, now_s: i64) -> Vec<Warning> {
     for seen in certificates::look(config) {
         if let Some(what) = seen.warning(now_s) {
             warn(seen.key, what);
-        }
-    }
-    for carrier in &config.carriers {
-        for (key, what) in carrier.beyond_smpp() {
-            warn(format!("carrier.{}.{key}", carrier.name), what);
-        }
-        let takes = |share: &crate::config::Share| share.name == carrier.name && share.weight > 0;
-        if !config.routes.iter().any(|route| route.carriers.iter().any(takes)) {
-            warn(format!("carrier.{}", carrier.name), "no route leads to it: it will carry nothing".to_owned());
         }
     }
     found
