@@ -1,4 +1,4 @@
-//! `send`, `status`, `in-doubt` and `backup` as whole commands, against a server that answers by a script.
+//! `send`, `status`, `in-doubt`, `restored` and `backup` as whole commands, against a server that answers by a script.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -6,8 +6,9 @@ use std::thread::{self, JoinHandle};
 
 use clap::Parser;
 
+use super::consent::Person;
 use super::exit::{Exit, Failure};
-use super::{Command, Typed, backup, in_doubt, inbound, send, status};
+use super::{Command, Typed, backup, in_doubt, inbound, restored, send, status};
 
 /// Gives one answer a connection, in order; hands back the request lines and bodies. Status 0: it hangs up in place of one.
 fn script(answers: &'static [(u16, &'static str)]) -> (String, JoinHandle<Vec<String>>) {
@@ -48,7 +49,26 @@ struct Ran {
     asked: Vec<String>,
 }
 
+/// Without anybody at the terminal.
 fn ran(words: &str, answers: &'static [(u16, &'static str)]) -> Ran {
+    ran_before(words, answers, None)
+}
+
+/// What is asked, of whom it is asked, and with which answer.
+fn ran_asking(words: &str, answers: &'static [(u16, &'static str)], says: bool) -> (Vec<String>, Ran) {
+    let mut asked = Vec::new();
+    let ran = ran_before(
+        words,
+        answers,
+        Some(&mut |question: &str| {
+            asked.push(question.to_owned());
+            says
+        }),
+    );
+    (asked, ran)
+}
+
+fn ran_before(words: &str, answers: &'static [(u16, &'static str)], person: Option<Person<'_>>) -> Ran {
     let (url, serving) = script(answers);
     let words = format!("stentor {words} --url {url}");
     let typed = Typed::try_parse_from(words.split_whitespace()).expect("arguments");
@@ -56,7 +76,8 @@ fn ran(words: &str, answers: &'static [(u16, &'static str)]) -> Ran {
     let ended = match typed.command {
         Command::Send(typed) => send::run(typed, &mut out),
         Command::Status(typed) => status::run(typed, &mut out),
-        Command::InDoubt(typed) => in_doubt::run(&typed, &mut out),
+        Command::InDoubt(typed) => in_doubt::run_before(&typed, &mut out, person),
+        Command::Restored(typed) => restored::run_before(&typed, &mut out, person),
         Command::Backup(typed) => backup::run(typed, &mut out),
         Command::Inbound(typed) => inbound::run(typed, &mut out),
         Command::Dev(_)
@@ -239,6 +260,78 @@ fn a_decision_names_its_messages_or_a_filter() {
     let Ran { exit, out, asked } = ran("in-doubt --resolve resend --class otp", told);
     assert_eq!((exit, out.as_str()), (Exit::DONE, "a resent\n"));
     assert_eq!(asked, [r#"POST /v1/in-doubt/resolve {"action":"resend","filter":{"class":"otp"}}"#; 2]);
+}
+
+const LEDGER: &str =
+    r#"{"in_doubt":[{"id":"a","tenant":"shop"},{"id":"b","tenant":"bank"},{"id":"c","tenant":"shop"}],"next":null}"#;
+const EMPTY_LEDGER: &str = r#"{"in_doubt":[],"next":null}"#;
+
+/// It sent everything that was in doubt again, of all tenants, without a question.
+#[test]
+fn a_decision_over_everything_is_asked_about_or_said() {
+    let Ran { exit, out, asked } = ran("in-doubt --resolve resend", &[]);
+    assert!(exit == Exit::USAGE && out.contains("--all") && asked.is_empty(), "{out}");
+    let (questions, Ran { exit, out, asked }) = ran_asking("in-doubt --resolve resend", &[(200, LEDGER)], false);
+    assert_eq!(questions, ["Send 3 messages of 2 tenants again?"]);
+    assert_eq!((exit, out.as_str()), (Exit::FAILED, "nothing was decided\n"));
+    assert_eq!(asked, ["GET /v1/in-doubt?limit=1000"]);
+    let told = &[(200, LEDGER), (200, r#"{"results":[{"id":"a","result":"dropped"}],"more":false}"#)];
+    let (questions, Ran { exit, asked, .. }) = ran_asking("in-doubt --resolve drop --class otp", told, true);
+    assert_eq!((questions.as_slice(), exit), (&["Give up 3 messages of 2 tenants?".to_owned()][..], Exit::DONE));
+    // Those that were asked about: the ledger may have grown meanwhile.
+    assert_eq!(asked[1], r#"POST /v1/in-doubt/resolve {"action":"drop","ids":["a","b","c"]}"#);
+    let (questions, Ran { exit, out, .. }) = ran_asking("in-doubt --resolve drop", &[(200, EMPTY_LEDGER)], true);
+    assert_eq!((questions.len(), exit, out.as_str()), (0, Exit::DONE, "nothing is in doubt\n"));
+    let told = &[(200, r#"{"resolved":0,"results":[],"more":false}"#)];
+    let (questions, Ran { exit, out, asked }) = ran_asking("in-doubt --resolve resend --all", told, false);
+    assert_eq!((questions.len(), exit, out.as_str()), (0, Exit::DONE, "nothing is in doubt\n"));
+    assert_eq!(asked, [r#"POST /v1/in-doubt/resolve {"action":"resend","filter":{}}"#]);
+}
+
+#[test]
+fn a_dry_run_asks_and_decides_nothing() {
+    let Ran { exit, out, asked } = ran("in-doubt --resolve resend --dry-run --class otp", &[(200, LEDGER)]);
+    let text = "a would be sent again\nb would be sent again\nc would be sent again\nnothing was decided: a dry run\n";
+    assert_eq!((exit, out.as_str()), (Exit::DONE, text));
+    assert_eq!(asked, ["GET /v1/in-doubt?limit=1000&class=otp"]);
+    let Ran { exit, out, .. } = ran("in-doubt a x --resolve sent --dry-run --json", &[(200, LEDGER)]);
+    let missing = r#"{"error":{"code":"not_in_doubt","detail":"it is not in doubt"},"id":"x"}"#;
+    assert_eq!((exit, out), (Exit::FAILED, format!("[{{\"id\":\"a\",\"would\":\"sent\"}},{missing}]\n")));
+}
+
+const RESTORED: &str = r#"{"restored":true,"mark":"M","at":"A","classes":[
+    {"class":"otp","unsent":"hold","messages":7},{"class":"marketing","unsent":"hold","messages":1}]}"#;
+
+#[test]
+fn what_a_backup_held_unsent_is_shown_and_decided_over() {
+    let Ran { exit, out, .. } = ran("restored", &[(200, RESTORED)]);
+    let text = "restored at A; unsent in the backup of M:\n  CLASS      MESSAGES  DECISION\n  otp        7         hold\n  \
+                marketing  1         hold\n";
+    assert_eq!((exit, out.as_str()), (Exit::DONE, text));
+    let Ran { out, .. } = ran("restored", &[(200, r#"{"restored":false}"#)]);
+    assert_eq!(out, "this installation was not restored from a backup\n");
+    let Ran { exit, out, asked } = ran("restored --resolve drop", &[]);
+    assert!(exit == Exit::USAGE && out.contains("--all") && asked.is_empty(), "{out}");
+    let (questions, Ran { exit, asked, .. }) = ran_asking("restored --resolve drop", &[(200, RESTORED)], false);
+    assert_eq!((questions.as_slice(), exit), (&["Give up 8 messages of the backup?".to_owned()][..], Exit::FAILED));
+    assert_eq!(asked, ["GET /v1/restored"]);
+    let told = &[(200, RESTORED), (200, r#"{"action":"resend","class":"marketing","messages":1}"#)];
+    let (questions, Ran { exit, out, asked }) = ran_asking("restored --resolve resend --class marketing", told, true);
+    assert_eq!(questions, ["Send 1 message of the backup, of which some may have been sent already?"]);
+    assert_eq!((exit, out.as_str()), (Exit::DONE, "1 message to be sent\n"));
+    assert_eq!(asked[1], r#"POST /v1/restored/resolve {"action":"resend","class":"marketing"}"#);
+    let Ran { out, asked, .. } = ran("restored --resolve hold --all", &[(200, r#"{"action":"hold","messages":8}"#)]);
+    assert_eq!(out, "8 messages held\n");
+    assert_eq!(asked, [r#"POST /v1/restored/resolve {"action":"hold"}"#]);
+    let Ran { out, asked, .. } = ran("restored --resolve drop --dry-run --class otp", &[(200, RESTORED)]);
+    assert_eq!((out.as_str(), asked.len()), ("7 messages would be given up\nnothing was decided: a dry run\n", 1));
+}
+
+#[test]
+fn a_wait_that_is_over_has_its_own_exit_code() {
+    let told = &[(202, r#"{"id":"a"}"#), (200, r#"{"id":"a","state":"submitted"}"#)];
+    let Ran { exit, out, .. } = ran("send --to +491 --body Hi --wait --timeout 0", told);
+    assert_eq!((exit, out.as_str()), (Exit::STILL_OPEN, "a\na  submitted\n"));
 }
 
 #[test]

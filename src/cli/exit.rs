@@ -16,6 +16,7 @@ Exit codes:
   69  the server cannot be reached, or is not ready, or asks to try again later
   71  the operating system refused something that the daemon needs
   74  a file or the store on disk cannot be opened, read or written
+  75  the time to wait was up, and the message had not come to its end
   78  the configuration is wrong, or this machine cannot run the daemon";
 
 /// An exit code.
@@ -37,6 +38,8 @@ impl Exit {
     pub const OS: Self = Self(71);
     /// `EX_IOERR` of sysexits.h.
     pub const IO: Self = Self(74);
+    /// `EX_TEMPFAIL` of sysexits.h: nothing failed, and the end was not waited for.
+    pub const STILL_OPEN: Self = Self(75);
     /// `EX_CONFIG` of sysexits.h: somebody has to change the configuration or the host.
     pub const CONFIG: Self = Self(78);
 }

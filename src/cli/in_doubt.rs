@@ -1,26 +1,37 @@
 //! `stentor in-doubt`: the ledger of messages of which nobody knows whether a carrier has them, and a decision over them.
 //! Knows the two calls and how their answers are laid out; the words are the server's.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
 use super::client::{self, Client};
+use super::consent::{self, Person, counted};
 use super::exit::{Ended, Exit, Failure};
 use super::problem::{Problem, unreachable};
 use super::shown::{scalar, table};
 use crate::model::Quoted;
 
+/// What is said of an empty ledger.
+const NOTHING: &str = "nothing is in doubt";
+
 /// What was typed.
 #[derive(Debug, Args)]
 pub(super) struct Typed {
-    /// Messages to decide over; none: what the filters below leave
+    /// Messages to decide over; none: what the filters below leave, after a question at a terminal
     #[arg(value_name = "ID", requires = "resolve")]
     ids: Vec<String>,
     /// Decide in place of showing: send again, give up, or say that the carrier has it
     #[arg(long, value_name = "ACTION")]
     resolve: Option<Action>,
+    /// Without a question: all that the filters leave, or all there is
+    #[arg(long, requires = "resolve", conflicts_with = "ids")]
+    all: bool,
+    /// Only tell what would be decided
+    #[arg(long, requires = "resolve")]
+    dry_run: bool,
     /// Only messages of this tenant
     #[arg(long, value_name = "NAME", conflicts_with = "ids")]
     tenant: Option<String>,
@@ -54,14 +65,74 @@ enum Action {
     Sent,
 }
 
+impl Action {
+    /// As the API calls it.
+    fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// Before it is done to `what`.
+    fn question(self, what: &str) -> String {
+        match self {
+            Self::Resend => format!("Send {what} again?"),
+            Self::Drop => format!("Give up {what}?"),
+            Self::Sent => format!("Take {what} as sent?"),
+        }
+    }
+
+    /// What a dry run says.
+    const fn foretold(self) -> &'static str {
+        match self {
+            Self::Resend => "would be sent again",
+            Self::Drop => "would be given up",
+            Self::Sent => "would be taken as sent",
+        }
+    }
+}
+
 /// Shows the ledger, or decides. Exit code 1 if a message could not be decided over.
 pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
+    let person: Option<Person<'_>> = if consent::somebody_is_there() { Some(&mut consent::ask) } else { None };
+    run_before(typed, out, person)
+}
+
+/// The same before that person, if there is one.
+pub(super) fn run_before(typed: &Typed, out: &mut dyn Write, person: Option<Person<'_>>) -> Ended {
     let client = typed.server.clone().client()?;
     let filter = filter(typed)?;
-    match typed.resolve {
-        None => show(&client, &filter, typed.json, out),
-        Some(action) => decide(&client, action, &typed.ids, &filter, typed.json, out),
+    let Some(action) = typed.resolve else { return show(&client, &filter, typed.json, out) };
+    if typed.dry_run {
+        return foretell(&client, action, &typed.ids, &filter, typed.json, out);
     }
+    if !typed.ids.is_empty() || typed.all {
+        return decide(&client, action, &typed.ids, &filter, typed.json, out);
+    }
+    match person {
+        Some(ask) => {
+            let entries = ledger(&client, &filter)?;
+            if entries.is_empty() {
+                return tell(&[], typed.json, out);
+            }
+            if !ask(&action.question(&amount(&entries))) {
+                return Err(Failure::new(Exit::FAILED, "nothing was decided"));
+            }
+            // Those that were asked about, and none that came since.
+            let ids: Vec<String> = entries.iter().map(|entry| scalar(entry.get("id"))).collect();
+            decide(&client, action, &ids, &filter, typed.json, out)
+        }
+        None if filter.is_empty() => {
+            let what = "this decides over everything that is in doubt, of every tenant: say so by --all, or name messages or a filter";
+            Err(Failure::usage(what))
+        }
+        None => decide(&client, action, &[], &filter, typed.json, out),
+    }
+}
+
+/// How many messages, and of how many tenants where they have names.
+fn amount(entries: &[Value]) -> String {
+    let tenants: BTreeSet<&str> = entries.iter().filter_map(|entry| entry.get("tenant")?.as_str()).collect();
+    let messages = counted(entries.len(), "message");
+    if tenants.is_empty() { messages } else { format!("{messages} of {}", counted(tenants.len(), "tenant")) }
 }
 
 /// Filters as members; they go into a query as they are, so what a query would read otherwise is refused.
@@ -85,7 +156,8 @@ fn filter(typed: &Typed) -> Result<Map<String, Value>, Failure> {
     Ok(filter)
 }
 
-fn show(client: &Client, filter: &Map<String, Value>, json: bool, out: &mut dyn Write) -> Ended {
+/// All entries that the filter leaves.
+fn ledger(client: &Client, filter: &Map<String, Value>) -> Result<Vec<Value>, Failure> {
     let mut entries = Vec::new();
     let mut cursor = None;
     loop {
@@ -97,9 +169,13 @@ fn show(client: &Client, filter: &Map<String, Value>, json: bool, out: &mut dyn 
         entries.extend(page.get("in_doubt").and_then(Value::as_array).into_iter().flatten().cloned());
         cursor = page.get("next").and_then(Value::as_str).map(str::to_owned);
         if cursor.is_none() {
-            break;
+            return Ok(entries);
         }
     }
+}
+
+fn show(client: &Client, filter: &Map<String, Value>, json: bool, out: &mut dyn Write) -> Ended {
+    let entries = ledger(client, filter)?;
     match json {
         true => writeln!(out, "{}", Value::Array(entries))?,
         false => write!(out, "{}", shown(&entries))?,
@@ -109,7 +185,7 @@ fn show(client: &Client, filter: &Map<String, Value>, json: bool, out: &mut dyn 
 
 fn shown(entries: &[Value]) -> String {
     if entries.is_empty() {
-        return "nothing is in doubt\n".to_owned();
+        return format!("{NOTHING}\n");
     }
     let cells = ["id", "to", "class", "carrier", "reason", "since", "attempt", "policy", "resend_at", "drop_at"];
     let rows: Vec<_> = entries.iter().map(|entry| cells.map(|cell| scalar(entry.get(cell))).to_vec()).collect();
@@ -127,7 +203,7 @@ fn decide(
     json: bool,
     out: &mut dyn Write,
 ) -> Ended {
-    let action = action.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+    let action = action.name();
     let mut results: Vec<Value> = Vec::new();
     let mut exit = Exit::DONE;
     let mut chunks: Vec<Value> = ids.chunks(1_000).map(|ids| json!({"action": action, "ids": ids})).collect();
@@ -149,15 +225,50 @@ fn decide(
             }
         }
     }
-    if json {
-        writeln!(out, "{}", Value::Array(results))?;
-        return Ok(exit);
+    tell(&results, json, out)?;
+    Ok(exit)
+}
+
+/// What would be decided over, by the ledger as it stands now.
+fn foretell(
+    client: &Client,
+    action: Action,
+    ids: &[String],
+    filter: &Map<String, Value>,
+    json: bool,
+    out: &mut dyn Write,
+) -> Ended {
+    let listed: Vec<String> = ledger(client, filter)?.iter().map(|entry| scalar(entry.get("id"))).collect();
+    let known: BTreeSet<&str> = listed.iter().map(String::as_str).collect();
+    let wanted = if ids.is_empty() { &listed[..] } else { ids };
+    let foretold = wanted.iter().map(|id| match known.contains(id.as_str()) {
+        true if json => json!({"id": id, "would": action.name()}),
+        true => json!({"id": id, "result": action.foretold()}),
+        false => json!({"id": id, "error": {"code": "not_in_doubt", "detail": "it is not in doubt"}}),
+    });
+    let foretold: Vec<Value> = foretold.collect();
+    tell(&foretold, json, out)?;
+    if !json && !foretold.is_empty() {
+        writeln!(out, "nothing was decided: a dry run")?;
     }
-    for result in &results {
+    let all_known = wanted.iter().all(|id| known.contains(id.as_str()));
+    Ok(if all_known { Exit::DONE } else { Exit::FAILED })
+}
+
+/// Results, a line each.
+fn tell(results: &[Value], json: bool, out: &mut dyn Write) -> Ended {
+    if json {
+        writeln!(out, "{}", Value::Array(results.to_vec()))?;
+        return Ok(Exit::DONE);
+    }
+    if results.is_empty() {
+        writeln!(out, "{NOTHING}")?;
+    }
+    for result in results {
         let error = result.get("error").map(|error| format!("not decided: {}", scalar(error.get("detail"))));
         writeln!(out, "{} {}", scalar(result.get("id")), error.unwrap_or_else(|| scalar(result.get("result"))))?;
     }
-    Ok(exit)
+    Ok(Exit::DONE)
 }
 
 fn read(client: &Client, answer: Result<client::Answer, client::ClientError>) -> Result<Value, Failure> {
@@ -190,6 +301,8 @@ mod tests {
         let typed = |carrier: &str| Typed {
             ids: Vec::new(),
             resolve: None,
+            all: false,
+            dry_run: false,
             tenant: None,
             carrier: Some(carrier.to_owned()),
             class: None,

@@ -11,6 +11,7 @@ mod check;
 mod check_data;
 mod client;
 mod connection;
+mod consent;
 mod dev;
 mod doctor;
 mod download;
@@ -22,6 +23,7 @@ mod papers;
 mod problem;
 mod reload;
 mod restore;
+mod restored;
 mod send;
 mod serve;
 mod shown;
@@ -73,6 +75,8 @@ enum Command {
     Backup(backup::Typed),
     /// Restore a backup into a new data directory, or check a backup
     Restore(restore::Typed),
+    /// Show what was unsent in the backup that this installation was restored from, or decide over it
+    Restored(restored::Typed),
     /// Write man pages and completions for shells, for a package
     #[command(hide = true)]
     Papers(papers::Typed),
@@ -103,6 +107,7 @@ pub fn run() -> ExitCode {
         Command::Reload(typed) => reload::run(&typed, &mut out),
         Command::Backup(typed) => backup::run(typed, &mut out),
         Command::Restore(typed) => restore::run(&typed, &mut out),
+        Command::Restored(typed) => restored::run(&typed, &mut out),
         Command::Papers(typed) => papers::run(&typed, Typed::command()),
     };
     let exit = ended.unwrap_or_else(|failure| {

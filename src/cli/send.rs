@@ -15,6 +15,7 @@ use super::exit::{Ended, Exit, Failure};
 use super::problem::{Flaw, Problem, unreachable};
 use super::shown;
 use crate::model::{Class, MessageState};
+use crate::runtime::logging;
 
 /// Between two looks at a message that is waited for.
 const LOOK: Duration = Duration::from_millis(250);
@@ -24,7 +25,7 @@ const BODY_OCTETS_MAX: u64 = 1 << 20;
 /// What was typed.
 #[derive(Debug, Args)]
 pub(super) struct Typed {
-    /// Recipient, such as +4915112345678; may stand there several times
+    /// Recipient, such as +4915112345678; may be repeated
     #[arg(long, value_name = "NUMBER", required = true)]
     to: Vec<String>,
     /// Sender; absent: the configured one
@@ -39,7 +40,7 @@ pub(super) struct Typed {
     /// Idempotency key: the same again is not sent again
     #[arg(long, value_name = "TEXT")]
     key: Option<String>,
-    /// Follow it to its final state; exit code 0 only if it was delivered
+    /// Follow it to its final state; exit code 0 only if it was delivered, 75 if the time was up before
     #[arg(long)]
     wait: bool,
     /// How long --wait waits, in seconds
@@ -154,7 +155,7 @@ fn follow(client: &Client, ids: &[String], typed: &Typed, out: &mut dyn Write) -
             }
             let message = super::status::message(client, id)?;
             if !typed.json && shown::state(&message) != known {
-                writeln!(out, "{id}  {}", shown::plain(shown::state(&message)))?;
+                writeln!(out, "{id}  {}{}", shown::plain(shown::state(&message)), why(&message))?;
                 out.flush()?;
             }
             seen.insert(id, message);
@@ -163,6 +164,9 @@ fn follow(client: &Client, ids: &[String], typed: &Typed, out: &mut dyn Write) -
         if !ended && Instant::now() < deadline {
             thread::sleep(LOOK);
             continue;
+        }
+        for (id, message) in seen.iter().filter(|(_, message)| !is_final(shown::state(message))) {
+            logging::last_words(&format!("stentor: {}", unfinished(id, message, typed.timeout)));
         }
         if typed.json {
             let messages: Value = ids.iter().filter_map(|id| seen.remove(id.as_str())).collect();
@@ -178,8 +182,31 @@ fn verdict(ended: bool, delivered: bool) -> Exit {
     match (ended, delivered) {
         (true, true) => Exit::DONE,
         (true, false) => Exit::FAILED,
-        (false, _) => Exit::UNAVAILABLE,
+        (false, _) => Exit::STILL_OPEN,
     }
+}
+
+/// Behind a state: what the daemon or a carrier says to it, if anything.
+fn why(message: &Value) -> String {
+    let text = |name| message.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(shown::plain);
+    if MessageState::from_name(shown::state(message)) == Some(MessageState::Delivered) {
+        return String::new();
+    }
+    let error = text("error").map(|error| {
+        let carrier = text("carrier").map(|carrier| format!(" by {carrier}")).unwrap_or_default();
+        let receipt = if text("error_origin").as_deref() == Some("receipt") { ", in its receipt" } else { "" };
+        format!("{error}{carrier}{receipt}")
+    });
+    let told: Vec<String> = [text("reason"), error].into_iter().flatten().collect();
+    if told.is_empty() { String::new() } else { format!(" ({})", told.join(": ")) }
+}
+
+/// What is said of a message whose end was not waited for.
+fn unfinished(id: &str, message: &Value, timeout_s: u64) -> String {
+    let state = MessageState::from_name(shown::state(message));
+    let missing = if state == Some(MessageState::Submitted) { " (no receipt yet)" } else { "" };
+    let state = shown::plain(shown::state(message));
+    format!("{id}: still {state} after {timeout_s} s{missing}; see: stentor status {id}")
 }
 
 fn is_delivered(message: &Value) -> bool {
@@ -247,7 +274,27 @@ mod tests {
         assert_eq!(
             [(true, true), (true, false), (false, true), (false, false)]
                 .map(|(ended, arrived)| verdict(ended, arrived)),
-            [Exit::DONE, Exit::FAILED, Exit::UNAVAILABLE, Exit::UNAVAILABLE]
+            [Exit::DONE, Exit::FAILED, Exit::STILL_OPEN, Exit::STILL_OPEN]
         );
+    }
+
+    #[test]
+    fn an_end_is_told_with_its_reason() {
+        let rejected =
+            json!({"state": "rejected", "error": "ESME_RINVDSTADR", "error_origin": "answer", "carrier": "sandbox"});
+        assert_eq!(why(&rejected), " (ESME_RINVDSTADR by sandbox)");
+        let undelivered = json!({"state": "undelivered", "error": "011", "error_origin": "receipt", "carrier": "mo"});
+        assert_eq!(why(&undelivered), " (011 by mo, in its receipt)");
+        let dead = json!({"state": "dead", "reason": "in_doubt_dropped", "error": null});
+        assert_eq!(why(&dead), " (in_doubt_dropped)");
+        assert_eq!(why(&json!({"state": "delivered", "error": "000", "error_origin": "receipt"})), "");
+        assert_eq!(why(&json!({"state": "queued"})), "");
+    }
+
+    #[test]
+    fn what_is_not_over_says_what_is_missing() {
+        let still = |state: &str| unfinished("01a2", &json!({"state": state}), 2);
+        assert_eq!(still("submitted"), "01a2: still submitted after 2 s (no receipt yet); see: stentor status 01a2");
+        assert_eq!(still("queued"), "01a2: still queued after 2 s; see: stentor status 01a2");
     }
 }

@@ -193,7 +193,7 @@ fn restored_shown(restored: &Value) -> String {
     }
     let (mark, at) = (scalar(restored.get("mark")), scalar(restored.get("at")));
     let rows = table(&["CLASS", "MESSAGES", "DECISION"], &rows);
-    format!("\nrestored at {at}; unsent in the backup of {mark}; POST /v1/restored/resolve decides:\n{rows}")
+    format!("\nrestored at {at}; unsent in the backup of {mark}; `stentor restored` decides:\n{rows}")
 }
 
 fn refusals(carrier: &Value) -> String {
@@ -244,7 +244,7 @@ mod tests {
     fn what_a_restore_holds_is_told_while_there_is_some() {
         let class = |name: &str, messages: u64| json!({"class": name, "messages": messages, "unsent": "hold"});
         let restored = |otp: u64| json!({"restored": true, "mark": "M", "at": "A", "classes": [class("otp", otp), class("marketing", 0)]});
-        let text = "\nrestored at A; unsent in the backup of M; POST /v1/restored/resolve decides:\n  \
+        let text = "\nrestored at A; unsent in the backup of M; `stentor restored` decides:\n  \
                     CLASS  MESSAGES  DECISION\n  otp    7         hold\n";
         assert_eq!(restored_shown(&restored(7)), text);
         assert_eq!([restored_shown(&restored(0)), restored_shown(&json!({"restored": false}))], ["", ""]);

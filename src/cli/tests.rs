@@ -11,7 +11,7 @@ fn the_arguments_are_consistent() {
 
 #[test]
 fn arguments_are_read_or_refused() {
-    let table: [(&str, bool); 36] = [
+    let table: [(&str, bool); 50] = [
         ("dev", true),
         ("dev --listen 127.0.0.1:9000 --data ./x --fresh", true),
         ("dev --listen localhost", false),
@@ -20,7 +20,21 @@ fn arguments_are_read_or_refused() {
         ("serve", false),
         ("check a.toml", true),
         ("check a.toml --json", true),
-        ("check", false),
+        ("check", true),
+        ("check --config a.toml --no-secrets", true),
+        ("check a.toml --config b.toml", false),
+        ("check --data d --no-secrets", false),
+        ("check --data d --config b.toml", false),
+        ("in-doubt --resolve drop --all --dry-run", true),
+        ("in-doubt --resolve drop a b --dry-run", true),
+        ("in-doubt --resolve drop a --all", false),
+        ("in-doubt --all", false),
+        ("in-doubt --dry-run", false),
+        ("restored --json", true),
+        ("restored --resolve resend --class otp --all --dry-run", true),
+        ("restored --all", false),
+        ("restored --resolve explode", false),
+        ("restored --resolve drop --class vip", false),
         ("doctor --config a.toml", true),
         ("doctor --config a.toml --bind --json", true),
         ("doctor", false),

@@ -1,0 +1,41 @@
+//! Asks the person at the terminal before something is decided over many messages. Nobody is there when a script runs.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+/// Puts a question and says whether the answer is yes.
+pub(super) type Person<'a> = &'a mut dyn FnMut(&str) -> bool;
+
+/// Whether somebody is there to be asked.
+pub(super) fn somebody_is_there() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// On stderr, for stdout may be a file. No answer is a no.
+pub(super) fn ask(question: &str) -> bool {
+    let mut line = String::new();
+    let asked = write!(io::stderr(), "{question} [y/N] ").and_then(|()| io::stdin().lock().read_line(&mut line));
+    asked.is_ok() && is_yes(&line)
+}
+
+fn is_yes(line: &str) -> bool {
+    matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+/// `1 message`, `2 messages`.
+pub(super) fn counted(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_yes_is_yes() {
+        assert_eq!(
+            ["y\n", "Yes\n", "", "\n", "n\n", "yesterday\n"].map(is_yes),
+            [true, true, false, false, false, false]
+        );
+        assert_eq!([counted(1, "message"), counted(2, "message")], ["1 message", "2 messages"]);
+    }
+}
