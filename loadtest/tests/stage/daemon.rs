@@ -77,6 +77,13 @@ impl Daemon {
         self.until_ready();
     }
 
+    /// As [`Self::start`], and it is ready when this command says so: where plain HTTP would not be answered.
+    pub fn start_asked_by(&mut self, words: &[&str]) {
+        let log = self.next_log();
+        self.spawn(self.program(), log.try_clone().expect("log").into(), log.into());
+        self.until("it is ready", || self.command(words).0 == Some(0));
+    }
+
     /// As [`Self::start`], with that for its stdout and stderr.
     pub fn start_telling(&mut self, out: Stdio, err: Stdio) {
         self.starts += 1;
