@@ -65,6 +65,17 @@ fn what_was_not_acknowledged_is_named() {
 }
 
 #[test]
+fn nobody_who_listens_is_told_apart_from_nobody_who_answers() {
+    let closed = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    };
+    let (output, report) = send(closed, &["--saturate", "--count", "20", "--batch", "10", "--connections", "1"]);
+    assert!(!output.status.success());
+    assert_eq!(report["errors"], serde_json::json!({ "connection_refused": 20 }));
+}
+
+#[test]
 fn recipients_that_repeat_stay_on_their_connection() {
     let sink = Sink::start(|_| Act::Accept);
     let arguments = ["--saturate", "--count", "4000", "--batch", "10", "--recipients", "40", "--connections", "4"];

@@ -1,6 +1,8 @@
 //! What an answer of Stentor says about the lines of a batch. Reads the summary, the list of results and a problem
 //! document; knows no connection and does not decide what is tried again.
 
+use std::io::ErrorKind;
+
 use serde::Deserialize;
 
 use crate::http::Response;
@@ -69,6 +71,16 @@ pub fn read(response: &Response<'_>, lines: u64) -> Verdicts {
     let is_retryable = problem.as_ref().map_or(matches!(response.status, 429 | 503), |problem| problem.retryable);
     let code = problem.and_then(|problem| problem.code);
     all_refused(lines, code.unwrap_or_else(|| format!("http_{}", response.status)), is_retryable)
+}
+
+/// The verdict on a batch for which there was no connection: nothing of it was written.
+pub fn unconnected(lines: u64, error: &std::io::Error) -> Verdicts {
+    let code = match error.kind() {
+        ErrorKind::ConnectionRefused => "connection_refused",
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => "connect_timeout",
+        _ => "connect_failed",
+    };
+    all_refused(lines, code.to_owned(), true)
 }
 
 /// The verdict on a batch that was never answered.

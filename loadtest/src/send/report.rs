@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::answer::Verdicts;
 use crate::smsc::stats::Quantiles;
 
+/// Seconds of a run that are told one by one.
+const SECONDS_MAX: usize = 3_600;
+
 /// The books of one worker; merged into a [`Report`] at the end.
 #[derive(Debug)]
 pub struct Books {
@@ -40,6 +43,9 @@ pub struct Report {
     pub lateness_us: Quantiles,
     /// Request bodies as they went over the wire.
     pub body_bytes: u64,
+    /// Messages acknowledged in each second since the first was due; the first hour.
+    #[serde(default)]
+    pub per_second: Vec<u64>,
     /// Serials that were acknowledged, as ranges `[from, to)`.
     pub acknowledged: Vec<(u64, u64)>,
 }
@@ -67,6 +73,19 @@ impl Books {
         self.report.reconnects += 1;
     }
 
+    /// Books messages that were acknowledged in that second of the run.
+    pub fn record_second(&mut self, second: u64, messages: u64) {
+        let index = usize::try_from(second).unwrap_or(usize::MAX);
+        if index >= SECONDS_MAX {
+            return;
+        }
+        let seconds = &mut self.report.per_second;
+        if seconds.len() <= index {
+            seconds.resize(index + 1, 0);
+        }
+        seconds[index] += messages;
+    }
+
     /// Books the end of a batch.
     pub fn record_batch(&mut self, serials: &std::ops::Range<u64>, bytes: usize, latency_us: u64, verdicts: &Verdicts) {
         self.latency_us.saturating_record(latency_us);
@@ -92,6 +111,9 @@ impl Books {
         self.report.reconnects += other.report.reconnects;
         self.report.body_bytes += other.report.body_bytes;
         self.report.acknowledged.extend(other.report.acknowledged);
+        for (second, messages) in (0..).zip(other.report.per_second) {
+            self.record_second(second, messages);
+        }
         for (code, lines) in other.report.errors {
             *self.report.errors.entry(code).or_insert(0) += lines;
         }
@@ -162,6 +184,16 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seconds_of_all_workers_are_added_up_to_an_hour() {
+        let (mut books, mut others) = (Books::new(), Books::new());
+        books.record_second(0, 5);
+        others.record_second(2, 7);
+        others.record_second(1 << 40, 9);
+        books.merge(others);
+        assert_eq!(books.close(3.0).per_second, [5, 0, 7]);
+    }
 
     #[test]
     fn ranges_join_and_answer() {

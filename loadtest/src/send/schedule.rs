@@ -56,6 +56,11 @@ impl Schedule {
         self.stopped.load(Ordering::Relaxed)
     }
 
+    /// How long ago the first batch was due.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     /// The next batch for this worker, who has had `had` so far.
     pub fn next(&self, worker: u64, had: u64) -> Option<Due> {
         let plan = &self.plan;

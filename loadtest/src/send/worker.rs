@@ -84,7 +84,9 @@ impl Worker {
         let lines = due.serials.end - due.serials.start;
         let verdicts = self.try_until_answered(head.as_bytes(), lines);
         self.errand.acknowledged.fetch_add(verdicts.accepted + verdicts.duplicates, Ordering::Relaxed);
-        self.books.record_batch(&due.serials, body_len, due_at.elapsed().as_micros() as u64, &verdicts);
+        let latency_us = due_at.elapsed().as_micros() as u64;
+        self.books.record_second(self.errand.schedule.elapsed().as_secs(), verdicts.accepted + verdicts.duplicates);
+        self.books.record_batch(&due.serials, body_len, latency_us, &verdicts);
     }
 
     fn try_until_answered(&mut self, head: &[u8], lines: u64) -> Verdicts {
@@ -115,7 +117,8 @@ impl Worker {
                 self.connection = Some(connection);
                 answer
             }
-            Err(Failure::Connect(_) | Failure::Exchange(_)) => (answer::unanswered(lines), None),
+            Err(Failure::Connect(error)) => (answer::unconnected(lines, &error), None),
+            Err(Failure::Exchange(_)) => (answer::unanswered(lines), None),
         }
     }
 
