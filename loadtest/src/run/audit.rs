@@ -175,7 +175,7 @@ impl Audit {
         verdict.figure("submitted again", self.repeats);
         verdict.figure("dropped, for nobody knows of them", self.dropped);
         for example in &self.examples {
-            verdict.figure("example", example);
+            verdict.figure("example", example.as_str());
         }
         verdict.claim("something was acknowledged", self.acknowledged > 0);
         verdict.claim("nothing acknowledged was lost", self.lost == 0 && self.unrecorded == 0);

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use super::figure::{Value, mib, quantiles_ms};
 use super::ground::{Ground, GroundOptions};
 use super::means::{Need, demand};
-use super::verdict::{Verdict, mib, quantiles_ms};
+use super::verdict::Verdict;
 
 /// Sizes and limits.
 #[derive(Clone, Debug, clap::Args)]
@@ -16,20 +17,20 @@ pub struct Options {
     pub ground: GroundOptions,
     /// Messages
     #[arg(long, default_value_t = 10_000_000)]
-    count: u64,
+    pub count: u64,
     /// MiB that may be resident
     #[arg(long, default_value_t = 600)]
-    rss_max: u64,
+    pub rss_max: u64,
     /// Seconds from the start after the kill until it is ready
     #[arg(long, default_value_t = 1.0)]
-    ready_max: f64,
+    pub ready_max: f64,
     /// Send each request with an `Idempotency-Key`: its messages' keys are in memory for the length of the window
     #[arg(long)]
-    keyed: bool,
+    pub keyed: bool,
     /// Empty the page cache after the kill (root), and have the carrier back before the daemon starts: the first submit is
     /// then timed from the start
     #[arg(long)]
-    cold: bool,
+    pub cold: bool,
 }
 
 /// What was written goes to the disk, and nothing of it stays in memory.
@@ -71,20 +72,22 @@ pub fn play(options: &Options) -> Result<Verdict, String> {
 
     let mut verdict = Verdict::new("backlog");
     verdict.figure("queued", report.acknowledged_count());
-    verdict.figure("accepted/s", format!("{:.0}", report.acknowledged_per_s));
+    verdict.figure("accepted/s", Value::per_second(report.acknowledged_per_s));
     verdict.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
     verdict.figure("RSS, most while filling", mib(filling.rss_peak));
     verdict.figure("RSS after the start", mib(started.rss_peak));
     verdict.figure("RSS, most while draining", mib(draining.rss_peak));
-    verdict.figure("ready after", format!("{ready_s:.2} s"));
+    verdict.figure("ready after", Value::seconds(ready_s));
     let since = if options.cold {
         "first submit after the start, page cache cold"
     } else {
         "first submit after the carrier's return"
     };
-    verdict.figure(since, format!("{first_submit_s:.2} s"));
-    verdict.figure("delivered/s", format!("{:.0}", options.count as f64 / seconds));
-    verdict.figure("CPU per message while draining", format!("{:.2} µs", draining.cpu_s * 1e6 / options.count as f64));
+    verdict.figure(since, Value::seconds(first_submit_s));
+    verdict.figure("delivered/s", Value::per_second(options.count as f64 / seconds));
+    verdict.figure("CPU per message while draining", Value::micros_per_message(draining.cpu_s, options.count));
+    verdict.per_second("accepted", report.per_second.iter().map(|messages| *messages as f64));
+    verdict.per_second("submitted", stats.pace.per_second.iter().map(|parts| f64::from(*parts)));
     let rss_peak = filling.rss_peak.max(draining.rss_peak);
     verdict.claim("every message was accepted", report.is_complete());
     verdict.claim(format!("RSS ≤ {} MiB", options.rss_max), rss_peak <= options.rss_max << 20);

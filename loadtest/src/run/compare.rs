@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::ground::GroundOptions;
-use super::million::{self, Cost};
+use super::million::{self, Pass};
 use super::verdict::Verdict;
 
 /// How sure the interval of the ratio is at least.
@@ -75,9 +75,9 @@ pub fn play(options: &Options) -> Result<Verdict, String> {
     Ok(verdict)
 }
 
-fn cost(options: &million::Options) -> Result<Cost, String> {
-    let (verdict, cost) = million::pass(options)?;
-    verdict.check().map(|()| cost)
+fn cost(options: &million::Options) -> Result<Pass, String> {
+    let (verdict, pass) = million::pass(options)?;
+    verdict.check().map(|()| pass)
 }
 
 fn median(values: &mut [f64]) -> f64 {

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+use super::figure::{Value, mib};
 use super::ground::{Ground, GroundOptions};
 use super::prometheus::{ACCEPTED, FINAL};
-use super::verdict::{Verdict, mib};
+use super::verdict::Verdict;
 use crate::http;
 
 /// Sizes and limits.
@@ -245,13 +246,13 @@ pub fn play(options: &Options) -> Result<Verdict, String> {
 
     let mut verdict = Verdict::new("expiry");
     verdict.figure("taken", taken.len());
-    verdict.figure("taken/s", format!("{:.0}", taken.len() as f64 / sent_s));
+    verdict.figure("taken/s", Value::per_second(taken.len() as f64 / sent_s));
     verdict.figure("expiring", expiring.len());
-    verdict.figure("longest until counted", format!("{:.2} s", seen.counted_s));
-    verdict.figure("longest until its place was free", format!("{:.2} s", seen.freed_s));
+    verdict.figure("longest until counted", Value::seconds(seen.counted_s));
+    verdict.figure("longest until its place was free", Value::seconds(seen.freed_s));
     verdict.figure("asked for", seen.asked);
     verdict.figure("stentor RSS, most", mib(usage.rss_peak));
-    verdict.figure("stentor CPU per message", format!("{:.2} µs", usage.cpu_s * 1e6 / options.count as f64));
+    verdict.figure("stentor CPU per message", Value::micros_per_message(usage.cpu_s, options.count));
     verdict.figure("accepted in all", ground.metrics().sum(ACCEPTED).unwrap_or(0.0));
     let late_max = options.late_max;
     verdict.claim("every message was taken", taken.len() as u64 == options.count);

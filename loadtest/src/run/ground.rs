@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::cpus::{Cpus, Hold};
 use super::guard::{self, Guard};
 use super::process::Process;
-use super::prometheus::Metrics;
+use super::prometheus::{ACCEPTED, Metrics};
+use super::roster::{Role, Roster};
 use crate::http;
 use crate::send::report::Report;
 use crate::smsc::Started;
@@ -25,45 +27,77 @@ const TICK: Duration = Duration::from_millis(5);
 /// How often the simulator is asked whether everything has arrived.
 const WATCH_TICK: Duration = Duration::from_millis(100);
 
+/// The configuration for measurements, so that this program needs no checkout beside it.
+const CONFIG: &str = include_str!("../../../config/bench.toml");
+/// How old Stentor's own counts may be, and something more.
+const METRICS_AGE_MAX: Duration = Duration::from_secs(5);
+
 /// What all scenarios are told on the command line.
 #[derive(Clone, Debug, clap::Args)]
 pub struct GroundOptions {
     /// The stentor binary; the one beside this program by default
     #[arg(long, value_name = "FILE")]
     pub stentor: Option<PathBuf>,
-    /// Its configuration; data directory, HTTP address and the carrier's port are replaced
-    #[arg(long, value_name = "FILE", default_value = "config/bench.toml")]
-    config: PathBuf,
+    /// Its configuration; data directory, HTTP address and the carrier's port are replaced. By default `config/bench.toml`,
+    /// which is built in
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Name of the carrier in it that the simulator plays
     #[arg(long, default_value = "bench")]
     carrier: String,
     /// Where the temporary directory is made: choose a real disk, not memory
     #[arg(long, value_name = "DIR")]
-    dir: Option<PathBuf>,
+    pub dir: Option<PathBuf>,
     /// Leave the directory with data and logs
     #[arg(long)]
     keep: bool,
     /// Connections of the generator
     #[arg(long, default_value_t = 16)]
-    connections: u64,
+    pub connections: u64,
     /// Messages per request
     #[arg(long, default_value_t = 1_000)]
-    batch: u64,
+    pub batch: u64,
     /// Characters per message
     #[arg(long, default_value_t = 160)]
-    length: usize,
+    pub length: usize,
+    /// CPUs on which the daemon runs, as in 0-3,8
+    #[arg(long, value_name = "CPUS")]
+    pub cpus_daemon: Option<Cpus>,
+    /// CPUs on which the generator runs
+    #[arg(long, value_name = "CPUS")]
+    pub cpus_load: Option<Cpus>,
+    /// CPUs on which the simulator runs; it is one thread
+    #[arg(long, value_name = "CPUS")]
+    pub cpus_smsc: Option<Cpus>,
     /// Seconds without progress after which a scenario gives up
     #[arg(long, default_value_t = 60)]
-    stall: u64,
+    pub stall: u64,
     /// Write the verdict here as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Further keys of Stentor's configuration, as for [`Ground::set`].
+    #[arg(skip)]
+    pub settings: Vec<(String, String)>,
+    /// Told of every daemon, generator and simulator that is started.
+    #[arg(skip)]
+    pub roster: Roster,
 }
 
 impl GroundOptions {
     /// Messages per request.
     pub const fn batch(&self) -> u64 {
         self.batch
+    }
+
+    /// What Stentor's configuration says, before anything of it is replaced.
+    pub fn read_config(&self) -> Result<String, String> {
+        let Some(file) = &self.config else { return Ok(CONFIG.to_owned()) };
+        std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
+    }
+
+    /// The stentor binary.
+    pub fn binary(&self) -> Result<PathBuf, String> {
+        self.stentor.clone().map_or_else(|| beside_this_program("stentor"), Ok)
     }
 }
 
@@ -74,6 +108,8 @@ pub struct Ground {
     /// Ended before the directory goes.
     _guard: Guard,
     directory: TempDir,
+    /// Stentor's configuration.
+    config: PathBuf,
     http: SocketAddr,
     smpp: SocketAddr,
     /// Given to Stentor as `STENTOR__…`: key path without prefix, value.
@@ -118,13 +154,17 @@ impl Ground {
         if options.keep {
             eprintln!("data and logs: {}", directory.path().display());
         }
+        let (http, smpp) = (free_port()?, free_port()?);
+        let config = directory.path().join("config.toml");
+        std::fs::write(&config, options.read_config()?).map_err(|error| format!("{}: {error}", config.display()))?;
         let ground = Self {
             options: options.clone(),
             _guard: Guard::over(directory.path(), options.keep)?,
             directory,
-            http: free_port()?,
-            smpp: free_port()?,
-            environment: Vec::new(),
+            config,
+            http,
+            smpp,
+            environment: options.settings.clone(),
             variables: Vec::new(),
             wrapper: Vec::new(),
             key: None,
@@ -172,7 +212,7 @@ impl Ground {
     pub fn use_config(&mut self, text: &str, carrier: &str) -> Result<(), String> {
         let file = self.path().join("stentor.toml");
         std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
-        self.options.config = file;
+        self.config = file;
         self.options.carrier = carrier.to_owned();
         Ok(())
     }
@@ -183,8 +223,8 @@ impl Ground {
         if tenants == 0 {
             return Ok(());
         }
-        let read = std::fs::read_to_string(&self.options.config);
-        let mut config = read.map_err(|error| format!("{}: {error}", self.options.config.display()))?;
+        let read = std::fs::read_to_string(&self.config);
+        let mut config = read.map_err(|error| format!("{}: {error}", self.config.display()))?;
         let key = |number: u32| format!("key-of-tenant-{number:06}");
         for number in 0..tenants {
             let admin = if number == 0 { "admin_keys = [\"key-of-administrator\"]\n" } else { "" };
@@ -197,6 +237,16 @@ impl Ground {
         std::fs::write(&file, keys).map_err(|error| format!("{}: {error}", file.display()))?;
         self.use_key("key-of-administrator");
         self.bearers = Some(file);
+        Ok(())
+    }
+
+    /// The same with a key that is somebody's: generators get it by a file that nobody else may read, so that no list of
+    /// processes shows it.
+    pub fn use_secret_key(&mut self, key: &str) -> Result<(), String> {
+        let file = self.path().join("key");
+        std::fs::write(&file, format!("{key}\n")).map_err(|error| format!("{}: {error}", file.display()))?;
+        self.bearers = Some(file);
+        self.use_key(key);
         Ok(())
     }
 
@@ -245,20 +295,16 @@ impl Ground {
         }
     }
 
-    fn binary(&self) -> Result<PathBuf, String> {
-        self.options.stentor.clone().map_or_else(|| beside_this_program("stentor"), Ok)
-    }
-
     /// One of Stentor's other commands, to be run against the one that serves.
     pub fn stentor_command(&self, arguments: &[&str]) -> Result<Command, String> {
-        let mut command = Command::new(self.binary()?);
+        let mut command = Command::new(self.options.binary()?);
         command.args(arguments).env("STENTOR_URL", format!("http://{}", self.http)).env(guard::MARK, self.path());
         Ok(command)
     }
 
     /// Starts Stentor, and does not wait.
     pub fn launch_stentor(&mut self) -> Result<Process, String> {
-        let binary = self.binary()?;
+        let binary = self.options.binary()?;
         let mut command = match self.wrapper.split_first() {
             None => Command::new(binary),
             Some((program, words)) => {
@@ -267,7 +313,7 @@ impl Ground {
                 command
             }
         };
-        command.arg("serve").arg("--config").arg(&self.options.config);
+        command.arg("serve").arg("--config").arg(&self.config);
         command.env("STENTOR__NODE__DATA_DIR", self.data());
         command.env("STENTOR__HTTP__LISTEN", self.http.to_string());
         let port = format!("STENTOR__CARRIER__{}__PORT", self.carrier_variable());
@@ -278,14 +324,20 @@ impl Ground {
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         self.started += 1;
         let stderr = self.stderr.take().map(Stdio::from);
-        Process::start_heard(&format!("stentor-{}", self.started), self.path(), &mut command, stderr)
+        let _held = hold(self.options.cpus_daemon.as_ref())?;
+        let process = Process::start_heard(&format!("stentor-{}", self.started), self.path(), &mut command, stderr)?;
+        self.options.roster.enter(Role::Daemon, process.pid());
+        Ok(process)
     }
 
     /// Starts the simulator on the carrier's port.
     pub fn start_smsc(&self, arguments: &[&str]) -> Result<Smsc, String> {
         let mut command = Command::new(this_program()?);
         command.args(["smsc", "--listen", &self.smpp.to_string(), "--control", "127.0.0.1:0"]).args(arguments);
+        let held = hold(self.options.cpus_smsc.as_ref())?;
         let mut process = Process::start("smsc", self.path(), &mut command)?;
+        drop(held);
+        self.options.roster.enter(Role::Simulator, process.pid());
         let begun = Instant::now();
         loop {
             let first_line = process.output().lines().next().map(serde_json::from_str::<Started>);
@@ -317,13 +369,15 @@ impl Ground {
         let report = self.path().join(format!("{name}.json"));
         let mut command = Command::new(this_program()?);
         command.args(["send", "--to", &self.http.to_string()]).arg("--json").arg(&report).args(arguments);
-        if let Some(key) = &self.key {
-            command.args(["--bearer", key]);
-        }
-        if let Some(file) = &self.bearers {
-            command.arg("--bearers").arg(file);
-        }
-        Ok(Generator { process: Process::start(name, self.path(), &mut command)?, report })
+        match (&self.bearers, &self.key) {
+            (Some(file), _) => command.arg("--bearers").arg(file),
+            (None, Some(key)) => command.args(["--bearer", key]),
+            (None, None) => &mut command,
+        };
+        let _held = hold(self.options.cpus_load.as_ref())?;
+        let process = Process::start(name, self.path(), &mut command)?;
+        self.options.roster.enter(Role::Generator, process.pid());
+        Ok(Generator { process, report })
     }
 
     /// Asks Stentor, with the API key if there is one: status and body.
@@ -348,6 +402,20 @@ impl Ground {
         match self.get("/metrics", PATIENCE) {
             Ok((200, body)) => Metrics::parse(&String::from_utf8_lossy(&body)),
             Ok(_) | Err(_) => Metrics::default(),
+        }
+    }
+
+    /// Stentor's metrics, once they count that many accepted messages: they are up to a second old. What they say after some
+    /// seconds, if they never do.
+    pub fn metrics_of(&self, accepted: u64) -> Metrics {
+        let begun = Instant::now();
+        loop {
+            let metrics = self.metrics();
+            let is_there = metrics.sum(ACCEPTED).is_some_and(|sum| sum >= accepted as f64);
+            if is_there || begun.elapsed() > METRICS_AGE_MAX {
+                return metrics;
+            }
+            thread::sleep(WATCH_TICK);
         }
     }
 
@@ -377,6 +445,16 @@ impl Ground {
         self.watch(smsc, "delivery", |stats| {
             stats.messages.distinct >= messages && stats.receipts.acknowledged >= stats.receipts.planned
         })
+    }
+
+    /// Stentor runs elsewhere: where it is asked, and where it looks for its carrier.
+    pub fn use_target(&mut self, http: SocketAddr, smpp: SocketAddr) {
+        (self.http, self.smpp) = (http, smpp);
+    }
+
+    /// From now on generators have so many connections, and so many messages in a request.
+    pub fn use_load(&mut self, connections: u64, batch: u64) {
+        (self.options.connections, self.options.batch) = (connections, batch);
     }
 
     /// Stentor's HTTP address.
@@ -455,6 +533,10 @@ impl Generator {
         let text = std::fs::read(&self.report).map_err(|error| self.process.failure(&error.to_string()))?;
         serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", self.report.display()))
     }
+}
+
+fn hold(cpus: Option<&Cpus>) -> Result<Option<Hold>, String> {
+    cpus.map(Cpus::hold).transpose()
 }
 
 fn free_port() -> Result<SocketAddr, String> {

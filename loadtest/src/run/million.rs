@@ -4,9 +4,13 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::ground::{Ground, GroundOptions};
+use super::figure::{Unit, Value, mib, quantiles_ms};
+use super::ground::{Ground, GroundOptions, Smsc};
+use super::process::Process;
 use super::prometheus::{ACCEPT_TO_SUBMIT, ACCEPTED, COMMITS, Metrics};
-use super::verdict::{Verdict, mib, quantiles_ms};
+use super::verdict::Verdict;
+use crate::send::report::Report;
+use crate::smsc::stats::Stats;
 
 /// A clean stop is over by then.
 const STOP_MAX: Duration = Duration::from_secs(10);
@@ -18,34 +22,54 @@ pub struct Options {
     pub ground: GroundOptions,
     /// Messages
     #[arg(long, default_value_t = 1_000_000)]
-    count: u64,
+    pub count: u64,
     /// Messages per second, open loop; without it as fast as answers come
     #[arg(long)]
-    rate: Option<f64>,
+    pub rate: Option<f64>,
     /// Fail below that many acknowledged per second
     #[arg(long, default_value_t = 0.0)]
-    accepted_min: f64,
+    pub accepted_min: f64,
     /// Fail below that many per second from the first request to the last acknowledged receipt
     #[arg(long, default_value_t = 0.0)]
-    end_to_end_min: f64,
+    pub end_to_end_min: f64,
     /// The carrier's window in the configuration
     #[arg(long, default_value_t = 2_000)]
-    window: u32,
+    pub window: u32,
     /// Tenants whose messages they are, request by request in turn; 0: there are none, and no authentication
     #[arg(long, default_value_t = 0)]
     pub tenants: u32,
     /// Delay of the simulator's receipts in milliseconds
     #[arg(long, default_value = "0")]
-    receipt_delay: String,
+    pub receipt_delay: String,
 }
 
 /// What one pass cost.
-#[derive(Clone, Copy, Debug)]
-pub struct Cost {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pass {
     /// Stentor's CPU time, µs a message.
     pub cpu_us: f64,
     /// From the first request to the last acknowledged receipt.
     pub messages_per_s: f64,
+    pub accepted_per_s: f64,
+    /// From the first request to the last acknowledged receipt.
+    pub seconds: f64,
+    /// How late requests left, at p99: the generator's own share in open loop.
+    pub late_ms: f64,
+    /// From the offer to the submit, at p99.
+    pub age_ms: f64,
+    /// Messages that became durable together; 0 where Stentor did not say.
+    pub messages_per_commit: f64,
+    /// Bytes written to storage for a message; 0 where that cannot be known.
+    pub bytes_per_message: f64,
+}
+
+/// What was seen while everything went through.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    pub report: Report,
+    pub stats: Stats,
+    /// From the first request to the last acknowledged receipt.
+    pub seconds: f64,
 }
 
 /// Plays the scenario.
@@ -54,64 +78,102 @@ pub fn play(options: &Options) -> Result<Verdict, String> {
 }
 
 /// Plays it, and says what it cost as numbers too.
-pub fn pass(options: &Options) -> Result<(Verdict, Cost), String> {
+pub fn pass(options: &Options) -> Result<(Verdict, Pass), String> {
     let mut ground = Ground::prepare(&options.ground)?;
     ground.use_tenants(options.tenants)?;
     let mut smsc = ground.start_smsc(&["--receipt-delay", &options.receipt_delay])?;
     let (mut stentor, ready_s) = ground.start_stentor()?;
     let before = (stentor.usage(), smsc.process.usage());
-    let begun = Instant::now();
-    let count = options.count.to_string();
-    let rate = options.rate.map(|rate| rate.to_string());
-    let pace = rate.as_ref().map_or(vec!["--saturate"], |rate| vec!["--rate", rate]);
-    let mut generator = ground.start_generator(&[&["--count", &count], pace.as_slice()].concat())?;
-    let report = generator.finish(Duration::from_secs(24 * 3_600))?;
-    stentor.check_alive()?;
-    ground.watch_delivered(&mut smsc, report.acknowledged_count())?;
-    let seconds = begun.elapsed().as_secs_f64();
-    let metrics = ground.metrics();
+    let flow = flow(&ground, &mut smsc, options.count, options.rate, Some(&mut stentor))?;
     let after = (stentor.usage(), smsc.process.usage());
-    let stats = smsc.stats(Some(options.count))?;
+    let metrics = ground.metrics_of(flow.report.acknowledged_count());
     stentor.signal(Signal::TERM);
     let ended = stentor.wait(STOP_MAX + ground.stall())?;
 
     let mut verdict = Verdict::new("million");
-    let per_message_us = |s: f64| format!("{:.2} µs", s * 1e6 / options.count as f64);
-    verdict.figure("accepted", report.accepted);
-    verdict.figure("accepted, by its own count", metrics.sum(ACCEPTED).map_or("?".to_owned(), |sum| sum.to_string()));
-    verdict.figure("submitted", stats.submits.taken);
-    verdict.figure("delivered", stats.receipts.acknowledged);
-    verdict.figure("accepted/s", format!("{:.0}", report.acknowledged_per_s));
-    verdict.figure("submits/s", format!("{:.0}", stats.pace.mean_per_s));
-    verdict.figure("end to end/s", format!("{:.0}", options.count as f64 / seconds));
-    verdict.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
-    verdict.figure("offer to submit p50/p99/p99.9/max", quantiles_ms(&stats.messages.age_us));
-    verdict.figure("accept to submit p50/p99/p99.9", accept_to_submit(&metrics));
-    verdict.figure("stentor CPU per message", per_message_us(after.0.cpu_s - before.0.cpu_s));
-    let commits = metrics.sum(COMMITS).unwrap_or_default();
-    verdict.figure("messages a commit", format!("{:.0}", options.count as f64 / commits));
-    verdict.figure("simulator CPU per message", per_message_us(after.1.cpu_s - before.1.cpu_s));
+    let mut pass = tell(&mut verdict, &flow, &metrics, options.count);
+    let cpu_s = after.0.cpu_s - before.0.cpu_s;
+    let written = after.0.written.saturating_sub(before.0.written);
+    let (bytes, cpu) = (written as f64 / options.count.max(1) as f64, Value::micros_per_message(cpu_s, options.count));
+    (pass.cpu_us, pass.bytes_per_message) = (cpu_s * 1e6 / options.count.max(1) as f64, bytes);
+    verdict.figure("stentor CPU per message", cpu);
+    verdict.figure("written per message", Value::number(bytes, Unit::BytesPerMessage));
+    let simulator = Value::micros_per_message(after.1.cpu_s - before.1.cpu_s, options.count);
+    verdict.aside("simulator CPU per message", simulator);
     verdict.figure("stentor RSS, most", mib(after.0.rss_peak));
-    verdict.figure("ready after", format!("{ready_s:.2} s"));
-    verdict.claim("every message was accepted", report.accepted == options.count);
-    verdict.claim("every message was submitted", stats.messages.missing == Some(0));
-    verdict.claim("no message was submitted twice", stats.messages.repeats == 0);
-    verdict.claim("every receipt was taken", stats.receipts.acknowledged == stats.receipts.planned);
+    verdict.figure("ready after", Value::seconds(ready_s));
+    let stats = &flow.stats;
     let open_max = stats.binds.iter().map(|bind| bind.outstanding_max).max().unwrap_or(0);
     verdict.claim(
         format!("no bind had more than {} submits open: {open_max}", options.window),
         open_max <= options.window,
     );
-    verdict.claim("no PDU was malformed", stats.submits.malformed == 0 && stats.connections.broken == 0);
     verdict.claim("a clean end on SIGTERM", ended.success());
     let (accepted_min, end_to_end_min) = (options.accepted_min, options.end_to_end_min);
-    verdict.claim(format!("{accepted_min} accepted/s at least"), report.acknowledged_per_s >= accepted_min);
-    verdict.claim(format!("{end_to_end_min} end to end/s at least"), options.count as f64 / seconds >= end_to_end_min);
-    let cost = Cost {
-        cpu_us: (after.0.cpu_s - before.0.cpu_s) * 1e6 / options.count as f64,
-        messages_per_s: options.count as f64 / seconds,
-    };
-    Ok((verdict, cost))
+    verdict.claim(format!("{accepted_min} accepted/s at least"), pass.accepted_per_s >= accepted_min);
+    verdict.claim(format!("{end_to_end_min} end to end/s at least"), pass.messages_per_s >= end_to_end_min);
+    Ok((verdict, pass))
+}
+
+/// Offers everything, at a rate or as fast as answers come, and waits until all of it is delivered. `stentor` is looked after
+/// where it runs here.
+pub fn flow(
+    ground: &Ground,
+    smsc: &mut Smsc,
+    count: u64,
+    rate: Option<f64>,
+    stentor: Option<&mut Process>,
+) -> Result<Flow, String> {
+    let begun = Instant::now();
+    let words = (count.to_string(), rate.map(|rate| rate.to_string()));
+    let pace = words.1.as_ref().map_or(vec!["--saturate"], |rate| vec!["--rate", rate]);
+    let mut generator = ground.start_generator(&[&["--count", &words.0], pace.as_slice()].concat())?;
+    let report = generator.finish(Duration::from_secs(24 * 3_600))?;
+    if let Some(stentor) = stentor {
+        stentor.check_alive()?;
+    }
+    ground.watch_delivered(smsc, report.acknowledged_count())?;
+    let seconds = begun.elapsed().as_secs_f64();
+    Ok(Flow { report, stats: smsc.stats(Some(count))?, seconds })
+}
+
+/// Tells what was seen of `count` messages from outside of Stentor, and by its own metrics.
+pub fn tell(verdict: &mut Verdict, flow: &Flow, metrics: &Metrics, count: u64) -> Pass {
+    let Flow { report, stats, seconds } = flow;
+    let messages_per_s = count as f64 / seconds.max(1e-9);
+    verdict.figure("accepted", report.accepted);
+    verdict.figure("accepted, by its own count", metrics.sum(ACCEPTED).map_or(Value::from("?"), Value::from));
+    verdict.figure("submitted", stats.submits.taken);
+    verdict.figure("delivered", stats.receipts.acknowledged);
+    verdict.figure("accepted/s", Value::per_second(report.acknowledged_per_s));
+    verdict.figure("submits/s", Value::per_second(stats.pace.mean_per_s));
+    verdict.figure("end to end/s", Value::per_second(messages_per_s));
+    verdict.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
+    verdict.figure("offer to submit p50/p99/p99.9/max", quantiles_ms(&stats.messages.age_us));
+    // In closed loop nothing is due before it leaves.
+    if report.lateness_us.max > 0 {
+        verdict.aside("left late p50/p99/p99.9/max", quantiles_ms(&report.lateness_us));
+    }
+    verdict.figure("accept to submit p50/p99/p99.9", accept_to_submit(metrics));
+    let commits = metrics.sum(COMMITS).unwrap_or_default();
+    let messages_per_commit = if commits > 0.0 { count as f64 / commits } else { 0.0 };
+    verdict.figure("messages a commit", messages_per_commit);
+    verdict.per_second("accepted", report.per_second.iter().map(|messages| *messages as f64));
+    verdict.per_second("submitted", stats.pace.per_second.iter().map(|parts| f64::from(*parts)));
+    verdict.claim("every message was accepted", report.accepted == count);
+    verdict.claim("every message was submitted", stats.messages.missing == Some(0));
+    verdict.claim("no message was submitted twice", stats.messages.repeats == 0);
+    verdict.claim("every receipt was taken", stats.receipts.acknowledged == stats.receipts.planned);
+    verdict.claim("no PDU was malformed", stats.submits.malformed == 0 && stats.connections.broken == 0);
+    Pass {
+        messages_per_s,
+        accepted_per_s: report.acknowledged_per_s,
+        seconds: *seconds,
+        late_ms: report.lateness_us.p99 as f64 / 1_000.0,
+        age_ms: stats.messages.age_us.p99 as f64 / 1_000.0,
+        messages_per_commit,
+        ..Pass::default()
+    }
 }
 
 fn accept_to_submit(metrics: &Metrics) -> String {

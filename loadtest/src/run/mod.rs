@@ -2,25 +2,28 @@
 //! a temporary directory, measures, and fails when what it claims is not so.
 
 mod audit;
-mod backlog;
+pub mod backlog;
 mod compare;
 mod contract;
+pub mod cpus;
 mod expiry;
 mod fault;
-mod ground;
+pub mod figure;
+pub mod ground;
 mod guard;
 mod hostile;
 mod letters;
 mod means;
-mod million;
-mod peak;
+pub mod million;
+pub mod peak;
 mod peer;
-mod process;
-mod prometheus;
-mod restart;
+pub mod process;
+pub mod prometheus;
+pub mod restart;
+pub mod roster;
 mod rough;
 mod soak;
-mod verdict;
+pub mod verdict;
 
 use std::fs;
 

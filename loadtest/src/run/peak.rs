@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use super::figure::{Value, quantiles_ms};
 use super::ground::{Ground, GroundOptions};
-use super::verdict::{Verdict, quantiles_ms};
+use super::verdict::Verdict;
 use crate::smsc::stats::Stats;
 
 /// Sizes and limits.
@@ -16,16 +17,16 @@ pub struct Options {
     pub ground: GroundOptions,
     /// Messages, all offered within one second
     #[arg(long, default_value_t = 500_000)]
-    count: u64,
+    pub count: u64,
     /// Parts per second that the carrier permits
     #[arg(long, default_value_t = 5_000)]
-    rate: u32,
+    pub rate: u32,
     /// The mean must reach this share of the rate
     #[arg(long, default_value_t = 0.98)]
-    mean_min: f64,
+    pub mean_min: f64,
     /// Kill the daemon in the middle and start it again
     #[arg(long)]
-    kill: bool,
+    pub kill: bool,
 }
 
 /// Plays the scenario.
@@ -52,9 +53,11 @@ pub fn play(options: &Options) -> Result<Verdict, String> {
     let mut verdict = Verdict::new(if options.kill { "peak --kill" } else { "peak" });
     verdict.figure("offered in one second", report.offered);
     verdict.figure("acknowledged", report.acknowledged_count());
-    verdict.figure("answered within", format!("{:.2} s", report.seconds));
+    verdict.figure("answered within", Value::seconds(report.seconds));
     verdict.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
     verdict.figure("submitted again", stats.messages.repeats);
+    verdict.per_second("accepted", report.per_second.iter().map(|messages| *messages as f64));
+    verdict.per_second("submitted", stats.pace.per_second.iter().map(|parts| f64::from(*parts)));
     tell_pace(&mut verdict, options, &stats);
     verdict.claim("every message was answered and accepted", report.is_complete());
     verdict.claim("every message was submitted", stats.messages.missing == Some(0));
@@ -68,10 +71,10 @@ pub fn play(options: &Options) -> Result<Verdict, String> {
 
 fn tell_pace(verdict: &mut Verdict, options: &Options, stats: &Stats) {
     let pace = &stats.pace;
-    verdict.figure("mean parts/s", format!("{:.1}", pace.mean_per_s));
+    verdict.figure("mean parts/s", Value::per_second(pace.mean_per_s));
     verdict.figure("worst sliding second, seen", pace.worst_second_seen);
     verdict.figure("worst sliding second, proven", pace.worst_second_proven);
-    verdict.figure("the simulator's jitter p50/p99/p99.9/max", quantiles_ms(&pace.jitter_us));
+    verdict.aside("the simulator's jitter p50/p99/p99.9/max", quantiles_ms(&pace.jitter_us));
     let rate = options.rate;
     verdict.claim(format!("no sliding second above {rate} parts"), pace.worst_second_proven <= rate);
     if !options.kill {

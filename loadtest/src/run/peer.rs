@@ -110,7 +110,7 @@ fn judge(options: &Options, ids: &[String], undelivered: &[String], received: &R
     verdict.figure("messages received twice", twice);
     verdict.figure("in doubt", in_doubt);
     if let Some(id) = undelivered.first() {
-        verdict.figure("not delivered, for example", id);
+        verdict.figure("not delivered, for example", id.as_str());
     }
     verdict.claim("every message was accepted", ids.len() as u64 == count);
     verdict.claim(format!("all {count} texts arrived unchanged: {equal}"), equal == count);

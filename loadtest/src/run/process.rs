@@ -28,6 +28,8 @@ pub struct Usage {
     pub cpu_s: f64,
     /// The most memory that was ever resident, in bytes.
     pub rss_peak: u64,
+    /// Bytes that it had written to storage; what a file system in memory takes is none.
+    pub written: u64,
 }
 
 impl Process {
@@ -144,7 +146,16 @@ impl Process {
     /// What it has used; zero once it has ended.
     pub fn usage(&self) -> Usage {
         let read = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap_or_default();
-        Usage { cpu_s: parse_cpu(&read("stat")).unwrap_or(0.0), rss_peak: parse_peak(&read("status")).unwrap_or(0) }
+        Usage {
+            cpu_s: parse_cpu(&read("stat")).unwrap_or(0.0),
+            rss_peak: parse_peak(&read("status")).unwrap_or(0),
+            written: parse_written(&read("io")).unwrap_or(0),
+        }
+    }
+
+    /// Its id; nobody else's before it was waited for.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 }
 
@@ -157,7 +168,7 @@ impl Drop for Process {
 }
 
 /// Fields 14 and 15 of /proc/PID/stat (proc(5)), counted after the name, which may itself contain blanks.
-fn parse_cpu(stat: &str) -> Option<f64> {
+pub fn parse_cpu(stat: &str) -> Option<f64> {
     let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
     let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
     Some(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
@@ -167,6 +178,11 @@ fn parse_cpu(stat: &str) -> Option<f64> {
 fn parse_peak(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1_024)
+}
+
+/// `write_bytes` of /proc/PID/io.
+pub fn parse_written(io: &str) -> Option<u64> {
+    io.lines().find_map(|line| line.strip_prefix("write_bytes:"))?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -179,7 +195,8 @@ mod tests {
         let ticks = rustix::param::clock_ticks_per_second() as f64;
         assert_eq!(parse_cpu(stat), Some(300.0 / ticks));
         assert_eq!(parse_peak("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS: 1 kB\n"), Some(2_097_152));
-        assert_eq!((parse_cpu("x"), parse_peak("")), (None, None));
+        assert_eq!(parse_written("wchar: 9\nwrite_bytes: 4096\ncancelled_write_bytes: 1\n"), Some(4_096));
+        assert_eq!((parse_cpu("x"), parse_peak(""), parse_written("")), (None, None, None));
     }
 
     #[test]

@@ -20,6 +20,10 @@ pub const HELD: &str = "stentor_shard_held";
 /// Resident memory and open descriptors of the process (gauges).
 pub const RESIDENT: &str = "process_resident_memory_bytes";
 pub const FDS: &str = "process_open_fds";
+/// CPU time of the process, in seconds (counter).
+pub const PROCESS_CPU: &str = "process_cpu_seconds_total";
+/// The build, in its label `version`.
+pub const BUILD: &str = "stentor_build_info";
 /// From the acknowledgement to the first byte at the wire, in seconds (histogram).
 pub const ACCEPT_TO_SUBMIT: &str = "stentor_accept_to_submit_seconds";
 /// Batches that became durable, of all shards.
@@ -56,6 +60,23 @@ impl Metrics {
         let mut values = own.map(|sample| sample.value).peekable();
         values.peek()?;
         Some(values.sum())
+    }
+
+    /// What that label of the first series of that name says.
+    pub fn label(&self, name: &str, label: &str) -> Option<&str> {
+        self.0.iter().find(|sample| sample.name == name)?.label(label)
+    }
+
+    /// The same with what an earlier reading said taken off its counters and histograms.
+    pub fn since(&self, before: &Self) -> Self {
+        const COUNTED: [&str; 4] = ["_total", "_count", "_sum", "_bucket"];
+        let rest = |sample: &Sample| {
+            let is_counted = COUNTED.iter().any(|end| sample.name.ends_with(end));
+            let same = |other: &&Sample| other.name == sample.name && other.labels == sample.labels;
+            let earlier = before.0.iter().filter(|_| is_counted).find(same).map_or(0.0, |other| other.value);
+            Sample { value: sample.value - earlier, ..sample.clone() }
+        };
+        Self(self.0.iter().map(rest).collect())
     }
 
     /// How many series there are of that name.
@@ -99,6 +120,16 @@ fn parse_line(line: &str) -> Option<Sample> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_counted_before_is_taken_off() {
+        let read =
+            |count: u32| Metrics::parse(&format!("a_total{{s=\"0\"}} {count}\ng 7\nb_info{{version=\"1.2\"}} 1\n"));
+        let since = read(9).since(&read(4));
+        assert_eq!((since.sum("a_total"), since.sum("g")), (Some(5.0), Some(7.0)));
+        assert_eq!((since.label("b_info", "version"), since.label("x", "version")), (Some("1.2"), None));
+        assert_eq!(read(9).since(&Metrics::default()), read(9));
+    }
 
     #[test]
     fn sums_and_quantiles() {

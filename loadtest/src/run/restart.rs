@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use super::figure::{Value, quantiles_ms};
 use super::ground::{Ground, GroundOptions};
 use super::process::Process;
 use super::prometheus::IN_DOUBT;
-use super::verdict::{Verdict, quantiles_ms};
+use super::verdict::Verdict;
 use crate::send::report::Report;
 use crate::smsc::stats::Stats;
 
@@ -32,19 +33,19 @@ pub struct Options {
     pub ground: GroundOptions,
     /// Messages
     #[arg(long, default_value_t = 1_000_000)]
-    count: u64,
+    pub count: u64,
     /// Messages offered per second: slow enough that requests and submits are both under way when it happens
     #[arg(long, default_value_t = 50_000.0)]
-    rate: f64,
+    pub rate: f64,
     /// TERM or KILL
     #[arg(long, default_value = "TERM", ignore_case = true)]
-    signal: Ending,
+    pub signal: Ending,
     /// How many times, spread evenly over the messages
     #[arg(long, default_value_t = 1)]
-    rounds: u64,
+    pub rounds: u64,
     /// Submits that may be in doubt after each kill: windows and prepared queues of all binds
     #[arg(long, default_value_t = 10_000)]
-    in_doubt_max: u64,
+    pub in_doubt_max: u64,
 }
 
 /// Plays the scenario.
@@ -66,7 +67,7 @@ pub fn play(options: &Options) -> Result<Verdict, String> {
         stentor.check_alive()?;
         clean &= end(&mut stentor, options.signal)?;
         let (again, ready_s) = ground.start_stentor()?;
-        verdict.figure("ready again after", format!("{ready_s:.2} s"));
+        verdict.figure("ready again after", Value::seconds(ready_s));
         stentor = again;
         in_doubt += ground.metrics().sum(IN_DOUBT).unwrap_or(0.0);
     }
@@ -120,6 +121,8 @@ fn tell(verdict: &mut Verdict, report: &Report, stats: &Stats, lost: u64, in_dou
     verdict.figure("overtaken", stats.messages.overtaken);
     verdict.figure("lost", lost);
     verdict.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
+    verdict.per_second("accepted", report.per_second.iter().map(|messages| *messages as f64));
+    verdict.per_second("submitted", stats.pace.per_second.iter().map(|parts| f64::from(*parts)));
     verdict.claim("every message was acknowledged in the end", report.is_complete());
     verdict.claim("nothing acknowledged was lost", lost == 0);
     verdict.claim("every receipt was taken", stats.receipts.acknowledged == stats.receipts.planned);

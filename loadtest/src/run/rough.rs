@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
+use super::figure::{Value, quantiles_ms};
 use super::ground::{Ground, GroundOptions};
 use super::prometheus::IN_DOUBT;
-use super::verdict::{Verdict, quantiles_ms};
+use super::verdict::Verdict;
 
 const HABITS: &str = r#"{
     "response_delay": { "min_us": 0, "max_us": 20000 },
@@ -57,7 +58,7 @@ pub fn play(options: &Options) -> Result<Verdict, String> {
     verdict.figure("never answered", stats.submits.unanswered);
     verdict.figure("connections closed on us", stats.connections.closed_by_us);
     verdict.figure("submitted again", stats.messages.repeats);
-    verdict.figure("in doubt", in_doubt.map_or("?".to_owned(), |sum| sum.to_string()));
+    verdict.figure("in doubt", in_doubt.map_or(Value::from("?"), Value::from));
     verdict.figure("receipts", stats.receipts.acknowledged);
     verdict.figure("request p50/p99/p99.9/max", quantiles_ms(&report.latency_us));
     verdict.claim("every message was acknowledged", report.is_complete());

@@ -7,11 +7,12 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::figure::{Value, mib, quantiles_ms};
 use super::ground::{Ground, GroundOptions};
 use super::means::{Need, demand};
 use super::process::Process;
 use super::prometheus::{FDS, RESIDENT};
-use super::verdict::{Verdict, mib, quantiles_ms};
+use super::verdict::Verdict;
 
 const TICK: Duration = Duration::from_secs(1);
 /// A day: whatever is waited for is watched otherwise.
@@ -67,7 +68,7 @@ pub fn play(options: &Options) -> Result<Verdict, String> {
         Some(rate) => rate,
         None => {
             let most = measure(options)?;
-            verdict.figure("end to end/s at most", format!("{most:.0}"));
+            verdict.figure("end to end/s at most", Value::per_second(most));
             most * options.share
         }
     };
@@ -86,7 +87,7 @@ pub fn play(options: &Options) -> Result<Verdict, String> {
     stentor.check_alive()?;
 
     let stats = smsc.stats(Some(count))?;
-    verdict.figure("offered/s", format!("{rate:.0}"));
+    verdict.figure("offered/s", Value::per_second(rate));
     verdict.figure("minutes", options.minutes);
     verdict.figure("acknowledged", report.acknowledged_count());
     verdict.figure("delivered", stats.receipts.acknowledged);
@@ -182,10 +183,10 @@ fn judge(verdict: &mut Verdict, options: &Options, looks: &[Look], at_end: u64, 
     let four = |of: fn(&Look) -> u64, show: fn(u64) -> String| {
         looks.chunks(quarter.max(1)).take(4).map(|looks| show(median(looks, of))).collect::<Vec<_>>().join(", ")
     };
-    verdict.figure("RSS, median of each quarter", four(|look| look.resident, mib));
+    verdict.figure("RSS, median of each quarter", four(|look| look.resident, |bytes| mib(bytes).to_string()));
     verdict.figure("RSS, most", mib(most(|look| look.resident)));
     verdict.figure("descriptors, median of each quarter", four(|look| look.fds, |fds| fds.to_string()));
-    verdict.figure("disk, median of each quarter", four(|look| look.disk, mib));
+    verdict.figure("disk, median of each quarter", four(|look| look.disk, |bytes| mib(bytes).to_string()));
     verdict.figure("disk, most", mib(disk));
     verdict.figure("disk at the end, and live data then", format!("{}, {}", mib(at_end), mib(live)));
     verdict.claim("the last quarter's RSS is the second's", resident[1] <= resident[0] + resident[0] / 10 + BREATH);

@@ -2,26 +2,54 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use super::figure::{Better, Unit, Value};
 
 /// What a scenario found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Verdict {
     pub scenario: String,
     figures: Vec<Figure>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    series: Vec<Series>,
     claims: Vec<Claim>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Figure {
     name: String,
-    value: String,
+    #[serde(flatten)]
+    value: Value,
+    /// It is about the tools or a bound of theirs, so no change of it speaks for or against Stentor.
+    #[serde(skip)]
+    is_aside: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
-struct Claim {
-    text: String,
-    holds: bool,
+/// Something that was counted again and again, at even distances in time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Series {
+    pub name: String,
+    pub unit: Unit,
+    /// Seconds from one value to the next.
+    pub interval_s: f64,
+    pub values: Vec<f64>,
+}
+
+/// A claim and whether it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    pub text: String,
+    pub holds: bool,
+}
+
+/// One number of a verdict; each quantile is one of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Number {
+    pub name: String,
+    pub value: f64,
+    pub unit: Unit,
+    pub better: Better,
 }
 
 impl Verdict {
@@ -31,8 +59,19 @@ impl Verdict {
     }
 
     /// Adds a measured figure.
-    pub fn figure(&mut self, name: &str, value: impl fmt::Display) {
-        self.figures.push(Figure { name: name.to_owned(), value: value.to_string() });
+    pub fn figure(&mut self, name: &str, value: impl Into<Value>) {
+        self.figures.push(Figure { name: name.to_owned(), value: value.into(), is_aside: false });
+    }
+
+    /// Adds a figure about the tools, by which nobody is judged.
+    pub fn aside(&mut self, name: &str, value: impl Into<Value>) {
+        self.figures.push(Figure { name: name.to_owned(), value: value.into(), is_aside: true });
+    }
+
+    /// Adds what was counted in each second.
+    pub fn per_second(&mut self, name: &str, values: impl IntoIterator<Item = f64>) {
+        let values = values.into_iter().collect();
+        self.series.push(Series { name: name.to_owned(), unit: Unit::PerSecond, interval_s: 1.0, values });
     }
 
     /// Adds a claim, worded so that it says what is true when it holds.
@@ -47,13 +86,47 @@ impl Verdict {
             None => Ok(()),
         }
     }
+
+    /// All claims.
+    pub fn claims(&self) -> &[Claim] {
+        &self.claims
+    }
+
+    /// All series.
+    pub fn series(&self) -> &[Series] {
+        &self.series
+    }
+
+    /// All figures that are numbers. The tail beyond p99 is told and not judged: it is the luck of one run.
+    pub fn numbers(&self) -> Vec<Number> {
+        let mut numbers = Vec::new();
+        for figure in &self.figures {
+            let mut push = |name: String, value: f64, unit: Unit, is_judged: bool| {
+                let better = if is_judged && !figure.is_aside { unit.better() } else { Better::Neither };
+                numbers.push(Number { name, value, unit, better });
+            };
+            match &figure.value {
+                Value::Number { value, unit } => push(figure.name.clone(), *value, *unit, true),
+                Value::Quantiles { p50, p99, p999, max, unit } => {
+                    // The name in the table lists them: `request p50/p99/p99.9/max`.
+                    let name = figure.name.split(" p50").next().unwrap_or(&figure.name);
+                    push(format!("{name} p50"), *p50, *unit, true);
+                    push(format!("{name} p99"), *p99, *unit, true);
+                    push(format!("{name} p99.9"), *p999, *unit, false);
+                    push(format!("{name} max"), *max, *unit, false);
+                }
+                Value::Text { .. } => {}
+            }
+        }
+        numbers
+    }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.figures.iter().map(|figure| figure.name.chars().count()).max().unwrap_or(0);
         writeln!(f, "{}", self.scenario)?;
-        for Figure { name, value } in &self.figures {
+        for Figure { name, value, .. } in &self.figures {
             writeln!(f, "  {name:width$}  {value}")?;
         }
         for Claim { text, holds } in &self.claims {
@@ -63,36 +136,38 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Quantiles in microseconds as a line of milliseconds.
-pub fn quantiles_ms(quantiles: &crate::smsc::stats::Quantiles) -> String {
-    let ms = |us: u64| us as f64 / 1_000.0;
-    format!(
-        "{:.2} / {:.2} / {:.2} / {:.2} ms",
-        ms(quantiles.p50),
-        ms(quantiles.p99),
-        ms(quantiles.p999),
-        ms(quantiles.max)
-    )
-}
-
-/// Bytes in MiB.
-pub fn mib(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::figure::quantiles_ms;
+    use crate::smsc::stats::Quantiles;
 
     #[test]
     fn the_first_false_claim_is_the_error() {
         let mut verdict = Verdict::new("peak");
-        verdict.figure("parts", 7);
+        verdict.figure("parts", 7_u64);
         verdict.claim("nothing is lost", true);
         assert_eq!(verdict.check(), Ok(()));
         verdict.claim("nothing comes twice", false);
         assert_eq!(verdict.check(), Err("peak: not so: nothing comes twice".to_owned()));
         let table = verdict.to_string();
         assert!(table.contains("parts  7") && table.contains("FAILS: nothing comes twice"), "{table}");
+    }
+
+    #[test]
+    fn numbers_stand_alone_and_know_who_is_judged_by_them() {
+        let mut verdict = Verdict::new("million");
+        verdict.figure("request p50/p99/p99.9/max", quantiles_ms(&Quantiles { p50: 1, p99: 2, p999: 3, max: 4 }));
+        verdict.aside("simulator CPU per message", Value::micros_per_message(1.0, 1));
+        verdict.figure("name", "no number");
+        let numbers: Vec<_> = verdict.numbers().into_iter().map(|number| (number.name, number.better)).collect();
+        let expected = [
+            ("request p50", Better::Lower),
+            ("request p99", Better::Lower),
+            ("request p99.9", Better::Neither),
+            ("request max", Better::Neither),
+            ("simulator CPU per message", Better::Neither),
+        ];
+        assert_eq!(numbers, expected.map(|(name, better)| (name.to_owned(), better)));
     }
 }

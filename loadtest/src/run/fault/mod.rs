@@ -16,11 +16,12 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::audit::Audit;
+use super::figure::{Value, quantiles_ms};
 use super::ground::{Generator, Ground, GroundOptions, Smsc};
 use super::means::{Need, demand};
 use super::process::Process;
 use super::prometheus::{DOUBTS, IN_DOUBT};
-use super::verdict::{Verdict, quantiles_ms};
+use super::verdict::Verdict;
 use crate::http;
 use cgroup::Cgroup;
 use disk::{Disk, FileSystem, Under};
@@ -274,14 +275,14 @@ impl World {
         if self.options.fault.is_survived() {
             verdict.figure("in doubt", live_doubts);
             if self.options.fault == Fault::Full {
-                verdict.figure("taken again after there is room, at most", format!("{ready_s_max:.2} s"));
+                verdict.figure("taken again after there is room, at most", Value::seconds(*ready_s_max));
             }
             verdict.claim("nothing went in doubt", live_doubts == 0);
         } else {
-            verdict.figure("in doubt, all rounds", in_doubt);
-            verdict.figure("in doubt, most in a round", in_doubt_round_max);
-            verdict.figure("ended after the fault, at most", format!("{ended_s_max:.2} s"));
-            verdict.figure("ready again after, at most", format!("{ready_s_max:.2} s"));
+            verdict.figure("in doubt, all rounds", *in_doubt);
+            verdict.figure("in doubt, most in a round", *in_doubt_round_max);
+            verdict.figure("ended after the fault, at most", Value::seconds(*ended_s_max));
+            verdict.figure("ready again after, at most", Value::seconds(*ready_s_max));
             if self.options.fault == Fault::Site {
                 verdict.figure("calls that failed", sites - sites_missed);
             }

@@ -24,10 +24,11 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::audit::Audit;
+use super::figure::{Value, mib, quantiles_ms};
 use super::ground::{Ground, GroundOptions, Smsc};
 use super::process::Process;
 use super::prometheus::{IN_DOUBT, LOG_DROPPED, POLL_LONGEST, POLL_TAIL};
-use super::verdict::{Verdict, mib, quantiles_ms};
+use super::verdict::Verdict;
 use crate::send::report::Report;
 use crate::smsc::stats::Quantiles;
 use attack::{Attack, Campaign, Front, Tally};
@@ -267,7 +268,7 @@ impl Watched {
         let allowed = stage::MEMORY + MEMORY_BESIDE;
         verdict.figure("RSS, most", mib(self.rss_peak));
         verdict.figure("descriptors, most", self.fds_peak);
-        verdict.figure("CPU", format!("{:.1} s", self.cpu_s));
+        verdict.figure("CPU", Value::seconds(self.cpu_s));
         if let Some((status, after)) = &self.ended {
             verdict.figure("the daemon ended by itself", format!("{status}, after {after:.1} s"));
         }
@@ -278,7 +279,7 @@ impl Watched {
 
 fn tell_attacks(verdict: &mut Verdict, tallies: &[Arc<Tally>], is_part: bool) {
     for tally in tallies {
-        verdict.figure(&format!("attack: {}", tally.name), tally);
+        verdict.figure(&format!("attack: {}", tally.name), tally.to_string());
     }
     let is_idle = |tally: &&Arc<Tally>| tally.rounds() == 0;
     let idle: Vec<_> = tallies.iter().filter(is_idle).map(|tally| tally.name).collect();
@@ -296,7 +297,7 @@ fn end(verdict: &mut Verdict, ground: &mut Ground, mut stentor: Process) -> Resu
     drop(stentor);
     let again = ground.start_stentor();
     if let Ok((_, ready_s)) = &again {
-        verdict.figure("ready again after", format!("{ready_s:.2} s"));
+        verdict.figure("ready again after", Value::seconds(*ready_s));
     }
     verdict.claim("it starts again", again.is_ok());
     again.map(drop)

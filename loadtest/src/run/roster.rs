@@ -1,0 +1,34 @@
+//! Who takes part in a run: the process ids of daemon, generator and simulator, for somebody who watches them meanwhile.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a process is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    Daemon,
+    Generator,
+    Simulator,
+}
+
+/// One process, in the order in which they were started. Its id may be another's once the run is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub role: Role,
+    pub pid: u32,
+}
+
+/// The list; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Roster(Arc<Mutex<Vec<Member>>>);
+
+impl Roster {
+    /// Enters a process that was just started.
+    pub fn enter(&self, role: Role, pid: u32) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Member { role, pid });
+    }
+
+    /// All of them so far.
+    pub fn members(&self) -> Vec<Member> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
