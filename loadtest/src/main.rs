@@ -1,5 +1,6 @@
 //! Load, carriers and faults for Stentor: a generator, an SMSC simulator and the scenarios that join them.
 
+mod bench;
 mod http;
 mod images;
 mod mark;
@@ -14,6 +15,8 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(version, about)]
 enum Command {
+    /// Measure on this machine, or a daemon on another: figures as JSON, a report as HTML, two results compared
+    Bench(Box<bench::Options>),
     /// Cut the power of a real store in thousands of places and open what is left
     Images(Box<images::Options>),
     /// Damage a directory that was stopped in good order, in thousands of places, and read it
@@ -32,6 +35,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
+        Command::Bench(options) => return bench::run(&options),
         Command::Images(options) => images::run(&options),
         Command::Flips(options) => images::flips(&options),
         Command::Drive(options) => images::drive(&options),

@@ -1,7 +1,7 @@
 //! `loadtest send`: offers messages to Stentor over HTTP, open loop at a fixed rate or as fast as they are answered.
 
 mod answer;
-mod batch;
+pub mod batch;
 mod progress;
 pub mod report;
 mod schedule;

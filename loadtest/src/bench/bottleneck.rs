@@ -1,0 +1,92 @@
+//! Who was at the limit: decided from how much CPU each used while messages were offered. Thinks only.
+
+/// CPUs used by each: 1 is one CPU, busy all the time.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Shares {
+    pub daemon: f64,
+    pub generator: f64,
+    pub simulator: f64,
+    /// Whoever else was on the machine.
+    pub others: f64,
+    /// CPUs of the machine.
+    pub cpus: f64,
+}
+
+/// CPUs that each was given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Allotted {
+    /// Infinite where the daemon is on another host.
+    pub daemon: f64,
+    pub generator: f64,
+}
+
+/// From that share of what it has on, somebody is at his limit.
+const FULL: f64 = 0.9;
+/// The simulator does everything on one thread.
+const SIMULATOR_CPUS: f64 = 1.0;
+/// Others who use more of the machine than that are told of.
+const OTHERS_MAX: f64 = 0.1;
+
+impl Shares {
+    /// Who was at the limit, in words for the report.
+    pub fn bottleneck(&self, allotted: Allotted) -> String {
+        let Self { daemon, generator, simulator, others, cpus } = *self;
+        let each = format!("daemon {daemon:.2}, generator {generator:.2}, simulator {simulator:.2} CPUs");
+        if simulator >= FULL * SIMULATOR_CPUS {
+            return format!(
+                "the simulator: its one thread was busy, so Stentor may be faster than these figures ({each})"
+            );
+        }
+        if generator >= FULL * allotted.generator {
+            return format!("the generator: its CPUs were busy, so Stentor may be faster than these figures ({each})");
+        }
+        if allotted.daemon.is_infinite() {
+            return format!("nobody on this machine (generator {generator:.2}, simulator {simulator:.2} CPUs)");
+        }
+        if daemon >= FULL * allotted.daemon {
+            return format!("the daemon: its CPUs were busy ({each})");
+        }
+        if daemon + generator + simulator + others >= FULL * cpus {
+            let tools = (generator + simulator) / cpus.max(1e-9) * 100.0;
+            return format!(
+                "the machine: all its CPUs were busy, {tools:.0} % of them with generator and simulator; on CPUs of its own \
+                 Stentor may be faster ({each})"
+            );
+        }
+        format!("no CPU: the disk, the windows, or the number of connections ({each})")
+    }
+
+    /// A word about others on the machine, if they used much of it.
+    pub fn disturbance(&self) -> Option<String> {
+        let is_much = self.others >= OTHERS_MAX * self.cpus;
+        is_much.then(|| format!("others used {:.2} of {:.0} CPUs meanwhile", self.others, self.cpus))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_full_is_named() {
+        let idle = Shares { daemon: 1.0, generator: 0.3, simulator: 0.3, others: 0.0, cpus: 8.0 };
+        let named = |shares: Shares, allotted: (f64, f64)| {
+            let told = shares.bottleneck(Allotted { daemon: allotted.0, generator: allotted.1 });
+            told.split(':').next().unwrap().to_owned()
+        };
+        assert_eq!(named(idle, (8.0, 8.0)), "no CPU");
+        assert_eq!(named(idle, (1.0, 8.0)), "the daemon");
+        assert!(named(idle, (f64::INFINITY, 8.0)).starts_with("nobody on this machine"));
+        assert_eq!(named(Shares { simulator: 0.95, ..idle }, (1.0, 8.0)), "the simulator");
+        assert_eq!(named(Shares { generator: 1.9, ..idle }, (1.0, 2.0)), "the generator");
+        assert_eq!(named(Shares { cpus: 1.7, ..idle }, (2.0, 2.0)), "the machine");
+        assert_eq!(named(Shares { others: 6.0, ..idle }, (8.0, 8.0)), "the machine");
+    }
+
+    #[test]
+    fn others_are_told_of_when_they_matter() {
+        let shares = |others| Shares { others, cpus: 2.0, ..Shares::default() };
+        assert_eq!(shares(0.1).disturbance(), None);
+        assert_eq!(shares(0.5).disturbance(), Some("others used 0.50 of 2 CPUs meanwhile".to_owned()));
+    }
+}

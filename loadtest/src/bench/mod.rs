@@ -1,0 +1,221 @@
+//! `loadtest bench`: measures Stentor on this machine, or one on another host, beside what the machine itself can do, and
+//! writes figures as JSON and a report as one HTML page. `--compare` holds two results against each other.
+//!
+//! Scenarios are those of `run`; here stands what makes them a measurement: a warm-up, repeats, pinning, and who was the limit.
+
+mod bottleneck;
+mod compare;
+mod course;
+mod machine;
+mod outcome;
+mod page;
+mod plan;
+mod plot;
+mod raw;
+mod remote;
+#[cfg(test)]
+mod sample;
+mod sampler;
+mod scenes;
+mod subject;
+
+use std::env;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use stentor::http::rfc3339;
+use stentor::model::Wall;
+
+use course::Course;
+use machine::Machine;
+use outcome::{FORMAT, Load, Outcome, Placement};
+use plan::{Size, Sizes};
+use remote::Remote;
+use subject::Subject;
+
+use crate::run::cpus::Cpus;
+use crate::run::ground::GroundOptions;
+
+/// Exit code when a figure is worse than `--fail` allows, or a promise did not hold. What could not be done at all is 2.
+const WORSE: u8 = 1;
+const IMPOSSIBLE: u8 = 2;
+const REPEATS_MAX: u64 = 1_000;
+
+/// The command line.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    ground: GroundOptions,
+    /// Less than five minutes on two cores; the same as `--size quick`
+    #[arg(long, conflicts_with = "size")]
+    quick: bool,
+    /// How thorough
+    #[arg(long, value_enum, default_value = "full")]
+    size: Size,
+    /// Repeats of everything, in place of what the size says
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=REPEATS_MAX))]
+    repeats: Option<u64>,
+    /// How many seconds a pass is to last, in place of what the size says
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    seconds: Option<f64>,
+    /// Numbers of cores for the ladder; 1, 2, 4 … and all by default
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    cores: Vec<usize>,
+    /// Measure these alone
+    #[arg(long, value_enum, value_name = "WHAT,…", value_delimiter = ',')]
+    only: Vec<plan::Subject>,
+    /// A daemon on another host, as http://HOST:PORT; its carrier must be this host's `--smsc-listen`
+    #[arg(long, value_name = "URL")]
+    target: Option<String>,
+    /// API key for `--target`; better in the environment, where no list of processes shows it
+    #[arg(long, env = "STENTOR_API_KEY", hide_env_values = true)]
+    key: Option<String>,
+    /// Where the simulator listens for `--target`
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:2775")]
+    smsc_listen: SocketAddr,
+    /// Commit of the daemon, where its binary does not lie in a checkout
+    #[arg(long, value_name = "TEXT")]
+    commit: Option<String>,
+    /// Write the report here; `bench.html` by default, as the figures go to `bench.json` (`--json`)
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Measure nothing, and hold the second result against the first
+    #[arg(long, num_args = 2, value_names = ["BEFORE", "AFTER"], conflicts_with_all = ["quick", "target", "render"])]
+    compare: Vec<PathBuf>,
+    /// With `--compare`: exit with 1 if a figure is worse by more than that, and beyond what its repeats differ
+    #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = compare::threshold)]
+    fail: f64,
+    /// Measure nothing, and write the report of an earlier result
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "target"])]
+    render: Option<PathBuf>,
+}
+
+/// Runs what is asked for. Its exit codes are its own, so that a script can tell worse from impossible.
+pub fn run(options: &Options) -> ExitCode {
+    let done = match (options.compare.as_slice(), &options.render) {
+        ([before, after], _) => compare(before, after, options.fail),
+        (_, Some(file)) => Outcome::read(file).and_then(|outcome| options.write_page(&outcome)).map(|()| true),
+        (_, None) => measure(options),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(WORSE),
+        Err(error) => {
+            eprintln!("loadtest: {error}");
+            ExitCode::from(IMPOSSIBLE)
+        }
+    }
+}
+
+fn compare(before: &Path, after: &Path, threshold: f64) -> Result<bool, String> {
+    let comparison = compare::compare(&Outcome::read(before)?, &Outcome::read(after)?, threshold)?;
+    println!("{comparison}");
+    Ok(comparison.worse().next().is_none())
+}
+
+/// Whether every promise held and nothing failed.
+fn measure(options: &Options) -> Result<bool, String> {
+    let began = now();
+    let directory = options.directory();
+    let machine = Machine::read(&directory);
+    let mut course = Course::new(options, &machine);
+    let subject = match &options.target {
+        None => {
+            let subject = Subject::read(&options.ground, options.commit.as_deref())?;
+            course.run()?;
+            subject
+        }
+        Some(url) => {
+            let ground = course.ground();
+            let target = remote::resolve(url)?;
+            let mut remote = Remote::prepare(&ground, target, options.smsc_listen, options.key.as_deref())?;
+            let subject = Subject::elsewhere(remote.version(), options.commit.as_deref());
+            course.run_remote(&mut remote, &ground)?;
+            subject
+        }
+    };
+    let failures = course.failures;
+    let outcome = Outcome {
+        format: FORMAT,
+        began,
+        seconds: course.elapsed().as_secs_f64(),
+        size: course.sizes.name.to_owned(),
+        target: options.target.clone(),
+        machine,
+        subject,
+        placement: options.placement(),
+        load: Load {
+            connections: options.ground.connections,
+            batch: options.ground.batch,
+            length: options.ground.length as u64,
+        },
+        limits: course.limits,
+        measurements: course.measurements,
+        left_out: course.left_out,
+    };
+    let json = options.ground.json.clone().unwrap_or_else(|| "bench.json".into());
+    outcome.write(&json)?;
+    options.write_page(&outcome)?;
+    println!("figures: {}", json.display());
+    let broken: Vec<_> =
+        outcome.measurements.iter().flat_map(|one| one.broken.iter().map(|b| (&one.name, b))).collect();
+    broken.iter().for_each(|(name, broken)| println!("{name}: not so: {broken}"));
+    Ok(broken.is_empty() && failures == 0)
+}
+
+impl Options {
+    fn sizes(&self) -> Sizes {
+        let mut sizes = if self.quick { Size::Quick } else { self.size }.sizes();
+        if let Some(repeats) = self.repeats {
+            let repeats = usize::try_from(repeats).unwrap_or(usize::MAX);
+            (sizes.repeats, sizes.rounds) = (repeats, repeats);
+        }
+        sizes.pass_s = self.seconds.unwrap_or(sizes.pass_s);
+        sizes
+    }
+
+    /// Where data is written.
+    fn directory(&self) -> PathBuf {
+        self.ground.dir.clone().unwrap_or_else(env::temp_dir)
+    }
+
+    fn durability(&self, machine: &Machine) -> String {
+        let files = &machine.file_system;
+        match &self.target {
+            Some(url) => format!("fdatasync before every 202, on whatever disk the daemon at {url} has"),
+            None if files.is_memory() => format!("none: {} lies in memory ({})", files.directory, files.kind),
+            None => format!("fdatasync before every 202 and every submit, {} on {}", files.kind, files.device),
+        }
+    }
+
+    fn placement(&self) -> Placement {
+        let shown = |cpus: &Option<Cpus>| cpus.as_ref().map(ToString::to_string);
+        Placement {
+            daemon: shown(&self.ground.cpus_daemon),
+            generator: shown(&self.ground.cpus_load),
+            simulator: shown(&self.ground.cpus_smsc),
+        }
+    }
+
+    fn write_page(&self, outcome: &Outcome) -> Result<(), String> {
+        let file = self.html.clone().unwrap_or_else(|| "bench.html".into());
+        fs::write(&file, page::page(outcome)).map_err(|error| format!("{}: {error}", file.display()))?;
+        println!("report: {}", file.display());
+        Ok(())
+    }
+}
+
+fn now() -> String {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut text = Vec::new();
+    rfc3339::push(&mut text, Wall(since_epoch.as_millis() as u64));
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|seconds| (0.01..=86_400.0).contains(seconds));
+    number.ok_or_else(|| format!("`{text}`: 0.01 to 86400"))
+}
