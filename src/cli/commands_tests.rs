@@ -175,6 +175,23 @@ fn status_of_messages_is_one_question_each() {
     assert_eq!(asked, ["GET /v1/messages/a", "GET /v1/messages/b"]);
 }
 
+/// The server looks for a time, so an answer may be without a message and not be the last.
+#[test]
+fn what_was_sent_to_a_number_is_looked_for_to_the_end() {
+    let told = &[
+        (200, r#"{"messages":[{"id":"a","state":"queued"}],"next":"c1"}"#),
+        (200, r#"{"messages":[],"next":"c2"}"#),
+        (200, r#"{"messages":[{"id":"b","state":"delivered"}],"next":null}"#),
+    ];
+    let Ran { exit, out, asked } = ran("status --to +4915112345678 --since 2026-07-01T12:00:00Z --tenant *", told);
+    assert_eq!((exit, out.as_str()), (Exit::DONE, "a  queued\nb  delivered\n"));
+    let filters = "&since=2026-07-01T12%3A00%3A00Z&tenant=%2A";
+    assert_eq!(asked[0], format!("GET /v1/messages?to=%2B4915112345678&limit=100{filters}"));
+    assert_eq!(asked[2], format!("GET /v1/messages?to=%2B4915112345678&limit=99{filters}&cursor=c2"));
+    let Ran { out, .. } = ran("status --to +491", &[(200, r#"{"messages":[],"next":null}"#)]);
+    assert!(out.starts_with("no message to \"+491\" was accepted"), "{out}");
+}
+
 #[test]
 fn the_ledger_is_read_page_by_page() {
     let told = &[(200, r#"{"in_doubt":[{"id":"a"}],"next":"01"}"#), (200, r#"{"in_doubt":[{"id":"b"}],"next":null}"#)];

@@ -12,17 +12,29 @@ use super::problem::{Problem, unreachable};
 use super::shown::{self, scalar, table};
 use crate::model::Quoted;
 
+/// Messages to a number that are shown at most.
+const TO_MAX: usize = 100;
+
 /// What was typed.
 #[derive(Debug, Args)]
 pub(super) struct Typed {
     /// Ids of messages; without any, show the daemon
     #[arg(value_name = "ID")]
     ids: Vec<String>,
+    /// Instead: the newest messages to this number, at most 100
+    #[arg(long, value_name = "NUMBER", conflicts_with = "ids")]
+    to: Option<String>,
+    /// With --to: only what was accepted since this time (RFC 3339)
+    #[arg(long, value_name = "TIME", requires = "to")]
+    since: Option<String>,
+    /// With --to: messages of this tenant; `*`: of all. For admins
+    #[arg(long, value_name = "NAME", requires = "to")]
+    tenant: Option<String>,
     /// Print one JSON document: a list of messages, or {"ready", "reasons", "queues", "carriers", "restored"}
     #[arg(long)]
     json: bool,
     /// Only ask whether the daemon is ready; needs no key, for health checks
-    #[arg(long, conflicts_with_all = ["ids", "json"])]
+    #[arg(long, conflicts_with_all = ["ids", "to", "json"])]
     ready: bool,
     #[command(flatten)]
     server: client::Server,
@@ -35,6 +47,10 @@ pub(super) fn run(typed: Typed, out: &mut dyn Write) -> Ended {
         let (told, ready) = asked_if_ready(&client)?;
         return tell_readiness(&client, &told, ready, out);
     }
+    if let Some(to) = &typed.to {
+        let whose = typed.tenant.as_deref().or(client.is_nobody().then_some("*"));
+        return sent_to(&client, to, [("since", typed.since.as_deref()), ("tenant", whose)], typed.json, out);
+    }
     if typed.ids.is_empty() { daemon(&client, typed.json, out) } else { messages(&client, &typed.ids, typed.json, out) }
 }
 
@@ -46,6 +62,43 @@ pub(super) fn message(client: &Client, id: &str) -> Result<Value, Failure> {
     // Who is no tenant has no messages of his own.
     let whose = if client.is_nobody() { "?tenant=*" } else { "" };
     asked(client, &format!("/v1/messages/{id}{whose}"))
+}
+
+/// The newest messages to a number.
+fn sent_to(client: &Client, to: &str, filters: [(&str, Option<&str>); 2], json: bool, out: &mut dyn Write) -> Ended {
+    let filters: String =
+        filters.iter().filter_map(|(name, value)| Some(format!("&{name}={}", escaped((*value)?)))).collect();
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    // An answer may be without a message and have a cursor: the server looks for a time, not for a number of them.
+    loop {
+        let limit = TO_MAX - found.len();
+        let page = asked(client, &format!("/v1/messages?to={}&limit={limit}{filters}{cursor}", escaped(to)))?;
+        found.extend(list(&page, "messages").iter().cloned());
+        match page.get("next").and_then(Value::as_str) {
+            Some(next) if found.len() < TO_MAX => cursor = format!("&cursor={}", escaped(next)),
+            Some(_) | None => break,
+        }
+    }
+    if json {
+        writeln!(out, "{}", Value::Array(found))?;
+    } else if found.is_empty() {
+        writeln!(out, "no message to {} was accepted, or its history is past its retention", Quoted(to))?;
+    } else {
+        found.iter().try_for_each(|message| write!(out, "{}", shown::message(message)))?;
+    }
+    Ok(Exit::DONE)
+}
+
+/// As a value in a query.
+fn escaped(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut escaped, byte| {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_') {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+        escaped
+    })
 }
 
 fn asked(client: &Client, path: &str) -> Result<Value, Failure> {
@@ -254,6 +307,12 @@ mod tests {
     fn readiness_says_why_not() {
         assert_eq!(readiness(true, &json!({})), "ready");
         assert_eq!(readiness(false, &json!({"reasons": ["starting", "disk"]})), "not ready: starting; disk");
+    }
+
+    #[test]
+    fn what_is_typed_stays_within_its_value() {
+        assert_eq!(escaped("+49 151&state=x"), "%2B49%20151%26state%3Dx");
+        assert_eq!(escaped("2026-07-01T12:00:00Z"), "2026-07-01T12%3A00%3A00Z");
     }
 
     #[test]

@@ -11,7 +11,7 @@ fn the_arguments_are_consistent() {
 
 #[test]
 fn arguments_are_read_or_refused() {
-    let table: [(&str, bool); 50] = [
+    let table: [(&str, bool); 52] = [
         ("dev", true),
         ("dev --listen 127.0.0.1:9000 --data ./x --fresh", true),
         ("dev --listen localhost", false),
@@ -51,6 +51,8 @@ fn arguments_are_read_or_refused() {
         ("status --ready --url http://h:1", true),
         ("status --ready a", false),
         ("status --ready --json", false),
+        ("status --to +491 --since 2026-07-01T00:00:00Z --tenant shop", true),
+        ("status --to +491 a", false),
         ("status --wait", false),
         ("backup b", true),
         ("backup b --json --url http://h:1", true),
