@@ -187,7 +187,8 @@ fn of_tls(error: &Error) -> String {
 
 fn of_certificate(error: &CertificateError) -> String {
     match error {
-        CertificateError::UnknownIssuer => {
+        // Of an authority that only has the same name, the signature does not fit.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "nobody in --ca has signed its certificate: name the file of who did, or of the certificate itself if it is none of an \
              authority"
                 .to_owned()

@@ -28,11 +28,15 @@ impl fmt::Display for Warning {
 
 /// All of them, of a configuration that is good. Looks at the files that it names.
 pub fn warnings(config: &Config, now_s: i64) -> Vec<Warning> {
-    [of_text(config), of_files(config, now_s)].concat()
+    [of_doors(config), of_files(config, now_s), of_carriers(config)].concat()
 }
 
 /// Those that no file has to be looked at for.
 pub fn of_text(config: &Config) -> Vec<Warning> {
+    [of_doors(config), of_carriers(config)].concat()
+}
+
+fn of_doors(config: &Config) -> Vec<Warning> {
     let mut found = Vec::new();
     let mut warn = |path: String, what: String| found.push(Warning { path, what });
     for tenant in &config.tenants {
@@ -47,6 +51,12 @@ pub fn of_text(config: &Config) -> Vec<Warning> {
         let what = "listens to other machines without `tls`: keys and texts can be read on their way";
         warn("http.listen".to_owned(), what.to_owned());
     }
+    found
+}
+
+fn of_carriers(config: &Config) -> Vec<Warning> {
+    let mut found = Vec::new();
+    let mut warn = |path: String, what: String| found.push(Warning { path, what });
     for carrier in &config.carriers {
         for (key, what) in carrier.beyond_smpp() {
             warn(format!("carrier.{}.{key}", carrier.name), what);
