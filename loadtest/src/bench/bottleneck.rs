@@ -46,7 +46,13 @@ impl Shares {
         if daemon >= FULL * allotted.daemon {
             return format!("the daemon: its CPUs were busy ({each})");
         }
-        if daemon + generator + simulator + others >= FULL * cpus {
+        let ours = daemon + generator + simulator;
+        if ours + others >= FULL * cpus && others > ours {
+            return format!(
+                "others on this machine: they used {others:.2} of {cpus:.0} CPUs. These figures are not Stentor's ({each})"
+            );
+        }
+        if ours + others >= FULL * cpus {
             let tools = (generator + simulator) / cpus.max(1e-9) * 100.0;
             return format!(
                 "the machine: all its CPUs were busy, {tools:.0} % of them with generator and simulator; on CPUs of its own \
@@ -80,7 +86,8 @@ mod tests {
         assert_eq!(named(Shares { simulator: 0.95, ..idle }, (1.0, 8.0)), "the simulator");
         assert_eq!(named(Shares { generator: 1.9, ..idle }, (1.0, 2.0)), "the generator");
         assert_eq!(named(Shares { cpus: 1.7, ..idle }, (2.0, 2.0)), "the machine");
-        assert_eq!(named(Shares { others: 6.0, ..idle }, (8.0, 8.0)), "the machine");
+        assert_eq!(named(Shares { others: 1.4, cpus: 3.0, ..idle }, (8.0, 8.0)), "the machine");
+        assert_eq!(named(Shares { others: 6.0, ..idle }, (8.0, 8.0)), "others on this machine");
     }
 
     #[test]

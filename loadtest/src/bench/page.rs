@@ -243,7 +243,7 @@ fn figures(html: &mut String, title: &str, figures: &[Figure]) {
     let _ = write!(
         html,
         "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Figures: {}\"><table><thead><tr><th>figure</th>\
-         <th class=\"n\">min</th><th class=\"n\">median</th><th class=\"n\">max</th><th class=\"n\">spread</th></tr></thead><tbody>",
+         <th class=\"n\">median</th><th class=\"n\">min</th><th class=\"n\">max</th><th class=\"n\">spread</th></tr></thead><tbody>",
         escape(title)
     );
     for figure in figures {
@@ -252,7 +252,7 @@ fn figures(html: &mut String, title: &str, figures: &[Figure]) {
             if figure.values.len() > 1 { format!("{:.1} %", figure.spread() * 100.0) } else { "one value".to_owned() };
         let _ = write!(
             html,
-            "<tr><th scope=\"row\">{}</th><td class=\"n\">{min}</td><td class=\"n\"><b>{median}</b></td>\
+            "<tr><th scope=\"row\">{}</th><td class=\"n\"><b>{median}</b></td><td class=\"n\">{min}</td>\
              <td class=\"n\">{max}</td><td class=\"n\">{spread}</td></tr>",
             escape(&figure.name)
         );
