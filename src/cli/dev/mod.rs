@@ -61,8 +61,8 @@ pub(super) fn run(typed: &Typed) -> Ended {
     let text = settings::text(listen, carrier, &place.store());
     let config = settings::config(&text).map_err(|problems| refused(problems.to_string()))?;
     log::start(&config.log).map_err(|error| refused(format!("log: {error}")))?;
-    let daemon = Daemon::start(config, Some(pages::pages(exchange)))
-        .map_err(|error| Failure::new(Exit(error.exit_code()), error))?;
+    let pages = pages::pages(exchange).map_err(|error| Failure::new(Exit::OS, format!("random numbers: {error}")))?;
+    let daemon = Daemon::start(config, Some(pages)).map_err(|error| Failure::new(Exit(error.exit_code()), error))?;
     let address = daemon.addresses().first().copied().unwrap_or(listen);
     // Somebody who closed stdout still has the sandbox.
     let _ = greet(&mut io::stdout(), address, typed);

@@ -3,7 +3,6 @@
 //! Knows paths, headers and the embedded assets; what is shown, the [`Exchange`] tells. Nothing comes from elsewhere,
 //! nothing is written inline, and a page of another origin can change nothing: it does not know the token.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -78,14 +77,19 @@ struct Previewing {
 }
 
 /// The pages over this exchange, for the daemon to ask.
-pub(super) fn pages(exchange: Arc<Exchange>) -> Extra {
-    let token = token();
-    Arc::new(move |method, path, query, body| answer(&exchange, &token, method, path, (query, body)))
+///
+/// # Errors
+/// When the system has no random numbers.
+pub(super) fn pages(exchange: Arc<Exchange>) -> Result<Extra, getrandom::Error> {
+    let token = token()?;
+    Ok(Arc::new(move |method, path, query, body| answer(&exchange, &token, method, path, (query, body))))
 }
 
-/// Hard to guess: the standard library keys its hasher from the system's randomness.
-fn token() -> String {
-    format!("{:016x}{:016x}", RandomState::new().build_hasher().finish(), RandomState::new().build_hasher().finish())
+/// Nobody guesses it.
+fn token() -> Result<String, getrandom::Error> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random)?;
+    Ok(format!("{:032x}", u128::from_ne_bytes(random)))
 }
 
 fn answer(

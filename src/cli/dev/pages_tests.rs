@@ -12,7 +12,7 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
-        Self { pages: pages(Arc::new(Exchange::new(Clock::start(), 7, None))) }
+        Self { pages: pages(Arc::new(Exchange::new(Clock::start(), 7, None))).expect("random numbers") }
     }
 
     fn ask(&self, method: &Method, path: &str, query: &str, body: &str) -> Option<(u16, String)> {
