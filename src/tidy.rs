@@ -231,12 +231,6 @@ const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         rule: Rule::Reader,
-        path: "src/runtime/admin_socket.rs",
-        says: "`rustix::net`",
-        reason: "asks once, at the start, which process listens at a socket's file: nothing is read",
-    },
-    Exception {
-        rule: Rule::Reader,
         path: "src/http/transport.rs",
         says: "`poll_read`",
         reason: "hyper reads through the one reader",

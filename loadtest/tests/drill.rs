@@ -48,6 +48,11 @@ fn peer(serve: impl Fn(TcpStream) -> std::io::Result<()> + Clone + Send + 'stati
     address
 }
 
+/// Waits for what comes next, whatever it is.
+fn hear(stream: &mut TcpStream) -> std::io::Result<()> {
+    stream.read(&mut [0; 1_024]).map(drop)
+}
+
 /// A carrier that answers these requests and no others.
 fn answering(answered: &'static [u32]) -> impl Fn(TcpStream) -> std::io::Result<()> + Clone {
     move |mut stream| {
@@ -106,15 +111,15 @@ fn ways(secure: &Smsc, plain: &Smsc, full: SocketAddr, directory: &Path) -> Vec<
     let ours = format!("ca = \"{}\"", file("good.pem"));
     let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
     let way = |name, carrier, says| Way { name, carrier, says };
-    let silent = peer(|mut stream| stream.read(&mut [0; 1_024]).and_then(|_| stream.read(&mut [0; 1]).map(drop)));
+    let silent = peer(|mut stream| hear(&mut stream).and_then(|()| hear(&mut stream)));
     let website = peer(|mut stream| {
-        stream.read(&mut [0; 1_024])?;
+        hear(&mut stream)?;
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     });
     let confused = peer(|mut stream| {
-        stream.read(&mut [0; 1_024])?;
+        hear(&mut stream)?;
         stream.write_all(&[[0, 0, 0, 16], [0x80, 0, 0, 0], [0, 0, 0, 4], [0; 4]].concat())?;
-        stream.read(&mut [0; 1]).map(drop)
+        hear(&mut stream)
     });
     vec![
         way("unnamed", "hosts = [\"smpp.nowhere.invalid:2775\"]".to_owned(), "cannot be reached: name not found"),
@@ -132,11 +137,7 @@ fn ways(secure: &Smsc, plain: &Smsc, full: SocketAddr, directory: &Path) -> Vec<
         way("website", at(website), "what it sends is no SMPP"),
         way("password", format!("{}\npassword = \"wrong\"", at(plain.listening)), "bind refused: ESME_RINVPASWD"),
         way("confused", at(confused), "bind refused: ESME_RINVBNDSTS"),
-        way(
-            "closing",
-            at(peer(|mut stream| stream.read(&mut [0; 1_024]).map(drop))),
-            "the carrier closed the connection",
-        ),
+        way("closing", at(peer(|mut stream| hear(&mut stream))), "the carrier closed the connection"),
         way("silent", at(silent), "bind not answered within"),
         way("dead", at(peer(answering(&[BIND_TRANSCEIVER]))), "enquire_link not answered within 1 s"),
         way(
@@ -162,7 +163,7 @@ fn config(carriers: &[(&str, String)]) -> String {
         )
     };
     let routes: String = carriers.iter().enumerate().map(route).collect();
-    let defaults = "[defaults]\nin_doubt_wait = \"1s\"\n".to_owned();
+    let defaults = "[defaults]\nin_doubt_wait = \"1s\"\ndoubts_max = 100\n".to_owned();
     defaults + &carriers.iter().map(carrier).collect::<String>() + &routes
 }
 
@@ -242,8 +243,9 @@ fn a_carrier_that_fails_is_found_and_mended_by_what_the_guide_says() {
     daemon.configure("", &config(&mended));
     let (code, told) = daemon.command(&["reload", "--config", &file]);
     assert!(code == Some(0) && told.contains("carrier.refused.hosts"), "{code:?} {told}");
-    for id in &ids {
-        daemon.until("it is delivered", || daemon.get(&format!("/v1/messages/{id}"))["state"] == "delivered");
+    for (way, id) in ways.iter().zip(&ids) {
+        let is_delivered = || daemon.get(&format!("/v1/messages/{id}"))["state"] == "delivered";
+        daemon.until(&format!("the message for {} is delivered", way.name), is_delivered);
     }
     let (status, _) = daemon.end(Signal::TERM);
     assert!(status.success(), "{status}\n{}", daemon.log());

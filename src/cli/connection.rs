@@ -15,6 +15,7 @@ use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection,
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::url::Url;
+use crate::egress::words::{is_authority, names_of};
 use crate::runtime::tls;
 
 /// For one address to take the connection, and then for its handshake.
@@ -200,13 +201,13 @@ fn of_certificate(error: &CertificateError) -> String {
             "its certificate is not valid yet, or the clock here is wrong".to_owned()
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
-            // rustls gives them in its own form: DnsName("sms.example").
-            let plain = |name: &String| name.trim_start_matches("DnsName(\"").trim_end_matches("\")").to_owned();
-            let names: Vec<String> = presented.iter().map(plain).collect();
-            let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
-            format!("its certificate is not for {}, but for {names}: ask by a name that it has", expected.to_str())
+            let (wanted, names) = (expected.to_str(), names_of(presented));
+            format!("its certificate is not for {wanted}, but for {names}: ask by a name that it has")
         }
         CertificateError::NotValidForName => "its certificate is for another name: ask by one that it has".to_owned(),
+        other if is_authority(other) => "its certificate is that of an authority (CA:TRUE), as `openssl req -x509` makes it: add \
+                                         `-addext basicConstraints=critical,CA:FALSE`"
+            .to_owned(),
         other => format!("its certificate is not taken: {other}"),
     }
 }

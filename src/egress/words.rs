@@ -82,6 +82,18 @@ fn of_alert(alert: AlertDescription) -> String {
     }
 }
 
+/// Whether a certificate was refused for being that of an authority; webpki's own error, which rustls has no name for.
+pub fn is_authority(error: &CertificateError) -> bool {
+    matches!(error, CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity"))
+}
+
+/// The names of a certificate; rustls gives them in a form of its own: `DnsName("sms.example")`.
+pub fn names_of(presented: &[String]) -> String {
+    let plain = |name: &String| name.trim_start_matches("DnsName(\"").trim_end_matches("\")").to_owned();
+    let names: Vec<String> = presented.iter().map(plain).collect();
+    if names.is_empty() { "no name".to_owned() } else { names.join(", ") }
+}
+
 fn of_certificate(error: &CertificateError) -> String {
     match error {
         CertificateError::UnknownIssuer => {
@@ -94,8 +106,8 @@ fn of_certificate(error: &CertificateError) -> String {
             "its certificate is not valid yet, or the clock here is wrong".to_owned()
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
-            let names = if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") };
-            format!("its certificate is not for {}, but for {names}: say `server_name`", expected.to_str())
+            let (wanted, names) = (expected.to_str(), names_of(presented));
+            format!("its certificate is not for {wanted}, but for {names}: say `server_name`")
         }
         CertificateError::NotValidForName => {
             "its certificate is not for this name: say which by `server_name`".to_owned()
@@ -105,8 +117,7 @@ fn of_certificate(error: &CertificateError) -> String {
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "its certificate is not for servers".to_owned()
         }
-        // webpki's own error, which has no name here.
-        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+        other if is_authority(other) => {
             "its certificate is that of an authority, as a self-signed one often is: trust this very certificate by `pin`"
                 .to_owned()
         }
@@ -123,7 +134,7 @@ mod tests {
     #[test]
     fn every_refusal_says_what_to_change() {
         let name = ServerName::try_from("smpp.example").expect("a name");
-        let presented = vec!["a.example".to_owned(), "b.example".to_owned()];
+        let presented = vec!["DnsName(\"a.example\")".to_owned(), "b.example".to_owned()];
         let other_name = CertificateError::NotValidForNameContext { expected: name, presented };
         for (error, says) in [
             (Error::InvalidCertificate(CertificateError::UnknownIssuer), "`pin`"),

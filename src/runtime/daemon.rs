@@ -202,7 +202,7 @@ impl Daemon {
             shared.certificates.watch().map_err(|error| StartError::System("certificates thread".into(), error))?;
         let write = feed::renderer(Arc::clone(&shared.board), Arc::clone(&shared.snapshots), clock);
         let writing = shared.scribe.start(write).map_err(|error| StartError::System("metrics thread".into(), error))?;
-        let (cores, addresses, admin, found) = start_cores(&shared, choice.io, inboxes, seats)?;
+        let Cores { handles: cores, addresses, admin, found } = start_cores(&shared, choice.io, inboxes, seats)?;
         shared.board.set_unready(Vec::new());
         past.tell(found);
         starting::warn_of_shortage(descriptors, &plan, &config);
@@ -508,12 +508,20 @@ fn start_storage(
 
 type Seats = Vec<(ShardId, Recovery, Storage)>;
 
+/// Cores that run.
+struct Cores {
+    handles: Vec<CoreHandle>,
+    addresses: Vec<SocketAddr>,
+    admin: Option<AdminSocket>,
+    found: Found,
+}
+
 fn start_cores(
     shared: &Arc<Shared>,
     io: Io,
     inboxes: Vec<Inbox<ToCore>>,
     seats: Vec<Seats>,
-) -> Result<(Vec<CoreHandle>, Vec<SocketAddr>, Option<AdminSocket>, Found), StartError> {
+) -> Result<Cores, StartError> {
     let pinned = shared.senders.len() == cpus();
     let hearts: Vec<watchdog::Heartbeat> = inboxes.iter().map(|_| watchdog::Heartbeat::default()).collect();
     watchdog::watch(shared.clock, hearts.clone()).map_err(|error| StartError::System("watchdog".into(), error))?;
@@ -548,7 +556,7 @@ fn start_cores(
         found += seated;
         handles.push(CoreHandle { running, commands });
     }
-    Ok((handles, addresses, file, found))
+    Ok(Cores { handles, addresses, admin: file, found })
 }
 
 /// What a core's own start needs.
