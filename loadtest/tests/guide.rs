@@ -1,7 +1,7 @@
 //! `docs/OPERATING.md` as its reader plays it: each command of it, in its order, with the files that it shows.
 //!
 //! The stage has what the page takes for granted: an installed binary, a service manager that does what `config/stentor.service` says
-//! (`systemctl`), its journal, a carrier of that name with and without TLS. Directories of the system, the carrier's
+//! (`systemctl`, `systemd-run`), its journal, a carrier of that name with and without TLS. Directories of the system, the carrier's
 //! addresses and the HTTP port are put in the place of those of the page, for a test owns none of them; owners of files
 //! are not changed, for there is no user `stentor` here.
 
@@ -69,6 +69,7 @@ impl Machine {
         symlink(stentor(), machine.path("bin/stentor")).expect("a link");
         fs::write(machine.path("stentor.service"), machine.moved(UNIT).replace("/usr/bin/", "")).expect("written");
         machine.install("systemctl", SYSTEMCTL);
+        machine.install("systemd-run", SYSTEMD_RUN);
         machine.install("journalctl", JOURNALCTL);
         machine.install("chown", "");
         machine
@@ -152,6 +153,16 @@ case $1 in
     reload) $(of_unit ExecReload) ;;
     *) echo "systemctl $1: not played here" >&2; exit 1 ;;
 esac
+"#;
+
+const SYSTEMD_RUN: &str = r#"
+export CREDENTIALS_DIRECTORY=$(mktemp -d "$root/credentials/XXXX")
+while [[ $1 == -* ]]; do
+    [[ $1 == -p ]] || { shift; continue; }
+    case $2 in LoadCredential=*) IFS=:= read -r _ name file <<<"$2"; install -m 0400 "$file" "$CREDENTIALS_DIRECTORY/$name" ;; esac
+    shift 2
+done
+exec "$@"
 "#;
 
 const JOURNALCTL: &str = r#"

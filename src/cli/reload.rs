@@ -35,8 +35,9 @@ pub(super) struct Typed {
 pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
     let file = typed.config.display().to_string();
     let wrong = |problems| Failure::new(Exit::CONFIG, problems);
-    let config = Config::load(&typed.config).map_err(wrong)?;
-    translate::check(&config, &file).map_err(wrong)?;
+    // Secrets are the daemon's: it is given credentials, and a shell is not.
+    let config = Config::load_without_secrets(&typed.config).map_err(wrong)?;
+    translate::check_without_secrets(&config, &file).map_err(wrong)?;
     let directory = &config.node.data_dir;
     let place = directory.display();
     let nobody = || Failure::new(Exit::UNAVAILABLE, format!("{place}: no daemon runs there"));

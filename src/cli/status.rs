@@ -2,6 +2,7 @@
 //! Knows which calls answer that and how the answers are laid out; the words are the server's.
 
 use std::io::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -10,8 +11,11 @@ use super::client::{self, Answer, Client};
 use super::exit::{Ended, Exit, Failure};
 use super::problem::{Problem, unreachable};
 use super::shown::{self, scalar, table};
-use crate::model::Quoted;
+use crate::http::rfc3339;
+use crate::model::{Quoted, Wall};
 
+/// An error so young is shown of a carrier that has all its binds, ms.
+const RECENT_MS: u64 = 300_000;
 /// Messages to a number that are shown at most.
 const TO_MAX: usize = 100;
 
@@ -143,7 +147,7 @@ fn daemon(client: &Client, json: bool, out: &mut dyn Write) -> Ended {
     } else {
         tell_readiness(client, &told, ready, out)?;
         write!(out, "{}", queues_shown(&queues?))?;
-        write!(out, "{}", carriers_shown(&carriers?))?;
+        write!(out, "{}", carriers_shown(&carriers?, now()))?;
         write!(out, "{}", restored_shown(&restored?))?;
     }
     Ok(if ready { Exit::DONE } else { Exit::UNAVAILABLE })
@@ -200,7 +204,7 @@ fn queues_shown(queues: &Value) -> String {
     text
 }
 
-fn carriers_shown(carriers: &Value) -> String {
+fn carriers_shown(carriers: &Value, now: Wall) -> String {
     let of = |carrier: &Value, used, all| format!("{}/{}", scalar(carrier.get(used)), scalar(carrier.get(all)));
     let rows: Vec<_> = list(carriers, "carriers")
         .iter()
@@ -218,15 +222,23 @@ fn carriers_shown(carriers: &Value) -> String {
         })
         .collect();
     let headings = ["NAME", "BINDS", "WINDOW", "RATE/S", "TAKEN", "RECEIPTS", "REFUSED", "HELD BY"];
-    let errors: String = list(carriers, "carriers").iter().filter_map(last_error).collect();
+    let errors: String = list(carriers, "carriers").iter().filter_map(|carrier| last_error(carrier, now)).collect();
     format!("\ncarriers:\n{}{errors}", table(&headings, &rows))
 }
 
-/// What went wrong last with a carrier that lacks a bind.
-fn last_error(carrier: &Value) -> Option<String> {
+fn now() -> Wall {
+    Wall(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
+}
+
+/// What went wrong last with a carrier that lacks a bind, or lacked one a moment ago: one that comes and goes is seen, too.
+fn last_error(carrier: &Value, now: Wall) -> Option<String> {
     let binds = |name| carrier.get(name).and_then(Value::as_u64);
-    let error =
-        carrier.get("last_error").filter(|error| error.is_object() && binds("binds") < binds("binds_wanted"))?;
+    let is_recent = |error: &Value| {
+        let at = error.get("at").and_then(Value::as_str).and_then(|at| rfc3339::parse(at).ok());
+        at.is_some_and(|at| at.after_ms(RECENT_MS) > now)
+    };
+    let is_told = |error: &&Value| error.is_object() && (binds("binds") < binds("binds_wanted") || is_recent(error));
+    let error = carrier.get("last_error").filter(is_told)?;
     let [at, host, what] = ["at", "host", "what"].map(|name| scalar(error.get(name)));
     let next = carrier.get("next_try_at").filter(|at| at.is_string());
     let next = next.map(|at| format!("; next try at {}", scalar(Some(at)))).unwrap_or_default();
@@ -290,7 +302,7 @@ mod tests {
             NAME   BINDS  WINDOW  RATE/S  TAKEN  RECEIPTS  REFUSED            HELD BY\n  \
             north  1/2    3/10    5/-     7      6         ESME_RTHROTTLED=4  no bind\n  \
             north: last error at T, h:1: bind not answered within 10 s\n";
-        assert_eq!(carriers_shown(&json!({"carriers": [carrier]})), text);
+        assert_eq!(carriers_shown(&json!({"carriers": [carrier]}), Wall(0)), text);
     }
 
     #[test]
@@ -307,6 +319,15 @@ mod tests {
     fn readiness_says_why_not() {
         assert_eq!(readiness(true, &json!({})), "ready");
         assert_eq!(readiness(false, &json!({"reasons": ["starting", "disk"]})), "not ready: starting; disk");
+    }
+
+    /// A carrier that takes a bind and drops it a second later has all its binds most of the time.
+    #[test]
+    fn an_error_is_shown_for_a_while_after_the_bind_is_back() {
+        let carrier = json!({"name": "north", "binds": 1, "binds_wanted": 1,
+                             "last_error": {"at": "1970-01-01T00:10:00Z", "host": "h:1", "what": "it unbound"}});
+        assert!(last_error(&carrier, Wall(899_999)).is_some_and(|told| told.contains("it unbound")));
+        assert_eq!(last_error(&carrier, Wall(900_000)), None);
     }
 
     #[test]

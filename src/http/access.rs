@@ -65,6 +65,10 @@ impl AccessLog {
         problem: Option<&Problem>,
         now: Mono,
     ) {
+        // A health check that is told "not ready" has its answer.
+        if problem.is_none() && settings.requests != Told::All {
+            return;
+        }
         let Some(untold) = self.takes(settings.requests, seen.status, now) else { return };
         let Seen { path, status, took_us, tally, tenant, quota: _ } = *seen;
         let AskedBy { method, peer } = asked;
