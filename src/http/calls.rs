@@ -176,7 +176,7 @@ const RECORDS_PARAMETERS: &[Parameter] = &[
     Parameter {
         place: "query",
         name: "limit",
-        schema: r#"{"type":"integer","minimum":1,"maximum":9007199254740991}"#,
+        schema: r#"{"type":"integer","minimum":1,"maximum":18446744073709551615}"#,
         doc: "Records at most. Default: all.",
     },
     Parameter {
@@ -204,7 +204,7 @@ const INBOUND_PARAMETERS: &[Parameter] = &[
     Parameter {
         place: "query",
         name: "limit",
-        schema: r#"{"type":"integer","minimum":1,"maximum":9007199254740991}"#,
+        schema: r#"{"type":"integer","minimum":1,"maximum":18446744073709551615}"#,
         doc: "Messages at most. Default: all.",
     },
     TENANT,
