@@ -159,8 +159,9 @@ mod tests {
         let told = String::from_utf8(out).expect("text");
         assert_eq!(told.lines().count(), secrets.sum::<usize>(), "{told}");
         let mut out = Vec::new();
-        run(&Typed { no_secrets: true, ..typed }, &mut out).expect("output");
+        let ended = run(&Typed { no_secrets: true, ..typed }, &mut out);
         let told = String::from_utf8(out).expect("text");
+        assert_eq!(ended, Ok(Exit::DONE), "the example can be carried out: {told}");
         assert!(!told.contains("credential") && !told.contains("a second time"), "{told}");
     }
 
