@@ -7,20 +7,25 @@ use std::thread::{self, JoinHandle};
 
 use super::*;
 
+/// Answers when a whole request has come, and hands that back.
+fn serve(stream: &mut (impl Read + Write), answer: &[u8]) -> String {
+    let mut request = Vec::new();
+    while !is_whole(&request) {
+        let mut chunk = [0; 4096];
+        let read = stream.read(&mut chunk).expect("request");
+        request.extend_from_slice(&chunk[..read]);
+    }
+    stream.write_all(answer).expect("answered");
+    String::from_utf8(request).expect("text")
+}
+
 /// Answers one connection with `answer` once a whole request has come; hands that back.
 fn serve_once(answer: &'static [u8]) -> (Url, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("listener");
     let address = listener.local_addr().expect("address");
     let serving = thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("connection");
-        let mut request = Vec::new();
-        while !is_whole(&request) {
-            let mut chunk = [0; 4096];
-            let read = stream.read(&mut chunk).expect("request");
-            request.extend_from_slice(&chunk[..read]);
-        }
-        stream.write_all(answer).expect("answered");
-        String::from_utf8(request).expect("text")
+        serve(&mut stream, answer)
     });
     (Url::parse(&format!("http://{address}/base/")).expect("url"), serving)
 }
@@ -124,14 +129,7 @@ fn a_socket_is_asked_as_localhost_without_a_key() {
     let listener = UnixListener::bind(&path).expect("listens");
     let serving = thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("connection");
-        let mut request = Vec::new();
-        while !is_whole(&request) {
-            let mut chunk = [0; 4096];
-            let read = stream.read(&mut chunk).expect("request");
-            request.extend_from_slice(&chunk[..read]);
-        }
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").expect("answered");
-        String::from_utf8(request).expect("text")
+        serve(&mut stream, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
     });
     let client = Server::at(&format!("unix:{}", path.display())).client().expect("client");
     assert!(client.is_nobody());

@@ -15,7 +15,7 @@ use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection,
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::url::Url;
-use crate::egress::words::{is_authority, names_of};
+use crate::egress::words::{is_authority, names_of, of_dates};
 use crate::runtime::tls;
 
 /// For one address to take the connection, and then for its handshake.
@@ -187,18 +187,15 @@ fn of_tls(error: &Error) -> String {
 }
 
 fn of_certificate(error: &CertificateError) -> String {
+    if let Some(told) = of_dates(error) {
+        return told.to_owned();
+    }
     match error {
         // Of an authority that only has the same name, the signature does not fit.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "nobody in --ca has signed its certificate: name the file of who did, or of the certificate itself if it is none of an \
              authority"
                 .to_owned()
-        }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "its certificate has ended, or the clock here is wrong".to_owned()
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "its certificate is not valid yet, or the clock here is wrong".to_owned()
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
             let (wanted, names) = (expected.to_str(), names_of(presented));

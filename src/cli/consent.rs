@@ -5,13 +5,18 @@ use std::io::{self, BufRead, IsTerminal, Write};
 /// Puts a question and says whether the answer is yes.
 pub(super) type Person<'a> = &'a mut dyn FnMut(&str) -> bool;
 
+/// Does it before the person at the terminal, or before nobody.
+pub(super) fn before_whoever_is_there<R>(does: impl FnOnce(Option<Person<'_>>) -> R) -> R {
+    if somebody_is_there() { does(Some(&mut ask)) } else { does(None) }
+}
+
 /// Whether somebody is there to be asked.
-pub(super) fn somebody_is_there() -> bool {
+fn somebody_is_there() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
 /// On stderr, for stdout may be a file. No answer is a no.
-pub(super) fn ask(question: &str) -> bool {
+fn ask(question: &str) -> bool {
     let mut line = String::new();
     let asked = write!(io::stderr(), "{question} [y/N] ").and_then(|()| io::stdin().lock().read_line(&mut line));
     asked.is_ok() && is_yes(&line)

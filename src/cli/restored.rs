@@ -72,8 +72,7 @@ impl Action {
 
 /// Shows what is left, or decides over it.
 pub(super) fn run(typed: &Typed, out: &mut dyn Write) -> Ended {
-    let person: Option<Person<'_>> = if consent::somebody_is_there() { Some(&mut consent::ask) } else { None };
-    run_before(typed, out, person)
+    consent::before_whoever_is_there(|person| run_before(typed, out, person))
 }
 
 /// The same before that person, if there is one.

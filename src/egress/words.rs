@@ -94,16 +94,26 @@ pub fn names_of(presented: &[String]) -> String {
     if names.is_empty() { "no name".to_owned() } else { names.join(", ") }
 }
 
+/// Why the dates of a certificate do not fit, if that is what is wrong.
+pub fn of_dates(error: &CertificateError) -> Option<&'static str> {
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            Some("its certificate has ended, or the clock here is wrong")
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            Some("its certificate is not valid yet, or the clock here is wrong")
+        }
+        _ => None,
+    }
+}
+
 fn of_certificate(error: &CertificateError) -> String {
+    if let Some(told) = of_dates(error) {
+        return told.to_owned();
+    }
     match error {
         CertificateError::UnknownIssuer => {
             "its certificate is signed by no authority in `ca`; a self-signed one is trusted by `pin`".to_owned()
-        }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "its certificate has ended, or the clock here is wrong".to_owned()
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "its certificate is not valid yet, or the clock here is wrong".to_owned()
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
             let (wanted, names) = (expected.to_str(), names_of(presented));
