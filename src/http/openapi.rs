@@ -7,7 +7,7 @@ use super::{
     auth::Scope,
     calls::{AnswerDoc, CALLS, CURSOR, Call, Parameter},
     problem::Code,
-    typed::FIELDS,
+    typed::{FIELDS, Field},
 };
 use crate::model::{Class, Coding, ErrorFamily, ErrorOrigin, MessageState};
 use crate::traffic::Unanswered;
@@ -204,6 +204,9 @@ fn message() -> Value {
     let mut properties = Map::new();
     for field in FIELDS {
         let mut schema = schema(field.schema);
+        if field.field != Field::To {
+            allow_null(&mut schema);
+        }
         schema["description"] = field.doc.into();
         properties.insert(field.name.to_owned(), schema);
     }
@@ -211,12 +214,30 @@ fn message() -> Value {
         "type": "object",
         "required": ["to"],
         "additionalProperties": false,
-        "oneOf": [{"required": ["body"]}, {"required": ["data"]}],
-        "not": {"required": ["expires_in", "expires_at"]},
-        "dependentRequired": {"udh": ["data"]},
+        "oneOf": [given("body"), given("data")],
+        "not": {"anyOf": [
+            {"allOf": [given("expires_in"), given("expires_at")]},
+            {"allOf": [given("udh"), given("body")]}]},
         "properties": properties,
         "example": {"to": "+4915112345678", "body": "Your code is 1234", "class": "otp"},
     })
+}
+
+/// Null is the same as leaving a field out.
+fn allow_null(schema: &mut Value) {
+    if let Some(Value::Array(kinds)) = schema.get_mut("anyOf") {
+        kinds.push(json!({"type": "null"}));
+        return;
+    }
+    schema["type"] = json!([schema["type"], "null"]);
+    if let Some(Value::Array(values)) = schema.get_mut("enum") {
+        values.push(Value::Null);
+    }
+}
+
+/// The field is there, and is not null.
+fn given(field: &str) -> Value {
+    json!({"required": [field], "properties": {field: {"not": {"type": "null"}}}})
 }
 
 fn problem() -> Value {

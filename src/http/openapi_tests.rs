@@ -14,6 +14,7 @@ use crate::{
         problem::{AskedAt, Flaw, Problem},
         readers,
         records::{self, Cursor, Format},
+        spelling,
     },
     model::{Address, CarrierError, CarrierId, DeadLetterReason, ErrorFamily, LinkId, ShardId, TenantId, Wall},
     store::{control::ReaderRecord, record::HandsetRecord},
@@ -181,5 +182,25 @@ fn the_explanation_leaves_nothing_out() {
     }
     for code in Code::ALL {
         assert!(index.contains(&format!("| [`{0}`]({0}.md) | {1} |", code.text(), code.status())), "{}", code.text());
+    }
+}
+
+#[test]
+fn null_is_documented_where_it_is_read_as_nothing() {
+    let document: Value = serde_json::from_str(&document(1)).expect("JSON");
+    let fields = document["components"]["schemas"]["Message"]["properties"].as_object().expect("fields");
+    for (name, schema) in fields {
+        let null = || type_of(&Value::Null).iter().any(|null| allows(schema, null));
+        let is_documented = match schema["anyOf"].as_array() {
+            Some(ways) => ways.iter().any(|way| allows(way, "null")),
+            None => null() && schema["enum"].as_array().is_none_or(|values| values.contains(&Value::Null)),
+        };
+        let mut message = json!({"to": "+4915112345678", "body": "hi"});
+        if name == "body" {
+            message["data"] = "aGk=".into();
+        }
+        message[name] = Value::Null;
+        let is_read = spelling::tests::plain(&message.to_string()).is_ok();
+        assert_eq!(is_documented, is_read, "{name}: {schema}");
     }
 }

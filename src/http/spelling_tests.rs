@@ -25,7 +25,7 @@ fn meant(json: &str, tenant: &Tenant) -> Result<(Head, Vec<String>), (Code, Stri
     Ok((head, [from].into_iter().chain(parts).collect()))
 }
 
-fn plain(json: &str) -> Result<(Head, Vec<String>), (Code, String)> {
+pub(in crate::http) fn plain(json: &str) -> Result<(Head, Vec<String>), (Code, String)> {
     meant(json, &Tenant::default())
 }
 

@@ -233,7 +233,7 @@ impl Oracle {
     }
 
     fn is_told(&self, taken: &TakenPart, fate: Fate) -> bool {
-        self.told.get(&(taken.carrier, taken.issued)).is_some_and(|told| told.contains(&fate))
+        self.has_told((taken.carrier, taken.issued), fate)
     }
 
     fn is_beyond(&self, plan: &Plan, truth: &Truth) -> bool {

@@ -554,6 +554,11 @@ impl Oracle {
         }
     }
 
+    /// Whether a carrier has sent that receipt before.
+    pub fn has_told(&self, of: (usize, IssuedId), fate: Fate) -> bool {
+        self.told.get(&of).is_some_and(|told| told.contains(&fate))
+    }
+
     /// A carrier sends a receipt with that error code.
     pub fn receipt_said(&mut self, (carrier, id): (usize, IssuedId), recipient: &[u8], fate: Fate, error: &[u8]) {
         self.told.entry((carrier, id)).or_default().insert(fate);

@@ -472,7 +472,9 @@ impl Carriers {
         self.body.write(receipt.id, receipt.fate, wall, wall, behaviour);
         // Of a message that nobody knows any more: it may be taken for another's to that number which is in doubt.
         let is_forgotten = wall.since(receipt.taken_at) > plan.shard.receipt_wait_ms;
-        stage.oracle.receipt_made(&receipt.recipient, receipt.fate, is_forgotten);
+        // The same goes for what is sent again under no id: nobody sees that it has been heard before.
+        let is_repeated = behaviour.id_missing && stage.oracle.has_told((carrier, receipt.id), receipt.fate);
+        stage.oracle.receipt_made(&receipt.recipient, receipt.fate, is_forgotten || is_repeated);
         stage.oracle.receipt_said((carrier, receipt.id), &receipt.recipient, receipt.fate, self.body.error());
         let (from, to) = plan.carriers[carrier].spelling.write(&receipt.recipient, &receipt.sender);
         let message = ShortMessage {
