@@ -26,6 +26,12 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Only<T> {
     }
 }
 
+/// A field that may be left out and is not null, for `deserialize_with` beside `default`. By itself serde reads null as a field that
+/// was left out.
+pub(super) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
 struct Object<T>(PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {

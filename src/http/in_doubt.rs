@@ -35,7 +35,9 @@ pub const PAGE_MAX: usize = IDS_MAX;
 #[serde(deny_unknown_fields)]
 struct Decision {
     action: Action,
+    #[serde(default, deserialize_with = "document::given")]
     ids: Option<Ids>,
+    #[serde(default, deserialize_with = "document::given")]
     filter: Option<Only<Typed>>,
     #[serde(default, deserialize_with = "read_limit")]
     limit: Option<usize>,
@@ -78,11 +80,17 @@ impl Action {
 /// A filter as it is written.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+// Null is refused: a variable of the client that was not set must not widen a decision to all tenants, carriers or classes.
 struct Typed {
+    #[serde(default, deserialize_with = "document::given")]
     tenant: Option<String>,
+    #[serde(default, deserialize_with = "document::given")]
     carrier: Option<String>,
+    #[serde(default, deserialize_with = "document::given")]
     class: Option<String>,
+    #[serde(default, deserialize_with = "document::given")]
     reason: Option<String>,
+    #[serde(default, deserialize_with = "document::given")]
     since: Option<String>,
 }
 
@@ -494,6 +502,10 @@ pub(super) mod tests {
             json!([]),
             json!({"filter": 1}),
             json!({"action": "drop", "filter": []}),
+            json!({"action": "drop", "ids": null}),
+            json!({"action": "drop", "ids": ["x"], "filter": null}),
+            json!({"action": "drop", "filter": {"tenant": null}}),
+            json!({"action": "drop", "filter": {"since": null}}),
         ] {
             assert_eq!(code(wrong.clone()), Some(Code::MalformedJson), "{wrong}");
         }

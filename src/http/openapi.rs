@@ -340,7 +340,7 @@ fn resolve_request() -> Value {
         "properties": {
             "action": {"type": "string", "enum": ["resend", "drop", "sent"]},
             "ids": {"type": "array", "minItems": 1, "maxItems": most, "items": text}, "filter": filter,
-            "limit": {"type": "integer", "minimum": 1, "maximum": most, "default": most}}})
+            "limit": {"type": ["integer", "null"], "minimum": 1, "maximum": most, "default": most}}})
 }
 
 fn queues() -> Value {

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::{
     api::{Answered, Api, Asked, json_only, no_query, written},
@@ -26,12 +26,8 @@ use crate::{
 struct Typed {
     action: String,
     /// Null is not the same as leaving it out: nobody shall mean all classes by a variable that was not set.
-    #[serde(default, deserialize_with = "named")]
+    #[serde(default, deserialize_with = "document::given")]
     class: Option<String>,
-}
-
-fn named<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    String::deserialize(from).map(Some)
 }
 
 /// The names of what may become of it.
