@@ -7,21 +7,21 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stentor::admission::{Defaults, KeyWindow, Moment, Printer, Rules, Seen, Tenant, numbering::Numbering};
 use stentor::http::ingest::{Ingest, RequestLimits, Terms};
 use stentor::http::items::Form;
-use stentor::limit::SlidingLimit;
-use stentor::mesh::ShardMap;
-use stentor::model::{Address, Head, KeyPrint, Mono, Msisdn, Now, RouteId, Segment, TenantId, Wall};
-use stentor::queue::{Chunk, Fifo, SlotRuns};
-use stentor::routing::{Condition, Route, RouteTable};
-use stentor::shard::Catalog;
-use stentor::smpp::decode::decode;
-use stentor::smpp::encode::encode;
-use stentor::smpp::framer::Framer;
-use stentor::smpp::pdu::{self, Pdu, ShortMessage};
-use stentor::smpp::status::CommandStatus;
-use stentor::store::segment;
+use stentor_core::admission::{Defaults, KeyWindow, Moment, Printer, Rules, Seen, Tenant, numbering::Numbering};
+use stentor_core::limit::SlidingLimit;
+use stentor_core::mesh::ShardMap;
+use stentor_core::model::{Address, Head, KeyPrint, Mono, Msisdn, Now, RouteId, Segment, TenantId, Wall};
+use stentor_core::queue::{Chunk, Fifo, SlotRuns};
+use stentor_core::routing::{Condition, Route, RouteTable};
+use stentor_core::shard::Catalog;
+use stentor_core::store::segment;
+use stentor_smpp::decode::decode;
+use stentor_smpp::encode::encode;
+use stentor_smpp::framer::Framer;
+use stentor_smpp::pdu::{self, Pdu, ShortMessage};
+use stentor_smpp::status::CommandStatus;
 
 /// Messages of one round.
 const MESSAGES: usize = 1_000;

@@ -10,7 +10,7 @@ const HEAD_LEN_MAX: usize = 64 * 1024;
 
 /// A connection that can carry requests one after another.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
     is_spent: bool,
@@ -18,7 +18,7 @@ pub struct Connection {
 
 /// One answer; the body is borrowed from the connection.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Response<'a> {
+pub(crate) struct Response<'a> {
     pub status: u16,
     /// Seconds, from `Retry-After`.
     pub retry_after_s: Option<u64>,
@@ -37,7 +37,7 @@ struct Head {
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// Nothing of the request was written: it certainly had no effect.
     Connect(io::Error),
     /// The request may or may not have had an effect.
@@ -55,7 +55,7 @@ impl fmt::Display for Failure {
 
 impl Connection {
     /// Connects; `timeout` holds for connecting and for each wait for the peer.
-    pub fn connect(address: SocketAddr, timeout: Duration) -> Result<Self, Failure> {
+    pub(crate) fn connect(address: SocketAddr, timeout: Duration) -> Result<Self, Failure> {
         let connect = || {
             let stream = TcpStream::connect_timeout(&address, timeout)?;
             stream.set_nodelay(true)?;
@@ -68,12 +68,12 @@ impl Connection {
     }
 
     /// Whether the peer said that it will close after the last answer.
-    pub fn is_spent(&self) -> bool {
+    pub(crate) fn is_spent(&self) -> bool {
         self.is_spent
     }
 
     /// Sends head and body as they are and reads the answer. After an error the connection is of no more use.
-    pub fn exchange(&mut self, head: &[u8], body: &[u8]) -> Result<Response<'_>, Failure> {
+    pub(crate) fn exchange(&mut self, head: &[u8], body: &[u8]) -> Result<Response<'_>, Failure> {
         // A server may answer and close before it has read everything: the answer counts, not the broken write.
         let written = self.write(head, body);
         match self.read_answer() {
@@ -170,12 +170,12 @@ impl Connection {
 }
 
 /// One `GET` on a connection of its own: status and body.
-pub fn get(address: SocketAddr, path: &str, timeout: Duration) -> Result<(u16, Vec<u8>), Failure> {
+pub(crate) fn get(address: SocketAddr, path: &str, timeout: Duration) -> Result<(u16, Vec<u8>), Failure> {
     ask(address, &format!("GET {path}"), "", "", timeout)
 }
 
 /// One `POST` on a connection of its own: status and body.
-pub fn post(
+pub(crate) fn post(
     address: SocketAddr,
     path: &str,
     media: &str,
@@ -186,7 +186,7 @@ pub fn post(
 }
 
 /// One request on a connection of its own: status and body. `call` is method and target, `headers` whole lines.
-pub fn ask(
+pub(crate) fn ask(
     address: SocketAddr,
     call: &str,
     headers: &str,

@@ -3,13 +3,13 @@
 //! that it survives every coding.
 
 /// Octets of a mark: `#` serial (10 digits), blank, microseconds since the Unix epoch (16 digits).
-pub const MARK_LEN: usize = 28;
+pub(crate) const MARK_LEN: usize = 28;
 const SERIAL: std::ops::Range<usize> = 1..11;
 const OFFERED: std::ops::Range<usize> = 12..28;
 
 /// What a mark says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub(crate) struct Mark {
     /// Number of the message within its run, from 0.
     pub serial: u64,
     /// When its request was due to leave, in microseconds since the Unix epoch.
@@ -18,7 +18,7 @@ pub struct Mark {
 
 impl Mark {
     /// Writes the mark over the first [`MARK_LEN`] octets of `text`, which must be at least that long.
-    pub fn write(self, text: &mut [u8]) {
+    pub(crate) fn write(self, text: &mut [u8]) {
         text[0] = b'#';
         write_digits(&mut text[SERIAL], self.serial);
         text[SERIAL.end] = b' ';
@@ -26,7 +26,7 @@ impl Mark {
     }
 
     /// Reads the mark at the head of a text of one octet per character, or of UTF-16BE; `None` where there is none.
-    pub fn read(text: &[u8]) -> Option<Self> {
+    pub(crate) fn read(text: &[u8]) -> Option<Self> {
         match text {
             [b'#', ..] => Self::read_octets(text.get(..MARK_LEN)?),
             [0, b'#', ..] => {
@@ -46,7 +46,7 @@ impl Mark {
 }
 
 /// Overwrites `field` with the number, right-aligned and padded with zeros; higher digits that do not fit are lost.
-pub fn write_digits(field: &mut [u8], mut number: u64) {
+pub(crate) fn write_digits(field: &mut [u8], mut number: u64) {
     for digit in field.iter_mut().rev() {
         *digit = b'0' + (number % 10) as u8;
         number /= 10;
@@ -54,7 +54,7 @@ pub fn write_digits(field: &mut [u8], mut number: u64) {
 }
 
 /// The number that the field spells in decimal; `None` if it is empty, not all digits, or does not fit.
-pub fn read_digits(field: &[u8]) -> Option<u64> {
+pub(crate) fn read_digits(field: &[u8]) -> Option<u64> {
     if field.is_empty() || field.len() > 19 {
         return None;
     }

@@ -16,10 +16,10 @@ use super::client;
 use super::exit::{Ended, Exit, Failure};
 use super::problem::{Problem, unreachable};
 use super::shown;
+use crate::disk::fjall_backup::{self, Checked, RestoreError};
+use crate::disk::private;
 use crate::http::rfc3339;
-use crate::model::Wall;
-use crate::store::fjall_backup::{self, Checked, RestoreError};
-use crate::store::private;
+use stentor_core::model::Wall;
 
 /// What was typed.
 #[derive(Debug, Args)]
@@ -195,7 +195,7 @@ pub(super) fn document(file: &Path, checked: &Checked) -> Value {
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    use crate::store::backup::{BackupWriter, Manifest};
+    use stentor_core::store::backup::{BackupWriter, Manifest};
 
     use super::*;
 

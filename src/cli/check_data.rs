@@ -7,12 +7,12 @@ use std::path::Path;
 use serde_json::json;
 
 use super::exit::{Ended, Exit, Failure};
-use crate::control::{Bounds, Control, Damage};
-use crate::store::StoreError;
-use crate::store::directory::DataDirectory;
-use crate::store::fjall::{FjallOptions, FjallStore};
-use crate::store::fjall_start;
-use crate::store::fjall_verify::{self, Verified};
+use crate::disk::directory::DataDirectory;
+use crate::disk::fjall::{FjallOptions, FjallStore};
+use crate::disk::fjall_start;
+use crate::disk::fjall_verify::{self, Verified};
+use stentor_core::control::{Bounds, Control, Damage};
+use stentor_core::store::StoreError;
 
 /// One store, read.
 struct Read {

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 
-use crate::store::directory::Refusal;
+use crate::disk::directory::Refusal;
 
 /// For `--help`.
 pub(super) const TABLE: &str = "\

@@ -12,7 +12,7 @@ use super::consent::{self, Person, counted};
 use super::exit::{Ended, Exit, Failure};
 use super::problem::{Problem, unreachable};
 use super::shown::{scalar, table};
-use crate::model::Quoted;
+use stentor_core::model::Quoted;
 
 /// What is said of an empty ledger.
 const NOTHING: &str = "nothing is in doubt";

@@ -12,8 +12,8 @@ use super::client::{self, Client};
 use super::exit::{Ended, Exit, Failure};
 use super::problem::{Problem, unreachable};
 use super::shown::{plain, scalar};
-use crate::model::Quoted;
-use crate::runtime::logging;
+use crate::host::logging;
+use stentor_core::model::Quoted;
 
 /// Messages of one question.
 const PAGE: usize = 1_000;

@@ -1,6 +1,6 @@
 //! Where the log goes: stderr, as text for people or as one JSON object a line. Knows `[log]` of the configuration and
 //! the subscriber; what is told, and that no body and no whole number is, is the matter of who tells it. Who tells never
-//! waits for whoever reads (`runtime/logging`).
+//! waits for whoever reads (`host/logging`).
 
 use std::io::{self, IsTerminal};
 
@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
 use crate::config::{Log, LogFormat, LogLevel};
-use crate::runtime::logging;
+use crate::host::logging;
 
 /// What is told, while the process runs.
 pub(super) struct Level(Box<dyn Fn(EnvFilter)>);

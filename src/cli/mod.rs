@@ -36,7 +36,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use rustix::{fs::Mode, process::umask};
 
-use crate::runtime::logging;
+use crate::host::logging;
 
 pub use exit::Exit;
 

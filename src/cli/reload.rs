@@ -10,9 +10,9 @@ use clap::Args;
 
 use super::exit::{Ended, Exit, Failure};
 use crate::config::Config;
+use crate::disk::directory;
 use crate::runtime::verdict::{Ask, Verdict};
 use crate::runtime::{signals, translate};
-use crate::store::directory;
 
 /// A reload waits for a disk, for names of carriers, for every core: seconds at worst.
 const PATIENCE: Duration = Duration::from_secs(30);

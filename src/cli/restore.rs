@@ -11,8 +11,8 @@ use indicatif::ProgressBar;
 
 use super::backup::{broken, document, progress, told};
 use super::exit::{Ended, Exit, Failure};
-use crate::delivery::DoubtPolicy;
-use crate::store::fjall_backup;
+use crate::disk::fjall_backup;
+use stentor_core::delivery::DoubtPolicy;
 
 /// What was typed.
 #[derive(Debug, Args)]

@@ -12,7 +12,7 @@ use super::consent::{self, Person, counted};
 use super::exit::{Ended, Exit, Failure};
 use super::problem::{Problem, unreachable};
 use super::shown::{scalar, table};
-use crate::model::Class;
+use stentor_core::model::Class;
 
 /// What was typed.
 #[derive(Debug, Args)]

@@ -14,8 +14,8 @@ use super::client::{self, Client};
 use super::exit::{Ended, Exit, Failure};
 use super::problem::{Flaw, Problem, unreachable};
 use super::shown;
-use crate::model::{Class, MessageState};
-use crate::runtime::logging;
+use crate::host::logging;
+use stentor_core::model::{Class, MessageState};
 
 /// Between two looks at a message that is waited for.
 const LOOK: Duration = Duration::from_millis(250);

@@ -12,7 +12,10 @@ use super::exit::{Ended, Exit, Failure};
 use super::log;
 use crate::config::Config;
 use crate::runtime::daemon::{Daemon, Reload};
-use crate::runtime::{logging, signals, warnings};
+use crate::{
+    host::logging,
+    runtime::{signals, warnings},
+};
 
 /// What was typed.
 #[derive(Debug, Args)]

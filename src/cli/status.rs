@@ -12,7 +12,7 @@ use super::exit::{Ended, Exit, Failure};
 use super::problem::{Problem, unreachable};
 use super::shown::{self, scalar, table};
 use crate::http::rfc3339;
-use crate::model::{Quoted, Wall};
+use stentor_core::model::{Quoted, Wall};
 
 /// An error so young is shown of a carrier that has all its binds, ms.
 const RECENT_MS: u64 = 300_000;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::model::Quoted;
+use stentor_core::model::Quoted;
 
 /// See the head of this file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,8 +21,8 @@ use super::secret::Secret;
 use super::shown;
 use super::source::Span;
 use super::units::{Int, PerSecond};
-use crate::model::Quoted;
-use crate::smpp::field::{BIND_TEXT_OCTETS_MAX, Field};
+use stentor_core::model::Quoted;
+use stentor_smpp::field::{BIND_TEXT_OCTETS_MAX, Field};
 
 /// One carrier.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use toml::Spanned;
 
-use crate::model::inboxes::bare;
-use crate::model::nearest;
+use stentor_core::model::inboxes::bare;
+use stentor_core::model::nearest;
 
 use super::Config;
 use super::gather::Gather;

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-use crate::model::nearest;
+use stentor_core::model::nearest;
 
 use super::read::unknown_key;
 use super::shape::Shape;

@@ -14,10 +14,10 @@ use super::raw::Typed;
 use super::secret::{Secret, SecretRef};
 use super::source::{Span, WHOLE};
 use super::units::{Bytes, Millis};
-use crate::admission::numbering::{NumberRange, Numbering};
-use crate::admission::{Objection, sender};
-use crate::model::Quoted;
-use crate::smpp::field::BIND_TEXT_OCTETS_MAX;
+use stentor_core::admission::numbering::{NumberRange, Numbering};
+use stentor_core::admission::{Objection, sender};
+use stentor_core::model::Quoted;
+use stentor_smpp::field::BIND_TEXT_OCTETS_MAX;
 
 pub(super) const SECOND: u64 = 1_000;
 pub(super) const MINUTE: u64 = 60 * SECOND;

@@ -10,7 +10,7 @@ use super::gather::{DAY, Gather, HOUR, MINUTE, SECOND, or};
 use super::raw::{RawDefaults, RawInDoubt, RawNumberRange, RawRetry, RawRetryPolicy};
 use super::shown;
 use super::units::{Int, Permille};
-use crate::admission::numbering;
+use stentor_core::admission::numbering;
 
 /// What a message gets when neither it, nor its route, nor its tenant says otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -17,13 +17,13 @@ use super::secret::SecretRef;
 use super::units::{Auto, Bytes, Int, Millis, OneOrMany, PerSecond, Permille, Quota};
 
 /// A key that may be absent, with the place of its value.
-pub type Typed<T> = Option<Spanned<T>>;
+pub(super) type Typed<T> = Option<Spanned<T>>;
 
 /// A number of things of which there must be one, and of which a machine holds at most so many.
-pub type Count = Int<1, 1_000_000_000_000>;
+pub(super) type Count = Int<1, 1_000_000_000_000>;
 
 /// An octet.
-pub type Octet = Int<0, 255>;
+pub(super) type Octet = Int<0, 255>;
 
 macro_rules! raw {
     ($($(#[doc = $doc:literal])* $name:ident { $($key:ident: $type:ty,)* })*) => {$(

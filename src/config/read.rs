@@ -12,7 +12,7 @@ use super::raw::RawConfig;
 use super::shape::Shape;
 use super::source::{Source, Span, WHOLE};
 use super::tree::{Step, find, strike};
-use crate::model::{Quoted, nearest};
+use stentor_core::model::{Quoted, nearest};
 
 /// After so many wrong values the file is something else.
 const PROBLEMS_MAX: usize = 100;

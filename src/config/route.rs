@@ -10,7 +10,7 @@ use super::choice::Class;
 use super::gather::Gather;
 use super::raw::{RawRoute, RawShare, RawWhen, Typed};
 use super::units::{Int, OneOrMany};
-use crate::model::Quoted;
+use stentor_core::model::Quoted;
 
 /// One rule.
 #[derive(Clone, Debug, PartialEq, Serialize)]

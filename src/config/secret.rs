@@ -11,7 +11,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::{Serialize, Serializer};
 
 /// Stands wherever a secret would be shown.
-pub const MASK: &str = "(secret)";
+pub(super) const MASK: &str = "(secret)";
 
 /// A file that holds a secret holds nothing else: longer ones are a mistake.
 const FILE_BYTES_MAX: u64 = 64 * 1024;

@@ -14,7 +14,7 @@ use super::raw::{RawHttp, RawHttpTls, RawLimits, RawLog, RawNode, Typed};
 use super::shown;
 use super::source::{Span, WHOLE};
 use super::units::{Auto, Int, OneOrMany};
-use crate::model::Quoted;
+use stentor_core::model::Quoted;
 
 /// Identity, place on disk, shards and cores.
 #[derive(Clone, Debug, PartialEq, Serialize)]

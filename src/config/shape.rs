@@ -14,7 +14,7 @@ use super::units::ONE_OR_MANY;
 
 /// What may stand at a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub(super) enum Shape {
     /// A table with these keys and no others.
     Table(Vec<(&'static str, Shape)>),
     /// A table with keys of the operator's choice.
@@ -33,12 +33,12 @@ pub enum Shape {
 
 impl Shape {
     /// What `T` takes.
-    pub fn of<T: for<'de> Deserialize<'de>>() -> Self {
+    pub(super) fn of<T: for<'de> Deserialize<'de>>() -> Self {
         shape_at::<T>(&[])
     }
 
     /// The shape of one key of a table.
-    pub fn key(&self, name: &str) -> Option<&Self> {
+    pub(super) fn key(&self, name: &str) -> Option<&Self> {
         match self {
             Self::Table(keys) => keys.iter().find(|(key, _)| *key == name).map(|(_, shape)| shape),
             Self::Map(inside) => Some(inside),
@@ -47,7 +47,7 @@ impl Shape {
     }
 
     /// The names of a table's keys; empty for everything else.
-    pub fn keys(&self) -> Vec<&'static str> {
+    pub(super) fn keys(&self) -> Vec<&'static str> {
         match self {
             Self::Table(keys) => keys.iter().map(|(key, _)| *key).collect(),
             Self::Map(_) | Self::List(_) | Self::OneOrMany(_) | Self::Choice(_) | Self::Text | Self::Other => {

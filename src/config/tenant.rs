@@ -10,9 +10,9 @@ use super::gather::Gather;
 use super::raw::{RawTenant, Typed};
 use super::secret::{Secret, SecretRef};
 use super::units::Quota;
-use crate::model::inboxes::bare;
-use crate::model::limits::ADDRESS_BYTES_MAX;
-use crate::model::{Quoted, SenderId};
+use stentor_core::model::inboxes::bare;
+use stentor_core::model::limits::ADDRESS_BYTES_MAX;
+use stentor_core::model::{Quoted, SenderId};
 
 /// Shorter keys can be guessed.
 const KEY_MIN: usize = 16;

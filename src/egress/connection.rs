@@ -13,13 +13,11 @@ use std::{
 
 use futures_lite::{AsyncRead, AsyncWrite, future};
 
-use crate::{
-    link::{BindId, Disconnect, hosts::Way},
-    runtime::{
-        executor::{self, OnPanic},
-        net::Stream,
-    },
+use crate::host::{
+    executor::{self, OnPanic},
+    net::Stream,
 };
+use stentor_core::link::{BindId, Disconnect, hosts::Way};
 
 use super::{Dial, dial::NoWay, words};
 

@@ -13,14 +13,14 @@ use futures_rustls::TlsConnector;
 use rustls::{ClientConfig, pki_types::ServerName};
 
 use super::{pdus::PduLog, words};
-use crate::{
+use crate::host::{
+    executor,
+    net::{Socket, Stream},
+    resolver::Resolver,
+};
+use stentor_core::{
     link::{Disconnect, hosts::Way},
     model::Mono,
-    runtime::{
-        executor,
-        net::{Socket, Stream},
-        resolver::Resolver,
-    },
 };
 
 /// Where a carrier can be reached.

@@ -5,14 +5,12 @@ use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use futures_lite::AsyncReadExt;
 
 use super::*;
-use crate::{
-    mesh::CoreId,
-    runtime::{
-        clock::Clock,
-        executor::{Executor, Io, Running},
-        watchdog::Heartbeat,
-    },
+use crate::host::{
+    clock::Clock,
+    executor::{Executor, Io, Running},
+    watchdog::Heartbeat,
 };
+use stentor_core::mesh::CoreId;
 
 const FAR: Duration = Duration::from_secs(60);
 

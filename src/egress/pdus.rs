@@ -2,12 +2,10 @@
 //!
 //! Knows how a stream is cut at the place where it stands, and which way a PDU went; what its line says is `smpp::words`'s.
 
-use crate::{
-    link::BindId,
-    smpp::{
-        framer::{Frame, Framer, PDU_OCTETS_MAX},
-        words::{Detail, InWords},
-    },
+use stentor_core::link::BindId;
+use stentor_smpp::{
+    framer::{Frame, Framer, PDU_OCTETS_MAX},
+    words::{Detail, InWords},
 };
 
 /// Tells the PDUs of one carrier.

@@ -4,7 +4,7 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error};
 
-use crate::link::{Disconnect, trouble::refuses_certificate};
+use stentor_core::link::{Disconnect, trouble::refuses_certificate};
 
 /// Why no address of a host was reached.
 pub fn of_connect(error: &io::Error) -> String {

@@ -12,7 +12,8 @@ use super::{
     body::RequestBody,
     problem::{Code, Problem},
 };
-use crate::{model::Mono, runtime::net::Peer};
+use crate::host::net::Peer;
+use stentor_core::model::Mono;
 
 /// Lines of a second for what was refused or failed, for each core; the others are counted.
 pub const LINES_MAX: u32 = 100;

@@ -36,11 +36,11 @@ use super::{
     server::Handler,
     turns::Turns,
 };
-use crate::{
+use crate::host::{executor, net::Peer};
+use stentor_core::{
     admission::{Defaults, Printer, Standing, numbering::Numbering},
     mesh::ShardMap,
     model::{Mono, Quoted, ShardId, TenantId},
-    runtime::{executor, net::Peer},
     shard::Catalog,
 };
 

@@ -1,7 +1,7 @@
 //! Shards that keep everything in a list and answer at once, for the API's tests.
 
 use super::*;
-use crate::model::Msisdn;
+use stentor_core::model::Msisdn;
 
 /// Every shard in one: messages in the order of admission.
 #[derive(Default)]
@@ -81,7 +81,7 @@ impl Shards {
         Reply::Records { next: found.last().filter(|_| is_more).map(|found| found.id.address()), found }
     }
 
-    fn keep(&mut self, shard: ShardId, head: crate::model::Head, content: Vec<u8>) -> LineResult {
+    fn keep(&mut self, shard: ShardId, head: stentor_core::model::Head, content: Vec<u8>) -> LineResult {
         if head.to.number() % 10 == 9 {
             return LineResult::Refused(Refusal::QueueFull);
         }

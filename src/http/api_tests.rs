@@ -16,21 +16,23 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    admission::{Quota, TenantOptions},
-    control::{Control, ControlEvent, Effect},
-    delivery::MessageView,
-    http::{Limits, Server, TenantSpec, backup::Pipe},
-    mesh::{CoreId, mailbox},
-    model::{
-        Address, KeyPrint, MessageId, MessageState, NodeId, Period, Refusal, ReplyTo, RouteId, TenantId, Wall, Whose,
-    },
-    routing::{Condition, Route, RouteTable},
-    runtime::{
+    host::{
         clock::Clock,
         executor::{Executor, Io, OnPanic, Running},
         net::Listener,
         watchdog::Heartbeat,
     },
+    http::{Limits, Server, TenantSpec, backup::Pipe},
+};
+use stentor_core::{
+    admission::{Quota, TenantOptions},
+    control::{Control, ControlEvent, Effect},
+    delivery::MessageView,
+    mesh::{CoreId, mailbox},
+    model::{
+        Address, KeyPrint, MessageId, MessageState, NodeId, Period, Refusal, ReplyTo, RouteId, TenantId, Wall, Whose,
+    },
+    routing::{Condition, Route, RouteTable},
     shard::{Ask, Cancelled, Claimed, FoundMessage, LineResult, Lookup, Reply, Resolved},
     store::record::HandsetRecord,
 };

@@ -11,10 +11,10 @@ use hyper::header::HeaderValue;
 use ring::digest::SHA256;
 
 use super::problem::{Code, Problem};
-use crate::{
+use crate::host::net::Peer;
+use stentor_core::{
     admission::{Tenant, TenantOptions},
     model::{TenantId, Whose},
-    runtime::net::Peer,
 };
 
 /// A tenant as it is configured, and its keys.
@@ -221,7 +221,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::{
+    use stentor_core::{
         admission::Quota,
         model::{Now, Period, Wall},
     };

@@ -24,7 +24,7 @@ use super::{
     body::{BodySender, ResponseBody},
     problem::{Code, Problem},
 };
-use crate::runtime::executor::{self, OnPanic};
+use crate::host::executor::{self, OnPanic};
 
 /// Pieces that wait for the client; each holds about a block of the backup.
 const PIECES_MAX: usize = 8;

@@ -6,11 +6,11 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{
+use stentor_core::{
     model::{CarrierId, Class, Lane, LinkId, RouteId, ShardId, Wall},
     shard::{Catalog, RestoredStatus},
-    smpp::status::CommandStatus,
 };
+use stentor_smpp::status::CommandStatus;
 
 use super::json::{Object, push_number};
 
@@ -342,7 +342,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{
+    use stentor_core::{
         model::GroupId,
         routing::{Condition, Route, RouteTable, Way},
         shard::CatalogCarrier,

@@ -25,7 +25,8 @@ use super::{
     memory::{NoRoom, Room},
     watch::{TooSlow, Watch},
 };
-use crate::{model::TenantId, runtime::net::Peer};
+use crate::host::net::Peer;
+use stentor_core::model::TenantId;
 
 pub use super::response::{Aborted, BodyReceiver, BodySender, Gone, Maker, ResponseBody};
 

@@ -12,7 +12,7 @@ use hyper::{HeaderMap, header::CONTENT_ENCODING};
 use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
 
 use super::{body::BodyError, limits::Limits, memory::Room};
-use crate::runtime::executor;
+use crate::host::executor;
 
 /// Octets that one step takes in at most.
 const STEP_IN: usize = 16 << 10;

@@ -17,9 +17,9 @@ use std::{
 };
 
 use super::memory::Room;
-use crate::{
+use crate::host::executor::{self, HEARTBEAT};
+use stentor_core::{
     model::{ReplyTo, ShardId},
-    runtime::executor::{self, HEARTBEAT},
     shard::{Ask, Reply},
 };
 
@@ -62,7 +62,7 @@ enum State {
     Answered(Reply),
     /// Nobody waits any more; what was asked is still in memory.
     Abandoned {
-        #[allow(dead_code)] // held, not read: dropped when the shard has answered
+        #[allow(dead_code, reason = "held, not read: dropped when the shard has answered")]
         room: Room,
     },
 }
@@ -230,7 +230,7 @@ mod tests {
     use std::{pin::pin, sync::Arc, task::Wake};
 
     use super::{super::memory::Memory, *};
-    use crate::{
+    use stentor_core::{
         model::{Address, MessageId, NodeId, TenantId, Wall},
         shard::Cancelled,
     };

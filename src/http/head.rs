@@ -15,7 +15,7 @@ use hyper::{
 };
 
 use super::problem::{Code, Problem};
-use crate::model::Quoted;
+use stentor_core::model::Quoted;
 
 /// Refuses a head that can be read in two ways.
 ///

@@ -18,7 +18,7 @@ use super::{
     submit::unexpected,
     typed::whole,
 };
-use crate::{
+use stentor_core::{
     delivery::{DoubtFilter, DoubtPolicy, InDoubt},
     model::{Address, Class, Content, MessageId, Quoted, ShardId, Wall, Whose},
     shard::{Ask, Catalog, DoubtAction, FoundDoubt, Reply, Resolved},
@@ -28,7 +28,7 @@ use crate::{
 /// Entries of a page where nothing else is asked for.
 const PAGE: usize = 100;
 /// Entries of one page, or messages of one decision, at most.
-pub const PAGE_MAX: usize = IDS_MAX;
+pub(super) const PAGE_MAX: usize = IDS_MAX;
 
 /// `POST /v1/in-doubt/resolve`.
 #[derive(Debug, Deserialize)]
@@ -387,13 +387,13 @@ pub(super) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{
+    use crate::http::{
+        TenantSpec,
+        lookup::tests::{catalog, delivered},
+    };
+    use stentor_core::{
         admission::TenantOptions,
         delivery::{Doubts, Lost, LostBind},
-        http::{
-            TenantSpec,
-            lookup::tests::{catalog, delivered},
-        },
         model::{CarrierId, Lane, RouteId, TenantId},
     };
 

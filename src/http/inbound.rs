@@ -18,13 +18,13 @@ use super::{
     records::{Cursor, PAGE, Patience},
     submit::unexpected,
 };
-use crate::{
+use crate::host::executor::{self, OnPanic};
+use stentor_core::{
     model::{Address, GroupId, Quoted, ShardId, TenantId, Wall, Whose},
-    runtime::executor::{self, OnPanic},
     shard::{Ask, Catalog, Reply},
-    smpp::{coding::DataCoding, udh::Header, user_data::decode_text},
     store::record::HandsetRecord,
 };
+use stentor_smpp::{coding::DataCoding, udh::Header, user_data::decode_text};
 
 /// Pages that wait for a slow reader.
 const PAGES_AHEAD: usize = 2;
@@ -212,7 +212,8 @@ pub(super) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{http::lookup::tests::catalog, smpp::coding::DefaultAlphabet};
+    use crate::http::lookup::tests::catalog;
+    use stentor_smpp::coding::DefaultAlphabet;
 
     pub(in crate::http) fn record() -> HandsetRecord {
         HandsetRecord {

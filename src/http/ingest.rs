@@ -13,7 +13,7 @@ use super::{
     typed::Typed,
     wording,
 };
-use crate::{
+use stentor_core::{
     admission::{Charge, Intake, Outlook, Parcel, Place, Printer, Rules, Target},
     mesh::ShardMap,
     model::{KeyPrint, Now, Refusal},

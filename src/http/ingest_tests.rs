@@ -4,14 +4,14 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{
+use crate::http::{
+    problem::{AskedAt, ERRORS_BYTES_MAX},
+    spelling::tests::NUMBERING,
+};
+use stentor_core::{
     admission::{
         Defaults, Quota, Tenant, TenantOptions,
         intake::{FRAME_BYTES_MAX, FRAME_MESSAGES_MAX},
-    },
-    http::{
-        problem::{AskedAt, ERRORS_BYTES_MAX},
-        spelling::tests::NUMBERING,
     },
     model::{Address, Content, Head, Line, MessageId, Mono, Msisdn, NodeId, Period, RouteId, ShardId, TenantId, Wall},
     routing::{Condition, Route, RouteTable},

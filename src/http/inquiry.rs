@@ -17,9 +17,9 @@ use super::{
     records::{self, Format, Page, Patience, Query},
     submit::unexpected,
 };
-use crate::{
+use crate::host::executor::{self, OnPanic};
+use stentor_core::{
     model::{MessageId, Quoted, ShardId, TenantId, Whose},
-    runtime::executor::{self, OnPanic},
     shard::{Ask, Cancelled, FoundMessage, Lookup, Reply},
 };
 
@@ -312,7 +312,7 @@ pub(super) async fn send_pages(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Address, NodeId, Wall};
+    use stentor_core::model::{Address, NodeId, Wall};
 
     #[test]
     fn ids_from_everywhere_are_many_small_questions_and_neighbours_one() {

@@ -14,7 +14,7 @@ use super::{
     typed::Typed,
     unread::{self, LoneSurrogate, MENDED, byte_order_mark, mended},
 };
-use crate::model::Clipped;
+use stentor_core::model::Clipped;
 
 /// In which form messages are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Writing JSON straight into a buffer. Knows escapes, commas and braces; whoever writes knows the members.
 
-use crate::model::{MessageId, Wall};
+use stentor_core::model::{MessageId, Wall};
 
 use super::rfc3339;
 

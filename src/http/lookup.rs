@@ -13,12 +13,12 @@ use super::{
     json::Object,
     problem::{Code, Flaw, Problem},
 };
-use crate::{
+use stentor_core::{
     delivery::{Fact, TimelineEntry},
     model::{CarrierError, CarrierId, Content, ErrorOrigin, MessageId, Quoted, RouteId, quoted::QUOTED_MAX},
     shard::{Catalog, FoundMessage, Lookup},
-    smpp::status::CommandStatus,
 };
+use stentor_smpp::status::CommandStatus;
 
 /// Ids of one bulk lookup at most.
 pub const IDS_MAX: usize = 1_000;
@@ -237,15 +237,15 @@ fn write_entry_of_timeline(entry: &TimelineEntry, catalog: &Catalog, out: &mut V
 
 #[cfg(test)]
 pub(super) mod tests {
-    use crate::model::Coding;
+    use stentor_core::model::Coding;
 
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{
+    use stentor_core::{
         delivery::{
             EventKind, Happened, Lost, LostBind, MessageView, Resolution,
-            event::tests::{error, samples},
+            samples::{error, samples},
         },
         model::{
             Address, Class, DeadLetterReason, ErrorFamily, GroupId, Head, MessageState, Msisdn, NodeId, ReceiptState,

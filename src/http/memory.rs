@@ -22,7 +22,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use crate::{
+use stentor_core::{
     admission::Shares,
     model::{Sound, TenantId, holds, invariant::WALKED_MAX},
 };

@@ -3,7 +3,7 @@
 use std::{pin::pin, sync::Arc, task::Wake};
 
 use super::*;
-use crate::model::Prng;
+use stentor_core::model::Prng;
 
 const A: TenantId = TenantId(1);
 const B: TenantId = TenantId(2);

@@ -9,10 +9,10 @@ use super::{
     problem::Code,
     typed::{FIELDS, Field},
 };
-use crate::model::{Class, Coding, ErrorFamily, ErrorOrigin, MessageState};
-use crate::traffic::Unanswered;
+use stentor_core::model::{Class, Coding, ErrorFamily, ErrorOrigin, MessageState};
+use stentor_core::traffic::Unanswered;
 
-/// Pages of codes that end messages, not requests: see [`crate::model::DeadLetterReason`].
+/// Pages of codes that end messages, not requests: see [`stentor_core::model::DeadLetterReason`].
 const REASONS: [(&str, &str); 5] = [
     ("attempts_exhausted", include_str!("../../docs/errors/attempts_exhausted.md")),
     ("carrier_rejected", include_str!("../../docs/errors/carrier_rejected.md")),

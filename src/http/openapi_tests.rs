@@ -1,21 +1,21 @@
 //! The description of the API against what the API answers.
 
 use super::*;
-use crate::{
-    http::{
-        base64,
-        board::{HeldBy, LinkStatus, ShardStatus, StatusBoard},
-        in_doubt,
-        inbound::{self, tests::record},
-        lookup::{
-            self,
-            tests::{catalog, delivered},
-        },
-        problem::{AskedAt, Flaw, Problem},
-        readers,
-        records::{self, Cursor, Format},
-        spelling,
+use crate::http::{
+    base64,
+    board::{HeldBy, LinkStatus, ShardStatus, StatusBoard},
+    in_doubt,
+    inbound::{self, tests::record},
+    lookup::{
+        self,
+        tests::{catalog, delivered},
     },
+    problem::{AskedAt, Flaw, Problem},
+    readers,
+    records::{self, Cursor, Format},
+    spelling,
+};
+use stentor_core::{
     model::{Address, CarrierError, CarrierId, DeadLetterReason, ErrorFamily, LinkId, ShardId, TenantId, Wall},
     store::{control::ReaderRecord, record::HandsetRecord},
 };

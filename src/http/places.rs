@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::sweeper::Watch;
-use crate::runtime::net::Peer;
+use crate::host::net::Peer;
 
 /// How many are looked for at once.
 const BATCH: usize = 64;

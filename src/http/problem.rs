@@ -15,7 +15,7 @@ use super::{
     memory::NoRoom,
     unread,
 };
-use crate::model::{Quoted, Refusal};
+use stentor_core::model::{Quoted, Refusal};
 
 /// Octets of failed messages that one answer tells of in full; of those that come after it only the code is told, or only
 /// how many they are.
@@ -431,7 +431,7 @@ impl From<NoRoom> for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::DeadLetterReason;
+    use stentor_core::model::DeadLetterReason;
 
     #[test]
     fn every_code_has_a_page_under_its_own_name() {

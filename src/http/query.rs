@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::problem::{Code, Problem};
-use crate::model::Quoted;
+use stentor_core::model::Quoted;
 
 /// Parameters of one call; none has so many.
 const PARAMETERS_MAX: usize = 32;

@@ -20,10 +20,10 @@ use super::{
     problem::{Code, Problem},
     records::Cursor,
 };
-use crate::{
+use crate::host::executor::{self, HEARTBEAT};
+use stentor_core::{
     control::{Change, Entries, Kind, Refused},
     model::{Quoted, TenantId, Wall},
-    runtime::executor::{self, HEARTBEAT},
     store::{
         control::{ReaderRecord, ReadersRecord},
         record::{decode, encode},
@@ -231,7 +231,7 @@ impl Api {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Address, ShardId};
+    use stentor_core::model::{Address, ShardId};
 
     fn at(segments: [u64; 2]) -> Cursor {
         let mut cursor = Cursor::start(2);

@@ -12,7 +12,7 @@ use super::{
     problem::{Code, Problem},
     query, readers, rfc3339,
 };
-use crate::{
+use stentor_core::{
     model::{Address, Content, Quoted, ShardId, Wall},
     shard::{Catalog, FoundMessage},
 };
@@ -21,7 +21,7 @@ use crate::{
 pub const PAGE: usize = 500;
 
 /// What a request may pass over without finding anything: so many of the reader's pages
-/// ([`crate::store::Answerer::SCAN_PASSED_BYTES_MAX`]), and one more for each that brought something. Then its answer ends with a
+/// ([`stentor_core::store::Answerer::SCAN_PASSED_BYTES_MAX`]), and one more for each that brought something. Then its answer ends with a
 /// cursor to go on from, for what one request costs must not depend on how much others have sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience(u32);
@@ -411,10 +411,8 @@ fn push_cell(text: &str, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        http::lookup::tests::{catalog, delivered},
-        model::{MessageState, TenantId},
-    };
+    use crate::http::lookup::tests::{catalog, delivered};
+    use stentor_core::model::{MessageState, TenantId};
 
     fn written(format: Format, found: &[FoundMessage], cursor: &Cursor) -> String {
         let mut out = Vec::new();

@@ -5,7 +5,7 @@ use super::{
     json::{Object, push_id},
     problem::{Code, ERRORS_BYTES_MAX, Flaw, Problem},
 };
-use crate::{admission, model::Refusal, shard::LineResult};
+use stentor_core::{admission, model::Refusal, shard::LineResult};
 
 /// What became of a parcel: a result for each of its messages, or why there is none.
 pub type Outcome = Result<Vec<LineResult>, Code>;

@@ -264,7 +264,8 @@ mod tests {
     use std::{future::Future, pin::pin};
 
     use super::*;
-    use crate::{http::memory::Memory, model::TenantId};
+    use crate::http::memory::Memory;
+    use stentor_core::model::TenantId;
 
     fn context() -> Context<'static> {
         Context::from_waker(Waker::noop())

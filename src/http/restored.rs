@@ -14,7 +14,7 @@ use super::{
     problem::{Code, Problem},
     submit::unexpected,
 };
-use crate::{
+use stentor_core::{
     delivery::DoubtPolicy,
     model::{Class, Quoted, ShardId},
     shard::{Ask, Reply, RestoredStatus},
@@ -97,7 +97,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{http::ShardStatus, model::Wall};
+    use crate::http::ShardStatus;
+    use stentor_core::model::Wall;
 
     #[test]
     fn a_decision_is_read_or_refused() {

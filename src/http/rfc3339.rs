@@ -1,6 +1,6 @@
 //! Instants as RFC 3339 text, both ways. Knows no time zone but offsets, and no clock.
 
-use crate::model::{
+use stentor_core::model::{
     Wall,
     calendar::{DAY_MS, civil_from_days, days_from_civil},
 };

@@ -15,9 +15,9 @@ use super::{
     rfc3339,
     submit::unexpected,
 };
-use crate::{
+use crate::host::executor;
+use stentor_core::{
     model::{Address, Content, MessageState, Msisdn, Quoted, ShardId, Wall, limits},
-    runtime::executor,
     shard::{Ask, FoundMessage, Reply},
 };
 

@@ -37,13 +37,11 @@ use super::{
     transport::Transport,
     watch::Watch,
 };
-use crate::{
-    model::TenantId,
-    runtime::{
-        executor::{self, OnPanic},
-        net::{Listener, Peer, Socket, Stream},
-    },
+use crate::host::{
+    executor::{self, OnPanic},
+    net::{Listener, Peer, Socket, Stream},
 };
+use stentor_core::model::TenantId;
 
 /// Until descriptors or memory may be there again.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
@@ -239,7 +237,7 @@ async fn place(sweeper: &Rc<Sweeper>, origin: Origin) -> Option<Rc<Watch>> {
 }
 
 /// What befell one connection before it was accepted is over; what is short stays short for a while.
-async fn back_off(error: &io::Error, sweeper: &Sweeper, silent_until: &mut crate::model::Mono) {
+async fn back_off(error: &io::Error, sweeper: &Sweeper, silent_until: &mut stentor_core::model::Mono) {
     if let Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) = error.raw_os_error() {
         sweeper.count(|counters| counters.accept_backoffs += 1);
         let now = executor::now().mono;

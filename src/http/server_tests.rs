@@ -13,14 +13,12 @@ use hyper::{Method, StatusCode};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 
 use super::*;
-use crate::{
-    mesh::{CoreId, mailbox},
-    runtime::{
-        clock::Clock,
-        executor::{Executor, Io},
-        watchdog::Heartbeat,
-    },
+use crate::host::{
+    clock::Clock,
+    executor::{Executor, Io},
+    watchdog::Heartbeat,
 };
+use stentor_core::mesh::{CoreId, mailbox};
 
 /// A client that waits longer than this has found a hang.
 const HANG: Duration = Duration::from_secs(20);

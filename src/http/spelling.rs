@@ -8,7 +8,7 @@ use super::{
     typed::{Loose, Typed, TypedTlv},
     wording,
 };
-use crate::{
+use stentor_core::{
     admission::{Body, Draft, Expiry, Meant, Rules, TagList, TlvList, judge, objections},
     model::{Class, Encoding, Wall},
 };

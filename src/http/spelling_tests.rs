@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::*;
-use crate::{
+use stentor_core::{
     admission::{Defaults, Meant, Rules, Tenant, TenantOptions, numbering::Numbering},
     model::{Head, Msisdn, SenderId, TenantId},
 };

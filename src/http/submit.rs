@@ -19,10 +19,10 @@ use super::{
     query,
     report::{Outcome, Report, Tally},
 };
-use crate::{
+use crate::host::executor;
+use stentor_core::{
     admission::{Charge, Parcel, Rules, Tenant},
     model::{KeyPrint, Quoted, ReplyTo, TenantId, limits},
-    runtime::executor,
     shard::{Ask, Claimed, Reply},
 };
 

@@ -22,7 +22,7 @@ use super::{
     memory::Memory,
     places::{Origin, Places},
 };
-use crate::{admission::Shares, model::TenantId};
+use stentor_core::{admission::Shares, model::TenantId};
 
 pub use super::{memory::Room, watch::Watch};
 

@@ -12,7 +12,7 @@ use futures_lite::{AsyncRead, AsyncWrite};
 use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::watch::Watch;
-use crate::runtime::net::Stream;
+use crate::host::net::Stream;
 
 /// Discarded from a peer that goes on sending after our last word; one that sends more is cut off.
 const LINGER_BYTES_MAX: usize = 1 << 20;
@@ -83,9 +83,9 @@ impl Read for Transport {
             Stream::Plain(socket) => {
                 // SAFETY: a plain socket hands the slice to recv(2) alone, which writes and never reads it: on io_uring by
                 // glommio 0.9.0 (net/stream.rs, unbuffered: `yolo_recv`, before and after it waits), on epoll by the standard
-                // library's `Read for &TcpStream` (runtime/net/epoll.rs). Nobody between looks into it (runtime/net/mod.rs
+                // library's `Read for &TcpStream` (host/net/epoll.rs). Nobody between looks into it (host/net/mod.rs
                 // only shortens it), and `advance` covers exactly the bytes that recv reports as written.
-                #[allow(unsafe_code)] // zeroing up to 400 KiB before each read costs more than the read
+                #[allow(unsafe_code, reason = "zeroing up to 400 KiB before each read costs more than the read")]
                 unsafe {
                     let unfilled = into.as_mut();
                     let slice = &mut *(std::ptr::from_mut(unfilled) as *mut [u8]);

@@ -17,11 +17,11 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use crate::model::{Sound, TenantId, holds, invariant::WALKED_MAX};
+use stentor_core::model::{Sound, TenantId, holds, invariant::WALKED_MAX};
 
 /// One per core.
 #[derive(Debug, Default)]
-pub struct Turns {
+pub(super) struct Turns {
     lines: RefCell<BTreeMap<TenantId, Line>>,
 }
 
@@ -40,10 +40,10 @@ struct Place {
 
 impl Turns {
     /// Questions of one tenant that are under way at once.
-    pub const AT_ONCE: usize = 4;
+    pub(super) const AT_ONCE: usize = 4;
 
     /// Gets in line: the turn comes when it is there.
-    pub fn wait(self: &Rc<Self>, tenant: TenantId) -> Waiting {
+    pub(super) fn wait(self: &Rc<Self>, tenant: TenantId) -> Waiting {
         let place = Rc::new(Place::default());
         let mut lines = self.lines.borrow_mut();
         let line = lines.entry(tenant).or_default();
@@ -97,7 +97,7 @@ impl Turns {
 
 /// Somebody in line. Dropped, the place goes to the next.
 #[derive(Debug)]
-pub struct Waiting {
+pub(super) struct Waiting {
     turns: Rc<Turns>,
     tenant: TenantId,
     place: Rc<Place>,
@@ -129,7 +129,7 @@ impl Drop for Waiting {
 
 /// The right to ask one question. Dropped, the next in line has it.
 #[derive(Debug)]
-pub struct Turn {
+pub(super) struct Turn {
     turns: Rc<Turns>,
     tenant: TenantId,
 }

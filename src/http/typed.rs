@@ -8,7 +8,7 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, M
 use serde_json::value::RawValue;
 
 use super::problem::{Code, Flaw};
-use crate::{
+use stentor_core::{
     admission::draft::TLVS_MAX,
     model::{Quoted, limits, nearest},
 };

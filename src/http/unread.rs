@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::model::Clipped;
+use stentor_core::model::Clipped;
 
 /// What stands before the text that nobody wants there.
 pub(super) fn byte_order_mark(octets: &[u8]) -> Option<&'static str> {

@@ -13,7 +13,7 @@ use super::{
     places::Origin,
     sweeper::{Overdue, Phase, Sweeper},
 };
-use crate::model::TenantId;
+use stentor_core::model::TenantId;
 
 /// The place of a watch whose connection is gone.
 const GONE: usize = usize::MAX;

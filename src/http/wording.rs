@@ -7,11 +7,11 @@ use super::{
     spelling::push_octets,
     typed::Typed,
 };
-use crate::{
+use stentor_core::{
     admission::{Limit, Objection, Quota, Tenant, UsedUp, draft},
     model::{Period, Quoted, Wall, limits, sender::SenderError},
-    smpp::{split::TextError, udh::HeaderError},
 };
+use stentor_smpp::{split::TextError, udh::HeaderError};
 
 /// Adds what admission objects to, but for fields of which something is told already: what could not be read is as if it had
 /// not been said, and nobody is told that it is missing.

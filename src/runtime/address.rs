@@ -76,7 +76,7 @@ impl Refused {
 ///
 /// # Errors
 /// The first that is not to be had.
-pub fn ensure_free(addresses: &[SocketAddr]) -> Result<(), Refused> {
+pub(super) fn ensure_free(addresses: &[SocketAddr]) -> Result<(), Refused> {
     // Port 0 takes a free one.
     let named = addresses.iter().filter(|address| address.port() != 0);
     let until = Instant::now() + GOING_MAX;
@@ -98,12 +98,12 @@ fn free_by(address: SocketAddr, until: Instant) -> Result<(), Refused> {
 ///
 /// # Errors
 /// Why it is not to be had now.
-pub fn look(address: SocketAddr) -> Result<(), Refused> {
+pub(super) fn look(address: SocketAddr) -> Result<(), Refused> {
     try_bind(address).map_err(|error| refused(address, error))
 }
 
 /// Why that address could not be bound.
-pub fn refused(address: SocketAddr, error: io::Error) -> Refused {
+pub(super) fn refused(address: SocketAddr, error: io::Error) -> Refused {
     let why = match error.kind() {
         io::ErrorKind::AddrInUse => Why::Taken(holder(address)),
         _ => Why::Other(error),

@@ -26,7 +26,7 @@ const BACKLOG: i32 = 128;
 
 /// What is at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub(super) enum Found {
     /// Nothing.
     Nothing,
     /// A socket at which nobody listens.
@@ -43,7 +43,7 @@ pub enum Found {
 ///
 /// # Errors
 /// When the path cannot be looked at.
-pub fn look(path: &Path) -> io::Result<Found> {
+pub(super) fn look(path: &Path) -> io::Result<Found> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
         Err(error) => return Err(error),
@@ -67,7 +67,7 @@ pub fn look(path: &Path) -> io::Result<Found> {
 
 /// The file, for as long as it is ours. Dropped, it is gone.
 #[derive(Debug)]
-pub struct AdminSocket {
+pub(super) struct AdminSocket {
     path: PathBuf,
     /// Device and inode: what stands there later may be another's.
     identity: (u64, u64),
@@ -78,7 +78,7 @@ impl AdminSocket {
     ///
     /// # Errors
     /// In words, without the path: somebody listens there, it is no socket, or what the system says.
-    pub fn open(path: &Path) -> io::Result<(OwnedFd, Self)> {
+    pub(super) fn open(path: &Path) -> io::Result<(OwnedFd, Self)> {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let directory = fs::File::open(parent)
             .map_err(|error| io::Error::new(error.kind(), format!("its directory cannot be opened: {error}")))?;

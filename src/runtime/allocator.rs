@@ -10,10 +10,10 @@ const KEPT_BYTES: libc::c_int = 16 << 20;
 /// Fixes the size from which blocks are mapped. Left to itself the allocator raises it to the largest block that was freed,
 /// up to 32 MiB; bodies then grow inside heaps that other blocks keep from being given back: under attack 537 MiB were held
 /// for 121 MiB in use, and 274 MiB with this. To be called before there are threads.
-pub fn settle() {
+pub(super) fn settle() {
     #[cfg(target_env = "gnu")]
     // SAFETY: the calls set numbers of the allocator, and take no pointer.
-    #[allow(unsafe_code)] // the standard library has no word for it
+    #[allow(unsafe_code, reason = "the standard library has no word for it")]
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED_BYTES_MIN);
         libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_BYTES);

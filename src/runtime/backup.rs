@@ -18,16 +18,20 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    control::Entries,
+    disk::{
+        directory::Format,
+        fjall_backup::{StoreSnapshot, WriteError},
+    },
     http::backup::{Pipe, StartBackup},
+};
+use stentor_core::{
+    control::Entries,
     mesh::{Full, Sender},
     model::ShardId,
     store::{
         StoreError,
         backend::Space,
         backup::{BackupWriter, CONTROL, Manifest, Table},
-        directory::Format,
-        fjall_backup::{StoreSnapshot, WriteError},
     },
 };
 
@@ -183,16 +187,18 @@ mod tests {
     use std::path::Path;
 
     use crate::{
+        disk::{directory::DataDirectory, fjall::FjallOptions, fjall_backup},
+        runtime::control::ControlThread,
+    };
+    use stentor_core::{
         control::{Kind, Names, applied},
         delivery::DoubtPolicy,
         model::Wall,
-        runtime::control::ControlThread,
-        store::{directory::DataDirectory, fjall::FjallOptions, fjall_backup},
     };
 
     use super::*;
 
-    const FORMAT: Format = Format { version: crate::store::directory::FORMAT_VERSION, node: 1, shards: 1, created: 7 };
+    const FORMAT: Format = Format { version: crate::disk::directory::FORMAT_VERSION, node: 1, shards: 1, created: 7 };
 
     fn start(path: &Path) -> ControlThread {
         ControlThread::start(path, FjallOptions::shared_by(1)).expect("a sound store")

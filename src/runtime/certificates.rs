@@ -19,8 +19,8 @@ use rustls::{
 use crate::{
     config::{Change, Config},
     http::rfc3339,
-    model::Wall,
 };
+use stentor_core::model::Wall;
 
 use super::{
     pin::{self, Pin, Print},

@@ -13,15 +13,16 @@ use std::{
 };
 
 use crate::{
-    control::{Bounds, Change, Control, ControlEvent, Effect, Entries, Refused},
-    http::readers::ControlDoor,
-    store::{
-        Backend, StoreError,
-        backend::Maintainer,
+    disk::{
         directory::HighWaterFile,
         fjall::{FjallOptions, FjallStore},
         fjall_start::{self, StartedControl},
     },
+    http::readers::ControlDoor,
+};
+use stentor_core::{
+    control::{Bounds, Change, Control, ControlEvent, Effect, Entries, Refused},
+    store::{Backend, StoreError, backend::Maintainer},
 };
 
 use super::{
@@ -55,7 +56,7 @@ impl Published {
 
 /// The thread, from outside. It ends, and the store is closed, when this is dropped.
 #[derive(Debug)]
-pub struct ControlThread {
+pub(super) struct ControlThread {
     asks: Option<Arc<mpsc::SyncSender<Ask>>>,
     published: Arc<Published>,
     thread: Option<thread::JoinHandle<()>>,
@@ -67,7 +68,7 @@ impl ControlThread {
     /// # Errors
     /// [`StartError::Store`] for a store that does not open or holds what no control has written; [`StartError::System`]
     /// when there is no thread.
-    pub fn start(path: &Path, options: FjallOptions) -> Result<Self, StartError> {
+    pub(super) fn start(path: &Path, options: FjallOptions) -> Result<Self, StartError> {
         let StartedControl { store, mark, found } =
             fjall_start::start_control(path, options).map_err(StartError::Store)?;
         let control = Control::recover(found, Bounds::default());
@@ -88,12 +89,12 @@ impl ControlThread {
     }
 
     /// Where the newest entries are found.
-    pub const fn published(&self) -> &Arc<Published> {
+    pub(super) const fn published(&self) -> &Arc<Published> {
         &self.published
     }
 
     /// The way in for calls, which do not wait for the thread. It is shut when the thread is to end.
-    pub fn door(&self) -> ControlDoor {
+    pub(super) fn door(&self) -> ControlDoor {
         let (published, asks) =
             (Arc::clone(&self.published), self.asks.as_ref().map(Arc::downgrade).unwrap_or_default());
         ControlDoor {
@@ -111,7 +112,7 @@ impl ControlThread {
     ///
     /// # Errors
     /// [`Refused`] when there is no room for it.
-    pub fn change(&self, changes: Vec<Change>) -> Result<Arc<Entries>, Refused> {
+    pub(super) fn change(&self, changes: Vec<Change>) -> Result<Arc<Entries>, Refused> {
         let (answer, answered) = mpsc::sync_channel(1);
         let sent = self.asks.as_ref().map(|asks| asks.send(Ask { changes, answer }));
         match (sent, answered.recv()) {
@@ -181,9 +182,9 @@ impl Keeper {
 mod tests {
     use std::fs;
 
-    use crate::control::{Kind, Names, applied};
-    use crate::model::Wall;
-    use crate::store::directory::HIGH_WATER_FILE;
+    use crate::disk::directory::HIGH_WATER_FILE;
+    use stentor_core::control::{Kind, Names, applied};
+    use stentor_core::model::Wall;
 
     use super::*;
 

@@ -17,6 +17,8 @@ use std::{
 use crate::{
     egress::{Connection, Dial, LinkOwner, PduLog, pdus::Tap},
     http::Door,
+};
+use stentor_core::{
     link::{self, BindId, Disconnect, Link},
     mesh::{Full, Inbox, Sender},
     model::{LinkId, Mono, ReplyTo, ShardId},
@@ -26,10 +28,11 @@ use crate::{
 };
 
 use super::{
-    backup, executor,
+    backup,
     pace::Pace,
     storage::{Errand, Storage},
 };
+use crate::host::executor;
 
 /// Items taken from the inbox in one turn.
 const INBOX_MAX: usize = 256;
@@ -460,14 +463,14 @@ impl LinkOwner for Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
+    use crate::host::{
+        clock::Clock,
+        executor::{Executor, Io, Running},
+        watchdog::Heartbeat,
+    };
+    use stentor_core::{
         mesh::{self, CoreId},
         model::DiskRoom,
-        runtime::{
-            clock::Clock,
-            executor::{Executor, Io, Running},
-            watchdog::Heartbeat,
-        },
     };
 
     /// More than a millisecond's work: what is left of it by a turn that is late is done by the loop.

@@ -20,43 +20,48 @@ use std::{
 
 use crate::{
     config::Config,
-    control::{Entries, applied},
+    disk::{
+        directory::{self, DataDirectory, FORMAT_VERSION, Format, HighWaterFile},
+        fjall::{FjallOptions, FjallStore},
+        fjall_start::{self, Started},
+    },
     egress::Dial,
     http::{self, Server, StatusBoard},
+};
+use stentor_core::{
+    control::{Entries, applied},
     link,
     mesh::{self, CoreId, Inbox, Sender, ShardMap, waker::ThreadInbox},
     metrics::Metrics,
     model::{Mono, ShardId},
     node::NodeEvent,
     shard::Catalog,
-    store::{
-        Recovery, StoreError,
-        directory::{self, DataDirectory, FORMAT_VERSION, Format, HighWaterFile},
-        fjall::{FjallOptions, FjallStore},
-        fjall_start::{self, Started},
-    },
+    store::{Recovery, StoreError},
 };
 
 use super::{
     address,
     admin_socket::AdminSocket,
     allocator, backup, certificates,
-    clock::Clock,
     control::{ControlThread, Published},
     core::ToCore,
     descriptors, disk,
     ending::{self, Steps},
-    executor::{self, Executor, ExecutorError, Io, OnPanic, Running},
     exposition, feed, figures,
-    net::Listener,
-    probe::{self, ProbeError},
-    resolver::Resolver,
     scribe::{self, Scribe},
     signals::{self, Signal},
     starting::{self, Found, Past},
     stopping::{self, Told},
     storage::{self, Storage, Threads},
-    systemd, tls, translate, watchdog,
+    tls, translate,
+};
+use crate::host::{
+    clock::Clock,
+    executor::{self, Executor, ExecutorError, Io, OnPanic, Running},
+    net::Listener,
+    probe::{self, ProbeError},
+    resolver::Resolver,
+    systemd, watchdog,
 };
 
 pub use reload::Reload;
@@ -312,7 +317,7 @@ struct Shared {
 }
 
 impl Shared {
-    #[allow(clippy::too_many_arguments)] // the one place where everything comes together
+    #[allow(clippy::too_many_arguments, reason = "the one place where everything comes together")]
     fn new(
         config: Config,
         clock: Clock,
@@ -354,7 +359,7 @@ impl Shared {
             tls,
             certificates,
             tenants,
-            hash_seed: crate::model::prng::mix(format.created),
+            hash_seed: stentor_core::model::prng::mix(format.created),
             scribe: Scribe::default(),
             descriptors,
             extra,

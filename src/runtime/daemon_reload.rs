@@ -10,9 +10,12 @@ use rustls::ServerConfig;
 
 use crate::{
     config::{self, Config, Problems},
-    control::{Entries, Refused, applied},
     egress::Dial,
+    host::executor,
     http::{Api, Server, Tenants},
+};
+use stentor_core::{
+    control::{Entries, Refused, applied},
     link,
     model::{LinkId, ShardId, TenantId},
     shard::{self, Catalog},
@@ -22,7 +25,7 @@ use super::{
     super::{
         certificates,
         core::Core,
-        executor, starting, tls, translate,
+        starting, tls, translate,
         verdict::{Ask, Verdict},
     },
     Daemon, Shared, share_out,

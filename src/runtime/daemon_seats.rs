@@ -2,9 +2,8 @@
 
 use std::{os::fd::OwnedFd, path::Path, rc::Rc, sync::Arc};
 
-use crate::{
-    egress::Dial,
-    http::Door,
+use crate::{egress::Dial, host::executor, http::Door};
+use stentor_core::{
     link, mesh,
     model::NodeId,
     node::{Node, NodeEvent},
@@ -15,7 +14,7 @@ use super::{
     super::{
         admin_socket::AdminSocket,
         core::{Core, ToCore},
-        executor, readers, translate,
+        readers, translate,
     },
     Seats, Shared, StartError,
 };
@@ -51,7 +50,7 @@ pub(super) fn seat_core(
     door: &Rc<Door>,
 ) -> Rc<Core> {
     let now = executor::now();
-    let seed = |salt: u64| crate::model::prng::mix(now.wall.0 ^ (u64::from(number) << 56) ^ salt);
+    let seed = |salt: u64| stentor_core::model::prng::mix(now.wall.0 ^ (u64::from(number) << 56) ^ salt);
     let mut node = Node::new(number, shared.senders.len(), Arc::clone(&shared.catalog));
     let mut storages = Vec::with_capacity(seats.len());
     for (id, found, storage) in seats {

@@ -75,7 +75,7 @@ impl fmt::Display for TooFew {
 pub fn raise() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is a valid rlimit that outlives both calls.
-    #[allow(unsafe_code)] // libc has no safe face for resource limits
+    #[allow(unsafe_code, reason = "libc has no safe face for resource limits")]
     unsafe {
         if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
             return Err(io::Error::last_os_error());

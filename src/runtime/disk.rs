@@ -24,12 +24,10 @@ use std::{
 use rustix::fs::{FallocateFlags, fallocate, statfs, statvfs};
 
 use crate::{
+    disk::private,
     http::{DiskStatus, StatusBoard},
-    mesh::Sender,
-    model::DiskRoom,
-    node::NodeEvent,
-    store::private,
 };
+use stentor_core::{mesh::Sender, model::DiskRoom, node::NodeEvent};
 
 use super::core::ToCore;
 
@@ -374,7 +372,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let guard = Guard::start(directory.path(), Some(1 << 60), 1).expect("looks");
         let board = StatusBoard::new(1);
-        let (core, mut inbox) = crate::mesh::thread_mailbox(1);
+        let (core, mut inbox) = stentor_core::mesh::thread_mailbox(1);
         while core.try_push(ToCore::Node(NodeEvent::Drain)).is_ok() {}
         let (cores, mut told, mut got) = ([core], [DiskRoom::Ample], Vec::new());
         guard.tell(&board, &cores, &mut told);
@@ -394,7 +392,7 @@ mod tests {
         assert!(guard.gauge.is_full && !directory.path().join(BALLAST_FILE).exists());
         let board = Arc::new(StatusBoard::new(1));
         board.set_unready(Vec::new());
-        let (core, mut inbox) = crate::mesh::thread_mailbox(4);
+        let (core, mut inbox) = stentor_core::mesh::thread_mailbox(4);
         let watching = guard.watch(Arc::clone(&board), vec![core]).expect("watches");
         let mut told = Vec::new();
         assert_eq!(inbox.drain(&mut told, 4), 1);

@@ -10,16 +10,14 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    http::Server,
+use crate::http::Server;
+use stentor_core::{
     mesh::{Full, Sender},
     node::NodeEvent,
 };
 
-use super::{
-    core::{Core, ToCore},
-    executor,
-};
+use super::core::{Core, ToCore};
+use crate::host::executor;
 
 /// For requests in hand when the end begins.
 const DOORS: Duration = Duration::from_secs(2);

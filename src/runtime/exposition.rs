@@ -13,18 +13,20 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{
+use crate::http::{self, StatusBoard, memory, sweeper};
+use stentor_core::{
     delivery::{EventKind, Resolution},
-    http::{self, StatusBoard, memory, sweeper},
     link::{self, LinkState, leg::LegState},
     metrics::{Distribution, Family, Kind, Metric, Metrics, Snapshot, Value},
     model::{Class, Now, ShardId, Wall},
     shard::{self, Catalog},
-    smpp::status::CommandStatus,
     traffic::Unanswered,
 };
+use stentor_smpp::status::CommandStatus;
 
-use super::{executor::Polls, feed::CoreSnapshot, figures::Figures, logging, names::Counters};
+use super::{feed::CoreSnapshot, figures::Figures};
+use crate::host::names::Counters;
+use crate::host::{executor::Polls, logging};
 
 /// Media type of [`render`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

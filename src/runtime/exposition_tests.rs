@@ -3,7 +3,7 @@
 use std::{io::Write, process};
 
 use super::*;
-use crate::{
+use stentor_core::{
     model::{CarrierId, GroupId, LinkId, Mono},
     shard::CatalogCarrier,
 };

@@ -8,17 +8,16 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    http::{HeldBy, LaneStatus, LinkError, LinkStatus, Server, ShardStatus, StatusBoard},
+use crate::http::{HeldBy, LaneStatus, LinkError, LinkStatus, Server, ShardStatus, StatusBoard};
+use stentor_core::{
     link::{self, LinkState, leg::LegState},
     metrics::{self, Metrics},
     model::{LinkId, Now, ShardId},
     shard::{self, Catalog},
 };
 
-use super::{
-    certificates::InUse, clock::Clock, core::Core, executor, exposition, figures::LastLook, resolver::Resolver,
-};
+use super::{certificates::InUse, core::Core, exposition, figures::LastLook};
+use crate::host::{clock::Clock, executor, resolver::Resolver};
 
 /// Between two entries.
 const PERIOD: Duration = Duration::from_millis(250);

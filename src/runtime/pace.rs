@@ -2,7 +2,7 @@
 //! small; else not before [`IDLE_GATHER_NS`] have passed since that, for what comes meanwhile goes into the same batch. While
 //! others are ready, after [`GATHER_NS`] at the latest. Knows times and sizes; holds no batch.
 
-use crate::model::Mono;
+use stentor_core::model::Mono;
 
 /// How long a core gathers while it has other work: about as long as a sync takes where disks are slow.
 const GATHER_NS: u64 = 8_000_000;
@@ -13,7 +13,7 @@ const LARGE: usize = 256;
 
 /// See the head of this file.
 #[derive(Debug, Default)]
-pub struct Pace {
+pub(super) struct Pace {
     /// When the last one was handed out, and whether it was large.
     last: Mono,
     was_large: bool,
@@ -22,7 +22,7 @@ pub struct Pace {
 
 impl Pace {
     /// Whether it is time; `is_idle`: nothing else is ready. If not, one may be waiting from now on.
-    pub fn hands_out(&mut self, now: Mono, is_idle: bool) -> bool {
+    pub(super) fn hands_out(&mut self, now: Mono, is_idle: bool) -> bool {
         let is_due = self.is_due(now, is_idle);
         self.is_waiting = !is_due;
         is_due
@@ -38,22 +38,22 @@ impl Pace {
     }
 
     /// One that tells of so many messages was.
-    pub fn handed_out(&mut self, now: Mono, messages: usize) {
+    pub(super) fn handed_out(&mut self, now: Mono, messages: usize) {
         (self.last, self.was_large) = (now, messages >= LARGE);
     }
 
     /// Whether one that may be waiting is due.
-    pub fn wants_out(&self, now: Mono, is_idle: bool) -> bool {
+    pub(super) fn wants_out(&self, now: Mono, is_idle: bool) -> bool {
         self.is_waiting && self.is_due(now, is_idle)
     }
 
     /// When to look again though nothing comes.
-    pub fn deadline(&self, now: Mono) -> Option<Mono> {
+    pub(super) fn deadline(&self, now: Mono) -> Option<Mono> {
         Some(self.idle_from()).filter(|at| self.is_waiting && *at > now)
     }
 
     /// Whether to look again when what is ready has run.
-    pub fn asks_again(&self, now: Mono) -> bool {
+    pub(super) fn asks_again(&self, now: Mono) -> bool {
         self.is_waiting && now >= self.idle_from()
     }
 }

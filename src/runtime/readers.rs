@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
-use crate::{
+use stentor_core::{
     control::{Entries, Kind},
     model::{Address, ShardId, TenantId},
     store::{
@@ -13,18 +13,15 @@ use crate::{
     },
 };
 
-use super::{
-    control::Published,
-    core::Core,
-    executor::{self, OnPanic},
-};
+use super::{control::Published, core::Core};
+use crate::host::executor::{self, OnPanic};
 
 /// Between two looks at what is published: what was confirmed meanwhile may be told of as unread, nothing else comes of it.
 const PERIOD: Duration = Duration::from_millis(250);
 
 /// Says it to the shards of one core, and again whenever somebody has changed something since, until the core ends. `known`: as
 /// it was at the start, before which nothing may be dropped.
-pub fn attend(core: &Rc<Core>, known: &Entries, published: &Arc<Published>) {
+pub(super) fn attend(core: &Rc<Core>, known: &Entries, published: &Arc<Published>) {
     tell(core, known);
     executor::spawn(OnPanic::Abort, "readers", follow(Rc::clone(core), Arc::clone(published), known.version()));
 }
@@ -81,9 +78,9 @@ fn of(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
+    use crate::http::readers::key;
+    use stentor_core::{
         control::{Change, Control, ControlEvent, Names},
-        http::readers::key,
         store::{control::ReaderRecord, record::encode},
     };
 

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::executor;
+use crate::host::executor;
 
 /// Asks for texts; its copies ask the same thread.
 #[derive(Clone, Debug, Default)]
@@ -97,14 +97,12 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
-    use crate::{
-        mesh::CoreId,
-        runtime::{
-            clock::Clock,
-            executor::{Executor, Io, Running},
-            watchdog::Heartbeat,
-        },
+    use crate::host::{
+        clock::Clock,
+        executor::{Executor, Io, Running},
+        watchdog::Heartbeat,
     };
+    use stentor_core::mesh::CoreId;
 
     #[test]
     fn each_gets_a_text_that_was_begun_after_it_asked() {

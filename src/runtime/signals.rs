@@ -5,7 +5,7 @@
 
 use std::{io, mem::MaybeUninit, process, ptr, thread};
 
-use crate::mesh::Sender;
+use stentor_core::mesh::Sender;
 
 /// What was asked of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub struct Blocked(());
 pub fn block() -> io::Result<Blocked> {
     let set = awaited();
     // SAFETY: `set` is initialised and outlives the call; no old mask is asked for.
-    #[allow(unsafe_code)] // libc has no safe face for signal masks
+    #[allow(unsafe_code, reason = "libc has no safe face for signal masks")]
     let code = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) };
     if code == 0 { Ok(Blocked(())) } else { Err(io::Error::from_raw_os_error(code)) }
 }
@@ -70,7 +70,7 @@ pub fn listen(blocked: Blocked, to: Sender<Signal>) -> io::Result<thread::JoinHa
 /// What `kill` answered: no such process, or not ours to tell.
 pub fn ask_to_reload(process: i32) -> io::Result<()> {
     // SAFETY: a signal to another process; nothing of this one's memory is involved.
-    #[allow(unsafe_code)] // libc has no safe face for kill
+    #[allow(unsafe_code, reason = "libc has no safe face for kill")]
     let code = unsafe { libc::kill(process, libc::SIGHUP) };
     if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
@@ -79,7 +79,7 @@ pub fn ask_to_reload(process: i32) -> io::Result<()> {
 pub fn die_of(signal: Signal) -> ! {
     let (number, set) = (signal.number(), awaited());
     // SAFETY: the signal's number is valid, and what it does by itself is set; `set` is initialised and outlives the call.
-    #[allow(unsafe_code)] // libc has no safe face for signals
+    #[allow(unsafe_code, reason = "libc has no safe face for signals")]
     unsafe {
         libc::signal(number, libc::SIG_DFL);
         libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, ptr::null_mut());
@@ -94,7 +94,7 @@ fn wait() -> Option<Signal> {
     let set = awaited();
     loop {
         // SAFETY: `set` is initialised and outlives the call; no siginfo is asked for.
-        #[allow(unsafe_code)] // libc has no safe face for sigwaitinfo
+        #[allow(unsafe_code, reason = "libc has no safe face for sigwaitinfo")]
         let number = unsafe { libc::sigwaitinfo(&raw const set, ptr::null_mut()) };
         match AWAITED.iter().find(|(awaited, _)| *awaited == number) {
             Some((_, signal)) => return Some(*signal),
@@ -107,7 +107,7 @@ fn wait() -> Option<Signal> {
 fn awaited() -> libc::sigset_t {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigemptyset initialises the whole set; the signal numbers are valid constants.
-    #[allow(unsafe_code)] // libc has no safe face for signal sets
+    #[allow(unsafe_code, reason = "libc has no safe face for signal sets")]
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
         for (number, _) in AWAITED {
@@ -122,7 +122,7 @@ mod tests {
     use std::os::unix::thread::JoinHandleExt;
 
     use super::*;
-    use crate::mesh::thread_mailbox;
+    use stentor_core::mesh::thread_mailbox;
 
     #[test]
     fn a_signal_arrives_as_a_word() {
@@ -130,7 +130,7 @@ mod tests {
         let waiting = listen(block().expect("blocked"), sender).expect("thread");
         for (number, expected) in AWAITED {
             // SAFETY: the thread runs for as long as the test; directed at it, the signal cannot end the test process.
-            #[allow(unsafe_code)]
+            #[allow(unsafe_code, reason = "libc has no safe face for signals to a thread")]
             let code = unsafe { libc::pthread_kill(waiting.as_pthread_t(), number) };
             let mut got = Vec::new();
             assert_eq!((code, inbox.drain(&mut got, 1)), (0, 1));

@@ -6,13 +6,14 @@ use std::{net::SocketAddr, time::Duration};
 
 use crate::{
     config::Config,
-    store::{
+    disk::{
         directory::{DataDirectory, Exposure},
         fjall_start::{LastEnd, Started},
     },
 };
 
-use super::{certificates, core::Core, daemon::cpus, descriptors, probe, warnings::warnings};
+use super::{certificates, core::Core, daemon::cpus, descriptors, warnings::warnings};
+use crate::host::probe;
 
 /// How the shards' last life ended, over all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,15 +3,14 @@
 
 use std::thread;
 
-use crate::{http::StatusBoard, mesh::waker::ThreadInbox};
+use crate::http::StatusBoard;
+use stentor_core::mesh::waker::ThreadInbox;
 
-use super::{
-    logging,
-    signals::{self, Signal},
-};
+use super::signals::{self, Signal};
+use crate::host::logging;
 
 /// Is told a sentence for the operator.
-pub type Told<'a> = &'a dyn Fn(&str);
+pub(super) type Told<'a> = &'a dyn Fn(&str);
 
 /// What is waited for, by the latest view of the shards, and how to cut it short.
 pub(super) fn sentence(board: &StatusBoard, drain_timeout_ms: u64) -> String {

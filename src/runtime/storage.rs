@@ -18,22 +18,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
+use crate::disk::{
+    directory::HighWaterFile,
+    fjall::{FjallReader, FjallStore},
+    fjall_backup::StoreSnapshot,
+    private,
+};
+use stentor_core::{
     mesh::{self, Full, Sender, waker::ThreadInbox},
     model::ShardId,
     node,
     shard::{Maintenance, ShardEvent},
     store::{
-        Answerer, Backend, CommitSeq, Found, Quarantined, Step, StoreError, Walk, WriteBatch,
-        backend::Maintainer,
-        directory::HighWaterFile,
-        fjall::{FjallReader, FjallStore},
-        fjall_backup::StoreSnapshot,
-        private, receipt_run,
+        Answerer, Backend, CommitSeq, Found, Quarantined, Step, StoreError, Walk, WriteBatch, backend::Maintainer,
+        receipt_run,
     },
 };
 
-use super::{backup, logging};
+use super::backup;
+use crate::host::logging;
 
 /// Exit code after a failed write or sync (sysexits: input/output error).
 pub const EXIT_IO: i32 = 74;
@@ -324,7 +327,8 @@ impl Quarantine {
 
 #[cfg(test)]
 mod tests {
-    use crate::store::{fjall::FjallOptions, record::TurnRecord};
+    use crate::disk::fjall::FjallOptions;
+    use stentor_core::store::record::TurnRecord;
 
     use super::*;
 

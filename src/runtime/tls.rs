@@ -204,15 +204,17 @@ mod tests {
     use super::*;
     use crate::{
         egress::{Connection, Dial, Host, LinkOwner},
-        link::{BindId, Disconnect, hosts::Way},
-        mesh::CoreId,
-        runtime::{
+        host::{
             clock::Clock,
             executor::{Executor, Running},
             probe::Io,
             resolver::Resolver,
             watchdog::Heartbeat,
         },
+    };
+    use stentor_core::{
+        link::{BindId, Disconnect, hosts::Way},
+        mesh::CoreId,
     };
 
     /// An authority's certificate `ca.pem`, and `cert.pem` with `key.pem` for "localhost", signed by it.

@@ -12,14 +12,16 @@ mod expectations;
 use std::{rc::Rc, sync::Arc, thread};
 
 use crate::{
+    config::{self, Config, ErrorClass, InDoubt, Place, Problem, Problems},
+    http::{self, Door, Extra, StatusBoard, TenantSpec, Tenants, access::Told, head::Hosts, ingest::RequestLimits},
+};
+use stentor_core::{
     admission::{
         Defaults, Quota, TenantOptions,
         numbering::{NumberRange, Numbering},
     },
-    config::{self, Config, ErrorClass, InDoubt, Place, Problem, Problems},
     control::{Entries, Names},
     delivery::{Backoff, DoubtPolicy, RetryPolicy},
-    http::{self, Door, Extra, StatusBoard, TenantSpec, Tenants, access::Told, head::Hosts, ingest::RequestLimits},
     mesh::ShardMap,
     model::{CarrierId, Class, ErrorFamily, Inboxes, NodeId, Period, Quoted, RouteId, SenderId, ShardId, TenantId},
     routing::{Condition, Route, RouteTable, Way},
@@ -259,7 +261,7 @@ fn sender(typed: Option<&str>) -> SenderId {
 ///
 /// # Panics
 /// When there is no numbering plan for `defaults.country`, which [`check`] refuses.
-#[allow(clippy::too_many_arguments)] // the seam between the configuration and the running parts
+#[allow(clippy::too_many_arguments, reason = "the seam between the configuration and the running parts")]
 pub fn http_options(
     config: &Config,
     tenants: Arc<Tenants>,

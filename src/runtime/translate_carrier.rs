@@ -11,22 +11,25 @@ use std::time::Duration;
 
 use crate::{
     config::{self, Config},
-    control::Entries,
     egress::{Dial, Host, PduLog},
+};
+use stentor_core::{
+    control::Entries,
     link::{self, Account, BindKind, CarrierEncoding, Numbering, QueryOptions, TonNpi},
     mesh::ShardMap,
     model::{CarrierId, GroupId, LinkId, Mono},
     shard::CatalogCarrier,
-    smpp::{
-        coding::DefaultAlphabet,
-        receipt_id::{Dialect, IdForm},
-        split::{CarrierText, Splitting},
-        tlv::{TlvTag, TlvWriter},
-        words::Detail,
-    },
+};
+use stentor_smpp::{
+    coding::DefaultAlphabet,
+    receipt_id::{Dialect, IdForm},
+    split::{CarrierText, Splitting},
+    tlv::{TlvTag, TlvWriter},
+    words::Detail,
 };
 
-use super::{super::resolver::Resolver, carrier_id, error_family, tls};
+use super::{carrier_id, error_family, tls};
+use crate::host::resolver::Resolver;
 
 /// Entries of a link's receipt table as a power of two: what a carrier without a rate may have under way...
 const RECEIPT_BITS_MAX: u32 = 20;

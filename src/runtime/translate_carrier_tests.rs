@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::super::tests::{book, config};
 use super::*;
-use crate::{model::ErrorFamily, model::ShardId, runtime::clock::Clock, runtime::translate, smpp::tlv::Tlvs};
+use crate::{host::clock::Clock, runtime::translate};
+use stentor_core::model::{ErrorFamily, ShardId};
+use stentor_smpp::tlv::Tlvs;
 
 fn carrier(text: &str) -> config::Carrier {
     let text = format!(

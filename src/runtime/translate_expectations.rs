@@ -4,16 +4,18 @@
 use std::borrow::Cow;
 
 use crate::{
-    admission::{Rules, Tenant, TenantOptions},
     config::{Config, Decision, Encoding, Given, Problems},
-    control::Entries,
     http::{problem::Code, spelling, typed::Typed},
+};
+use stentor_core::{
+    admission::{Rules, Tenant, TenantOptions},
+    control::Entries,
     link::{self, compose},
     mesh::ShardMap,
     model::{GroupId, LinkId, Wall},
     routing::{Question, RouteTable},
-    smpp::coding::Alphabet,
 };
+use stentor_smpp::coding::Alphabet;
 
 use super::{carrier, catalog, class, defaults, names, numbering, tenant_options};
 

@@ -1,9 +1,9 @@
 //! Each mapping whose two sides could be crossed over, with a different value for everything.
 
 use super::*;
-use crate::control::Entries;
-use crate::model::Msisdn;
-use crate::routing::Question;
+use stentor_core::control::Entries;
+use stentor_core::model::Msisdn;
+use stentor_core::routing::Question;
 
 /// A configuration of two carriers, three routes and two tenants, with what else is said.
 pub(super) fn config(rest: &str) -> Config {

@@ -12,7 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::store::private;
+use crate::disk::private;
 
 const ASK_FILE: &str = "reload.ask";
 const VERDICT_FILE: &str = "reload.verdict";

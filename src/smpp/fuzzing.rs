@@ -2,6 +2,8 @@
 //!
 //! Knows which functions must withstand anything, and what must hold then. Refuses to choose the octets.
 
+#![allow(clippy::expect_used, reason = "a fuzz target: a panic is how it tells")]
+
 use super::coding::{DataCoding, DefaultAlphabet};
 use super::decode::decode;
 use super::encode::encode;

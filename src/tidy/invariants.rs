@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::scan::Source;
-use crate::sim::Mutant;
+use stentor_core::sim::Mutant;
 
 /// Who notices that an invariant over the course of time is broken.
 pub(super) enum By {
@@ -18,46 +18,46 @@ pub(super) enum By {
 }
 
 /// What both stores are asked.
-const CONFORMANCE: &str = "src/store/fjall_conformance_tests.rs";
+const CONFORMANCE: &str = "src/disk/fjall_conformance_tests.rs";
 
 /// Invariants that no look at one state can tell: file, number, who notices.
 pub(super) const WATCHED: &[(&str, u8, By)] = &[
-    ("src/admission/meter.rs", 1, By::Test("src/admission/meter_tests.rs", "charged_is_what_was_admitted")),
-    ("src/admission/meter.rs", 2, By::Planted(Mutant::ChargeTwice)),
-    ("src/control/mod.rs", 1, By::Planted(Mutant::PublishEarly)),
-    ("src/control/mod.rs", 3, By::Test("src/control/tests.rs", "a_request_is_applied_whole_or_not_at_all")),
-    ("src/node/mod.rs", 1, By::Test("src/tidy.rs", "only_a_node_asks_shards_and_links_what_they_want_done")),
+    ("src/core/admission/meter.rs", 1, By::Test("src/core/admission/meter_tests.rs", "charged_is_what_was_admitted")),
+    ("src/core/admission/meter.rs", 2, By::Planted(Mutant::ChargeTwice)),
+    ("src/core/control/mod.rs", 1, By::Planted(Mutant::PublishEarly)),
+    ("src/core/control/mod.rs", 3, By::Test("src/core/control/tests.rs", "a_request_is_applied_whole_or_not_at_all")),
+    ("src/core/node/mod.rs", 1, By::Test("src/tidy.rs", "only_a_node_asks_shards_and_links_what_they_want_done")),
     (
-        "src/node/mod.rs",
+        "src/core/node/mod.rs",
         2,
-        By::Test("src/node/tests/mod.rs", "what_a_full_mailbox_gives_back_is_offered_again_before_anything_later"),
+        By::Test("src/core/node/tests/mod.rs", "what_a_full_mailbox_gives_back_is_offered_again_before_anything_later"),
     ),
     (
-        "src/node/mod.rs",
+        "src/core/node/mod.rs",
         3,
-        By::Test("src/node/tests/mod.rs", "a_turn_that_is_late_takes_one_item_and_says_that_it_is_not_through"),
+        By::Test("src/core/node/tests/mod.rs", "a_turn_that_is_late_takes_one_item_and_says_that_it_is_not_through"),
     ),
     (
-        "src/queue/lanes.rs",
+        "src/core/queue/lanes.rs",
         2,
-        By::Test("src/queue/lanes_tests.rs", "nothing_overtakes_what_was_given_back_and_is_on_disk"),
+        By::Test("src/core/queue/lanes_tests.rs", "nothing_overtakes_what_was_given_back_and_is_on_disk"),
     ),
     (
-        "src/queue/lanes.rs",
+        "src/core/queue/lanes.rs",
         3,
-        By::Test("src/queue/lanes_tests.rs", "what_is_held_lets_everything_else_pass_until_it_is_released"),
+        By::Test("src/core/queue/lanes_tests.rs", "what_is_held_lets_everything_else_pass_until_it_is_released"),
     ),
     (
-        "src/queue/lanes.rs",
+        "src/core/queue/lanes.rs",
         4,
         By::Test(
-            "src/queue/lanes_tests.rs",
+            "src/core/queue/lanes_tests.rs",
             "what_has_ended_is_counted_no_more_and_keeps_its_entry_until_it_is_passed",
         ),
     ),
-    ("src/queue/lanes.rs", 5, By::Test("src/queue/lanes_tests.rs", "fifos_share_what_all_windows_may_hold")),
-    ("src/queue/lanes.rs", 6, By::Planted(Mutant::ReadDroppedLists)),
-    ("src/queue/list.rs", 2, By::Planted(Mutant::LoseLists)),
+    ("src/core/queue/lanes.rs", 5, By::Test("src/core/queue/lanes_tests.rs", "fifos_share_what_all_windows_may_hold")),
+    ("src/core/queue/lanes.rs", 6, By::Planted(Mutant::ReadDroppedLists)),
+    ("src/core/queue/list.rs", 2, By::Planted(Mutant::LoseLists)),
     (
         "src/runtime/disk.rs",
         1,
@@ -68,66 +68,82 @@ pub(super) const WATCHED: &[(&str, u8, By)] = &[
         2,
         By::Test("src/runtime/disk.rs", "ballast_goes_near_the_end_and_comes_back_before_messages_do"),
     ),
-    ("src/shard/expiry.rs", 2, By::Test("src/shard/expiry_tests.rs", "what_happens_while_the_store_is_asked_counts")),
     (
-        "src/shard/expiry.rs",
-        3,
-        By::Test("src/shard/expiry.rs", "what_was_ended_stays_so_however_often_the_clock_goes_back"),
+        "src/core/shard/expiry.rs",
+        2,
+        By::Test("src/core/shard/expiry_tests.rs", "what_happens_while_the_store_is_asked_counts"),
     ),
-    ("src/shard/joining.rs", 2, By::Test("src/shard/joining_tests.rs", "a_part_that_is_told_twice_is_taken_once")),
     (
-        "src/shard/ledger.rs",
+        "src/core/shard/expiry.rs",
+        3,
+        By::Test("src/core/shard/expiry.rs", "what_was_ended_stays_so_however_often_the_clock_goes_back"),
+    ),
+    (
+        "src/core/shard/joining.rs",
+        2,
+        By::Test("src/core/shard/joining_tests.rs", "a_part_that_is_told_twice_is_taken_once"),
+    ),
+    (
+        "src/core/shard/ledger.rs",
         3,
         By::Test(
-            "src/shard/expiry_tests.rs",
+            "src/core/shard/expiry_tests.rs",
             "what_is_held_in_doubt_ends_with_its_time_and_what_waits_for_a_receipt_after_its_wait",
         ),
     ),
-    ("src/shard/ledger.rs", 5, By::Planted(Mutant::ForgetTrials)),
-    ("src/shard/mod.rs", 1, By::Planted(Mutant::AcknowledgeEarly)),
-    ("src/shard/mod.rs", 2, By::Test("src/shard/tests.rs", "no_attempt_leaves_for_a_link_before_it_is_durable")),
+    ("src/core/shard/ledger.rs", 5, By::Planted(Mutant::ForgetTrials)),
+    ("src/core/shard/mod.rs", 1, By::Planted(Mutant::AcknowledgeEarly)),
     (
-        "src/store/backend.rs",
+        "src/core/shard/mod.rs",
+        2,
+        By::Test("src/core/shard/tests.rs", "no_attempt_leaves_for_a_link_before_it_is_durable"),
+    ),
+    (
+        "src/core/store/backend.rs",
         1,
         By::Test(CONFORMANCE, "a_batch_is_there_when_its_commit_has_returned_and_else_whole_or_absent"),
     ),
-    ("src/store/backend.rs", 2, By::Test(CONFORMANCE, "after_a_failure_nothing_is_committed_any_more")),
+    ("src/core/store/backend.rs", 2, By::Test(CONFORMANCE, "after_a_failure_nothing_is_committed_any_more")),
     (
-        "src/store/backend.rs",
+        "src/core/store/backend.rs",
         3,
         By::Test(CONFORMANCE, "of_a_dropped_range_some_may_stay_or_come_back_and_the_rest_is_whole"),
     ),
-    ("src/store/backend.rs", 4, By::Test(CONFORMANCE, "the_store_in_memory_refuses_a_key_of_a_range_that_was_dropped")),
-    ("src/store/backend.rs", 5, By::Test(CONFORMANCE, "a_run_outlives_a_start_if_and_only_if_it_is_registered")),
     (
-        "src/store/backup.rs",
+        "src/core/store/backend.rs",
+        4,
+        By::Test(CONFORMANCE, "the_store_in_memory_refuses_a_key_of_a_range_that_was_dropped"),
+    ),
+    ("src/core/store/backend.rs", 5, By::Test(CONFORMANCE, "a_run_outlives_a_start_if_and_only_if_it_is_registered")),
+    (
+        "src/core/store/backup.rs",
         1,
-        By::Test("src/store/backup_tests.rs", "blocks_that_are_sound_but_do_not_follow_are_refused"),
+        By::Test("src/core/store/backup_tests.rs", "blocks_that_are_sound_but_do_not_follow_are_refused"),
     ),
     (
-        "src/store/backup.rs",
+        "src/core/store/backup.rs",
         2,
-        By::Test("src/store/backup_tests.rs", "blocks_that_are_sound_but_do_not_follow_are_refused"),
+        By::Test("src/core/store/backup_tests.rs", "blocks_that_are_sound_but_do_not_follow_are_refused"),
     ),
     (
-        "src/store/backup.rs",
+        "src/core/store/backup.rs",
         3,
-        By::Test("src/store/backup_tests.rs", "blocks_that_are_sound_but_do_not_follow_are_refused"),
+        By::Test("src/core/store/backup_tests.rs", "blocks_that_are_sound_but_do_not_follow_are_refused"),
     ),
     (
-        "src/store/trim.rs",
+        "src/core/store/trim.rs",
         1,
-        By::Test("src/store/trim.rs", "whatever_it_is_it_is_bounded_and_a_short_history_is_left_alone"),
+        By::Test("src/core/store/trim.rs", "whatever_it_is_it_is_bounded_and_a_short_history_is_left_alone"),
     ),
     (
-        "src/store/trim.rs",
+        "src/core/store/trim.rs",
         2,
-        By::Test("src/store/trim.rs", "what_is_repeated_without_end_is_left_out_and_what_decides_stays"),
+        By::Test("src/core/store/trim.rs", "what_is_repeated_without_end_is_left_out_and_what_decides_stays"),
     ),
-    ("src/traffic/mod.rs", 1, By::Planted(Mutant::SubmitTwice)),
-    ("src/traffic/mod.rs", 2, By::Planted(Mutant::AcknowledgeEarly)),
-    ("src/traffic/mod.rs", 3, By::Planted(Mutant::DropOutcomes)),
-    ("src/traffic/mod.rs", 4, By::Planted(Mutant::AnswerReceiptsEarly)),
+    ("src/core/traffic/mod.rs", 1, By::Planted(Mutant::SubmitTwice)),
+    ("src/core/traffic/mod.rs", 2, By::Planted(Mutant::AcknowledgeEarly)),
+    ("src/core/traffic/mod.rs", 3, By::Planted(Mutant::DropOutcomes)),
+    ("src/core/traffic/mod.rs", 4, By::Planted(Mutant::AnswerReceiptsEarly)),
 ];
 
 /// The numbers of the invariants in the head of a file.

@@ -25,11 +25,6 @@ impl Source {
         1 + self.code.as_bytes()[..at].iter().filter(|&&octet| octet == b'\n').count()
     }
 
-    /// Line `number` as written.
-    pub(super) fn text_of(&self, number: usize) -> &str {
-        number.checked_sub(1).and_then(|index| self.text.lines().nth(index)).unwrap_or_default()
-    }
-
     /// Whether the octet belongs to a test: by the file's name, or by `#[cfg(test)]` before its item.
     pub(super) fn is_test(&self, at: usize) -> bool {
         let by_name = self.path.ends_with("/tests.rs")

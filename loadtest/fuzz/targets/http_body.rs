@@ -3,15 +3,15 @@
 
 use std::sync::LazyLock;
 
-use stentor::admission::numbering::Numbering;
-use stentor::admission::prints::said;
-use stentor::admission::{Defaults, Rules, Tenant, judge};
+use stentor_core::admission::numbering::Numbering;
+use stentor_core::admission::prints::said;
+use stentor_core::admission::{Defaults, Rules, Tenant, judge};
 use stentor::http::items::{Form, Items, Next};
 use stentor::http::lookup::read_ids;
 use stentor::http::spelling::{Scratch, draft};
 use stentor::http::typed::Typed;
 use stentor::http::wording;
-use stentor::model::{Content, Wall};
+use stentor_core::model::{Content, Wall};
 
 const LINE_BYTES_MAX: usize = 4_096;
 /// Octets that are looked at before a pause, in the house 32 KiB.

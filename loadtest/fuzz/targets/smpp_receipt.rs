@@ -1,10 +1,10 @@
 //! A receipt's text and parameters, its dates, and the keys under which its id is looked for.
 #![no_main]
 
-use stentor::smpp::fuzzing::read_text;
-use stentor::smpp::receipt::{Receipt, ReceiptSource, looks_like_receipt};
-use stentor::smpp::receipt_date::ReceiptDate;
-use stentor::smpp::receipt_id::{Dialect, IdForm, id_key};
+use stentor_smpp::fuzzing::read_text;
+use stentor_smpp::receipt::{Receipt, ReceiptSource, looks_like_receipt};
+use stentor_smpp::receipt_date::ReceiptDate;
+use stentor_smpp::receipt_id::{Dialect, IdForm, id_key};
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     read_text(data);

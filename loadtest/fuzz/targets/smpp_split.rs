@@ -1,12 +1,12 @@
 //! Any text or octets, split for any carrier, put together again: what comes out is what went in.
 #![no_main]
 
-use stentor::smpp::analyse::Encoding;
-use stentor::smpp::coding::DefaultAlphabet;
-use stentor::smpp::national::{Language, National};
-use stentor::smpp::split::{Body, CarrierText, Content, Plan, Segments, Splitting};
-use stentor::smpp::udh::Header;
-use stentor::smpp::user_data::{Reassembly, decode_text, decode_user_data};
+use stentor_smpp::analyse::Encoding;
+use stentor_smpp::coding::DefaultAlphabet;
+use stentor_smpp::national::{Language, National};
+use stentor_smpp::split::{Body, CarrierText, Content, Plan, Segments, Splitting};
+use stentor_smpp::udh::Header;
+use stentor_smpp::user_data::{Reassembly, decode_text, decode_user_data};
 
 const SPLITTINGS: [Splitting; 5] =
     [Splitting::Single, Splitting::Udh8, Splitting::Udh16, Splitting::Sar, Splitting::Payload];

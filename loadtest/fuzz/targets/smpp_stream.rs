@@ -1,6 +1,6 @@
 //! A stream of PDUs through framer, decoder, encoder and both session roles.
 #![no_main]
 
-use stentor::smpp::fuzzing::decode_everything;
+use stentor_smpp::fuzzing::decode_everything;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| decode_everything(data));

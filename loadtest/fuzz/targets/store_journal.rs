@@ -1,8 +1,8 @@
 //! The scanner over any octets, and over octets in which every batch's checksum was made right.
 #![no_main]
 
-use stentor::store::high_water;
-use stentor::store::scanner::{Verdict, scan, written_end};
+use stentor_core::store::high_water;
+use stentor_core::store::scanner::{Verdict, scan, written_end};
 use xxhash_rust::xxh3::xxh3_64;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

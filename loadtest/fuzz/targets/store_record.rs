@@ -1,13 +1,10 @@
 //! Every record and key of the store from any octets: read or refused; what is read is written as it was.
 #![no_main]
 
-use stentor::store::control::{ControlRecord, EntryRecord, parse_entry_key};
-use stentor::store::key::Key;
-use stentor::store::record::{
-    CheckpointRecord, DueRecord, HandsetRecord, InboundRecord, JoiningRecord, KeysRecord, ListRecord, NoticeRecord,
-    ReadyRecord, ReceiptsRecord, StateRecord, TurnRecord, decode, encode,
-};
-use stentor::store::run;
+use stentor_core::store::control::{ControlRecord, EntryRecord, parse_entry_key};
+use stentor_core::store::key::Key;
+use stentor_core::store::record::{CheckpointRecord, DueRecord, HandsetRecord, InboundRecord, JoiningRecord, KeysRecord, ListRecord, NoticeRecord, ReadyRecord, ReceiptsRecord, StateRecord, TurnRecord, decode, encode};
+use stentor_core::store::run;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((kind, octets)) = data.split_first() else { return };

@@ -1,8 +1,8 @@
 //! A segment from any octets; once as they are, once with a checksum that fits, as nobody but a writer would make it.
 #![no_main]
 
-use stentor::model::Content;
-use stentor::store::segment;
+use stentor_core::model::Content;
+use stentor_core::store::segment;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 const FIELDS_BYTES: usize = 26;

@@ -2,7 +2,7 @@
 
 /// CPUs used by each: 1 is one CPU, busy all the time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Shares {
+pub(super) struct Shares {
     pub daemon: f64,
     pub generator: f64,
     pub simulator: f64,
@@ -14,7 +14,7 @@ pub struct Shares {
 
 /// CPUs that each was given.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Allotted {
+pub(super) struct Allotted {
     /// Infinite where the daemon is on another host.
     pub daemon: f64,
     pub generator: f64,
@@ -29,7 +29,7 @@ const OTHERS_MAX: f64 = 0.1;
 
 impl Shares {
     /// Who was at the limit, in words for the report.
-    pub fn bottleneck(&self, allotted: Allotted) -> String {
+    pub(super) fn bottleneck(&self, allotted: Allotted) -> String {
         let Self { daemon, generator, simulator, others, cpus } = *self;
         let each = format!("daemon {daemon:.2}, generator {generator:.2}, simulator {simulator:.2} CPUs");
         if simulator >= FULL * SIMULATOR_CPUS {
@@ -63,7 +63,7 @@ impl Shares {
     }
 
     /// A word about others on the machine, if they used much of it.
-    pub fn disturbance(&self) -> Option<String> {
+    pub(super) fn disturbance(&self) -> Option<String> {
         let is_much = self.others >= OTHERS_MAX * self.cpus;
         is_much.then(|| format!("others used {:.2} of {:.0} CPUs meanwhile", self.others, self.cpus))
     }

@@ -8,7 +8,7 @@ use crate::run::figure::{Better, Unit};
 
 /// How a figure changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub(super) enum Change {
     /// By less than the threshold.
     Same,
     /// By more, but the repeats of both overlap: it may be chance.
@@ -19,7 +19,7 @@ pub enum Change {
 
 /// One figure that both results have.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub(super) struct Row {
     pub measurement: String,
     pub figure: String,
     pub unit: Unit,
@@ -32,7 +32,7 @@ pub struct Row {
 
 /// All of them.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Comparison {
+pub(super) struct Comparison {
     pub rows: Vec<Row>,
     /// What makes the two unlike each other, beside Stentor.
     pub differences: Vec<String>,
@@ -40,14 +40,14 @@ pub struct Comparison {
 }
 
 /// Reads a threshold: `5%` or `0.05`.
-pub fn threshold(text: &str) -> Result<f64, String> {
+pub(super) fn threshold(text: &str) -> Result<f64, String> {
     let (number, divisor) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
     let share = number.trim().parse::<f64>().ok().map(|number| number / divisor);
     share.filter(|share| (0.0..=10.0).contains(share)).ok_or_else(|| format!("`{text}`: a share such as 5% is needed"))
 }
 
 /// Compares `after` with `before`. Only figures of the same measurement under the same load stand beside each other.
-pub fn compare(before: &Outcome, after: &Outcome, threshold: f64) -> Result<Comparison, String> {
+pub(super) fn compare(before: &Outcome, after: &Outcome, threshold: f64) -> Result<Comparison, String> {
     let mut comparison = Comparison { threshold, differences: differences(before, after), ..Comparison::default() };
     for first in &before.measurements {
         let Some(second) = after.measurements.iter().find(|second| second.name == first.name) else {
@@ -136,7 +136,7 @@ fn differences(before: &Outcome, after: &Outcome) -> Vec<String> {
 
 impl Comparison {
     /// What is worse by more than the threshold and beyond the repeats' spread.
-    pub fn worse(&self) -> impl Iterator<Item = &Row> {
+    pub(super) fn worse(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(|row| row.change == Change::Worse)
     }
 }

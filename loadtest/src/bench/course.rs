@@ -18,7 +18,7 @@ use crate::run::verdict::Verdict;
 
 /// What has been found so far.
 #[derive(Debug)]
-pub struct Course<'a> {
+pub(super) struct Course<'a> {
     pub options: &'a Options,
     pub sizes: Sizes,
     /// CPUs of the machine, and those that may be used.
@@ -40,18 +40,18 @@ pub struct Course<'a> {
 
 /// One pass.
 #[derive(Debug)]
-pub struct Trial {
+pub(super) struct Trial {
     pub verdict: Verdict,
     pub pass: Option<Pass>,
     pub watched: Watched,
 }
 
 /// What a pass found.
-pub type Found = Result<(Verdict, Option<Pass>), String>;
+pub(super) type Found = Result<(Verdict, Option<Pass>), String>;
 
 impl<'a> Course<'a> {
     /// Nothing has been measured yet.
-    pub fn new(options: &'a Options, machine: &Machine) -> Self {
+    pub(super) fn new(options: &'a Options, machine: &Machine) -> Self {
         let files = &machine.file_system;
         Self {
             options,
@@ -70,7 +70,7 @@ impl<'a> Course<'a> {
     }
 
     /// Whether that is to be measured; if not, it is noted.
-    pub fn wants(&mut self, subject: Subject, name: &str) -> bool {
+    pub(super) fn wants(&mut self, subject: Subject, name: &str) -> bool {
         let is_wanted = self.options.only.is_empty() || self.options.only.contains(&subject);
         if !is_wanted {
             self.leave_out(name, "it was not asked for (--only)");
@@ -79,24 +79,24 @@ impl<'a> Course<'a> {
     }
 
     /// Notes what is not measured.
-    pub fn leave_out(&mut self, name: &str, why: &str) {
+    pub(super) fn leave_out(&mut self, name: &str, why: &str) {
         self.left_out.push(LeftOut { name: name.to_owned(), why: why.to_owned() });
     }
 
     /// Notes what went wrong, and goes on.
-    pub fn fail(&mut self, name: &str, error: &str) {
+    pub(super) fn fail(&mut self, name: &str, error: &str) {
         eprintln!("{name}: {error}");
         self.failures += 1;
         self.leave_out(name, error);
     }
 
     /// Seconds since the beginning.
-    pub fn elapsed(&self) -> Duration {
+    pub(super) fn elapsed(&self) -> Duration {
         self.begun.elapsed()
     }
 
     /// What a pass is told of its ground.
-    pub fn ground(&self) -> GroundOptions {
+    pub(super) fn ground(&self) -> GroundOptions {
         let mut ground = self.options.ground.clone();
         ground.stall = ground.stall.min(self.sizes.stall_max);
         ground.roster = Roster::default();
@@ -104,7 +104,7 @@ impl<'a> Course<'a> {
     }
 
     /// Plays some repeats, as long as there is time and nothing goes wrong.
-    pub fn trials(
+    pub(super) fn trials(
         &mut self,
         name: &str,
         repeats: usize,
@@ -143,7 +143,7 @@ impl<'a> Course<'a> {
     }
 
     /// Fills a measurement with what its repeats found.
-    pub fn gather(&self, mut measurement: Measurement, trials: &[Trial], allotted: Allotted) -> Measurement {
+    pub(super) fn gather(&self, mut measurement: Measurement, trials: &[Trial], allotted: Allotted) -> Measurement {
         measurement.repeats = trials.len();
         measurement.figures = join(&trials.iter().map(|trial| trial.verdict.numbers()).collect::<Vec<_>>());
         for trial in trials {
@@ -165,7 +165,7 @@ impl<'a> Course<'a> {
     }
 
     /// CPUs of the daemon and of the generator.
-    pub fn allotted(&self) -> Allotted {
+    pub(super) fn allotted(&self) -> Allotted {
         let ground = &self.options.ground;
         let count = |cpus: &Option<Cpus>| cpus.as_ref().map_or(self.cpus.1, Cpus::count) as f64;
         let daemon = if self.options.target.is_some() { f64::INFINITY } else { count(&ground.cpus_daemon) };
@@ -173,7 +173,7 @@ impl<'a> Course<'a> {
     }
 
     /// An empty measurement with its words.
-    pub fn measurement(&self, name: &str, title: &str, model: &str, parameters: &[(&str, f64)]) -> Measurement {
+    pub(super) fn measurement(&self, name: &str, title: &str, model: &str, parameters: &[(&str, f64)]) -> Measurement {
         let parameters: BTreeMap<_, _> = parameters.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
         Measurement {
             name: name.to_owned(),

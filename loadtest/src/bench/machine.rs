@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// The machine, as far as it says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Machine {
+pub(super) struct Machine {
     pub host: String,
     /// Model of the CPU.
     pub cpu: String,
@@ -32,7 +32,7 @@ pub struct Machine {
 
 /// Where the data lies.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileSystem {
+pub(super) struct FileSystem {
     pub directory: String,
     /// `ext4`, `xfs`, `tmpfs`.
     pub kind: String,
@@ -46,7 +46,7 @@ const UNKNOWN: &str = "unknown";
 
 impl Machine {
     /// Reads everything, of the file system that holds `directory`.
-    pub fn read(directory: &Path) -> Self {
+    pub(super) fn read(directory: &Path) -> Self {
         let cpuinfo = text("/proc/cpuinfo");
         let field = |name: &str| line_value(&cpuinfo, name, ':');
         let cpu = field("model name").or_else(|| field("CPU part").map(|part| format!("part {part}")));
@@ -90,7 +90,7 @@ impl FileSystem {
     }
 
     /// Whether a sync reaches no disk there.
-    pub fn is_memory(&self) -> bool {
+    pub(super) fn is_memory(&self) -> bool {
         matches!(self.kind.as_str(), "tmpfs" | "ramfs")
     }
 }

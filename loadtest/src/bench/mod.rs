@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use stentor::http::rfc3339;
-use stentor::model::Wall;
+use stentor_core::model::Wall;
 
 use course::Course;
 use machine::Machine;
@@ -46,7 +46,7 @@ const REPEATS_MAX: u64 = 1_000;
 
 /// The command line.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     #[command(flatten)]
     ground: GroundOptions,
     /// Less than five minutes on two cores; the same as `--size quick`
@@ -94,7 +94,7 @@ pub struct Options {
 }
 
 /// Runs what is asked for. Its exit codes are its own, so that a script can tell worse from impossible.
-pub fn run(options: &Options) -> ExitCode {
+pub(crate) fn run(options: &Options) -> ExitCode {
     let done = match (options.compare.as_slice(), &options.render) {
         ([before, after], _) => compare(before, after, options.fail),
         (_, Some(file)) => Outcome::read(file).and_then(|outcome| options.write_page(&outcome)).map(|()| true),

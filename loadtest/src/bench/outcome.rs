@@ -13,13 +13,13 @@ use crate::run::figure::{Better, Unit};
 use crate::run::verdict::{Number, Series};
 
 /// The number of this shape; another one is refused.
-pub const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 /// A file with more is none of ours.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// The whole result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
+pub(super) struct Outcome {
     pub format: u32,
     /// When it began, in UTC.
     pub began: String,
@@ -41,7 +41,7 @@ pub struct Outcome {
 
 /// CPUs that were given to each; none: any.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Placement {
+pub(super) struct Placement {
     pub daemon: Option<String>,
     pub generator: Option<String>,
     pub simulator: Option<String>,
@@ -49,7 +49,7 @@ pub struct Placement {
 
 /// What the generator was told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Load {
+pub(super) struct Load {
     pub connections: u64,
     /// Messages in a request.
     pub batch: u64,
@@ -59,7 +59,7 @@ pub struct Load {
 
 /// One thing that was measured, some times.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Measurement {
+pub(super) struct Measurement {
     pub name: String,
     pub title: String,
     /// Open or closed loop, and what that means here.
@@ -92,7 +92,7 @@ pub struct Measurement {
 
 /// One figure over its repeats.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Figure {
+pub(super) struct Figure {
     pub name: String,
     pub unit: Unit,
     pub better: Better,
@@ -105,7 +105,7 @@ pub struct Figure {
 
 /// The figures at one place of an axis.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Point {
+pub(super) struct Point {
     /// What the axis counts: `cores`, `offered/s`.
     pub axis: String,
     pub at: f64,
@@ -114,7 +114,7 @@ pub struct Point {
 
 /// A thread of the daemon.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Thread {
+pub(super) struct Thread {
     pub name: String,
     /// How much of a CPU it used while messages were offered.
     pub cpus: f64,
@@ -122,14 +122,14 @@ pub struct Thread {
 
 /// What was not measured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeftOut {
+pub(super) struct LeftOut {
     pub name: String,
     pub why: String,
 }
 
 impl Figure {
     /// A figure of these repeats; none if no value of them is a number.
-    pub fn new(name: &str, unit: Unit, better: Better, values: &[f64]) -> Option<Self> {
+    pub(super) fn new(name: &str, unit: Unit, better: Better, values: &[f64]) -> Option<Self> {
         let values: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
         let mut sorted = values.clone();
         sorted.sort_by(f64::total_cmp);
@@ -141,13 +141,13 @@ impl Figure {
     }
 
     /// How far the repeats lie apart, as a share of their median; 0 with one value, or around 0.
-    pub fn spread(&self) -> f64 {
+    pub(super) fn spread(&self) -> f64 {
         if self.median == 0.0 { 0.0 } else { (self.max - self.min) / self.median.abs() }
     }
 }
 
 /// The numbers of some repeats, joined by name in the order of their first coming.
-pub fn join(repeats: &[Vec<Number>]) -> Vec<Figure> {
+pub(super) fn join(repeats: &[Vec<Number>]) -> Vec<Figure> {
     let mut joined: Vec<(&Number, Vec<f64>)> = Vec::new();
     for number in repeats.iter().flatten() {
         match joined.iter_mut().find(|(known, _)| known.name == number.name) {
@@ -160,14 +160,14 @@ pub fn join(repeats: &[Vec<Number>]) -> Vec<Figure> {
 
 impl Measurement {
     /// The figure of that name.
-    pub fn figure(&self, name: &str) -> Option<&Figure> {
+    pub(super) fn figure(&self, name: &str) -> Option<&Figure> {
         self.figures.iter().find(|figure| figure.name == name)
     }
 }
 
 impl Outcome {
     /// Reads one that was written before.
-    pub fn read(file: &Path) -> Result<Self, String> {
+    pub(super) fn read(file: &Path) -> Result<Self, String> {
         let told = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
         let bytes = fs::metadata(file).map_err(|error| told(&error))?.len();
         if bytes > FILE_BYTES_MAX {
@@ -178,7 +178,7 @@ impl Outcome {
     }
 
     /// Reads the text of one.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Head {
             format: u32,
@@ -192,13 +192,13 @@ impl Outcome {
     }
 
     /// Writes it.
-    pub fn write(&self, file: &Path) -> Result<(), String> {
+    pub(super) fn write(&self, file: &Path) -> Result<(), String> {
         let json = serde_json::to_string_pretty(self).map_err(|error| error.to_string())?;
         fs::write(file, json + "\n").map_err(|error| format!("{}: {error}", file.display()))
     }
 
     /// The measurement of that name, of Stentor or of the machine.
-    pub fn find(&self, name: &str) -> Option<&Measurement> {
+    pub(super) fn find(&self, name: &str) -> Option<&Measurement> {
         self.measurements.iter().chain(&self.limits).find(|measurement| measurement.name == name)
     }
 }

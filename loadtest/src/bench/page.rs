@@ -8,7 +8,7 @@ use super::plot::{self, Bar, Line};
 use crate::run::figure::Unit;
 
 /// A text as it may stand in HTML, also within a quoted attribute.
-pub fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
@@ -24,7 +24,7 @@ pub fn escape(text: &str) -> String {
 }
 
 /// The whole page.
-pub fn page(outcome: &Outcome) -> String {
+pub(super) fn page(outcome: &Outcome) -> String {
     let title = format!("Stentor bench of {}", escape(&outcome.began));
     let mut html = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\

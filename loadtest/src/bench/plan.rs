@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// How thorough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Size {
+pub(super) enum Size {
     /// Some seconds, to see that everything works; its figures mean nothing
     Tiny,
     /// Less than five minutes
@@ -16,7 +16,7 @@ pub enum Size {
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Subject {
+pub(super) enum Subject {
     /// What the machine can do without Stentor
     Limits,
     /// Everything through once, as fast as answers come
@@ -37,7 +37,7 @@ pub enum Subject {
 
 /// The sizes of one run.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sizes {
+pub(super) struct Sizes {
     pub name: &'static str,
     /// Of what is quick to repeat.
     pub repeats: usize,
@@ -66,11 +66,11 @@ pub struct Sizes {
 }
 
 /// A pass that lasted less tells little.
-pub const PASS_S_MIN: f64 = 2.0;
+pub(super) const PASS_S_MIN: f64 = 2.0;
 
 impl Size {
     /// What it means.
-    pub const fn sizes(self) -> Sizes {
+    pub(super) const fn sizes(self) -> Sizes {
         match self {
             Self::Tiny => Sizes {
                 name: "tiny",
@@ -124,7 +124,7 @@ impl Size {
 
 impl Sizes {
     /// Messages of a pass at that many per second: whole requests, one at least.
-    pub fn count(&self, rate: f64, batch: u64, least: u64) -> u64 {
+    pub(super) fn count(&self, rate: f64, batch: u64, least: u64) -> u64 {
         let wanted = (rate * self.pass_s).clamp(0.0, 1e9) as u64;
         let batch = batch.max(1);
         wanted.max(least).div_ceil(batch).max(1) * batch
@@ -132,7 +132,7 @@ impl Sizes {
 }
 
 /// Numbers of cores to try: 1, 2, 4 … and all.
-pub fn ladder(cores: usize) -> Vec<usize> {
+pub(super) fn ladder(cores: usize) -> Vec<usize> {
     let mut steps: Vec<_> = (0..16).map(|power| 1 << power).take_while(|step| *step < cores).collect();
     steps.push(cores.max(1));
     steps

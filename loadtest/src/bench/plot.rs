@@ -22,14 +22,14 @@ const BAR_ROW: f64 = 34.0;
 
 /// One line and its name.
 #[derive(Clone, Debug, Default)]
-pub struct Line {
+pub(super) struct Line {
     pub name: String,
     pub points: Vec<(f64, f64)>,
 }
 
 /// One bar, with the least and the most of its repeats.
 #[derive(Clone, Debug, Default)]
-pub struct Bar {
+pub(super) struct Bar {
     pub name: String,
     pub value: f64,
     pub low: f64,
@@ -74,7 +74,7 @@ impl Scale {
 }
 
 /// A number for an axis: short, with a letter for thousands and millions.
-pub fn short(value: f64) -> String {
+pub(super) fn short(value: f64) -> String {
     let trim = |text: String| {
         let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text };
         if text == "-0" { "0".to_owned() } else { text }
@@ -89,7 +89,7 @@ pub fn short(value: f64) -> String {
 }
 
 /// Lines over an axis. The axes' labels name their units.
-pub fn lines(title: &str, x_label: &str, y_label: &str, lines: &[Line]) -> String {
+pub(super) fn lines(title: &str, x_label: &str, y_label: &str, lines: &[Line]) -> String {
     let finite = |line: &Line| -> Vec<(f64, f64)> {
         line.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect()
     };
@@ -120,14 +120,14 @@ pub fn lines(title: &str, x_label: &str, y_label: &str, lines: &[Line]) -> Strin
 }
 
 /// Bars that lie, one above the other, with a whisker from the least to the most.
-pub fn bars(title: &str, label: &str, bars: &[Bar]) -> String {
+pub(super) fn bars(title: &str, label: &str, bars: &[Bar]) -> String {
     let bars: Vec<_> = bars.iter().filter(|bar| bar.value.is_finite()).cloned().collect();
     let scale = Scale::over(bars.iter().flat_map(|bar| [bar.value, bar.high, bar.low]), true);
     draw_bars(title, label, &bars, scale, |tick| tick)
 }
 
 /// The same by powers of ten, for what differs much; only values above 0 have a place there.
-pub fn bars_by_tens(title: &str, label: &str, bars: &[Bar]) -> String {
+pub(super) fn bars_by_tens(title: &str, label: &str, bars: &[Bar]) -> String {
     let log = |bar: &Bar| Bar {
         name: format!("{}: {}", bar.name, short(bar.value)),
         value: bar.value.log10(),

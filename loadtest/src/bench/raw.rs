@@ -27,12 +27,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What one probe found.
 #[derive(Debug)]
-pub struct Probe {
+pub(super) struct Probe {
     pub figures: Vec<Number>,
 }
 
 /// Request bodies as the generator renders them, of so many messages.
-pub fn body(batch: u64, length: usize) -> Result<Vec<u8>, String> {
+pub(super) fn body(batch: u64, length: usize) -> Result<Vec<u8>, String> {
     let shape = Shape {
         length,
         first_recipient: 4_915_110_000_000,
@@ -49,7 +49,7 @@ pub fn body(batch: u64, length: usize) -> Result<Vec<u8>, String> {
 
 /// Appends `block` again and again to a file in `directory`, with an `fdatasync` after each. A block stands for that many
 /// messages.
-pub fn disk(
+pub(super) fn disk(
     directory: &Path,
     block: &[u8],
     messages: f64,
@@ -92,7 +92,7 @@ fn append(file: &mut File, block: &[u8]) -> std::io::Result<()> {
 }
 
 /// Sends the body over loopback on so many connections, each waiting for a short answer before it goes on.
-pub fn loopback(
+pub(super) fn loopback(
     body: &[u8],
     messages: u64,
     connections: u64,
@@ -169,7 +169,13 @@ struct Line<'a> {
 }
 
 /// Parses the body on so many threads.
-pub fn parse(body: &[u8], messages: u64, threads: usize, time: Duration, cpus: Option<&Cpus>) -> Result<Probe, String> {
+pub(super) fn parse(
+    body: &[u8],
+    messages: u64,
+    threads: usize,
+    time: Duration,
+    cpus: Option<&Cpus>,
+) -> Result<Probe, String> {
     let _held = cpus.map(Cpus::hold).transpose()?;
     let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
     let round = || -> Result<usize, String> {

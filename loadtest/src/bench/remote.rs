@@ -33,7 +33,7 @@ const LEFT_OUT: [(&str, &str); 6] = [
 ];
 
 /// Reads `http://HOST:PORT`.
-pub fn resolve(url: &str) -> Result<SocketAddr, String> {
+pub(super) fn resolve(url: &str) -> Result<SocketAddr, String> {
     let Some(rest) = url.strip_prefix("http://") else {
         return Err(format!("--target {url}: http://HOST:PORT is needed; the generator speaks no TLS"));
     };
@@ -50,14 +50,14 @@ pub fn resolve(url: &str) -> Result<SocketAddr, String> {
 
 /// The ground over a daemon elsewhere.
 #[derive(Debug)]
-pub struct Remote {
+pub(super) struct Remote {
     ground: Ground,
     smsc: Smsc,
 }
 
 impl Remote {
     /// Asks the daemon, starts the simulator, and waits until the daemon has bound to it.
-    pub fn prepare(
+    pub(super) fn prepare(
         options: &GroundOptions,
         target: SocketAddr,
         smsc: SocketAddr,
@@ -79,7 +79,7 @@ impl Remote {
     }
 
     /// Its version, as its metrics tell it.
-    pub fn version(&self) -> String {
+    pub(super) fn version(&self) -> String {
         let metrics = self.ground.metrics();
         let version = metrics.label(BUILD, "version").map(|version| format!("stentor {version}"));
         version.unwrap_or_else(|| "unknown: /metrics was not shown".to_owned())
@@ -103,7 +103,7 @@ impl Remote {
 
 impl Course<'_> {
     /// Everything that can be measured from outside. `ground` is what the remote's was prepared with.
-    pub fn run_remote(&mut self, remote: &mut Remote, ground: &GroundOptions) -> Result<(), String> {
+    pub(super) fn run_remote(&mut self, remote: &mut Remote, ground: &GroundOptions) -> Result<(), String> {
         for (name, why) in LEFT_OUT {
             self.leave_out(name, why);
         }

@@ -6,12 +6,12 @@ use super::subject::Subject;
 use crate::run::figure::{Better, Unit};
 use crate::run::verdict::Series;
 
-pub fn figure(name: &str, unit: Unit, values: &[f64]) -> Figure {
+pub(super) fn figure(name: &str, unit: Unit, values: &[f64]) -> Figure {
     Figure::new(name, unit, unit.better(), values).expect("finite values")
 }
 
 /// A result whose `million` went through at those speeds.
-pub fn outcome(speeds: &[f64]) -> Outcome {
+pub(super) fn outcome(speeds: &[f64]) -> Outcome {
     let million = Measurement {
         name: "million".to_owned(),
         title: "A million".to_owned(),

@@ -21,7 +21,7 @@ const SAMPLES_MAX: usize = 3_600;
 
 /// A thread that looks again and again.
 #[derive(Debug)]
-pub struct Sampler {
+pub(super) struct Sampler {
     stop: Sender<()>,
     thread: JoinHandle<Vec<Sample>>,
     interval: Duration,
@@ -43,7 +43,7 @@ struct Sample {
 
 /// What was seen.
 #[derive(Clone, Debug, Default)]
-pub struct Watched {
+pub(super) struct Watched {
     pub series: Vec<Series>,
     pub threads: Vec<Thread>,
     /// While messages were offered; none if nobody looked twice meanwhile.
@@ -52,7 +52,7 @@ pub struct Watched {
 
 impl Sampler {
     /// Begins to watch whoever stands on the roster.
-    pub fn start(roster: Roster, interval: Duration) -> Self {
+    pub(super) fn start(roster: Roster, interval: Duration) -> Self {
         let (stop, stopped) = channel::<()>();
         let thread = thread::spawn(move || {
             let begun = Instant::now();
@@ -73,7 +73,7 @@ impl Sampler {
     }
 
     /// Ends, and tells.
-    pub fn finish(self, cpus: usize) -> Watched {
+    pub(super) fn finish(self, cpus: usize) -> Watched {
         drop(self.stop);
         let samples = self.thread.join().unwrap_or_default();
         tell(&samples, self.interval.as_secs_f64(), cpus)

@@ -33,7 +33,7 @@ const OPEN: &str =
 
 impl Course<'_> {
     /// Everything, in order. Nothing without a warm-up that worked.
-    pub fn run(&mut self) -> Result<(), String> {
+    pub(super) fn run(&mut self) -> Result<(), String> {
         if self.wants(Subject::Limits, "limits") {
             self.limits()?;
         }
@@ -332,7 +332,7 @@ impl Course<'_> {
     }
 
     /// Keeps a measurement, if there was a pass at all.
-    pub fn push(&mut self, measurement: Measurement) {
+    pub(super) fn push(&mut self, measurement: Measurement) {
         if measurement.repeats > 0 {
             self.measurements.push(measurement);
         }
@@ -375,7 +375,7 @@ fn is_kept(pass: &Pass, rate: f64) -> bool {
 }
 
 /// Of each repeat, the highest rate that it kept so far. Rates rise.
-pub fn note_kept(kept: &mut Vec<f64>, trials: &[Trial], rate: f64) {
+pub(super) fn note_kept(kept: &mut Vec<f64>, trials: &[Trial], rate: f64) {
     for (number, pass) in trials.iter().map(|trial| trial.pass).enumerate() {
         if kept.len() <= number {
             kept.resize(number + 1, f64::NAN);

@@ -15,7 +15,7 @@ const HIDDEN: &str = "(not shown)";
 
 /// The daemon and how it was set up.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Subject {
+pub(super) struct Subject {
     /// As it says itself.
     pub version: String,
     /// Of the checkout in which it was built; with `+` if something there was changed.
@@ -37,7 +37,7 @@ pub struct Subject {
 
 impl Subject {
     /// Asks the binary and reads the configuration. `commit` is what somebody said who knows better.
-    pub fn read(options: &GroundOptions, commit: Option<&str>) -> Result<Self, String> {
+    pub(super) fn read(options: &GroundOptions, commit: Option<&str>) -> Result<Self, String> {
         let binary = options.binary()?;
         let content = fs::read(&binary).map_err(|error| format!("{}: {error}", binary.display()))?;
         let output = Command::new(&binary).arg("--version").output();
@@ -62,7 +62,7 @@ impl Subject {
     }
 
     /// Of a daemon on another host, of which only its answers are known.
-    pub fn elsewhere(version: String, commit: Option<&str>) -> Self {
+    pub(super) fn elsewhere(version: String, commit: Option<&str>) -> Self {
         Self {
             version,
             commit: commit.unwrap_or("unknown").to_owned(),

@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use stentor::model::Prng;
+use stentor_core::model::Prng;
 
 use super::marks;
 use super::trace::{Change, Node, Trace};
@@ -20,7 +20,7 @@ const BLOCK: u64 = 512;
 
 /// What becomes of what was not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(super) enum Fate {
     /// All of it reached the disk.
     Kept,
     /// Nothing of it did.
@@ -34,17 +34,17 @@ pub enum Fate {
 }
 
 impl Fate {
-    pub const ALL: [Self; 5] = [Self::Kept, Self::Lost, Self::Cut, Self::Scattered, Self::Zeroed];
+    pub(super) const ALL: [Self; 5] = [Self::Kept, Self::Lost, Self::Cut, Self::Scattered, Self::Zeroed];
 
     /// One of them.
-    pub fn draw(chance: &mut Prng) -> Self {
+    pub(super) fn draw(chance: &mut Prng) -> Self {
         Self::ALL[chance.below(Self::ALL.len() as u64) as usize]
     }
 }
 
 /// What becomes of everything that was not synced, in one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cut {
+pub(super) struct Cut {
     /// Of what stands in files.
     pub data: Fate,
     /// Of what stands in directories.
@@ -55,10 +55,10 @@ pub struct Cut {
 
 impl Cut {
     /// Everything that happened is there.
-    pub const NOTHING_LOST: Self = Self { data: Fate::Kept, entries: Fate::Kept, kept_ppm: 0 };
+    pub(super) const NOTHING_LOST: Self = Self { data: Fate::Kept, entries: Fate::Kept, kept_ppm: 0 };
 
     /// One of them.
-    pub fn draw(chance: &mut Prng) -> Self {
+    pub(super) fn draw(chance: &mut Prng) -> Self {
         let (data, entries) = (Fate::draw(chance), Fate::draw(chance));
         // A few blocks, half of them, all but a few: the last leaves batches whose end stands and whose middle does not.
         Self { data, entries, kept_ppm: [120_000, 500_000, 920_000][chance.below(3) as usize] }
@@ -75,7 +75,7 @@ struct History {
 
 /// See the head of this file. Moves forward along the trace only.
 #[derive(Debug)]
-pub struct Disk<'a> {
+pub(super) struct Disk<'a> {
     trace: &'a Trace,
     at: usize,
     nodes: Vec<History>,
@@ -83,12 +83,12 @@ pub struct Disk<'a> {
 
 impl<'a> Disk<'a> {
     /// Before the first change.
-    pub fn new(trace: &'a Trace) -> Self {
+    pub(super) fn new(trace: &'a Trace) -> Self {
         Self { trace, at: 0, nodes: vec![History::default(); trace.paths.len()] }
     }
 
     /// Lets everything before change number `to` happen.
-    pub fn forward(&mut self, to: usize) {
+    pub(super) fn forward(&mut self, to: usize) {
         for at in self.at..to {
             match &self.trace.changes[at] {
                 Change::Made { parent, .. } | Change::Renamed { parent, .. } | Change::Removed { parent, .. } => {
@@ -103,7 +103,7 @@ impl<'a> Disk<'a> {
     }
 
     /// Writes what a power cut here may leave into the new directory `to`.
-    pub fn image(&self, to: &Path, cut: Cut, chance: &mut Prng) -> io::Result<()> {
+    pub(super) fn image(&self, to: &Path, cut: Cut, chance: &mut Prng) -> io::Result<()> {
         self.directory(0, to, cut, chance)
     }
 
@@ -224,7 +224,7 @@ impl<'a> Disk<'a> {
 }
 
 /// Whether both directories hold the same, so that nothing that happened is missing in the trace.
-pub fn difference(one: &Path, other: &Path) -> io::Result<Option<String>> {
+pub(super) fn difference(one: &Path, other: &Path) -> io::Result<Option<String>> {
     let names = |path: &Path| -> io::Result<Vec<String>> {
         let entries = fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
         let mut names: Vec<String> = entries.collect::<io::Result<_>>()?;

@@ -8,22 +8,22 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stentor::link::{BindId, LinkEvent};
-use stentor::model::{
+use stentor::disk::directory::{DataDirectory, FORMAT_VERSION, Format, HighWaterFile};
+use stentor::disk::fjall::{FjallMaintainer, FjallOptions, FjallReader, FjallStore};
+use stentor::disk::fjall_mutants::Mutant;
+use stentor::disk::fjall_start::{self, Started};
+use stentor_core::link::{BindId, LinkEvent};
+use stentor_core::model::{
     CarrierError, CarrierId, Class, Coding, Content, Encoding, ErrorFamily, Frame, GroupId, Head, KeyPrint, Line,
     LinkId, Mono, Msisdn, Now, Numbers, Prng, ReceiptState, ReplyTo, RouteId, SenderId, ShardId, Tail, Wall,
 };
-use stentor::node::{Alarm, Errand, Host, Node, NodeEvent, Wanted};
-use stentor::routing::{Condition, Route, RouteTable, Way};
-use stentor::shard::{Ask, Catalog, CatalogCarrier, Maintenance, Options as ShardOptions, Reply, ShardEvent};
-use stentor::store::backend::{Backend, Maintainer, Op, RunSink, Space, StoreError};
-use stentor::store::directory::{DataDirectory, FORMAT_VERSION, Format, HighWaterFile};
-use stentor::store::fjall::{FjallMaintainer, FjallOptions, FjallReader, FjallStore};
-use stentor::store::fjall_mutants::Mutant;
-use stentor::store::fjall_start::{self, Started};
-use stentor::store::key::Key;
-use stentor::store::{Answerer, Recovery, WriteBatch, receipt_run, run};
-use stentor::traffic::{
+use stentor_core::node::{Alarm, Errand, Host, Node, NodeEvent, Wanted};
+use stentor_core::routing::{Condition, Route, RouteTable, Way};
+use stentor_core::shard::{Ask, Catalog, CatalogCarrier, Maintenance, Options as ShardOptions, Reply, ShardEvent};
+use stentor_core::store::backend::{Backend, Maintainer, Op, RunSink, Space, StoreError};
+use stentor_core::store::key::Key;
+use stentor_core::store::{Answerer, Recovery, WriteBatch, receipt_run, run};
+use stentor_core::traffic::{
     Answer, Grant, IfUnknown, Outcome, OutcomeBatch, ReceiptBatch, ReceiptIn, ReceiptToken, Span, Submit, ToLink,
     ToShard, Unanswered,
 };
@@ -47,7 +47,7 @@ const MINUTE_MS: u64 = 60_000;
 
 /// What was typed; for the process that the shim stands before.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// The traced directory; the data directory is `data` in it
     #[arg(long, value_name = "DIR")]
     pub root: PathBuf,
@@ -65,17 +65,17 @@ pub struct Options {
 }
 
 /// What the data directory is made for.
-pub fn format() -> Format {
+pub(super) fn format() -> Format {
     Format { version: FORMAT_VERSION, node: 0, shards: 1, created: EPOCH / 1_000 }
 }
 
 /// How the store is opened.
-pub fn store_options(mutant: Option<Mutant>) -> FjallOptions {
+pub(super) fn store_options(mutant: Option<Mutant>) -> FjallOptions {
     FjallOptions { mutant, ..FjallOptions::shared_by(4) }
 }
 
 /// How the shard is set: small measures, so that everything happens often.
-pub fn shard_options() -> ShardOptions {
+pub(super) fn shard_options() -> ShardOptions {
     let day_ms = 24 * 60 * MINUTE_MS;
     ShardOptions {
         shards: 1,
@@ -88,7 +88,7 @@ pub fn shard_options() -> ShardOptions {
 }
 
 /// What the shard is told of carriers.
-pub fn catalog() -> Arc<Catalog> {
+pub(super) fn catalog() -> Arc<Catalog> {
     let way = Way { carrier: LINK.carrier, weight: 1 };
     let route = Route { id: ROUTE, name: "all".into(), when: Condition::default(), ways: vec![way] };
     let carrier = CatalogCarrier {
@@ -103,19 +103,19 @@ pub fn catalog() -> Arc<Catalog> {
 }
 
 /// A node whose one shard is as its store left it.
-pub fn node(seed: u64, found: Recovery, now: Now) -> Node {
+pub(super) fn node(seed: u64, found: Recovery, now: Now) -> Node {
     let mut node = Node::new(CORE, usize::from(CORE) + 1, catalog());
     node.seat_shard(shard_options(), seed, found, now);
     node
 }
 
 /// A moment of the driver's own time.
-pub fn moment(turn: u64, later_ms: u64) -> Now {
+pub(super) fn moment(turn: u64, later_ms: u64) -> Now {
     Now { mono: Mono((turn * 5 + later_ms) * 1_000_000), wall: Wall(EPOCH + turn * 5 + later_ms) }
 }
 
 /// Drives a shard through a life.
-pub fn run(options: &Options) -> Result<(), String> {
+pub(crate) fn run(options: &Options) -> Result<(), String> {
     let mutant = options.mutant.and_then(|number| Mutant::ALL.get(number).copied());
     let mut marks = Marks::open(&options.root)?;
     let data = options.root.join("data");

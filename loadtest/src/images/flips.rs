@@ -14,12 +14,12 @@ use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
-use stentor::model::{Prng, prng};
-use stentor::store::backend::{Backend, Reader, Space};
-use stentor::store::directory::DataDirectory;
-use stentor::store::fjall::FjallStore;
-use stentor::store::fjall_start::{self, Started};
-use stentor::store::fjall_verify;
+use stentor::disk::directory::DataDirectory;
+use stentor::disk::fjall::FjallStore;
+use stentor::disk::fjall_start::{self, Started};
+use stentor::disk::fjall_verify;
+use stentor_core::model::{Prng, prng};
+use stentor_core::store::backend::{Backend, Reader, Space};
 
 use super::judge::{everything, with_patience};
 use super::marks::{self, FAMILY};
@@ -29,7 +29,7 @@ const PAGE: u64 = 4_096;
 
 /// What was typed.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// How many places are damaged, each in a directory of its own
     #[arg(long, default_value_t = 5_000)]
     count: u64,
@@ -78,7 +78,7 @@ enum Outcome {
 }
 
 /// Plays it, prints the report, fails if a damage went unnoticed.
-pub fn run(options: &Options) -> Result<(), String> {
+pub(crate) fn run(options: &Options) -> Result<(), String> {
     let began = Instant::now();
     let directory = workplace(options.dir.as_deref())?;
     let sound = directory.path().join("sound");

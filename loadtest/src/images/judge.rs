@@ -11,16 +11,16 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use stentor::link::BindId;
-use stentor::model::{ReplyTo, ShardId};
-use stentor::node::{Alarm, Errand, Host, NodeEvent, Wanted};
-use stentor::shard::Reply;
-use stentor::store::backend::{Backend, Op, Reader, Space};
-use stentor::store::directory::DataDirectory;
-use stentor::store::fjall::FjallStore;
-use stentor::store::fjall_mutants::Mutant;
-use stentor::store::fjall_start::{self, Started};
-use stentor::store::{CommitSeq, WriteBatch, run};
+use stentor::disk::directory::DataDirectory;
+use stentor::disk::fjall::FjallStore;
+use stentor::disk::fjall_mutants::Mutant;
+use stentor::disk::fjall_start::{self, Started};
+use stentor_core::link::BindId;
+use stentor_core::model::{ReplyTo, ShardId};
+use stentor_core::node::{Alarm, Errand, Host, NodeEvent, Wanted};
+use stentor_core::shard::Reply;
+use stentor_core::store::backend::{Backend, Op, Reader, Space};
+use stentor_core::store::{CommitSeq, WriteBatch, run};
 
 use super::drive;
 use super::marks::{self, FAMILY, Mark};
@@ -30,11 +30,11 @@ use super::trace::{Change, Trace};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Digests by space and key.
-pub type Entries = BTreeMap<(Space, Vec<u8>), u64>;
+pub(super) type Entries = BTreeMap<(Space, Vec<u8>), u64>;
 
 /// The driver's words up to a point. Moves forward along the trace only.
 #[derive(Clone, Debug, Default)]
-pub struct Expected {
+pub(super) struct Expected {
     at: usize,
     entries: Entries,
     runs: BTreeMap<u64, Vec<(Vec<u8>, u64)>>,
@@ -46,7 +46,7 @@ pub struct Expected {
 
 impl Expected {
     /// Takes in everything said before change number `to`.
-    pub fn forward(&mut self, trace: &Trace, to: usize) {
+    pub(super) fn forward(&mut self, trace: &Trace, to: usize) {
         for change in &trace.changes[self.at..to.max(self.at)] {
             if let Change::Marked(mark) = change {
                 self.take(mark);
@@ -140,7 +140,7 @@ fn apply(entries: &mut Entries, changes: &[marks::Change]) {
 }
 
 /// Digests of all that a store holds.
-pub fn everything(store: &FjallStore) -> Result<Entries, String> {
+pub(super) fn everything(store: &FjallStore) -> Result<Entries, String> {
     let (mut found, reader) = (Entries::new(), store.reader());
     for space in Space::ALL {
         reader
@@ -154,13 +154,13 @@ pub fn everything(store: &FjallStore) -> Result<Entries, String> {
 }
 
 /// Opens an image as a start does, compares, goes on working, and opens it once more if `twice`.
-pub fn judge(image: &Path, expected: Expected, mutant: Option<Mutant>, twice: bool) -> Result<(), String> {
+pub(super) fn judge(image: &Path, expected: Expected, mutant: Option<Mutant>, twice: bool) -> Result<(), String> {
     let image = image.to_owned();
     with_patience(move || judge_here(&image, &expected, mutant, twice)).unwrap_or_else(Err)
 }
 
 /// Does something that may hang or panic in a thread of its own.
-pub fn with_patience<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+pub(super) fn with_patience<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
     let (sender, receiver) = mpsc::channel();
     let working = thread::Builder::new().name("judge".into()).spawn(move || {
         // Nobody listens any more if it took too long.

@@ -9,14 +9,14 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
 
-use stentor::store::backend::{Op, RunFamily, Space};
+use stentor_core::store::backend::{Op, RunFamily, Space};
 
 /// The file's name.
-pub const FILE: &str = "marks";
+pub(super) const FILE: &str = "marks";
 
 /// One entry of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub(super) struct Change {
     pub space: Space,
     pub key: Vec<u8>,
     /// Digest of the value; none for a deletion.
@@ -25,7 +25,7 @@ pub struct Change {
 
 /// One mark.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mark {
+pub(super) enum Mark {
     /// The directory is made, or an existing one started, from here on.
     Starting { is_new: bool },
     /// It is ready.
@@ -45,7 +45,7 @@ pub enum Mark {
 }
 
 /// The digest of a value.
-pub fn digest(value: &[u8]) -> u64 {
+pub(super) fn digest(value: &[u8]) -> u64 {
     use std::hash::{BuildHasher, Hasher};
     let mut hasher = foldhash::quality::FixedState::with_seed(0).build_hasher();
     hasher.write(value);
@@ -53,7 +53,7 @@ pub fn digest(value: &[u8]) -> u64 {
 }
 
 /// The change that an operation makes.
-pub fn change(op: &Op) -> Change {
+pub(super) fn change(op: &Op) -> Change {
     match op {
         Op::Put { space, key, value } => Change { space: *space, key: key.clone(), value: Some(digest(value)) },
         Op::Delete { space, key } => Change { space: *space, key: key.clone(), value: None },
@@ -62,17 +62,17 @@ pub fn change(op: &Op) -> Change {
 
 /// The file that marks go to.
 #[derive(Debug)]
-pub struct Marks(File);
+pub(super) struct Marks(File);
 
 impl Marks {
     /// In the directory that is traced.
-    pub fn open(root: &Path) -> Result<Self, String> {
+    pub(super) fn open(root: &Path) -> Result<Self, String> {
         let file = OpenOptions::new().create(true).append(true).open(root.join(FILE));
         file.map(Self).map_err(|error| format!("marks: {error}"))
     }
 
     /// Sets a mark here and now.
-    pub fn set(&mut self, mark: &Mark) -> Result<(), String> {
+    pub(super) fn set(&mut self, mark: &Mark) -> Result<(), String> {
         self.0.write_all(encode(mark).as_bytes()).map_err(|error| format!("marks: {error}"))
     }
 }
@@ -111,7 +111,7 @@ fn encode(mark: &Mark) -> String {
 }
 
 /// Reads one write to the file back.
-pub fn decode(text: &str) -> Result<Mark, String> {
+pub(super) fn decode(text: &str) -> Result<Mark, String> {
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default();
     let words: Vec<&str> = first.split(' ').collect();
@@ -160,7 +160,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 }
 
 /// The only family of runs that anything writes today.
-pub const FAMILY: RunFamily = RunFamily::Receipt;
+pub(super) const FAMILY: RunFamily = RunFamily::Receipt;
 
 #[cfg(test)]
 mod tests {

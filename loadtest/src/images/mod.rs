@@ -10,7 +10,7 @@ mod flips;
 mod judge;
 mod marks;
 mod phase;
-pub mod shim;
+pub(crate) mod shim;
 mod trace;
 
 use std::collections::BTreeMap;
@@ -20,12 +20,12 @@ use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
-use stentor::model::{Prng, prng};
-use stentor::store::fjall_mutants::Mutant;
+use stentor::disk::fjall_mutants::Mutant;
+use stentor_core::model::{Prng, prng};
 use tempfile::TempDir;
 
-pub use drive::{Options as DriveOptions, run as drive};
-pub use flips::{Options as FlipOptions, run as flips};
+pub(crate) use drive::{Options as DriveOptions, run as drive};
+pub(crate) use flips::{Options as FlipOptions, run as flips};
 
 use disk::{Cut, Disk, Fate};
 use judge::Expected;
@@ -45,7 +45,7 @@ const MUTANT_ROUNDS: u64 = 8;
 
 /// What was typed.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// How many images
     #[arg(long, default_value_t = 2_000)]
     images: u64,
@@ -92,7 +92,7 @@ struct Failure {
 }
 
 /// Plays it, prints the report, fails if an image was not opened rightly.
-pub fn run(options: &Options) -> Result<(), String> {
+pub(crate) fn run(options: &Options) -> Result<(), String> {
     let directory = workplace(options.dir.as_deref())?;
     let result =
         if options.mutants { run_mutants(options, directory.path()) } else { run_images(options, directory.path()) };

@@ -7,7 +7,7 @@ use super::trace::{Change, Trace};
 
 /// What was going on when the process died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
+pub(super) enum Phase {
     /// Directories, the format file and an empty store are being made.
     Creation,
     /// An existing store is being started.
@@ -31,7 +31,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    pub const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Creation,
         Self::Start,
         Self::BatchBegun,
@@ -45,7 +45,7 @@ impl Phase {
     ];
 
     /// For the report.
-    pub const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Creation => "directory and store being made",
             Self::Start => "start of an existing store",
@@ -62,7 +62,7 @@ impl Phase {
 }
 
 /// The phase of a crash right before change number N, for every N up to the number of changes.
-pub fn phases(trace: &Trace) -> Vec<Phase> {
+pub(super) fn phases(trace: &Trace) -> Vec<Phase> {
     let mut phases = Vec::with_capacity(trace.changes.len() + 1);
     let mut state = State::default();
     phases.push(Phase::Creation);

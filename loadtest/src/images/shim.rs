@@ -9,11 +9,11 @@ const SOURCE: &str = include_str!("disk_shim.c");
 
 /// The shim, compiled.
 #[derive(Clone, Debug)]
-pub struct Shim(PathBuf);
+pub(crate) struct Shim(PathBuf);
 
 impl Shim {
     /// Compiles it into `directory`.
-    pub fn build(directory: &Path) -> Result<Self, String> {
+    pub(crate) fn build(directory: &Path) -> Result<Self, String> {
         let (source, library) = (directory.join("disk_shim.c"), directory.join("disk_shim.so"));
         std::fs::write(&source, SOURCE).map_err(|error| format!("{}: {error}", source.display()))?;
         let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
@@ -30,12 +30,12 @@ impl Shim {
     }
 
     /// To be preloaded.
-    pub fn library(&self) -> &Path {
+    pub(crate) fn library(&self) -> &Path {
         &self.0
     }
 
     /// Everything that this process does to the files under `root` goes into the file `trace`.
-    pub fn trace(&self, command: &mut Command, root: &Path, trace: &Path) {
+    pub(crate) fn trace(&self, command: &mut Command, root: &Path, trace: &Path) {
         command.env("LD_PRELOAD", &self.0).env("DISK_ROOT", root).env("DISK_TRACE", trace);
     }
 }

@@ -12,11 +12,11 @@ use super::marks::{self, Mark};
 const HEAD_BYTES: usize = 1 + 3 * 8;
 
 /// A file or directory over its life, numbered from 0; 0 is the root.
-pub type Node = usize;
+pub(super) type Node = usize;
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub(super) enum Change {
     /// An entry `name` in directory `parent` for a new file or directory.
     Made { parent: Node, name: String, node: Node, is_directory: bool },
     /// Octets of the trace that were written at an offset.
@@ -35,7 +35,7 @@ pub enum Change {
 
 /// The trace.
 #[derive(Debug)]
-pub struct Trace {
+pub(super) struct Trace {
     octets: Vec<u8>,
     /// In order.
     pub changes: Vec<Change>,
@@ -53,7 +53,7 @@ struct Names {
 
 impl Trace {
     /// Reads a whole trace.
-    pub fn read(file: &Path) -> Result<Self, String> {
+    pub(super) fn read(file: &Path) -> Result<Self, String> {
         let octets = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
         let mut trace = Self { octets, changes: Vec::new(), paths: Vec::new(), directories: Vec::new() };
         let (mut names, mut at) = (Names::default(), 0);
@@ -72,7 +72,7 @@ impl Trace {
     }
 
     /// Octets of the trace.
-    pub fn octets(&self, range: &Range<usize>) -> &[u8] {
+    pub(super) fn octets(&self, range: &Range<usize>) -> &[u8] {
         &self.octets[range.clone()]
     }
 

@@ -23,7 +23,7 @@ const DROPPED_REASON: &str = "in_doubt_dropped";
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Audit {
+pub(super) struct Audit {
     pub acknowledged: u64,
     pub records: u64,
     /// Acknowledged, and neither at the carrier nor dropped with its reason.
@@ -87,7 +87,7 @@ type Watched = HashMap<String, (u64, String)>;
 
 impl Audit {
     /// Asks for everything; the daemon must be up and everything settled. `first`: the recipient of serial 0.
-    pub fn take(ground: &Ground, smsc: &mut Smsc, report: &Report, first: u64) -> Result<Self, String> {
+    pub(super) fn take(ground: &Ground, smsc: &mut Smsc, report: &Report, first: u64) -> Result<Self, String> {
         let upto = report.acknowledged.last().map_or(0, |(_, to)| *to);
         let repeated: BTreeSet<u64> = smsc.repeated(usize::MAX)?.into_iter().collect();
         let missing: BTreeSet<u64> = smsc.missing(upto, usize::MAX)?.into_iter().collect();
@@ -168,7 +168,7 @@ impl Audit {
     }
 
     /// Writes it down.
-    pub fn tell(&self, verdict: &mut Verdict) {
+    pub(super) fn tell(&self, verdict: &mut Verdict) {
         verdict.figure("acknowledged", self.acknowledged);
         verdict.figure("records", self.records);
         verdict.figure("lost", self.lost);

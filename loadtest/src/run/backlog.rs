@@ -12,7 +12,7 @@ use super::verdict::Verdict;
 
 /// Sizes and limits.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     #[command(flatten)]
     pub ground: GroundOptions,
     /// Messages
@@ -41,7 +41,7 @@ fn forget_pages() -> Result<(), String> {
 }
 
 /// Plays the scenario.
-pub fn play(options: &Options) -> Result<Verdict, String> {
+pub(crate) fn play(options: &Options) -> Result<Verdict, String> {
     if options.cold {
         demand(&[Need::Root]);
     }

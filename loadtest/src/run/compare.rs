@@ -13,7 +13,7 @@ const CONFIDENCE: f64 = 0.90;
 /// What is compared.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)] // `million` brings its own of that name
-pub struct Options {
+pub(crate) struct Options {
     #[command(flatten)]
     million: million::Options,
     /// The other stentor binary, an older build for example; the same one by default
@@ -35,13 +35,13 @@ pub struct Options {
 
 impl Options {
     /// What all scenarios are told.
-    pub fn ground(&self) -> &GroundOptions {
+    pub(crate) fn ground(&self) -> &GroundOptions {
         &self.million.ground
     }
 }
 
 /// Plays the pairs. A pass whose own claims do not hold ends it.
-pub fn play(options: &Options) -> Result<Verdict, String> {
+pub(super) fn play(options: &Options) -> Result<Verdict, String> {
     let mut other = options.million.clone();
     if let Some(against) = &options.against {
         other.ground.stentor = Some(against.clone());

@@ -10,7 +10,7 @@ use super::verdict::Verdict;
 
 /// What the carrier is strict about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Clause {
+pub(super) enum Clause {
     /// Nothing may come sooner than 20 ms after what came before
     Spacing,
     /// One bind, where the configuration says two
@@ -21,7 +21,7 @@ pub enum Clause {
 
 /// Sizes.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     #[command(flatten)]
     pub ground: GroundOptions,
     /// What the carrier is strict about
@@ -39,7 +39,7 @@ const SPACING_MS: u64 = 20;
 const WINDOW: u64 = 100;
 
 /// Plays the scenario.
-pub fn play(options: &Options) -> Result<Verdict, String> {
+pub(super) fn play(options: &Options) -> Result<Verdict, String> {
     match options.clause {
         Clause::Spacing => spacing(options),
         Clause::Bind => bind(options),

@@ -8,22 +8,22 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// CPUs by their numbers; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cpus(BTreeSet<usize>);
+pub(crate) struct Cpus(BTreeSet<usize>);
 
 /// While it lives, this thread runs on those CPUs alone, and so does whatever it starts.
 #[derive(Debug)]
-pub struct Hold {
+pub(crate) struct Hold {
     before: CpuSet,
 }
 
 impl Cpus {
     /// How many.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
 
     /// Moves this thread to them.
-    pub fn hold(&self) -> Result<Hold, String> {
+    pub(crate) fn hold(&self) -> Result<Hold, String> {
         let before = sched_getaffinity(None).map_err(|error| format!("CPUs of this thread: {error}"))?;
         let mut wanted = CpuSet::new();
         self.0.iter().for_each(|cpu| wanted.set(*cpu));

@@ -17,7 +17,7 @@ use crate::http;
 
 /// Sizes and limits.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     #[command(flatten)]
     pub ground: GroundOptions,
     /// Messages
@@ -218,7 +218,7 @@ fn watch(ground: &Ground, options: &Options, expiring: &mut [Taken], lasting: u6
 }
 
 /// Plays the scenario.
-pub fn play(options: &Options) -> Result<Verdict, String> {
+pub(super) fn play(options: &Options) -> Result<Verdict, String> {
     let mut ground = Ground::prepare(&options.ground)?;
     // So little that what comes afterwards finds room only where something has expired.
     ground.set("LIMITS__QUEUE", &(options.count + options.count / 4).to_string());

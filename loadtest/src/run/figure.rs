@@ -9,7 +9,7 @@ use crate::smsc::stats::Quantiles;
 
 /// What a number counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Unit {
+pub(crate) enum Unit {
     /// A mere count.
     #[serde(rename = "")]
     Count,
@@ -34,7 +34,7 @@ pub enum Unit {
 /// Which way a figure is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Better {
+pub(crate) enum Better {
     Higher,
     Lower,
     /// It is told and never judged.
@@ -43,7 +43,7 @@ pub enum Better {
 
 impl Unit {
     /// How it is written behind a number.
-    pub const fn symbol(self) -> &'static str {
+    pub(crate) const fn symbol(self) -> &'static str {
         match self {
             Self::Count => "",
             Self::PerSecond => "msg/s",
@@ -57,7 +57,7 @@ impl Unit {
     }
 
     /// Which way a number of it is better.
-    pub const fn better(self) -> Better {
+    pub(crate) const fn better(self) -> Better {
         match self {
             Self::PerSecond => Better::Higher,
             Self::MicrosPerMessage | Self::BytesPerMessage | Self::Millis | Self::Seconds | Self::Bytes => {
@@ -68,7 +68,7 @@ impl Unit {
     }
 
     /// A number of it, for people.
-    pub fn show(self, value: f64) -> String {
+    pub(crate) fn show(self, value: f64) -> String {
         let unit = self.symbol();
         match self {
             Self::Count if value.fract() == 0.0 || value.abs() >= 1e4 => grouped(value),
@@ -101,7 +101,7 @@ fn grouped(value: f64) -> String {
 /// One thing that was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
-pub enum Value {
+pub(crate) enum Value {
     Number {
         value: f64,
         unit: Unit,
@@ -121,22 +121,22 @@ pub enum Value {
 
 impl Value {
     /// A number with its unit.
-    pub const fn number(value: f64, unit: Unit) -> Self {
+    pub(crate) const fn number(value: f64, unit: Unit) -> Self {
         Self::Number { value, unit }
     }
 
     /// Messages (or parts) per second.
-    pub const fn per_second(value: f64) -> Self {
+    pub(crate) const fn per_second(value: f64) -> Self {
         Self::number(value, Unit::PerSecond)
     }
 
     /// Seconds.
-    pub const fn seconds(value: f64) -> Self {
+    pub(crate) const fn seconds(value: f64) -> Self {
         Self::number(value, Unit::Seconds)
     }
 
     /// CPU time of one message.
-    pub fn micros_per_message(seconds: f64, messages: u64) -> Self {
+    pub(crate) fn micros_per_message(seconds: f64, messages: u64) -> Self {
         Self::number(seconds * 1e6 / messages.max(1) as f64, Unit::MicrosPerMessage)
     }
 }
@@ -190,7 +190,7 @@ impl From<&str> for Value {
 }
 
 /// Quantiles in microseconds, told in milliseconds.
-pub fn quantiles_ms(quantiles: &Quantiles) -> Value {
+pub(crate) fn quantiles_ms(quantiles: &Quantiles) -> Value {
     let ms = |us: u64| us as f64 / 1_000.0;
     Value::Quantiles {
         p50: ms(quantiles.p50),
@@ -202,7 +202,7 @@ pub fn quantiles_ms(quantiles: &Quantiles) -> Value {
 }
 
 /// Bytes, shown in MiB.
-pub fn mib(bytes: u64) -> Value {
+pub(crate) fn mib(bytes: u64) -> Value {
     Value::number(bytes as f64, Unit::Bytes)
 }
 

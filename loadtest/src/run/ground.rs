@@ -34,7 +34,7 @@ const METRICS_AGE_MAX: Duration = Duration::from_secs(5);
 
 /// What all scenarios are told on the command line.
 #[derive(Clone, Debug, clap::Args)]
-pub struct GroundOptions {
+pub(crate) struct GroundOptions {
     /// The stentor binary; the one beside this program by default
     #[arg(long, value_name = "FILE")]
     pub stentor: Option<PathBuf>,
@@ -85,25 +85,25 @@ pub struct GroundOptions {
 
 impl GroundOptions {
     /// Messages per request.
-    pub const fn batch(&self) -> u64 {
+    pub(crate) const fn batch(&self) -> u64 {
         self.batch
     }
 
     /// What Stentor's configuration says, before anything of it is replaced.
-    pub fn read_config(&self) -> Result<String, String> {
+    pub(crate) fn read_config(&self) -> Result<String, String> {
         let Some(file) = &self.config else { return Ok(CONFIG.to_owned()) };
         std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
     }
 
     /// The stentor binary.
-    pub fn binary(&self) -> Result<PathBuf, String> {
+    pub(crate) fn binary(&self) -> Result<PathBuf, String> {
         self.stentor.clone().map_or_else(|| beside_this_program("stentor"), Ok)
     }
 }
 
 /// Directory, ports and options of one scenario.
 #[derive(Debug)]
-pub struct Ground {
+pub(crate) struct Ground {
     options: GroundOptions,
     /// Ended before the directory goes.
     _guard: Guard,
@@ -129,21 +129,21 @@ pub struct Ground {
 
 /// A running simulator.
 #[derive(Debug)]
-pub struct Smsc {
+pub(crate) struct Smsc {
     pub process: Process,
     control: SocketAddr,
 }
 
 /// A running generator.
 #[derive(Debug)]
-pub struct Generator {
+pub(crate) struct Generator {
     pub process: Process,
     report: PathBuf,
 }
 
 impl Ground {
     /// Makes the directory and picks the ports.
-    pub fn prepare(options: &GroundOptions) -> Result<Self, String> {
+    pub(crate) fn prepare(options: &GroundOptions) -> Result<Self, String> {
         let mut builder = tempfile::Builder::new();
         builder.prefix("stentor-load-").disable_cleanup(options.keep);
         let directory = match &options.dir {
@@ -176,22 +176,22 @@ impl Ground {
     }
 
     /// Gives Stentor another key of its configuration, as in `("CARRIER__BENCH__RATE", "5000")`.
-    pub fn set(&mut self, key: &str, value: &str) {
+    pub(crate) fn set(&mut self, key: &str, value: &str) {
         self.environment.push((key.to_owned(), value.to_owned()));
     }
 
     /// Gives Stentor an environment variable that is none of its configuration.
-    pub fn set_variable(&mut self, name: &str, value: &str) {
+    pub(crate) fn set_variable(&mut self, name: &str, value: &str) {
         self.variables.push((name.to_owned(), value.to_owned()));
     }
 
     /// Takes such a variable back.
-    pub fn unset_variable(&mut self, name: &str) {
+    pub(crate) fn unset_variable(&mut self, name: &str) {
         self.variables.retain(|(known, _)| known != name);
     }
 
     /// Puts libfaketime before Stentor, which is told by `FAKETIME` or a file what to do; the monotonic clock stays true.
-    pub fn fake_wall_clock(&mut self) -> Result<(), String> {
+    pub(crate) fn fake_wall_clock(&mut self) -> Result<(), String> {
         let library = ["x86_64", "aarch64"]
             .iter()
             .map(|machine| PathBuf::from(format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1")))
@@ -204,12 +204,12 @@ impl Ground {
     }
 
     /// Has Stentor started by another program, which must become it in the end (`exec`).
-    pub fn set_wrapper(&mut self, words: &[&str]) {
+    pub(crate) fn set_wrapper(&mut self, words: &[&str]) {
         self.wrapper = words.iter().map(|word| (*word).to_owned()).collect();
     }
 
     /// Gives Stentor this configuration in place of the one on the command line; the carrier of that name is the simulator's.
-    pub fn use_config(&mut self, text: &str, carrier: &str) -> Result<(), String> {
+    pub(crate) fn use_config(&mut self, text: &str, carrier: &str) -> Result<(), String> {
         let file = self.path().join("stentor.toml");
         std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
         self.config = file;
@@ -219,7 +219,7 @@ impl Ground {
 
     /// Gives Stentor so many tenants beside what its configuration says; 0: none, and no authentication. Requests of generators
     /// are of each in turn, everything else is asked by the first, who may see all.
-    pub fn use_tenants(&mut self, tenants: u32) -> Result<(), String> {
+    pub(crate) fn use_tenants(&mut self, tenants: u32) -> Result<(), String> {
         if tenants == 0 {
             return Ok(());
         }
@@ -242,7 +242,7 @@ impl Ground {
 
     /// The same with a key that is somebody's: generators get it by a file that nobody else may read, so that no list of
     /// processes shows it.
-    pub fn use_secret_key(&mut self, key: &str) -> Result<(), String> {
+    pub(crate) fn use_secret_key(&mut self, key: &str) -> Result<(), String> {
         let file = self.path().join("key");
         std::fs::write(&file, format!("{key}\n")).map_err(|error| format!("{}: {error}", file.display()))?;
         self.bearers = Some(file);
@@ -251,27 +251,27 @@ impl Ground {
     }
 
     /// From now on Stentor is asked with this API key.
-    pub fn use_key(&mut self, key: &str) {
+    pub(crate) fn use_key(&mut self, key: &str) {
         self.key = Some(key.to_owned());
     }
 
     /// The next Stentor's stderr goes here.
-    pub fn hear_stderr(&mut self, pipe: PipeWriter) {
+    pub(crate) fn hear_stderr(&mut self, pipe: PipeWriter) {
         self.stderr = Some(pipe);
     }
 
     /// The file with the output of the Stentor that is started next.
-    pub fn next_log(&self) -> PathBuf {
+    pub(crate) fn next_log(&self) -> PathBuf {
         Process::log_in(self.path(), &format!("stentor-{}", self.started + 1))
     }
 
     /// Where Stentor keeps its data.
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.path().join("data")
     }
 
     /// Gives the carrier another key of its configuration.
-    pub fn set_carrier(&mut self, key: &str, value: &str) {
+    pub(crate) fn set_carrier(&mut self, key: &str, value: &str) {
         self.set(&format!("CARRIER__{}__{key}", self.carrier_variable()), value);
     }
 
@@ -280,7 +280,7 @@ impl Ground {
     }
 
     /// Starts Stentor and waits until it is ready: the process, and the seconds that it took.
-    pub fn start_stentor(&mut self) -> Result<(Process, f64), String> {
+    pub(crate) fn start_stentor(&mut self) -> Result<(Process, f64), String> {
         let begun = Instant::now();
         let mut process = self.launch_stentor()?;
         loop {
@@ -296,14 +296,14 @@ impl Ground {
     }
 
     /// One of Stentor's other commands, to be run against the one that serves.
-    pub fn stentor_command(&self, arguments: &[&str]) -> Result<Command, String> {
+    pub(crate) fn stentor_command(&self, arguments: &[&str]) -> Result<Command, String> {
         let mut command = Command::new(self.options.binary()?);
         command.args(arguments).env("STENTOR_URL", format!("http://{}", self.http)).env(guard::MARK, self.path());
         Ok(command)
     }
 
     /// Starts Stentor, and does not wait.
-    pub fn launch_stentor(&mut self) -> Result<Process, String> {
+    pub(crate) fn launch_stentor(&mut self) -> Result<Process, String> {
         let binary = self.options.binary()?;
         let mut command = match self.wrapper.split_first() {
             None => Command::new(binary),
@@ -331,7 +331,7 @@ impl Ground {
     }
 
     /// Starts the simulator on the carrier's port.
-    pub fn start_smsc(&self, arguments: &[&str]) -> Result<Smsc, String> {
+    pub(crate) fn start_smsc(&self, arguments: &[&str]) -> Result<Smsc, String> {
         let mut command = Command::new(this_program()?);
         command.args(["smsc", "--listen", &self.smpp.to_string(), "--control", "127.0.0.1:0"]).args(arguments);
         let held = hold(self.options.cpus_smsc.as_ref())?;
@@ -353,7 +353,7 @@ impl Ground {
     }
 
     /// Starts the generator against Stentor.
-    pub fn start_generator(&self, arguments: &[&str]) -> Result<Generator, String> {
+    pub(crate) fn start_generator(&self, arguments: &[&str]) -> Result<Generator, String> {
         let sizes = [
             ("--connections", self.options.connections),
             ("--batch", self.options.batch),
@@ -365,7 +365,7 @@ impl Ground {
     }
 
     /// Starts a generator of that name, with nothing but these arguments.
-    pub fn start_sender(&self, name: &str, arguments: &[String]) -> Result<Generator, String> {
+    pub(crate) fn start_sender(&self, name: &str, arguments: &[String]) -> Result<Generator, String> {
         let report = self.path().join(format!("{name}.json"));
         let mut command = Command::new(this_program()?);
         command.args(["send", "--to", &self.http.to_string()]).arg("--json").arg(&report).args(arguments);
@@ -381,13 +381,13 @@ impl Ground {
     }
 
     /// Asks Stentor, with the API key if there is one: status and body.
-    pub fn get(&self, target: &str, patience: Duration) -> Result<(u16, Vec<u8>), String> {
+    pub(crate) fn get(&self, target: &str, patience: Duration) -> Result<(u16, Vec<u8>), String> {
         http::ask(self.http, &format!("GET {target}"), &self.authorization(), "", patience)
             .map_err(|error| format!("{target}: {error}"))
     }
 
     /// The same with a body of JSON.
-    pub fn post(&self, target: &str, body: &str, patience: Duration) -> Result<(u16, Vec<u8>), String> {
+    pub(crate) fn post(&self, target: &str, body: &str, patience: Duration) -> Result<(u16, Vec<u8>), String> {
         let headers = self.authorization() + "Content-Type: application/json\r\n";
         http::ask(self.http, &format!("POST {target}"), &headers, body, patience)
             .map_err(|error| format!("{target}: {error}"))
@@ -398,7 +398,7 @@ impl Ground {
     }
 
     /// Stentor's metrics; empty when it does not answer.
-    pub fn metrics(&self) -> Metrics {
+    pub(crate) fn metrics(&self) -> Metrics {
         match self.get("/metrics", PATIENCE) {
             Ok((200, body)) => Metrics::parse(&String::from_utf8_lossy(&body)),
             Ok(_) | Err(_) => Metrics::default(),
@@ -407,7 +407,7 @@ impl Ground {
 
     /// Stentor's metrics, once they count that many accepted messages: they are up to a second old. What they say after some
     /// seconds, if they never do.
-    pub fn metrics_of(&self, accepted: u64) -> Metrics {
+    pub(crate) fn metrics_of(&self, accepted: u64) -> Metrics {
         let begun = Instant::now();
         loop {
             let metrics = self.metrics();
@@ -420,7 +420,7 @@ impl Ground {
     }
 
     /// Waits until `is_done` says so about the simulator's report; gives up when nothing has changed for a while.
-    pub fn watch(&self, smsc: &mut Smsc, what: &str, is_done: impl Fn(&Stats) -> bool) -> Result<Stats, String> {
+    pub(crate) fn watch(&self, smsc: &mut Smsc, what: &str, is_done: impl Fn(&Stats) -> bool) -> Result<Stats, String> {
         let mut changed = Instant::now();
         let mut last = (0, 0);
         loop {
@@ -441,73 +441,73 @@ impl Ground {
     }
 
     /// Waits until that many messages were taken and every receipt was acknowledged.
-    pub fn watch_delivered(&self, smsc: &mut Smsc, messages: u64) -> Result<Stats, String> {
+    pub(crate) fn watch_delivered(&self, smsc: &mut Smsc, messages: u64) -> Result<Stats, String> {
         self.watch(smsc, "delivery", |stats| {
             stats.messages.distinct >= messages && stats.receipts.acknowledged >= stats.receipts.planned
         })
     }
 
     /// Stentor runs elsewhere: where it is asked, and where it looks for its carrier.
-    pub fn use_target(&mut self, http: SocketAddr, smpp: SocketAddr) {
+    pub(crate) fn use_target(&mut self, http: SocketAddr, smpp: SocketAddr) {
         (self.http, self.smpp) = (http, smpp);
     }
 
     /// From now on generators have so many connections, and so many messages in a request.
-    pub fn use_load(&mut self, connections: u64, batch: u64) {
+    pub(crate) fn use_load(&mut self, connections: u64, batch: u64) {
         (self.options.connections, self.options.batch) = (connections, batch);
     }
 
     /// Stentor's HTTP address.
-    pub fn http(&self) -> SocketAddr {
+    pub(crate) fn http(&self) -> SocketAddr {
         self.http
     }
 
     /// The port on which the carrier is expected.
-    pub fn smpp_port(&self) -> u16 {
+    pub(crate) fn smpp_port(&self) -> u16 {
         self.smpp.port()
     }
 
     /// Where data and logs lie.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
 
     /// Seconds without progress after which a scenario gives up.
-    pub fn stall(&self) -> Duration {
+    pub(crate) fn stall(&self) -> Duration {
         Duration::from_secs(self.options.stall)
     }
 }
 
 impl Smsc {
     /// Its report; with `expect` also how many of the serials below it never came.
-    pub fn stats(&mut self, expect: Option<u64>) -> Result<Stats, String> {
+    pub(crate) fn stats(&mut self, expect: Option<u64>) -> Result<Stats, String> {
         self.process.check_alive()?;
         let query = expect.map(|upto| format!("?expect={upto}")).unwrap_or_default();
         self.ask(&format!("/stats{query}"))
     }
 
     /// The first `limit` serials below `upto` that never came.
-    pub fn missing(&self, upto: u64, limit: usize) -> Result<Vec<u64>, String> {
+    pub(crate) fn missing(&self, upto: u64, limit: usize) -> Result<Vec<u64>, String> {
         self.ask(&format!("/missing?upto={upto}&limit={limit}"))
     }
 
     /// The first `limit` serials that came more than once.
-    pub fn repeated(&self, limit: usize) -> Result<Vec<u64>, String> {
+    pub(crate) fn repeated(&self, limit: usize) -> Result<Vec<u64>, String> {
         self.ask(&format!("/repeated?limit={limit}"))
     }
 
     /// Changes some of its knobs.
-    pub fn behave(&self, knobs: &str) -> Result<(), String> {
+    pub(crate) fn behave(&self, knobs: &str) -> Result<(), String> {
         self.tell("/behaviour", knobs)
     }
 
     /// Has it ask every client to end its session.
-    pub fn say_goodbye(&self) -> Result<(), String> {
+    pub(crate) fn say_goodbye(&self) -> Result<(), String> {
         self.tell("/goodbye", "")
     }
 
     /// Empties its books.
-    pub fn reset(&self) -> Result<(), String> {
+    pub(crate) fn reset(&self) -> Result<(), String> {
         self.tell("/reset", "")
     }
 
@@ -527,7 +527,7 @@ impl Smsc {
 
 impl Generator {
     /// Waits for its end, however long messages take: its report.
-    pub fn finish(&mut self, timeout: Duration) -> Result<Report, String> {
+    pub(crate) fn finish(&mut self, timeout: Duration) -> Result<Report, String> {
         // Its exit code repeats what the report says.
         let _ = self.process.wait(timeout)?;
         let text = std::fs::read(&self.report).map_err(|error| self.process.failure(&error.to_string()))?;

@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt as _;
 use super::fault::cgroup::Cgroup;
 
 /// In the environment of everything that a run starts and that outlasts a moment: its directory.
-pub const MARK: &str = "LOADTEST_DIRECTORY";
+pub(super) const MARK: &str = "LOADTEST_DIRECTORY";
 
 /// `$1`: the directory; `$2`: whether it goes as well; `$3`: the run's cgroup, if it made one. Its standard input ends
 /// with the run.
@@ -31,13 +31,13 @@ cut -d ' ' -f 2 /proc/mounts | grep -F "$1/" | sort -r | while read -r mount; do
 
 /// The shell; ended when dropped, for then the run has cleaned up by itself.
 #[derive(Debug)]
-pub struct Guard {
+pub(super) struct Guard {
     shell: Child,
 }
 
 impl Guard {
     /// Watches over a run in that directory.
-    pub fn over(directory: &Path, is_kept: bool) -> Result<Self, String> {
+    pub(super) fn over(directory: &Path, is_kept: bool) -> Result<Self, String> {
         let cgroup = Cgroup::path().unwrap_or_default();
         let shell = Command::new("sh")
             .args(["-c", &SCRIPT.replace("$MARK", MARK), "guard"])

@@ -11,14 +11,14 @@ const FIRST_RECIPIENT: u64 = 4_915_110_000_000;
 
 /// What one message says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Letter {
+pub(super) enum Letter {
     Text(String),
     Binary(Vec<u8>),
 }
 
 /// The message with that number: GSM-7 with every extension character, UCS-2, three parts with the euro sign at
 /// every possible cut, emoji over several parts, binary.
-pub fn letter(number: u64) -> Letter {
+pub(super) fn letter(number: u64) -> Letter {
     let gsm = "@£$¥èéùìòÇØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./:;<=>?¡ÄÖÑÜ§¿äöñüà^{}\\[~]|€";
     match number % KINDS {
         0 => Letter::Text(format!("{number} {gsm}")),
@@ -34,12 +34,12 @@ pub fn letter(number: u64) -> Letter {
 }
 
 /// The recipient of that message, digits without `+`; every message has its own.
-pub fn recipient(number: u64) -> String {
+pub(super) fn recipient(number: u64) -> String {
     (FIRST_RECIPIENT + number).to_string()
 }
 
 /// The message as a line of NDJSON.
-pub fn line(number: u64) -> String {
+pub(super) fn line(number: u64) -> String {
     let to = format!("+{}", recipient(number));
     let line = match letter(number) {
         Letter::Text(body) => serde_json::json!({ "to": to, "from": "STENTOR", "body": body }),
@@ -73,7 +73,7 @@ struct Event {
 
 /// What a foreign SMSC received.
 #[derive(Debug, Default)]
-pub struct Received {
+pub(super) struct Received {
     /// By recipient and part reference: the parts.
     sets: BTreeMap<(String, u32), BTreeMap<u32, Event>>,
     /// How often each place of each recipient's message was filled.
@@ -86,7 +86,7 @@ pub struct Received {
 
 impl Received {
     /// Reads a journal; a last line that is cut off is passed over.
-    pub fn read(journal: &str) -> Self {
+    pub(super) fn read(journal: &str) -> Self {
         let mut received = Self::default();
         for event in journal.lines().filter_map(|line| serde_json::from_str::<Event>(line).ok()) {
             if let Some(id) = &event.acknowledged {
@@ -103,18 +103,18 @@ impl Received {
     }
 
     /// Parts whose receipt was not taken.
-    pub fn owed(&self) -> u64 {
+    pub(super) fn owed(&self) -> u64 {
         self.unsettled.len() as u64
     }
 
     /// Recipients (each has one message) of whom some part came more than once.
-    pub fn count_twice(&self) -> u64 {
+    pub(super) fn count_twice(&self) -> u64 {
         let twice = self.places.iter().filter(|(_, times)| **times > 1).map(|((to, _), _)| to);
         twice.collect::<BTreeSet<_>>().len() as u64
     }
 
     /// Of the messages `0..count`, how many arrived whole and unchanged.
-    pub fn count_equal(&self, count: u64) -> u64 {
+    pub(super) fn count_equal(&self, count: u64) -> u64 {
         (0..count).filter(|number| self.has(*number)).count() as u64
     }
 

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::{self, Command};
 
 /// Exit code when the machine lacks something (as automake's tests skip).
-pub const MISSING: i32 = 77;
+pub(super) const MISSING: i32 = 77;
 
 /// Something that a scenario needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
+pub(super) enum Need {
     Root,
     /// A program in the path, and Debian's package that brings it.
     Tool(&'static str, &'static str),
@@ -19,7 +19,7 @@ pub enum Need {
 }
 
 /// Ends the program if something is missing.
-pub fn demand(needs: &[Need]) {
+pub(super) fn demand(needs: &[Need]) {
     let missing: Vec<_> = needs.iter().filter_map(|need| need.missing()).collect();
     if !missing.is_empty() {
         eprintln!("loadtest: this cannot be tried here: {}", missing.join("; "));
@@ -44,7 +44,7 @@ fn in_path(name: &str) -> bool {
 }
 
 /// Runs a tool to its end.
-pub fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+pub(super) fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
     let told = || format!("{program} {}", arguments.join(" "));
     let output = Command::new(program).args(arguments).output().map_err(|error| format!("{}: {error}", told()))?;
     if output.status.success() {

@@ -17,7 +17,7 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// Sizes and floors.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     #[command(flatten)]
     pub ground: GroundOptions,
     /// Messages
@@ -45,7 +45,7 @@ pub struct Options {
 
 /// What one pass cost.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Pass {
+pub(crate) struct Pass {
     /// Stentor's CPU time, µs a message.
     pub cpu_us: f64,
     /// From the first request to the last acknowledged receipt.
@@ -65,7 +65,7 @@ pub struct Pass {
 
 /// What was seen while everything went through.
 #[derive(Clone, Debug)]
-pub struct Flow {
+pub(crate) struct Flow {
     pub report: Report,
     pub stats: Stats,
     /// From the first request to the last acknowledged receipt.
@@ -73,12 +73,12 @@ pub struct Flow {
 }
 
 /// Plays the scenario.
-pub fn play(options: &Options) -> Result<Verdict, String> {
+pub(crate) fn play(options: &Options) -> Result<Verdict, String> {
     pass(options).map(|(verdict, _)| verdict)
 }
 
 /// Plays it, and says what it cost as numbers too.
-pub fn pass(options: &Options) -> Result<(Verdict, Pass), String> {
+pub(crate) fn pass(options: &Options) -> Result<(Verdict, Pass), String> {
     let mut ground = Ground::prepare(&options.ground)?;
     ground.use_tenants(options.tenants)?;
     let mut smsc = ground.start_smsc(&["--receipt-delay", &options.receipt_delay])?;
@@ -117,7 +117,7 @@ pub fn pass(options: &Options) -> Result<(Verdict, Pass), String> {
 
 /// Offers everything, at a rate or as fast as answers come, and waits until all of it is delivered. `stentor` is looked after
 /// where it runs here.
-pub fn flow(
+pub(crate) fn flow(
     ground: &Ground,
     smsc: &mut Smsc,
     count: u64,
@@ -138,7 +138,7 @@ pub fn flow(
 }
 
 /// Tells what was seen of `count` messages from outside of Stentor, and by its own metrics.
-pub fn tell(verdict: &mut Verdict, flow: &Flow, metrics: &Metrics, count: u64) -> Pass {
+pub(crate) fn tell(verdict: &mut Verdict, flow: &Flow, metrics: &Metrics, count: u64) -> Pass {
     let Flow { report, stats, seconds } = flow;
     let messages_per_s = count as f64 / seconds.max(1e-9);
     verdict.figure("accepted", report.accepted);

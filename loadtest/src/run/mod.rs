@@ -2,34 +2,34 @@
 //! a temporary directory, measures, and fails when what it claims is not so.
 
 mod audit;
-pub mod backlog;
+pub(crate) mod backlog;
 mod compare;
 mod contract;
-pub mod cpus;
+pub(crate) mod cpus;
 mod expiry;
 mod fault;
-pub mod figure;
-pub mod ground;
+pub(crate) mod figure;
+pub(crate) mod ground;
 mod guard;
 mod hostile;
 mod letters;
 mod means;
-pub mod million;
-pub mod peak;
+pub(crate) mod million;
+pub(crate) mod peak;
 mod peer;
-pub mod process;
-pub mod prometheus;
-pub mod restart;
-pub mod roster;
+pub(crate) mod process;
+pub(crate) mod prometheus;
+pub(crate) mod restart;
+pub(crate) mod roster;
 mod rough;
 mod soak;
-pub mod verdict;
+pub(crate) mod verdict;
 
 use std::fs;
 
 /// The scenarios.
 #[derive(Clone, Debug, clap::Subcommand)]
-pub enum Scenario {
+pub(crate) enum Scenario {
     /// All messages through once, as fast as possible
     Million(million::Options),
     /// `million` in turn with another build of Stentor, and the ratio pair by pair
@@ -57,7 +57,7 @@ pub enum Scenario {
 }
 
 /// Plays one scenario, prints its verdict, fails if a claim does not hold.
-pub fn run(scenario: &Scenario) -> Result<(), String> {
+pub(crate) fn run(scenario: &Scenario) -> Result<(), String> {
     let (verdict, ground) = match scenario {
         Scenario::Million(options) => (million::play(options)?, &options.ground),
         Scenario::Compare(options) => (compare::play(options)?, options.ground()),

@@ -12,7 +12,7 @@ use crate::smsc::stats::Stats;
 
 /// Sizes and limits.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     #[command(flatten)]
     pub ground: GroundOptions,
     /// Messages, all offered within one second
@@ -30,7 +30,7 @@ pub struct Options {
 }
 
 /// Plays the scenario.
-pub fn play(options: &Options) -> Result<Verdict, String> {
+pub(crate) fn play(options: &Options) -> Result<Verdict, String> {
     let mut ground = Ground::prepare(&options.ground)?;
     ground.set_carrier("RATE", &options.rate.to_string());
     let mut smsc = ground.start_smsc(&["--order"])?;

@@ -27,7 +27,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Sizes.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     #[command(flatten)]
     pub ground: GroundOptions,
     /// Messages
@@ -62,7 +62,7 @@ struct State {
 }
 
 /// Plays the scenario.
-pub fn play(options: &Options) -> Result<Verdict, String> {
+pub(super) fn play(options: &Options) -> Result<Verdict, String> {
     let mut ground = Ground::prepare(&options.ground)?;
     let journal = ground.path().join("journal.ndjson");
     let mut arguments = vec!["--journal".to_owned(), journal.display().to_string()];

@@ -15,7 +15,7 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// A running child; killed when dropped.
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     name: String,
     child: Child,
     log: PathBuf,
@@ -23,7 +23,7 @@ pub struct Process {
 
 /// What a process has used so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// User and system time of all its threads, in seconds.
     pub cpu_s: f64,
     /// The most memory that was ever resident, in bytes.
@@ -34,12 +34,12 @@ pub struct Usage {
 
 impl Process {
     /// Starts a command whose stdout and stderr go to `directory/name.log`.
-    pub fn start(name: &str, directory: &Path, command: &mut Command) -> Result<Self, String> {
+    pub(crate) fn start(name: &str, directory: &Path, command: &mut Command) -> Result<Self, String> {
         Self::start_heard(name, directory, command, None)
     }
 
     /// The same, but stderr goes to somebody else, who may write it to [`Self::log_in`].
-    pub fn start_heard(
+    pub(crate) fn start_heard(
         name: &str,
         directory: &Path,
         command: &mut Command,
@@ -60,23 +60,23 @@ impl Process {
     }
 
     /// Where the output of the process of that name goes.
-    pub fn log_in(directory: &Path, name: &str) -> PathBuf {
+    pub(crate) fn log_in(directory: &Path, name: &str) -> PathBuf {
         directory.join(format!("{name}.log"))
     }
 
     /// What it has written so far.
-    pub fn output(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Sends a signal; one to a process that has ended is no error.
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         // The child is not reaped before `wait`, so that its pid cannot be anybody else's.
         let _ = kill_process(Pid::from_child(&self.child), signal);
     }
 
     /// Waits until every thread of a stopped process stands still, or is inside a call that cannot be interrupted.
-    pub fn wait_still(&self, timeout: Duration) -> Result<(), String> {
+    pub(crate) fn wait_still(&self, timeout: Duration) -> Result<(), String> {
         let begun = Instant::now();
         while !self.is_still() {
             if begun.elapsed() >= timeout {
@@ -97,7 +97,7 @@ impl Process {
     }
 
     /// Its end, if it comes within `timeout`.
-    pub fn wait(&mut self, timeout: Duration) -> Result<ExitStatus, String> {
+    pub(crate) fn wait(&mut self, timeout: Duration) -> Result<ExitStatus, String> {
         let begun = Instant::now();
         loop {
             match self.child.try_wait() {
@@ -112,7 +112,7 @@ impl Process {
     }
 
     /// Fails with the end of its output if it has ended.
-    pub fn check_alive(&mut self) -> Result<(), String> {
+    pub(crate) fn check_alive(&mut self) -> Result<(), String> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
             Ok(Some(status)) => Err(self.failure(&format!("ended by itself: {status}"))),
@@ -121,7 +121,7 @@ impl Process {
     }
 
     /// A message about this process with the last lines that it wrote.
-    pub fn failure(&self, what: &str) -> String {
+    pub(crate) fn failure(&self, what: &str) -> String {
         let output = self.output();
         let lines: Vec<_> = output.lines().collect();
         let tail = lines[lines.len().saturating_sub(10)..].join("\n");
@@ -129,22 +129,22 @@ impl Process {
     }
 
     /// Whether it still runs.
-    pub fn is_alive(&mut self) -> bool {
+    pub(crate) fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
     /// How it ended, if it has.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
     /// Descriptors that it has open; none once it has ended.
-    pub fn fds(&self) -> usize {
+    pub(crate) fn fds(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_or(0, Iterator::count)
     }
 
     /// What it has used; zero once it has ended.
-    pub fn usage(&self) -> Usage {
+    pub(crate) fn usage(&self) -> Usage {
         let read = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap_or_default();
         Usage {
             cpu_s: parse_cpu(&read("stat")).unwrap_or(0.0),
@@ -154,7 +154,7 @@ impl Process {
     }
 
     /// Its id; nobody else's before it was waited for.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 }
@@ -168,7 +168,7 @@ impl Drop for Process {
 }
 
 /// Fields 14 and 15 of /proc/PID/stat (proc(5)), counted after the name, which may itself contain blanks.
-pub fn parse_cpu(stat: &str) -> Option<f64> {
+pub(crate) fn parse_cpu(stat: &str) -> Option<f64> {
     let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
     let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
     Some(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
@@ -181,7 +181,7 @@ fn parse_peak(status: &str) -> Option<u64> {
 }
 
 /// `write_bytes` of /proc/PID/io.
-pub fn parse_written(io: &str) -> Option<u64> {
+pub(crate) fn parse_written(io: &str) -> Option<u64> {
     io.lines().find_map(|line| line.strip_prefix("write_bytes:"))?.trim().parse().ok()
 }
 

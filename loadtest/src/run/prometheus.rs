@@ -1,37 +1,37 @@
 //! Reads Stentor's `/metrics`: the text format, and the names that the scenarios look at, all in one place.
 
 /// Messages acknowledged to clients (counter).
-pub const ACCEPTED: &str = "stentor_messages_accepted_total";
+pub(crate) const ACCEPTED: &str = "stentor_messages_accepted_total";
 /// Messages that reached a final state, by `state` (counter).
-pub const FINAL: &str = "stentor_messages_final_total";
+pub(crate) const FINAL: &str = "stentor_messages_final_total";
 /// Attempts that became in doubt since the start (counter).
-pub const IN_DOUBT: &str = "stentor_in_doubt_total";
+pub(crate) const IN_DOUBT: &str = "stentor_in_doubt_total";
 /// Messages in doubt, by shard (gauge).
-pub const DOUBTS: &str = "stentor_in_doubt_messages";
+pub(crate) const DOUBTS: &str = "stentor_in_doubt_messages";
 /// CPU time of the longest poll of a task, and of the 999th of 1,000, in seconds (gauges).
-pub const POLL_LONGEST: &str = "stentor_executor_poll_longest_seconds";
-pub const POLL_TAIL: &str = "stentor_executor_poll_tail_seconds";
+pub(crate) const POLL_LONGEST: &str = "stentor_executor_poll_longest_seconds";
+pub(crate) const POLL_TAIL: &str = "stentor_executor_poll_tail_seconds";
 /// Lines of the log that could not be written (counter).
-pub const LOG_DROPPED: &str = "stentor_log_lines_dropped_total";
+pub(crate) const LOG_DROPPED: &str = "stentor_log_lines_dropped_total";
 /// Whether the daemon holds its ballast (gauge).
-pub const BALLAST_GONE: &str = "stentor_disk_ballast_gone";
+pub(crate) const BALLAST_GONE: &str = "stentor_disk_ballast_gone";
 /// Whether a shard sends nothing, and why (gauge).
-pub const HELD: &str = "stentor_shard_held";
+pub(crate) const HELD: &str = "stentor_shard_held";
 /// Resident memory and open descriptors of the process (gauges).
-pub const RESIDENT: &str = "process_resident_memory_bytes";
-pub const FDS: &str = "process_open_fds";
+pub(crate) const RESIDENT: &str = "process_resident_memory_bytes";
+pub(crate) const FDS: &str = "process_open_fds";
 /// CPU time of the process, in seconds (counter).
-pub const PROCESS_CPU: &str = "process_cpu_seconds_total";
+pub(crate) const PROCESS_CPU: &str = "process_cpu_seconds_total";
 /// The build, in its label `version`.
-pub const BUILD: &str = "stentor_build_info";
+pub(crate) const BUILD: &str = "stentor_build_info";
 /// From the acknowledgement to the first byte at the wire, in seconds (histogram).
-pub const ACCEPT_TO_SUBMIT: &str = "stentor_accept_to_submit_seconds";
+pub(crate) const ACCEPT_TO_SUBMIT: &str = "stentor_accept_to_submit_seconds";
 /// Batches that became durable, of all shards.
-pub const COMMITS: &str = "stentor_commit_seconds_count";
+pub(crate) const COMMITS: &str = "stentor_commit_seconds_count";
 
 /// One reading of all metrics.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Metrics(Vec<Sample>);
+pub(crate) struct Metrics(Vec<Sample>);
 
 #[derive(Clone, Debug, PartialEq)]
 struct Sample {
@@ -42,20 +42,20 @@ struct Sample {
 
 impl Metrics {
     /// Reads the exposition; lines that are none are passed over.
-    pub fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         Self(lines.filter_map(parse_line).collect())
     }
 
     /// The sum over all labels; `None` if there is no such metric.
-    pub fn sum(&self, name: &str) -> Option<f64> {
+    pub(crate) fn sum(&self, name: &str) -> Option<f64> {
         let mut values = self.0.iter().filter(|sample| sample.name == name).map(|sample| sample.value).peekable();
         values.peek()?;
         Some(values.sum())
     }
 
     /// The sum over all series in which that label has that value; `None` if there is none.
-    pub fn sum_of(&self, name: &str, label: &str, value: &str) -> Option<f64> {
+    pub(crate) fn sum_of(&self, name: &str, label: &str, value: &str) -> Option<f64> {
         let own = self.0.iter().filter(|sample| sample.name == name && sample.label(label) == Some(value));
         let mut values = own.map(|sample| sample.value).peekable();
         values.peek()?;
@@ -63,12 +63,12 @@ impl Metrics {
     }
 
     /// What that label of the first series of that name says.
-    pub fn label(&self, name: &str, label: &str) -> Option<&str> {
+    pub(crate) fn label(&self, name: &str, label: &str) -> Option<&str> {
         self.0.iter().find(|sample| sample.name == name)?.label(label)
     }
 
     /// The same with what an earlier reading said taken off its counters and histograms.
-    pub fn since(&self, before: &Self) -> Self {
+    pub(crate) fn since(&self, before: &Self) -> Self {
         const COUNTED: [&str; 4] = ["_total", "_count", "_sum", "_bucket"];
         let rest = |sample: &Sample| {
             let is_counted = COUNTED.iter().any(|end| sample.name.ends_with(end));
@@ -80,12 +80,12 @@ impl Metrics {
     }
 
     /// How many series there are of that name.
-    pub fn count(&self, name: &str) -> usize {
+    pub(crate) fn count(&self, name: &str) -> usize {
         self.0.iter().filter(|sample| sample.name == name).count()
     }
 
     /// The upper bound of the bucket in which this quantile (0 to 1) of a histogram lies, over all labels.
-    pub fn quantile(&self, name: &str, quantile: f64) -> Option<f64> {
+    pub(crate) fn quantile(&self, name: &str, quantile: f64) -> Option<f64> {
         let bucket = format!("{name}_bucket");
         let mut buckets: Vec<(f64, f64)> = Vec::new();
         for sample in self.0.iter().filter(|sample| sample.name == bucket) {

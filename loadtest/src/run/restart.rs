@@ -19,7 +19,7 @@ const TERM_MAX: Duration = Duration::from_secs(10);
 /// How the daemon ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 #[value(rename_all = "UPPER")]
-pub enum Ending {
+pub(crate) enum Ending {
     /// It drains and exits by itself.
     Term,
     /// It has no say in it.
@@ -28,7 +28,7 @@ pub enum Ending {
 
 /// Sizes and moments.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     #[command(flatten)]
     pub ground: GroundOptions,
     /// Messages
@@ -49,7 +49,7 @@ pub struct Options {
 }
 
 /// Plays the scenario.
-pub fn play(options: &Options) -> Result<Verdict, String> {
+pub(crate) fn play(options: &Options) -> Result<Verdict, String> {
     let mut ground = Ground::prepare(&options.ground)?;
     let mut smsc = ground.start_smsc(&["--order"])?;
     let (mut stentor, _) = ground.start_stentor()?;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a process is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
+pub(crate) enum Role {
     Daemon,
     Generator,
     Simulator,
@@ -12,23 +12,23 @@ pub enum Role {
 
 /// One process, in the order in which they were started. Its id may be another's once the run is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member {
+pub(crate) struct Member {
     pub role: Role,
     pub pid: u32,
 }
 
 /// The list; clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Roster(Arc<Mutex<Vec<Member>>>);
+pub(crate) struct Roster(Arc<Mutex<Vec<Member>>>);
 
 impl Roster {
     /// Enters a process that was just started.
-    pub fn enter(&self, role: Role, pid: u32) {
+    pub(crate) fn enter(&self, role: Role, pid: u32) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Member { role, pid });
     }
 
     /// All of them so far.
-    pub fn members(&self) -> Vec<Member> {
+    pub(crate) fn members(&self) -> Vec<Member> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

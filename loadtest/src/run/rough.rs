@@ -21,7 +21,7 @@ const HABITS: &str = r#"{
 
 /// Sizes.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     #[command(flatten)]
     pub ground: GroundOptions,
     /// Messages
@@ -36,7 +36,7 @@ pub struct Options {
 }
 
 /// Plays the scenario.
-pub fn play(options: &Options) -> Result<Verdict, String> {
+pub(super) fn play(options: &Options) -> Result<Verdict, String> {
     let mut ground = Ground::prepare(&options.ground)?;
     ground.set_carrier("RESPONSE_TIMEOUT", "2s");
     ground.set("DEFAULTS__IN_DOUBT_WAIT", "1s");

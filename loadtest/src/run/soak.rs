@@ -29,7 +29,7 @@ const DISK_FACTOR: u64 = 3;
 
 /// Sizes.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     #[command(flatten)]
     pub ground: GroundOptions,
     /// How long
@@ -61,7 +61,7 @@ struct Look {
 }
 
 /// Plays the scenario.
-pub fn play(options: &Options) -> Result<Verdict, String> {
+pub(super) fn play(options: &Options) -> Result<Verdict, String> {
     demand(&[Need::Tool("faketime", "faketime")]);
     let mut verdict = Verdict::new("soak");
     let rate = match options.rate {

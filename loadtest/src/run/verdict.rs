@@ -8,7 +8,7 @@ use super::figure::{Better, Unit, Value};
 
 /// What a scenario found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     pub scenario: String,
     figures: Vec<Figure>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -28,7 +28,7 @@ struct Figure {
 
 /// Something that was counted again and again, at even distances in time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Series {
+pub(crate) struct Series {
     pub name: String,
     pub unit: Unit,
     /// Seconds from one value to the next.
@@ -38,14 +38,14 @@ pub struct Series {
 
 /// A claim and whether it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claim {
+pub(crate) struct Claim {
     pub text: String,
     pub holds: bool,
 }
 
 /// One number of a verdict; each quantile is one of its own.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Number {
+pub(crate) struct Number {
     pub name: String,
     pub value: f64,
     pub unit: Unit,
@@ -54,33 +54,33 @@ pub struct Number {
 
 impl Verdict {
     /// An empty verdict.
-    pub fn new(scenario: &str) -> Self {
+    pub(crate) fn new(scenario: &str) -> Self {
         Self { scenario: scenario.to_owned(), ..Self::default() }
     }
 
     /// Adds a measured figure.
-    pub fn figure(&mut self, name: &str, value: impl Into<Value>) {
+    pub(crate) fn figure(&mut self, name: &str, value: impl Into<Value>) {
         self.figures.push(Figure { name: name.to_owned(), value: value.into(), is_aside: false });
     }
 
     /// Adds a figure about the tools, by which nobody is judged.
-    pub fn aside(&mut self, name: &str, value: impl Into<Value>) {
+    pub(crate) fn aside(&mut self, name: &str, value: impl Into<Value>) {
         self.figures.push(Figure { name: name.to_owned(), value: value.into(), is_aside: true });
     }
 
     /// Adds what was counted in each second.
-    pub fn per_second(&mut self, name: &str, values: impl IntoIterator<Item = f64>) {
+    pub(crate) fn per_second(&mut self, name: &str, values: impl IntoIterator<Item = f64>) {
         let values = values.into_iter().collect();
         self.series.push(Series { name: name.to_owned(), unit: Unit::PerSecond, interval_s: 1.0, values });
     }
 
     /// Adds a claim, worded so that it says what is true when it holds.
-    pub fn claim(&mut self, text: impl fmt::Display, holds: bool) {
+    pub(crate) fn claim(&mut self, text: impl fmt::Display, holds: bool) {
         self.claims.push(Claim { text: text.to_string(), holds });
     }
 
     /// The first claim that does not hold as an error.
-    pub fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         match self.claims.iter().find(|claim| !claim.holds) {
             Some(claim) => Err(format!("{}: not so: {}", self.scenario, claim.text)),
             None => Ok(()),
@@ -88,17 +88,17 @@ impl Verdict {
     }
 
     /// All claims.
-    pub fn claims(&self) -> &[Claim] {
+    pub(crate) fn claims(&self) -> &[Claim] {
         &self.claims
     }
 
     /// All series.
-    pub fn series(&self) -> &[Series] {
+    pub(crate) fn series(&self) -> &[Series] {
         &self.series
     }
 
     /// All figures that are numbers. The tail beyond p99 is told and not judged: it is the luck of one run.
-    pub fn numbers(&self) -> Vec<Number> {
+    pub(crate) fn numbers(&self) -> Vec<Number> {
         let mut numbers = Vec::new();
         for figure in &self.figures {
             let mut push = |name: String, value: f64, unit: Unit, is_judged: bool| {

@@ -9,7 +9,7 @@ use crate::http::Response;
 
 /// The fate of one batch of lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verdicts {
+pub(crate) struct Verdicts {
     /// Lines acknowledged as new.
     pub accepted: u64,
     /// Lines acknowledged earlier.
@@ -20,7 +20,7 @@ pub struct Verdicts {
 
 /// Why lines were refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub(crate) struct Refused {
     /// Position in the batch; `None` = all `lines` of the batch.
     pub index: Option<u64>,
     pub lines: u64,
@@ -61,7 +61,7 @@ struct Problem {
 }
 
 /// Reads the answer to a batch of that many lines.
-pub fn read(response: &Response<'_>, lines: u64) -> Verdicts {
+pub(super) fn read(response: &Response<'_>, lines: u64) -> Verdicts {
     let body = response.body;
     if (200..300).contains(&response.status) {
         let read = read_summary(body).or_else(|| read_results(body));
@@ -74,7 +74,7 @@ pub fn read(response: &Response<'_>, lines: u64) -> Verdicts {
 }
 
 /// The verdict on a batch for which there was no connection: nothing of it was written.
-pub fn unconnected(lines: u64, error: &std::io::Error) -> Verdicts {
+pub(super) fn unconnected(lines: u64, error: &std::io::Error) -> Verdicts {
     let code = match error.kind() {
         ErrorKind::ConnectionRefused => "connection_refused",
         ErrorKind::TimedOut | ErrorKind::WouldBlock => "connect_timeout",
@@ -84,7 +84,7 @@ pub fn unconnected(lines: u64, error: &std::io::Error) -> Verdicts {
 }
 
 /// The verdict on a batch that was never answered.
-pub fn unanswered(lines: u64) -> Verdicts {
+pub(super) fn unanswered(lines: u64) -> Verdicts {
     all_refused(lines, "unanswered".to_owned(), true)
 }
 
@@ -125,12 +125,12 @@ impl Problem {
 
 impl Verdicts {
     /// Whether a further try of the same batch could help.
-    pub fn is_retryable(&self) -> bool {
+    pub(crate) fn is_retryable(&self) -> bool {
         self.refused.iter().any(|refused| refused.is_retryable)
     }
 
     /// The acknowledged ones among the batch's serials, as ranges.
-    pub fn acknowledged(&self, serials: &std::ops::Range<u64>) -> Vec<(u64, u64)> {
+    pub(crate) fn acknowledged(&self, serials: &std::ops::Range<u64>) -> Vec<(u64, u64)> {
         let mut holes: Vec<u64> = Vec::new();
         for refused in &self.refused {
             match refused.index {

@@ -15,7 +15,7 @@ const KEY_DIGITS: usize = 10;
 
 /// What all messages of a run have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// Characters of each body, at least [`MARK_LEN`].
     pub length: usize,
     /// The first recipient, digits of an international number without `+`.
@@ -34,7 +34,7 @@ pub struct Shape {
 
 /// Renders batches of consecutive serials.
 #[derive(Debug)]
-pub struct Renderer {
+pub(crate) struct Renderer {
     shape: Shape,
     line_len: usize,
     recipient_digits: usize,
@@ -53,7 +53,7 @@ pub struct Renderer {
 
 impl Renderer {
     /// Prepares room for `lines` lines. The shape must have been checked ([`Shape::check`]).
-    pub fn new(shape: Shape, lines: usize, gzip: bool) -> Self {
+    pub(crate) fn new(shape: Shape, lines: usize, gzip: bool) -> Self {
         let recipient_digits = shape.first_recipient.max(1).ilog10() as usize + 1;
         let mut line = b"{\"to\":\"+".to_vec();
         let recipient_at = line.len();
@@ -100,7 +100,7 @@ impl Renderer {
     }
 
     /// Renders the messages `serials`, which must not be more than there is room for, and returns [`Renderer::body`].
-    pub fn render(&mut self, serials: std::ops::Range<u64>, offered_us: u64) -> &[u8] {
+    pub(crate) fn render(&mut self, serials: std::ops::Range<u64>, offered_us: u64) -> &[u8] {
         for (serial, line) in serials.clone().zip(self.body.chunks_exact_mut(self.line_len)) {
             let recipient = serial % self.shape.recipients;
             let digits = &mut line[self.recipient_at..self.recipient_at + self.recipient_digits];
@@ -129,14 +129,14 @@ impl Renderer {
     }
 
     /// The request body rendered last.
-    pub fn body(&self) -> &[u8] {
+    pub(crate) fn body(&self) -> &[u8] {
         if self.gzip { &self.packed } else { &self.body[..self.filled] }
     }
 }
 
 impl Shape {
     /// Says what cannot be rendered.
-    pub fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let known = ["emergency", "otp", "transactional", "marketing"];
         if self.length < MARK_LEN + 1 {
             return Err(format!("--length: {} characters at least, for serial number and time", MARK_LEN + 1));

@@ -1,9 +1,9 @@
 //! `loadtest send`: offers messages to Stentor over HTTP, open loop at a fixed rate or as fast as they are answered.
 
 mod answer;
-pub mod batch;
+pub(crate) mod batch;
 mod progress;
-pub mod report;
+pub(crate) mod report;
 mod schedule;
 mod worker;
 
@@ -25,7 +25,7 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// The generator's command line.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// Where Stentor listens
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
     to: String,
@@ -98,7 +98,7 @@ pub struct Options {
 }
 
 /// Runs the generator and prints its result; fails if a message was not acknowledged.
-pub fn run(options: &Options) -> Result<(), String> {
+pub(crate) fn run(options: &Options) -> Result<(), String> {
     let report = offer(options)?;
     println!("{report}");
     if let Some(path) = &options.json {

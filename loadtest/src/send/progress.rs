@@ -6,11 +6,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Shows how many messages were acknowledged; silent when stderr is no terminal.
 #[derive(Debug)]
-pub struct Bar(ProgressBar);
+pub(super) struct Bar(ProgressBar);
 
 impl Bar {
     /// A bar up to `count`, or a counter without an end.
-    pub fn new(count: Option<u64>) -> Self {
+    pub(super) fn new(count: Option<u64>) -> Self {
         let bar = ProgressBar::with_draw_target(count, ProgressDrawTarget::stderr());
         let template = match count {
             Some(_) => "{bar:40} {human_pos}/{human_len}  {per_sec}  {eta}",
@@ -24,12 +24,12 @@ impl Bar {
     }
 
     /// Moves it.
-    pub fn show(&self, acknowledged: u64) {
+    pub(super) fn show(&self, acknowledged: u64) {
         self.0.set_position(acknowledged);
     }
 
     /// Removes it.
-    pub fn finish(&self) {
+    pub(super) fn finish(&self) {
         self.0.finish_and_clear();
     }
 }

@@ -14,7 +14,7 @@ const SECONDS_MAX: usize = 3_600;
 
 /// The books of one worker; merged into a [`Report`] at the end.
 #[derive(Debug)]
-pub struct Books {
+pub(crate) struct Books {
     latency_us: Histogram<u64>,
     lateness_us: Histogram<u64>,
     report: Report,
@@ -22,7 +22,7 @@ pub struct Books {
 
 /// The result of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// Messages of all batches that were begun.
     pub offered: u64,
     /// Messages acknowledged as new.
@@ -52,29 +52,29 @@ pub struct Report {
 
 impl Books {
     /// Empty books.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let histogram =
             || Histogram::new_with_bounds(1, 3_600_000_000, 3).unwrap_or_else(|_| unreachable!("fixed bounds"));
         Self { latency_us: histogram(), lateness_us: histogram(), report: Report::default() }
     }
 
     /// Books how late a request left.
-    pub fn record_lateness(&mut self, us: u64) {
+    pub(crate) fn record_lateness(&mut self, us: u64) {
         self.lateness_us.saturating_record(us);
     }
 
     /// Books one more try of a batch.
-    pub fn record_retry(&mut self) {
+    pub(crate) fn record_retry(&mut self) {
         self.report.retries += 1;
     }
 
     /// Books a connection that had to be opened again.
-    pub fn record_reconnect(&mut self) {
+    pub(crate) fn record_reconnect(&mut self) {
         self.report.reconnects += 1;
     }
 
     /// Books messages that were acknowledged in that second of the run.
-    pub fn record_second(&mut self, second: u64, messages: u64) {
+    pub(crate) fn record_second(&mut self, second: u64, messages: u64) {
         let index = usize::try_from(second).unwrap_or(usize::MAX);
         if index >= SECONDS_MAX {
             return;
@@ -87,7 +87,13 @@ impl Books {
     }
 
     /// Books the end of a batch.
-    pub fn record_batch(&mut self, serials: &std::ops::Range<u64>, bytes: usize, latency_us: u64, verdicts: &Verdicts) {
+    pub(crate) fn record_batch(
+        &mut self,
+        serials: &std::ops::Range<u64>,
+        bytes: usize,
+        latency_us: u64,
+        verdicts: &Verdicts,
+    ) {
         self.latency_us.saturating_record(latency_us);
         self.report.offered += serials.end - serials.start;
         self.report.accepted += verdicts.accepted;
@@ -100,7 +106,7 @@ impl Books {
     }
 
     /// Adds another worker's books.
-    pub fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
         // Both histograms have the same bounds, so that adding cannot fail.
         let _ = self.latency_us.add(other.latency_us);
         let _ = self.lateness_us.add(other.lateness_us);
@@ -120,7 +126,7 @@ impl Books {
     }
 
     /// The result after that many seconds.
-    pub fn close(mut self, seconds: f64) -> Report {
+    pub(crate) fn close(mut self, seconds: f64) -> Report {
         self.report.seconds = seconds;
         self.report.acknowledged_per_s = self.report.acknowledged_count() as f64 / seconds.max(1e-9);
         self.report.latency_us = Quantiles::read(|quantile| self.latency_us.value_at_quantile(quantile));
@@ -132,17 +138,17 @@ impl Books {
 
 impl Report {
     /// Messages acknowledged, new or known.
-    pub fn acknowledged_count(&self) -> u64 {
+    pub(crate) fn acknowledged_count(&self) -> u64 {
         self.accepted + self.duplicates
     }
 
     /// Whether every message offered was acknowledged.
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.acknowledged_count() == self.offered
     }
 
     /// Whether this serial was acknowledged.
-    pub fn is_acknowledged(&self, serial: u64) -> bool {
+    pub(crate) fn is_acknowledged(&self, serial: u64) -> bool {
         let after = self.acknowledged.partition_point(|(from, _)| *from <= serial);
         after.checked_sub(1).and_then(|index| self.acknowledged.get(index)).is_some_and(|(_, to)| serial < *to)
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// How a run is laid out.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Plan {
+pub(super) struct Plan {
     /// Messages in all; `None` = until `duration` ends.
     pub count: Option<u64>,
     pub duration: Option<Duration>,
@@ -23,7 +23,7 @@ pub struct Plan {
 
 /// One batch to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Due {
+pub(super) struct Due {
     pub batch: u64,
     /// Its messages.
     pub serials: std::ops::Range<u64>,
@@ -33,7 +33,7 @@ pub struct Due {
 
 /// Hands out batches until the plan is fulfilled or stopped.
 #[derive(Debug)]
-pub struct Schedule {
+pub(super) struct Schedule {
     plan: Plan,
     started: Instant,
     next: AtomicU64,
@@ -42,27 +42,27 @@ pub struct Schedule {
 
 impl Schedule {
     /// The first batch is due at `started`.
-    pub fn new(plan: Plan, started: Instant) -> Self {
+    pub(super) fn new(plan: Plan, started: Instant) -> Self {
         Self { plan, started, next: AtomicU64::new(0), stopped: AtomicBool::new(false) }
     }
 
     /// No further batches.
-    pub fn stop(&self) {
+    pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
     /// Whether somebody stopped the run.
-    pub fn is_stopped(&self) -> bool {
+    pub(super) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
 
     /// How long ago the first batch was due.
-    pub fn elapsed(&self) -> Duration {
+    pub(super) fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
     /// The next batch for this worker, who has had `had` so far.
-    pub fn next(&self, worker: u64, had: u64) -> Option<Due> {
+    pub(super) fn next(&self, worker: u64, had: u64) -> Option<Due> {
         let plan = &self.plan;
         let batch =
             if plan.is_pinned { had * plan.workers + worker } else { self.next.fetch_add(1, Ordering::Relaxed) };

@@ -19,7 +19,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// What all workers share.
 #[derive(Debug)]
-pub struct Errand {
+pub(super) struct Errand {
     pub address: SocketAddr,
     /// Request line and the headers that never change, each line with its end.
     pub head: String,
@@ -37,7 +37,7 @@ pub struct Errand {
 
 /// A worker and its connection.
 #[derive(Debug)]
-pub struct Worker {
+pub(super) struct Worker {
     errand: Arc<Errand>,
     renderer: Renderer,
     connection: Option<Connection>,
@@ -47,12 +47,12 @@ pub struct Worker {
 
 impl Worker {
     /// A worker that has not connected yet.
-    pub fn new(errand: Arc<Errand>, renderer: Renderer) -> Self {
+    pub(super) fn new(errand: Arc<Errand>, renderer: Renderer) -> Self {
         Self { errand, renderer, connection: None, has_connected: false, books: Books::new() }
     }
 
     /// Works until the schedule has nothing left; its books, and when it ended.
-    pub fn run(mut self, number: u64) -> (Books, Instant) {
+    pub(super) fn run(mut self, number: u64) -> (Books, Instant) {
         let mut had = 0;
         while let Some(due) = self.errand.schedule.next(number, had) {
             had += 1;

@@ -8,7 +8,7 @@ use super::stream::Stream;
 
 /// What a client bound as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub(super) enum Role {
     Transmitter,
     Receiver,
     Transceiver,
@@ -16,12 +16,12 @@ pub enum Role {
 
 impl Role {
     /// Whether it may submit.
-    pub const fn submits(self) -> bool {
+    pub(super) const fn submits(self) -> bool {
         matches!(self, Self::Transmitter | Self::Transceiver)
     }
 
     /// Whether receipts can go to it.
-    pub const fn receives(self) -> bool {
+    pub(super) const fn receives(self) -> bool {
         matches!(self, Self::Receiver | Self::Transceiver)
     }
 
@@ -36,7 +36,7 @@ impl Role {
 
 /// A successful bind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bound {
+pub(super) struct Bound {
     pub role: Role,
     /// Index of the account.
     pub account: u32,
@@ -44,7 +44,7 @@ pub struct Bound {
 
 /// A connection from its acceptance to its end.
 #[derive(Debug)]
-pub struct Connection {
+pub(super) struct Connection {
     pub id: ConnectionId,
     pub stream: Stream,
     pub bound: Option<Bound>,
@@ -67,7 +67,7 @@ pub struct Connection {
 
 impl Connection {
     /// A fresh connection, not bound; `window` bounds its unacknowledged receipts.
-    pub fn new(id: ConnectionId, stream: Stream, window: usize) -> Self {
+    pub(super) fn new(id: ConnectionId, stream: Stream, window: usize) -> Self {
         Self {
             id,
             stream,
@@ -86,7 +86,7 @@ impl Connection {
     }
 
     /// Its books; `None` before a bind. `system_id` is the account's name.
-    pub fn stats(&self, system_id: &str, open: bool) -> Option<BindStats> {
+    pub(super) fn stats(&self, system_id: &str, open: bool) -> Option<BindStats> {
         self.bound.map(|bound| BindStats {
             system_id: system_id.to_owned(),
             role: bound.role.name().to_owned(),

@@ -16,7 +16,7 @@ const LINES_MAX: usize = 100;
 
 /// Something asked of the simulator.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Request {
+pub(super) enum Request {
     /// `GET /stats?expect=N`
     Stats { expect: Option<u64> },
     /// `GET /missing?upto=N&limit=N`: serials that never came.
@@ -43,14 +43,14 @@ pub enum Request {
 
 /// A request with the place for its answer: a JSON value, or what is wrong with the request.
 #[derive(Debug)]
-pub struct Command {
+pub(super) struct Command {
     pub request: Request,
     pub answer: Sender<Result<serde_json::Value, String>>,
 }
 
 /// Serves the port on a thread of its own until the process ends; commands come out of the returned end, each
 /// announced through the waker.
-pub fn serve(listener: TcpListener, waker: Arc<Waker>) -> Receiver<Command> {
+pub(super) fn serve(listener: TcpListener, waker: Arc<Waker>) -> Receiver<Command> {
     let (commands, incoming) = channel();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {

@@ -1,5 +1,5 @@
 //! `loadtest smsc`: a carrier made of TCP. Real binds, windows, receipts and faults; what it decides comes from
-//! [`stentor::sim::carrier`], what it saw is told as JSON.
+//! [`stentor_core::sim::carrier`], what it saw is told as JSON.
 
 mod connection;
 mod control;
@@ -8,7 +8,7 @@ mod queries;
 mod receipts;
 mod session;
 mod simulator;
-pub mod stats;
+pub(crate) mod stats;
 mod stream;
 mod tally;
 mod tls;
@@ -23,14 +23,14 @@ use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use stentor::sim::carrier::{Behaviour, Delay};
+use stentor_core::sim::carrier::{Behaviour, Delay};
 
 use session::{Desk, Rules};
 use simulator::{Settings, Simulator};
 
 /// The simulator's command line.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// SMPP address; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:2775")]
     listen: SocketAddr,
@@ -85,13 +85,13 @@ pub struct Options {
 
 /// The first line on stdout: where the simulator listens.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Started {
+pub(crate) struct Started {
     pub listening: SocketAddr,
     pub control: SocketAddr,
 }
 
 /// Runs the simulator until SIGTERM or SIGINT; prints [`Started`] first and [`stats::Stats`] last.
-pub fn run(options: &Options) -> Result<(), String> {
+pub(crate) fn run(options: &Options) -> Result<(), String> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(|error| format!("signals: {error}"))?;

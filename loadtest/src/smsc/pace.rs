@@ -11,7 +11,7 @@ const SECOND_NS: u64 = 1_000_000_000;
 
 /// One read: that many parts arrived after `after_ns` and not later than `until_ns`.
 #[derive(Clone, Copy, Debug)]
-pub struct Arrival {
+pub(super) struct Arrival {
     pub after_ns: u64,
     pub until_ns: u64,
     pub parts: u32,
@@ -19,7 +19,7 @@ pub struct Arrival {
 
 /// Follows one stream of arrivals; both instants must not run backwards.
 #[derive(Debug)]
-pub struct Pace {
+pub(super) struct Pace {
     seen: Window,
     proven: Window,
     uncertainty_us: Histogram<u64>,
@@ -46,7 +46,7 @@ impl Default for Pace {
 
 impl Pace {
     /// Takes one read into account.
-    pub fn record(&mut self, arrival: Arrival) {
+    pub(super) fn record(&mut self, arrival: Arrival) {
         let Arrival { after_ns, until_ns, parts } = arrival;
         self.seen.push(until_ns, until_ns, parts);
         self.proven.push(after_ns, until_ns, parts);
@@ -62,32 +62,32 @@ impl Pace {
     }
 
     /// Parts recorded.
-    pub fn parts(&self) -> u64 {
+    pub(super) fn parts(&self) -> u64 {
         self.parts
     }
 
     /// Parts in the worst second, judged by the moments of reading.
-    pub fn worst_seen(&self) -> u32 {
+    pub(super) fn worst_seen(&self) -> u32 {
         self.seen.worst
     }
 
     /// Parts that certainly fell into one second: never more than were written in the worst one.
-    pub fn worst_proven(&self) -> u32 {
+    pub(super) fn worst_proven(&self) -> u32 {
         self.proven.worst
     }
 
     /// Width of the interval in which an arrival is known to lie, in microseconds, at this quantile (0 to 1).
-    pub fn jitter_us(&self, quantile: f64) -> u64 {
+    pub(super) fn jitter_us(&self, quantile: f64) -> u64 {
         self.uncertainty_us.value_at_quantile(quantile)
     }
 
     /// Seconds from the first to the last arrival.
-    pub fn span_s(&self) -> f64 {
+    pub(super) fn span_s(&self) -> f64 {
         self.last_ns.saturating_sub(self.first_ns.unwrap_or(self.last_ns)) as f64 / SECOND_NS as f64
     }
 
     /// Parts in each second since the first arrival.
-    pub fn per_second(&self) -> &[u32] {
+    pub(super) fn per_second(&self) -> &[u32] {
         &self.per_second
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use stentor::sim::carrier::Fate;
+use stentor_core::sim::carrier::Fate;
 
 use super::receipts::OwnedAddress;
 
@@ -12,7 +12,7 @@ const KNOWN_MAX: usize = 1 << 20;
 
 /// How a message ends, and when.
 #[derive(Debug)]
-pub struct End {
+pub(super) struct End {
     /// What becomes of it.
     pub fate: Fate,
     /// From then on, in milliseconds since the simulator's start.
@@ -23,14 +23,14 @@ pub struct End {
 
 /// By id, as it was given in the response.
 #[derive(Debug, Default)]
-pub struct Ends {
+pub(super) struct Ends {
     by_id: HashMap<Vec<u8>, End>,
     in_order: VecDeque<Vec<u8>>,
 }
 
 impl Ends {
     /// A message was taken under that id.
-    pub fn note(&mut self, id: Vec<u8>, end: End) {
+    pub(super) fn note(&mut self, id: Vec<u8>, end: End) {
         if self.by_id.insert(id.clone(), end).is_none() {
             self.in_order.push_back(id);
         }
@@ -40,7 +40,7 @@ impl Ends {
     }
 
     /// What is known of a message by now; nothing if it had another sender.
-    pub fn find(&self, id: &[u8], sender: &[u8], now_ms: u64) -> Option<Fate> {
+    pub(super) fn find(&self, id: &[u8], sender: &[u8], now_ms: u64) -> Option<Fate> {
         let end = self.by_id.get(id).filter(|end| end.sender.borrow().digits == sender)?;
         Some(if end.due_ms <= now_ms { end.fate } else { Fate::Enroute })
     }

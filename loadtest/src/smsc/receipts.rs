@@ -4,21 +4,21 @@
 
 use std::collections::VecDeque;
 
-use stentor::model::time::Wall;
-use stentor::sim::carrier::{Fate, IssuedId, Way};
+use stentor_core::model::time::Wall;
+use stentor_core::sim::carrier::{Fate, IssuedId, Way};
 
 use super::wire::Address;
 
 /// Names one connection for ever; indexes are used again, generations are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConnectionId {
+pub(super) struct ConnectionId {
     pub index: u32,
     pub generation: u32,
 }
 
 /// An address that outlives its PDU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OwnedAddress {
+pub(super) struct OwnedAddress {
     ton: u8,
     npi: u8,
     length: u8,
@@ -27,7 +27,7 @@ pub struct OwnedAddress {
 
 impl OwnedAddress {
     /// Copies an address; anything beyond 20 octets (which the reader refuses) is cut.
-    pub fn new(address: &Address<'_>) -> Self {
+    pub(super) fn new(address: &Address<'_>) -> Self {
         let length = address.digits.len().min(20);
         let mut digits = [0; 20];
         digits[..length].copy_from_slice(&address.digits[..length]);
@@ -35,14 +35,14 @@ impl OwnedAddress {
     }
 
     /// The address again.
-    pub fn borrow(&self) -> Address<'_> {
+    pub(super) fn borrow(&self) -> Address<'_> {
         Address { ton: self.ton, npi: self.npi, digits: &self.digits[..usize::from(self.length)] }
     }
 }
 
 /// One receipt to be delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Receipt {
+pub(super) struct Receipt {
     pub id: IssuedId,
     pub fate: Fate,
     pub way: Way,
@@ -58,7 +58,7 @@ pub struct Receipt {
 
 /// One connection's outgoing receipts.
 #[derive(Debug)]
-pub struct DeliverWindow {
+pub(super) struct DeliverWindow {
     queue: VecDeque<Receipt>,
     /// Sent in order of sequence, the first of them with `base_sequence`; `true` = acknowledged.
     in_flight: VecDeque<(Receipt, bool)>,
@@ -68,17 +68,17 @@ pub struct DeliverWindow {
 
 impl DeliverWindow {
     /// Nothing to send; at most `window` will stand unacknowledged.
-    pub fn new(window: usize) -> Self {
+    pub(super) fn new(window: usize) -> Self {
         Self { queue: VecDeque::new(), in_flight: VecDeque::new(), base_sequence: 1, window: window.max(1) }
     }
 
     /// Queues a receipt.
-    pub fn push(&mut self, receipt: Receipt) {
+    pub(super) fn push(&mut self, receipt: Receipt) {
         self.queue.push_back(receipt);
     }
 
     /// The next receipt to write now and its sequence number; `None` = nothing queued or the window is full.
-    pub fn poll(&mut self) -> Option<(u32, Receipt)> {
+    pub(super) fn poll(&mut self) -> Option<(u32, Receipt)> {
         if self.in_flight.len() >= self.window {
             return None;
         }
@@ -89,7 +89,7 @@ impl DeliverWindow {
     }
 
     /// Takes an acknowledgement; the receipt it settles, `None` if none waits for it.
-    pub fn handle_acknowledgement(&mut self, sequence: u32) -> Option<Receipt> {
+    pub(super) fn handle_acknowledgement(&mut self, sequence: u32) -> Option<Receipt> {
         let index = sequence.checked_sub(self.base_sequence)? as usize;
         let (receipt, acknowledged) = self.in_flight.get_mut(index).filter(|(_, acknowledged)| !acknowledged)?;
         *acknowledged = true;
@@ -102,7 +102,7 @@ impl DeliverWindow {
     }
 
     /// Everything not yet acknowledged, oldest first; the window is empty afterwards.
-    pub fn take_unsettled(&mut self) -> impl Iterator<Item = Receipt> {
+    pub(super) fn take_unsettled(&mut self) -> impl Iterator<Item = Receipt> {
         let sent = std::mem::take(&mut self.in_flight);
         let queued = std::mem::take(&mut self.queue);
         sent.into_iter().filter(|(_, acknowledged)| !acknowledged).map(|(receipt, _)| receipt).chain(queued)

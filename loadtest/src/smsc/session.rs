@@ -4,9 +4,9 @@
 
 use std::collections::VecDeque;
 
-use stentor::model::time::{Mono, Wall};
-use stentor::sim::carrier::{Answer, Behaviour, FakeCarrier, Fate, ReceiptBody, ReceiptPlan, Reply, SubmitSeen};
-use stentor::smpp::time_format::SmppTime;
+use stentor_core::model::time::{Mono, Wall};
+use stentor_core::sim::carrier::{Answer, Behaviour, FakeCarrier, Fate, ReceiptBody, ReceiptPlan, Reply, SubmitSeen};
+use stentor_smpp::time_format::SmppTime;
 
 use super::connection::{Bound, Connection, Role};
 use super::queries::{End, Ends};
@@ -24,7 +24,7 @@ const REFUSED_AGAIN_MS: u64 = 1_000;
 
 /// One reading of the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Instant {
+pub(super) struct Instant {
     /// Nanoseconds since the simulator's start.
     pub mono_ns: u64,
     /// Microseconds since the Unix epoch.
@@ -33,14 +33,14 @@ pub struct Instant {
 
 impl Instant {
     /// Milliseconds since the simulator's start.
-    pub const fn mono_ms(self) -> u64 {
+    pub(super) const fn mono_ms(self) -> u64 {
         self.mono_ns / 1_000_000
     }
 }
 
 /// Something that stands in the wheel.
 #[derive(Debug)]
-pub enum Later {
+pub(super) enum Later {
     /// The answer to a submit.
     Answer { to: ConnectionId, sequence: u32, reply: Reply },
     /// A receipt.
@@ -49,7 +49,7 @@ pub enum Later {
 
 /// The binds of one `system_id` share receipts.
 #[derive(Debug)]
-pub struct Account {
+pub(super) struct Account {
     pub system_id: String,
     /// Connections that can take receipts.
     pub receivers: Vec<ConnectionId>,
@@ -63,7 +63,7 @@ pub struct Account {
 
 /// Who may bind, and how much may be outstanding.
 #[derive(Clone, Debug, Default)]
-pub struct Rules {
+pub(super) struct Rules {
     /// `None` = any.
     pub system_id: Option<String>,
     pub password: Option<String>,
@@ -77,7 +77,7 @@ pub struct Rules {
 
 /// Whether a connection goes on after a PDU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     Continue,
     /// Close at once.
     Close,
@@ -85,7 +85,7 @@ pub enum Verdict {
 
 /// Everything that connections share.
 #[derive(Debug)]
-pub struct Desk {
+pub(super) struct Desk {
     pub carrier: FakeCarrier,
     pub tally: Tally,
     pub wheel: Wheel<Later>,
@@ -101,7 +101,7 @@ pub struct Desk {
 
 impl Desk {
     /// An empty desk.
-    pub fn new(behaviour: Behaviour, seed: u64, rules: Rules, watch_order: bool) -> Self {
+    pub(super) fn new(behaviour: Behaviour, seed: u64, rules: Rules, watch_order: bool) -> Self {
         Self {
             carrier: FakeCarrier::new(behaviour, seed),
             tally: Tally::new(watch_order),
@@ -119,7 +119,7 @@ impl Desk {
 
     /// Handles every whole PDU that the connection has received and appends the answers to its output. Returns the
     /// number of submits among them.
-    pub fn handle_input(&mut self, connection: &mut Connection, at: Instant) -> (u32, Verdict) {
+    pub(super) fn handle_input(&mut self, connection: &mut Connection, at: Instant) -> (u32, Verdict) {
         let (input, range) = connection.stream.take_input();
         let mut consumed = range.start;
         let mut verdict = Verdict::Continue;
@@ -329,7 +329,7 @@ impl Desk {
     }
 
     /// Asks the client to end the session; what it still sends is answered.
-    pub fn say_goodbye(&mut self, connection: &mut Connection) {
+    pub(super) fn say_goodbye(&mut self, connection: &mut Connection) {
         wire::write_empty(&mut connection.stream.output, command::UNBIND, status::OK, GOODBYE_SEQUENCE);
     }
 
@@ -338,7 +338,7 @@ impl Desk {
     }
 
     /// Plays the carrier's reply to one submit.
-    pub fn answer(&mut self, connection: &mut Connection, sequence: u32, reply: Reply) -> Verdict {
+    pub(super) fn answer(&mut self, connection: &mut Connection, sequence: u32, reply: Reply) -> Verdict {
         let out = &mut connection.stream.output;
         let dialect = self.carrier.behaviour().id_dialect;
         match reply {
@@ -364,7 +364,7 @@ impl Desk {
     }
 
     /// Writes as many queued receipts as the window permits.
-    pub fn write_receipts(&mut self, connection: &mut Connection, at: Instant) {
+    pub(super) fn write_receipts(&mut self, connection: &mut Connection, at: Instant) {
         while let Some((sequence, receipt)) = connection.receipts.poll() {
             let done = Wall(at.wall_us / 1_000);
             self.body.write(receipt.id, receipt.fate, receipt.submitted, done, self.carrier.behaviour());
@@ -392,7 +392,7 @@ impl Desk {
     }
 
     /// Takes back what a lost connection leaves: its receipts come again over another.
-    pub fn handle_lost(&mut self, connection: &mut Connection, at: Instant) {
+    pub(super) fn handle_lost(&mut self, connection: &mut Connection, at: Instant) {
         let Some(bound) = connection.bound else { return };
         if let Some(account) = self.accounts.get_mut(bound.account as usize) {
             account.receivers.retain(|id| *id != connection.id);
@@ -404,7 +404,7 @@ impl Desk {
     }
 
     /// Forgets messages, receipts to come and counts; connections and ids go on.
-    pub fn reset(&mut self, watch_order: bool) {
+    pub(super) fn reset(&mut self, watch_order: bool) {
         self.tally = Tally::new(watch_order);
         self.wheel.clear();
         self.accounts.iter_mut().for_each(|account| account.orphans.clear());

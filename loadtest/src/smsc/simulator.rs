@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustls::ServerConfig;
-use stentor::sim::carrier::{Behaviour, Way};
+use stentor_core::sim::carrier::{Behaviour, Way};
 
 use super::connection::Connection;
 use super::control::{Command, Request};
@@ -33,7 +33,7 @@ const CLOSED_BINDS_MAX: usize = 1_000;
 
 /// What stays the same for a whole run.
 #[derive(Debug)]
-pub struct Settings {
+pub(super) struct Settings {
     pub tls: Option<Arc<ServerConfig>>,
     /// Unacknowledged receipts per bind.
     pub receipt_window: usize,
@@ -42,7 +42,7 @@ pub struct Settings {
 
 /// The event loop and its connections.
 #[derive(Debug)]
-pub struct Simulator {
+pub(super) struct Simulator {
     settings: Settings,
     desk: Desk,
     poll: Poll,
@@ -62,7 +62,7 @@ pub struct Simulator {
 
 impl Simulator {
     /// Binds the SMPP port.
-    pub fn new(listen: SocketAddr, settings: Settings, desk: Desk) -> io::Result<Self> {
+    pub(super) fn new(listen: SocketAddr, settings: Settings, desk: Desk) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut listener = TcpListener::bind(listen)?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
@@ -86,17 +86,17 @@ impl Simulator {
     }
 
     /// The address that was bound.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
     /// Interrupts the sleep, for the control thread.
-    pub fn waker(&self) -> io::Result<Arc<Waker>> {
+    pub(super) fn waker(&self) -> io::Result<Arc<Waker>> {
         Waker::new(self.poll.registry(), WAKER).map(Arc::new)
     }
 
     /// Runs until `stop` is set.
-    pub fn run(&mut self, stop: &AtomicBool, commands: &Receiver<Command>) -> io::Result<()> {
+    pub(super) fn run(&mut self, stop: &AtomicBool, commands: &Receiver<Command>) -> io::Result<()> {
         let mut events = Events::with_capacity(1_024);
         while !stop.load(Ordering::Relaxed) {
             match self.poll.poll(&mut events, Some(self.sleep())) {
@@ -326,7 +326,7 @@ impl Simulator {
     }
 
     /// The report; with `expect` also how many of the serials below it never came.
-    pub fn stats(&self, expect: Option<u64>) -> Stats {
+    pub(super) fn stats(&self, expect: Option<u64>) -> Stats {
         let tally = &self.desk.tally;
         let open = || self.connections.iter().flatten();
         let mut connections = self.desk.connections.clone();

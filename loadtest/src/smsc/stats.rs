@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The whole report.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Stats {
+pub(crate) struct Stats {
     pub submits: SubmitStats,
     pub messages: MessageStats,
     pub receipts: ReceiptStats,
@@ -17,7 +17,7 @@ pub struct Stats {
 
 /// `submit_sm` PDUs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SubmitStats {
+pub(crate) struct SubmitStats {
     /// Arrived, whatever became of them.
     pub received: u64,
     /// Taken by the carrier, whether it said so or not.
@@ -36,7 +36,7 @@ pub struct SubmitStats {
 
 /// Messages, told apart by the serial number in their bodies.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MessageStats {
+pub(crate) struct MessageStats {
     /// Taken at least once.
     pub distinct: u64,
     /// Times that a message was taken beyond its first.
@@ -54,7 +54,7 @@ pub struct MessageStats {
 
 /// A distribution, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quantiles {
+pub(crate) struct Quantiles {
     pub p50: u64,
     pub p99: u64,
     pub p999: u64,
@@ -63,14 +63,14 @@ pub struct Quantiles {
 
 impl Quantiles {
     /// Reads the four quantiles from `value_at`, which takes 0 to 1.
-    pub fn read(value_at: impl Fn(f64) -> u64) -> Self {
+    pub(crate) fn read(value_at: impl Fn(f64) -> u64) -> Self {
         Self { p50: value_at(0.5), p99: value_at(0.99), p999: value_at(0.999), max: value_at(1.0) }
     }
 }
 
 /// `deliver_sm` PDUs with receipts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReceiptStats {
+pub(crate) struct ReceiptStats {
     /// Decided upon; what is neither acknowledged nor refused will still be sent (again).
     pub planned: u64,
     /// Written to a connection, repetitions after a lost connection included.
@@ -87,7 +87,7 @@ pub struct ReceiptStats {
 
 /// The stream of submits against time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct PaceStats {
+pub(crate) struct PaceStats {
     pub parts: u64,
     /// From the first to the last.
     pub span_s: f64,
@@ -104,7 +104,7 @@ pub struct PaceStats {
 
 /// TCP connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConnectionStats {
+pub(crate) struct ConnectionStats {
     pub accepted: u64,
     pub bound: u64,
     pub binds_refused: u64,
@@ -117,7 +117,7 @@ pub struct ConnectionStats {
 
 /// One bind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BindStats {
+pub(crate) struct BindStats {
     pub system_id: String,
     /// `transceiver`, `transmitter` or `receiver`.
     pub role: String,

@@ -13,7 +13,7 @@ const READ_LEN: usize = 256 * 1024;
 
 /// How a round of reading ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reading {
+pub(super) enum Reading {
     /// The socket is empty; it will announce itself.
     Drained,
     /// There may be more.
@@ -23,7 +23,7 @@ pub enum Reading {
 }
 
 /// A connection and the octets on their way through it.
-pub struct Stream {
+pub(super) struct Stream {
     socket: TcpStream,
     tls: Option<Box<ServerConnection>>,
     /// Received and not yet consumed: `input[consumed..filled]`.
@@ -43,7 +43,7 @@ impl fmt::Debug for Stream {
 
 impl Stream {
     /// Takes over an accepted socket.
-    pub fn new(socket: TcpStream, tls: Option<&Arc<ServerConfig>>) -> io::Result<Self> {
+    pub(super) fn new(socket: TcpStream, tls: Option<&Arc<ServerConfig>>) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         let tls = tls.map(|config| ServerConnection::new(Arc::clone(config)).map(Box::new)).transpose();
         let mut tls = tls.map_err(io::Error::other)?;
@@ -63,12 +63,12 @@ impl Stream {
     }
 
     /// The socket, for registration.
-    pub fn socket_mut(&mut self) -> &mut TcpStream {
+    pub(super) fn socket_mut(&mut self) -> &mut TcpStream {
         &mut self.socket
     }
 
     /// Reads once. A short read of a plain socket means that it is empty (epoll(7), question 9).
-    pub fn fill(&mut self) -> Reading {
+    pub(super) fn fill(&mut self) -> Reading {
         if self.consumed > 0 {
             self.input.copy_within(self.consumed..self.filled, 0);
             self.filled -= self.consumed;
@@ -92,18 +92,18 @@ impl Stream {
     }
 
     /// Hands out the received octets; give them back with [`Stream::put_input`].
-    pub fn take_input(&mut self) -> (Vec<u8>, std::ops::Range<usize>) {
+    pub(super) fn take_input(&mut self) -> (Vec<u8>, std::ops::Range<usize>) {
         (std::mem::take(&mut self.input), self.consumed..self.filled)
     }
 
     /// Gives the input buffer back, of which everything before `consumed` is done with.
-    pub fn put_input(&mut self, input: Vec<u8>, consumed: usize) {
+    pub(super) fn put_input(&mut self, input: Vec<u8>, consumed: usize) {
         self.input = input;
         self.consumed = consumed;
     }
 
     /// Writes as much of the output as the socket takes. An error means that the connection is gone.
-    pub fn flush(&mut self) -> io::Result<()> {
+    pub(super) fn flush(&mut self) -> io::Result<()> {
         if let Some(tls) = &mut self.tls {
             tls.writer().write_all(&self.output)?;
             self.output.clear();
@@ -131,7 +131,7 @@ impl Stream {
     }
 
     /// Octets that the peer has not taken yet (TLS keeps its own buffer and counts as none).
-    pub fn unsent(&self) -> usize {
+    pub(super) fn unsent(&self) -> usize {
         self.output.len() - self.written
     }
 }

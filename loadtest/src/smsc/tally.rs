@@ -13,7 +13,7 @@ const SERIAL_MAX: u64 = 1 << 30;
 
 /// The books of one run.
 #[derive(Debug)]
-pub struct Tally {
+pub(super) struct Tally {
     taken: Vec<u8>,
     /// First submits by recipient: the highest serial so far. `None` when order is not watched.
     latest: Option<HashMap<u64, u64, foldhash::fast::FixedState>>,
@@ -26,7 +26,7 @@ pub struct Tally {
 
 impl Tally {
     /// Empty books. `watch_order` costs a hash lookup for each message.
-    pub fn new(watch_order: bool) -> Self {
+    pub(super) fn new(watch_order: bool) -> Self {
         Self {
             taken: Vec::new(),
             latest: watch_order.then(HashMap::default),
@@ -40,7 +40,7 @@ impl Tally {
 
     /// Books one part that the carrier took. `text` is the part without user data header; only the first part of a
     /// message carries the mark, so the others count as unmarked.
-    pub fn record_taken(&mut self, recipient: u64, text: &[u8], wall_us: u64) {
+    pub(super) fn record_taken(&mut self, recipient: u64, text: &[u8], wall_us: u64) {
         let Some(mark) = Mark::read(text).filter(|mark| mark.serial < SERIAL_MAX) else {
             self.unmarked += 1;
             return;
@@ -65,43 +65,43 @@ impl Tally {
     }
 
     /// Messages taken at least once.
-    pub fn distinct(&self) -> u64 {
+    pub(super) fn distinct(&self) -> u64 {
         self.distinct
     }
 
     /// Times that a message was taken beyond its first.
-    pub fn repeats(&self) -> u64 {
+    pub(super) fn repeats(&self) -> u64 {
         self.repeats
     }
 
     /// Parts without a mark: later parts of long messages, and foreign traffic.
-    pub fn unmarked(&self) -> u64 {
+    pub(super) fn unmarked(&self) -> u64 {
         self.unmarked
     }
 
     /// Messages whose first submit came after that of a later message to the same recipient; 0 if not watched.
-    pub fn overtaken(&self) -> u64 {
+    pub(super) fn overtaken(&self) -> u64 {
         self.overtaken
     }
 
     /// Microseconds from the offer to the first submit, at this quantile (0 to 1).
-    pub fn age_us(&self, quantile: f64) -> u64 {
+    pub(super) fn age_us(&self, quantile: f64) -> u64 {
         self.age_us.value_at_quantile(quantile)
     }
 
     /// How many of the serials `0..upto` were never taken.
-    pub fn missing(&self, upto: u64) -> u64 {
+    pub(super) fn missing(&self, upto: u64) -> u64 {
         upto - self.serials(upto, |times| times > 0).count() as u64
     }
 
     /// The first `limit` serials of `0..upto` that were never taken.
-    pub fn list_missing(&self, upto: u64, limit: usize) -> Vec<u64> {
+    pub(super) fn list_missing(&self, upto: u64, limit: usize) -> Vec<u64> {
         let beyond = self.taken.len() as u64..upto;
         self.serials(upto, |times| times == 0).chain(beyond).take(limit).collect()
     }
 
     /// The first `limit` serials that were taken more than once.
-    pub fn list_repeated(&self, limit: usize) -> Vec<u64> {
+    pub(super) fn list_repeated(&self, limit: usize) -> Vec<u64> {
         self.serials(u64::MAX, |times| times > 1).take(limit).collect()
     }
 

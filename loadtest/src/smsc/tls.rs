@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Where the certificate comes from.
 #[derive(Clone, Debug, clap::Args)]
-pub struct TlsOptions {
+pub(super) struct TlsOptions {
     /// Speak TLS on the SMPP port
     #[arg(long)]
     tls: bool,
@@ -27,7 +27,7 @@ pub struct TlsOptions {
 
 impl TlsOptions {
     /// The server's side of TLS; `None` when plain TCP was asked for.
-    pub fn load(&self) -> Result<Option<Arc<ServerConfig>>, String> {
+    pub(super) fn load(&self) -> Result<Option<Arc<ServerConfig>>, String> {
         if !self.tls {
             return Ok(None);
         }

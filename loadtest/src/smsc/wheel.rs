@@ -8,7 +8,7 @@ const LOOKAHEAD_MS: u64 = 64;
 
 /// Holds values until their millisecond comes.
 #[derive(Debug)]
-pub struct Wheel<T> {
+pub(super) struct Wheel<T> {
     slots: Vec<Vec<(u64, T)>>,
     /// Everything due before it was taken out.
     cursor_ms: u64,
@@ -17,19 +17,19 @@ pub struct Wheel<T> {
 
 impl<T> Wheel<T> {
     /// An empty wheel whose time begins at `now_ms`.
-    pub fn new(now_ms: u64) -> Self {
+    pub(super) fn new(now_ms: u64) -> Self {
         Self { slots: (0..SLOTS).map(|_| Vec::new()).collect(), cursor_ms: now_ms, len: 0 }
     }
 
     /// Puts a value in; what is due in the past comes out at the next call.
-    pub fn insert(&mut self, due_ms: u64, value: T) {
+    pub(super) fn insert(&mut self, due_ms: u64, value: T) {
         let due_ms = due_ms.max(self.cursor_ms);
         self.slots[(due_ms % SLOTS) as usize].push((due_ms, value));
         self.len += 1;
     }
 
     /// Moves everything due at or before `now_ms` to the end of `due`.
-    pub fn take_due(&mut self, now_ms: u64, due: &mut Vec<T>) {
+    pub(super) fn take_due(&mut self, now_ms: u64, due: &mut Vec<T>) {
         if self.len == 0 {
             self.cursor_ms = self.cursor_ms.max(now_ms + 1);
             return;
@@ -46,14 +46,14 @@ impl<T> Wheel<T> {
     }
 
     /// A moment before which nothing is due, to sleep until; nothing need be due then. `None` = empty.
-    pub fn next_ms(&self) -> Option<u64> {
+    pub(super) fn next_ms(&self) -> Option<u64> {
         let soon = self.cursor_ms..self.cursor_ms + LOOKAHEAD_MS;
         let is_occupied = |tick: &u64| !self.slots[(tick % SLOTS) as usize].is_empty();
         (self.len > 0).then(|| soon.clone().find(is_occupied).unwrap_or(soon.end))
     }
 
     /// Empties the wheel.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.slots.iter_mut().for_each(Vec::clear);
         self.len = 0;
     }

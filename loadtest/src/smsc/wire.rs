@@ -2,40 +2,40 @@
 //! on purpose and written apart from Stentor's own codec, so that one judges the other. Knows no sockets and no policy.
 
 /// Octets of a PDU header.
-pub const HEADER_LEN: usize = 16;
+pub(super) const HEADER_LEN: usize = 16;
 /// A longer PDU breaks the connection.
-pub const PDU_LEN_MAX: usize = 70_000;
+pub(super) const PDU_LEN_MAX: usize = 70_000;
 
 /// Command ids (SMPP 3.4 §5.1.2.1); a response is its request with the top bit set.
-pub mod command {
-    pub const GENERIC_NACK: u32 = 0x8000_0000;
-    pub const BIND_RECEIVER: u32 = 0x0000_0001;
-    pub const BIND_TRANSMITTER: u32 = 0x0000_0002;
-    pub const QUERY_SM: u32 = 0x0000_0003;
-    pub const SUBMIT_SM: u32 = 0x0000_0004;
-    pub const DELIVER_SM: u32 = 0x0000_0005;
-    pub const DELIVER_SM_RESP: u32 = 0x8000_0005;
-    pub const UNBIND: u32 = 0x0000_0006;
-    pub const UNBIND_RESP: u32 = 0x8000_0006;
-    pub const BIND_TRANSCEIVER: u32 = 0x0000_0009;
-    pub const ENQUIRE_LINK: u32 = 0x0000_0015;
-    pub const ENQUIRE_LINK_RESP: u32 = 0x8000_0015;
-    pub const RESPONSE: u32 = 0x8000_0000;
+pub(super) mod command {
+    pub(crate) const GENERIC_NACK: u32 = 0x8000_0000;
+    pub(crate) const BIND_RECEIVER: u32 = 0x0000_0001;
+    pub(crate) const BIND_TRANSMITTER: u32 = 0x0000_0002;
+    pub(crate) const QUERY_SM: u32 = 0x0000_0003;
+    pub(crate) const SUBMIT_SM: u32 = 0x0000_0004;
+    pub(crate) const DELIVER_SM: u32 = 0x0000_0005;
+    pub(crate) const DELIVER_SM_RESP: u32 = 0x8000_0005;
+    pub(crate) const UNBIND: u32 = 0x0000_0006;
+    pub(crate) const UNBIND_RESP: u32 = 0x8000_0006;
+    pub(crate) const BIND_TRANSCEIVER: u32 = 0x0000_0009;
+    pub(crate) const ENQUIRE_LINK: u32 = 0x0000_0015;
+    pub(crate) const ENQUIRE_LINK_RESP: u32 = 0x8000_0015;
+    pub(crate) const RESPONSE: u32 = 0x8000_0000;
 }
 
 /// Command statuses that the simulator itself answers (SMPP 3.4 §5.1.3); those of messages are the carrier's.
-pub mod status {
-    pub const OK: u32 = 0x00;
-    pub const INVALID_MESSAGE_LENGTH: u32 = 0x01;
-    pub const INVALID_COMMAND_LENGTH: u32 = 0x02;
-    pub const INVALID_COMMAND_ID: u32 = 0x03;
-    pub const INVALID_BIND_STATUS: u32 = 0x04;
-    pub const ALREADY_BOUND: u32 = 0x05;
-    pub const SYSTEM_ERROR: u32 = 0x08;
-    pub const BIND_FAILED: u32 = 0x0D;
-    pub const INVALID_PASSWORD: u32 = 0x0E;
-    pub const THROTTLED: u32 = 0x58;
-    pub const QUERY_FAILED: u32 = 0x67;
+pub(super) mod status {
+    pub(crate) const OK: u32 = 0x00;
+    pub(crate) const INVALID_MESSAGE_LENGTH: u32 = 0x01;
+    pub(crate) const INVALID_COMMAND_LENGTH: u32 = 0x02;
+    pub(crate) const INVALID_COMMAND_ID: u32 = 0x03;
+    pub(crate) const INVALID_BIND_STATUS: u32 = 0x04;
+    pub(crate) const ALREADY_BOUND: u32 = 0x05;
+    pub(crate) const SYSTEM_ERROR: u32 = 0x08;
+    pub(crate) const BIND_FAILED: u32 = 0x0D;
+    pub(crate) const INVALID_PASSWORD: u32 = 0x0E;
+    pub(crate) const THROTTLED: u32 = 0x58;
+    pub(crate) const QUERY_FAILED: u32 = 0x67;
 }
 
 const TLV_SC_INTERFACE_VERSION: u16 = 0x0210;
@@ -44,7 +44,7 @@ const ESM_UDHI: u8 = 0x40;
 
 /// One PDU's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
+pub(super) struct Header {
     /// Octets of the whole PDU, this header included.
     pub length: usize,
     pub command: u32,
@@ -54,7 +54,7 @@ pub struct Header {
 
 /// What stands at the head of the input.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Cut<'a> {
+pub(super) enum Cut<'a> {
     /// A whole PDU: its header and its body.
     Pdu(Header, &'a [u8]),
     /// Not yet a whole PDU.
@@ -64,7 +64,7 @@ pub enum Cut<'a> {
 }
 
 /// Looks for one PDU at the head of `input`.
-pub fn cut(input: &[u8]) -> Cut<'_> {
+pub(super) fn cut(input: &[u8]) -> Cut<'_> {
     let Some((head, _)) = input.split_first_chunk::<4>() else { return Cut::Incomplete };
     let length = u32::from_be_bytes(*head) as usize;
     if !(HEADER_LEN..=PDU_LEN_MAX).contains(&length) {
@@ -78,17 +78,17 @@ pub fn cut(input: &[u8]) -> Cut<'_> {
 
 /// Why a body is not what its command id says: the name of the first field that is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed(pub &'static str);
+pub(super) struct Malformed(pub &'static str);
 
 /// The parts of a bind request that matter here.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Bind<'a> {
+pub(super) struct Bind<'a> {
     pub system_id: &'a [u8],
     pub password: &'a [u8],
 }
 
 /// Reads the body of any of the three binds.
-pub fn read_bind(body: &[u8]) -> Result<Bind<'_>, Malformed> {
+pub(super) fn read_bind(body: &[u8]) -> Result<Bind<'_>, Malformed> {
     let mut reader = Reader(body);
     let bind = Bind { system_id: reader.c_octets(15, "system_id")?, password: reader.c_octets(8, "password")? };
     reader.c_octets(12, "system_type")?;
@@ -99,7 +99,7 @@ pub fn read_bind(body: &[u8]) -> Result<Bind<'_>, Malformed> {
 
 /// An address as a PDU holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Address<'a> {
+pub(super) struct Address<'a> {
     pub ton: u8,
     pub npi: u8,
     /// Without NUL, at most 20 octets.
@@ -108,7 +108,7 @@ pub struct Address<'a> {
 
 /// A `submit_sm`, borrowed.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Submit<'a> {
+pub(super) struct Submit<'a> {
     pub source: Address<'a>,
     pub destination: Address<'a>,
     pub registered_delivery: u8,
@@ -120,7 +120,7 @@ pub struct Submit<'a> {
 }
 
 /// Reads the body of a `submit_sm`, refusing whatever the specification does not allow.
-pub fn read_submit(body: &[u8]) -> Result<Submit<'_>, Malformed> {
+pub(super) fn read_submit(body: &[u8]) -> Result<Submit<'_>, Malformed> {
     let mut reader = Reader(body);
     reader.c_octets(5, "service_type")?;
     let source = reader.address("source_addr")?;
@@ -202,12 +202,12 @@ impl<'a> Reader<'a> {
 }
 
 /// Appends a PDU without a body.
-pub fn write_empty(out: &mut Vec<u8>, command: u32, status: u32, sequence: u32) {
+pub(super) fn write_empty(out: &mut Vec<u8>, command: u32, status: u32, sequence: u32) {
     write_header(out, HEADER_LEN, command, status, sequence);
 }
 
 /// Appends a bind response that names this SMSC and its version.
-pub fn write_bind_response(out: &mut Vec<u8>, command: u32, status: u32, sequence: u32) {
+pub(super) fn write_bind_response(out: &mut Vec<u8>, command: u32, status: u32, sequence: u32) {
     let start = begin(out, command, status, sequence);
     if status == status::OK {
         out.extend_from_slice(b"loadtest\0");
@@ -218,7 +218,7 @@ pub fn write_bind_response(out: &mut Vec<u8>, command: u32, status: u32, sequenc
 }
 
 /// Appends a `submit_sm_resp`; `write_id` appends the message id, `None` leaves the body out.
-pub fn write_submit_response(
+pub(super) fn write_submit_response(
     out: &mut Vec<u8>,
     status: u32,
     sequence: u32,
@@ -234,20 +234,27 @@ pub fn write_submit_response(
 
 /// A `query_sm`, borrowed.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Query<'a> {
+pub(super) struct Query<'a> {
     pub message_id: &'a [u8],
     pub source: Address<'a>,
 }
 
 /// Reads the body of a `query_sm`, to its last octet.
-pub fn read_query(body: &[u8]) -> Result<Query<'_>, Malformed> {
+pub(super) fn read_query(body: &[u8]) -> Result<Query<'_>, Malformed> {
     let mut reader = Reader(body);
     let query = Query { message_id: reader.c_octets(64, "message_id")?, source: reader.address("source_addr")? };
     if reader.0.is_empty() { Ok(query) } else { Err(Malformed("length")) }
 }
 
 /// Appends a `query_sm_resp` that tells a state; `final_date` is empty, or 16 octets.
-pub fn write_query_response(out: &mut Vec<u8>, sequence: u32, id: &[u8], final_date: &[u8], state: u8, error: u8) {
+pub(super) fn write_query_response(
+    out: &mut Vec<u8>,
+    sequence: u32,
+    id: &[u8],
+    final_date: &[u8],
+    state: u8,
+    error: u8,
+) {
     let start = begin(out, command::QUERY_SM | command::RESPONSE, status::OK, sequence);
     out.extend_from_slice(id);
     out.push(0);
@@ -258,7 +265,7 @@ pub fn write_query_response(out: &mut Vec<u8>, sequence: u32, id: &[u8], final_d
 
 /// The content of a `deliver_sm` that carries a receipt; the addresses as the handset's side sees them.
 #[derive(Debug)]
-pub struct Deliver<'a> {
+pub(super) struct Deliver<'a> {
     pub source: Address<'a>,
     pub destination: Address<'a>,
     pub esm_class: u8,
@@ -269,7 +276,7 @@ pub struct Deliver<'a> {
 }
 
 /// Appends a `deliver_sm`.
-pub fn write_deliver(out: &mut Vec<u8>, sequence: u32, deliver: &Deliver<'_>) {
+pub(super) fn write_deliver(out: &mut Vec<u8>, sequence: u32, deliver: &Deliver<'_>) {
     let start = begin(out, command::DELIVER_SM, status::OK, sequence);
     out.push(0);
     for address in [deliver.source, deliver.destination] {

@@ -13,19 +13,19 @@ use serde_json::Value;
 use super::daemon::stentor;
 
 /// Runs a command of it to its end.
-pub fn run(arguments: &[&str]) -> Output {
+pub(crate) fn run(arguments: &[&str]) -> Output {
     Command::new(stentor()).args(arguments).output().expect("stentor runs")
 }
 
 /// A running daemon over `config/bench.toml`.
-pub struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     pub http: SocketAddr,
 }
 
 impl Daemon {
     /// Starts it on `data` with `carrier` behind it, and waits until it is ready. `settings` are further keys.
-    pub fn start(data: &Path, carrier: SocketAddr, settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(data: &Path, carrier: SocketAddr, settings: &[(&str, &str)]) -> Self {
         let http = free_port();
         let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/bench.toml");
         let mut command = Command::new(stentor());
@@ -46,22 +46,22 @@ impl Daemon {
     }
 
     /// Its address as a URL.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.http)
     }
 
     /// Asks; the answer's status and body.
-    pub fn call(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+    pub(crate) fn call(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         self.try_call(method, path, body).expect("an answer")
     }
 
     /// As [`Self::call`]; none while nobody listens, or when it dies meanwhile.
-    pub fn try_call(&self, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
+    pub(crate) fn try_call(&self, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
         call(self.http, method, path, body)
     }
 
     /// SIGKILL.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("a signal");
         self.child.wait().expect("an end");
     }
@@ -76,7 +76,7 @@ impl Drop for Daemon {
 }
 
 /// One exchange; none if there was no whole answer.
-pub fn call(to: SocketAddr, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
+pub(crate) fn call(to: SocketAddr, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
     let mut stream = TcpStream::connect(to).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
     let media = if body.starts_with('{') && body.contains('\n') { "application/x-ndjson" } else { "application/json" };

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const TICK: Duration = Duration::from_millis(20);
 
 /// A daemon, running or not, and the directory that stays.
-pub struct Daemon {
+pub(crate) struct Daemon {
     directory: tempfile::TempDir,
     http: SocketAddr,
     child: Option<Child>,
@@ -28,7 +28,7 @@ pub struct Daemon {
 
 impl Daemon {
     /// One that is not started yet. `config` is the text below `[node]` and `[http]`.
-    pub fn new(node: &str, config: &str) -> Self {
+    pub(crate) fn new(node: &str, config: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let http = listener.local_addr().expect("address");
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("directory");
@@ -38,61 +38,61 @@ impl Daemon {
     }
 
     /// Writes another configuration.
-    pub fn configure(&self, node: &str, config: &str) {
+    pub(crate) fn configure(&self, node: &str, config: &str) {
         let data = self.data();
         let head = format!("[node]\ndata_dir = {data:?}\n{node}\n[http]\nlisten = \"{}\"\n", self.http);
         std::fs::write(self.file(), head + config).expect("written");
     }
 
-    pub fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.directory.path().join("stentor.toml")
     }
 
     /// Gives it, and its other commands, environment variables.
-    pub fn set_variables(&mut self, variables: &[(String, String)]) {
+    pub(crate) fn set_variables(&mut self, variables: &[(String, String)]) {
         self.variables = variables.to_vec();
     }
 
     /// Starts it by another program, which becomes it.
-    pub fn set_wrapper(&mut self, wrapper: Vec<String>) {
+    pub(crate) fn set_wrapper(&mut self, wrapper: Vec<String>) {
         self.wrapper = wrapper;
     }
 
     /// Its data directory.
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }
 
     /// Starts it and waits until it is ready.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let log = self.next_log();
         self.spawn(self.program(), log.try_clone().expect("log").into(), log.into());
         self.until_ready();
     }
 
     /// As [`Self::start`], from a shell that first does what `prelude` says.
-    pub fn start_after(&mut self, prelude: &str) {
+    pub(crate) fn start_after(&mut self, prelude: &str) {
         let log = self.next_log();
         self.spawn(in_shell(prelude), log.try_clone().expect("log").into(), log.into());
         self.until_ready();
     }
 
     /// As [`Self::start`], and it is ready when this command says so: where plain HTTP would not be answered.
-    pub fn start_asked_by(&mut self, words: &[&str]) {
+    pub(crate) fn start_asked_by(&mut self, words: &[&str]) {
         let log = self.next_log();
         self.spawn(self.program(), log.try_clone().expect("log").into(), log.into());
         self.until("it is ready", || self.command(words).0 == Some(0));
     }
 
     /// As [`Self::start`], with that for its stdout and stderr.
-    pub fn start_telling(&mut self, out: Stdio, err: Stdio) {
+    pub(crate) fn start_telling(&mut self, out: Stdio, err: Stdio) {
         self.starts += 1;
         self.spawn(self.program(), out, err);
         self.until_ready();
     }
 
     /// A start after `prelude` that must fail: the exit code.
-    pub fn refuses_after(&mut self, prelude: &str) -> Option<i32> {
+    pub(crate) fn refuses_after(&mut self, prelude: &str) -> Option<i32> {
         let log = self.next_log();
         self.spawn(in_shell(prelude), log.try_clone().expect("log").into(), log.into());
         self.child.take().expect("it runs").wait().expect("its end").code()
@@ -121,7 +121,7 @@ impl Daemon {
     }
 
     /// Where it listens.
-    pub fn http(&self) -> SocketAddr {
+    pub(crate) fn http(&self) -> SocketAddr {
         self.http
     }
 
@@ -130,12 +130,12 @@ impl Daemon {
     }
 
     /// What it has logged since its last start.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
     /// Waits until `is_so`; fails with the log if that never comes.
-    pub fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+    pub(crate) fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
         let begun = Instant::now();
         while !is_so() {
             assert!(begun.elapsed() < PATIENCE, "waiting until {what}\n{}", self.log());
@@ -143,13 +143,13 @@ impl Daemon {
         }
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let child = self.child.as_ref().expect("it runs");
         kill_process(Pid::from_child(child), signal).expect("signal");
     }
 
     /// Signals it and waits for its end: how it ended, and after how long.
-    pub fn end(&mut self, signal: Signal) -> (ExitStatus, Duration) {
+    pub(crate) fn end(&mut self, signal: Signal) -> (ExitStatus, Duration) {
         let begun = Instant::now();
         self.signal(signal);
         let status = self.child.take().expect("it runs").wait().expect("its end");
@@ -157,7 +157,7 @@ impl Daemon {
     }
 
     /// A command of the same binary: its exit code and output.
-    pub fn command(&self, arguments: &[&str]) -> (Option<i32>, String) {
+    pub(crate) fn command(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let url = format!("http://{}", self.http);
         let mut command = Command::new(stentor());
         command.args(arguments).env("STENTOR_URL", url).envs(self.variables.iter().map(|(name, value)| (name, value)));
@@ -167,34 +167,34 @@ impl Daemon {
     }
 
     /// Status and document.
-    pub fn call(&self, method: &str, path: &str, headers: &[&str], body: &str) -> (u16, Value) {
+    pub(crate) fn call(&self, method: &str, path: &str, headers: &[&str], body: &str) -> (u16, Value) {
         self.try_call(method, path, headers, body).unwrap_or_else(|| panic!("{path}: no answer\n{}", self.log()))
     }
 
-    pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         self.call("POST", path, &["Content-Type: application/json"], &body.to_string())
     }
 
-    pub fn get(&self, path: &str) -> Value {
+    pub(crate) fn get(&self, path: &str) -> Value {
         let (status, document) = self.call("GET", path, &[], "");
         assert_eq!(status, 200, "{path}: {document}");
         document
     }
 
     /// Sends a whole request and goes away without reading the answer.
-    pub fn cut_off(&self, path: &str, headers: &[&str], body: &str) {
+    pub(crate) fn cut_off(&self, path: &str, headers: &[&str], body: &str) {
         let mut stream = TcpStream::connect(self.http).expect("connect");
         stream.write_all(request("POST", path, headers, body).as_bytes()).expect("write");
     }
 
     /// The same; None if there is no answer.
-    pub fn try_call(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Option<(u16, Value)> {
+    pub(crate) fn try_call(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Option<(u16, Value)> {
         ask(self.http, method, path, headers, body)
     }
 }
 
 /// Asks whoever listens there: status and document; None if there is no answer.
-pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &[&str], body: &str) -> Option<(u16, Value)> {
+pub(crate) fn ask(address: SocketAddr, method: &str, path: &str, headers: &[&str], body: &str) -> Option<(u16, Value)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     stream.write_all(request(method, path, headers, body).as_bytes()).ok()?;
@@ -245,7 +245,7 @@ fn in_shell(prelude: &str) -> Command {
 }
 
 /// The binary: that of `STENTOR_BIN`, or built once, for cargo builds only a package's own for its tests.
-pub fn stentor() -> PathBuf {
+pub(crate) fn stentor() -> PathBuf {
     if let Some(given) = std::env::var_os("STENTOR_BIN") {
         return given.into();
     }

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use serde_json::Value;
 
 /// A running SMSC simulator.
-pub struct Smsc {
+pub(crate) struct Smsc {
     child: Child,
     stdout: BufReader<ChildStdout>,
     pub listening: SocketAddr,
@@ -16,7 +16,7 @@ pub struct Smsc {
 
 impl Smsc {
     /// Starts one on free ports.
-    pub fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_loadtest"))
             .args(["smsc", "--listen", "127.0.0.1:0"])
             .args(arguments)
@@ -32,7 +32,7 @@ impl Smsc {
     }
 
     /// CPU time used so far, in seconds.
-    pub fn cpu_s(&self) -> f64 {
+    pub(crate) fn cpu_s(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("/proc");
         let (_, fields) = stat.rsplit_once(") ").expect("name in brackets");
         let ticks = |index: usize| fields.split(' ').nth(index).and_then(|field| field.parse::<u64>().ok());
@@ -41,18 +41,18 @@ impl Smsc {
     }
 
     /// Asks the control port.
-    pub fn get(&self, target: &str) -> Value {
+    pub(crate) fn get(&self, target: &str) -> Value {
         self.call("GET", target, "")
     }
 
     /// Commands over the control port; the answer must be a success.
-    pub fn post(&self, target: &str, body: &str) {
+    pub(crate) fn post(&self, target: &str, body: &str) {
         let answer = self.call("POST", target, body);
         assert_eq!(answer["done"], true, "{target}: {answer}");
     }
 
     /// The answer's body as JSON, success or not.
-    pub fn call(&self, method: &str, target: &str, body: &str) -> Value {
+    pub(crate) fn call(&self, method: &str, target: &str, body: &str) -> Value {
         let mut stream = TcpStream::connect(self.control).expect("control port");
         write!(stream, "{method} {target} HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()).expect("write");
         let mut answer = String::new();
@@ -62,7 +62,7 @@ impl Smsc {
     }
 
     /// Sends SIGTERM; the report that it prints at its end.
-    pub fn stop(mut self) -> Value {
+    pub(crate) fn stop(mut self) -> Value {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signal");
         let mut report = String::new();
@@ -81,7 +81,7 @@ impl Drop for Smsc {
 }
 
 /// Runs `loadtest send` to its end.
-pub fn send(to: SocketAddr, arguments: &[&str]) -> (Output, Value) {
+pub(crate) fn send(to: SocketAddr, arguments: &[&str]) -> (Output, Value) {
     let directory = tempfile::tempdir().expect("temporary directory");
     let json = directory.path().join("report.json");
     let output = Command::new(env!("CARGO_BIN_EXE_loadtest"))

@@ -6,10 +6,10 @@ use std::process::Command;
 use super::daemon::stentor;
 
 /// What it ends with when the machine lacks something.
-pub const MISSING: i32 = 77;
+pub(crate) const MISSING: i32 = 77;
 
 /// `loadtest run` with these arguments, not started yet; its directories are made in `parent`.
-pub fn command(arguments: &[&str], parent: &Path) -> Command {
+pub(crate) fn command(arguments: &[&str], parent: &Path) -> Command {
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/bench.toml");
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
     command.arg("run").args(arguments).arg("--config").arg(config).arg("--stentor").arg(stentor());
@@ -18,7 +18,7 @@ pub fn command(arguments: &[&str], parent: &Path) -> Command {
 }
 
 /// Plays a scenario, prints its table and fails by its exit code; false, aloud, if the machine lacks something.
-pub fn play(arguments: &[&str]) -> bool {
+pub(crate) fn play(arguments: &[&str]) -> bool {
     let output = command(arguments, Path::new(env!("CARGO_TARGET_TMPDIR"))).output().expect("loadtest run starts");
     let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
     print!("{stdout}");

@@ -8,7 +8,7 @@ use std::thread;
 
 /// What the sink does with a request.
 #[derive(Clone, Copy, Debug)]
-pub enum Act {
+pub(crate) enum Act {
     /// 202 with a summary that accepts every line.
     Accept,
     /// 503 with a problem document.
@@ -21,21 +21,21 @@ pub enum Act {
 
 /// One request as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Received {
+pub(crate) struct Received {
     pub key: Option<String>,
     pub body: Vec<u8>,
 }
 
 /// A running sink.
 #[derive(Clone, Debug)]
-pub struct Sink {
+pub(crate) struct Sink {
     pub address: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
 }
 
 impl Sink {
     /// Starts one; `act` chooses by the number of the request, from 0.
-    pub fn start(act: fn(usize) -> Act) -> Self {
+    pub(crate) fn start(act: fn(usize) -> Act) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
         let sink = Self { address: listener.local_addr().expect("address"), received: Arc::default() };
         let received = Arc::clone(&sink.received);
@@ -49,7 +49,7 @@ impl Sink {
     }
 
     /// Every request so far, in the order of arrival.
-    pub fn received(&self) -> Vec<Received> {
+    pub(crate) fn received(&self) -> Vec<Received> {
         self.received.lock().expect("lock").clone()
     }
 }

@@ -4,12 +4,12 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-pub const SUBMIT_SM_RESP: u32 = 0x8000_0004;
-pub const DELIVER_SM: u32 = 5;
+pub(crate) const SUBMIT_SM_RESP: u32 = 0x8000_0004;
+pub(crate) const DELIVER_SM: u32 = 5;
 
 /// One PDU as received.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Pdu {
+pub(crate) struct Pdu {
     pub command: u32,
     pub status: u32,
     pub sequence: u32,
@@ -17,13 +17,13 @@ pub struct Pdu {
 }
 
 /// A client over anything that reads and writes.
-pub struct Client<S = TcpStream> {
+pub(crate) struct Client<S = TcpStream> {
     pub stream: S,
 }
 
 impl Client {
     /// Connects without binding.
-    pub fn connect(address: SocketAddr) -> Self {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("connect");
         stream.set_nodelay(true).expect("nodelay");
         stream.set_read_timeout(Some(Duration::from_secs(20))).expect("timeout");
@@ -31,7 +31,7 @@ impl Client {
     }
 
     /// Connects and binds; the bind must succeed.
-    pub fn bind(address: SocketAddr, command: u32) -> Self {
+    pub(crate) fn bind(address: SocketAddr, command: u32) -> Self {
         let mut client = Self::connect(address);
         assert_eq!(client.try_bind(command, "test", "secret"), 0);
         client
@@ -40,7 +40,7 @@ impl Client {
 
 impl<S: Read + Write> Client<S> {
     /// Binds; the status of the answer.
-    pub fn try_bind(&mut self, command: u32, system_id: &str, password: &str) -> u32 {
+    pub(crate) fn try_bind(&mut self, command: u32, system_id: &str, password: &str) -> u32 {
         let body = format!("{system_id}\0{password}\0\0\x34\0\0\0");
         self.send(&pdu(command, 1, body.as_bytes()));
         let answer = self.receive().expect("an answer to the bind");
@@ -49,12 +49,12 @@ impl<S: Read + Write> Client<S> {
     }
 
     /// Writes octets as they are.
-    pub fn send(&mut self, octets: &[u8]) {
+    pub(crate) fn send(&mut self, octets: &[u8]) {
         self.stream.write_all(octets).expect("write");
     }
 
     /// The next PDU; `None` when the peer closed.
-    pub fn receive(&mut self) -> Option<Pdu> {
+    pub(crate) fn receive(&mut self) -> Option<Pdu> {
         let mut head = [0; 16];
         self.stream.read_exact(&mut head).ok()?;
         let word = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
@@ -64,7 +64,7 @@ impl<S: Read + Write> Client<S> {
     }
 
     /// Receives that many PDUs and acknowledges every `deliver_sm` among them.
-    pub fn receive_and_acknowledge(&mut self, count: usize) -> Vec<Pdu> {
+    pub(crate) fn receive_and_acknowledge(&mut self, count: usize) -> Vec<Pdu> {
         let mut received = Vec::new();
         let mut acknowledgements = Vec::new();
         while received.len() < count {
@@ -80,7 +80,7 @@ impl<S: Read + Write> Client<S> {
 }
 
 /// A PDU with status 0.
-pub fn pdu(command: u32, sequence: u32, body: &[u8]) -> Vec<u8> {
+pub(crate) fn pdu(command: u32, sequence: u32, body: &[u8]) -> Vec<u8> {
     let mut octets = Vec::new();
     for word in [body.len() as u32 + 16, command, 0, sequence] {
         octets.extend_from_slice(&word.to_be_bytes());
@@ -90,7 +90,7 @@ pub fn pdu(command: u32, sequence: u32, body: &[u8]) -> Vec<u8> {
 }
 
 /// A `submit_sm` that asks for a receipt; its text begins with the mark of that serial.
-pub fn submit(sequence: u32, serial: u64, recipient: u64) -> Vec<u8> {
+pub(crate) fn submit(sequence: u32, serial: u64, recipient: u64) -> Vec<u8> {
     let text = format!("#{serial:010} {:016} {}", 1_795_000_000_000_000_u64, "x".repeat(130));
     let mut body = format!("\0\x05\0TEST\0\x01\x01{recipient}\0").into_bytes();
     body.extend_from_slice(&[0, 0, 0, 0, 0, 1, 0, 0, 0, text.len() as u8]);

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::sim::carrier::{Behaviour, Delay};
+use stentor_core::sim::carrier::{Behaviour, Delay};
 
 /// Which switches are on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

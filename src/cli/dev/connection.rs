@@ -9,11 +9,11 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use super::exchange::{Delivery, Exchange, Said, Verdict};
-use crate::model::Mono;
-use crate::sim::carrier::ReceiptBody;
-use crate::smpp::pdu::{BindMode, QuerySmResp};
-use crate::smpp::session::{Event, Options, Session};
-use crate::smpp::status::CommandStatus;
+use stentor_core::model::Mono;
+use stentor_core::sim::carrier::ReceiptBody;
+use stentor_smpp::pdu::{BindMode, QuerySmResp};
+use stentor_smpp::session::{Event, Options, Session};
+use stentor_smpp::status::CommandStatus;
 
 /// What it calls itself in a bind response.
 const SYSTEM_ID: &[u8] = b"stentor-dev";

@@ -13,12 +13,12 @@ use super::chaos::Chaos;
 use super::handset::{PARTS_WAITING_MAX, Pace, Refused, Text};
 use super::inbox::{Arrived, Inbox, Part, Place, Way};
 use super::journal::{Journal, Note, Planned, Word};
-use crate::model::{Mono, Now, Wall};
-use crate::runtime::clock::Clock;
-use crate::sim::carrier::{Answer, FakeCarrier, Fate, IssuedId, ReceiptBody, Reply, SubmitSeen};
-use crate::smpp::pdu::{Address, EsmClass, ShortMessage, npi, ton};
-use crate::smpp::status::CommandStatus;
-use crate::smpp::tlv::Tlvs;
+use crate::host::clock::Clock;
+use stentor_core::model::{Mono, Now, Wall};
+use stentor_core::sim::carrier::{Answer, FakeCarrier, Fate, IssuedId, ReceiptBody, Reply, SubmitSeen};
+use stentor_smpp::pdu::{Address, EsmClass, ShortMessage, npi, ton};
+use stentor_smpp::status::CommandStatus;
+use stentor_smpp::tlv::Tlvs;
 
 /// Messages that the page can show.
 const KEPT_MAX: usize = 10_000;

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 
 use super::inbox::Part;
-use crate::model::{Mono, Now, Quoted};
-use crate::smpp::split::{CarrierText, Content, Plan, Segments, Splitting};
+use stentor_core::model::{Mono, Now, Quoted};
+use stentor_smpp::split::{CarrierText, Content, Plan, Segments, Splitting};
 
 /// Characters of one text. A person types less.
 pub(super) const TEXT_CHARS_MAX: usize = 1_000;
@@ -115,7 +115,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Wall;
+    use stentor_core::model::Wall;
 
     fn parts(from: &str, to: &str, text: &str) -> Result<Vec<Part>, Refused> {
         Text { from, to, text }.parts(Now { mono: Mono(0), wall: Wall(7) }, 0x1_0005)
@@ -146,7 +146,7 @@ mod tests {
     fn the_longest_text_waits_in_room_for_it() {
         let parts = parts("+4915112340000", "72345", &"👋".repeat(TEXT_CHARS_MAX)).expect("a text");
         assert!(parts.len() < PARTS_WAITING_MAX / 10, "{}", parts.len());
-        assert!(parts.len() <= usize::from(crate::model::limits::HANDSET_PARTS_MAX), "more would not be joined");
+        assert!(parts.len() <= usize::from(stentor_core::model::limits::HANDSET_PARTS_MAX), "more would not be joined");
     }
 
     #[test]

@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::hex;
-use crate::sim::carrier::Fate;
-use crate::smpp::coding::{Charset, DataCoding, DefaultAlphabet};
-use crate::smpp::udh::{Concatenation, Header};
-use crate::smpp::user_data::{Reassembly, decode_text, decode_user_data};
+use stentor_core::sim::carrier::Fate;
+use stentor_smpp::coding::{Charset, DataCoding, DefaultAlphabet};
+use stentor_smpp::udh::{Concatenation, Header};
+use stentor_smpp::user_data::{Reassembly, decode_text, decode_user_data};
 
 /// Meaning of `data_coding` 0 in the configuration that `dev` writes.
 const ALPHABET: DefaultAlphabet = DefaultAlphabet::Gsm7;

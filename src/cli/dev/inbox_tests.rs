@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::smpp::udh::port_header;
+use stentor_smpp::udh::port_header;
 
 const RECEIPT: Way = Way::Arrives { awaits_receipt: true };
 const NO_RECEIPT: Way = Way::Arrives { awaits_receipt: false };

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::inbox::Part;
-use crate::sim::carrier::Fate;
-use crate::store::private;
+use crate::disk::private;
+use stentor_core::sim::carrier::Fate;
 
 /// Of one file; a part takes about 400.
 const OCTETS_MAX: u64 = 16 << 20;

@@ -29,9 +29,9 @@ use self::journal::Journal;
 use self::settings::Place;
 use super::exit::{Ended, Exit, Failure};
 use super::log;
-use crate::runtime::clock::Clock;
+use crate::host::clock::Clock;
 use crate::runtime::daemon::Daemon;
-use crate::runtime::{logging, signals};
+use crate::{host::logging, runtime::signals};
 
 /// What was typed.
 #[derive(Debug, Args)]

@@ -16,9 +16,9 @@ use super::chaos::{Chaos, SWITCHES};
 use super::exchange::Exchange;
 use super::handset::{Refused, Text};
 use super::preview;
-use crate::model::Clipped;
 use crate::runtime::daemon::Extra;
-use crate::sim::carrier::Magic;
+use stentor_core::model::Clipped;
+use stentor_core::sim::carrier::Magic;
 
 /// Messages of one answer; who sees as many asks again.
 const SHOWN_MAX: usize = 500;

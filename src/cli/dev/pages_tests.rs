@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::super::handset::TEXT_CHARS_MAX;
 use super::*;
-use crate::runtime::clock::Clock;
+use crate::host::clock::Clock;
 
 struct Site {
     pages: Extra,

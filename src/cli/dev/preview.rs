@@ -3,11 +3,11 @@
 
 use serde_json::{Value, json};
 
-use crate::smpp::analyse::{Analysis, Encoding, TextOptions, analyse};
-use crate::smpp::coding::Alphabet;
-use crate::smpp::gsm7::Unrepresentable;
-use crate::smpp::split::PARTS_MAX;
-use crate::smpp::udh::Concatenation;
+use stentor_smpp::analyse::{Analysis, Encoding, TextOptions, analyse};
+use stentor_smpp::coding::Alphabet;
+use stentor_smpp::gsm7::Unrepresentable;
+use stentor_smpp::split::PARTS_MAX;
+use stentor_smpp::udh::Concatenation;
 
 /// `units`: the text's length as carriers count it. `room`: units that fit each of the `parts`. `because`: the first character
 /// that wants UCS-2. The carrier is the one that [`super::settings`] writes, with every default.
@@ -29,7 +29,7 @@ pub(super) fn of(text: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::smpp::split::{CarrierText, Content, Plan};
+    use stentor_smpp::split::{CarrierText, Content, Plan};
 
     #[test]
     fn a_text_is_measured_as_it_will_be_split() {

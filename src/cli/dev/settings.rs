@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use crate::config::{Config, Problems};
-use crate::store::private;
+use crate::disk::private;
 
 /// Ports that are tried when the wanted one is taken.
 const PORTS_TRIED: u16 = 50;

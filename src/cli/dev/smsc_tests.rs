@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use super::super::chaos::Chaos;
 use super::super::handset::Text;
 use super::*;
-use crate::runtime::clock::Clock;
-use crate::smpp::pdu::{Address, Bind, BindMode, EsmClass, INTERFACE_VERSION_3_4, ShortMessage, npi, ton};
-use crate::smpp::session::{Event, Options, Session};
-use crate::smpp::status::CommandStatus;
+use crate::host::clock::Clock;
+use stentor_smpp::pdu::{Address, Bind, BindMode, EsmClass, INTERFACE_VERSION_3_4, ShortMessage, npi, ton};
+use stentor_smpp::session::{Event, Options, Session};
+use stentor_smpp::status::CommandStatus;
 
 /// Far above what any step takes.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::visit::Stream;
 use crate::config::{self, Carrier};
-use crate::link;
 use crate::runtime::translate;
-use crate::smpp::encode::EncodeError;
-use crate::smpp::pdu::{Bind, BindMode};
-use crate::smpp::session::{CloseReason, Event, Options, Session};
-use crate::smpp::status::{CommandStatus, ErrorClass};
+use stentor_core::link;
+use stentor_smpp::encode::EncodeError;
+use stentor_smpp::pdu::{Bind, BindMode};
+use stentor_smpp::session::{CloseReason, Event, Options, Session};
+use stentor_smpp::status::{CommandStatus, ErrorClass};
 
 /// For the answer to the bind.
 const BIND: Duration = Duration::from_secs(5);

@@ -118,7 +118,7 @@ fn of_seen(check: String, seen: &Seen, now_s: i64) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::smpp::pdu::BindMode;
+    use stentor_smpp::pdu::BindMode;
 
     fn hosts(names: &[&str]) -> Vec<Host> {
         names.iter().map(|name| Host { host: (*name).to_owned(), port: 2775 }).collect()

@@ -6,8 +6,8 @@ use std::{fs, io};
 use super::finding::{Finding, size};
 use super::quota;
 use crate::config::{Config, NodeIo};
+use crate::host::probe::{self, KERNEL_MIN, ProbeError};
 use crate::runtime::descriptors::{Plan, TooFew};
-use crate::runtime::probe::{self, KERNEL_MIN, ProbeError};
 
 /// All of them. `executors`: so many as would run; `plan`: what the configuration gets of the descriptors, if there is one.
 pub(super) fn looks(executors: usize, config: Option<&Config>, plan: Option<Descriptors>) -> Vec<Finding> {
@@ -153,7 +153,7 @@ fn of_clock(found: Clock) -> Finding {
 
 fn clock() -> Clock {
     // SAFETY: a timex of zeros asks for nothing to be changed; it outlives the call, which fills it.
-    #[allow(unsafe_code)] // libc has no safe face for the kernel's clock
+    #[allow(unsafe_code, reason = "libc has no safe face for the kernel's clock")]
     let (state, told) = unsafe {
         let mut told: libc::timex = std::mem::zeroed();
         (libc::adjtimex(&raw mut told), told)

@@ -12,8 +12,8 @@ use rustix::process::geteuid;
 use super::finding::{Finding, size};
 use super::syncing;
 use crate::config::Config;
+use crate::disk::directory::{self, Format, Refusal};
 use crate::runtime::disk;
-use crate::store::directory::{self, Format, Refusal};
 
 /// What the data directory, and whoever uses it, look like.
 #[derive(Debug)]

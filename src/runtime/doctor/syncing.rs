@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::finding::Finding;
-use crate::store::{directory, private};
+use crate::disk::{directory, private};
 
 /// So often.
 const ROUNDS: usize = 200;

@@ -17,9 +17,9 @@ use socket2::{Domain, Socket, Type};
 
 use super::binding::{self, Account, BindTrouble};
 use crate::egress::words;
-use crate::runtime::names::ADDRESSES_MAX;
+use crate::host::names::ADDRESSES_MAX;
 use crate::runtime::{certificates, tls};
-use crate::smpp::pdu::BindMode;
+use stentor_smpp::pdu::BindMode;
 
 /// For the answer of the name servers.
 const NAME: Duration = Duration::from_secs(5);

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::{CarrierTls, Config, HttpTls};
-use crate::smpp::status::CommandStatus;
+use stentor_smpp::status::CommandStatus;
 
 /// What a test waits for at most; none comes near it.
 const LONG: Duration = Duration::from_secs(60);

@@ -11,7 +11,7 @@
 //! 4. [`Session::poll_timeout`]: sleep until then at the latest.
 //!
 //! ```
-//! # use stentor::smpp::{pdu::{Bind, BindMode}, session::{Event, Options, Session}};
+//! # use stentor_smpp::{pdu::{Bind, BindMode}, session::{Event, Options, Session}};
 //! # let (now_ns, received) = (0, &b""[..]);
 //! let bind = Bind { system_id: b"stentor", password: b"secret", interface_version: 0x34, ..Bind::default() };
 //! let mut session: Session<u64> = Session::client(&Options::default(), BindMode::Transceiver, &bind, now_ns).unwrap();
@@ -19,7 +19,7 @@
 //! while let Some(event) = session.poll_event(&mut input, now_ns) {
 //!     if let Event::Deliver { sequence, .. } = event {
 //!         // durable first, then:
-//!         let _ = session.answer_deliver(sequence, stentor::smpp::status::CommandStatus::ROK);
+//!         let _ = session.answer_deliver(sequence, stentor_smpp::status::CommandStatus::ROK);
 //!     }
 //! }
 //! let mut out = Vec::new();

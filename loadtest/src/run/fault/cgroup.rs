@@ -12,14 +12,14 @@ const SQUEEZE: u64 = 4 << 20;
 
 /// See the head of this file.
 #[derive(Debug)]
-pub struct Cgroup {
+pub(crate) struct Cgroup {
     path: PathBuf,
     is_v2: bool,
 }
 
 impl Cgroup {
     /// Where memory cgroups are made here, if they are.
-    pub fn place() -> Option<(&'static Path, bool)> {
+    pub(crate) fn place() -> Option<(&'static Path, bool)> {
         let v1 = Path::new("/sys/fs/cgroup/memory");
         if v1.join("memory.limit_in_bytes").exists() || v1.join("memory.usage_in_bytes").exists() {
             return Some((v1, false));
@@ -30,12 +30,12 @@ impl Cgroup {
     }
 
     /// Where this program's is, once it is made.
-    pub fn path() -> Option<PathBuf> {
+    pub(crate) fn path() -> Option<PathBuf> {
         Self::place().map(|(place, _)| path_in(place))
     }
 
     /// An empty one without a limit.
-    pub fn make() -> Result<Self, String> {
+    pub(crate) fn make() -> Result<Self, String> {
         let (place, is_v2) = Self::place().ok_or("no memory cgroups here")?;
         let path = path_in(place);
         fs::create_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -43,12 +43,12 @@ impl Cgroup {
     }
 
     /// The file into which a process writes its number to enter.
-    pub fn entrance(&self) -> PathBuf {
+    pub(crate) fn entrance(&self) -> PathBuf {
         self.path.join("cgroup.procs")
     }
 
     /// Lowers the limit under what is used until `is_ended`: the kernel first takes back what it can, then kills.
-    pub fn squeeze(&self, mut is_ended: impl FnMut() -> bool) -> Result<(), String> {
+    pub(crate) fn squeeze(&self, mut is_ended: impl FnMut() -> bool) -> Result<(), String> {
         while !is_ended() {
             let used: u64 = self.read(if self.is_v2 { "memory.current" } else { "memory.usage_in_bytes" })?;
             // Refused while the kernel finds nothing to take back; what the process takes next is then too much.
@@ -59,7 +59,7 @@ impl Cgroup {
     }
 
     /// Takes the limit away.
-    pub fn relax(&self) -> Result<(), String> {
+    pub(crate) fn relax(&self) -> Result<(), String> {
         self.limit(if self.is_v2 { "max" } else { "-1" })
     }
 

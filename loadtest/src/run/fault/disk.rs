@@ -20,14 +20,14 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// Which file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum FileSystem {
+pub(super) enum FileSystem {
     Ext4,
     Xfs,
 }
 
 /// What is under the loop device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Under {
+pub(super) enum Under {
     /// The file.
     File,
     /// nbdkit over the file: writes can be made to fail, and take this long.
@@ -36,7 +36,7 @@ pub enum Under {
 
 /// The file system, mounted.
 #[derive(Debug)]
-pub struct Disk {
+pub(super) struct Disk {
     /// The image, or nbdfuse's view of it.
     device: PathBuf,
     mount: PathBuf,
@@ -54,7 +54,7 @@ struct Server {
 
 impl FileSystem {
     /// What making one needs.
-    pub fn need(self) -> Need {
+    pub(super) fn need(self) -> Need {
         match self {
             Self::Ext4 => Need::Tool("mkfs.ext4", "e2fsprogs"),
             Self::Xfs => Need::Tool("mkfs.xfs", "xfsprogs"),
@@ -71,7 +71,13 @@ impl FileSystem {
 
 impl Disk {
     /// Makes a file system of `mib` MiB in a file in `directory`, and mounts it at `mount`.
-    pub fn make(directory: &Path, mount: &Path, system: FileSystem, mib: u64, under: Under) -> Result<Self, String> {
+    pub(super) fn make(
+        directory: &Path,
+        mount: &Path,
+        system: FileSystem,
+        mib: u64,
+        under: Under,
+    ) -> Result<Self, String> {
         let image = directory.join("disk.img");
         let made =
             File::create(&image).and_then(|file| file.set_len(mib << 20)).and_then(|()| fs::create_dir_all(mount));
@@ -88,32 +94,32 @@ impl Disk {
     }
 
     /// From now on nothing reaches the disk, and what was not synced is lost.
-    pub fn cut(&self) -> Result<(), String> {
+    pub(super) fn cut(&self) -> Result<(), String> {
         run("xfs_io", &["-x", "-c", "shutdown", text(&self.mount)?])
     }
 
     /// Unmounts and mounts again, so that only what the disk holds is there. Nobody may have files open.
-    pub fn remount(&mut self) -> Result<(), String> {
+    pub(super) fn remount(&mut self) -> Result<(), String> {
         run("umount", &[text(&self.mount)?])?;
         self.is_mounted = false;
         self.mount()
     }
 
     /// Makes every write fail, or lets them be again.
-    pub fn fail_writes(&self, is_failing: bool) -> Result<(), String> {
+    pub(super) fn fail_writes(&self, is_failing: bool) -> Result<(), String> {
         let server = self.server.as_ref().ok_or("only a disk over nbdkit can be made to fail")?;
         let done = if is_failing { File::create(&server.inject).map(drop) } else { fs::remove_file(&server.inject) };
         done.map_err(|error| format!("{}: {error}", server.inject.display()))
     }
 
     /// Bytes that may still be written.
-    pub fn free(&self) -> Result<u64, String> {
+    pub(super) fn free(&self) -> Result<u64, String> {
         let found = rustix::fs::statvfs(&self.mount).map_err(|error| format!("{}: {error}", self.mount.display()))?;
         Ok(found.f_bavail * found.f_frsize)
     }
 
     /// Takes room with a file of somebody else's until about `left` bytes are free.
-    pub fn fill_up(&self, left: u64) -> Result<(), String> {
+    pub(super) fn fill_up(&self, left: u64) -> Result<(), String> {
         let path = self.filler();
         let file = File::options().append(true).create(true).open(&path);
         let file = file.map_err(|error| format!("{}: {error}", path.display()))?;
@@ -124,7 +130,7 @@ impl Disk {
     }
 
     /// Gives that room back.
-    pub fn free_up(&self) -> Result<(), String> {
+    pub(super) fn free_up(&self) -> Result<(), String> {
         let path = self.filler();
         fs::remove_file(&path).map_err(|error| format!("{}: {error}", path.display()))
     }

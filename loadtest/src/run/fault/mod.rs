@@ -4,7 +4,7 @@
 //!
 //! Knows the rounds; how each fault is done is `strike`'s.
 
-pub mod cgroup;
+pub(super) mod cgroup;
 mod disk;
 mod full;
 mod site;
@@ -39,7 +39,7 @@ const TERM_MAX: Duration = Duration::from_secs(10);
 
 /// What happens in each round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Fault {
+pub(super) enum Fault {
     /// kill -9
     Kill,
     /// The power is cut: nothing reaches the disk any more, what was not synced is lost (root; xfs_io)
@@ -63,7 +63,7 @@ pub enum Fault {
 
 /// Sizes and moments.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     #[command(flatten)]
     pub ground: GroundOptions,
     /// The fault
@@ -177,7 +177,7 @@ impl Fault {
 }
 
 /// Plays the scenario.
-pub fn play(options: &Options) -> Result<Verdict, String> {
+pub(super) fn play(options: &Options) -> Result<Verdict, String> {
     demand(&options.fault.needs(options.fs));
     let mut world = World::start(options)?;
     for round in 1..=options.rounds {

@@ -22,7 +22,7 @@ const IDS_MAX: usize = 200;
 
 /// Where the attackers stand.
 #[derive(Debug)]
-pub struct Front {
+pub(super) struct Front {
     pub http: SocketAddr,
     /// How long the phase takes.
     pub time: Duration,
@@ -33,7 +33,7 @@ pub struct Front {
 
 /// How a round ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Ending {
+pub(super) enum Ending {
     /// With an HTTP status.
     Answered(u16),
     /// The other side closed, without a word.
@@ -46,7 +46,7 @@ pub enum Ending {
 
 /// How the rounds of one attack ended.
 #[derive(Debug)]
-pub struct Tally {
+pub(super) struct Tally {
     pub name: &'static str,
     endings: Mutex<BTreeMap<Ending, u64>>,
     /// What went over the wire, where that tells something: PDUs, messages.
@@ -57,7 +57,7 @@ pub struct Tally {
 type Round = Box<dyn Fn(&Front, &Tally) + Send + Sync>;
 
 /// One kind of attack.
-pub struct Attack {
+pub(super) struct Attack {
     pub name: &'static str,
     /// How many do it at the same time.
     pub hands: usize,
@@ -68,7 +68,7 @@ pub struct Attack {
 
 /// All attacks, running.
 #[derive(Debug)]
-pub struct Campaign {
+pub(super) struct Campaign {
     front: Arc<Front>,
     tallies: Vec<Arc<Tally>>,
     threads: Vec<JoinHandle<()>>,
@@ -76,28 +76,28 @@ pub struct Campaign {
 
 impl Front {
     /// A phase of that length, which begins now.
-    pub fn new(http: SocketAddr, time: Duration) -> Arc<Self> {
+    pub(super) fn new(http: SocketAddr, time: Duration) -> Arc<Self> {
         let (is_over, ids) = (AtomicBool::new(false), Mutex::new(VecDeque::new()));
         Arc::new(Self { http, time, begun: Instant::now(), is_over, ids })
     }
 
     /// Whether the phase has ended.
-    pub fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Relaxed)
     }
 
     /// Ends it.
-    pub fn end(&self) {
+    pub(super) fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
     }
 
     /// Since the phase began.
-    pub fn elapsed(&self) -> Duration {
+    pub(super) fn elapsed(&self) -> Duration {
         self.begun.elapsed()
     }
 
     /// Waits, but not longer than the phase takes.
-    pub fn wait(&self, time: Duration) {
+    pub(super) fn wait(&self, time: Duration) {
         let until = Instant::now() + time;
         while !self.is_over() {
             match until.saturating_duration_since(Instant::now()) {
@@ -108,14 +108,14 @@ impl Front {
     }
 
     /// The innocent's message got this id.
-    pub fn publish(&self, id: &str) {
+    pub(super) fn publish(&self, id: &str) {
         let mut ids = self.ids();
         ids.push_front(id.to_owned());
         ids.truncate(IDS_MAX);
     }
 
     /// One of the last ids that the innocent got; `number` chooses.
-    pub fn id(&self, number: u64) -> Option<String> {
+    pub(super) fn id(&self, number: u64) -> Option<String> {
         let ids = self.ids();
         let index = usize::try_from(number).ok()?.checked_rem(ids.len())?;
         ids.get(index).cloned()
@@ -128,22 +128,22 @@ impl Front {
 
 impl Tally {
     /// An empty one.
-    pub fn new(name: &'static str) -> Arc<Self> {
+    pub(super) fn new(name: &'static str) -> Arc<Self> {
         Arc::new(Self { name, endings: Mutex::default(), units: AtomicU64::new(0) })
     }
 
     /// Books the end of a round.
-    pub fn note(&self, ending: Ending) {
+    pub(super) fn note(&self, ending: Ending) {
         *self.endings().entry(ending).or_default() += 1;
     }
 
     /// Books what went over the wire: how much did before.
-    pub fn count(&self, units: u64) -> u64 {
+    pub(super) fn count(&self, units: u64) -> u64 {
         self.units.fetch_add(units, Ordering::Relaxed)
     }
 
     /// Rounds that ended so far.
-    pub fn rounds(&self) -> u64 {
+    pub(super) fn rounds(&self) -> u64 {
         self.endings().values().sum()
     }
 
@@ -154,12 +154,12 @@ impl Tally {
 
 impl Campaign {
     /// Nobody attacks yet.
-    pub fn new(front: &Arc<Front>) -> Self {
+    pub(super) fn new(front: &Arc<Front>) -> Self {
         Self { front: Arc::clone(front), tallies: Vec::new(), threads: Vec::new() }
     }
 
     /// Lets an attack begin.
-    pub fn begin(&mut self, attack: Attack) {
+    pub(super) fn begin(&mut self, attack: Attack) {
         let (round, tally) = (Arc::new(attack.round), Tally::new(attack.name));
         for _ in 0..attack.hands {
             let (round, tally) = (Arc::clone(&round), Arc::clone(&tally));
@@ -174,13 +174,13 @@ impl Campaign {
     }
 
     /// Lets somebody act until the phase is over; what he does is booked in `tallies`.
-    pub fn begin_with(&mut self, tallies: &[Arc<Tally>], act: impl FnOnce(&Arc<Front>) + Send + 'static) {
+    pub(super) fn begin_with(&mut self, tallies: &[Arc<Tally>], act: impl FnOnce(&Arc<Front>) + Send + 'static) {
         self.tallies.extend_from_slice(tallies);
         self.join_in(act);
     }
 
     /// Counts in what somebody else does.
-    pub fn add(&mut self, tally: &Arc<Tally>) {
+    pub(super) fn add(&mut self, tally: &Arc<Tally>) {
         self.tallies.push(Arc::clone(tally));
     }
 
@@ -195,7 +195,7 @@ impl Campaign {
     }
 
     /// Ends all attacks: how each went.
-    pub fn end(self) -> Vec<Arc<Tally>> {
+    pub(super) fn end(self) -> Vec<Arc<Tally>> {
         self.front.end();
         for thread in self.threads {
             // One that panicked has told so itself, and its tally shows no rounds.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use stentor::model::prng::Prng;
+use stentor_core::model::prng::Prng;
 
 use super::attack::{Attack, Front, Tally};
 use super::stage::{KEY_A, KEY_B};
@@ -124,7 +124,7 @@ const DEAR: [Dear; 8] = [
 ];
 
 /// All of them.
-pub fn attacks() -> Vec<Attack> {
+pub(super) fn attacks() -> Vec<Attack> {
     let mut attacks = vec![
         Attack {
             name: "declared bodies that never come",
@@ -149,7 +149,7 @@ pub fn attacks() -> Vec<Attack> {
 }
 
 /// A request that is dear.
-pub struct Request {
+pub(super) struct Request {
     call: &'static str,
     headers: String,
     body: Vec<u8>,
@@ -157,12 +157,12 @@ pub struct Request {
 
 impl Request {
     /// Its head.
-    pub fn head(&self, key: &str) -> Vec<u8> {
+    pub(super) fn head(&self, key: &str) -> Vec<u8> {
         head(self.call, Some(key), &self.headers, Some(self.body.len()))
     }
 
     /// Its body.
-    pub fn body(&self) -> &[u8] {
+    pub(super) fn body(&self) -> &[u8] {
         &self.body
     }
 }
@@ -181,7 +181,7 @@ impl Dear {
 }
 
 /// Lines whose tags are control characters: quoted in full they are seven times as long.
-pub fn amplified() -> Request {
+pub(super) fn amplified() -> Request {
     let tag = "\u{80}".repeat(125_000);
     let line = format!("{{\"to\":\"+4915112345678\",\"body\":\"x\",\"tags\":[\"{tag}\"]}}\n");
     let mut body = line.repeat(62);

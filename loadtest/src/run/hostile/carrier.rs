@@ -71,30 +71,30 @@ const HABITS: [(Habit, &str); 15] = [
 
 /// A habit that has its turn, and how its sessions ended.
 #[derive(Clone, Debug)]
-pub struct Turn {
+pub(super) struct Turn {
     habit: Habit,
     tally: Arc<Tally>,
 }
 
 /// All of them, in order.
-pub fn turns() -> Vec<Turn> {
+pub(super) fn turns() -> Vec<Turn> {
     HABITS.iter().map(|(habit, name)| Turn { habit: *habit, tally: Tally::new(name) }).collect()
 }
 
 impl Turn {
     /// What it is called.
-    pub fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         self.tally.name
     }
 
     /// How its sessions ended.
-    pub fn tally(&self) -> Arc<Tally> {
+    pub(super) fn tally(&self) -> Arc<Tally> {
         Arc::clone(&self.tally)
     }
 }
 
 /// Serves until the phase is over; `turns` is not empty.
-pub fn serve(listener: &TcpListener, front: &Arc<Front>, turns: &[Turn]) {
+pub(super) fn serve(listener: &TcpListener, front: &Arc<Front>, turns: &[Turn]) {
     // Waiting for a connection would outlast the phase.
     if listener.set_nonblocking(true).is_err() {
         return;
@@ -386,9 +386,9 @@ fn text(number: u32) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use stentor::smpp::decode::decode;
-    use stentor::smpp::framer::Frame;
-    use stentor::smpp::pdu::{Header, Pdu};
+    use stentor_smpp::decode::decode;
+    use stentor_smpp::framer::Frame;
+    use stentor_smpp::pdu::{Header, Pdu};
 
     use super::*;
 

@@ -70,7 +70,7 @@ const FLOODS: [Flood; 5] = [
 ];
 
 /// All of them.
-pub fn attacks() -> Vec<Attack> {
+pub(super) fn attacks() -> Vec<Attack> {
     FLOODS
         .into_iter()
         .map(|flood| {

@@ -63,7 +63,7 @@ const LONG: Duration = Duration::from_secs(24 * 3_600);
 
 /// Sizes.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     #[command(flatten)]
     pub ground: GroundOptions,
     /// How long the attacks take
@@ -101,7 +101,7 @@ struct Watched {
 }
 
 /// Plays the scenario.
-pub fn play(options: &Options) -> Result<Verdict, String> {
+pub(super) fn play(options: &Options) -> Result<Verdict, String> {
     let fds = stage::raise_descriptors();
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| format!("the hostile carrier: {error}"))?;
     let port = listener.local_addr().map_err(|error| error.to_string())?.port();

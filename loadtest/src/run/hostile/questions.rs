@@ -16,7 +16,7 @@ const IDS: usize = 1_000;
 const ID_TAIL: usize = 18;
 
 /// All of them. Tenant b has no messages of its own: whatever it looks for, it looks through those of others.
-pub fn attacks() -> Vec<Attack> {
+pub(super) fn attacks() -> Vec<Attack> {
     let (deletes, lookups) = (AtomicU64::new(0), AtomicU64::new(0));
     let ask = |call: &'static str, key: &'static str| {
         move |front: &Front, tally: &super::attack::Tally| tally.note(exchange(front, call, key, "", b""))

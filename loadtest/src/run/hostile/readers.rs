@@ -22,7 +22,7 @@ const SLOW_LEN: usize = 10;
 const PIPELINED: usize = 2_000;
 
 /// All of them.
-pub fn attacks() -> Vec<Attack> {
+pub(super) fn attacks() -> Vec<Attack> {
     let amplified = [OnceLock::new(), OnceLock::new()];
     let [never, slowly] = amplified;
     vec![

@@ -17,22 +17,22 @@ use super::super::means;
 use super::attack::{Ending, Front, Tally};
 
 /// The carrier that does what it should.
-pub const GOOD: &str = "good";
+pub(super) const GOOD: &str = "good";
 /// Keys of the API. Attackers have two tenants; the second one also has an operator's key.
-pub const KEY_A: &str = "attacker-a-0123456789";
-pub const KEY_B: &str = "attacker-b-0123456789";
-pub const KEY_B_ADMIN: &str = "attacker-b-operator-0123456789";
-pub const KEY_THIRD: &str = "third-0123456789abcdef";
+pub(super) const KEY_A: &str = "attacker-a-0123456789";
+pub(super) const KEY_B: &str = "attacker-b-0123456789";
+pub(super) const KEY_B_ADMIN: &str = "attacker-b-operator-0123456789";
+pub(super) const KEY_THIRD: &str = "third-0123456789abcdef";
 /// Beginnings of recipients, by which messages go to the hostile carrier, to the one that cannot be reached, and to the
 /// good one; eight digits follow.
-pub const TO_HOSTILE: &str = "+49152";
-pub const TO_ABSENT: &str = "+49157";
-pub const TO_GOOD: &str = "+49159";
+pub(super) const TO_HOSTILE: &str = "+49152";
+pub(super) const TO_ABSENT: &str = "+49157";
+pub(super) const TO_GOOD: &str = "+49159";
 
 /// `limits.memory`.
-pub const MEMORY: u64 = 256 << 20;
+pub(super) const MEMORY: u64 = 256 << 20;
 /// Connections of the process; strangers open more.
-pub const CONNECTIONS_MAX: usize = 2_000;
+pub(super) const CONNECTIONS_MAX: usize = 2_000;
 /// The usual soft limit of descriptors of a service; the hard limit stays as it is.
 const FDS_SOFT: u32 = 1_024;
 /// The least pipe that there is: a reader that stalls is felt soon.
@@ -113,18 +113,18 @@ admin_keys = ["KEY_THIRD"]
 
 /// A name server that takes questions and never answers; it lasts as long as this.
 #[derive(Debug)]
-pub struct NameServer(Option<UdpSocket>);
+pub(super) struct NameServer(Option<UdpSocket>);
 
 /// The end of the daemon's log that somebody should read.
 #[derive(Debug)]
-pub struct LogReader {
+pub(super) struct LogReader {
     pipe: PipeReader,
     file: PathBuf,
 }
 
 impl NameServer {
     /// Takes its port, and prepares the daemon to ask it: that needs root and a mount namespace.
-    pub fn start(ground: &Ground) -> Self {
+    pub(super) fn start(ground: &Ground) -> Self {
         let file = resolver(ground);
         let address = NAME_SERVER.split(':').next().unwrap_or_default();
         let is_written = fs::write(&file, format!("nameserver {address}\n")).is_ok();
@@ -134,12 +134,12 @@ impl NameServer {
     }
 
     /// Nobody asks for names.
-    pub const fn none() -> Self {
+    pub(super) const fn none() -> Self {
         Self(None)
     }
 
     /// Whether there is one.
-    pub fn is_there(&self) -> bool {
+    pub(super) fn is_there(&self) -> bool {
         self.0.is_some()
     }
 }
@@ -149,7 +149,7 @@ fn resolver(ground: &Ground) -> PathBuf {
 }
 
 /// Lets the ground's daemon be the one that is attacked; `hostile` is the port of the hostile carrier.
-pub fn prepare(ground: &mut Ground, hostile: u16, name_server: &NameServer) -> Result<LogReader, String> {
+pub(super) fn prepare(ground: &mut Ground, hostile: u16, name_server: &NameServer) -> Result<LogReader, String> {
     // Without a name server: ports at which nobody listens.
     let absent = if name_server.is_there() {
         r#""smsc.carrier.example:2775""#
@@ -178,7 +178,7 @@ pub fn prepare(ground: &mut Ground, hostile: u16, name_server: &NameServer) -> R
 }
 
 /// Lets this process hold as many connections as it may: how many descriptors it has.
-pub fn raise_descriptors() -> usize {
+pub(super) fn raise_descriptors() -> usize {
     let limit = getrlimit(Resource::Nofile);
     // Refused, the crowd is smaller.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
@@ -197,7 +197,7 @@ impl LogReader {
 
     /// Writes the log to its file, on a thread of its own, until the daemon ends; once there is a front it stalls again and
     /// again while that stands.
-    pub fn start(self, front: &Arc<OnceLock<Arc<Front>>>, tally: &Arc<Tally>) {
+    pub(super) fn start(self, front: &Arc<OnceLock<Arc<Front>>>, tally: &Arc<Tally>) {
         let (front, tally) = (Arc::clone(front), Arc::clone(tally));
         thread::spawn(move || self.read(&front, &tally));
     }

@@ -56,7 +56,7 @@ const FRAGMENTS: [&[u8]; 8] = [
 ];
 
 /// All of them; `fds` is how many descriptors this process may have.
-pub fn attacks(fds: usize) -> Vec<Attack> {
+pub(super) fn attacks(fds: usize) -> Vec<Attack> {
     let crowd = CROWD.min(fds.saturating_sub(FDS_KEPT));
     let fragments = AtomicU64::new(0);
     vec![

@@ -32,11 +32,11 @@ const THIRD: &str = "third";
 
 /// The hand, at work.
 #[derive(Debug)]
-pub struct Hand(JoinHandle<Told>);
+pub(super) struct Hand(JoinHandle<Told>);
 
 /// What the daemon told it.
 #[derive(Debug)]
-pub struct Told {
+pub(super) struct Told {
     latency_us: Histogram<u64>,
     /// Requests that were not answered as they should be: call and answer, how often.
     refused: BTreeMap<String, u64>,
@@ -63,12 +63,12 @@ struct Shown {
 
 impl Hand {
     /// Works until the phase is over.
-    pub fn start(front: &Arc<Front>) -> Self {
+    pub(super) fn start(front: &Arc<Front>) -> Self {
         Self::work(front, THIRD)
     }
 
     /// The same, in the time before anybody attacks.
-    pub fn start_idle(front: &Arc<Front>) -> Self {
+    pub(super) fn start_idle(front: &Arc<Front>) -> Self {
         Self::work(front, IDLE)
     }
 
@@ -78,7 +78,7 @@ impl Hand {
     }
 
     /// Waits for its end.
-    pub fn finish(self) -> Result<Told, String> {
+    pub(super) fn finish(self) -> Result<Told, String> {
         self.0.join().map_err(|_| "the third's hand panicked".to_owned())
     }
 }
@@ -135,12 +135,12 @@ impl Told {
     }
 
     /// How long its requests took, in microseconds.
-    pub fn latency(&self) -> Quantiles {
+    pub(super) fn latency(&self) -> Quantiles {
         Quantiles::read(|quantile| self.latency_us.value_at_quantile(quantile))
     }
 
     /// Asks for every message that was taken, and writes it down.
-    pub fn tell(&self, ground: &Ground, verdict: &mut Verdict) -> Result<(), String> {
+    pub(super) fn tell(&self, ground: &Ground, verdict: &mut Verdict) -> Result<(), String> {
         verdict.figure("single messages with keys, each on a connection of its own", self.sent.len());
         verdict.figure("cancelled of them, beside these", self.cancelled.len());
         for (what, times) in &self.refused {

@@ -20,14 +20,14 @@ const STATUS_LEN: usize = 12;
 
 /// One connection to the daemon.
 #[derive(Debug)]
-pub struct Wire {
+pub(super) struct Wire {
     stream: TcpStream,
     status: Vec<u8>,
 }
 
 /// What a look at a connection that is not waited for shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub(super) enum Look {
     /// Nothing new.
     Open,
     /// So many octets came.
@@ -38,12 +38,12 @@ pub enum Look {
 
 impl Wire {
     /// Connects from 127.0.0.`from`, so that the daemon can tell attackers from others by their address.
-    pub fn open(front: &Front, from: u8) -> Result<Self, Ending> {
+    pub(super) fn open(front: &Front, from: u8) -> Result<Self, Ending> {
         Self::open_with(front, from, None)
     }
 
     /// The same with a receive buffer of so many octets, or the least that the kernel grants.
-    pub fn open_narrow(front: &Front, from: u8, octets: usize) -> Result<Self, Ending> {
+    pub(super) fn open_narrow(front: &Front, from: u8, octets: usize) -> Result<Self, Ending> {
         Self::open_with(front, from, Some(octets))
     }
 
@@ -67,7 +67,7 @@ impl Wire {
     }
 
     /// Sends everything, if the other side takes it in time.
-    pub fn send(&mut self, front: &Front, octets: &[u8], patience: Duration) -> Result<(), Ending> {
+    pub(super) fn send(&mut self, front: &Front, octets: &[u8], patience: Duration) -> Result<(), Ending> {
         let until = Instant::now() + patience;
         let mut rest = octets;
         while !rest.is_empty() {
@@ -85,7 +85,7 @@ impl Wire {
     }
 
     /// Reads to the end of the stream, if it comes in time.
-    pub fn read_to_end(&mut self, front: &Front, patience: Duration) -> Ending {
+    pub(super) fn read_to_end(&mut self, front: &Front, patience: Duration) -> Ending {
         let until = Instant::now() + patience;
         loop {
             if let Look::Ended(ending) = self.look() {
@@ -98,7 +98,7 @@ impl Wire {
     }
 
     /// Sends a whole request and reads its whole answer; also one that comes before the request has been taken.
-    pub fn exchange(&mut self, front: &Front, request: &[&[u8]], patience: Duration) -> Ending {
+    pub(super) fn exchange(&mut self, front: &Front, request: &[&[u8]], patience: Duration) -> Ending {
         for octets in request {
             if self.send(front, octets, patience).is_err() {
                 break;
@@ -108,23 +108,23 @@ impl Wire {
     }
 
     /// Never waits any more: for crowds of connections in one thread.
-    pub fn do_not_wait(&self) {
+    pub(super) fn do_not_wait(&self) {
         // Refused, the crowd is slower.
         let _ = self.stream.set_nonblocking(true);
     }
 
     /// Writes what can be written at once; whether the connection still stands.
-    pub fn try_send(&mut self, octets: &[u8]) -> bool {
+    pub(super) fn try_send(&mut self, octets: &[u8]) -> bool {
         octets.is_empty() || !matches!(self.stream.write(octets), Err(error) if !is_passing(&error))
     }
 
     /// Reads once.
-    pub fn look(&mut self) -> Look {
+    pub(super) fn look(&mut self) -> Look {
         self.read_into(&mut [0; 16 * 1024])
     }
 
     /// Reads once, at most so many octets as there is room for.
-    pub fn read_into(&mut self, room: &mut [u8]) -> Look {
+    pub(super) fn read_into(&mut self, room: &mut [u8]) -> Look {
         match self.stream.read(room) {
             Ok(0) => Look::Ended(self.ending(Ending::Cut)),
             Ok(read) => {
@@ -138,25 +138,25 @@ impl Wire {
     }
 
     /// The answer's status, if there was an answer.
-    pub fn ending(&self, otherwise: Ending) -> Ending {
+    pub(super) fn ending(&self, otherwise: Ending) -> Ending {
         status(&self.status).map_or(otherwise, Ending::Answered)
     }
 
     /// No more will be sent.
-    pub fn finish_sending(&self) {
+    pub(super) fn finish_sending(&self) {
         // It may be closed already.
         let _ = self.stream.shutdown(std::net::Shutdown::Write);
     }
 
     /// Closes it so that the other side gets a reset.
-    pub fn reset(self) {
+    pub(super) fn reset(self) {
         // Without it the end is an orderly one.
         let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
     }
 }
 
 /// The head of a request; without a length there is none in it.
-pub fn head(call: &str, key: Option<&str>, headers: &str, length: Option<usize>) -> Vec<u8> {
+pub(super) fn head(call: &str, key: Option<&str>, headers: &str, length: Option<usize>) -> Vec<u8> {
     let mut head = format!("{call} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}");
     // Writing to a string cannot fail.
     if let Some(key) = key {

@@ -32,14 +32,14 @@ struct Gap {
 
 /// The witnesses, at work.
 #[derive(Debug)]
-pub struct Witnesses {
+pub(super) struct Witnesses {
     is_over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Option<Vec<Gap>>>>,
 }
 
 /// What they have seen: the gaps of each processor.
 #[derive(Debug)]
-pub struct Seen(Vec<Vec<Gap>>);
+pub(super) struct Seen(Vec<Vec<Gap>>);
 
 /// A long poll, as the log tells it.
 #[derive(Debug, Deserialize)]
@@ -56,7 +56,7 @@ struct Told {
 
 /// A long poll, and how much of it the machine took.
 #[derive(Debug)]
-pub struct LongPoll {
+pub(super) struct LongPoll {
     pub task: String,
     /// Rounded up.
     pub cpu_ms: f64,
@@ -65,14 +65,14 @@ pub struct LongPoll {
 
 impl LongPoll {
     /// What the daemon itself took.
-    pub fn own_ms(&self) -> f64 {
+    pub(super) fn own_ms(&self) -> f64 {
         self.cpu_ms - self.taken_ms
     }
 }
 
 impl Witnesses {
     /// One for each processor that this process may have.
-    pub fn start() -> Self {
+    pub(super) fn start() -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let all = sched_getaffinity(None).ok();
         let own = |cpu: &usize| all.as_ref().is_some_and(|all| all.is_set(*cpu));
@@ -85,7 +85,7 @@ impl Witnesses {
     }
 
     /// Ends them. None if they could not come first.
-    pub fn finish(self) -> Option<Seen> {
+    pub(super) fn finish(self) -> Option<Seen> {
         self.is_over.store(true, Ordering::Relaxed);
         self.threads.into_iter().map(|thread| thread.join().ok().flatten()).collect::<Option<_>>().map(Seen)
     }
@@ -120,7 +120,7 @@ impl Seen {
     }
 
     /// The long polls that a daemon's log tells of.
-    pub fn long_polls(&self, log: &str) -> Vec<LongPoll> {
+    pub(super) fn long_polls(&self, log: &str) -> Vec<LongPoll> {
         let told = log.lines().filter(|line| line.contains(TOLD)).filter_map(|line| serde_json::from_str(line).ok());
         let poll = |told: Told| {
             let ended = rfc3339::parse(&told.timestamp).ok()?.0 as f64 + GRAIN_MS;

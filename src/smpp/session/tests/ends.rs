@@ -1,7 +1,7 @@
 //! How sessions end, what they leave open, and what they do while nothing happens.
 
 use super::*;
-use crate::smpp::framer::FramingError;
+use crate::framer::FramingError;
 
 #[test]
 fn a_lost_connection_tells_what_was_certainly_never_written() {

@@ -1,7 +1,7 @@
 //! What peers send that they should not.
 
 use super::*;
-use crate::smpp::decode::DecodeReason;
+use crate::decode::DecodeReason;
 
 #[test]
 fn generic_nack_answers_the_request_that_it_names() {

@@ -1,7 +1,7 @@
 //! Two machines on one line, and properties over arbitrary histories.
 
 use super::*;
-use crate::smpp::decode::Quirks;
+use crate::decode::Quirks;
 use proptest::prelude::*;
 
 /// One direction of a line that delivers in pieces.

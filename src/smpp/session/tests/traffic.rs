@@ -1,7 +1,7 @@
 //! Binding, windows, sequence numbers, answers in time and late.
 
 use super::*;
-use crate::smpp::window::SEQUENCE_MAX;
+use crate::window::SEQUENCE_MAX;
 
 #[test]
 fn nothing_is_sent_before_the_bind_is_answered() {

@@ -1,0 +1,224 @@
+//! One message: from what is wanted to what is meant, or to what is wrong with it. Pure: the clock and the rules are
+//! arguments. Knows no door, no frame and no shard; where the message goes is asked elsewhere.
+
+use super::{
+    draft::{Body, Draft, Expiry},
+    numbering::Numbering,
+    objection::Objection,
+    sender,
+    tenant::Tenant,
+};
+use crate::model::{Class, Content, Encoding, Head, Msisdn, SenderId, Wall, limits};
+use {
+    stentor_smpp as smpp,
+    stentor_smpp::{
+        split::{self, CarrierText, Plan, TextError},
+        udh::Header,
+    },
+};
+
+/// Furthest `send_at`.
+const AHEAD_MAX_MS: u64 = 366 * 86_400_000;
+/// Longest time between `send_at` (or now) and expiry: what carriers keep at most.
+const VALIDITY_MAX_MS: u64 = 14 * 86_400_000;
+
+/// What a message gets when neither it nor its tenant says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// Urgency.
+    pub class: Class,
+    /// Sender; empty: the carrier's own.
+    pub from: SenderId,
+    /// How long it is worth sending.
+    pub expires_in_ms: u64,
+    /// More parts are too many, unless the message allows more.
+    pub parts_max: u8,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self { class: Class::Transactional, from: SenderId::default(), expires_in_ms: 2 * 86_400_000, parts_max: 16 }
+    }
+}
+
+/// What messages are judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'r> {
+    /// The wall clock.
+    pub now: Wall,
+    /// Whose messages they are.
+    pub tenant: &'r Tenant,
+    /// What holds where nothing is said.
+    pub defaults: &'r Defaults,
+    /// Reads numbers.
+    pub numbering: &'r Numbering,
+}
+
+/// A message as it is meant. Its head lacks route, time of acceptance and place in an arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meant<'m> {
+    /// What decisions read.
+    pub head: Head,
+    /// What it says.
+    pub content: Content<'m>,
+}
+
+/// Judges a message.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn judge<'m>(draft: &Draft<'m>, rules: &Rules<'_>) -> Result<Meant<'m>, Objection> {
+    let to = recipient(draft, rules)?;
+    let from = sender_of(draft, rules)?;
+    key(draft)?;
+    let (send_at, expires_at) = times(draft, rules)?;
+    let reference = reference(draft)?;
+    let (encoding, body, udh) = body(draft)?;
+    let parts = parts(draft, rules, encoding, body, udh)?;
+    let head = Head {
+        to,
+        tenant: rules.tenant.id(),
+        class: draft.class.unwrap_or(rules.defaults.class),
+        encoding,
+        receipt: draft.receipt.unwrap_or(true),
+        flash: draft.flash.unwrap_or(false),
+        parts,
+        send_at,
+        expires_at,
+        ..Head::default()
+    };
+    let body = match body {
+        split::Body::Text(text) => text.as_bytes(),
+        split::Body::Binary(octets) => octets,
+    };
+    let content = Content { from, body, udh, reference, tags: draft.tags, tlvs: draft.tlvs, callback_url: "" };
+    Ok(Meant { head, content })
+}
+
+/// All that is wrong with a message, in the order of [`judge()`], each thing once; none: it is as it should be.
+pub fn objections(draft: &Draft<'_>, rules: &Rules<'_>) -> Vec<Objection> {
+    let cut = |draft: &Draft<'_>| {
+        let (encoding, body, udh) = body(draft)?;
+        parts(draft, rules, encoding, body, udh)
+    };
+    // What comes after a thing that is wrong is looked at as if that had not been said.
+    let undue = Draft { send_at: None, ..*draft };
+    let uncut = Draft { parts_max: Some(u64::from(u8::MAX)), ..*draft };
+    let mut found = Vec::new();
+    for objection in [
+        recipient(draft, rules).err(),
+        sender_of(draft, rules).err(),
+        key(draft).err(),
+        times(draft, rules).err(),
+        times(&undue, rules).err(),
+        reference(draft).err(),
+        cut(draft).err(),
+        cut(&uncut).err(),
+    ] {
+        found.extend(objection.filter(|objection| !found.contains(objection)));
+    }
+    found
+}
+
+fn recipient(draft: &Draft<'_>, rules: &Rules<'_>) -> Result<Msisdn, Objection> {
+    let to = rules.numbering.parse(draft.to.ok_or(Objection::NoRecipient)?).map_err(Objection::Recipient)?;
+    if rules.tenant.may_send_to(to, rules.numbering) { Ok(to) } else { Err(Objection::Country) }
+}
+
+fn key(draft: &Draft<'_>) -> Result<(), Objection> {
+    let octets = draft.key.map_or(1, str::len);
+    if (1..=limits::KEY_BYTES_MAX).contains(&octets) { Ok(()) } else { Err(Objection::Key(octets)) }
+}
+
+fn reference<'m>(draft: &Draft<'m>) -> Result<&'m str, Objection> {
+    let reference = draft.reference.unwrap_or_default();
+    let octets = reference.len();
+    if octets <= limits::REFERENCE_BYTES_MAX { Ok(reference) } else { Err(Objection::Reference(octets)) }
+}
+
+fn sender_of(draft: &Draft<'_>, rules: &Rules<'_>) -> Result<SenderId, Objection> {
+    let own = rules.tenant.options.from;
+    let sender = match draft.from {
+        None if own.is_empty() => rules.defaults.from,
+        None => own,
+        Some(text) => sender::read(text, rules.numbering)?,
+    };
+    if rules.tenant.may_send_as(&sender) { Ok(sender) } else { Err(Objection::SenderNotAllowed(sender)) }
+}
+
+/// `send_at` (0: at once) and `expires_at`. Validity runs from `send_at`, so that a message of the past is not sent anew.
+fn times(draft: &Draft<'_>, rules: &Rules<'_>) -> Result<(Wall, Wall), Objection> {
+    let now = rules.now;
+    if draft.send_at.is_some_and(|at| at > now + AHEAD_MAX_MS) {
+        return Err(Objection::DueTooLate);
+    }
+    let from = draft.send_at.unwrap_or(now);
+    let expires_at = match draft.expiry {
+        None => from + rules.defaults.expires_in_ms,
+        Some(Expiry::In(ms)) if ms > VALIDITY_MAX_MS => return Err(Objection::ValidTooLong),
+        Some(Expiry::In(ms)) => from + ms,
+        Some(Expiry::At(at)) if draft.send_at.is_some_and(|send_at| at <= send_at) => {
+            return Err(Objection::ExpiresTooEarly);
+        }
+        Some(Expiry::At(at)) if at > from.max(now) + VALIDITY_MAX_MS => return Err(Objection::ValidTooLong),
+        Some(Expiry::At(at)) => at,
+    };
+    Ok((draft.send_at.filter(|at| *at > now).unwrap_or_default(), expires_at))
+}
+
+/// The coding asked for, what is to be coded, and the header that goes before it.
+fn body<'m>(draft: &Draft<'m>) -> Result<(Encoding, split::Body<'m>, &'m [u8]), Objection> {
+    let checked = |octets: usize| match octets {
+        1..=limits::BODY_BYTES_MAX => Ok(()),
+        _ => Err(Objection::BodyLength(octets)),
+    };
+    match draft.body.ok_or(Objection::NoBody)? {
+        Body::Text(text) => {
+            let encoding = draft.encoding.unwrap_or_default();
+            if encoding == Encoding::Binary {
+                return Err(Objection::TextAsBinary);
+            }
+            checked(text.len())?;
+            Ok((encoding, split::Body::Text(text), &[]))
+        }
+        Body::Data { octets, udh } => {
+            if !matches!(draft.encoding, None | Some(Encoding::Binary)) {
+                return Err(Objection::DataAsText);
+            }
+            checked(octets.len())?;
+            Ok((Encoding::Binary, split::Body::Binary(octets), udh))
+        }
+    }
+}
+
+fn parts(
+    draft: &Draft<'_>,
+    rules: &Rules<'_>,
+    encoding: Encoding,
+    body: split::Body<'_>,
+    udh: &[u8],
+) -> Result<u8, Objection> {
+    let header = Header::check(udh).map_err(Objection::Header)?;
+    let allowed = match draft.parts_max {
+        None => rules.defaults.parts_max,
+        Some(parts) => u8::try_from(parts).ok().filter(|parts| *parts > 0).ok_or(Objection::PartsMax)?,
+    };
+    let encoding = match encoding {
+        Encoding::Auto | Encoding::Binary => smpp::analyse::Encoding::Auto,
+        Encoding::Gsm7 => smpp::analyse::Encoding::Gsm7,
+        Encoding::Ucs2 => smpp::analyse::Encoding::Ucs2,
+    };
+    let content = split::Content { body, header, encoding, flash: false };
+    let too_many = |needed: u32| Objection::TooManyParts { needed, allowed };
+    match Plan::new(&content, &CarrierText::default()) {
+        Ok(plan) if plan.parts() > allowed => Err(too_many(plan.parts().into())),
+        Ok(plan) => Ok(plan.parts()),
+        Err(TextError::TooManyParts { needed }) => Err(too_many(needed)),
+        Err(TextError::TooLong { .. }) => Err(too_many(u32::from(limits::PARTS_MAX) + 1)),
+        Err(error) => Err(Objection::Text(error)),
+    }
+}
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

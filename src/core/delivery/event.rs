@@ -1,0 +1,573 @@
+//! What can happen to a message: the vocabulary of its timeline, and the octets that it has on disk. No other file knows these
+//! octets; what an event means stands in [`super::view`].
+
+use std::fmt;
+
+use crate::model::{
+    Address, CarrierError, CarrierId, Coding, DeadLetterReason, ErrorFamily, ErrorOrigin, ErrorText, ReceiptState,
+    RouteId, TenantId, Wall,
+};
+use crate::traffic::{NotWritten, Unanswered};
+
+use super::doubt::{Lost, LostBind, Resolution};
+
+/// Something that happened to a message. Admission is no event: the segment itself says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// To which message.
+    pub address: Address,
+    /// When.
+    pub at: Wall,
+    /// What.
+    pub what: Happened,
+}
+
+/// What happened, with what belongs to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// Its `send_at` or the end of its wait has come.
+    Due {
+        /// It was unsent in the backup that its shard was restored from, and goes to what was.
+        from_backup: bool,
+    },
+    /// An attempt is recorded.
+    Attempt {
+        /// To whom.
+        carrier: CarrierId,
+        /// Which, from 1.
+        attempt: u8,
+    },
+    /// The carrier took one of several parts.
+    PartAccepted {
+        /// Which, from 1.
+        part: u8,
+        /// How many there are.
+        parts: u8,
+    },
+    /// The carrier took all parts.
+    Submitted {
+        /// How many there are.
+        parts: u8,
+        /// A receipt is wanted.
+        awaits_receipt: bool,
+        /// In what it was sent.
+        coding: Coding,
+    },
+    /// The attempt ended before anything left; ready again.
+    Returned {
+        /// Why it did not leave.
+        why: NotWritten,
+    },
+    /// The carrier refused it for now.
+    Refused {
+        /// What its answer says.
+        error: CarrierError,
+    },
+    /// Parts went without an answer.
+    InDoubt {
+        /// How they were lost.
+        lost: Lost,
+    },
+    /// In doubt no more: ready again.
+    Resent {
+        /// Who decided so.
+        by: Resolution,
+    },
+    /// A receipt says that one of several parts was delivered.
+    PartDelivered {
+        /// Which, from 1.
+        part: u8,
+    },
+    /// A receipt that is not final.
+    Intermediate {
+        /// What it says.
+        receipt: ReceiptState,
+    },
+    /// A receipt after the final state.
+    Late {
+        /// What it says.
+        receipt: ReceiptState,
+    },
+    /// Final: a receipt says so.
+    Delivered {
+        /// The receipt's error code, if it gives one all the same.
+        error: Option<CarrierError>,
+    },
+    /// Final: a receipt says so.
+    Undelivered {
+        /// What the receipt says.
+        error: CarrierError,
+    },
+    /// Final: its time was over.
+    Expired {
+        /// At the carrier: what the receipt says. `None`: here.
+        error: Option<CarrierError>,
+    },
+    /// Final: the carrier refused it for good, by its answer or by a receipt.
+    Rejected {
+        /// What the answer or the receipt says.
+        error: CarrierError,
+    },
+    /// Final: somebody cancelled it.
+    Cancelled {
+        /// The tenant whose place it holds until it is passed over; 0: nobody's.
+        place_of: TenantId,
+    },
+    /// Final: given up.
+    Dead {
+        /// Why.
+        reason: DeadLetterReason,
+        /// Who decided so, if it was in doubt.
+        by: Option<Resolution>,
+    },
+    /// In doubt no more: the carrier has it.
+    Resolved {
+        /// Who says so.
+        by: Resolution,
+    },
+    /// Final: the carrier has it, and its receipt did not come while one was waited for.
+    NoReceipt,
+    /// Its route is gone, and it waits in the lane of another one.
+    Rerouted {
+        /// Which.
+        route: RouteId,
+    },
+}
+
+/// Kinds of events: what a timeline calls them, without what belongs to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EventKind {
+    Due,
+    Attempt,
+    PartAccepted,
+    Submitted,
+    Returned,
+    Refused,
+    InDoubt,
+    Resent,
+    PartDelivered,
+    Intermediate,
+    Late,
+    Delivered,
+    Undelivered,
+    Expired,
+    Rejected,
+    Cancelled,
+    Dead,
+    Resolved,
+    NoReceipt,
+    Rerouted,
+}
+
+impl EventKind {
+    /// Those that end a message; nothing but notes follow.
+    pub const FINALS: [Self; 7] = [
+        Self::Delivered,
+        Self::Undelivered,
+        Self::Expired,
+        Self::Rejected,
+        Self::Cancelled,
+        Self::Dead,
+        Self::NoReceipt,
+    ];
+
+    /// The name in the timeline.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Due => "due",
+            Self::Attempt => "attempt",
+            Self::PartAccepted => "part_accepted",
+            Self::Submitted => "submitted",
+            Self::Returned => "returned",
+            Self::Refused => "refused",
+            Self::InDoubt => "in_doubt",
+            Self::Resent => "resent",
+            Self::PartDelivered => "part_delivered",
+            Self::Intermediate => "intermediate",
+            Self::Late => "late",
+            Self::Delivered => "delivered",
+            Self::Undelivered => "undelivered",
+            Self::Expired => "expired",
+            Self::Rejected => "rejected",
+            Self::Cancelled => "cancelled",
+            Self::Dead => "dead",
+            Self::Resolved => "resolved",
+            Self::NoReceipt => "no_receipt",
+            Self::Rerouted => "rerouted",
+        }
+    }
+
+    /// A message with this event has reached its end.
+    pub fn is_final(self) -> bool {
+        Self::FINALS.contains(&self)
+    }
+}
+
+/// Octets of an error on disk at most: family and origin, the length of the text, the text, the number.
+pub const ERROR_OCTETS_MAX: usize = 1 + 1 + ErrorText::OCTETS_MAX + 4;
+/// Octets of an event on disk at most, without its message and its time: its number, and an error or a number.
+pub const EVENT_OCTETS_MAX: usize = 1 + ERROR_OCTETS_MAX;
+
+/// Octets that an event or an error has on disk; their length goes before them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Packed([u8; 1 + EVENT_OCTETS_MAX]);
+
+impl Packed {
+    /// The octets.
+    pub fn octets(&self) -> &[u8] {
+        &self.with_len()[1..]
+    }
+
+    /// The octets behind the octet of their length.
+    pub fn with_len(&self) -> &[u8] {
+        &self.0[..=usize::from(self.0[0])]
+    }
+
+    /// Appends what there is room for: [`EVENT_OCTETS_MAX`] is the sum of all that is ever appended.
+    fn append(&mut self, octets: &[u8]) {
+        for octet in octets {
+            let len = self.0[0] + 1;
+            if let Some(place) = self.0.get_mut(usize::from(len)) {
+                *place = *octet;
+                self.0[0] = len;
+            }
+        }
+    }
+
+    /// Appends a number, little endian, without the zeros at its end.
+    fn append_number(&mut self, number: u32) {
+        let octets = number.to_le_bytes();
+        self.append(&octets[..octets_of(number)]);
+    }
+
+    fn append_error(&mut self, error: CarrierError) {
+        self.append(&[(error.origin as u8) << 4 | error.family as u8]);
+        if error.has_code() {
+            self.append(&[error.text.octets().len() as u8]);
+            self.append(error.text.octets());
+            self.append_number(error.number);
+        }
+    }
+}
+
+/// Octets of a number without the zeros at its end.
+const fn octets_of(number: u32) -> usize {
+    4 - number.leading_zeros() as usize / 8
+}
+
+/// The number that [`Packed::append_number`] wrote.
+fn number(octets: &[u8]) -> Option<u32> {
+    let mut all = [0; 4];
+    all.get_mut(..octets.len())?.copy_from_slice(octets);
+    Some(u32::from_le_bytes(all))
+}
+
+/// The error that [`Packed::append_error`] wrote.
+fn error(octets: &[u8]) -> Option<CarrierError> {
+    let (head, rest) = octets.split_first()?;
+    let (family, origin) = (ErrorFamily::from_index(head & 0xF)?, ErrorOrigin::from_index(head >> 4)?);
+    let Some((len, rest)) = rest.split_first() else {
+        return Some(CarrierError { family, origin, ..CarrierError::default() });
+    };
+    let (text, rest) = rest.split_at_checked(usize::from(*len))?;
+    Some(CarrierError { family, origin, text: ErrorText::whole(text)?, number: number(rest)? })
+}
+
+impl CarrierError {
+    /// Family and origin in one octet; if it has a code, the length of its text, the text, and its number without the zeros
+    /// at its end.
+    pub fn pack(self) -> Packed {
+        let mut packed = Packed::default();
+        packed.append_error(self);
+        packed
+    }
+
+    /// Back from [`Self::pack`]; `None` for octets that it never gives.
+    pub fn unpack(octets: &[u8]) -> Option<Self> {
+        error(octets).filter(|error| error.pack().octets() == octets)
+    }
+}
+
+/// Octets that no event has: damage, or a version that does not exist yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownEvent(pub Vec<u8>);
+
+impl fmt::Display for UnknownEvent {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.split_first() {
+            Some((number, rest)) => write!(out, "no event has number {number} and {rest:?}"),
+            None => write!(out, "an event without octets"),
+        }
+    }
+}
+
+/// What an event has on disk beside its number.
+enum Detail {
+    Number(u32),
+    Error(CarrierError),
+    /// An error, or nothing.
+    Perhaps(Option<CarrierError>),
+}
+
+impl Happened {
+    /// Its kind.
+    pub const fn kind(self) -> EventKind {
+        match self {
+            Self::Due { .. } => EventKind::Due,
+            Self::Attempt { .. } => EventKind::Attempt,
+            Self::PartAccepted { .. } => EventKind::PartAccepted,
+            Self::Submitted { .. } => EventKind::Submitted,
+            Self::Returned { .. } => EventKind::Returned,
+            Self::Refused { .. } => EventKind::Refused,
+            Self::InDoubt { .. } => EventKind::InDoubt,
+            Self::Resent { .. } => EventKind::Resent,
+            Self::PartDelivered { .. } => EventKind::PartDelivered,
+            Self::Intermediate { .. } => EventKind::Intermediate,
+            Self::Late { .. } => EventKind::Late,
+            Self::Delivered { .. } => EventKind::Delivered,
+            Self::Undelivered { .. } => EventKind::Undelivered,
+            Self::Expired { .. } => EventKind::Expired,
+            Self::Rejected { .. } => EventKind::Rejected,
+            Self::Cancelled { .. } => EventKind::Cancelled,
+            Self::Dead { .. } => EventKind::Dead,
+            Self::Resolved { .. } => EventKind::Resolved,
+            Self::NoReceipt => EventKind::NoReceipt,
+            Self::Rerouted { .. } => EventKind::Rerouted,
+        }
+    }
+
+    /// A number that is never used again for something else, and what belongs to it.
+    pub fn pack(self) -> Packed {
+        let (number, detail) = self.detail();
+        let mut packed = Packed::default();
+        packed.append(&[number]);
+        match detail {
+            Detail::Number(number) => packed.append_number(number),
+            Detail::Error(error) | Detail::Perhaps(Some(error)) => packed.append_error(error),
+            Detail::Perhaps(None) => {}
+        }
+        packed
+    }
+
+    /// Whether [`Self::pack`] gives these octets, of which the first is its number; without packing what most events are.
+    fn packs_as(self, octets: &[u8]) -> bool {
+        let rest = octets.get(1..).unwrap_or_default();
+        match self.detail().1 {
+            Detail::Number(known) => rest.len() == octets_of(known) && number(rest) == Some(known),
+            Detail::Perhaps(None) => rest.is_empty(),
+            Detail::Error(_) | Detail::Perhaps(Some(_)) => self.pack().octets() == octets,
+        }
+    }
+
+    fn detail(self) -> (u8, Detail) {
+        match self {
+            Self::Due { from_backup } => (1, Detail::Number(from_backup.into())),
+            Self::Attempt { carrier, attempt } => (2, Detail::Number(u32::from(carrier.0) << 8 | u32::from(attempt))),
+            Self::PartAccepted { part, parts } => (3, Detail::Number(u32::from(parts) << 8 | u32::from(part))),
+            Self::Submitted { parts, awaits_receipt, coding } => {
+                (4, Detail::Number((coding as u32) << 9 | u32::from(!awaits_receipt) << 8 | u32::from(parts)))
+            }
+            Self::Returned { why } => (5, Detail::Number(why as u32)),
+            Self::Refused { error } => (6, Detail::Error(error)),
+            Self::InDoubt { lost } => (7, Detail::Number(lost.pack())),
+            Self::Resent { by } => (8, Detail::Number(by as u32)),
+            Self::PartDelivered { part } => (9, Detail::Number(part.into())),
+            Self::Intermediate { receipt } => (10, Detail::Number(receipt as u32)),
+            Self::Late { receipt } => (11, Detail::Number(receipt as u32)),
+            Self::Delivered { error } => (12, Detail::Perhaps(error)),
+            Self::Undelivered { error } => (13, Detail::Error(error)),
+            Self::Expired { error } => (14, Detail::Perhaps(error)),
+            Self::Rejected { error } => (15, Detail::Error(error)),
+            Self::Cancelled { place_of } => (16, Detail::Number(place_of.0)),
+            Self::Dead { reason, by } => (17, Detail::Number(by.map_or(0, |by| by as u32) << 8 | reason as u32)),
+            Self::Resolved { by } => (18, Detail::Number(by as u32)),
+            Self::NoReceipt => (20, Detail::Number(0)),
+            Self::Rerouted { route } => (21, Detail::Number(route.0.into())),
+        }
+    }
+
+    /// Back from [`Self::pack`].
+    ///
+    /// # Errors
+    /// [`UnknownEvent`] for octets that it never gives.
+    pub fn unpack(octets: &[u8]) -> Result<Self, UnknownEvent> {
+        // What is left over in the octets belongs to nothing.
+        let happened = Self::read(octets).filter(|happened| happened.packs_as(octets));
+        happened.ok_or_else(|| UnknownEvent(octets.to_vec()))
+    }
+
+    fn read(octets: &[u8]) -> Option<Self> {
+        let (kind, rest) = octets.split_first()?;
+        let perhaps = || if rest.is_empty() { Some(None) } else { error(rest).map(Some) };
+        let detail = || number(rest);
+        let [low, high] = [rest.first(), rest.get(1)].map(|octet| octet.copied().unwrap_or(0));
+        match kind {
+            1 => Some(Self::Due { from_backup: low != 0 }),
+            2 => Some(Self::Attempt { carrier: CarrierId((detail()? >> 8) as u16), attempt: low }),
+            3 => Some(Self::PartAccepted { part: low, parts: high }),
+            4 => Coding::from_index(high >> 1).map(|coding| Self::Submitted {
+                parts: low,
+                awaits_receipt: high & 1 == 0,
+                coding,
+            }),
+            5 => NotWritten::from_index(low).map(|why| Self::Returned { why }),
+            6 => error(rest).map(|error| Self::Refused { error }),
+            7 => Lost::unpack(detail()?).map(|lost| Self::InDoubt { lost }),
+            8 => Resolution::from_index(low).map(|by| Self::Resent { by }),
+            9 => Some(Self::PartDelivered { part: low }),
+            10 => ReceiptState::from_index(low).map(|receipt| Self::Intermediate { receipt }),
+            11 => ReceiptState::from_index(low).map(|receipt| Self::Late { receipt }),
+            12 => perhaps().map(|error| Self::Delivered { error }),
+            13 => error(rest).map(|error| Self::Undelivered { error }),
+            14 => perhaps().map(|error| Self::Expired { error }),
+            15 => error(rest).map(|error| Self::Rejected { error }),
+            16 => Some(Self::Cancelled { place_of: TenantId(detail()?) }),
+            17 => {
+                DeadLetterReason::from_index(low).map(|reason| Self::Dead { reason, by: Resolution::from_index(high) })
+            }
+            18 => Resolution::from_index(low).map(|by| Self::Resolved { by }),
+            20 => Some(Self::NoReceipt),
+            21 => Some(Self::Rerouted { route: RouteId(u16::try_from(detail()?).ok()?) }),
+            _ => None,
+        }
+    }
+}
+
+impl Lost {
+    /// Bits 0–2 reason, 3 held, 4–15 and 24–28 bind + 1 (0: not known), 16–23 core, 29 grouped.
+    pub fn pack(self) -> u32 {
+        let place = self.bind.map_or(0, |bind| {
+            let number = u32::from(bind.number) + 1;
+            (number >> 12) << 24 | u32::from(bind.core) << 16 | (number & 0xFFF) << 4
+        });
+        u32::from(self.grouped) << 29 | place | u32::from(self.held) << 3 | self.reason as u32
+    }
+
+    /// Back from [`Self::pack`]; `None` for what it never gives.
+    pub fn unpack(packed: u32) -> Option<Self> {
+        let number = (packed >> 24 & 0x1F) << 12 | (packed >> 4 & 0xFFF);
+        let bind = number.checked_sub(1).and_then(|number| u16::try_from(number).ok());
+        let bind = bind.map(|number| LostBind { core: (packed >> 16) as u8, number });
+        let reason = Unanswered::from_index((packed & 7) as u8)?;
+        let lost = Self { reason, bind, held: packed & 8 != 0, grouped: packed >> 29 & 1 != 0 };
+        (lost.pack() == packed).then_some(lost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::delivery::samples::{error, samples};
+    use crate::model::Prng;
+
+    use super::*;
+
+    #[test]
+    fn every_event_survives_the_disk_and_no_two_have_the_same_octets() {
+        let mut seen = std::collections::BTreeMap::new();
+        for happened in samples() {
+            let packed = happened.pack();
+            assert_eq!(Happened::unpack(packed.octets()), Ok(happened));
+            assert_eq!(*seen.entry(packed).or_insert(happened), happened, "{packed:?}");
+        }
+        let kinds: std::collections::BTreeSet<_> = seen.values().map(|happened| happened.kind()).collect();
+        assert_eq!(kinds.len(), 20, "a kind without a sample proves nothing");
+        let longest = seen.keys().map(|packed| packed.octets().len()).max();
+        assert_eq!(longest, Some(EVENT_OCTETS_MAX), "a bound that nothing reaches proves nothing");
+    }
+
+    #[test]
+    fn whatever_octets_there_are_they_are_an_events_or_are_refused() {
+        let mut chance = Prng::new(7);
+        let (mut known, mut refused) = (0, 0);
+        for number in 0..=u8::MAX {
+            for _ in 0..200 {
+                let rest = chance.below(EVENT_OCTETS_MAX as u64 + 2);
+                let mut octets = vec![number];
+                octets.extend((0..rest).map(|_| chance.next_u64() as u8 >> (chance.next_u64() % 8)));
+                match Happened::unpack(&octets) {
+                    Ok(happened) => {
+                        known += 1;
+                        assert_eq!(happened.pack().octets(), octets);
+                    }
+                    Err(unknown) => refused += usize::from(unknown == UnknownEvent(octets)),
+                }
+            }
+        }
+        assert!(known > 150 && refused > 236 * 200 && known + refused == 256 * 200, "{known} {refused}");
+        assert_eq!(Happened::unpack(&[]), Err(UnknownEvent(Vec::new())));
+        let told = UnknownEvent(vec![99, 1, 2]).to_string();
+        assert_eq!(told, "no event has number 99 and [1, 2]");
+    }
+
+    #[test]
+    fn an_error_has_one_spelling() {
+        let (permanent, receipt) = (ErrorFamily::Permanent, ErrorOrigin::Receipt);
+        for odd in [
+            &[][..],
+            &[0x20],
+            &[0x05],
+            &[0x45],
+            &[0x25, 0],
+            &[0x25, 1],
+            &[0x25, 0, 1, 0],
+            &[0x25, 1, 0x1F],
+            &[0x25, 9, 0x31, 0x31, 0x31, 0x31, 0x31, 0x31, 0x31, 0x31, 0x31],
+            &[0x25, 0, 1, 2, 3, 4, 5],
+        ] {
+            assert_eq!(CarrierError::unpack(odd), None, "{odd:?}");
+        }
+        let read = CarrierError::unpack(&[0x25, 2, 0x32, 0x37, 27]);
+        assert_eq!(read, Some(error(permanent, receipt, "27", 27)));
+    }
+
+    /// Numbers and places of bits are part of the format.
+    #[test]
+    fn golden_octets_of_events() {
+        let lost = Lost {
+            reason: Unanswered::Stopped,
+            bind: Some(LostBind { core: 1, number: 2 }),
+            held: true,
+            grouped: false,
+        };
+        let throttled = CarrierError::of_answer(ErrorFamily::Throttle, 0x58);
+        let unknown = |origin, text, number| error(ErrorFamily::Unknown, origin, text, number);
+        let refused = error(ErrorFamily::Permanent, ErrorOrigin::Receipt, "ABSENT_S", 0x0403_0201);
+        let dead = Happened::Dead { reason: DeadLetterReason::InDoubtDropped, by: Some(Resolution::PolicyDrop) };
+        let golden: [(Happened, &[u8]); 25] = [
+            (Happened::Due { from_backup: false }, &[1]),
+            (Happened::Due { from_backup: true }, &[1, 1]),
+            (Happened::Attempt { carrier: CarrierId(0x405), attempt: 7 }, &[2, 7, 5, 4]),
+            (Happened::PartAccepted { part: 2, parts: 3 }, &[3, 2, 3]),
+            (Happened::Submitted { parts: 3, awaits_receipt: true, coding: Coding::Gsm7 }, &[4, 3]),
+            (Happened::Submitted { parts: 3, awaits_receipt: false, coding: Coding::Ucs2 }, &[4, 3, 9]),
+            (Happened::Returned { why: NotWritten::ConnectionLost }, &[5, 5]),
+            (Happened::Refused { error: throttled }, &[6, 0x11, 0, 0x58]),
+            (Happened::InDoubt { lost }, &[7, 0x3B, 0, 1]),
+            (Happened::Resent { by: Resolution::HandResend }, &[8, 6]),
+            (Happened::PartDelivered { part: 9 }, &[9, 9]),
+            (Happened::Intermediate { receipt: ReceiptState::Accepted }, &[10, 6]),
+            (Happened::Late { receipt: ReceiptState::Delivered }, &[11, 2]),
+            (Happened::Delivered { error: None }, &[12]),
+            (
+                Happened::Delivered { error: Some(unknown(ErrorOrigin::Receipt, "nul", 0)) },
+                &[12, 0x27, 3, 0x6E, 0x75, 0x6C],
+            ),
+            (Happened::Undelivered { error: unknown(ErrorOrigin::Network, "", 27) }, &[13, 0x37, 0, 27]),
+            (Happened::Expired { error: None }, &[14]),
+            (Happened::Expired { error: Some(CarrierError::default()) }, &[14, 0x27]),
+            (
+                Happened::Rejected { error: refused },
+                &[15, 0x25, 8, 0x41, 0x42, 0x53, 0x45, 0x4E, 0x54, 0x5F, 0x53, 1, 2, 3, 4],
+            ),
+            (Happened::Cancelled { place_of: TenantId(5) }, &[16, 5]),
+            (Happened::Cancelled { place_of: TenantId(0) }, &[16]),
+            (dead, &[17, 2, 5]),
+            (Happened::Resolved { by: Resolution::LateAnswer }, &[18, 1]),
+            (Happened::NoReceipt, &[20]),
+            (Happened::Rerouted { route: RouteId(0x203) }, &[21, 3, 2]),
+        ];
+        for (happened, octets) in golden {
+            assert_eq!((happened.pack().octets(), Happened::unpack(octets)), (octets, Ok(happened)));
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! What events mean: the state that a message is in, what its timeline tells. The one place where they get their meaning: the
+//! API, expiry, the retention of segments and the simulator's oracle all ask here.
+
+use crate::model::{CarrierError, CarrierId, Coding, DeadLetterReason, Head, MessageState, RouteId, Wall};
+
+use super::event::{Event, EventKind, Happened};
+
+/// What the API shows of a message, apart from its content.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MessageView {
+    /// Where it stands.
+    pub state: MessageState,
+    /// Attempts that were recorded and consumed.
+    pub attempts: u32,
+    /// Parts at the carrier, or as counted at ingest.
+    pub parts: u8,
+    /// Parts that receipts called delivered.
+    pub parts_delivered: u32,
+    /// Route in whose lane it was put when its own was gone; `None`: it has kept its own.
+    pub route: Option<RouteId>,
+    /// Carrier of the last attempt.
+    pub carrier: Option<CarrierId>,
+    /// In what the carrier had taken all parts.
+    pub coding: Coding,
+    /// When the carrier had taken all parts.
+    pub submitted_at: Option<Wall>,
+    /// When it reached its end.
+    pub final_at: Option<Wall>,
+    /// The last error that a carrier gave.
+    pub error: Option<CarrierError>,
+    /// Why it was given up.
+    pub reason: Option<DeadLetterReason>,
+    /// All that happened, in order.
+    pub timeline: Vec<TimelineEntry>,
+}
+
+/// One line of the timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimelineEntry {
+    /// When.
+    pub at: Wall,
+    /// What.
+    pub what: Happened,
+}
+
+/// What a line of the timeline tells beside its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// A number.
+    Number(u32),
+    /// One of the names that the API documents.
+    Name(&'static str),
+    /// A carrier.
+    Carrier(CarrierId),
+    /// A route.
+    Route(RouteId),
+    /// What a carrier said against it.
+    Error(CarrierError),
+}
+
+/// Reads a message's events, in the order of their commits, as they stand at `now`.
+pub fn view(head: &Head, events: &[Event], now: Wall) -> MessageView {
+    let waits = head.send_at > head.accepted_at;
+    let mut view = MessageView {
+        state: if waits { MessageState::Scheduled } else { MessageState::Queued },
+        parts: head.parts,
+        ..MessageView::default()
+    };
+    for event in events {
+        view.timeline.push(TimelineEntry { at: event.at, what: event.what });
+        if !view.is_final() {
+            view.apply(event);
+        }
+    }
+    let unsent = matches!(view.state, MessageState::Scheduled | MessageState::Queued);
+    if unsent && head.expires_at <= now {
+        view.state = MessageState::Expired;
+        view.final_at = Some(head.expires_at);
+        view.reason = Some(DeadLetterReason::ExpiredHere);
+    }
+    view
+}
+
+impl Happened {
+    /// The state that it leads to; `None` if it leaves the state as it is.
+    pub const fn leads_to(self) -> Option<MessageState> {
+        match self {
+            Self::Due { .. } | Self::Returned { .. } | Self::Resent { .. } => Some(MessageState::Queued),
+            Self::Attempt { .. } => Some(MessageState::Sending),
+            Self::Refused { .. } => Some(MessageState::Scheduled),
+            Self::InDoubt { .. } => Some(MessageState::InDoubt),
+            Self::Submitted { .. } | Self::Resolved { .. } | Self::NoReceipt => Some(MessageState::Submitted),
+            Self::PartAccepted { .. }
+            | Self::PartDelivered { .. }
+            | Self::Intermediate { .. }
+            | Self::Late { .. }
+            | Self::Rerouted { .. } => None,
+            Self::Delivered { .. } => Some(MessageState::Delivered),
+            Self::Undelivered { .. } => Some(MessageState::Undelivered),
+            Self::Expired { .. } => Some(MessageState::Expired),
+            Self::Rejected { .. } => Some(MessageState::Rejected),
+            Self::Cancelled { .. } => Some(MessageState::Cancelled),
+            Self::Dead { .. } => Some(MessageState::Dead),
+        }
+    }
+
+    /// Nothing but notes in the timeline can follow.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::NoReceipt) || self.leads_to().is_some_and(MessageState::is_final)
+    }
+
+    /// Nothing more is to come of the message: it has reached its end, or its carrier has it and no receipt is wanted.
+    pub fn settles(self) -> bool {
+        self.is_final() || matches!(self, Self::Submitted { awaits_receipt: false, .. })
+    }
+
+    /// Its carrier has the message, or it has reached its end: nothing of it is unsent.
+    pub fn is_sent(self) -> bool {
+        self.is_final() || self.leads_to() == Some(MessageState::Submitted)
+    }
+
+    /// Whether a message with that event, since its shard was restored, stands with the new ones: not in a list of what was
+    /// unsent in the backup.
+    pub const fn leaves_backup(self) -> bool {
+        match self {
+            Self::Due { from_backup } => !from_backup,
+            other => matches!(other.leads_to(), Some(MessageState::Queued | MessageState::Sending)),
+        }
+    }
+}
+
+impl MessageView {
+    /// It has reached its end, or its carrier has it and no receipt is wanted: nothing but notes in the timeline can follow.
+    pub const fn is_final(&self) -> bool {
+        self.final_at.is_some()
+    }
+
+    fn apply(&mut self, event: &Event) {
+        if let Some(state) = event.what.leads_to() {
+            self.state = state;
+        }
+        if event.what.settles() {
+            self.final_at = Some(event.at);
+        }
+        match event.what {
+            Happened::Attempt { carrier, .. } => {
+                self.attempts += 1;
+                self.carrier = Some(carrier);
+            }
+            Happened::PartAccepted { parts, .. } => self.parts = parts,
+            Happened::Submitted { parts, coding, .. } => {
+                (self.parts, self.coding) = (parts, coding);
+                self.submitted_at = Some(event.at);
+            }
+            Happened::Resolved { .. } => self.submitted_at = Some(event.at),
+            Happened::Returned { .. } => self.attempts = self.attempts.saturating_sub(1),
+            Happened::Refused { error } | Happened::Undelivered { error } | Happened::Rejected { error } => {
+                self.error = Some(error);
+            }
+            Happened::PartDelivered { .. } => self.parts_delivered += 1,
+            Happened::Delivered { .. } => self.parts_delivered = u32::from(self.parts),
+            Happened::Expired { error } => {
+                self.error = error;
+                self.reason = error.is_none().then_some(DeadLetterReason::ExpiredHere);
+            }
+            Happened::Dead { reason, .. } => self.reason = Some(reason),
+            Happened::Rerouted { route } => self.route = Some(route),
+            Happened::Due { .. }
+            | Happened::InDoubt { .. }
+            | Happened::Resent { .. }
+            | Happened::Intermediate { .. }
+            | Happened::Late { .. }
+            | Happened::Cancelled { .. }
+            | Happened::NoReceipt => {}
+        }
+    }
+}
+
+impl TimelineEntry {
+    /// Its kind.
+    pub const fn kind(&self) -> EventKind {
+        self.what.kind()
+    }
+
+    /// What it tells beside its name, in this order.
+    pub fn facts(&self) -> impl Iterator<Item = (&'static str, Fact)> {
+        let number = |name, number: u8| Some((name, Fact::Number(number.into())));
+        let name = |key, name| Some((key, Fact::Name(name)));
+        let said = |error| ("error", Fact::Error(error));
+        let facts = match self.what {
+            Happened::Due { .. } | Happened::Cancelled { .. } | Happened::NoReceipt => [None; 3],
+            Happened::Rerouted { route } => [Some(("route", Fact::Route(route))), None, None],
+            Happened::Attempt { carrier, attempt } => {
+                [Some(("carrier", Fact::Carrier(carrier))), number("attempt", attempt), None]
+            }
+            Happened::PartAccepted { part, parts } => [number("part", part), number("parts", parts), None],
+            Happened::Submitted { parts, coding, .. } => {
+                [number("parts", parts), coding.name().and_then(|coding| name("encoding", coding)), None]
+            }
+            Happened::Returned { why } => [name("reason", why.name()), None, None],
+            Happened::Refused { error } | Happened::Undelivered { error } | Happened::Rejected { error } => {
+                [Some(said(error)), None, None]
+            }
+            Happened::InDoubt { lost } => {
+                let core = lost.bind.and_then(|bind| number("core", bind.core));
+                let bind = lost.bind.map(|bind| ("bind", Fact::Number(bind.number.into())));
+                [name("reason", lost.reason.name()), core, bind]
+            }
+            Happened::Resent { by } | Happened::Resolved { by } => [name("by", by.name()), None, None],
+            Happened::PartDelivered { part } => [number("part", part), None, None],
+            Happened::Intermediate { receipt } | Happened::Late { receipt } => {
+                [name("receipt", receipt.word()), None, None]
+            }
+            Happened::Delivered { error } | Happened::Expired { error } => [error.map(said), None, None],
+            Happened::Dead { reason, by } => {
+                [name("reason", reason.code()), by.and_then(|by| name("by", by.name())), None]
+            }
+        };
+        facts.into_iter().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::delivery::Resolution;
+    use crate::delivery::samples::{busy, samples};
+    use crate::traffic::NotWritten;
+
+    use super::*;
+
+    const ATTEMPT: Happened = Happened::Attempt { carrier: CarrierId(1), attempt: 1 };
+    const SUBMITTED: Happened = Happened::Submitted { parts: 1, awaits_receipt: true, coding: Coding::Gsm7 };
+    const IN_DOUBT: Happened = Happened::InDoubt {
+        lost: crate::delivery::Lost {
+            reason: crate::traffic::Unanswered::Crashed,
+            bind: None,
+            held: false,
+            grouped: false,
+        },
+    };
+    const RETURNED: Happened = Happened::Returned { why: NotWritten::LinkDown };
+
+    fn of(head: &Head, happened: &[Happened]) -> MessageView {
+        let event = |what: &Happened| Event { address: Default::default(), at: Wall(5), what: *what };
+        let view = view(head, &happened.iter().map(event).collect::<Vec<_>>(), Wall(50));
+        assert_eq!(view.timeline.len(), happened.len());
+        view
+    }
+
+    fn state(happened: &[Happened]) -> (MessageState, u32) {
+        let view = of(&Head { expires_at: Wall(100), ..Head::default() }, happened);
+        (view.state, view.attempts)
+    }
+
+    #[test]
+    fn follows_the_diagram() {
+        use MessageState as S;
+        let by = Resolution::LateAnswer;
+        assert_eq!(state(&[]), (S::Queued, 0));
+        assert_eq!(state(&[ATTEMPT]), (S::Sending, 1));
+        assert_eq!(state(&[ATTEMPT, RETURNED]), (S::Queued, 0));
+        assert_eq!(state(&[ATTEMPT, IN_DOUBT, Happened::Resent { by }, ATTEMPT]), (S::Sending, 2));
+        assert_eq!(state(&[ATTEMPT, IN_DOUBT, Happened::Resolved { by }]), (S::Submitted, 1));
+        assert_eq!(state(&[ATTEMPT, Happened::Refused { error: busy(8) }]), (S::Scheduled, 1));
+        assert_eq!(state(&[ATTEMPT, SUBMITTED, Happened::Delivered { error: None }]), (S::Delivered, 1));
+    }
+
+    #[test]
+    fn a_final_state_does_not_regress() {
+        let undelivered = Happened::Undelivered { error: busy(1) };
+        for after in samples() {
+            assert_eq!(state(&[ATTEMPT, SUBMITTED, undelivered, after]), (MessageState::Undelivered, 1), "{after:?}");
+        }
+    }
+
+    #[test]
+    fn what_no_receipt_came_for_stays_submitted_and_is_final() {
+        let head = Head { expires_at: Wall(100), ..Head::default() };
+        assert!(!of(&head, &[ATTEMPT, SUBMITTED]).is_final());
+        for after in samples() {
+            let view = of(&head, &[ATTEMPT, SUBMITTED, Happened::NoReceipt, after]);
+            let end = (view.state, view.is_final(), view.final_at);
+            assert_eq!(end, (MessageState::Submitted, true, Some(Wall(5))), "{after:?}");
+        }
+    }
+
+    #[test]
+    fn what_no_receipt_is_wanted_for_is_final_when_its_carrier_has_it() {
+        let head = Head { expires_at: Wall(100), ..Head::default() };
+        let unwanted = Happened::Submitted { parts: 1, awaits_receipt: false, coding: Coding::Gsm7 };
+        for after in samples() {
+            let view = of(&head, &[ATTEMPT, unwanted, after]);
+            let end = (view.state, view.is_final(), view.final_at, view.submitted_at);
+            assert_eq!(end, (MessageState::Submitted, true, Some(Wall(5)), Some(Wall(5))), "{after:?}");
+        }
+    }
+
+    #[test]
+    fn kinds_and_what_they_mean_agree_on_what_is_final() {
+        for happened in samples() {
+            assert_eq!(happened.kind().is_final(), happened.is_final(), "{happened:?}");
+        }
+    }
+
+    #[test]
+    fn what_waits_past_its_time_reads_as_expired() {
+        let head = Head { expires_at: Wall(10), ..Head::default() };
+        assert_eq!(view(&head, &[], Wall(9)).state, MessageState::Queued);
+        assert_eq!(view(&head, &[], Wall(10)).state, MessageState::Expired);
+    }
+
+    #[test]
+    fn an_end_by_time_says_whose_it_was() {
+        let head = Head { expires_at: Wall(10), ..Head::default() };
+        let told = |happened: &[Happened]| {
+            let view = of(&head, happened);
+            (view.state, view.reason, view.error)
+        };
+        let here = Some(DeadLetterReason::ExpiredHere);
+        let end = |error| Happened::Expired { error };
+        let there = CarrierError { number: 7, ..CarrierError::default() };
+        assert_eq!(told(&[ATTEMPT, RETURNED, end(None)]), (MessageState::Expired, here, None));
+        assert_eq!(told(&[ATTEMPT, SUBMITTED, end(Some(there))]), (MessageState::Expired, None, Some(there)));
+    }
+}

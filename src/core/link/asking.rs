@@ -1,0 +1,165 @@
+//! A carrier that sends no receipts is asked by `query_sm` (SMPP 3.4 §4.8) what became of its messages. What it answers is the same
+//! to a shard as what a receipt says.
+//!
+//! An answer counts when it tells an end. One that tells none changes nothing: the message is asked about again later, and so it is
+//! when the carrier refuses, does not know the id, says `UNKNOWN` or does not answer. `final_date` is not used, as the dates in
+//! receipts are not.
+
+use crate::model::{Mono, Now, Numbers, Tail};
+use crate::traffic::{IfUnknown, QueryBatch, ReceiptIn, ReceiptToken, Span};
+use stentor_smpp::pdu::{QuerySm, QuerySmResp};
+use stentor_smpp::receipt;
+use stentor_smpp::session::{Answer as Response, SendError};
+
+use super::compose::source;
+use super::event::{Alarm, BindId, LinkEffect};
+use super::leg::{Leg, Word};
+use super::queries::{Next, Query};
+use super::{Link, spelling};
+
+/// Queries that one turn sends at most.
+const PER_TURN_MAX: usize = 256;
+
+/// When one is tried again that a session did not take, ms.
+const NOT_TAKEN_MS: u64 = 1_000;
+
+impl Link {
+    /// A shard has messages to ask about.
+    pub(super) fn handle_queries(&mut self, batch: QueryBatch, now: Now) {
+        let before = self.counters.queries_dropped;
+        for asked in &batch.queries {
+            let query = Query {
+                shard: batch.shard,
+                recipient: asked.recipient,
+                sender: asked.sender,
+                id: asked.id.of(&batch.arena).into(),
+                until: now.mono.after_ms(asked.until.since(now.wall)),
+            };
+            let is_taken = self.queries.insert(query, now.wall.since(asked.sent_at), now.mono);
+            self.counters.queries_dropped += u64::from(!is_taken);
+        }
+        if before == 0 && self.counters.queries_dropped > 0 && self.options.query.is_some() {
+            self.effects.push_back(LinkEffect::Alarm(Alarm::QueriesFull));
+        }
+    }
+
+    /// Asks about what is due, as fast as was agreed.
+    pub(super) fn ask_carrier(&mut self, now: Now) {
+        self.query_at = None;
+        if self.queries.is_empty() || self.draining || self.disk.is_out() {
+            return;
+        }
+        for _ in 0..PER_TURN_MAX {
+            // A bind that comes, or has room again, is an event.
+            let Some(at) = self.leg_to_ask(now.mono) else { return };
+            match self.queries.next(now.mono) {
+                Next::Ask(query) => self.send_query(at, query, now),
+                Next::At(at) => {
+                    self.query_at = at;
+                    return;
+                }
+            }
+        }
+        self.query_at = Some(now.mono);
+    }
+
+    /// A connection that may ask: it can submit, nothing is on trial there, and no more than a quarter of its window is taken by
+    /// queries. A carrier that answers none must not stop what is to be sent.
+    fn leg_to_ask(&self, now: Mono) -> Option<usize> {
+        let most = (self.options.window / 4).max(1);
+        let has_room = |leg: &Leg| leg.session.as_ref().is_some_and(|session| session.window_free() > 0);
+        let may_ask = |at: &usize| {
+            self.legs.get(*at).is_some_and(|leg| {
+                let is_free = leg.ready && !leg.give_up && !self.trials.is_at(*at as u16);
+                is_free && leg.queries_out < most && has_room(leg) && leg.has_room(false, now)
+            })
+        };
+        (0..self.legs.len()).map(|step| (self.turn + step) % self.legs.len()).find(may_ask)
+    }
+
+    fn send_query(&mut self, at: usize, number: u32, now: Now) {
+        let (Some(query), Some(leg)) = (self.queries.get(number), self.legs.get_mut(at)) else { return };
+        let Some(session) = leg.session.as_mut() else { return };
+        let asked = QuerySm { message_id: &query.id, source: source(&query.sender, &self.options.numbering) };
+        match session.query(Word::Query(number), &asked, now.mono.0) {
+            Ok(_) => {
+                leg.queries_out += 1;
+                self.counters.queries += 1;
+            }
+            // An id that is longer than SMPP allows cannot be asked about.
+            Err(SendError::Encode(_)) => {
+                self.queries.take(number);
+                self.counters.queries_dropped += 1;
+            }
+            Err(SendError::NotBound | SendError::WrongDirection | SendError::WindowFull | SendError::Backlogged) => {
+                debug_assert!(false, "bind {at} was asked whether it has room");
+                self.queries.put_back(number, now.mono.after_ms(NOT_TAKEN_MS));
+            }
+        }
+    }
+
+    /// The carrier answered.
+    pub(super) fn handle_query_answer(
+        &mut self,
+        bind: BindId,
+        number: u32,
+        answer: &Response<'_, Word>,
+        found: Option<QuerySmResp<'_>>,
+        now: Now,
+    ) {
+        // It was given up, and is asked again.
+        if answer.late {
+            self.counters.late_responses += 1;
+            return;
+        }
+        if let Some(leg) = self.leg(bind) {
+            leg.noise.handle_traffic();
+        }
+        let is_ok = answer.status.is_ok() && !answer.nacked;
+        let Some((state, code)) = found.filter(|_| is_ok).and_then(end_told) else {
+            if !is_ok {
+                self.counters.count_status(answer.status.0);
+            }
+            self.counters.queries_open += 1;
+            return self.handle_query_open(bind, number, now);
+        };
+        self.query_is_in(bind);
+        let Some(query) = self.queries.take(number) else { return };
+        self.counters.queries_settled += 1;
+        let receipt = ReceiptIn {
+            token: ReceiptToken::NOBODY,
+            if_unknown: IfUnknown::Tell,
+            recipient: query.recipient,
+            numbers: Numbers { source: Tail::of(query.recipient), destination: Tail::NONE },
+            is_untyped: false,
+            is_shared: false,
+            is_asked: true,
+            id: Span::default(),
+            state: spelling::state(state),
+            error: spelling::error_of_query(state, code),
+            reference: None,
+            at: now.wall,
+            text: Span::default(),
+        };
+        self.outbox.push_receipt(query.shard, receipt, &query.id, b"");
+    }
+
+    /// Nothing was learned of a message: there was no answer, or it tells no end.
+    pub(super) fn handle_query_open(&mut self, bind: BindId, number: u32, now: Now) {
+        self.query_is_in(bind);
+        self.queries.put_back(number, now.mono);
+    }
+
+    fn query_is_in(&mut self, bind: BindId) {
+        if let Some(leg) = self.leg(bind) {
+            debug_assert!(leg.queries_out > 0, "{bind:?} has none out");
+            leg.queries_out = leg.queries_out.saturating_sub(1);
+        }
+    }
+}
+
+/// The end that an answer tells, with the network's code. `UNKNOWN` is none: the carrier says that it cannot tell.
+fn end_told(found: QuerySmResp<'_>) -> Option<(receipt::ReceiptState, u8)> {
+    let state = receipt::ReceiptState::from_code(found.message_state)?;
+    (state.is_final() && state != receipt::ReceiptState::Unknown).then_some((state, found.error_code))
+}

@@ -1,0 +1,258 @@
+//! From the prepared messages to the wire: who sends next, and how many at once.
+//!
+//! Tokens and window slots are taken here, when a PDU is written, and nowhere else. A turn asks the limits once, sends,
+//! and takes at the end what it used: time stands still within a turn.
+
+use crate::delivery::doubt::part_reference;
+use crate::model::{Content, Mono, Now, Tail};
+use crate::traffic::{NotWritten, SubmitBatch};
+use stentor_smpp::session::{SendError, Session};
+use stentor_smpp::split::Position;
+
+use super::Link;
+use super::compose::{Unencodable, Wanted, plan};
+use super::leg::{Leg, PartToken, Word};
+use super::prepared::Index;
+
+/// What is left for this turn.
+#[derive(Clone, Copy, Debug)]
+struct Budget {
+    tokens: u32,
+    slots: u32,
+    /// Those among them on the bind that is kept free: nothing else has a use for them.
+    aside: u32,
+    /// Slots and tokens that urgent messages on their way from a shard will need.
+    reserved: u32,
+    sent: u32,
+}
+
+impl Budget {
+    const fn is_spent(&self) -> bool {
+        self.tokens == 0 || self.slots == 0
+    }
+
+    const fn urgent_only(&self) -> bool {
+        self.slots.saturating_sub(self.aside) <= self.reserved || self.tokens <= self.reserved
+    }
+}
+
+/// What became of trying to send one part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    /// It is in the session's hands.
+    Yes,
+    /// The message went another way: expired, unencodable.
+    Answered,
+    /// This connection takes no more.
+    Full,
+}
+
+impl Link {
+    /// Messages handed over by a shard, and places given back.
+    pub(super) fn handle_submits(&mut self, batch: SubmitBatch, now: Now) {
+        let submitted = u32::try_from(batch.submits.len()).unwrap_or(u32::MAX);
+        let missing = self.grants.handle_batch(batch.shard, batch.class, submitted, batch.unused, now.mono);
+        self.counters.ungranted += u64::from(missing);
+        for submit in batch.submits {
+            self.prepared.insert(batch.shard, submit);
+        }
+    }
+
+    /// Window slots without a submit that may be used now, over those connections.
+    pub(super) fn free_slots(&self, counts: impl Fn(u16) -> bool) -> u32 {
+        let session = |leg: &Leg| leg.session.as_ref().map_or((0, 0), |s| (s.window_free(), s.outstanding()));
+        let (mut free, mut outstanding) = (0_u32, 0_u32);
+        for (at, leg) in self.legs.iter().enumerate().filter(|(_, leg)| leg.ready) {
+            let (leg_free, leg_outstanding) = session(leg);
+            free = free.saturating_add(if counts(at as u16) { leg_free } else { 0 });
+            outstanding = outstanding.saturating_add(leg_outstanding);
+        }
+        free.min(self.breaker.in_flight_max().saturating_sub(outstanding))
+    }
+
+    /// Parts that the limits let go now: the link's own, and those of its connections together.
+    pub(super) fn tokens(&mut self, now: Now) -> u32 {
+        let legs = self.legs.iter_mut().filter(|leg| leg.ready);
+        let bind_limits = legs.map(|leg| leg.limit.as_mut().map_or(u32::MAX, |limit| limit.allowance(now.mono)));
+        bind_limits.fold(0, u32::saturating_add).min(self.flow.allowance(now.mono))
+    }
+
+    /// Sends what may be sent.
+    pub(super) fn pump(&mut self, now: Now) {
+        self.wake_at = None;
+        let (urgent, bulk) = self.prepared.unsent();
+        let on_trial = self.prepared.on_trial() > 0 || self.trials.is_some();
+        let waits = urgent + bulk > 0 || self.grants.urgent_ungranted() > 0 || on_trial;
+        if !waits || self.obstacle().is_some() {
+            return;
+        }
+        self.steer_trials(now);
+        self.flow.set_stalled(self.stalled_parts(now));
+        let tokens = self.tokens(now);
+        let reserved = self.grants.urgent_expected();
+        let (slots, aside) = (self.free_slots(|_| true), self.free_slots(|bind| self.trials.is_at(bind)));
+        let mut budget = Budget { tokens, slots, aside, reserved, sent: 0 };
+        self.spend(&mut budget, now);
+        let taken = self.flow.take(budget.sent, now.mono);
+        debug_assert!(taken, "the allowance was asked at the same instant");
+        self.wake_at = self.next_wake(&budget, now).into_iter().chain(self.next_trial_at(now.mono)).min();
+    }
+
+    /// Once around the connections, and again while somebody still sends.
+    fn spend(&mut self, budget: &mut Budget, now: Now) {
+        let legs = self.legs.len();
+        let ready = self.legs.iter().filter(|leg| leg.ready).count().max(1);
+        loop {
+            let before = budget.sent;
+            let share = (budget.tokens / u32::try_from(ready).unwrap_or(1)).max(1);
+            for step in 0..legs {
+                let at = (self.turn + step) % legs;
+                if !budget.is_spent() && self.legs[at].ready {
+                    self.fill(at, share, budget, now);
+                }
+            }
+            self.turn = (self.turn + 1) % legs.max(1);
+            if budget.sent == before || budget.is_spent() {
+                return;
+            }
+        }
+    }
+
+    /// Sends on one connection, `share` parts at most.
+    fn fill(&mut self, at: usize, share: u32, budget: &mut Budget, now: Now) {
+        let limited = self.flow.is_limited();
+        let leg = &mut self.legs[at];
+        let limited = limited || leg.limit.is_some();
+        if !leg.has_room(limited, now.mono) {
+            return;
+        }
+        let share = leg.limit.as_mut().map_or(share, |limit| limit.allowance(now.mono).min(share));
+        let session = leg.session.take();
+        debug_assert!(session.is_some(), "bind {at} is ready without a session");
+        let Some(mut session) = session else { return };
+        let mut sent = 0;
+        while sent < share && !budget.is_spent() && session.window_free() > 0 {
+            let Some(index) = self.next_message(at as u16, budget.urgent_only()) else { break };
+            match self.send_part(&mut session, index, now) {
+                Sent::Yes => {
+                    sent += 1;
+                    budget.sent += 1;
+                    budget.tokens -= 1;
+                    budget.slots -= 1;
+                    self.prepared.put(at as u16, index);
+                }
+                Sent::Answered => {}
+                Sent::Full => {
+                    self.prepared.put(at as u16, index);
+                    break;
+                }
+            }
+        }
+        let leg = &mut self.legs[at];
+        leg.session = Some(session);
+        if sent > 0 {
+            self.counters.sent += u64::from(sent);
+            leg.handle_sent(sent, now.mono);
+            if let Some(limit) = &mut leg.limit {
+                let taken = limit.take(sent, now.mono);
+                debug_assert!(taken, "the allowance was asked at the same instant");
+            }
+        }
+    }
+
+    /// Sends the next part of a message that stands in no queue.
+    fn send_part(&mut self, session: &mut Session<Word>, index: Index, now: Now) -> Sent {
+        let held = self.prepared.get_mut(index);
+        debug_assert!(held.is_some(), "message {index} was next, and is not here");
+        let Some(held) = held else { return Sent::Answered };
+        if held.plan.is_some() && held.era != self.era {
+            if !held.parts.is_untouched() {
+                return self.give_up_rest(index, NotWritten::LinkDown);
+            }
+            held.replan();
+        }
+        if held.parts.is_untouched() && held.is_expired(now.wall) {
+            return self.give_up_rest(index, NotWritten::Expired);
+        }
+        let head = &held.submit.head;
+        let (from, octets) = (head.content_at as usize, head.content_len as usize);
+        let content = held.submit.arena.get(from..from.saturating_add(octets)).unwrap_or_default();
+        let Ok(content) = Content::decode(content) else { return self.give_up_unencodable(index) };
+        let planned = match held.plan {
+            Some(planned) => planned,
+            None => match plan(head, &content, &self.options) {
+                Ok(planned) => planned,
+                Err(Unencodable) => return self.give_up_unencodable(index),
+            },
+        };
+        (held.plan, held.era) = (Some(planned), self.era);
+        held.sender = Tail::of_written(content.from.as_bytes());
+        // A part of one cut and a part of another under one reference are no message.
+        if held.submit.answered.take_if(|_| held.submit.cut != planned.parts()).is_some() {
+            return self.give_up_rest(index, NotWritten::CutChanged);
+        }
+        let Some(number) = held.parts.next(Some(planned.parts()), held.submit.answered.as_deref()) else {
+            return self.give_up_rest(index, NotWritten::SiblingRefused);
+        };
+        let position = if held.parts.is_behind(number) { Position::default() } else { held.position };
+        let reference = held.submit.reference;
+        let (address, attempt) = (held.submit.address, held.submit.attempt);
+        let user_reference = self.options.part_references.then(|| part_reference(address, attempt, number));
+        let content = &content;
+        let wanted =
+            Wanted { head, content, reference, user_reference, plan: planned, position, number, now: now.wall };
+        let Ok((message, position)) = self.composer.compose(&wanted, &self.options) else {
+            return self.give_up_unencodable(index);
+        };
+        match session.submit(Word::Part(PartToken { index, part: number }), &message, now.mono.0) {
+            Ok(_) => {
+                if !held.parts.is_behind(number) {
+                    held.position = position;
+                }
+                held.sent_at = now.mono;
+                held.parts.handle_sent(number, planned.parts());
+                Sent::Yes
+            }
+            Err(SendError::Encode(_)) => self.give_up_unencodable(index),
+            Err(SendError::NotBound | SendError::WrongDirection | SendError::WindowFull | SendError::Backlogged) => {
+                Sent::Full
+            }
+        }
+    }
+
+    fn give_up_rest(&mut self, index: Index, why: NotWritten) -> Sent {
+        self.answer_unsent(index, why);
+        Sent::Answered
+    }
+
+    fn give_up_unencodable(&mut self, index: Index) -> Sent {
+        self.answer_unencodable(index);
+        Sent::Answered
+    }
+
+    /// Parts that the limits count as gone and that still wait for a socket.
+    fn stalled_parts(&self, now: Now) -> u32 {
+        self.legs.iter().map(|leg| leg.stalled_parts(now.mono)).sum()
+    }
+
+    /// When tokens return, if it is tokens that are missing.
+    fn next_wake(&mut self, budget: &Budget, now: Now) -> Option<Mono> {
+        let (urgent, bulk) = self.prepared.unsent();
+        let on_trial = self.prepared.on_trial();
+        let waits = urgent + bulk + on_trial > 0 || self.grants.urgent_ungranted() > 0;
+        if !waits || budget.slots == 0 {
+            return None;
+        }
+        if self.flow.allowance(now.mono) == 0 {
+            return Some(self.flow.next_at(now.mono));
+        }
+        // Tokens are kept for urgent messages on their way. These come with a turn of their own; otherwise bulk goes on once
+        // there are more tokens than that.
+        let bulk_held_back = bulk > 0 && budget.tokens <= budget.reserved && self.flow.is_limited();
+        let enough = budget.reserved.saturating_add(1);
+        let soon = bulk_held_back.then(|| self.flow.next_for(enough, now.mono)).flatten();
+        let legs = self.legs.iter_mut().filter(|leg| leg.ready);
+        let limits = legs.filter_map(|leg| leg.limit.as_mut());
+        limits.map(|limit| limit.next_at(now.mono)).filter(|at| *at > now.mono).chain(soon).min()
+    }
+}

@@ -1,0 +1,550 @@
+//! The single writer for its recipients: asks the rooms below, writes one batch per turn, and lets nothing out before
+//! that batch is durable. Pure: no clock, no disk, no chance but what it is given.
+//!
+//! Calling order of a turn: any number of [`Shard::handle`], then `poll_commit`, `poll_read` and `poll_effect` until each is
+//! empty, then sleep until [`Shard::poll_timeout`]. At most one batch is under way. Only a `node` makes these calls.
+//!
+//! A shard is its machines and the `Turn` that they share. Each machine owns what it knows, is given the turn, and returns what
+//! follows for others; none calls another. What one returns the shard gives to the next: here, and in `moves.rs`, `asks.rs` and
+//! `recovery.rs`, which hold nothing.
+//!
+//! | machine | owns |
+//! |---|---|
+//! | `Intake` | frames that wait for room, the keys that were seen |
+//! | `Pull` | lists, the delay queue, links with their grants |
+//! | `Ledger` | attempts, doubts, progress of parts, what is cancelled or was tried |
+//! | `Receipts` | parts that wait for receipts, receipts that wait for parts |
+//! | `Asked` | parts about which carriers are asked that send no receipts |
+//! | `Handsets` | how much of messages from handsets is kept |
+//! | `Joining` | parts of these that wait for the others |
+//! | `Retained` | how long notices are kept |
+//! | `Alarms` | when which segment has something that expires |
+//! | `Lookups` | questions of doors that the store is asked |
+//! | `OutcomesLeft` | outcomes that are too many for one turn |
+//! | `Folding` | how far checkpoints are |
+//! | `Rerouting` | what was told of messages whose routes are gone |
+//!
+//! Invariants:
+//! 1. An effect that tells of a decision leaves after the batch that holds it is durable ([`ShardEvent::Committed`]).
+//! 2. An attempt is in a durable batch before its message leaves for a link.
+//! 3. Every message admitted is in exactly one place: a fifo, the delay queue, an open attempt, the ledger, or settled (its
+//!    carrier has all of it, or it has ended; its entry may stand in a fifo or in the delay queue until it is passed over). One
+//!    that is met in a fifo when its time is over is in none until its segment's alarm ends it.
+
+mod answered;
+mod asked;
+mod asks;
+mod awaited;
+mod books;
+pub mod bounds;
+pub mod catalog;
+mod checkpoint;
+mod counters;
+pub mod event;
+mod expiry;
+#[cfg(test)]
+mod expiry_tests;
+mod gathering;
+mod handsets;
+mod heard;
+mod joining;
+#[cfg(test)]
+mod joining_tests;
+mod leaving;
+mod ledger;
+#[cfg(test)]
+mod ledger_tests;
+mod links;
+mod lookups;
+mod manners;
+mod moves;
+mod notes;
+pub mod options;
+mod orphans;
+mod outcomes;
+mod pull;
+mod receipt_epoch;
+mod receipts;
+mod recovery;
+mod repeats;
+mod rerouting;
+#[cfg(test)]
+mod rerouting_tests;
+mod restored;
+mod retained;
+mod sealing;
+#[cfg(test)]
+mod shares_tests;
+mod shown;
+mod status;
+mod submit;
+#[cfg(test)]
+mod tests;
+mod turn;
+mod whereabouts;
+
+use std::collections::BTreeMap;
+
+use crate::delivery::{Happened, InDoubt};
+use crate::model::{Address, Buggify, Class, DiskRoom, Lane, Mono, Now, Sound, WALKED_MAX, Wall, holds};
+use crate::queue::{Fifo, Generation, InsertReason, Part};
+use crate::store::{CommitSeq, Found, ReadRequest, Recovery, WriteBatch};
+use crate::traffic::{ToLink, ToShard};
+
+pub use bounds::Bounds;
+pub use catalog::{Catalog, CatalogCarrier};
+pub use counters::{Counters, Measures};
+pub use event::{
+    Ask, Cancelled, Claimed, DoubtAction, Effect, FoundDoubt, FoundMessage, LineResult, Lookup, Maintenance, Reply,
+    Resolved, ShardEvent,
+};
+pub use options::Options;
+pub use restored::RestoredStatus;
+pub use status::{Hold, Status};
+
+use asked::Asked;
+use checkpoint::Folding;
+use expiry::Alarms;
+use gathering::Place;
+use handsets::Handsets;
+use joining::Joining;
+use ledger::Ledger;
+use lookups::{Listing, Lookups};
+use outcomes::OutcomesLeft;
+use pull::Pull;
+use receipts::Receipts;
+use rerouting::Rerouting;
+use retained::Retained;
+use submit::Intake;
+use turn::{CLOCK_STEP_MS, Turn};
+
+/// Entries of the delay queue that one turn moves at most.
+const DUE_PER_TURN_MAX: usize = 8_192;
+
+/// See the head of this file. Lives on one core; nothing of it is shared.
+#[derive(Debug)]
+pub struct Shard {
+    turn: Turn,
+    intake: Intake,
+    pull: Pull,
+    ledger: Ledger,
+    receipts: Receipts,
+    asked: Asked,
+    handsets: Handsets,
+    joining: Joining,
+    notices: Retained,
+    alarms: Alarms,
+    lookups: Lookups,
+    outcomes_left: OutcomesLeft,
+    folding: Folding,
+    rerouting: Rerouting,
+    #[cfg(test)]
+    replayed: books::tests::Replayed,
+}
+
+impl Shard {
+    /// A shard as its store left it; for a new store, [`Recovery::default`].
+    pub fn recover(options: Options, seed: u64, mut found: Recovery, now: Now) -> Self {
+        let ledger = Ledger::new(&options);
+        let present = Generation(found.restored.as_ref().map_or(0, |record| record.generation));
+        let mut shard = Self {
+            intake: Intake::new(&options),
+            pull: Pull::new(present, std::mem::take(&mut found.lists)),
+            receipts: Receipts::new(&options),
+            asked: Asked::default(),
+            handsets: Handsets::default(),
+            joining: Joining::default(),
+            notices: Retained::default(),
+            alarms: Alarms::default(),
+            lookups: Lookups::default(),
+            outcomes_left: OutcomesLeft::default(),
+            folding: Folding::new(found.checkpoint.commit),
+            rerouting: Rerouting::default(),
+            #[cfg(test)]
+            replayed: books::tests::Replayed::from(&ledger.books),
+            ledger,
+            turn: Turn::new(options, seed, &found, now),
+        };
+        shard.replay(found);
+        shard.ledger.replayed(&shard.turn);
+        #[cfg(test)]
+        shard.replay_anew();
+        shard
+    }
+
+    /// It is then. What waits for a time that a clock gave that was ahead waits anew, where memory knows of it: a message that is
+    /// to be tried again does not.
+    fn follow_clock(&mut self, now: Now) {
+        let was = self.turn.now.wall;
+        self.turn.follow(now);
+        if now.wall.after_ms(CLOCK_STEP_MS) < was {
+            let eras = self.pull.scheduled.eras();
+            self.alarms.handle_clock_back(&mut self.turn, was, eras.map(|(_, queue)| queue));
+            self.ledger.reconcile(&mut self.turn);
+        }
+    }
+
+    /// Something happened.
+    pub fn handle(&mut self, event: ShardEvent, now: Now) {
+        self.follow_clock(now);
+        match event {
+            ShardEvent::Ask(ask) => self.handle_ask(ask),
+            ShardEvent::Traffic(ToShard::Grant(grant)) => self.pull.handle_grant(&mut self.turn, grant),
+            ShardEvent::Traffic(ToShard::Outcomes(batch)) => self.handle_outcomes(batch),
+            ShardEvent::Traffic(ToShard::Receipts(batch)) => self.handle_receipts(&batch),
+            ShardEvent::Traffic(ToShard::Bound(bound)) => {
+                self.pull.handle_bound(&mut self.turn, bound);
+                self.asked.handle_bound(&mut self.turn, bound);
+            }
+            ShardEvent::Committed(upto) => self.handle_committed(upto),
+            ShardEvent::Found(found) => self.handle_found(found),
+            ShardEvent::RunWritten(run) => self.receipts.handle_run_written(&mut self.turn, run),
+            ShardEvent::Quarantined(segments) => self.turn.counters.quarantined += segments,
+            ShardEvent::Catalog(catalog) => {
+                self.receipts.handle_catalog(&catalog);
+                self.pull.handle_catalog(&mut self.turn, catalog);
+                self.settle_ledger_by_parked();
+                self.look_again();
+            }
+            ShardEvent::Readers(readers) => self.turn.readers = readers,
+            ShardEvent::Reconfigure(options) => self.handle_options(*options),
+            ShardEvent::Disk(room) => self.handle_disk(room),
+            ShardEvent::Drain => {
+                self.turn.draining = true;
+                self.pull.return_grants(&mut self.turn);
+            }
+            ShardEvent::Checkpoint => self.folding.want(),
+        }
+        self.settle_moved();
+    }
+
+    fn handle_committed(&mut self, upto: CommitSeq) {
+        debug_assert!(upto > self.turn.durable, "commits come back once and in order");
+        self.turn.durable = upto;
+        self.folding.handle_committed(upto);
+        if self.turn.in_flight.is_some_and(|seq| seq <= upto) {
+            self.turn.in_flight = None;
+            self.turn.measures.commit_us.record(self.turn.now.mono.since(self.turn.commit_began) / 1_000);
+        }
+    }
+
+    fn handle_found(&mut self, found: Found) {
+        match found {
+            Found::Ready { name, chunks, edge } => {
+                let missing = self.pull.lanes.loaded(name, chunks, edge);
+                self.handle_miscounted(missing, &name);
+            }
+            Found::Due { era, entries, edge } => {
+                let missing = self.pull.scheduled.loaded(era, entries, edge);
+                self.handle_miscounted(missing, &era);
+            }
+            Found::Messages { token, messages } => self.handle_found_messages(token, messages),
+            Found::Scan { token, messages, next } => self.handle_found_scan(token, messages, next),
+            Found::Handsets { token, found, next } => self.handle_found_handsets(token, found, next),
+            Found::Folded { snapshot, folded } => self.handle_folded(snapshot, folded),
+            Found::Expired { visited } => self.handle_visited(visited),
+            Found::Probe { token, notes } => self.handle_probed(token, &notes),
+            Found::Failed { request, error } => self.handle_read_failed(*request, &error),
+        }
+    }
+
+    /// More, or fewer, entries stood on disk than were counted. From now on what stands there counts.
+    fn handle_miscounted(&mut self, entries: u64, of: &dyn std::fmt::Debug) {
+        if entries > 0 {
+            self.turn.alarm(&format!("{of:?} was counted wrongly by {entries} entries"));
+        }
+    }
+
+    /// The disk has so much room. While that is little, checkpoints are what frees some: events folded, what is past its
+    /// retention dropped.
+    fn handle_disk(&mut self, room: DiskRoom) {
+        self.turn.disk = room;
+        if room.is_low() {
+            self.folding.want();
+        }
+    }
+
+    /// Other options from now on; what was laid out for the old ones at the start stays as it is.
+    fn handle_options(&mut self, options: Options) {
+        let Options { queue_messages_max, tenants, inboxes, in_doubt_wait_ms, doubts_max, .. } = options;
+        let Options { doubt, retry, retention_ms, .. } = options;
+        self.turn.places.share_out(queue_messages_max, &tenants);
+        self.intake.share_out(&tenants);
+        let known = &self.turn.options;
+        self.turn.options = Options {
+            queue_messages_max,
+            tenants,
+            inboxes,
+            in_doubt_wait_ms,
+            doubts_max,
+            doubt,
+            retry,
+            retention_ms,
+            ..*known
+        };
+        self.ledger.reconcile(&mut self.turn);
+    }
+
+    /// Time has passed: what is due becomes ready.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.follow_clock(now);
+        self.look_again();
+        for _ in 0..DUE_PER_TURN_MAX {
+            let Some((entry, tick)) = self.pull.take_due(&mut self.turn) else { break };
+            match entry.reason {
+                // Not so for what was in doubt: an entry of an earlier life may be left of it when the message itself waits
+                // elsewhere, and was cancelled there.
+                InsertReason::Scheduled | InsertReason::Retry
+                    if self.ledger.passes_over(&mut self.turn, entry.address) => {}
+                // All of its segment is settled.
+                InsertReason::Scheduled | InsertReason::Retry if entry.address.segment() < self.turn.first_segment => {}
+                InsertReason::Scheduled | InsertReason::Retry => {
+                    let from_backup = self.turn.restored.is_of_backup(&entry, tick.wall());
+                    self.ledger.happens(&mut self.turn, entry.address, Happened::Due { from_backup });
+                    let (lane, restored) = (entry.lane, from_backup);
+                    self.lookups.entered(entry.address, Listing { lane, restored });
+                    let place = Place::Due { lane, restored };
+                    self.turn.gathering.ready(place, entry.address);
+                }
+                InsertReason::DoubtWait => self.ledger.doubt_wait_over(&mut self.turn, entry.address),
+                InsertReason::Expiry => self.alarms.handle_due(&mut self.turn, &entry),
+            }
+        }
+        self.settle_moved();
+        self.alarms.wake_and_visit(&mut self.turn, self.folding.events_from());
+    }
+
+    /// The batch of this turn, if there is something to write and none is under way.
+    pub(crate) fn poll_commit(&mut self) -> Option<WriteBatch> {
+        if self.folding.is_due_when_idle(&self.turn) {
+            self.start_fold(self.turn.durable);
+        }
+        self.admit_waiting();
+        if self.turn.in_flight.is_some() {
+            return None;
+        }
+        self.close_turn();
+        if self.turn.gathering.is_empty() {
+            return None;
+        }
+        debug_assert_eq!(self.ledger.check_notices(&self.turn), Ok(()), "see the head of that file");
+        let seq = self.turn.gathering.seq();
+        self.turn.commit_began = self.turn.now.mono;
+        self.turn.measures.commit_messages.record(self.turn.gathering.messages() as u64);
+        let mut batch = self.turn.gathering.finish(self.turn.now.wall, self.ledger.last_reference());
+        batch.lists = self.pull.lanes.take_new_lists();
+        batch.extra.extend(submit::waiting_record(&mut self.turn));
+        #[cfg(test)]
+        self.replayed.turn(&batch.turn, &self.ledger.books);
+        self.intake.committed(&self.turn, &batch);
+        self.receipts.committed(seq);
+        self.alarms.begin(&batch.turn.segments, seq.0);
+        self.turn.in_flight = Some(seq);
+        if self.folding.is_due(&mut self.turn, &batch) {
+            self.start_fold(seq);
+        }
+        Some(batch)
+    }
+
+    /// The next question for the reader thread.
+    pub(crate) fn poll_read(&mut self) -> Option<ReadRequest> {
+        self.pull.read_ahead(&mut self.turn);
+        let at = self.turn.reads.iter().position(|(needs, _)| *needs <= self.turn.durable)?;
+        self.turn.reads.remove(at).map(|(_, request)| request)
+    }
+
+    /// The next effect whose cause is durable.
+    pub(crate) fn poll_effect(&mut self) -> Option<Effect> {
+        let effect = self.turn.next_effect()?;
+        if let Effect::Link(link, ToLink::Submits(batch)) = &effect {
+            self.pull.note_leaving(*link, batch);
+        }
+        Some(effect)
+    }
+
+    /// Until when to sleep if nothing comes; `None`: until something does.
+    pub fn poll_timeout(&self) -> Option<Mono> {
+        if self.intake.has_admissible(&self.turn) || self.receipts.looks_again() {
+            return Some(self.turn.now.mono);
+        }
+        let due = self.pull.scheduled.next_at().map(|at| self.turn.now.mono_at(at));
+        due.into_iter().chain(self.alarms.next_at(self.turn.now, self.turn.draining)).min()
+    }
+
+    /// Nothing is under way: neither at a link nor at the store, and everything was told.
+    pub fn is_quiet(&self) -> bool {
+        self.ledger.books.attempts.open_count() == 0
+            && self.turn.in_flight.is_none()
+            && self.turn.gathering.is_empty()
+            && self.turn.effects.is_empty()
+            && self.outcomes_left.is_empty()
+            && self.intake.is_quiet()
+    }
+
+    /// Something is decided that no batch holds yet.
+    pub fn has_gathered(&self) -> bool {
+        !self.turn.gathering.is_empty()
+    }
+
+    /// Whether the invariants of its machines hold.
+    ///
+    /// # Errors
+    /// The first one that does not.
+    pub fn check(&self) -> Sound {
+        self.turn.check()?;
+        self.pull.check()?;
+        self.ledger.check(&self.turn, &self.pull.scheduled)?;
+        self.receipts.check()?;
+        self.asked.check(self.turn.options.bounds.asked_max)?;
+        self.joining.check()?;
+        self.alarms.check(&self.turn, &self.pull.scheduled, self.expiries())?;
+        self.check_places()
+    }
+
+    /// Whether each message is in exactly one place, as far as memory tells.
+    fn check_places(&self) -> Sound {
+        let Pull { lanes, scheduled, .. } = &self.pull;
+        let attempts = &self.ledger.books.attempts;
+        let (mut in_windows, mut in_lists, mut in_queue, mut put_off) = (0, 0, 0, 0);
+        for (_, fifo) in lanes.iter() {
+            (in_windows, in_lists) = (in_windows + u64::from(fifo.in_window()), in_lists + fifo.waiting());
+        }
+        for (_, queue) in scheduled.eras() {
+            (in_queue, put_off) = (in_queue + queue.entries().len() as u64, put_off + queue.waiting());
+        }
+        if in_windows + in_queue + attempts.open_count() as u64 + attempts.doubts.len() as u64 > WALKED_MAX as u64 {
+            return Ok(());
+        }
+        let waits = |reason| matches!(reason, InsertReason::Scheduled | InsertReason::Retry);
+        let queued = scheduled.eras().flat_map(|(_, queue)| queue.entries().map(|(_, entry)| entry));
+        let queued = queued.chain(self.turn.gathering.due().map(|(_, entry)| entry));
+        let queued = queued.filter(|entry| waits(entry.reason)).map(|entry| (entry.address, "the delay queue"));
+        let ready = lanes.iter().flat_map(|(_, fifo)| fifo.addresses()).chain(self.turn.gathering.ready_messages());
+        let mut places: Vec<(Address, &str)> = ready.map(|address| (address, "a list")).chain(queued).collect();
+        places.extend(attempts.open().map(|address| (address, "an attempt")));
+        places.extend(attempts.ledger().map(|(address, _)| (*address, "the ledger")));
+        places.sort_unstable();
+        let twice = places.windows(2).find(|pair| pair[0].0 == pair[1].0);
+        holds!(3, twice.is_none(), "it is in two places: {twice:?}");
+        let is_all_known = in_windows == in_lists && in_queue == put_off;
+        let is_nowhere = |address: &Address| places.binary_search_by_key(address, |(known, _)| *known).is_err();
+        let lost = self.turn.whereabouts.placed().find(is_nowhere).filter(|_| is_all_known);
+        holds!(3, lost.is_none(), "{lost:?} is nowhere");
+        Ok(())
+    }
+
+    /// Segments of which something is not settled, each with the earliest expiry of that, as far as it is known.
+    fn expiries(&self) -> BTreeMap<u64, Wall> {
+        let (whereabouts, now) = (&self.turn.whereabouts, self.turn.now.wall);
+        let mut earliest = BTreeMap::new();
+        let mut wanted = |address: Address, expires_at: Wall| {
+            let known = earliest.entry(address.segment()).or_insert(Wall(u64::MAX));
+            *known = expires_at.min(*known);
+        };
+        let fifos = self.pull.lanes.iter().map(|(_, fifo)| fifo);
+        for chunk in fifos.filter(|fifo| fifo.in_window() as usize <= WALKED_MAX).flat_map(Fifo::chunks) {
+            for (slot, head) in chunk.runs.iter().filter_map(|slot| Some((slot, chunk.segment.head(slot)?))) {
+                let address = chunk.segment.address(slot);
+                if whereabouts.is_unsettled(address) && !self.alarms.is_over(address, head, now) {
+                    wanted(address, head.expires_at);
+                }
+            }
+        }
+        whereabouts.ending().for_each(|address| wanted(address, Wall(u64::MAX)));
+        earliest
+    }
+
+    /// Whether a checkpoint is wanted or being written.
+    pub const fn checkpoint_pending(&self) -> bool {
+        self.folding.is_pending()
+    }
+
+    /// What was made to happen that seldom does.
+    pub const fn buggify(&self) -> &Buggify {
+        &self.turn.buggify
+    }
+
+    /// How it stands.
+    pub fn status(&self) -> Status {
+        let mut waiting = [0; Class::COUNT];
+        for (lane, depth, _) in self.lanes() {
+            waiting[lane.class.index()] += depth;
+        }
+        let oldest = self.lanes().filter_map(|(_, _, oldest)| oldest).min();
+        let mut ledger = BTreeMap::new();
+        for (_, doubt) in self.ledger.books.attempts.ledger() {
+            *ledger.entry((doubt.carrier, doubt.lane.class, doubt.lost.reason)).or_default() += 1;
+        }
+        Status {
+            waiting,
+            scheduled: self.pull.scheduled.messages(),
+            tenants: self.turn.places.iter().collect(),
+            open: self.ledger.books.attempts.open_count() as u64,
+            doubts: ledger.values().sum(),
+            ledger,
+            keys: self.intake.keys(),
+            receipts_waiting: self.receipts.waiting() as u64,
+            orphans: self.receipts.orphans() as u64,
+            asked: self.asked.len() as u64,
+            handsets: self.handsets.kept(),
+            handsets_incomplete: self.joining.waiting().0,
+            held_by: self.ledger.hold(&self.turn, Class::Marketing),
+            oldest,
+            counters: self.turn.counters,
+            measures: self.turn.measures.clone(),
+        }
+    }
+
+    /// Lanes that hold ready messages: how many, and when the oldest that is in memory was accepted.
+    pub fn lanes(&self) -> impl Iterator<Item = (Lane, u64, Option<Wall>)> {
+        // What was passed over and is to be ended still counts, also where no entry is left.
+        let known = &self.pull.lanes;
+        let mut parts: BTreeMap<Part, (u64, Option<Wall>)> =
+            known.passed_early().map(|part| (part, (0, None))).collect();
+        let ready = known.iter().filter(|(name, _)| !known.is_withheld(*name));
+        for (name, fifo) in ready.filter(|(_, fifo)| fifo.waiting() > 0) {
+            let (entries, since) = parts.entry(known.part_of(name.list, name.generation)).or_default();
+            *entries += fifo.waiting();
+            *since = since.iter().copied().chain(self.oldest_of(fifo)).min();
+        }
+        let mut lanes: BTreeMap<Lane, (u64, Option<Wall>)> = BTreeMap::new();
+        for (part, (entries, oldest)) in parts {
+            let depth = known.depth(part, entries);
+            if depth > 0 {
+                let (of_lane, since) = lanes.entry(known.lane(part.list)).or_default();
+                *of_lane += depth;
+                *since = since.iter().copied().chain(oldest).min();
+            }
+        }
+        lanes.into_iter().map(|(lane, (depth, oldest))| (lane, depth, oldest))
+    }
+
+    /// When the message at the head of a fifo was accepted, if it is known and still waits.
+    fn oldest_of(&self, fifo: &Fifo) -> Option<Wall> {
+        let (segment, slot) = fifo.peek()?;
+        let head = segment.head(slot)?;
+        let is_over = self.alarms.is_over(segment.address(slot), head, self.turn.now.wall);
+        (!is_over).then_some(head.accepted_at)
+    }
+
+    /// The ledger: every attempt that nobody answered, in the order of addresses.
+    pub fn doubts(&self) -> impl Iterator<Item = (&Address, &InDoubt)> {
+        self.ledger.books.attempts.ledger()
+    }
+
+    /// How it stands with the restore; none if there never was one.
+    pub fn restored(&self) -> Option<RestoredStatus> {
+        self.turn.restored.status(|class| self.pull.lanes.restored_waiting(class))
+    }
+
+    /// The oldest segment that is kept.
+    pub fn first_segment(&self) -> u64 {
+        self.turn.first_segment
+    }
+
+    /// Tests replay each turn from here on, and compare.
+    #[cfg(test)]
+    fn replay_anew(&mut self) {
+        self.replayed = books::tests::Replayed::from(&self.ledger.books);
+    }
+}

@@ -1,0 +1,66 @@
+//! What carriers that send no receipts know of the messages that they took, for whoever asks by `query_sm`.
+
+use std::collections::BTreeMap;
+
+use stentor_smpp::pdu::QuerySmResp;
+use stentor_smpp::time_format::{SmppTime, TIME_OCTETS};
+
+use super::agenda::MS;
+use super::carrier::{Fate, IssuedId};
+
+/// When virtual time begins, by the dates that are told, ms.
+const START_MS: i64 = 1_700_000_000_000;
+
+/// How a message ends.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// The number behind its id.
+    pub id: IssuedId,
+    /// What becomes of it...
+    pub fate: Fate,
+    /// ... at that time.
+    pub at_ns: u64,
+    /// To whom it was sent.
+    pub recipient: Vec<u8>,
+    /// From whom.
+    pub sender: Vec<u8>,
+}
+
+/// By carrier, and by id as the answer to the submit spelled it.
+#[derive(Debug, Default)]
+pub struct Known(BTreeMap<(usize, Vec<u8>), End>);
+
+impl Known {
+    /// A carrier took a message under that id.
+    pub fn note(&mut self, carrier: usize, id: Vec<u8>, end: End) {
+        self.0.insert((carrier, id), end);
+    }
+
+    /// The message that is asked about. Who names another sender than it had asks about none.
+    pub fn find(&self, carrier: usize, id: &[u8], sender: &[u8]) -> Option<&End> {
+        let end = self.0.get(&(carrier, id.to_vec()))?;
+        Some(end).filter(|end| sender.is_empty() || sender == end.sender)
+    }
+}
+
+impl End {
+    /// What it is by then.
+    pub fn fate_at(&self, now_ns: u64) -> Fate {
+        if self.at_ns <= now_ns { self.fate } else { Fate::Enroute }
+    }
+
+    /// What is answered; `date` is filled where it is over.
+    pub fn answer<'a>(&self, now_ns: u64, id: &'a [u8], date: &'a mut [u8; TIME_OCTETS]) -> QuerySmResp<'a> {
+        let fate = self.fate_at(now_ns);
+        let written = SmppTime::Absolute { unix_ms: START_MS + (self.at_ns / MS) as i64 }.write();
+        let final_date: &[u8] = match written {
+            Ok(written) if fate != Fate::Enroute => {
+                *date = written;
+                date
+            }
+            Ok(_) | Err(_) => &[],
+        };
+        let error_code = if matches!(fate, Fate::Enroute | Fate::Delivered) { 0 } else { 27 };
+        QuerySmResp { message_id: id, final_date, message_state: fate.state_octet(), error_code }
+    }
+}

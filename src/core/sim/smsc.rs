@@ -1,0 +1,587 @@
+//! The carriers: real server sessions around the fake carrier's decisions, with receipts kept until somebody answers them.
+//! Knows what it took and what it told; what it should have been sent is the oracle's business.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use crate::model::{Mono, Wall};
+use stentor_smpp::encode::encode;
+use stentor_smpp::pdu::{Address, EsmClass, MessageResp, Pdu, QuerySmResp, ShortMessage};
+use stentor_smpp::session::{Event, Options as SessionOptions, SendError, Session};
+use stentor_smpp::status::CommandStatus;
+use stentor_smpp::time_format::TIME_OCTETS;
+use stentor_smpp::tlv::Tlvs;
+
+use super::agenda::{MS, SECOND, US};
+use super::carrier::{
+    Answer, Behaviour, FakeCarrier, Fate, IssuedId, ReceiptBody, ReceiptPlan, Reply, SubmitSeen, Way,
+};
+use super::handsets::{self, PartSent};
+use super::happening::{ConnId, Happening};
+use super::network::Network;
+use super::part::PartSeen;
+use super::plan::{CarrierPlan, HostPlan, Plan, pick};
+use super::queries::{End, Known};
+use super::stage::{Stage, note};
+use super::tally::Count;
+
+/// So much sooner than its rate says a part may come to a carrier that spaces strictly.
+const SPACING_SLACK_NS: u64 = 20 * MS;
+
+/// Added to a sequence number: no session of ours comes so far.
+const ASTRAY: u32 = 1_000_000;
+
+#[derive(Debug)]
+struct Seat {
+    carrier: usize,
+    session: Session<u64>,
+    /// Submits that were not answered yet, and how many there may be by the contract under which it began.
+    unanswered: u32,
+    window: u32,
+    wake_at: Option<u64>,
+}
+
+impl Seat {
+    fn can_deliver(&self, carrier: usize) -> bool {
+        self.carrier == carrier && self.session.bound().is_some_and(|mode| mode.can_deliver())
+    }
+}
+
+/// An answer that is due.
+#[derive(Clone, Copy, Debug)]
+struct DueAnswer {
+    sequence: u32,
+    reply: Reply,
+    /// It answers a submit, for the first time.
+    counts: bool,
+}
+
+/// A receipt until it is answered.
+#[derive(Debug)]
+struct DueReceipt {
+    carrier: usize,
+    id: IssuedId,
+    fate: Fate,
+    /// The bind of its submit.
+    conn: ConnId,
+    way: Way,
+    recipient: Vec<u8>,
+    sender: Vec<u8>,
+    /// When its submit was taken.
+    taken_at: Wall,
+    tried: bool,
+}
+
+/// All carriers of the world.
+#[derive(Debug)]
+pub struct Carriers {
+    fakes: Vec<FakeCarrier>,
+    seats: BTreeMap<ConnId, Seat>,
+    answers: BTreeMap<u64, DueAnswer>,
+    receipts: BTreeMap<u64, DueReceipt>,
+    /// Of what handsets wrote, until it is answered.
+    parts: BTreeMap<u64, PartSent>,
+    next: u64,
+    /// When the next part may come to each.
+    earliest_ns: Vec<u64>,
+    /// What those know that send no receipts.
+    known: Known,
+    body: ReceiptBody,
+}
+
+impl Carriers {
+    /// As planned.
+    pub fn new(plan: &Plan, seed: u64) -> Self {
+        let fake = |(at, carrier): (usize, &CarrierPlan)| {
+            FakeCarrier::new(carrier.behaviour.clone(), seed.wrapping_add(at as u64))
+        };
+        Self {
+            fakes: plan.carriers.iter().enumerate().map(fake).collect(),
+            seats: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            receipts: BTreeMap::new(),
+            parts: BTreeMap::new(),
+            next: 0,
+            earliest_ns: vec![0; plan.carriers.len()],
+            known: Known::default(),
+            body: ReceiptBody::default(),
+        }
+    }
+
+    /// From now on every carrier takes everything; its spelling stays.
+    pub fn calm_down(&mut self) {
+        for fake in &mut self.fakes {
+            let now = fake.behaviour().clone();
+            fake.set_behaviour(Behaviour {
+                response_delay: now.response_delay,
+                receipt_delay: now.receipt_delay,
+                // That is what the message is like, and no fault that passes.
+                hangs_up_on: now.hangs_up_on,
+                id_recipients: now.id_recipients,
+                id_dialect: now.id_dialect,
+                id_missing: now.id_missing,
+                receipt_form: now.receipt_form,
+                error_dialect: now.error_dialect,
+                date_digits: now.date_digits,
+                tlv_unterminated: now.tlv_unterminated,
+                error_body: now.error_body,
+                ..Behaviour::default()
+            });
+        }
+    }
+
+    /// Receipts, and parts of what handsets wrote, that nobody has answered.
+    pub fn receipts_open(&self) -> usize {
+        self.receipts.len() + self.parts.len()
+    }
+
+    /// Octets arrive.
+    pub fn hears(&mut self, id: ConnId, octets: &[u8], plan: &Plan, net: &mut Network, stage: &mut Stage) {
+        if !net.carrier_reads(id) {
+            return;
+        }
+        if let Entry::Vacant(vacant) = self.seats.entry(id) {
+            let Some(carrier) = net.get(id).map(|conn| conn.carrier) else { return };
+            let options = SessionOptions {
+                window: 20,
+                enquire_link_ns: None,
+                response_ns: 5 * SECOND,
+                ..SessionOptions::default()
+            };
+            let session = Session::server(&options, stage.now_ns());
+            let window = plan.carriers[carrier].window;
+            vacant.insert(Seat { carrier, session, unanswered: 0, window, wake_at: None });
+        }
+        self.run(id, octets, plan, net, stage);
+    }
+
+    /// The other side is gone.
+    pub fn loses(&mut self, id: ConnId, plan: &Plan, net: &mut Network, stage: &mut Stage) {
+        if net.lose_at_carrier(id)
+            && let Some(seat) = self.seats.get_mut(&id)
+        {
+            seat.session.handle_connection_lost();
+            self.run(id, &[], plan, net, stage);
+        }
+    }
+
+    /// A session's timer.
+    pub fn wakes(&mut self, id: ConnId, plan: &Plan, net: &mut Network, stage: &mut Stage) {
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        seat.wake_at = None;
+        seat.session.handle_timeout(stage.now_ns());
+        self.run(id, &[], plan, net, stage);
+    }
+
+    fn run(&mut self, id: ConnId, octets: &[u8], plan: &Plan, net: &mut Network, stage: &mut Stage) {
+        let Some(mut seat) = self.seats.remove(&id) else { return };
+        let mut input = octets;
+        let mut over = false;
+        while let Some(event) = seat.session.poll_event(&mut input, stage.now_ns()) {
+            match event {
+                Event::BindRequest { .. } => {
+                    let carrier = &plan.carriers[seat.carrier];
+                    let of_it = |other: &&Seat| other.carrier == seat.carrier && other.session.bound().is_some();
+                    let taken = self.seats.values().filter(of_it).count();
+                    let full = carrier.binds_max.is_some_and(|most| taken >= usize::from(most));
+                    let refused = stage.fault(carrier.bind_refused_ppm) || full;
+                    if refused {
+                        stage.tally.add(Count::BindsRefused);
+                    }
+                    let status = if refused { CommandStatus::RBINDFAIL } else { CommandStatus::ROK };
+                    note!(stage, "{id:?} binds: {status:?}");
+                    let _ = seat.session.answer_bind(status, b"smsc", stage.now_ns());
+                }
+                Event::Submit { .. } if net.get(id).is_some_and(|conn| conn.host == HostPlan::Faithless) => {
+                    note!(stage, "{id:?} hangs up on a submit");
+                    seat.session.handle_connection_lost();
+                }
+                Event::Submit { sequence, message, .. } => {
+                    seat.unanswered += 1;
+                    stage.oracle.wire.check_window(seat.carrier, seat.unanswered, seat.window);
+                    self.submitted(id, seat.carrier, sequence, &message, plan, stage);
+                }
+                Event::Query { sequence, query } => {
+                    let (id, sender) = (query.message_id.to_vec(), query.source.digits.to_vec());
+                    self.queried(&mut seat, sequence, (&id, &sender), plan, stage);
+                }
+                Event::DeliverResp(answer) => self.answered(id, answer.token, answer.status, plan, stage),
+                Event::ResponseTimeout { token, .. } | Event::Unresolved { token, .. } => {
+                    self.unanswered(token, seat.carrier, plan, stage)
+                }
+                Event::Closed { .. } => over = true,
+                Event::Malformed { error, .. } => {
+                    stage.oracle.wire.report_malformed(format!("{error:?}"));
+                }
+                Event::Bound { .. }
+                | Event::BindFailed { .. }
+                | Event::SubmitResp(_)
+                | Event::DataResp(_)
+                | Event::QueryResp { .. }
+                | Event::Deliver { .. }
+                | Event::Data { .. }
+                | Event::Alert(_)
+                | Event::Outbind(_)
+                | Event::EnquireLink
+                | Event::EnquireLinkResp
+                | Event::UnbindRequested
+                | Event::UnbindAnswered
+                | Event::Refused { .. }
+                | Event::UnknownResponse { .. } => {}
+            }
+        }
+        flush(id, &mut seat, plan, net, stage);
+        if over {
+            net.close_by_carrier(id, plan, stage);
+        } else {
+            self.seats.insert(id, seat);
+        }
+    }
+
+    /// A part came in: the fake carrier decides.
+    fn submitted(
+        &mut self,
+        id: ConnId,
+        carrier: usize,
+        sequence: u32,
+        message: &ShortMessage<'_>,
+        plan: &Plan,
+        stage: &mut Stage,
+    ) {
+        let seen = SubmitSeen {
+            recipient: message.destination.digits,
+            registered_delivery: message.registered_delivery,
+            user_data: message.user_data(),
+        };
+        let part = PartSeen::of(message);
+        stage.oracle.seen(&part);
+        if self.comes_too_soon(carrier, plan, stage) {
+            let reply = Reply::Refuse(self.fakes[carrier].behaviour().throttled_status);
+            note!(stage, "carrier {carrier} sees {part:?} too soon");
+            stage.tally.add(Count::TooSoon);
+            stage.oracle.refused(&part, self.fakes[carrier].behaviour().throttled_status);
+            return self.put_down(id, DueAnswer { sequence, reply, counts: true }, MS, carrier, plan, stage);
+        }
+        let fake = &mut self.fakes[carrier];
+        let answer = fake.handle_submit(&seen, Mono(stage.now_ns()));
+        let behaviour = fake.behaviour();
+        let counted = match answer.reply {
+            Reply::Accept(_) => Count::Taken,
+            Reply::Refuse(status) if status == behaviour.throttled_status => Count::Throttled,
+            Reply::Refuse(_) => Count::PartsRefused,
+            Reply::Silence => Count::Silences,
+            Reply::Disconnect => Count::CarrierClosed,
+        };
+        stage.tally.add(counted);
+        note!(stage, "carrier {carrier} sees {part:?}: {:?} taken {:?}", answer.reply, answer.taken);
+        if let Reply::Refuse(status) = answer.reply {
+            stage.oracle.refused(&part, status);
+        }
+        if let Some(issued) = answer.taken {
+            stage.oracle.taken(id, carrier, &part, issued);
+        }
+        if answer.reply != Reply::Silence {
+            let after_ns = answer.reply_after_us * US;
+            self.put_down(
+                id,
+                DueAnswer { sequence, reply: answer.reply, counts: true },
+                after_ns,
+                carrier,
+                plan,
+                stage,
+            );
+        }
+        match plan.carriers[carrier].query {
+            None => self.plan_receipts(id, carrier, &answer, message, stage),
+            Some(_) => self.plan_answers(carrier, &answer, message, stage),
+        }
+    }
+
+    /// What will be answered to whoever asks about a submit.
+    fn plan_answers(&mut self, carrier: usize, answer: &Answer, message: &ShortMessage<'_>, stage: &mut Stage) {
+        let is_end = |receipt: &&ReceiptPlan| Some(receipt.id) == answer.taken && receipt.fate != Fate::Enroute;
+        let Some(taken) = answer.taken else { return };
+        // Also what wants no receipt has an end, of which somebody may ask who was not answered in time.
+        let end = answer.receipts().find(is_end).map(|receipt| (receipt.fate, receipt.after_us));
+        let (fate, after_us) = end.unwrap_or((Fate::Delivered, answer.reply_after_us));
+        let (recipient, sender) = (message.destination.digits.to_vec(), message.source.digits.to_vec());
+        stage.oracle.receipt_made(&recipient, fate, false);
+        let mut id = Vec::new();
+        taken.write_in_response(self.fakes[carrier].behaviour().id_dialect, &mut id);
+        let at_ns = stage.now_ns() + after_us * US;
+        self.known.note(carrier, id, End { id: taken, fate, at_ns, recipient, sender });
+    }
+
+    /// Somebody asks what became of a message. Now and then the carrier has no answer, or does not know it.
+    fn queried(&self, seat: &mut Seat, sequence: u32, (id, sender): (&[u8], &[u8]), plan: &Plan, stage: &mut Stage) {
+        let (carrier, now_ns) = (seat.carrier, stage.now_ns());
+        stage.tally.add(Count::Queries);
+        let is_dumb = stage.fault(plan.carriers[carrier].answer_late_ppm);
+        let is_lost = stage.fault(plan.carriers[carrier].answer_twice_ppm);
+        let found = self.known.find(carrier, id, sender).filter(|_| !is_lost);
+        let mut date = [0; TIME_OCTETS];
+        let (status, told) = match found {
+            Some(end) => (CommandStatus::ROK, end.answer(now_ns, id, &mut date)),
+            None => (CommandStatus::RQUERYFAIL, QuerySmResp::default()),
+        };
+        note!(stage, "carrier {carrier} is asked about {}: {told:?}", String::from_utf8_lossy(id));
+        if is_dumb {
+            return;
+        }
+        if let Some(end) = found.filter(|end| end.fate_at(now_ns) != Fate::Enroute) {
+            stage.oracle.receipt_said((carrier, end.id), &end.recipient, end.fate, b"");
+        }
+        // A session that is ending takes no answer any more.
+        let _ = seat.session.answer_query(sequence, status, &told);
+    }
+
+    /// The receipts that a submit will have.
+    fn plan_receipts(
+        &mut self,
+        id: ConnId,
+        carrier: usize,
+        answer: &Answer,
+        message: &ShortMessage<'_>,
+        stage: &mut Stage,
+    ) {
+        for receipt in answer.receipts() {
+            self.next += 1;
+            if Some(receipt.id) != answer.taken {
+                stage.tally.add(Count::ReceiptsStray);
+            }
+            let misleads = Some(receipt.id) != answer.taken || message.registered_delivery == 0;
+            stage.oracle.receipt_made(message.destination.digits, receipt.fate, misleads);
+            self.receipts.insert(
+                self.next,
+                DueReceipt {
+                    carrier,
+                    id: receipt.id,
+                    fate: receipt.fate,
+                    conn: id,
+                    way: receipt.way,
+                    recipient: message.destination.digits.to_vec(),
+                    sender: message.source.digits.to_vec(),
+                    taken_at: stage.wall(),
+                    tried: false,
+                },
+            );
+            stage.agenda.after(receipt.after_us * US, Happening::ReceiptDue(carrier, self.next));
+        }
+    }
+
+    /// Whether a carrier that spaces strictly refuses a part for when it comes. One that it refuses does not count.
+    fn comes_too_soon(&mut self, carrier: usize, plan: &Plan, stage: &mut Stage) -> bool {
+        let CarrierPlan { rate, is_strict, .. } = plan.carriers[carrier];
+        let Some(rate) = rate.filter(|_| is_strict) else { return false };
+        let (now_ns, earliest_ns) = (stage.now_ns(), self.earliest_ns[carrier]);
+        if now_ns < earliest_ns {
+            return true;
+        }
+        self.earliest_ns[carrier] = now_ns + (SECOND / u64::from(rate)).saturating_sub(SPACING_SLACK_NS);
+        stage.oracle.note_pace(carrier, now_ns);
+        false
+    }
+
+    /// An answer is going to be given: in time, or late, or twice, or under a number that nobody used.
+    fn put_down(&mut self, id: ConnId, due: DueAnswer, after_ns: u64, carrier: usize, plan: &Plan, stage: &mut Stage) {
+        let faults = &plan.carriers[carrier];
+        let mut after_ns = after_ns;
+        let add = |carriers: &mut Self, due: DueAnswer, after_ns: u64, stage: &mut Stage| {
+            carriers.next += 1;
+            carriers.answers.insert(carriers.next, due);
+            stage.agenda.after(after_ns, Happening::CarrierAnswers(id, carriers.next));
+        };
+        if stage.fault(faults.answer_late_ppm) {
+            stage.tally.add(Count::AnswersLate);
+            after_ns += faults.response_timeout_ms * MS + stage.chance.below(SECOND);
+        }
+        if stage.fault(faults.answer_astray_ppm) {
+            stage.tally.add(Count::AnswersAstray);
+            let astray = DueAnswer { sequence: due.sequence + ASTRAY, counts: false, ..due };
+            add(self, astray, after_ns, stage);
+            if stage.chance.chance(500_000) {
+                return;
+            }
+        }
+        if stage.fault(faults.answer_twice_ppm) {
+            stage.tally.add(Count::AnswersTwice);
+            let again = DueAnswer { counts: false, ..due };
+            add(self, again, after_ns + stage.chance.below(2 * SECOND), stage);
+        }
+        add(self, due, after_ns, stage);
+    }
+
+    /// An answer is due.
+    pub fn answer(&mut self, id: ConnId, number: u64, plan: &Plan, net: &mut Network, stage: &mut Stage) {
+        let Some(due) = self.answers.remove(&number) else { return };
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        seat.unanswered = seat.unanswered.saturating_sub(u32::from(due.counts));
+        let behaviour = self.fakes[seat.carrier].behaviour();
+        let mut text = Vec::new();
+        let status = match due.reply {
+            Reply::Accept(issued) => {
+                issued.write_in_response(behaviour.id_dialect, &mut text);
+                CommandStatus::ROK
+            }
+            Reply::Refuse(status) => CommandStatus(status),
+            Reply::Silence => return,
+            Reply::Disconnect if stage.fault(plan.carriers[seat.carrier].goodbye_ppm) => {
+                stage.tally.add(Count::Goodbyes);
+                note!(stage, "carrier unbinds {id:?}, {} answers to come", seat.unanswered);
+                seat.session.unbind(0, stage.now_ns());
+                return self.run(id, &[], plan, net, stage);
+            }
+            Reply::Disconnect => {
+                note!(stage, "carrier closes {id:?}");
+                seat.session.handle_connection_lost();
+                return self.run(id, &[], plan, net, stage);
+            }
+        };
+        if due.counts {
+            // A session that is ending takes no answer any more; then it is lost.
+            let _ = seat.session.answer_submit(due.sequence, status, &text);
+            return flush(id, seat, plan, net, stage);
+        }
+        let mut octets = Vec::new();
+        let answer = Pdu::SubmitSmResp(MessageResp { message_id: &text, ..MessageResp::default() });
+        if seat.session.bound().is_some() && encode(&mut octets, due.sequence, status, &answer).is_ok() {
+            net.send_down(id, &octets, plan, stage);
+        }
+    }
+
+    /// A carrier has parts that it has not answered.
+    pub fn are_asked(&self) -> bool {
+        self.seats.values().any(|seat| seat.unanswered > 0)
+    }
+
+    /// A receipt is due.
+    pub fn deliver(&mut self, carrier: usize, number: u64, plan: &Plan, net: &mut Network, stage: &mut Stage) {
+        let Some(receipt) = self.receipts.get_mut(&number) else { return };
+        let may = |seat: &Seat| seat.can_deliver(carrier);
+        let same = self.seats.get(&receipt.conn).filter(|seat| may(seat)).map(|_| receipt.conn);
+        let mut others = self.seats.iter().filter(|(id, seat)| **id != receipt.conn && may(seat)).map(|(id, _)| *id);
+        let chosen = match receipt.way {
+            Way::Same => same.or_else(|| others.next()),
+            Way::Elsewhere => others.next().or(same),
+        };
+        let Some((id, seat)) = chosen.and_then(|id| Some((id, self.seats.get_mut(&id)?))) else {
+            return stage.agenda.after(plan.kind.receipt_retry_ns, Happening::ReceiptDue(carrier, number));
+        };
+        let behaviour = self.fakes[carrier].behaviour();
+        let wall = stage.wall();
+        self.body.write(receipt.id, receipt.fate, wall, wall, behaviour);
+        // Of a message that nobody knows any more: it may be taken for another's to that number which is in doubt.
+        let is_forgotten = wall.since(receipt.taken_at) > plan.shard.receipt_wait_ms;
+        // The same goes for what is sent again under no id: nobody sees that it has been heard before.
+        let is_repeated = behaviour.id_missing && stage.oracle.has_told((carrier, receipt.id), receipt.fate);
+        stage.oracle.receipt_made(&receipt.recipient, receipt.fate, is_forgotten || is_repeated);
+        stage.oracle.receipt_said((carrier, receipt.id), &receipt.recipient, receipt.fate, self.body.error());
+        let (from, to) = plan.carriers[carrier].spelling.write(&receipt.recipient, &receipt.sender);
+        let message = ShortMessage {
+            source: Address { ton: 1, npi: 1, digits: &from },
+            destination: Address { ton: 5, npi: 0, digits: &to },
+            esm_class: EsmClass(self.body.esm_class),
+            short_message: &self.body.short_message,
+            tlvs: Tlvs::new(&self.body.tlvs),
+            ..ShortMessage::default()
+        };
+        match seat.session.deliver(number, &message, stage.now_ns()) {
+            Ok(_) => {
+                if std::mem::replace(&mut receipt.tried, true) {
+                    stage.tally.add(Count::ReceiptsAgain);
+                }
+                note!(stage, "carrier {carrier} delivers {:?} {:?} on {id:?}", receipt.id, receipt.fate);
+                flush(id, seat, plan, net, stage);
+            }
+            Err(SendError::Encode(error)) => stage.oracle.wire.report_malformed(format!("receipt: {error:?}")),
+            Err(SendError::NotBound | SendError::WrongDirection | SendError::WindowFull | SendError::Backlogged) => {
+                stage.agenda.after(plan.kind.receipt_retry_ns, Happening::ReceiptDue(carrier, number));
+            }
+        }
+    }
+
+    /// A handset writes.
+    pub fn handset_writes(&mut self, plan: &Plan, stage: &mut Stage) {
+        for (after_ns, part) in handsets::write(plan, stage) {
+            self.next += 1;
+            self.parts.insert(self.next, part);
+            stage.agenda.after(after_ns, Happening::PartDue(part.carrier, self.next));
+        }
+    }
+
+    /// A part of what a handset wrote is due.
+    pub fn deliver_part(&mut self, carrier: usize, number: u64, plan: &Plan, net: &mut Network, stage: &mut Stage) {
+        let Some(part) = self.parts.get(&number) else { return };
+        let able: Vec<_> = self.seats.iter().filter(|(_, seat)| seat.can_deliver(carrier)).map(|(id, _)| *id).collect();
+        let again = Happening::PartDue(carrier, number);
+        if able.is_empty() {
+            return stage.agenda.after(plan.kind.receipt_retry_ns, again);
+        }
+        let id = *pick(&mut stage.handset_chance, &able);
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        let now_ns = stage.now_ns();
+        match part.write(|message| seat.session.deliver(number, message, now_ns)) {
+            Ok(_) => {
+                note!(stage, "carrier {carrier} delivers {part:?} on {id:?}");
+                stage.oracle.handsets.delivered(part);
+                flush(id, seat, plan, net, stage);
+            }
+            Err(SendError::Encode(error)) => stage.oracle.wire.report_malformed(format!("{part:?}: {error:?}")),
+            Err(SendError::NotBound | SendError::WrongDirection | SendError::WindowFull | SendError::Backlogged) => {
+                stage.agenda.after(plan.kind.receipt_retry_ns, again);
+            }
+        }
+    }
+
+    fn part_answered(&mut self, id: ConnId, number: u64, status: CommandStatus, plan: &Plan, stage: &mut Stage) {
+        let Some(part) = self.parts.get(&number) else { return };
+        note!(stage, "{part:?} answered {status:?}");
+        if status != CommandStatus::ROK {
+            return stage.agenda.after(plan.kind.receipt_retry_ns, Happening::PartDue(part.carrier, number));
+        }
+        stage.tally.add(Count::FromHandsets);
+        stage.oracle.part_answered(id, part);
+        self.parts.remove(&number);
+    }
+
+    /// We answered a receipt, or a part.
+    fn answered(&mut self, id: ConnId, number: u64, status: CommandStatus, plan: &Plan, stage: &mut Stage) {
+        if self.parts.contains_key(&number) {
+            return self.part_answered(id, number, status, plan, stage);
+        }
+        let Some(receipt) = self.receipts.get(&number) else { return };
+        if status != CommandStatus::ROK {
+            note!(stage, "receipt {:?} {:?} refused {status:?}", receipt.id, receipt.fate);
+            return stage.agenda.after(plan.kind.receipt_retry_ns, Happening::ReceiptDue(receipt.carrier, number));
+        }
+        let Some(receipt) = self.receipts.remove(&number) else { return };
+        stage.tally.add(Count::Receipts);
+        note!(stage, "receipt {:?} {:?} answered {status:?}", receipt.id, receipt.fate);
+        stage.oracle.receipt_answered(id, receipt.carrier, receipt.id, receipt.fate);
+    }
+
+    /// Nobody answered it: it is delivered again.
+    fn unanswered(&self, number: u64, carrier: usize, plan: &Plan, stage: &mut Stage) {
+        if self.parts.contains_key(&number) {
+            stage.agenda.after(plan.kind.receipt_retry_ns, Happening::PartDue(carrier, number));
+        }
+        if self.receipts.contains_key(&number) {
+            stage.agenda.after(plan.kind.receipt_retry_ns, Happening::ReceiptDue(carrier, number));
+        }
+    }
+}
+
+/// Sends what a session has to say, and sees to its timer.
+fn flush(id: ConnId, seat: &mut Seat, plan: &Plan, net: &mut Network, stage: &mut Stage) {
+    let mut octets = Vec::new();
+    if seat.session.poll_transmit(&mut octets) {
+        seat.session.handle_written(octets.len());
+        net.send_down(id, &octets, plan, stage);
+    }
+    if let Some(wanted) = seat.session.poll_timeout()
+        && seat.wake_at.is_none_or(|known| known > wanted)
+    {
+        seat.wake_at = Some(wanted);
+        stage.agenda.at(wanted, Happening::CarrierWakes(id));
+    }
+}

@@ -1,0 +1,171 @@
+//! Reads of fjall, and what it means that one fails. Knows: damage is what a checksum or the shape of what was read says, or a
+//! file that is gone. Anything else (the disk, descriptors, memory) may pass: it is tried again a few times, and then it is a
+//! failure, which ends the process as a failed write does. Refuses to know what is read.
+
+use std::io;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use fjall::{Iter, LsmError};
+
+use super::fjall::MARKER;
+use stentor_core::store::backend::{StoreError, Visit};
+
+/// How often something is read before that is given up.
+const TRIES: u32 = 5;
+/// The pause before the second try; each further one is twice as long. Half a second in all.
+const PAUSE: Duration = Duration::from_millis(32);
+
+/// Reads, and tries again what may pass.
+///
+/// # Errors
+/// [`StoreError::Damaged`], and [`StoreError::Failed`] when it did not pass.
+pub(super) fn read<T>(mut once: impl FnMut() -> Result<T, fjall::Error>) -> Result<T, StoreError> {
+    let mut patience = Patience::default();
+    loop {
+        match once() {
+            Ok(read) => return Ok(read),
+            Err(error) => patience.bear(error)?,
+        }
+    }
+}
+
+/// Visits at most `limit` entries, but for markers, until `visit` breaks; returns how many. `entries` gives those from a key on,
+/// of what does not change meanwhile.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn walk(
+    from: &[u8],
+    entries: impl Fn(&[u8]) -> Iter,
+    limit: usize,
+    visit: Visit<'_>,
+) -> Result<usize, StoreError> {
+    let (mut visited, mut patience, mut from) = (0, Patience::default(), from.to_vec());
+    'again: loop {
+        for guard in entries(&from) {
+            if visited >= limit {
+                return Ok(visited);
+            }
+            let (key, value) = match guard.into_inner() {
+                Ok(entry) => entry,
+                Err(error) => {
+                    patience.bear(error)?;
+                    continue 'again;
+                }
+            };
+            if *key != MARKER {
+                visited += 1;
+                if visit(&key, &value).is_break() {
+                    return Ok(visited);
+                }
+            }
+            // The first key behind it.
+            from.clear();
+            from.extend_from_slice(&key);
+            from.push(0);
+        }
+        return Ok(visited);
+    }
+}
+
+/// Failures of one read that were borne so far.
+#[derive(Debug, Default)]
+struct Patience(u32);
+
+impl Patience {
+    /// Waits a little, unless that would not help.
+    fn bear(&mut self, error: fjall::Error) -> Result<(), StoreError> {
+        self.0 += 1;
+        if self.0 >= TRIES || !may_pass(&error) {
+            return Err(unreadable(&error));
+        }
+        tracing::warn!(%error, tried = self.0, "the store cannot be read: trying again");
+        thread::sleep(PAUSE * (1 << (self.0 - 1)));
+        Ok(())
+    }
+}
+
+/// What a read that failed says of the store.
+pub(super) fn unreadable(error: &fjall::Error) -> StoreError {
+    match may_pass(error) {
+        true => StoreError::Failed(format!("it cannot be read: {error}")),
+        false => StoreError::Damaged(error.to_string()),
+    }
+}
+
+/// The same of one that is being opened. A disk that is full to the last octet is no damage: what must be done about it is
+/// another thing.
+pub(super) fn not_opened(shard: &Path, error: &fjall::Error) -> StoreError {
+    let shard = shard.display();
+    let is_full = |error: &io::Error| matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    if io_of(error).is_some_and(is_full) {
+        return StoreError::Failed(format!(
+            "{shard}: the disk has no room to open it: free some, and start again ({error})"
+        ));
+    }
+    match may_pass(error) {
+        true => StoreError::Failed(format!("{shard}: it cannot be read: {error}")),
+        false => StoreError::Damaged(format!("{shard}: {error}")),
+    }
+}
+
+const fn io_of(error: &fjall::Error) -> Option<&io::Error> {
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(LsmError::Io(error)) => Some(error),
+        _ => None,
+    }
+}
+
+/// Whether the same read may succeed another time. A file that is gone, or ends too early, does not come
+/// back, and a place that no file has is what damaged bytes say.
+fn may_pass(error: &fjall::Error) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
+    io_of(error).is_some_and(|error| !matches!(error.kind(), NotFound | UnexpectedEof | InvalidData | InvalidInput))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn eio() -> fjall::Error {
+        fjall::Error::Storage(LsmError::Io(io::Error::from_raw_os_error(5)))
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again_and_then_it_is_a_failure() {
+        let mut tried = 0;
+        let found = read(|| {
+            tried += 1;
+            if tried < TRIES { Err(eio()) } else { Ok(tried) }
+        });
+        assert_eq!(found, Ok(TRIES));
+        let found: Result<(), _> = read(|| Err(eio()));
+        assert!(matches!(found, Err(StoreError::Failed(_))), "{found:?}");
+    }
+
+    #[test]
+    fn damage_is_told_at_once() {
+        for kind in [io::ErrorKind::NotFound, io::ErrorKind::UnexpectedEof, io::ErrorKind::InvalidData] {
+            let mut tried = 0;
+            let found: Result<(), _> = read(|| {
+                tried += 1;
+                Err(fjall::Error::Io(kind.into()))
+            });
+            assert!(matches!(found, Err(StoreError::Damaged(_))), "{kind:?}");
+            assert_eq!(tried, 1);
+        }
+        let found: Result<(), _> = read(|| Err(fjall::Error::Storage(LsmError::InvalidTrailer)));
+        assert!(matches!(found, Err(StoreError::Damaged(_))), "{found:?}");
+    }
+
+    #[test]
+    fn a_store_that_cannot_be_opened_for_now_is_not_damaged() {
+        let told = |error: &fjall::Error| not_opened(Path::new("/shard-00"), error);
+        assert!(matches!(told(&eio()), StoreError::Failed(_)));
+        let full = fjall::Error::Io(io::ErrorKind::StorageFull.into());
+        assert!(told(&full).to_string().contains("free some, and start again"), "{}", told(&full));
+        assert!(matches!(told(&fjall::Error::Unrecoverable), StoreError::Damaged(_)));
+    }
+}

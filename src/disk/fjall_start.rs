@@ -1,0 +1,132 @@
+//! The start of one shard's store, or of control's, the same for the daemon, `stentor check --data` and the crash images:
+//! look at the journals, open, read what a shard needs, and compare it with what was acknowledged.
+//!
+//! Knows: the order of these steps, and that less than the high-water mark is an alarm. Refuses to know: what a shard does
+//! with what was found.
+
+use std::panic;
+use std::path::Path;
+
+use super::directory::HighWaterFile;
+use super::fjall::{FjallOptions, FjallStore, Opened};
+use stentor_core::store::backend::{Backend, Space, StoreError};
+use stentor_core::store::control::{self, FoundControl};
+use stentor_core::store::high_water::HighWater;
+use stentor_core::store::recovery::{Recovery, recover};
+
+/// A store that may be used.
+#[derive(Debug)]
+pub struct Started {
+    /// The store.
+    pub store: FjallStore,
+    /// Its high-water mark, to be moved along.
+    pub mark: HighWaterFile,
+    /// What a shard needs to go on.
+    pub found: Recovery,
+    /// What the opening mended, for the log.
+    pub opened: Opened,
+    /// How the last life of this store ended.
+    pub last_end: LastEnd,
+}
+
+/// How a store was left; ordered by how much there is to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LastEnd {
+    /// It was made just now.
+    None,
+    /// By a stop: everything that was acknowledged was settled and sealed.
+    Clean,
+    /// By a crash, a kill or a power cut.
+    Broken,
+}
+
+impl LastEnd {
+    fn of(mark: Option<HighWater>, last: u64) -> Self {
+        match mark {
+            Some(mark) if mark.is_clean && mark.commit == last => Self::Clean,
+            None if last == 0 => Self::None,
+            Some(_) | None => Self::Broken,
+        }
+    }
+}
+
+/// As [`FjallStore::open`]; what fjall asserts about its files and finds untrue is damage like any other.
+///
+/// # Errors
+/// Those of [`FjallStore::open`].
+pub fn open(shard: &Path, options: FjallOptions) -> Result<(FjallStore, Opened), StoreError> {
+    panic::catch_unwind(|| FjallStore::open(shard, options)).unwrap_or_else(|asserted| {
+        let text = asserted.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| asserted.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+        Err(StoreError::Damaged(format!("{}: fjall gave up on its files: {text}", shard.display())))
+    })
+}
+
+/// Every commit writes one event record under its number, so the journals hold them without a gap.
+fn check_commits(shard: &Path, store: &FjallStore, opened: &Opened) -> Result<(), StoreError> {
+    let numbers = store.number(Space::Event).and_then(|number| opened.journals.numbers.get(&number));
+    match numbers.and_then(|numbers| numbers.gap) {
+        None => Ok(()),
+        Some((before, after)) => Err(StoreError::Damaged(format!(
+            "{}: in the journals commit {after} follows {before}: what was acknowledged between them is missing. Keep a copy \
+             of the whole directory and restore from a backup, or ask for help with the copy.",
+            shard.display()
+        ))),
+    }
+}
+
+/// Starts the store in `shard`, or makes it there.
+///
+/// # Errors
+/// Those of [`FjallStore::open`] and [`recover`]; [`StoreError::Damaged`] when the log ends before the high-water mark:
+/// what somebody was told is kept is not there.
+pub fn start(shard: &Path, options: FjallOptions) -> Result<Started, StoreError> {
+    let (store, opened) = open(shard, options)?;
+    check_commits(shard, &store, &opened)?;
+    let (mark, before) = open_mark(shard)?;
+    let found = recover(&store.reader())?;
+    check_mark(shard, before, found.last.0, "messages")?;
+    let last_end = LastEnd::of(before, found.last.0);
+    Ok(Started { store, mark, found, opened, last_end })
+}
+
+/// The store of control, if it may be used.
+#[derive(Debug)]
+pub struct StartedControl {
+    /// The store.
+    pub store: FjallStore,
+    /// Its high-water mark, to be moved along.
+    pub mark: HighWaterFile,
+    /// Everything that is in it.
+    pub found: FoundControl,
+}
+
+/// Starts the store of control in `path`, or makes it there.
+///
+/// # Errors
+/// As [`start`], with [`control::recover`]'s for what is in it.
+pub fn start_control(path: &Path, options: FjallOptions) -> Result<StartedControl, StoreError> {
+    let (store, _) = open(path, options)?;
+    let (mark, before) = open_mark(path)?;
+    let found = control::recover(&store.reader())?;
+    check_mark(path, before, found.record.version, "numbers and settings")?;
+    Ok(StartedControl { store, mark, found })
+}
+
+fn open_mark(store: &Path) -> Result<(HighWaterFile, Option<HighWater>), StoreError> {
+    HighWaterFile::open(store)
+        .map_err(|error| StoreError::Failed(format!("cannot open the high-water mark of {}: {error}", store.display())))
+}
+
+/// Whether everything is there that somebody may have been told of.
+fn check_mark(store: &Path, mark: Option<HighWater>, last: u64, what: &str) -> Result<(), StoreError> {
+    match mark {
+        Some(mark) if mark.commit > last => Err(StoreError::Damaged(format!(
+            "{}: commit {} was acknowledged, but the log ends at {last}: acknowledged {what} are missing. Keep a copy of the \
+             whole directory and restore from a backup, or ask for help with the copy.",
+            store.display(),
+            mark.commit,
+        ))),
+        Some(_) | None => Ok(()),
+    }
+}

@@ -1,0 +1,405 @@
+//! Notices that an executor does not turn any more, and ends the process: the log is the truth, a restart is short, and
+//! a core that hangs with sessions bound is worse than both.
+//!
+//! A machine that does not run us is something else: a disk that keeps the thread waiting for a page of its own code, CPUs
+//! that others use, a hypervisor. Ending the process would cost the sessions and win nothing; so that is told, and waited
+//! for. What tells them apart is what the kernel says of the thread: the CPU time that it used since it beat last, and
+//! whether it runs, wants to, waits for the disk, or sleeps.
+//!
+//! Knows heartbeats, not what beats, and waits for nobody: neither for the log's reader nor for the service manager. A
+//! process that was itself stopped (SIGSTOP, a suspended machine) is not sick: the watchdog that overslept gives everyone
+//! one more round.
+
+use std::{
+    fmt, fs, io,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use crossbeam::utils::CachePadded;
+use sd_notify::NotifyState;
+
+use super::{clock::Clock, logging, systemd};
+use stentor_core::model::Mono;
+
+/// An executor whose last beat is older than this is looked at closely: what it uses from here on counts.
+const SUSPECT_NS: u64 = 1_000_000_000;
+/// A heartbeat older than this is a hang, unless the machine does not run us: far above the longest turn, far below what a
+/// carrier waits for.
+const STALE_NS: u64 = 5_000_000_000;
+/// CPU time used without a beat that is a hang wherever it comes from: most of [`STALE_NS`] where the machine has time.
+const BURNT_NS: u64 = 4_000_000_000;
+/// A machine that does not run us for longer than this is not waited for: a carrier has long given the session up, and
+/// whoever else could serve should learn of it.
+const STARVED_NS: u64 = 120_000_000_000;
+/// How often the watchdog looks.
+const ROUND: Duration = Duration::from_millis(500);
+/// How often it says that the machine does not run us.
+const TOLD_NS: u64 = 5_000_000_000;
+/// A round that took this long was not a round: the process itself stood still.
+const OVERSLEPT_NS: u64 = 2_000_000_000;
+/// Ticks a second of the times in `/proc` (`USER_HZ`).
+const TICK_NS: u64 = 10_000_000;
+
+const SILENT: u64 = 0;
+
+/// One executor's sign of life: written by its heartbeat task, read by the watchdog.
+#[derive(Clone, Debug, Default)]
+pub struct Heartbeat(Arc<CachePadded<Beat>>);
+
+#[derive(Debug, Default)]
+struct Beat {
+    last: AtomicU64,
+    /// The kernel's number of its thread; 0 before the first beat.
+    thread: AtomicU32,
+}
+
+impl Heartbeat {
+    /// Alive at `now`.
+    pub fn beat(&self, now: Mono) {
+        self.0.last.store(now.0.max(1), Ordering::Relaxed);
+    }
+
+    /// The calling thread is the one that beats.
+    pub fn belongs_here(&self) {
+        self.0.thread.store(thread_id(), Ordering::Relaxed);
+    }
+
+    /// Ended on purpose: no longer watched.
+    pub fn retire(&self) {
+        self.0.last.store(SILENT, Ordering::Relaxed);
+    }
+
+    /// The last beat; None before the first and after the end.
+    pub fn last(&self) -> Option<Mono> {
+        match self.0.last.load(Ordering::Relaxed) {
+            SILENT => None,
+            at => Some(Mono(at)),
+        }
+    }
+}
+
+/// The kernel's number of the calling thread.
+fn thread_id() -> u32 {
+    // SAFETY: the call takes nothing and cannot fail.
+    #[allow(unsafe_code, reason = "the standard library does not tell it")]
+    let id = unsafe { libc::gettid() };
+    id.unsigned_abs()
+}
+
+/// What a thread is at, by the kernel's word (proc(5), `state`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Runs, or would if it were given a CPU.
+    Running,
+    /// Waits for something that always comes, mostly a disk.
+    Disk,
+    /// Waits for something that may never come.
+    Sleeping,
+    /// Somebody holds it: a debugger, a signal.
+    Held,
+}
+
+/// What the kernel says of a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Account {
+    state: State,
+    cpu_ns: u64,
+}
+
+impl Account {
+    /// Out of `/proc/self/task/N/stat` (proc(5)): fields 3, 14 and 15. The second is a name in parentheses and may hold
+    /// anything.
+    fn parse(stat: &str) -> Option<Self> {
+        let (_, rest) = stat.rsplit_once(')')?;
+        let mut fields = rest.split_whitespace();
+        let state = match fields.next()? {
+            "R" => State::Running,
+            "D" => State::Disk,
+            "T" | "t" => State::Held,
+            _ => State::Sleeping,
+        };
+        let mut ticks = fields.skip(10).map(str::parse::<u64>);
+        let (user, system) = (ticks.next()?.ok()?, ticks.next()?.ok()?);
+        Some(Self { state, cpu_ns: (user + system) * TICK_NS })
+    }
+
+    fn of(thread: u32) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/self/task/{thread}/stat")).ok()?)
+    }
+}
+
+/// One executor in one round, as far as it is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    /// Since its last beat.
+    age_ns: u64,
+    /// CPU time used since it was first suspected; None if the kernel says nothing.
+    used_ns: Option<u64>,
+    /// What its thread was at, this round and the last; None if the kernel says nothing.
+    states: Option<(State, State)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Healthy,
+    /// The machine does not run it: waited for.
+    Starved,
+    /// It runs and does not turn.
+    Burns,
+    /// It waits for something that may never come.
+    Waits,
+    /// The machine has not run it for longer than is waited for.
+    Abandoned,
+    /// It has not turned, and nothing more is known.
+    Silent,
+}
+
+fn judge(seen: &Seen) -> Verdict {
+    if seen.used_ns.is_some_and(|used| used >= BURNT_NS) {
+        return Verdict::Burns;
+    }
+    if seen.age_ns <= STALE_NS {
+        return Verdict::Healthy;
+    }
+    match seen.states {
+        None => Verdict::Silent,
+        // Asleep twice, and not only between two reads of a slow disk.
+        Some((State::Sleeping, State::Sleeping)) => Verdict::Waits,
+        Some(_) if seen.age_ns > STARVED_NS => Verdict::Abandoned,
+        Some(_) => Verdict::Starved,
+    }
+}
+
+/// An executor that did not beat for a while.
+#[derive(Clone, Copy, Debug)]
+struct Suspect {
+    beat: Mono,
+    /// CPU time of its thread when it was first suspected.
+    cpu_ns: Option<u64>,
+    state: Option<State>,
+    told: Option<Mono>,
+}
+
+/// All executors, over the rounds.
+#[derive(Debug)]
+struct Watch {
+    hearts: Vec<Heartbeat>,
+    suspects: Vec<Option<Suspect>>,
+}
+
+impl Watch {
+    fn new(hearts: Vec<Heartbeat>) -> Self {
+        let suspects = hearts.iter().map(|_| None).collect();
+        Self { hearts, suspects }
+    }
+
+    /// What is to be told of executors that are not healthy; the first whose process is to be ended is the last.
+    fn round(&mut self, now: Mono, account: impl Fn(u32) -> Option<Account>) -> Vec<(usize, Seen, Verdict)> {
+        let mut told = Vec::new();
+        for (index, (heart, suspect)) in self.hearts.iter().zip(&mut self.suspects).enumerate() {
+            let Some(beat) = heart.last().filter(|beat| now.since(*beat) > SUSPECT_NS) else {
+                *suspect = None;
+                continue;
+            };
+            let account = account(heart.0.thread.load(Ordering::Relaxed));
+            let (cpu_ns, state) = (account.map(|account| account.cpu_ns), account.map(|account| account.state));
+            let fresh = Suspect { beat, cpu_ns, state, told: None };
+            let known = suspect.filter(|known| known.beat == beat).unwrap_or(fresh);
+            let seen = Seen {
+                age_ns: now.since(beat),
+                used_ns: cpu_ns.zip(known.cpu_ns).map(|(now, before)| now.saturating_sub(before)),
+                states: known.state.zip(state),
+            };
+            let verdict = judge(&seen);
+            let is_due = known.told.is_none_or(|at| now.since(at) >= TOLD_NS);
+            let is_told = verdict != Verdict::Healthy && (verdict != Verdict::Starved || is_due);
+            *suspect = Some(Suspect { state, told: if is_told { Some(now) } else { known.told }, ..known });
+            if is_told {
+                told.push((index, seen, verdict));
+            }
+        }
+        told
+    }
+}
+
+/// Starts the watching thread over `hearts`, which it numbers in their order. It runs until the process ends.
+///
+/// # Errors
+/// When the thread cannot be started.
+pub fn watch(clock: Clock, hearts: Vec<Heartbeat>) -> io::Result<()> {
+    let feed = sd_notify::watchdog_enabled().map(|interval| interval / 3);
+    let round = feed.map_or(ROUND, |feed| feed.min(ROUND));
+    let watching = move || {
+        let (mut last, mut fed) = (clock.mono(), clock.mono());
+        let mut watch = Watch::new(hearts);
+        loop {
+            thread::sleep(round);
+            let now = clock.mono();
+            if now.since(last) > OVERSLEPT_NS {
+                tracing::warn!(ms = now.since(last) / 1_000_000, "the process stood still");
+            } else {
+                for (executor, seen, verdict) in watch.round(now, Account::of) {
+                    tell_of(executor, watch.hearts[executor].0.thread.load(Ordering::Relaxed), &seen, verdict);
+                }
+            }
+            if feed.is_some_and(|feed| u128::from(now.since(fed)) >= feed.as_nanos()) {
+                systemd::tell(vec![NotifyState::Watchdog]);
+                fed = now;
+            }
+            last = now;
+        }
+    };
+    thread::Builder::new().name("watchdog".to_owned()).spawn(watching).map(drop)
+}
+
+/// Says what is wrong with an executor, and ends the process if waiting does not help. Whether anybody reads it or not.
+fn tell_of(executor: usize, thread: u32, seen: &Seen, verdict: Verdict) {
+    let age_ms = seen.age_ns / 1_000_000;
+    let used_ms = seen.used_ns.map(|used| used / 1_000_000);
+    let state = seen.states.map(|(_, state)| state);
+    let place = fs::read_to_string(format!("/proc/self/task/{thread}/wchan")).unwrap_or_default();
+    let (cpu, io) = (Pressure::read("cpu"), Pressure::read("io"));
+    if verdict == Verdict::Starved {
+        tracing::warn!(
+            executor, age_ms, used_ms, ?state, place, %cpu, %io,
+            "this machine does not run an executor; it is waited for"
+        );
+        return;
+    }
+    let why = match verdict {
+        Verdict::Burns => "executor hangs: it computes and does not turn",
+        Verdict::Waits => "executor hangs: it waits for something that does not come",
+        Verdict::Abandoned => "this machine has not run an executor for too long",
+        Verdict::Healthy | Verdict::Starved | Verdict::Silent => "executor hangs",
+    };
+    tracing::error!(
+        executor, age_ms, used_ms, ?state, place, %cpu, %io,
+        "{why}: aborting, a restart recovers from the log"
+    );
+    logging::abort();
+}
+
+/// How much of the last ten seconds somebody on this machine waited for a resource, percent; None where the kernel does not
+/// say (`/proc/pressure`, Linux 4.20 with CONFIG_PSI).
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Pressure(Option<f32>);
+
+impl Pressure {
+    fn read(resource: &str) -> Self {
+        Self(fs::read_to_string(format!("/proc/pressure/{resource}")).ok().and_then(|text| Self::parse(&text)))
+    }
+
+    /// Out of `some avg10=12.34 avg60=…`.
+    fn parse(text: &str) -> Option<f32> {
+        let line = text.lines().find_map(|line| line.strip_prefix("some "))?;
+        line.split_whitespace().find_map(|field| field.strip_prefix("avg10="))?.parse().ok()
+    }
+}
+
+impl fmt::Display for Pressure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(percent) => write!(out, "{percent:.0} %"),
+            None => out.write_str("unknown"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn check(age_s: u64, used_s: u64, states: (State, State), expected: Verdict) {
+        let seen = Seen { age_ns: age_s * SECOND, used_ns: Some(used_s * SECOND), states: Some(states) };
+        assert_eq!(judge(&seen), expected, "{seen:?}");
+    }
+
+    #[test]
+    fn one_that_runs_and_does_not_turn_hangs() {
+        let running = (State::Running, State::Running);
+        check(4, 2, running, Verdict::Healthy);
+        check(5, 4, running, Verdict::Burns);
+        // On a machine that is starved too: only later.
+        check(60, 3, running, Verdict::Starved);
+        check(90, 4, running, Verdict::Burns);
+    }
+
+    #[test]
+    fn one_that_is_not_run_is_waited_for_but_not_for_ever() {
+        for states in [(State::Disk, State::Disk), (State::Running, State::Running), (State::Held, State::Held)] {
+            check(6, 0, states, Verdict::Starved);
+            check(119, 2, states, Verdict::Starved);
+            check(121, 0, states, Verdict::Abandoned);
+        }
+    }
+
+    #[test]
+    fn one_that_sleeps_hangs_if_it_is_seen_so_twice() {
+        check(5, 0, (State::Sleeping, State::Sleeping), Verdict::Healthy);
+        check(6, 0, (State::Sleeping, State::Sleeping), Verdict::Waits);
+        check(6, 0, (State::Disk, State::Sleeping), Verdict::Starved);
+        check(6, 0, (State::Sleeping, State::Disk), Verdict::Starved);
+    }
+
+    #[test]
+    fn where_the_kernel_is_silent_the_beat_alone_counts() {
+        let seen = |age_s: u64| Seen { age_ns: age_s * SECOND, used_ns: None, states: None };
+        assert_eq!((judge(&seen(5)), judge(&seen(6))), (Verdict::Healthy, Verdict::Silent));
+    }
+
+    /// What is told in rounds of half a second: from when on, and what.
+    fn rounds(heart: &Heartbeat, until_s: u64, account: impl Fn(u64) -> Account) -> Vec<(u64, Verdict)> {
+        let mut watch = Watch::new(vec![Heartbeat::default(), heart.clone()]);
+        let mut told = Vec::new();
+        for half in 0..until_s * 2 {
+            let now = Mono((100 * SECOND) + half * SECOND / 2);
+            let round = watch.round(now, |_| Some(account(half)));
+            told.extend(round.into_iter().map(|(index, _, verdict)| {
+                assert_eq!(index, 1);
+                (half / 2, verdict)
+            }));
+        }
+        told
+    }
+
+    #[test]
+    fn an_idle_executor_on_a_starved_disk_is_told_of_every_five_seconds() {
+        let heart = Heartbeat::default();
+        heart.beat(Mono(100 * SECOND));
+        let told = rounds(&heart, 20, |_| Account { state: State::Disk, cpu_ns: 7 * SECOND });
+        assert_eq!(told, [(5, Verdict::Starved), (10, Verdict::Starved), (15, Verdict::Starved)]);
+    }
+
+    #[test]
+    fn a_loop_is_found_by_what_it_burnt_since_it_was_suspected() {
+        let heart = Heartbeat::default();
+        heart.beat(Mono(100 * SECOND));
+        let burning = |half: u64| Account { state: State::Running, cpu_ns: 900 * SECOND + half * SECOND / 2 };
+        assert_eq!(rounds(&heart, 6, burning), [(5, Verdict::Burns)]);
+        heart.retire();
+        assert_eq!(rounds(&heart, 20, burning), []);
+    }
+
+    #[test]
+    fn the_kernels_account_is_read() {
+        let stat = "4711 (co) re-0) D 1 4711 1 0 -1 4194368 9 0 1 0 250 17 0 0 20 0 9 0 12345 1 2 18446744073709551615";
+        assert_eq!(Account::parse(stat), Some(Account { state: State::Disk, cpu_ns: 2_670_000_000 }));
+        assert_eq!(Account::parse("4711 (core-0"), None);
+        assert!(Account::of(thread_id()).is_some_and(|own| own.state == State::Running));
+        assert_eq!(Account::of(0), None);
+    }
+
+    #[test]
+    fn pressure_is_read_where_there_is_any() {
+        assert_eq!(Pressure::parse("some avg10=87.92 avg60=82.92 total=1\nfull avg10=0.00"), Some(87.92));
+        assert_eq!(Pressure::parse("full avg10=0.00"), None);
+        assert_eq!((Pressure(Some(87.92)).to_string(), Pressure(None).to_string()), ("88 %".into(), "unknown".into()));
+    }
+}
