@@ -237,7 +237,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that writes these answers, one per request head, in pieces of that many octets.
+    /// A server that writes these answers, one per request head, in pieces of that many bytes.
     fn server(answers: &'static [&'static str], piece: usize) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

@@ -2,7 +2,7 @@
 //! number and the instant at which it was offered. Written by the generator, read by the simulator; 7-bit safe, so
 //! that it survives every coding.
 
-/// Octets of a mark: `#` serial (10 digits), blank, microseconds since the Unix epoch (16 digits).
+/// Bytes of a mark: `#` serial (10 digits), blank, microseconds since the Unix epoch (16 digits).
 pub(crate) const MARK_LEN: usize = 28;
 const SERIAL: std::ops::Range<usize> = 1..11;
 const OFFERED: std::ops::Range<usize> = 12..28;
@@ -17,7 +17,7 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    /// Writes the mark over the first [`MARK_LEN`] octets of `text`, which must be at least that long.
+    /// Writes the mark over the first [`MARK_LEN`] bytes of `text`, which must be at least that long.
     pub(crate) fn write(self, text: &mut [u8]) {
         text[0] = b'#';
         write_digits(&mut text[SERIAL], self.serial);
@@ -25,7 +25,7 @@ impl Mark {
         write_digits(&mut text[OFFERED], self.offered_us);
     }
 
-    /// Reads the mark at the head of a text of one octet per character, or of UTF-16BE; `None` where there is none.
+    /// Reads the mark at the head of a text of one byte per character, or of UTF-16BE; `None` where there is none.
     pub(crate) fn read(text: &[u8]) -> Option<Self> {
         match text {
             [b'#', ..] => Self::read_octets(text.get(..MARK_LEN)?),

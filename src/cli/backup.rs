@@ -125,7 +125,7 @@ impl<R: Read> Read for Tee<'_, R> {
     }
 }
 
-/// Octets, for a person who looks; `total` if it is known.
+/// Bytes, for a person who looks; `total` if it is known.
 pub(super) fn progress(total: Option<u64>) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();

@@ -86,7 +86,7 @@ fn unsaid(packaged: &Path) -> Result<(Url, Option<String>), Failure> {
 
 /// For the whole exchange.
 pub(super) const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Octets of one answer, head included.
+/// Bytes of one answer, head included.
 const ANSWER_OCTETS_MAX: usize = 64 << 20;
 
 /// One answer.

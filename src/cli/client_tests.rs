@@ -1,4 +1,4 @@
-//! The client against a listener of the test's own, and against octets that no server should send.
+//! The client against a listener of the test's own, and against bytes that no server should send.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;

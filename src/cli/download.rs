@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use super::client::{Answer, Client, ClientError, EXCHANGE_TIMEOUT, read_answer};
 use super::connection::Stream;
 
-/// Octets of a head, or of a refusal, at most.
+/// Bytes of a head, or of a refusal, at most.
 const HEAD_OCTETS_MAX: u64 = 64 << 10;
 
 /// What came.
@@ -24,7 +24,7 @@ impl Client {
         let mut stream = self.connect()?;
         let ask = |stream: &mut Stream| -> io::Result<()> {
             stream.set_write_timeout(EXCHANGE_TIMEOUT)?;
-            // Every store takes a snapshot before the first octet comes.
+            // Every store takes a snapshot before the first byte comes.
             stream.set_read_timeout(3 * EXCHANGE_TIMEOUT)?;
             stream.write_all(format!("{}\r\n", self.head("GET", path)).as_bytes())
         };
@@ -68,9 +68,9 @@ fn read_head(stream: &mut impl BufRead) -> io::Result<String> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
-    /// Octets left.
+    /// Bytes left.
     Length(u64),
-    /// Octets left of the chunk under way.
+    /// Bytes left of the chunk under way.
     Chunk(u64),
     /// The last chunk was seen.
     Through,

@@ -150,7 +150,7 @@ fn read(body: &[u8]) -> Option<Page> {
     Some(page)
 }
 
-/// When, from whom, to whom, what; of what is no text the octets.
+/// When, from whom, to whom, what; of what is no text the bytes.
 fn shown(message: &Value) -> String {
     let text = message.get("text").and_then(Value::as_str).map(plain);
     let text = text.unwrap_or_else(|| format!("(data) {}", scalar(message.get("hex"))));

@@ -19,7 +19,7 @@ use stentor_core::model::{Class, MessageState};
 
 /// Between two looks at a message that is waited for.
 const LOOK: Duration = Duration::from_millis(250);
-/// Octets of a body from stdin; far above what any message may have.
+/// Bytes of a body from stdin; far above what any message may have.
 const BODY_OCTETS_MAX: u64 = 1 << 20;
 
 /// What was typed.

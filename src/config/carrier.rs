@@ -39,7 +39,7 @@ pub struct Carrier {
     pub source_ip: Option<IpAddr>,
     /// `None`: plain TCP.
     pub tls: Option<CarrierTls>,
-    /// At most 15 octets.
+    /// At most 15 bytes.
     pub system_id: String,
     /// Empty: none.
     pub password: Secret,
@@ -69,7 +69,7 @@ pub struct Carrier {
     pub transliterate: bool,
     /// How long messages are cut.
     pub splitting: Splitting,
-    /// At most 5 octets.
+    /// At most 5 bytes.
     pub service_type: String,
     /// Sent when a message wants a receipt; 0 otherwise.
     pub registered_delivery: u8,

@@ -7,7 +7,7 @@ use toml::Spanned;
 use super::gather::Gather;
 use super::raw::{RawCarrier, RawTlv};
 
-/// A tag and its octets.
+/// A tag and its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tlv {
     /// SMPP 3.4 §5.3; carriers' own from 0x1400.
@@ -25,7 +25,7 @@ const OURS: [(u16, &str); 5] = [
     (0x0424, "message_payload"),
 ];
 
-/// A TLV's length is two octets; a thousand is more than any carrier asks for, and every submit carries them.
+/// A TLV's length is two bytes; a thousand is more than any carrier asks for, and every submit carries them.
 const VALUE_MAX: usize = 1_000;
 
 pub(super) fn tlvs(raw: &RawCarrier, gather: &mut Gather<'_>) -> Vec<Tlv> {

@@ -85,7 +85,7 @@ impl Encoding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DefaultAlphabet {
-    /// GSM 03.38, one septet per octet.
+    /// GSM 03.38, one septet per byte.
     Gsm7,
     /// ISO 8859-1.
     Latin1,

@@ -90,7 +90,7 @@ impl Gather<'_> {
         default
     }
 
-    /// A size in octets within `range`.
+    /// A size in bytes within `range`.
     pub(super) fn bytes(&mut self, typed: &Typed<Bytes>, default: u64, range: RangeInclusive<u64>) -> u64 {
         let Some(value) = typed else { return default };
         let (least, most) = (Bytes(*range.start()), Bytes(*range.end()));
@@ -131,7 +131,7 @@ impl Gather<'_> {
         text.clone()
     }
 
-    /// A text for an SMPP field of at most `octets_max` octets; empty if absent.
+    /// A text for an SMPP field of at most `octets_max` bytes; empty if absent.
     pub(super) fn smpp_text(&mut self, typed: &Typed<String>, octets_max: usize) -> String {
         let Some(value) = typed else { return String::new() };
         let text = value.get_ref();

@@ -22,7 +22,7 @@ pub(super) type Typed<T> = Option<Spanned<T>>;
 /// A number of things of which there must be one, and of which a machine holds at most so many.
 pub(super) type Count = Int<1, 1_000_000_000_000>;
 
-/// An octet.
+/// A byte.
 pub(super) type Octet = Int<0, 255>;
 
 macro_rules! raw {

@@ -81,22 +81,22 @@ pub struct Http {
     pub hosts: Vec<String>,
     /// `None`: plain text.
     pub tls: Option<HttpTls>,
-    /// Octets of a request's body at most, also after it was inflated.
+    /// Bytes of a request's body at most, also after it was inflated.
     #[serde(rename = "body_max", serialize_with = "shown::size")]
     pub body_bytes_max: u64,
-    /// Inflated octets per compressed one at most.
+    /// Inflated bytes per compressed one at most.
     pub inflate_ratio_max: u32,
-    /// Octets of one NDJSON line or array element at most.
+    /// Bytes of one NDJSON line or array element at most.
     #[serde(rename = "line_max", serialize_with = "shown::size")]
     pub line_bytes_max: u64,
     /// Messages of one request at most.
     pub messages_max: u32,
     /// Open connections of the process at most.
     pub connections_max: u32,
-    /// Octets of request line and headers at most.
+    /// Bytes of request line and headers at most.
     #[serde(rename = "header_max", serialize_with = "shown::size")]
     pub header_bytes_max: u64,
-    /// For request line and headers, from their first octet.
+    /// For request line and headers, from their first byte.
     #[serde(rename = "header_timeout", serialize_with = "shown::duration")]
     pub header_timeout_ms: u64,
     /// For the whole body.
@@ -202,7 +202,7 @@ pub struct Limits {
     /// Memory for caches and bodies in flight.
     #[serde(rename = "memory", serialize_with = "shown::size")]
     pub memory_bytes: u64,
-    /// Free octets of the file system with the data, under which new messages are refused as `disk_full`; `None`: derived
+    /// Free bytes of the file system with the data, under which new messages are refused as `disk_full`; `None`: derived
     /// from the number of shards and the size of the file system.
     #[serde(rename = "disk_floor", serialize_with = "shown::size_if_any")]
     pub disk_floor_bytes: Option<u64>,

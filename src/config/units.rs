@@ -30,7 +30,7 @@ impl fmt::Display for Millis {
     }
 }
 
-/// Octets, typed as `"512B"`, `"64KiB"`, `"16MiB"` or `"1GiB"`.
+/// Bytes, typed as `"512B"`, `"64KiB"`, `"16MiB"` or `"1GiB"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);
 

@@ -174,7 +174,7 @@ impl DataDirectory {
         self.path.join(CONTROL)
     }
 
-    /// Where the octets of damaged segments go; made when there is one.
+    /// Where the bytes of damaged segments go; made when there is one.
     pub fn quarantine(&self) -> PathBuf {
         self.path.join("quarantine")
     }

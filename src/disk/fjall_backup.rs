@@ -98,7 +98,7 @@ impl fmt::Debug for StoreSnapshot {
 pub enum WriteError {
     /// The store cannot be read.
     Store(StoreError),
-    /// The octets cannot be put where they belong.
+    /// The bytes cannot be put where they belong.
     Out(io::Error),
 }
 
@@ -158,9 +158,9 @@ pub struct Checked {
     pub manifest: Manifest,
     /// Entries in it.
     pub entries: u64,
-    /// Octets of it.
+    /// Bytes of it.
     pub octets: u64,
-    /// Octets of all keys and values, as a store keeps them.
+    /// Bytes of all keys and values, as a store keeps them.
     pub plain_octets: u64,
     surveys: Vec<Survey>,
     control: ControlSurvey,

@@ -160,7 +160,7 @@ fn check_order(path: &Path, before: Option<u64>, scan: &Scan) -> Result<(), Stor
     }
 }
 
-/// Whether fjall's version file is there and was written: a crash may leave its name without its octets.
+/// Whether fjall's version file is there and was written: a crash may leave its name without its bytes.
 fn has_version(shard: &Path) -> Result<bool, StoreError> {
     let path = shard.join(VERSION_FILE);
     match fs::read(&path) {
@@ -222,7 +222,7 @@ fn read_written(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Puts the octets into a file of that name, for good.
+/// Puts the bytes into a file of that name, for good.
 fn copy_aside(copy: &Path, tail: &[u8]) -> io::Result<()> {
     let mut file = private::file(copy, OpenOptions::new().write(true).create_new(true))?;
     file.write_all(tail)?;

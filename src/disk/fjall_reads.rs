@@ -95,7 +95,7 @@ pub(super) fn unreadable(error: &fjall::Error) -> StoreError {
     }
 }
 
-/// The same of one that is being opened. A disk that is full to the last octet is no damage: what must be done about it is
+/// The same of one that is being opened. A disk that is full to the last byte is no damage: what must be done about it is
 /// another thing.
 pub(super) fn not_opened(shard: &Path, error: &fjall::Error) -> StoreError {
     let shard = shard.display();

@@ -375,7 +375,7 @@ fn a_creation_that_a_crash_cut_short_is_begun_again_unless_something_was_kept() 
     fs::write(root.path().join("lock"), []).unwrap();
     fs::write(root.path().join("0.jnl"), [0; 4096]).unwrap();
     assert_holds(root.path(), 0, "half created");
-    // A crash image: the name of the version file was there, its octets were not.
+    // A crash image: the name of the version file was there, its bytes were not.
     let named = tempfile::tempdir().unwrap();
     fs::write(named.path().join("version"), []).unwrap();
     fs::write(named.path().join("0.jnl"), []).unwrap();

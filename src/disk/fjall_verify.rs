@@ -84,7 +84,7 @@ fn records(store: &FjallStore, space: Space, verified: &mut Verified) {
     }
 }
 
-/// A number where the key is one, else its octets.
+/// A number where the key is one, else its bytes.
 fn shown(key: &[u8]) -> String {
     match (key.len(), Key::number(key)) {
         (8, Some(number)) => number.to_string(),

@@ -21,18 +21,18 @@ use stentor_core::link::{BindId, Disconnect, hosts::Way};
 
 use super::{Dial, dial::NoWay, words};
 
-/// Octets read at once: about 400 receipts.
+/// Bytes read at once: about 400 receipts.
 const READ_BYTES: usize = 64 << 10;
 
 /// Whoever owns the link of these connections.
 pub trait LinkOwner {
     /// It stands.
     fn connected(&self, bind: BindId);
-    /// Octets came in. How many of them were dealt with; the rest is told again, after others have run.
+    /// Bytes came in. How many of them were dealt with; the rest is told again, after others have run.
     fn bytes(&self, bind: BindId, bytes: &[u8]) -> usize;
     /// What is to be written now, behind what is in `out`; false if nothing.
     fn take_transmit(&self, bind: BindId, out: &mut Vec<u8>) -> bool;
-    /// The socket took so many octets.
+    /// The socket took so many bytes.
     fn written(&self, bind: BindId, octets: usize);
     /// What is known of the end that is told next, in words.
     fn words(&self, bind: BindId, words: String);
@@ -191,7 +191,7 @@ impl<O: LinkOwner> Pump<O> {
         }
     }
 
-    /// Octets were handed to the stream whose fate is unknown: under TLS any of them, in the clear those of a write that
+    /// Bytes were handed to the stream whose fate is unknown: under TLS any of them, in the clear those of a write that
     /// is under way.
     fn is_torn(&self) -> bool {
         !self.out.is_empty()

@@ -27,7 +27,7 @@ fn loopback(last: u8) -> IpAddr {
     Ipv4Addr::new(127, 0, 0, last).into()
 }
 
-/// Somebody who says his own last octet and hangs up.
+/// Somebody who says his own last byte and hangs up.
 fn carrier(last: u8, port: u16) -> u16 {
     let listener = TcpListener::bind((loopback(last), port)).expect("bind");
     let port = listener.local_addr().expect("an address").port();

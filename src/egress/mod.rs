@@ -1,4 +1,4 @@
-//! The door out: TCP and TLS connections to carriers. Moves octets between sockets and whoever owns the link; knows no
+//! The door out: TCP and TLS connections to carriers. Moves bytes between sockets and whoever owns the link; knows no
 //! window, no retry, and PDUs only to tell them to the log ([`pdus`]). One task per connection; it ends by itself and answers
 //! with exactly one `disconnected`.
 

@@ -1,4 +1,4 @@
-//! `GET /v1/backup`: the door for a backup's octets. Knows how they get from the thread that reads the stores to the one
+//! `GET /v1/backup`: the door for a backup's bytes. Knows how they get from the thread that reads the stores to the one
 //! client that takes them; does not know what they mean, nor who makes them ([`StartBackup`]).
 //!
 //! The two meet in a [`Pipe`]: the thread puts pieces in and waits while it is full, the connection's task looks into it a
@@ -48,7 +48,7 @@ enum Ending {
 /// What the client finds when it looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// The next octets.
+    /// The next bytes.
     Piece(Bytes),
     /// Nothing yet.
     Nothing,
@@ -77,7 +77,7 @@ impl Default for Pipe {
 }
 
 impl Pipe {
-    /// Puts octets in; waits while it is full. For the thread.
+    /// Puts bytes in; waits while it is full. For the thread.
     ///
     /// # Errors
     /// [`Abandoned`] when nobody takes them any more.

@@ -16,9 +16,9 @@ const VALUES: [u8; 256] = {
 /// Why a text is no base64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotBase64 {
-    /// The character at this octet is not of the alphabet.
+    /// The character at this byte is not of the alphabet.
     BadCharacter(usize),
-    /// It ends in the middle of an octet, or leaves bits over.
+    /// It ends in the middle of a byte, or leaves bits over.
     BadEnd,
 }
 

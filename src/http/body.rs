@@ -125,7 +125,7 @@ impl RequestBody {
         self.peer
     }
 
-    /// The same, of so many octets at most: for calls that need no more than a small document.
+    /// The same, of so many bytes at most: for calls that need no more than a small document.
     pub fn within(mut self, limit_bytes: usize) -> Self {
         self.limit_bytes = limit_bytes;
         self

@@ -1,7 +1,7 @@
 //! A request's body undone from its `Content-Encoding`, step by step. Knows encodings and their memory; whoever collects
 //! the body knows where it comes from.
 //!
-//! A step is bounded on both sides: it takes in at most [`STEP_IN`] octets and gives out at most [`STEP_OUT`], so that
+//! A step is bounded on both sides: it takes in at most [`STEP_IN`] bytes and gives out at most [`STEP_OUT`], so that
 //! neither a body that grows a thousandfold nor one of members without content is decoded in one go. Between two steps
 //! the other tasks have their turn and the limits are looked at.
 
@@ -14,9 +14,9 @@ use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
 use super::{body::BodyError, limits::Limits, memory::Room};
 use crate::host::executor;
 
-/// Octets that one step takes in at most.
+/// Bytes that one step takes in at most.
 const STEP_IN: usize = 16 << 10;
-/// Octets that one step gives out at most.
+/// Bytes that one step gives out at most.
 const STEP_OUT: usize = 64 << 10;
 /// Members of gzip, or frames of zstd, that a body may consist of: tools that compress by block begin one each 64 KiB.
 const MEMBERS_MAX: usize = 10_000;
@@ -62,7 +62,7 @@ impl Encoding {
 /// What one step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    /// So many octets were given out; there may be more.
+    /// So many bytes were given out; there may be more.
     More(usize),
     /// The same, and they were the last.
     Last(usize),
@@ -93,7 +93,7 @@ impl<'w> Decoder<'w> {
         }
     }
 
-    /// Octets that the decoder itself holds.
+    /// Bytes that the decoder itself holds.
     fn held_bytes(&self) -> usize {
         match self {
             Self::Gzip(_) => GZIP_BYTES,
@@ -252,9 +252,9 @@ mod tests {
 
     /// Of RFC 1952: a header without a name, an empty block, a checksum and a length of nothing.
     const EMPTY_MEMBER: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x03\0\0\0\0\0\0\0\0\0";
-    /// Of RFC 8878: one segment of no octets, its last block raw and empty.
+    /// Of RFC 8878: one segment of no bytes, its last block raw and empty.
     const EMPTY_FRAME: &[u8] = b"\x28\xb5\x2f\xfd\x20\0\x01\0\0";
-    /// The same: a frame that is to be skipped, with four octets in it.
+    /// The same: a frame that is to be skipped, with four bytes in it.
     const SKIPPED_FRAME: &[u8] = b"\x50\x2a\x4d\x18\x04\0\0\0skip";
 
     fn gzip(plain: &[u8]) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! `GET /v1/inbound`: messages from handsets, as NDJSON, in the order in which each shard kept them, resumable like records. Pages
-//! come from shards; what their octets mean is told by the carrier's alphabet.
+//! come from shards; what their bytes mean is told by the carrier's alphabet.
 //!
-//! A text that cannot be read whole is told by its octets as well: what was sent is never lost by how it is shown.
+//! A text that cannot be read whole is told by its bytes as well: what was sent is never lost by how it is shown.
 
 use std::{rc::Rc, sync::Arc};
 

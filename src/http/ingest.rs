@@ -21,13 +21,13 @@ use stentor_core::{
     shard::Catalog,
 };
 
-/// What a message counts for in a slice of work at least, in octets: judging it costs more than reading it.
+/// What a message counts for in a slice of work at least, in bytes: judging it costs more than reading it.
 const MESSAGE_WORK: usize = 512;
 
 /// How much one request may bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestLimits {
-    /// Octets of one message as it is typed.
+    /// Bytes of one message as it is typed.
     pub line_bytes_max: usize,
     /// Messages.
     pub messages_max: usize,
@@ -83,7 +83,7 @@ impl<'b> Ingest<'b> {
         }
     }
 
-    /// Reads on for a slice of `work` octets, or to the end of a message that began in it; false at the end of the body.
+    /// Reads on for a slice of `work` bytes, or to the end of a message that began in it; false at the end of the body.
     ///
     /// # Errors
     /// What is wrong with the body as a whole: then nothing of it may be sent.

@@ -1,4 +1,4 @@
-//! Bodies of requests, from octets to frames and answers.
+//! Bodies of requests, from bytes to frames and answers.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -78,7 +78,7 @@ impl Request<'_> {
     }
 }
 
-/// The answer, written in slices of so many octets.
+/// The answer, written in slices of so many bytes.
 fn results(report: &Report, work: usize) -> Value {
     let (mut out, mut from, mut told) = (Vec::new(), Some(0), 0);
     while let Some(index) = from {

@@ -28,7 +28,7 @@ pub enum Form {
 /// What was come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// A message that took so many octets.
+    /// A message that took so many bytes.
     Message(usize),
     /// The slice of work is used up.
     Pause,
@@ -70,7 +70,7 @@ enum State {
     Nothing,
 }
 
-/// The first octet behind blanks.
+/// The first byte behind blanks.
 enum Found {
     Octet(u8),
     Pause,
@@ -78,7 +78,7 @@ enum Found {
 }
 
 impl<'b> Items<'b> {
-    /// Reads `body`; a message of more than `line_bytes_max` octets is flawed.
+    /// Reads `body`; a message of more than `line_bytes_max` bytes is flawed.
     pub const fn new(body: &'b [u8], form: Form, line_bytes_max: usize) -> Self {
         let state = match form {
             Form::Json => State::Start,
@@ -92,7 +92,7 @@ impl<'b> Items<'b> {
         self.one
     }
 
-    /// Reads the next message into `typed`, with what is wrong with it if it cannot be read. `work`: octets that may still
+    /// Reads the next message into `typed`, with what is wrong with it if it cannot be read. `work`: bytes that may still
     /// be looked at before [`Next::Pause`]; what was looked at is taken off.
     ///
     /// # Errors
@@ -198,7 +198,7 @@ impl<'b> Items<'b> {
         Ok(self.end_value(octets, typed, work))
     }
 
-    /// The message that begins here has so many octets.
+    /// The message that begins here has so many bytes.
     fn end_value(&mut self, octets: usize, typed: &mut Typed<'b>, work: &mut usize) -> Next {
         self.pass(octets, work);
         self.state = if self.one { State::Tail } else { State::Between };
@@ -220,7 +220,7 @@ impl<'b> Items<'b> {
     }
 
     /// What stands here as text, as long as the largest message may be and a little longer, and whether more follows.
-    /// Each octet is looked at about twice: the text reaches further than it is wanted.
+    /// Each byte is looked at about twice: the text reaches further than it is wanted.
     fn window(&mut self) -> Result<(&'b str, bool), Problem> {
         let wanted = self.line_bytes_max + 4;
         let ahead = self.body.get(self.at..).unwrap_or_default();
@@ -331,7 +331,7 @@ impl<'b> Items<'b> {
         Some(Next::Message(octets))
     }
 
-    /// Goes over blanks, which are of one octet each.
+    /// Goes over blanks, which are of one byte each.
     fn found(&mut self, work: &mut usize) -> Found {
         let ahead = self.body.get(self.at..).unwrap_or_default();
         let window = &ahead[..ahead.len().min(*work)];
@@ -392,7 +392,7 @@ struct Bounds {
 }
 
 impl Bounds {
-    /// Looks at the next octets; where among them the element ends, if it does.
+    /// Looks at the next bytes; where among them the element ends, if it does.
     fn end(&mut self, octets: &[u8]) -> Option<usize> {
         let mut at = 0;
         while let Some(octet) = octets.get(at) {

@@ -22,7 +22,7 @@ use stentor_smpp::status::CommandStatus;
 
 /// Ids of one bulk lookup at most.
 pub const IDS_MAX: usize = 1_000;
-/// Octets of a document with a list of ids, or with less: [`IDS_MAX`] of them with plenty of blanks in between.
+/// Bytes of a document with a list of ids, or with less: [`IDS_MAX`] of them with plenty of blanks in between.
 pub const DOCUMENT_BYTES_MAX: usize = 256 << 10;
 
 /// Ids as they are asked for, each with the id that it is; `None`: not the form of an id of ours. A list of more than

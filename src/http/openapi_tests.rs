@@ -149,7 +149,7 @@ fn base64_is_described_as_it_is_read() {
         let schema: Value = serde_json::from_str(known.schema).expect("JSON");
         assert_eq!(schema["minLength"], 2);
         let pattern = schema["pattern"].as_str().expect("a pattern");
-        // One octet, two, three: with and without what fills up, and with bits left over.
+        // One byte, two, three: with and without what fills up, and with bits left over.
         let ends = ["(==)?", "[AQgw]", "[AEIMQUYcgkosw048]=?"];
         assert!(ends.iter().all(|end| pattern.contains(end)), "{pattern}");
         for (end, fits) in [("QQ", true), ("QR", false), ("QUI", true), ("QUJ", false)] {

@@ -17,11 +17,11 @@ use super::{
 };
 use stentor_core::model::{Quoted, Refusal};
 
-/// Octets of failed messages that one answer tells of in full; of those that come after it only the code is told, or only
+/// Bytes of failed messages that one answer tells of in full; of those that come after it only the code is told, or only
 /// how many they are.
 pub const ERRORS_BYTES_MAX: usize = 256 << 10;
 
-/// Octets of a host's name and port.
+/// Bytes of a host's name and port.
 const HOST_OCTETS_MAX: usize = 262;
 
 /// Whether the same request may succeed later, unchanged.
@@ -239,7 +239,7 @@ impl Flaw {
         self.each().map(tell).collect::<Vec<_>>().join("; ")
     }
 
-    /// Octets of its texts, and of what else is wrong.
+    /// Bytes of its texts, and of what else is wrong.
     pub fn text_bytes(&self) -> usize {
         let texts = |flaw: &Self| flaw.detail.len() + flaw.field.as_ref().map_or(0, |field| field.len());
         self.each().map(texts).sum::<usize>() + self.also.len() * size_of::<Self>()
@@ -255,7 +255,7 @@ impl Flaw {
         self.write_whole(0, object);
     }
 
-    /// The same in an answer that told `told` octets of flaws already.
+    /// The same in an answer that told `told` bytes of flaws already.
     pub fn write_whole(&self, told: usize, object: &mut Object<'_>) {
         self.write_within(told, object);
         if told < ERRORS_BYTES_MAX && !self.also.is_empty() {
@@ -267,7 +267,7 @@ impl Flaw {
         }
     }
 
-    /// Its own members in an answer that told `told` octets of flaws already: over [`ERRORS_BYTES_MAX`] the detail stays empty.
+    /// Its own members in an answer that told `told` bytes of flaws already: over [`ERRORS_BYTES_MAX`] the detail stays empty.
     pub fn write_within(&self, told: usize, object: &mut Object<'_>) {
         object.text("code", self.code.text());
         if let Some(field) = &self.field {

@@ -32,7 +32,7 @@ use stentor_core::{
 
 /// Readers of one tenant.
 pub const READERS_MAX: usize = 16;
-/// Octets of a reader's name.
+/// Bytes of a reader's name.
 const NAME_OCTETS_MAX: usize = 64;
 /// How often is decided anew when others change the same tenant's readers.
 const TRIES: usize = 8;

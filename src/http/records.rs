@@ -155,7 +155,7 @@ pub struct Cursor {
     positions: Vec<Address>,
 }
 
-/// Octets of a position in the text form, which is hexadecimal: version, positions.
+/// Bytes of a position in the text form, which is hexadecimal: version, positions.
 const POSITION_BYTES: usize = 7;
 const CURSOR_VERSION: u8 = 1;
 

@@ -108,7 +108,7 @@ impl Report {
         self.held_bytes() + self.places.len() * size_of::<LineResult>()
     }
 
-    /// Octets of all that is said of messages that were not taken.
+    /// Bytes of all that is said of messages that were not taken.
     #[cfg(test)]
     pub(super) const fn flaws_bytes(&self) -> usize {
         self.flaws_bytes
@@ -158,8 +158,8 @@ impl Report {
         tally
     }
 
-    /// `ack=summary`: counts, and the messages that were not taken. Written from the message `from` on until `work` octets
-    /// were written or looked at; where to go on, `None` at its end. `told`: octets of flaws told so far.
+    /// `ack=summary`: counts, and the messages that were not taken. Written from the message `from` on until `work` bytes
+    /// were written or looked at; where to go on, `None` at its end. `told`: bytes of flaws told so far.
     pub fn write_summary(&self, from: usize, work: usize, told: &mut usize, out: &mut Vec<u8>) -> Option<usize> {
         if from == 0 {
             let Tally { accepted, duplicates, rejected } = self.tally();
@@ -184,8 +184,8 @@ impl Report {
         None
     }
 
-    /// The results from the message `from` on, as a part of the whole answer, until `work` octets were written; where to go
-    /// on, `None` when the last one was written. `told`: octets of flaws told so far.
+    /// The results from the message `from` on, as a part of the whole answer, until `work` bytes were written; where to go
+    /// on, `None` when the last one was written. `told`: bytes of flaws told so far.
     pub fn write_results(&self, from: usize, work: usize, told: &mut usize, out: &mut Vec<u8>) -> Option<usize> {
         let (mut index, until) = (from, out.len() + work);
         if from == 0 && !self.one {
@@ -243,9 +243,9 @@ impl Report {
     }
 }
 
-/// What a message that is looked at counts for in a slice of work, in octets written.
+/// What a message that is looked at counts for in a slice of work, in bytes written.
 const FATE_WORK: usize = 16;
-/// Octets of an item of a problem beside its texts, about.
+/// Bytes of an item of a problem beside its texts, about.
 const ITEM_BYTES: usize = 80;
 
 /// The codes of all messages that failed.

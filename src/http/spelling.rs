@@ -1,5 +1,5 @@
 //! From a message as it was typed to what is wanted, or to the field that cannot be read: how HTTP spells instants, spans,
-//! octets, classes and codings. Whether what is wanted may be had is asked of `admission`. All that is wrong is told at once.
+//! bytes, classes and codings. Whether what is wanted may be had is asked of `admission`. All that is wrong is told at once.
 
 use super::{
     base64::{self, NotBase64},
@@ -142,7 +142,7 @@ fn span_ms(span: &Loose<'_>) -> Option<u64> {
     Some(number.saturating_mul(unit_ms)).filter(|ms| *ms > 0)
 }
 
-/// `value` is room for octets that are typed in hexadecimal.
+/// `value` is room for bytes that are typed in hexadecimal.
 fn add_tlv(at: usize, typed: &TypedTlv<'_>, tlvs: &mut TlvList, value: &mut Vec<u8>) -> Result<(), Flaw> {
     let wrong = |what: &str| Flaw::of(Code::InvalidTlvs, "tlvs", format!("number {at}: {what}"));
     let tag =
@@ -166,7 +166,7 @@ fn tag(typed: Option<&Loose<'_>>) -> Option<u16> {
     }
 }
 
-/// Octets that are typed in hexadecimal.
+/// Bytes that are typed in hexadecimal.
 pub(super) fn push_octets(hex: &str, into: &mut Vec<u8>) -> Option<()> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     let (pairs, []) = hex.as_bytes().as_chunks::<2>() else { return None };

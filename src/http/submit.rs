@@ -26,11 +26,11 @@ use stentor_core::{
     shard::{Ask, Claimed, Reply},
 };
 
-/// Octets that are read, hashed or written between two looks at the clock. Lines take 3 to 20 ns an octet.
+/// Bytes that are read, hashed or written between two looks at the clock. Lines take 3 to 20 ns a byte.
 const SLICE: usize = 32 << 10;
 /// Results of which an answer is written in one piece; of more it is made while it is taken.
 const WHOLE_MAX: u64 = 1_024;
-/// Octets of one piece of such an answer, about.
+/// Bytes of one piece of such an answer, about.
 const PIECE: usize = 16 << 10;
 
 /// How much of an answer is wanted.
@@ -180,12 +180,12 @@ struct Writing {
     ack: Ack,
     /// The message to go on with; none: it is written.
     next: Option<usize>,
-    /// Octets of flaws told so far.
+    /// Bytes of flaws told so far.
     told: usize,
 }
 
 impl Writing {
-    /// Writes about `work` octets more; false when there was nothing more to write.
+    /// Writes about `work` bytes more; false when there was nothing more to write.
     fn write(&mut self, work: usize, out: &mut Vec<u8>) -> bool {
         let Some(from) = self.next else { return false };
         self.next = match self.ack {

@@ -106,7 +106,7 @@ fields! {
         "For routes and reports; without commas, 256 octets in all.";
 }
 
-/// Tags beyond which their octets are too many in any case, each with its comma.
+/// Tags beyond which their bytes are too many in any case, each with its comma.
 const TAGS_MAX: usize = limits::REFERENCE_BYTES_MAX / 2;
 
 /// A value that people write as a number or as a text: a duration (`600`, `"10m"`), a tag (`5120`, `"0x1400"`).
@@ -125,7 +125,7 @@ pub struct TypedTlv<'a> {
     pub tag: Option<Loose<'a>>,
     /// The value, as it is.
     pub text: Option<Cow<'a, str>>,
-    /// The value, two digits an octet.
+    /// The value, two digits a byte.
     pub hex: Option<Cow<'a, str>>,
 }
 
@@ -164,7 +164,7 @@ impl<'de> Deserialize<'de> for Typed<'de> {
 }
 
 impl<'a> Typed<'a> {
-    /// Reads a message in place of what stood here before: some 400 octets that are not moved about.
+    /// Reads a message in place of what stood here before: some 400 bytes that are not moved about.
     ///
     /// # Errors
     /// The text is no JSON, or something follows it; what stands here then is a part of the message.

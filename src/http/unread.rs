@@ -17,7 +17,7 @@ pub(super) fn byte_order_mark(octets: &[u8]) -> Option<&'static str> {
 /// An escape that is half of a pair, and stands without the other half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LoneSurrogate {
-    /// At which octet of the text its escape begins.
+    /// At which byte of the text its escape begins.
     pub at: usize,
     unit: u16,
 }

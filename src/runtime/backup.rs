@@ -39,7 +39,7 @@ use super::{control::Published, core::ToCore};
 
 /// For a shard's maintenance thread to come to it. It may be folding.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(60);
-/// Octets gathered before they go to the client.
+/// Bytes gathered before they go to the client.
 const PIECE_BYTES: usize = 256 << 10;
 /// Between two tries at a mailbox that is full.
 const RETRY: Duration = Duration::from_millis(1);
@@ -160,7 +160,7 @@ fn snapshots(source: &Source) -> Result<Vec<StoreSnapshot>, String> {
     found.into_iter().collect::<Option<Vec<_>>>().ok_or_else(|| "a shard answered twice".to_owned())
 }
 
-/// Octets on their way to the client, gathered.
+/// Bytes on their way to the client, gathered.
 struct Pieces<'a> {
     into: &'a Pipe,
     gathered: Vec<u8>,

@@ -28,7 +28,7 @@ pub enum Pin {
     File(PathBuf),
 }
 
-/// The SHA-256 of these octets.
+/// The SHA-256 of these bytes.
 pub fn print(octets: &[u8]) -> Print {
     let mut print = Print::default();
     print.copy_from_slice(digest(&SHA256, octets).as_ref());

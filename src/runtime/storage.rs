@@ -297,7 +297,7 @@ impl Drop for EndOnPanic {
     }
 }
 
-/// Where the octets of damaged segments are kept for those who may still make something of them.
+/// Where the bytes of damaged segments are kept for those who may still make something of them.
 #[derive(Debug)]
 struct Quarantine {
     shard: ShardId,

@@ -245,7 +245,7 @@ mod tests {
         CarrierTls { ca, server_name: Some("localhost".to_owned()), insecure, ..CarrierTls::default() }
     }
 
-    /// Carries octets between the two until neither has any.
+    /// Carries bytes between the two until neither has any.
     fn handshake(
         server: Arc<ServerConfig>,
         client: (Arc<ClientConfig>, Option<ServerName<'static>>),

@@ -204,7 +204,7 @@ fn text(carrier: &config::Carrier) -> CarrierText {
     }
 }
 
-/// Values are at most 1,000 octets, as the configuration checked; one that no TLV can hold would be left out.
+/// Values are at most 1,000 bytes, as the configuration checked; one that no TLV can hold would be left out.
 fn tlvs(meant: &[config::Tlv]) -> Vec<u8> {
     let mut octets = Vec::new();
     let mut writer = TlvWriter::new(&mut octets);

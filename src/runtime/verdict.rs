@@ -16,7 +16,7 @@ use crate::disk::private;
 
 const ASK_FILE: &str = "reload.ask";
 const VERDICT_FILE: &str = "reload.verdict";
-/// Octets of either; of a verdict that would be longer the last lines are left out.
+/// Bytes of either; of a verdict that would be longer the last lines are left out.
 const FILE_MAX: usize = 256 * 1024;
 
 /// What is asked for.
@@ -74,7 +74,7 @@ impl Verdict {
         };
         let (mut lines, mut octets) = (Vec::new(), 0);
         for line in all {
-            // Quoted, an octet may take six.
+            // Quoted, a byte may take six.
             octets += 6 * line.len() + 8;
             if octets > FILE_MAX - 1_024 {
                 lines.push(format!("and {} more, which the log has", all.len() - lines.len()));

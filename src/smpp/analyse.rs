@@ -1,7 +1,7 @@
 //! Which alphabet a text takes and how long it is in it.
 //!
 //! Knows: the choice between GSM 7-bit, national tables, near characters and UCS-2, and its price in parts. Allocates
-//! nothing unless characters are replaced; plain ASCII costs one pass over the octets. Refuses to know: headers, carriers' ways of splitting, and encoding itself.
+//! nothing unless characters are replaced; plain ASCII costs one pass over the bytes. Refuses to know: headers, carriers' ways of splitting, and encoding itself.
 
 use super::coding::{Alphabet, DefaultAlphabet};
 use super::gsm7::Unrepresentable;
@@ -30,7 +30,7 @@ pub enum Encoding {
 pub struct TextOptions {
     /// What the sender asked for.
     pub encoding: Encoding,
-    /// In which octets the carrier wants its default coding.
+    /// In which bytes the carrier wants its default coding.
     pub default_alphabet: DefaultAlphabet,
     /// Which national tables may be used; only a carrier whose default is GSM 7-bit can carry them.
     pub national: National,

@@ -1,7 +1,7 @@
-//! Which characters the octets of a message stand for: SMPP `data_coding`, alphabets, message classes.
+//! Which characters the bytes of a message stand for: SMPP `data_coding`, alphabets, message classes.
 //!
 //! Knows: the values of `data_coding` (SMPP 3.4 §5.2.19, 3GPP TS 23.038 §4) in both directions, and that value 0
-//! means what the carrier says it means. Refuses to know: how characters become octets (`gsm7`, `ucs2`) and how
+//! means what the carrier says it means. Refuses to know: how characters become bytes (`gsm7`, `ucs2`) and how
 //! many of them fit a part (`split`).
 
 use super::national::Language;
@@ -9,10 +9,10 @@ use super::national::Language;
 /// What `data_coding` 0, "SMSC default alphabet", stands for at one carrier.
 ///
 /// The handset receives GSM 7-bit where that holds the text, so the room in a part is counted in septets under every
-/// choice; the choice only says in which octets the carrier wants to be told the text.
+/// choice; the choice only says in which bytes the carrier wants to be told the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum DefaultAlphabet {
-    /// GSM 03.38, one septet per octet, not packed.
+    /// GSM 03.38, one septet per byte, not packed.
     #[default]
     Gsm7,
     /// ISO 8859-1.
@@ -38,16 +38,16 @@ pub enum Alphabet {
     Ucs2,
     /// ISO 8859-1, every character of which GSM 7-bit has, too; its room is counted in septets, like `Gsm7`.
     Latin1,
-    /// ISO 8859-1 with characters that GSM 7-bit lacks; its room is counted in octets, like `Binary`, as carriers do.
+    /// ISO 8859-1 with characters that GSM 7-bit lacks; its room is counted in bytes, like `Binary`, as carriers do.
     Latin1Octets,
     /// ASCII in a carrier's default coding; its room is counted in septets, like `Gsm7`.
     Ascii,
-    /// Octets as given.
+    /// Bytes as given.
     Binary,
 }
 
 impl Alphabet {
-    /// Octets that one unit takes in `short_message`: a septet or octet one, a UTF-16 unit two.
+    /// Bytes that one unit takes in `short_message`: a septet or byte one, a UTF-16 unit two.
     pub const fn octets_per_unit(self) -> usize {
         match self {
             Alphabet::Ucs2 => 2,
@@ -56,9 +56,9 @@ impl Alphabet {
         }
     }
 
-    /// Units that fit one part whose user data header is `header` octets long, its length octet counted (0 = none).
+    /// Units that fit one part whose user data header is `header` bytes long, its length byte counted (0 = none).
     ///
-    /// 140 octets hold 160 septets, and the text begins on a septet boundary (3GPP TS 23.040 §9.2.3.24).
+    /// 140 bytes hold 160 septets, and the text begins on a septet boundary (3GPP TS 23.040 §9.2.3.24).
     pub const fn room(self, header: usize) -> usize {
         let octets = 140usize.saturating_sub(header);
         match self {
@@ -68,7 +68,7 @@ impl Alphabet {
         }
     }
 
-    /// Octets of the national information elements that announce this alphabet: 0, 3 or 6.
+    /// Bytes of the national information elements that announce this alphabet: 0, 3 or 6.
     pub const fn announcement_len(self) -> usize {
         match self {
             Alphabet::Gsm7National { single, locking } => 3 * (single.is_some() as usize + locking.is_some() as usize),
@@ -106,13 +106,13 @@ pub enum Charset {
     Hebrew,
     /// UTF-16 big endian.
     Ucs2,
-    /// Octets without a meaning as text.
+    /// Bytes without a meaning as text.
     Binary,
     /// A set that we do not decode: JIS, pictograms, Kanji, KS C 5601, or a reserved value.
     Other,
 }
 
-/// The octet `data_coding` of a PDU.
+/// The byte `data_coding` of a PDU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct DataCoding(pub u8);
 
@@ -123,7 +123,7 @@ impl DataCoding {
     pub const IA5: Self = Self(0x01);
     /// ISO 8859-1.
     pub const LATIN1: Self = Self(0x03);
-    /// 8-bit octets.
+    /// 8-bit bytes.
     pub const BINARY: Self = Self(0x04);
     /// UCS-2, in practice UTF-16 big endian.
     pub const UCS2: Self = Self(0x08);
@@ -157,7 +157,7 @@ impl DataCoding {
         }
     }
 
-    /// The character set. Total: every octet has an answer.
+    /// The character set. Total: every byte has an answer.
     ///
     /// 0x01–0x0E are SMPP's own list, everything else is read as 3GPP TS 23.038 §4. The carrier's default also
     /// stands behind the class and message-waiting groups that name the 7-bit alphabet, because a carrier that

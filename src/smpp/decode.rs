@@ -3,7 +3,7 @@
 //! Knows the layouts of SMPP 3.4 §4 and the ways in which real peers miss them. Refuses to judge values, and to lose
 //! the header: whatever is wrong with a body, sequence number and command id survive, so that it can be answered.
 //!
-//! Forgiven, and noted in [`Quirks`]: a last string without its NUL, strings over their limit, octets behind the last
+//! Forgiven, and noted in [`Quirks`]: a last string without its NUL, strings over their limit, bytes behind the last
 //! field. Refused: a PDU that ends before its last mandatory field, and an `sm_length` that disagrees with the body, unless the
 //! text up to there is a receipt that says how its message ended.
 //! Optional parameters are not read here at all; each fails alone when it is asked for.
@@ -30,7 +30,7 @@ impl Quirks {
     pub const MISSING_NUL: Quirks = Quirks(1);
     /// A string or short_message is longer than the protocol allows.
     pub const OVERLONG: Quirks = Quirks(2);
-    /// Octets follow where nothing should.
+    /// Bytes follow where nothing should.
     pub const TRAILING: Quirks = Quirks(4);
 
     /// True if all of `other` are in it.
@@ -72,11 +72,11 @@ pub struct Decoded<'a> {
 pub enum DecodeReason {
     /// The PDU ends before or within this field.
     Truncated(Field),
-    /// `sm_length` leaves octets that are no optional parameters, or promises more than there are.
+    /// `sm_length` leaves bytes that are no optional parameters, or promises more than there are.
     ShortMessageLength {
         /// `sm_length`.
         promised: u8,
-        /// Octets from short_message to the end of the PDU.
+        /// Bytes from short_message to the end of the PDU.
         present: usize,
     },
 }
@@ -315,7 +315,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// True if octets behind short_message are an optional parameter gone wrong rather than text that `sm_length` left out:
+/// True if bytes behind short_message are an optional parameter gone wrong rather than text that `sm_length` left out:
 /// a tag that we know with a length that it could have. message_payload cannot stand beside a short_message.
 fn is_broken_parameter(error: &TlvError<'_>) -> bool {
     match error {

@@ -1,4 +1,4 @@
-//! Malformed and odd PDUs as real peers send them, and arbitrary octets.
+//! Malformed and odd PDUs as real peers send them, and arbitrary bytes.
 
 use super::super::framer::{Framer, FramingError, PDU_OCTETS_MAX};
 use super::super::tlv::Tlv;

@@ -13,13 +13,13 @@ use super::time_format::SmppTime;
 use super::tlv::{TlvTag, Tlvs};
 use std::fmt;
 
-/// Most octets of an address in data_sm; everywhere else it is 20.
+/// Most bytes of an address in data_sm; everywhere else it is 20.
 const DATA_ADDRESS_OCTETS_MAX: usize = 64;
 
 /// Why a PDU was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EncodeError {
-    /// More octets than the field may have.
+    /// More bytes than the field may have.
     TooLong {
         /// Which.
         field: Field,
@@ -30,7 +30,7 @@ pub enum EncodeError {
     },
     /// A NUL within a string would end it early.
     NulWithin(Field),
-    /// A time that is neither empty nor sixteen octets of SMPP time.
+    /// A time that is neither empty nor sixteen bytes of SMPP time.
     NotATime(Field),
     /// short_message and message_payload in one PDU.
     ShortMessageAndPayload,
@@ -38,7 +38,7 @@ pub enum EncodeError {
     TlvLength {
         /// Which.
         tag: TlvTag,
-        /// How many octets it has.
+        /// How many bytes it has.
         octets: usize,
     },
     /// The optional parameters do not end where they should.

@@ -65,7 +65,7 @@ fn every_limit_is_kept_to_the_octet() {
     });
     check(254, Field::ShortMessage, &|text| Pdu::SubmitSm(ShortMessage { short_message: text, ..message() }));
     check(64, Field::MessageId, &|id| Pdu::SubmitSmResp(MessageResp { message_id: id, ..MessageResp::default() }));
-    // What the carrier dictates goes beyond the specification, as far as one octet counts.
+    // What the carrier dictates goes beyond the specification, as far as one byte counts.
     check(255, Field::SystemId, &|text| Pdu::Bind(BindMode::Receiver, Bind { system_id: text, ..Bind::default() }));
     check(255, Field::Password, &|text| Pdu::Bind(BindMode::Receiver, Bind { password: text, ..Bind::default() }));
     check(255, Field::SystemType, &|text| Pdu::Bind(BindMode::Receiver, Bind { system_type: text, ..Bind::default() }));
@@ -148,7 +148,7 @@ fn a_refusal_that_says_something_goes_with_its_body() {
     }
 }
 
-/// Our octets, read and written again by the other codec, must come back unchanged; and what the other codec wrote must
+/// Our bytes, read and written again by the other codec, must come back unchanged; and what the other codec wrote must
 /// give us back the fields that we began with.
 fn check_oracle(status: CommandStatus, pdu: &Pdu<'_>) {
     let ours = written(status, pdu);

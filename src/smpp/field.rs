@@ -42,7 +42,7 @@ pub enum Field {
     ErrorCode,
 }
 
-/// Most octets of each text of a bind as we write it. SMPP 3.4 allows fewer, but a carrier that hands out longer names and
+/// Most bytes of each text of a bind as we write it. SMPP 3.4 allows fewer, but a carrier that hands out longer names and
 /// passwords takes them.
 pub const BIND_TEXT_OCTETS_MAX: usize = 255;
 
@@ -85,7 +85,7 @@ impl Field {
         }
     }
 
-    /// Most octets of a text field, its NUL not counted (SMPP 3.4 §4). Fields of one octet answer 1.
+    /// Most bytes of a text field, its NUL not counted (SMPP 3.4 §4). Fields of one byte answer 1.
     pub const fn octets_max(self) -> usize {
         match self {
             Field::ServiceType => 5,

@@ -5,9 +5,9 @@
 //!
 //! Invariants:
 //! - Each call consumes input, or returns `None`; it cannot spin.
-//! - An octet is copied at most once, and only if its PDU did not arrive whole: whole PDUs are handed out as slices of
+//! - A byte is copied at most once, and only if its PDU did not arrive whole: whole PDUs are handed out as slices of
 //!   the caller's own buffer.
-//! - The carry never holds more than one PDU, hence never more than `pdu_octets_max`; it grows as octets arrive, not as
+//! - The carry never holds more than one PDU, hence never more than `pdu_octets_max`; it grows as bytes arrive, not as
 //!   lengths promise.
 
 use super::pdu::{CommandId, HEADER_OCTETS, Header};
@@ -18,15 +18,15 @@ use std::fmt;
 /// field, yet no carrier takes more than a few KiB.
 pub const PDU_OCTETS_MAX: u32 = 64 * 1024;
 
-/// Octets that are kept of what could not be cut, for whoever looks for the cause.
+/// Bytes that are kept of what could not be cut, for whoever looks for the cause.
 pub const BROKEN_OCTETS_MAX: usize = 64;
 
 /// One PDU as it stands in the stream. Always at least a header long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// The first sixteen octets, read.
+    /// The first sixteen bytes, read.
     pub header: Header,
-    /// The octets behind the header.
+    /// The bytes behind the header.
     pub body: &'a [u8],
 }
 
@@ -55,7 +55,7 @@ pub enum FramingError {
         /// What is allowed.
         limit: u32,
     },
-    /// The octets are another protocol's.
+    /// The bytes are another protocol's.
     Stranger(Stranger),
 }
 
@@ -86,13 +86,13 @@ pub struct Framer {
 }
 
 impl Framer {
-    /// For PDUs of at most `pdu_octets_max` octets (at least a header's).
+    /// For PDUs of at most `pdu_octets_max` bytes (at least a header's).
     pub fn new(pdu_octets_max: u32) -> Self {
         Framer { pdu_octets_max: pdu_octets_max.max(16), carry: Vec::new(), carry_given: false, failed: false }
     }
 
     /// The next PDU, taken off the front of `input`. `None` when all of `input` is consumed: what is left of it waits
-    /// here for the octets behind it. After an error all further input is swallowed.
+    /// here for the bytes behind it. After an error all further input is swallowed.
     pub fn next_frame<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Option<Result<Frame<'s>, FramingError>> {
         if self.carry_given {
             self.carry.clear();
@@ -122,7 +122,7 @@ impl Framer {
         }
     }
 
-    /// After an error: the beginning of the PDU that has no end, at most [`BROKEN_OCTETS_MAX`] octets.
+    /// After an error: the beginning of the PDU that has no end, at most [`BROKEN_OCTETS_MAX`] bytes.
     pub fn broken_octets(&self) -> &[u8] {
         if self.failed { &self.carry } else { &[] }
     }
@@ -180,7 +180,7 @@ impl Framer {
     fn fail(&mut self, error: FramingError, input: &mut &[u8]) -> FramingError {
         self.failed = true;
         let octets = std::mem::take(&mut self.carry);
-        // What is in the carry stands in front, and is four octets long when its length is found to be none.
+        // What is in the carry stands in front, and is four bytes long when its length is found to be none.
         self.carry = octets.iter().chain(input.iter()).take(BROKEN_OCTETS_MAX).copied().collect();
         *input = &[];
         error
@@ -188,7 +188,7 @@ impl Framer {
 }
 
 impl Header {
-    /// Reads the first sixteen octets; the second half of the answer is what follows them.
+    /// Reads the first sixteen bytes; the second half of the answer is what follows them.
     pub fn read(octets: &[u8]) -> Option<(Header, &[u8])> {
         let (head, body) = octets.split_first_chunk::<HEADER_OCTETS>()?;
         let word = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);

@@ -1,6 +1,6 @@
-//! Everything that reads octets from outside, driven by one string of octets: the entry for a fuzzer.
+//! Everything that reads bytes from outside, driven by one string of bytes: the entry for a fuzzer.
 //!
-//! Knows which functions must withstand anything, and what must hold then. Refuses to choose the octets.
+//! Knows which functions must withstand anything, and what must hold then. Refuses to choose the bytes.
 
 #![allow(clippy::expect_used, reason = "a fuzz target: a panic is how it tells")]
 
@@ -16,7 +16,7 @@ use super::time_format::SmppTime;
 use super::tlv::Tlvs;
 use super::user_data::decode_user_data;
 
-/// Runs all of it. The first octet decides into what pieces the rest is cut.
+/// Runs all of it. The first byte decides into what pieces the rest is cut.
 ///
 /// # Panics
 /// If something does not hold: that is the finding.
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Streams of PDUs that are nearly right, which blind octets never become.
+    /// Streams of PDUs that are nearly right, which blind bytes never become.
     fn nearly_right() -> impl Strategy<Value = Vec<u8>> {
         let ids = [1u32, 2, 3, 4, 5, 6, 9, 0xB, 0x15, 0x102, 0x103];
         let id = (prop::sample::select(ids.to_vec()), any::<bool>()).prop_map(|(id, resp)| id | u32::from(resp) << 31);

@@ -1,7 +1,7 @@
-//! GSM 7-bit text: Unicode to septets and back, one septet per octet or packed.
+//! GSM 7-bit text: Unicode to septets and back, one septet per byte or packed.
 //!
 //! Knows: the escape mechanism, national tables in the place of the default ones, packing (3GPP TS 23.038 §6).
-//! Refuses to know: parts, headers, `data_coding`. The path for plain ASCII is one table look-up per octet.
+//! Refuses to know: parts, headers, `data_coding`. The path for plain ASCII is one table look-up per byte.
 
 use super::gsm7_tables::{ABSENT, DEFAULT, EXTENSION, LOW, SHIFTED, Sheet};
 use super::national::Language;
@@ -75,7 +75,7 @@ impl Tables {
         Ok(count)
     }
 
-    /// Appends the text, one septet per octet. On an error what stood before the character has been appended.
+    /// Appends the text, one septet per byte. On an error what stood before the character has been appended.
     pub fn encode(&self, text: &str, out: &mut Vec<u8>) -> Result<(), Unrepresentable> {
         if self.is_default && count_ascii(text) == Some(text.len()) {
             out.extend(text.bytes().map(plain));
@@ -112,7 +112,7 @@ impl Tables {
 
 /// Septets of the text if it is ASCII and the default tables hold every character.
 ///
-/// Comparisons instead of a table, in blocks whose sums fit an octet: the compiler makes vector instructions of them.
+/// Comparisons instead of a table, in blocks whose sums fit a byte: the compiler makes vector instructions of them.
 pub(super) fn count_ascii(text: &str) -> Option<usize> {
     let mut count = text.len();
     for block in text.as_bytes().chunks(128) {
@@ -130,7 +130,7 @@ pub(super) fn count_ascii(text: &str) -> Option<usize> {
     Some(count)
 }
 
-/// The septet of an ASCII octet that takes one.
+/// The septet of an ASCII byte that takes one.
 const fn plain(octet: u8) -> u8 {
     match octet {
         b'@' => 0x00,
@@ -140,8 +140,8 @@ const fn plain(octet: u8) -> u8 {
     }
 }
 
-/// Packs septets into octets, least significant bit first, after `fill` zero bits (0–6, the padding that follows a
-/// user data header). The last octet's free bits are zero.
+/// Packs septets into bytes, least significant bit first, after `fill` zero bits (0–6, the padding that follows a
+/// user data header). The last byte's free bits are zero.
 pub fn pack(septets: &[u8], fill: u8, out: &mut Vec<u8>) {
     let mut held = u32::from(fill.min(6));
     let mut bits = 0u32;
@@ -159,7 +159,7 @@ pub fn pack(septets: &[u8], fill: u8, out: &mut Vec<u8>) {
     }
 }
 
-/// Unpacks at most `count` septets that stand after `fill` bits; fewer when the octets end.
+/// Unpacks at most `count` septets that stand after `fill` bits; fewer when the bytes end.
 pub fn unpack(octets: &[u8], fill: u8, count: usize, out: &mut Vec<u8>) {
     let fill = usize::from(fill.min(6));
     let present = (octets.len() * 8).saturating_sub(fill) / 7;
@@ -171,7 +171,7 @@ pub fn unpack(octets: &[u8], fill: u8, count: usize, out: &mut Vec<u8>) {
     }));
 }
 
-/// Bits of padding between a header of `header` octets (its length octet counted) and the first septet.
+/// Bits of padding between a header of `header` bytes (its length byte counted) and the first septet.
 pub const fn fill_bits(header: usize) -> u8 {
     ((7 - (header * 8) % 7) % 7) as u8
 }

@@ -63,7 +63,7 @@ impl Language {
         Self::ALL.get(usize::from(identifier).checked_sub(1)?).copied()
     }
 
-    /// The octet that stands in the information element.
+    /// The byte that stands in the information element.
     pub const fn identifier(self) -> u8 {
         self as u8
     }

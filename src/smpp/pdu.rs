@@ -1,10 +1,10 @@
 //! The words of SMPP 3.4: header, command ids, and the body of each PDU as borrowed fields.
 //!
 //! Knows which fields a PDU has and in which order they are named. The same structs serve both directions: the decoder
-//! fills them from a frame, the encoder reads them. Refuses to know octets (`decode`, `encode`), who may send what and
+//! fills them from a frame, the encoder reads them. Refuses to know bytes (`decode`, `encode`), who may send what and
 //! when (`session`), and what a text or a receipt means (`coding`, `receipt`).
 //!
-//! Text fields are raw octets without their NUL. The specification says ASCII, the wild says anything.
+//! Text fields are raw bytes without their NUL. The specification says ASCII, the wild says anything.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use super::receipt::ReceiptSource;
 use super::status::CommandStatus;
 use super::tlv::Tlvs;
 
-/// Octets of a PDU header; the least `command_length`.
+/// Bytes of a PDU header; the least `command_length`.
 pub const HEADER_OCTETS: usize = 16;
 
 /// The bit that makes a request's id the id of its response.
@@ -21,7 +21,7 @@ const RESPONSE_BIT: u32 = 0x8000_0000;
 /// The four words that begin each PDU (SMPP 3.4 §3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Octets of the whole PDU, this field included.
+    /// Bytes of the whole PDU, this field included.
     pub command_length: u32,
     /// What the PDU is.
     pub command_id: CommandId,
@@ -147,7 +147,7 @@ pub struct Address<'a> {
     pub ton: u8,
     /// Numbering plan indicator.
     pub npi: u8,
-    /// Digits or letters, ≤ 20 octets on the way out.
+    /// Digits or letters, ≤ 20 bytes on the way out.
     pub digits: &'a [u8],
 }
 
@@ -176,7 +176,7 @@ pub mod npi {
     pub const WAP: u8 = 18;
 }
 
-/// `esm_class`: mode, type and features of a message in one octet (SMPP 3.4 §5.2.12).
+/// `esm_class`: mode, type and features of a message in one byte (SMPP 3.4 §5.2.12).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EsmClass(pub u8);
 
@@ -210,11 +210,11 @@ impl EsmClass {
 /// bind_receiver, bind_transmitter, bind_transceiver (SMPP 3.4 §4.1).
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Bind<'a> {
-    /// Account name, ≤ 15 octets by the specification; of this and the other texts we write up to 255.
+    /// Account name, ≤ 15 bytes by the specification; of this and the other texts we write up to 255.
     pub system_id: &'a [u8],
-    /// ≤ 8 octets by the specification.
+    /// ≤ 8 bytes by the specification.
     pub password: &'a [u8],
-    /// ≤ 12 octets by the specification, often empty.
+    /// ≤ 12 bytes by the specification, often empty.
     pub system_type: &'a [u8],
     /// 0x34 for SMPP 3.4.
     pub interface_version: u8,
@@ -222,7 +222,7 @@ pub struct Bind<'a> {
     pub addr_ton: u8,
     /// Addresses that a receiver serves: numbering plan.
     pub addr_npi: u8,
-    /// Addresses that a receiver serves, ≤ 40 octets, usually empty.
+    /// Addresses that a receiver serves, ≤ 40 bytes, usually empty.
     pub address_range: &'a [u8],
 }
 
@@ -243,7 +243,7 @@ impl fmt::Debug for Bind<'_> {
 /// The three bind responses. The body is absent in some refusals: then `system_id` is empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BindResp<'a> {
-    /// Name of the SMSC, ≤ 15 octets.
+    /// Name of the SMSC, ≤ 15 bytes.
     pub system_id: &'a [u8],
     /// sc_interface_version, if any.
     pub tlvs: Tlvs<'a>,
@@ -252,7 +252,7 @@ pub struct BindResp<'a> {
 /// submit_sm and deliver_sm: one layout (SMPP 3.4 §4.4.1, §4.6.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShortMessage<'a> {
-    /// ≤ 5 octets, usually empty.
+    /// ≤ 5 bytes, usually empty.
     pub service_type: &'a [u8],
     /// Sender.
     pub source: Address<'a>,
@@ -264,9 +264,9 @@ pub struct ShortMessage<'a> {
     pub protocol_id: u8,
     /// 0 lowest to 3 highest.
     pub priority_flag: u8,
-    /// Empty, or 16 octets of SMPP time.
+    /// Empty, or 16 bytes of SMPP time.
     pub schedule_delivery_time: &'a [u8],
-    /// Empty, or 16 octets of SMPP time.
+    /// Empty, or 16 bytes of SMPP time.
     pub validity_period: &'a [u8],
     /// Bits 1-0: 0 no receipt, 1 receipt for success and failure, 2 for failure; bit 4: intermediate notifications.
     pub registered_delivery: u8,
@@ -276,7 +276,7 @@ pub struct ShortMessage<'a> {
     pub data_coding: u8,
     /// Canned message of the SMSC; 0 for none.
     pub sm_default_msg_id: u8,
-    /// User data with its UDH, ≤ 254 octets on the way out; empty if message_payload carries it.
+    /// User data with its UDH, ≤ 254 bytes on the way out; empty if message_payload carries it.
     pub short_message: &'a [u8],
     /// Optional parameters, read lazily.
     pub tlvs: Tlvs<'a>,
@@ -297,11 +297,11 @@ impl<'a> ShortMessage<'a> {
 /// data_sm (SMPP 3.4 §4.7.1); its user data travels in message_payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DataSm<'a> {
-    /// ≤ 5 octets, usually empty.
+    /// ≤ 5 bytes, usually empty.
     pub service_type: &'a [u8],
-    /// Sender; up to 64 octets here.
+    /// Sender; up to 64 bytes here.
     pub source: Address<'a>,
-    /// Recipient; up to 64 octets here.
+    /// Recipient; up to 64 bytes here.
     pub destination: Address<'a>,
     /// Mode, type, UDH flag.
     pub esm_class: EsmClass,
@@ -338,7 +338,7 @@ fn receipt_source<'a>(esm_class: EsmClass, text: &'a [u8], tlvs: Tlvs<'a>) -> Re
 /// submit_sm_resp, deliver_sm_resp, data_sm_resp. Refusals often have no body: then `message_id` is empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MessageResp<'a> {
-    /// The SMSC's id of the message, raw; ≤ 64 octets by the specification. Unused in deliver_sm_resp.
+    /// The SMSC's id of the message, raw; ≤ 64 bytes by the specification. Unused in deliver_sm_resp.
     pub message_id: &'a [u8],
     /// network_error_code and the like in data_sm_resp, and in submit_sm_resp of 5.0 peers.
     pub tlvs: Tlvs<'a>,

@@ -327,7 +327,7 @@ const PLAIN: [(&[u8], Field); 7] = [
     (b" err:", Field::Err),
 ];
 
-/// What an octet can be in the text of a receipt; read for each octet of each receipt, so it is one look into a table.
+/// What a byte can be in the text of a receipt; read for each byte of each receipt, so it is one look into a table.
 const CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
     let mut octet = 0_u8;
@@ -463,7 +463,7 @@ fn starts_with(word: &[u8], known: &[u8]) -> bool {
     word.get(..known.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(known))
 }
 
-/// The text as octets; everything a receipt needs is ASCII. UCS-2 of either order, with its mark or without, is judged by the
+/// The text as bytes; everything a receipt needs is ASCII. UCS-2 of either order, with its mark or without, is judged by the
 /// look, for `data_coding` lies both ways; of the GSM alphabet only the underscore stands elsewhere, and in ids.
 fn narrow<'a>(text: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
     const UNDERSCORE: u8 = 0x11;

@@ -14,9 +14,9 @@ const ID_MAX: usize = 64;
 /// Digits that an id of [`ID_MAX`] hexadecimal digits has in decimal.
 const DECIMAL_MAX: usize = 78;
 
-/// A 64-bit hash of octets, keyed by a seed. Not for data that a stranger chooses to do harm: carriers choose ids.
+/// A 64-bit hash of bytes, keyed by a seed. Not for data that a stranger chooses to do harm: carriers choose ids.
 ///
-/// Words of 8 octets, little endian, the last one padded with zeros, the length mixed in first; multiply and fold.
+/// Words of 8 bytes, little endian, the last one padded with zeros, the length mixed in first; multiply and fold.
 pub const fn id_hash(seed: u64, octets: &[u8]) -> u64 {
     const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
     let mut hash = fold(seed ^ ODD, octets.len() as u64 ^ 0xD6E8_FEB8_6659_FD93);

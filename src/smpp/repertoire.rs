@@ -22,7 +22,7 @@ pub(super) enum Repertoire {
 }
 
 impl Repertoire {
-    /// That of an alphabet. Octets hold no characters; whoever asks is told that of UCS-2.
+    /// That of an alphabet. Bytes hold no characters; whoever asks is told that of UCS-2.
     pub(super) fn of(alphabet: Alphabet) -> Self {
         match alphabet {
             Alphabet::Gsm7 => Self::Septets(Tables::DEFAULT),
@@ -51,7 +51,7 @@ impl Repertoire {
         self.units(character).is_some()
     }
 
-    /// Units that the text takes, or the first character that has no place. Plain ASCII costs one pass over the octets.
+    /// Units that the text takes, or the first character that has no place. Plain ASCII costs one pass over the bytes.
     pub(super) fn count(&self, text: &str) -> Result<usize, Unrepresentable> {
         match self {
             Self::Septets(tables) => return tables.count(text),

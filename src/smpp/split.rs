@@ -4,7 +4,7 @@
 //! Refuses to know: PDUs, windows, and which reference is free.
 //!
 //! Kept here: an escape pair and a surrogate pair are never cut; a cluster (`cluster`) only if it is longer than a
-//! part; [`Plan::parts`] is the number of parts that [`Segments`] yields; a part's octets fit `short_message`.
+//! part; [`Plan::parts`] is the number of parts that [`Segments`] yields; a part's bytes fit `short_message`.
 
 use super::analyse::{Choice, Encoding, TextOptions, choose};
 use super::cluster;
@@ -52,12 +52,12 @@ pub struct CarrierText {
 pub enum Body<'a> {
     /// Text; the alphabet is chosen by the plan.
     Text(&'a str),
-    /// Octets as they are.
+    /// Bytes as they are.
     Binary(&'a [u8]),
 }
 
 impl Body<'_> {
-    /// Octets as the user gave them.
+    /// Bytes as the user gave them.
     const fn len(&self) -> usize {
         match self {
             Body::Text(text) => text.len(),
@@ -69,11 +69,11 @@ impl Body<'_> {
 /// A message as far as its user data goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Content<'a> {
-    /// Text or octets.
+    /// Text or bytes.
     pub body: Body<'a>,
     /// The user's own header, repeated in each part; [`Header::NONE`] as a rule.
     pub header: Header<'a>,
-    /// Ignored for octets.
+    /// Ignored for bytes.
     pub encoding: Encoding,
     /// Shown at once and not stored.
     pub flash: bool,
@@ -98,7 +98,7 @@ pub enum TextError {
     },
     /// The carrier does not split and the message is longer than one part, or longer than `message_payload` holds.
     TooLong {
-        /// Septets, octets or UTF-16 units.
+        /// Septets, bytes or UTF-16 units.
         units: u32,
         /// How many of them one PDU takes.
         room: u32,
@@ -112,7 +112,7 @@ pub enum TextError {
 /// The most parts that a concatenation can number.
 pub const PARTS_MAX: u32 = 255;
 
-/// The most octets of `message_payload`, a TLV with a 16-bit length.
+/// The most bytes of `message_payload`, a TLV with a 16-bit length.
 pub const PAYLOAD_MAX: usize = 65_535;
 
 /// Room below which a part may be unable to take one flag emoji (4 UTF-16 units): no splitting then.
@@ -133,7 +133,7 @@ pub enum Manner {
     Sar,
 }
 
-/// Everything decided about one message at one carrier. Holds no text: 8 octets to keep beside an attempt.
+/// Everything decided about one message at one carrier. Holds no text: 8 bytes to keep beside an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Plan {
     alphabet: Alphabet,
@@ -209,7 +209,7 @@ impl Plan {
     }
 }
 
-/// `elements` counts the octets of the elements; with any of them comes the length octet.
+/// `elements` counts the bytes of the elements; with any of them comes the length byte.
 const fn header_len(elements: usize) -> usize {
     if elements == 0 { 0 } else { 1 + elements }
 }
@@ -244,7 +244,7 @@ pub struct Sar {
     pub number: u8,
 }
 
-/// What goes with the octets of one part.
+/// What goes with the bytes of one part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Part {
     /// From 1.
@@ -253,11 +253,11 @@ pub struct Part {
     pub total: u8,
     /// For the PDU.
     pub data_coding: DataCoding,
-    /// The octets begin with a header: `esm_class` gets 0x40.
+    /// The bytes begin with a header: `esm_class` gets 0x40.
     pub has_header: bool,
     /// The SAR parameters to add.
     pub sar: Option<Sar>,
-    /// The octets go to `message_payload` and `sm_length` is 0.
+    /// The bytes go to `message_payload` and `sm_length` is 0.
     pub in_payload: bool,
 }
 
@@ -286,7 +286,7 @@ pub struct Segments<'a> {
 
 impl<'a> Segments<'a> {
     /// `plan` must be that of `content`. `reference` stays the same when parts are sent again; concatenation by 8 bits
-    /// and SAR use its low octet.
+    /// and SAR use its low byte.
     pub const fn new(content: Content<'a>, plan: Plan, reference: u16) -> Self {
         Self { content, plan, reference, at: Position { offset: 0, number: 0 } }
     }
@@ -335,7 +335,7 @@ impl<'a> Segments<'a> {
         })
     }
 
-    /// Moves behind the next part; its octets in the body.
+    /// Moves behind the next part; its bytes in the body.
     fn advance(&mut self) -> (usize, usize) {
         let from = self.at.offset as usize;
         let room = usize::from(self.plan.room);
@@ -432,7 +432,7 @@ impl Measure {
         }
     }
 
-    /// Octets of `text` that make the next part of at most `room` units (≥ 4). Never 0 for a text that is not empty.
+    /// Bytes of `text` that make the next part of at most `room` units (≥ 4). Never 0 for a text that is not empty.
     fn cut(self, text: &str, room: usize) -> usize {
         let full = self.fill(text, room);
         if full == text.len() || matches!(self, Self::Septets | Self::Octets) {
@@ -442,7 +442,7 @@ impl Measure {
         (1..=full).rev().find(is_boundary).unwrap_or(full)
     }
 
-    /// Octets of the most characters that `room` units hold.
+    /// Bytes of the most characters that `room` units hold.
     fn fill(self, text: &str, room: usize) -> usize {
         if matches!(self, Self::Septets)
             && let Some(beginning) = text.get(..room)

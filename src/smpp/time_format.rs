@@ -3,7 +3,7 @@
 //! Knows both forms: absolute, with tenths and the distance from UTC in quarter hours, and relative (`…000R`). Refuses
 //! to know what hour it is. Years are 2000 to 2099.
 
-/// Octets of a time.
+/// Bytes of a time.
 pub const TIME_OCTETS: usize = 16;
 
 const SECONDS_PER_DAY: i64 = 86_400;

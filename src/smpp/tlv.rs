@@ -9,7 +9,7 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TlvTag(pub u16);
 
-/// How many octets a value of a known tag has.
+/// How many bytes a value of a known tag has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
     Exactly(u16),
@@ -91,7 +91,7 @@ tags! {
 }
 
 impl TlvTag {
-    /// True if a value of this many octets is what the specification foresees; anything fits an unnamed tag.
+    /// True if a value of this many bytes is what the specification foresees; anything fits an unnamed tag.
     pub const fn fits(self, octets: usize) -> bool {
         match self.shape() {
             Some(Shape::Exactly(wanted)) => octets == wanted as usize,
@@ -121,27 +121,27 @@ impl fmt::Display for TlvTag {
 pub struct Tlv<'a> {
     /// What it is.
     pub tag: TlvTag,
-    /// Its octets, a C string's NUL included if the peer sent one.
+    /// Its bytes, a C string's NUL included if the peer sent one.
     pub value: &'a [u8],
 }
 
 /// A parameter that runs past the end of its PDU. Nothing can follow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlvError<'a> {
-    /// Fewer than four octets left: no parameter, but garbage.
+    /// Fewer than four bytes left: no parameter, but garbage.
     Garbage(&'a [u8]),
     /// The length says more than the PDU holds.
     Truncated {
         /// What it would be.
         tag: TlvTag,
-        /// Octets that the length promised.
+        /// Bytes that the length promised.
         promised: u16,
-        /// Octets that are there.
+        /// Bytes that are there.
         present: &'a [u8],
     },
 }
 
-/// The optional parameters of one PDU, as octets. Reading costs a walk; there are rarely more than four.
+/// The optional parameters of one PDU, as bytes. Reading costs a walk; there are rarely more than four.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tlvs<'a>(&'a [u8]);
 
@@ -149,12 +149,12 @@ impl<'a> Tlvs<'a> {
     /// None at all.
     pub const EMPTY: Tlvs<'static> = Tlvs(&[]);
 
-    /// Over raw octets: the rest of a PDU, or what a [`TlvWriter`] wrote.
+    /// Over raw bytes: the rest of a PDU, or what a [`TlvWriter`] wrote.
     pub const fn new(octets: &'a [u8]) -> Self {
         Tlvs(octets)
     }
 
-    /// The octets as they stand in the PDU.
+    /// The bytes as they stand in the PDU.
     pub const fn octets(self) -> &'a [u8] {
         self.0
     }
@@ -183,7 +183,7 @@ impl<'a> Tlvs<'a> {
         })
     }
 
-    /// An unsigned number of one to four octets, big endian. A length that is not the tag's own is forgiven.
+    /// An unsigned number of one to four bytes, big endian. A length that is not the tag's own is forgiven.
     pub fn number(self, tag: TlvTag) -> Option<u32> {
         let value = self.find(tag)?;
         if value.is_empty() || value.len() > 4 {
@@ -222,7 +222,7 @@ impl<'a> Tlvs<'a> {
         self.number(TlvTag::MESSAGE_STATE).and_then(|state| u8::try_from(state).ok())
     }
 
-    /// The three octets of network_error_code, be they a network and its number or the three ASCII digits that some
+    /// The three bytes of network_error_code, be they a network and its number or the three ASCII digits that some
     /// peers send (`receipt` tells them apart). A NUL behind them is forgiven; any other length is none.
     pub fn network_error_code(self) -> Option<[u8; 3]> {
         let value = self.find_string(TlvTag::NETWORK_ERROR_CODE)?;
@@ -242,7 +242,7 @@ impl<'a> IntoIterator for Tlvs<'a> {
     }
 }
 
-/// Walks optional parameters. Each step consumes at least four octets or ends the walk.
+/// Walks optional parameters. Each step consumes at least four bytes or ends the walk.
 #[derive(Clone, Debug)]
 pub struct TlvIter<'a> {
     rest: &'a [u8],
@@ -271,7 +271,7 @@ impl<'a> Iterator for TlvIter<'a> {
     }
 }
 
-/// A value that no length field can hold: more than 65,535 octets.
+/// A value that no length field can hold: more than 65,535 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TlvTooLong(pub TlvTag);
 
@@ -288,7 +288,7 @@ impl<'v> TlvWriter<'v> {
         TlvWriter { out }
     }
 
-    /// Raw octets. Writes nothing if they are too many.
+    /// Raw bytes. Writes nothing if they are too many.
     pub fn octets(&mut self, tag: TlvTag, value: &[u8]) -> Result<&mut Self, TlvTooLong> {
         let length = u16::try_from(value.len()).map_err(|_| TlvTooLong(tag))?;
         self.out.extend_from_slice(&tag.0.to_be_bytes());
@@ -307,14 +307,14 @@ impl<'v> TlvWriter<'v> {
         Ok(self)
     }
 
-    /// One octet.
+    /// One byte.
     pub fn u8(&mut self, tag: TlvTag, value: u8) -> &mut Self {
         let [high, low] = tag.0.to_be_bytes();
         self.out.extend_from_slice(&[high, low, 0, 1, value]);
         self
     }
 
-    /// Two octets, big endian.
+    /// Two bytes, big endian.
     pub fn u16(&mut self, tag: TlvTag, value: u16) -> &mut Self {
         let [high, low] = tag.0.to_be_bytes();
         let [first, second] = value.to_be_bytes();

@@ -1,10 +1,10 @@
 //! UTF-16 big endian, the form in which "UCS-2" travels.
 //!
-//! Knows: octets of text and back, leniently. Refuses to know: parts.
+//! Knows: bytes of text and back, leniently. Refuses to know: parts.
 
 /// UTF-16 units of the text.
 pub fn count(text: &str) -> usize {
-    // Every character has one octet that is not a continuation; those of four octets take a second unit.
+    // Every character has one byte that is not a continuation; those of four bytes take a second unit.
     text.bytes().map(|octet| usize::from(octet & 0xC0 != 0x80) + usize::from(octet >= 0xF0)).sum()
 }
 
@@ -18,7 +18,7 @@ pub fn encode(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends what the octets say. Total: a lone surrogate becomes U+FFFD, an odd last octet is dropped.
+/// Appends what the bytes say. Total: a lone surrogate becomes U+FFFD, an odd last byte is dropped.
 ///
 /// A byte order mark is obeyed and removed: peers that send one exist, and the little-endian one reverses the text.
 pub fn decode(octets: &[u8], out: &mut String) {

@@ -18,7 +18,7 @@ pub const NATIONAL_SINGLE: u8 = 0x24;
 /// National language locking shift.
 pub const NATIONAL_LOCKING: u8 = 0x25;
 
-/// Longest header of one message, its length octet counted.
+/// Longest header of one message, its length byte counted.
 pub const HEADER_MAX: usize = 140;
 
 /// Port-addressed WAP push: destination 2948, source 9200.
@@ -45,7 +45,7 @@ pub struct Concatenation {
 }
 
 impl Concatenation {
-    /// Octets of the element: 5 or 6.
+    /// Bytes of the element: 5 or 6.
     pub const fn len(wide: bool) -> usize {
         if wide { 6 } else { 5 }
     }
@@ -64,16 +64,16 @@ impl Concatenation {
 /// Why a header that a user gave is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeaderError {
-    /// The first octet must say how many follow.
+    /// The first byte must say how many follow.
     LengthMismatch {
-        /// What the first octet says.
+        /// What the first byte says.
         says: usize,
-        /// How many octets follow it.
+        /// How many bytes follow it.
         has: usize,
     },
-    /// The element at this octet reaches past the end.
+    /// The element at this byte reaches past the end.
     ElementCut {
-        /// Counted from the length octet, which is 0.
+        /// Counted from the length byte, which is 0.
         at: usize,
     },
     /// Longer than [`HEADER_MAX`].
@@ -97,11 +97,11 @@ impl fmt::Display for HeaderError {
 pub struct Element<'a> {
     /// The identifier.
     pub id: u8,
-    /// Its octets.
+    /// Its bytes.
     pub data: &'a [u8],
 }
 
-/// A header's elements, without the length octet. The default is the absent header.
+/// A header's elements, without the length byte. The default is the absent header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Header<'a> {
     elements: &'a [u8],
@@ -111,7 +111,7 @@ impl<'a> Header<'a> {
     /// No header.
     pub const NONE: Self = Self { elements: &[] };
 
-    /// Checks a header given by a user, length octet first; the empty slice is no header.
+    /// Checks a header given by a user, length byte first; the empty slice is no header.
     pub fn check(octets: &'a [u8]) -> Result<Self, HeaderError> {
         let Some((&says, elements)) = octets.split_first() else {
             return Ok(Self::NONE);
@@ -143,12 +143,12 @@ impl<'a> Header<'a> {
         (Self { elements }, text)
     }
 
-    /// The elements' octets, without the length octet.
+    /// The elements' bytes, without the length byte.
     pub const fn elements(&self) -> &'a [u8] {
         self.elements
     }
 
-    /// Octets in a message, the length octet counted; 0 if there is no header.
+    /// Bytes in a message, the length byte counted; 0 if there is no header.
     pub const fn len(&self) -> usize {
         if self.elements.is_empty() { 0 } else { 1 + self.elements.len() }
     }
@@ -183,10 +183,10 @@ impl<'a> Header<'a> {
         .filter(|found| found.number >= 1 && found.number <= found.total)
     }
 
-    /// The elements' octets without those that number parts, as far as they are whole.
+    /// The elements' bytes without those that number parts, as far as they are whole.
     pub fn without_concatenation(&self) -> Vec<u8> {
         let others = self.iter().filter(|element| !matches!(element.id, CONCATENATION | CONCATENATION_WIDE));
-        // A length octet said how long each is.
+        // A length byte said how long each is.
         others.flat_map(|element| [&[element.id, element.data.len() as u8], element.data].concat()).collect()
     }
 

@@ -39,9 +39,9 @@ pub fn decode_user_data(
     UserData { header, octets, text: decode_text(data_coding, default, header, octets) }
 }
 
-/// The text of octets that stand after `header`, which matters only for its national languages.
+/// The text of bytes that stand after `header`, which matters only for its national languages.
 ///
-/// For octets put together from several parts too, and that is the better order: there are peers that cut a pair.
+/// For bytes put together from several parts too, and that is the better order: there are peers that cut a pair.
 pub fn decode_text(
     data_coding: DataCoding,
     default: DefaultAlphabet,
@@ -104,7 +104,7 @@ impl Reassembly {
         Self { parts: vec![None; total.into()], missing: total.into() }
     }
 
-    /// Takes a part's octets without its header. False if it is not one of these parts or is there
+    /// Takes a part's bytes without its header. False if it is not one of these parts or is there
     /// already: then the first stays.
     pub fn insert(&mut self, number: u8, octets: &[u8]) -> bool {
         let place = usize::from(number).checked_sub(1).and_then(|index| self.parts.get_mut(index));
@@ -123,7 +123,7 @@ impl Reassembly {
         self.missing
     }
 
-    /// All octets in order, once nothing is missing.
+    /// All bytes in order, once nothing is missing.
     pub fn whole(&self) -> Option<Vec<u8>> {
         (self.missing == 0).then(|| self.parts.iter().flatten().flatten().copied().collect())
     }

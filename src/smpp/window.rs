@@ -45,7 +45,7 @@ pub struct Outstanding<T> {
     pub request: Request,
     /// When it was queued, on the monotonic clock.
     pub queued_at_ns: u64,
-    /// Position in the outgoing stream right behind its last octet.
+    /// Position in the outgoing stream right behind its last byte.
     pub stream_end: u64,
 }
 
@@ -189,7 +189,7 @@ impl<T: Copy> Window<T> {
         Some(outstanding)
     }
 
-    /// The number of the oldest request whose octets end behind that place in the stream.
+    /// The number of the oldest request whose bytes end behind that place in the stream.
     pub fn first_behind(&self, position: u64) -> Option<u32> {
         let (mut at, mut first) = (self.newest, None);
         while let Some(Slot { held: Held::Live(outstanding), older, .. }) = self.slots.get(at as usize)

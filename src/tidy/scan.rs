@@ -1,4 +1,4 @@
-//! Looking at Rust source without compiling it: which octets are code, which lines are tests, where a function ends,
+//! Looking at Rust source without compiling it: which bytes are code, which lines are tests, where a function ends,
 //! what a path or a tree of imports names. Knows the lexical rules that this takes; knows no rule of the house.
 
 /// One source file.
@@ -20,12 +20,12 @@ impl Source {
         Self { path: path.to_owned(), text: text.to_owned(), code, tests }
     }
 
-    /// The line of an octet, from 1.
+    /// The line of a byte, from 1.
     pub(super) fn line(&self, at: usize) -> usize {
         1 + self.code.as_bytes()[..at].iter().filter(|&&octet| octet == b'\n').count()
     }
 
-    /// Whether the octet belongs to a test: by the file's name, or by `#[cfg(test)]` before its item.
+    /// Whether the byte belongs to a test: by the file's name, or by `#[cfg(test)]` before its item.
     pub(super) fn is_test(&self, at: usize) -> bool {
         let by_name = self.path.ends_with("/tests.rs")
             || self.path.ends_with("_tests.rs")

@@ -14,7 +14,7 @@ use stentor::http::wording;
 use stentor_core::model::{Content, Wall};
 
 const LINE_BYTES_MAX: usize = 4_096;
-/// Octets that are looked at before a pause, in the house 32 KiB.
+/// Bytes that are looked at before a pause, in the house 32 KiB.
 const WORK: usize = 512;
 
 static NUMBERING: LazyLock<Numbering> = LazyLock::new(|| Numbering::new(Some("DE")).expect("a country"));

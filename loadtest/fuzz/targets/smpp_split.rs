@@ -1,4 +1,4 @@
-//! Any text or octets, split for any carrier, put together again: what comes out is what went in.
+//! Any text or bytes, split for any carrier, put together again: what comes out is what went in.
 #![no_main]
 
 use stentor_smpp::analyse::Encoding;
@@ -27,7 +27,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         Ok(text) if choice & 0x40 == 0 => Body::Text(text),
         Ok(_) | Err(_) => Body::Binary(rest),
     };
-    // Only octets may bring a header of their own.
+    // Only bytes may bring a header of their own.
     let header = if matches!(body, Body::Text(_)) { Header::NONE } else { header };
     let content = Content { body, header, encoding: Encoding::Auto, flash: choice & 0x20 != 0 };
     let Ok(plan) = Plan::new(&content, &carrier) else { return };

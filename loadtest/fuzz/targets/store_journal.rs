@@ -1,4 +1,4 @@
-//! The scanner over any octets, and over octets in which every batch's checksum was made right.
+//! The scanner over any bytes, and over bytes in which every batch's checksum was made right.
 #![no_main]
 
 use stentor_core::store::high_water;
@@ -27,7 +27,7 @@ fn judge(journal: &[u8]) {
     assert_eq!((cut.first_seqno, cut.last_seqno), (found.first_seqno, found.last_seqno));
 }
 
-/// Batches out of the fuzzer's octets: four of them say how long an item's key and value are and whether the batch ends.
+/// Batches out of the fuzzer's bytes: four of them say how long an item's key and value are and whether the batch ends.
 fn batches(mut data: &[u8]) -> Vec<u8> {
     let mut journal = Vec::new();
     let mut seqno = 1_u64;

@@ -1,4 +1,4 @@
-//! Every record and key of the store from any octets: read or refused; what is read is written as it was.
+//! Every record and key of the store from any bytes: read or refused; what is read is written as it was.
 #![no_main]
 
 use stentor_core::store::control::{ControlRecord, EntryRecord, parse_entry_key};

@@ -1,7 +1,7 @@
 //! A disk as a trace left it at some point: what was synced is there, and of the rest what chance leaves.
 //!
 //! Knows: what may happen at a power cut. What a file holds unsynced may be kept, lost, cut, or kept in part by blocks of
-//! 512 octets in any order, missing blocks being old content or zeroes. What a directory holds unsynced may be kept, lost,
+//! 512 bytes in any order, missing blocks being old content or zeroes. What a directory holds unsynced may be kept, lost,
 //! kept up to some point, or kept in part; a renaming happens whole or not at all. Syncing a file does not sync the
 //! directory that names it. Refuses to know: what the files mean.
 

@@ -32,7 +32,7 @@ use super::marks::{self, Mark, Marks};
 
 /// Turns of everyday traffic before the flood and after it.
 const TURNS: u64 = 160;
-/// Messages and octets of one turn of the flood.
+/// Messages and bytes of one turn of the flood.
 const FLOOD: (u64, u64) = (256, 2_000);
 /// Turns between two looks after the journals, and between two writings of the high-water mark.
 const LOOK: u64 = 5;

@@ -121,7 +121,7 @@ fn make(sound: &Path, seed: u64) -> Result<(), String> {
     driven.success().then_some(()).ok_or_else(|| format!("the driver ended with {driven}"))
 }
 
-/// Every file of the data directory, with the octets that are not a hole.
+/// Every file of the data directory, with the bytes that are not a hole.
 fn files(root: &Path) -> Result<Vec<(PathBuf, u64)>, String> {
     let (mut found, mut open) = (Vec::new(), vec![root.join("data")]);
     while let Some(directory) = open.pop() {

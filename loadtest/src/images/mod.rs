@@ -36,7 +36,7 @@ use trace::{Change, Trace};
 
 /// Of how many images one is opened a second time.
 const TWICE: u64 = 8;
-/// An image behind so many octets of the trace is dear: three of four are taken from before.
+/// An image behind so many bytes of the trace is dear: three of four are taken from before.
 const CHEAP_OCTETS: usize = 8 << 20;
 /// Failures that are told in full.
 const TOLD_MAX: usize = 20;

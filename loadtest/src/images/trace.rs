@@ -19,7 +19,7 @@ pub(super) type Node = usize;
 pub(super) enum Change {
     /// An entry `name` in directory `parent` for a new file or directory.
     Made { parent: Node, name: String, node: Node, is_directory: bool },
-    /// Octets of the trace that were written at an offset.
+    /// Bytes of the trace that were written at an offset.
     Written { node: Node, offset: u64, octets: Range<usize> },
     /// A length that was set.
     Length { node: Node, length: u64 },
@@ -71,7 +71,7 @@ impl Trace {
         Ok(trace)
     }
 
-    /// Octets of the trace.
+    /// Bytes of the trace.
     pub(super) fn octets(&self, range: &Range<usize>) -> &[u8] {
         &self.octets[range.clone()]
     }

@@ -138,7 +138,7 @@ fn watch(ground: &Ground, stentor: &mut Process, generator: &mut Process) -> Res
     Ok(looks)
 }
 
-/// Octets of the file system that a data directory takes, but for the ballast, which is room and not data; files that vanish
+/// Bytes of the file system that a data directory takes, but for the ballast, which is room and not data; files that vanish
 /// meanwhile take none.
 fn disk_used(path: &Path) -> u64 {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
@@ -152,7 +152,7 @@ fn disk_used(path: &Path) -> u64 {
         .sum()
 }
 
-/// Octets of all keys and values that a backup holds just now, as the store keeps them.
+/// Bytes of all keys and values that a backup holds just now, as the store keeps them.
 fn live_data(ground: &Ground) -> Result<u64, String> {
     let file = ground.path().join("backup").display().to_string();
     let told = |arguments: &[&str]| {

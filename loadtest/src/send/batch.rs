@@ -45,7 +45,7 @@ pub(crate) struct Renderer {
     key_at: Option<usize>,
     weight_sum: u32,
     body: Vec<u8>,
-    /// Octets of `body` that the last batch fills.
+    /// Bytes of `body` that the last batch fills.
     filled: usize,
     packed: Vec<u8>,
     gzip: bool,

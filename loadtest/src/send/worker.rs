@@ -1,5 +1,5 @@
 //! One connection of the generator: takes batches from the schedule, waits until each is due, sends it and, if asked
-//! to, sends it again until it is answered. A repeated batch has the same octets and the same `Idempotency-Key`.
+//! to, sends it again until it is answered. A repeated batch has the same bytes and the same `Idempotency-Key`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! One client's connection: its octets, its bind, its receipts and its books. Knows nothing of other connections;
+//! One client's connection: its bytes, its bind, its receipts and its books. Knows nothing of other connections;
 //! what the PDUs mean is `session.rs`'s.
 
 use super::pace::Pace;

@@ -26,7 +26,7 @@ pub(super) struct OwnedAddress {
 }
 
 impl OwnedAddress {
-    /// Copies an address; anything beyond 20 octets (which the reader refuses) is cut.
+    /// Copies an address; anything beyond 20 bytes (which the reader refuses) is cut.
     pub(super) fn new(address: &Address<'_>) -> Self {
         let length = address.digits.len().min(20);
         let mut digits = [0; 20];

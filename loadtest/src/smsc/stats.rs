@@ -108,7 +108,7 @@ pub(crate) struct ConnectionStats {
     pub accepted: u64,
     pub bound: u64,
     pub binds_refused: u64,
-    /// Closed because their octets were no SMPP.
+    /// Closed because their bytes were no SMPP.
     pub broken: u64,
     /// Closed by the simulator, by behaviour or by command.
     pub closed_by_us: u64,

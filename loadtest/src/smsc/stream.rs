@@ -1,4 +1,4 @@
-//! One accepted TCP connection, plain or TLS: non-blocking reads into a buffer, writes out of one. Knows octets and
+//! One accepted TCP connection, plain or TLS: non-blocking reads into a buffer, writes out of one. Knows bytes and
 //! readiness, not PDUs.
 
 use std::fmt;
@@ -22,7 +22,7 @@ pub(super) enum Reading {
     Closed,
 }
 
-/// A connection and the octets on their way through it.
+/// A connection and the bytes on their way through it.
 pub(super) struct Stream {
     socket: TcpStream,
     tls: Option<Box<ServerConnection>>,
@@ -91,7 +91,7 @@ impl Stream {
         }
     }
 
-    /// Hands out the received octets; give them back with [`Stream::put_input`].
+    /// Hands out the received bytes; give them back with [`Stream::put_input`].
     pub(super) fn take_input(&mut self) -> (Vec<u8>, std::ops::Range<usize>) {
         (std::mem::take(&mut self.input), self.consumed..self.filled)
     }
@@ -130,13 +130,13 @@ impl Stream {
         Ok(())
     }
 
-    /// Octets that the peer has not taken yet (TLS keeps its own buffer and counts as none).
+    /// Bytes that the peer has not taken yet (TLS keeps its own buffer and counts as none).
     pub(super) fn unsent(&self) -> usize {
         self.output.len() - self.written
     }
 }
 
-/// Reads until `room` is full or the socket empty: octets read, and whether the socket is empty.
+/// Reads until `room` is full or the socket empty: bytes read, and whether the socket is empty.
 fn read_tls(tls: &mut ServerConnection, socket: &mut TcpStream, room: &mut [u8]) -> io::Result<(usize, bool)> {
     let mut filled = 0;
     loop {

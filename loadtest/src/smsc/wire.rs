@@ -1,7 +1,7 @@
-//! The octets of SMPP 3.4 as an SMSC sees them: reads borrowed views, writes straight into the output buffer. Strict
+//! The bytes of SMPP 3.4 as an SMSC sees them: reads borrowed views, writes straight into the output buffer. Strict
 //! on purpose and written apart from Stentor's own codec, so that one judges the other. Knows no sockets and no policy.
 
-/// Octets of a PDU header.
+/// Bytes of a PDU header.
 pub(super) const HEADER_LEN: usize = 16;
 /// A longer PDU breaks the connection.
 pub(super) const PDU_LEN_MAX: usize = 70_000;
@@ -45,7 +45,7 @@ const ESM_UDHI: u8 = 0x40;
 /// One PDU's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    /// Octets of the whole PDU, this header included.
+    /// Bytes of the whole PDU, this header included.
     pub length: usize,
     pub command: u32,
     pub status: u32,
@@ -102,7 +102,7 @@ pub(super) fn read_bind(body: &[u8]) -> Result<Bind<'_>, Malformed> {
 pub(super) struct Address<'a> {
     pub ton: u8,
     pub npi: u8,
-    /// Without NUL, at most 20 octets.
+    /// Without NUL, at most 20 bytes.
     pub digits: &'a [u8],
 }
 
@@ -239,14 +239,14 @@ pub(super) struct Query<'a> {
     pub source: Address<'a>,
 }
 
-/// Reads the body of a `query_sm`, to its last octet.
+/// Reads the body of a `query_sm`, to its last byte.
 pub(super) fn read_query(body: &[u8]) -> Result<Query<'_>, Malformed> {
     let mut reader = Reader(body);
     let query = Query { message_id: reader.c_octets(64, "message_id")?, source: reader.address("source_addr")? };
     if reader.0.is_empty() { Ok(query) } else { Err(Malformed("length")) }
 }
 
-/// Appends a `query_sm_resp` that tells a state; `final_date` is empty, or 16 octets.
+/// Appends a `query_sm_resp` that tells a state; `final_date` is empty, or 16 bytes.
 pub(super) fn write_query_response(
     out: &mut Vec<u8>,
     sequence: u32,
@@ -269,7 +269,7 @@ pub(super) struct Deliver<'a> {
     pub source: Address<'a>,
     pub destination: Address<'a>,
     pub esm_class: u8,
-    /// At most 254 octets.
+    /// At most 254 bytes.
     pub short_message: &'a [u8],
     /// Optional parameters in wire form.
     pub tlvs: &'a [u8],

@@ -1,4 +1,4 @@
-//! What a carrier reads out of a `submit_sm`, octet by octet.
+//! What a carrier reads out of a `submit_sm`, byte by byte.
 
 use super::*;
 

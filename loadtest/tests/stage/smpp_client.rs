@@ -1,4 +1,4 @@
-//! The least SMPP client: blocking, PDUs as octets. Written apart from the simulator's reader and from Stentor's codec.
+//! The least SMPP client: blocking, PDUs as bytes. Written apart from the simulator's reader and from Stentor's codec.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -48,7 +48,7 @@ impl<S: Read + Write> Client<S> {
         answer.status
     }
 
-    /// Writes octets as they are.
+    /// Writes bytes as they are.
     pub(crate) fn send(&mut self, octets: &[u8]) {
         self.stream.write_all(octets).expect("write");
     }

@@ -1,6 +1,6 @@
 //! One connection to the simulated carrier: a blocking socket, a session, and the answers that are not due yet.
 //!
-//! Knows octets and when to look up; what is answered, the [`Exchange`] decides. Lives on a thread of its own, which
+//! Knows bytes and when to look up; what is answered, the [`Exchange`] decides. Lives on a thread of its own, which
 //! ends with the connection; what it could not tell goes back to the exchange.
 
 use std::collections::BTreeMap;

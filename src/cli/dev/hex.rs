@@ -1,9 +1,9 @@
-//! Octets as pairs of lower-case hexadecimal digits, and back; as a serde form too.
+//! Bytes as pairs of lower-case hexadecimal digits, and back; as a serde form too.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serializer};
 
-/// Two digits an octet.
+/// Two digits a byte.
 pub(super) fn text(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }

@@ -81,7 +81,7 @@ pub(super) struct Arrived {
     from: String,
     /// Once all parts are here, and if it is text.
     text: Option<String>,
-    /// The octets instead, if it is none.
+    /// The bytes instead, if it is none.
     octets: Option<String>,
     /// Destination and source port of binary data.
     ports: Option<(u16, u16)>,

@@ -6,7 +6,7 @@ use crate::model::{Class, Encoding, Wall, limits::REFERENCE_BYTES_MAX};
 
 /// SMPP parameters that a message may bring.
 pub const TLVS_MAX: usize = 16;
-/// Octets of one TLV's value.
+/// Bytes of one TLV's value.
 pub const TLV_BYTES_MAX: usize = 1_000;
 /// TLVs that carry what the message itself says (SMPP 3.4 §5.3.2), `sar_*` and `message_payload`; and
 /// `user_message_reference`, by which a receipt finds its part: one from outside would lead to another's.
@@ -45,7 +45,7 @@ pub struct Draft<'m> {
     pub tlvs: &'m [u8],
 }
 
-/// Text or octets.
+/// Text or bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body<'m> {
     /// For people.

@@ -18,7 +18,7 @@ use crate::model::{Frame, Head, KeyPrint, Line, Now, RouteId, ShardId, Sound, ho
 
 /// Messages of one frame at most: about a third of a millisecond of a shard.
 pub const FRAME_MESSAGES_MAX: usize = 1_024;
-/// Octets of content in one frame at most, unless one message alone is larger.
+/// Bytes of content in one frame at most, unless one message alone is larger.
 pub const FRAME_BYTES_MAX: usize = 256 << 10;
 
 const _: () =
@@ -66,7 +66,7 @@ pub struct Target {
 pub struct Outlook {
     /// Messages; 1: certainly no more than one.
     pub messages: usize,
-    /// Octets of content.
+    /// Bytes of content.
     pub octets: usize,
 }
 

@@ -19,7 +19,7 @@ pub enum Objection {
     SenderNumber(NumberError),
     /// The tenant may not use this sender.
     SenderNotAllowed(SenderId),
-    /// A key of so many octets.
+    /// A key of so many bytes.
     Key(usize),
     /// It is due too far ahead.
     DueTooLate,
@@ -27,7 +27,7 @@ pub enum Objection {
     ValidTooLong,
     /// It would expire before it is due.
     ExpiresTooEarly,
-    /// A reference of so many octets.
+    /// A reference of so many bytes.
     Reference(usize),
     /// A tag that is empty, or has a character that no tag has.
     Tag,
@@ -37,7 +37,7 @@ pub enum Objection {
     TooManyTlvs,
     /// This SMPP parameter says what the message itself says.
     TlvReserved(u16),
-    /// The value of an SMPP parameter has so many octets.
+    /// The value of an SMPP parameter has so many bytes.
     TlvTooLong(usize),
     /// It has neither text nor data.
     NoBody,
@@ -45,7 +45,7 @@ pub enum Objection {
     TextAsBinary,
     /// Data is to be coded as a text.
     DataAsText,
-    /// The body has so many octets: none, or too many.
+    /// The body has so many bytes: none, or too many.
     BodyLength(usize),
     /// The user data header is malformed.
     Header(HeaderError),

@@ -1,5 +1,5 @@
 //! Fingerprints of idempotency keys: keyed hashes, since strangers choose the keys. They go to disk, so the function
-//! (XXH3 with the installation's seed) and the octets that it reads never change. Knows no window and no shard.
+//! (XXH3 with the installation's seed) and the bytes that it reads never change. Knows no window and no shard.
 //!
 //! Three scopes that never meet: a message's key within tenant and recipient, a request's key within its tenant, and the
 //! keys that a request's lines without one of their own get from it.
@@ -97,7 +97,7 @@ impl fmt::Debug for RequestPrint {
 }
 
 impl RequestPrint {
-    /// The next octets of the body.
+    /// The next bytes of the body.
     pub fn add(&mut self, octets: &[u8]) {
         self.content.update(octets);
     }
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(format!("{:032x} {:016x}", request.key, request.content), GOLDEN_REQUEST);
     }
 
-    /// By the reference implementation (xxHash 0.8), over the octets that are named above.
+    /// By the reference implementation (xxHash 0.8), over the bytes that are named above.
     const GOLDEN_MESSAGE: &str = "67cc040048b09926b51cb066fb0293c2 3b36c17bf481bd67";
     const GOLDEN_REQUEST: &str = "10a355c2583f01af82fafcb1fbabb63f 9606931cd3142da1";
 

@@ -1,4 +1,4 @@
-//! What tenants may take of something that is shared: places in the queue, fingerprints, octets of memory, connections. One
+//! What tenants may take of something that is shared: places in the queue, fingerprints, bytes of memory, connections. One
 //! rule for all of them, and the counts that it reads; what a unit is, only the caller knows.
 //!
 //! The rule: a tenant over its share is refused only in the last tenth of the total; a tenant under its share is refused

@@ -21,7 +21,7 @@ use super::kind::Kind;
 pub struct Entry {
     /// The version at which it was put.
     pub version: u64,
-    /// The octets of the kind's record.
+    /// The bytes of the kind's record.
     pub value: Arc<[u8]>,
 }
 
@@ -29,7 +29,7 @@ pub struct Entry {
 struct Shelf {
     /// The version at which something was put or removed last.
     changed: u64,
-    /// Octets of keys and values.
+    /// Bytes of keys and values.
     octets: u64,
     entries: BTreeMap<Vec<u8>, Entry>,
 }
@@ -67,7 +67,7 @@ impl Entries {
         self.shelf(kind).entries.len()
     }
 
-    /// Octets of all keys and values of the kind.
+    /// Bytes of all keys and values of the kind.
     pub fn octets(&self, kind: Kind) -> u64 {
         self.shelf(kind).octets
     }

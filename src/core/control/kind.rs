@@ -67,12 +67,12 @@ impl Kind {
     }
 }
 
-/// So many entries, and so many octets of their keys and values together.
+/// So many entries, and so many bytes of their keys and values together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bound {
     /// Entries.
     pub entries: u32,
-    /// Octets.
+    /// Bytes.
     pub octets: u64,
 }
 
@@ -84,9 +84,9 @@ impl Bound {
     }
 }
 
-/// Octets of a key, at most.
+/// Bytes of a key, at most.
 pub const KEY_OCTETS_MAX: usize = 255;
-/// Octets of a value, at most.
+/// Bytes of a value, at most.
 pub const VALUE_OCTETS_MAX: usize = 64 << 10;
 
 /// How much there may be. What a start finds beyond stays; nothing is added to it.
@@ -122,11 +122,11 @@ pub enum Refused {
     Value(Kind, usize),
     /// There would be more entries of the kind than there may be.
     KindEntries(Kind, u32),
-    /// There would be more octets of the kind than there may be.
+    /// There would be more bytes of the kind than there may be.
     KindOctets(Kind, u64),
     /// There would be more entries than there may be.
     AllEntries(u32),
-    /// There would be more octets than there may be.
+    /// There would be more bytes than there may be.
     AllOctets(u64),
     /// A name's number stays: the kind is neither put nor removed.
     Numbered(Kind),

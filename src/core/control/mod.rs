@@ -41,9 +41,9 @@ pub enum Change {
     Put {
         /// Not a numbered one.
         kind: Kind,
-        /// 1 to [`KEY_OCTETS_MAX`] octets.
+        /// 1 to [`KEY_OCTETS_MAX`] bytes.
         key: Vec<u8>,
-        /// The octets of the kind's record.
+        /// The bytes of the kind's record.
         value: Vec<u8>,
     },
     /// The key has no value from now on; nothing changes where it has none.
@@ -69,7 +69,7 @@ pub enum Change {
     Number {
         /// A numbered one.
         kind: Kind,
-        /// 1 to [`KEY_OCTETS_MAX`] octets.
+        /// 1 to [`KEY_OCTETS_MAX`] bytes.
         name: String,
     },
 }

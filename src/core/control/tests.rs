@@ -259,7 +259,7 @@ fn every_bound_has_its_refusal() {
     assert_eq!(bench.settle(routes(["r", "s"])), Ok(3));
     assert_eq!(bench.settle(vec![number(Kind::Tenant, "t")]), Err(Refused::AllEntries(5)));
     assert_eq!(bench.settle(vec![remove("b"), number(Kind::Tenant, "t")]), Ok(4));
-    // 24 octets of the one setting, 8 of the routes and 4 of the tenant: 4 of 40 are left.
+    // 24 bytes of the one setting, 8 of the routes and 4 of the tenant: 4 of 40 are left.
     assert_eq!(bench.settle(vec![remove("c"), put("a", &"v".repeat(23))]), Ok(5));
     assert_eq!(bench.settle(vec![number(Kind::Tenant, "long")]), Err(Refused::AllOctets(40)));
 }

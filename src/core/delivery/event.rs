@@ -1,5 +1,5 @@
-//! What can happen to a message: the vocabulary of its timeline, and the octets that it has on disk. No other file knows these
-//! octets; what an event means stands in [`super::view`].
+//! What can happen to a message: the vocabulary of its timeline, and the bytes that it has on disk. No other file knows these
+//! bytes; what an event means stands in [`super::view`].
 
 use std::fmt;
 
@@ -203,22 +203,22 @@ impl EventKind {
     }
 }
 
-/// Octets of an error on disk at most: family and origin, the length of the text, the text, the number.
+/// Bytes of an error on disk at most: family and origin, the length of the text, the text, the number.
 pub const ERROR_OCTETS_MAX: usize = 1 + 1 + ErrorText::OCTETS_MAX + 4;
-/// Octets of an event on disk at most, without its message and its time: its number, and an error or a number.
+/// Bytes of an event on disk at most, without its message and its time: its number, and an error or a number.
 pub const EVENT_OCTETS_MAX: usize = 1 + ERROR_OCTETS_MAX;
 
-/// Octets that an event or an error has on disk; their length goes before them.
+/// Bytes that an event or an error has on disk; their length goes before them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Packed([u8; 1 + EVENT_OCTETS_MAX]);
 
 impl Packed {
-    /// The octets.
+    /// The bytes.
     pub fn octets(&self) -> &[u8] {
         &self.with_len()[1..]
     }
 
-    /// The octets behind the octet of their length.
+    /// The bytes behind the byte of their length.
     pub fn with_len(&self) -> &[u8] {
         &self.0[..=usize::from(self.0[0])]
     }
@@ -250,7 +250,7 @@ impl Packed {
     }
 }
 
-/// Octets of a number without the zeros at its end.
+/// Bytes of a number without the zeros at its end.
 const fn octets_of(number: u32) -> usize {
     4 - number.leading_zeros() as usize / 8
 }
@@ -274,7 +274,7 @@ fn error(octets: &[u8]) -> Option<CarrierError> {
 }
 
 impl CarrierError {
-    /// Family and origin in one octet; if it has a code, the length of its text, the text, and its number without the zeros
+    /// Family and origin in one byte; if it has a code, the length of its text, the text, and its number without the zeros
     /// at its end.
     pub fn pack(self) -> Packed {
         let mut packed = Packed::default();
@@ -282,13 +282,13 @@ impl CarrierError {
         packed
     }
 
-    /// Back from [`Self::pack`]; `None` for octets that it never gives.
+    /// Back from [`Self::pack`]; `None` for bytes that it never gives.
     pub fn unpack(octets: &[u8]) -> Option<Self> {
         error(octets).filter(|error| error.pack().octets() == octets)
     }
 }
 
-/// Octets that no event has: damage, or a version that does not exist yet.
+/// Bytes that no event has: damage, or a version that does not exist yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownEvent(pub Vec<u8>);
 
@@ -349,7 +349,7 @@ impl Happened {
         packed
     }
 
-    /// Whether [`Self::pack`] gives these octets, of which the first is its number; without packing what most events are.
+    /// Whether [`Self::pack`] gives these bytes, of which the first is its number; without packing what most events are.
     fn packs_as(self, octets: &[u8]) -> bool {
         let rest = octets.get(1..).unwrap_or_default();
         match self.detail().1 {
@@ -389,9 +389,9 @@ impl Happened {
     /// Back from [`Self::pack`].
     ///
     /// # Errors
-    /// [`UnknownEvent`] for octets that it never gives.
+    /// [`UnknownEvent`] for bytes that it never gives.
     pub fn unpack(octets: &[u8]) -> Result<Self, UnknownEvent> {
-        // What is left over in the octets belongs to nothing.
+        // What is left over in the bytes belongs to nothing.
         let happened = Self::read(octets).filter(|happened| happened.packs_as(octets));
         happened.ok_or_else(|| UnknownEvent(octets.to_vec()))
     }

@@ -16,7 +16,7 @@ pub enum DoubtPolicy {
 /// How often and how soon a message is tried again after errors of one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// Attempts before it is given up, the first one counted; the attempt counter is an octet, so at most 255.
+    /// Attempts before it is given up, the first one counted; the attempt counter is a byte, so at most 255.
     pub attempts_max: u8,
     /// Pause after the first refusal, ms; doubles each time.
     pub backoff_min_ms: u64,

@@ -1,4 +1,4 @@
-//! Messages of several parts: what the carrier took of each, what receipts said. Bounded by the octets that all of it takes
+//! Messages of several parts: what the carrier took of each, what receipts said. Bounded by the bytes that all of it takes
 //! in a checkpoint; at the bound those go first that only wait for receipts.
 //!
 //! Invariants:
@@ -82,7 +82,7 @@ pub struct ProgressTable {
 
 /// Entries that one look for room passes over at most.
 const SWEEP_MAX: usize = 1_024;
-/// What an entry takes apart from its parts, octets, and each part: it may stand in three lists.
+/// What an entry takes apart from its parts, bytes, and each part: it may stand in three lists.
 pub const ENTRY_OCTETS: usize = 46;
 const PART_OCTETS: usize = 3;
 
@@ -91,7 +91,7 @@ const fn octets_of(parts: u8) -> usize {
 }
 
 impl ProgressTable {
-    /// Empty, for entries of so many octets together.
+    /// Empty, for entries of so many bytes together.
     pub const fn new(octets_max: usize) -> Self {
         Self { entries: BTreeMap::new(), octets: 0, octets_max, swept_to: Address::from_packed(0) }
     }

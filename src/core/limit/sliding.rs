@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 use crate::model::invariant::WALKED_MAX;
 use crate::model::{Mono, Sound, holds};
 
-/// One second and a guard: the time that may pass between our taking an instant and the octets being on the wire.
+/// One second and a guard: the time that may pass between our taking an instant and the bytes being on the wire.
 pub const WINDOW_NS: u64 = 1_000_000_000 + GUARD_NS;
 
 /// See [`WINDOW_NS`].

@@ -138,7 +138,7 @@ impl Composer {
     }
 }
 
-/// The text as its author wrote it; none for octets.
+/// The text as its author wrote it; none for bytes.
 fn text_of<'a>(head: &Head, content: &Content<'a>) -> Result<Option<&'a str>, Unencodable> {
     match head.encoding {
         Encoding::Binary => Ok(None),

@@ -10,7 +10,7 @@ use super::options::Options;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BindId(pub u16);
 
-/// Something happened; octets that came in go to [`super::Link::handle_bytes`].
+/// Something happened; bytes that came in go to [`super::Link::handle_bytes`].
 #[derive(Debug)]
 pub enum LinkEvent {
     /// A shard speaks.
@@ -20,7 +20,7 @@ pub enum LinkEvent {
         /// Which.
         bind: BindId,
     },
-    /// The socket took octets of what [`super::Link::take_transmit`] handed out.
+    /// The socket took bytes of what [`super::Link::take_transmit`] handed out.
     Written {
         /// Of which connection.
         bind: BindId,
@@ -31,7 +31,7 @@ pub enum LinkEvent {
     Words {
         /// Which.
         bind: BindId,
-        /// What; of more than [`super::trouble::WORDS_MAX`] octets the rest is left out.
+        /// What; of more than [`super::trouble::WORDS_MAX`] bytes the rest is left out.
         words: String,
     },
     /// The connection is gone, or never came to be. Exactly one of these answers each [`LinkEffect::Connect`] in the
@@ -91,7 +91,7 @@ pub enum LinkEffect {
         /// Where to.
         way: Way,
     },
-    /// There are octets to write: take them by [`super::Link::take_transmit`], write all, report by `Written`. Comes
+    /// There are bytes to write: take them by [`super::Link::take_transmit`], write all, report by `Written`. Comes
     /// again only when all that was taken has been reported.
     Transmit {
         /// Which.
@@ -181,7 +181,7 @@ pub enum Alarm {
         peer: String,
         /// What is wrong with it.
         what: String,
-        /// Its first octets, [`super::unread::TOLD_OCTETS_MAX`] at most, in hexadecimal.
+        /// Its first bytes, [`super::unread::TOLD_OCTETS_MAX`] at most, in hexadecimal.
         hex: String,
         /// So many others came since the last one that was told.
         untold: u64,

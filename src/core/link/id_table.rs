@@ -25,13 +25,13 @@ impl std::fmt::Debug for IdTable {
     }
 }
 
-/// An entry nobody wrote. Its shard octet is one that no shard has.
+/// An entry nobody wrote. Its shard byte is one that no shard has.
 const EMPTY: u64 = SHARD_NONE;
 const SHARD_NONE: u64 = 0xFF;
 const TAG: u64 = !0xFF;
 
 impl IdTable {
-    /// 2^`bits` entries of 8 octets; at least 2⁹, at most 2²⁴.
+    /// 2^`bits` entries of 8 bytes; at least 2⁹, at most 2²⁴.
     pub fn new(bits: u32) -> Self {
         let buckets = vec![[EMPTY; 2]; 1 << (bits.clamp(9, 24) - 1)].into_boxed_slice();
         Self { buckets, recent: Vec::with_capacity(RECENT) }
@@ -66,7 +66,7 @@ impl IdTable {
     }
 }
 
-/// In which of `buckets` a key stands. The tag leaves out the low octet, so the index takes it in.
+/// In which of `buckets` a key stands. The tag leaves out the low byte, so the index takes it in.
 const fn index(key: u64, buckets: usize) -> usize {
     key as usize & (buckets - 1)
 }

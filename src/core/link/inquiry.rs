@@ -11,7 +11,7 @@
 //! 1. A token is open from [`Inquiries::open`] until one verdict `Kept` or `Full`; later verdicts for it are void, though its
 //!    place be used again.
 //! 2. At most one shard is ever told to park one inquiry.
-//! 3. What a connection counts as waiting, and its octets, is what is open of it.
+//! 3. What a connection counts as waiting, and its bytes, is what is open of it.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ use crate::traffic::{IfUnknown, ReceiptIn, ReceiptToken, Verdict};
 
 use super::event::BindId;
 
-/// Octets of room that a place keeps for its next inquiry.
+/// Bytes of room that a place keeps for its next inquiry.
 const OCTETS_KEPT_MAX: usize = 1_024;
 
 /// Where the answer goes once a shard has kept it.
@@ -35,7 +35,7 @@ pub struct ReplyTo {
     pub sequence: u32,
     /// It came as data_sm.
     pub is_data: bool,
-    /// Octets that are held until it is answered.
+    /// Bytes that are held until it is answered.
     pub octets: u32,
 }
 
@@ -208,7 +208,7 @@ impl Inquiries {
         }
     }
 
-    /// Whether the invariants hold, where connections count so many as waiting and so many octets, by number.
+    /// Whether the invariants hold, where connections count so many as waiting and so many bytes, by number.
     ///
     /// # Errors
     /// The first one that does not.
@@ -247,7 +247,7 @@ impl Inquiries {
         Ok(())
     }
 
-    /// Octets of buffers that wait for another inquiry.
+    /// Bytes of buffers that wait for another inquiry.
     #[cfg(test)]
     pub fn spare_octets(&self) -> usize {
         let spare = self.slots.iter().filter(|slot| !slot.open);

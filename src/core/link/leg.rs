@@ -1,6 +1,6 @@
-//! One connection of a link and the session on it: what it waits for, and what of its octets is on the way.
+//! One connection of a link and the session on it: what it waits for, and what of its bytes is on the way.
 //!
-//! Knows states, deadlines, backoff and counts of octets. Refuses to know messages and the other connections.
+//! Knows states, deadlines, backoff and counts of bytes. Refuses to know messages and the other connections.
 
 use crate::limit::SlidingLimit;
 use crate::limit::sliding::GUARD_NS;
@@ -79,7 +79,7 @@ pub enum LegState {
     Binding,
     /// Traffic.
     Bound,
-    /// The socket, to take the session's last octets.
+    /// The socket, to take the session's last bytes.
     Flushing {
         /// Until when.
         deadline: Mono,
@@ -88,19 +88,19 @@ pub enum LegState {
     Closing,
 }
 
-/// How long a session that has ended may take to write its last octets, ms.
+/// How long a session that has ended may take to write its last bytes, ms.
 const FLUSH_MS: u64 = 1_000;
 
 /// A session that stood so long was a good one: the next attempt comes soon.
 const STEADY_NS: u64 = 10_000_000_000;
 
-/// Octets that may wait for the socket before no more submits are written.
+/// Bytes that may wait for the socket before no more submits are written.
 const BACKLOG_OCTETS_MAX: u64 = 256 * 1024;
 
 /// Parts of a limited link that are not written after so long are no longer where the limit believes them.
 const LATE_NS: u64 = GUARD_NS / 2;
 
-/// Parts whose octets travel together.
+/// Parts whose bytes travel together.
 #[derive(Clone, Copy, Debug, Default)]
 struct Flight {
     parts: u32,
@@ -134,7 +134,7 @@ pub struct Leg {
     pub bind_ns: u64,
     /// Receipts of it that wait for a shard, those of earlier sessions too.
     pub inquiries: u32,
-    /// Octets of theirs.
+    /// Bytes of theirs.
     pub inquiry_octets: u64,
     /// What came in just now and is not taken: sequence number, and whether it is data_sm. Empty between two events.
     pub put_off: Vec<(u32, bool)>,
@@ -300,7 +300,7 @@ impl Leg {
         self.queued.parts += parts;
     }
 
-    /// Whether the owner must be told of octets to write; says so once.
+    /// Whether the owner must be told of bytes to write; says so once.
     pub fn announces(&mut self) -> bool {
         let waiting = self.session.as_ref().map_or(0, |session| session.backlog_octets());
         let announces = !self.writing && waiting > self.unreported && self.state != LegState::Closing;
@@ -322,7 +322,7 @@ impl Leg {
         some
     }
 
-    /// The socket took octets. Answers how many parts left later than the limits believe.
+    /// The socket took bytes. Answers how many parts left later than the limits believe.
     pub fn handle_written(&mut self, octets: usize, now: Mono) -> u32 {
         if let Some(session) = self.session.as_mut() {
             session.handle_written(octets);
@@ -347,7 +347,7 @@ impl Leg {
         if taken.parts > 0 && now.since(taken.since) > LATE_NS { taken.parts } else { 0 }
     }
 
-    /// All octets of an ended session are written.
+    /// All bytes of an ended session are written.
     pub fn is_flushed(&self) -> bool {
         !self.writing && self.session.as_ref().is_none_or(|session| session.backlog_octets() == 0)
     }

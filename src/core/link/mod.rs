@@ -180,7 +180,7 @@ impl Link {
         self.end_turn(now);
     }
 
-    /// Octets came in on a connection. Gives how many were dealt with: all of them, or those of [`sessions::PDUS_MAX`] PDUs.
+    /// Bytes came in on a connection. Gives how many were dealt with: all of them, or those of [`sessions::PDUS_MAX`] PDUs.
     /// Who reads lets others run before he comes with the rest.
     pub fn handle_bytes(&mut self, bind: BindId, bytes: &[u8], now: Now) -> usize {
         let dealt_with = self.run_session(bind, bytes, now);

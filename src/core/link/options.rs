@@ -61,7 +61,7 @@ pub enum BindKind {
 /// Who we are at the carrier. Changing it binds anew.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Account {
-    /// Each of these texts at most [`stentor_smpp::field::BIND_TEXT_OCTETS_MAX`] octets.
+    /// Each of these texts at most [`stentor_smpp::field::BIND_TEXT_OCTETS_MAX`] bytes.
     pub system_id: Vec<u8>,
     pub password: Vec<u8>,
     pub system_type: Vec<u8>,
@@ -136,7 +136,7 @@ pub struct Options {
     pub bind_rate_parts_per_s: Option<u32>,
     /// Ton and npi by form of address.
     pub numbering: Numbering,
-    /// At most 5 octets.
+    /// At most 5 bytes.
     pub service_type: Vec<u8>,
     /// What the carrier understands of text.
     pub text: CarrierText,
@@ -150,7 +150,7 @@ pub struct Options {
     pub part_references: bool,
     /// Sent when a message wants a receipt; 0 otherwise.
     pub registered_delivery: u8,
-    /// Optional parameters for every submit, as octets; a message's own of the same tag wins.
+    /// Optional parameters for every submit, as bytes; a message's own of the same tag wins.
     pub tlvs: Vec<u8>,
     /// The carrier sends no receipts and is asked instead; `None`: it sends them.
     pub query: Option<QueryOptions>,
@@ -171,7 +171,7 @@ pub struct Options {
     pub reconnect_max_ms: u64,
     /// Nothing is submitted before, if there is a rate: the second after the start of the process.
     pub silent_until: Mono,
-    /// Entries of the table that sends receipts straight to their shard, as a power of two; 8 octets each.
+    /// Entries of the table that sends receipts straight to their shard, as a power of two; 8 bytes each.
     pub receipt_table_bits: u32,
     /// How often what seldom happens happens, in a million; for the simulator ([`crate::model::buggify`]).
     pub buggify_ppm: u32,

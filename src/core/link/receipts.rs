@@ -19,7 +19,7 @@ use super::{Link, spelling};
 
 /// Receipts of one connection that wait for a shard before it is no longer read.
 pub(super) const INQUIRIES_MAX: u32 = 4_096;
-/// Their octets before it is no longer read: a receipt, or a message from a handset, may be 64 KiB long.
+/// Their bytes before it is no longer read: a receipt, or a message from a handset, may be 64 KiB long.
 pub(super) const INQUIRY_OCTETS_MAX: u64 = 1 << 20;
 
 /// What matters of a delivered PDU.
@@ -126,7 +126,7 @@ impl Link {
         found.unwrap_or_else(|| (ids.clone().next().unwrap_or_default(), None))
     }
 
-    /// Who keeps what nobody knows: the shard of the number, or of the octets if there is none.
+    /// Who keeps what nobody knows: the shard of the number, or of the bytes if there is none.
     pub(super) fn home_of(&self, recipient: u64, octets: &[u8]) -> ShardId {
         let identity = if recipient == 0 { id_hash(self.id_seed(), octets) } else { recipient };
         self.options.shards.shard_of(identity)
@@ -145,7 +145,7 @@ impl Link {
         self.ask(token, ask);
     }
 
-    /// Somebody is to be asked before the carrier is answered; so many octets are held meanwhile.
+    /// Somebody is to be asked before the carrier is answered; so many bytes are held meanwhile.
     pub(super) fn owe_answer(&mut self, bind: BindId, delivered: &Delivered<'_>, octets: usize) -> Option<ReplyTo> {
         let leg = self.leg(bind)?;
         let octets = octets as u32;

@@ -17,7 +17,7 @@ use super::{Link, answers::End};
 /// link tells of them is gathered until it is polled.
 pub(super) const PDUS_MAX: usize = 256;
 
-/// Octets that may wait for a peer who does not read: 60,000 answers.
+/// Bytes that may wait for a peer who does not read: 60,000 answers.
 pub(super) const UNREAD_OCTETS_MAX: u64 = 1 << 20;
 
 /// How long a session that we give up may wait for the answers that are still out, ms.

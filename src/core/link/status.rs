@@ -44,7 +44,7 @@ pub struct BindStatus {
     pub host: u16,
     /// Submits without an answer.
     pub outstanding: u32,
-    /// Octets that the socket has not taken.
+    /// Bytes that the socket has not taken.
     pub backlog_octets: u64,
     /// Attempts that failed in a row.
     pub failures: u32,

@@ -10,7 +10,7 @@ use super::event::{Alarm, Disconnect, SessionLoss};
 /// What goes on is told again after so long.
 pub const AGAIN_NS: u64 = 300_000_000_000;
 
-/// Octets that are kept of what an operating system or a TLS library says.
+/// Bytes that are kept of what an operating system or a TLS library says.
 pub const WORDS_MAX: usize = 300;
 
 /// How a connection, or an attempt at one, ended.

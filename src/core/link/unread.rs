@@ -14,7 +14,7 @@ use super::event::{Alarm, BindId, LinkEffect};
 /// Between two of which somebody is told.
 const TOLD_NS: u64 = 60_000_000_000;
 
-/// Octets of a PDU that are told at most.
+/// Bytes of a PDU that are told at most.
 pub const TOLD_OCTETS_MAX: usize = BROKEN_OCTETS_MAX;
 
 /// See the head of this file. One for each link.

@@ -85,7 +85,7 @@ impl ErrorOrigin {
     }
 }
 
-/// A code as its carrier wrote it: up to 8 octets of printable ASCII, zeros behind them.
+/// A code as its carrier wrote it: up to 8 bytes of printable ASCII, zeros behind them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ErrorText([u8; Self::OCTETS_MAX]);
 
@@ -93,7 +93,7 @@ impl ErrorText {
     /// More of a code is not kept.
     pub const OCTETS_MAX: usize = 8;
 
-    /// The first octets of a code; a question mark stands for each that cannot be printed.
+    /// The first bytes of a code; a question mark stands for each that cannot be printed.
     pub fn cut(said: &[u8]) -> Self {
         let mut text = [0; Self::OCTETS_MAX];
         for (place, octet) in text.iter_mut().zip(said) {
@@ -108,7 +108,7 @@ impl ErrorText {
         (text.octets() == octets).then_some(text)
     }
 
-    /// The octets, without the zeros.
+    /// The bytes, without the zeros.
     pub fn octets(&self) -> &[u8] {
         let end = self.0.iter().position(|octet| *octet == 0).unwrap_or(self.0.len());
         &self.0[..end]

@@ -1,8 +1,8 @@
-//! What a message says, apart from where and when: the part that no decision reads. Doors write it as octets, links read
+//! What a message says, apart from where and when: the part that no decision reads. Doors write it as bytes, links read
 //! it back; who keeps it in between does not look inside.
 //!
-//! The octets: sender and body, then 0, or 1 and what most messages do not have: header, reference, tags, TLVs, address for
-//! notices. Each is its length (`u64`, little endian) and that many octets.
+//! The bytes: sender and body, then 0, or 1 and what most messages do not have: header, reference, tags, TLVs, address for
+//! notices. Each is its length (`u64`, little endian) and that many bytes.
 
 use super::sender::SenderId;
 
@@ -17,7 +17,7 @@ pub enum Encoding {
     Gsm7 = 1,
     /// UCS-2 (UTF-16BE on the air).
     Ucs2 = 2,
-    /// Octets, as given.
+    /// Bytes, as given.
     Binary = 3,
 }
 
@@ -59,7 +59,7 @@ pub enum Coding {
     Ascii = 3,
     /// UCS-2.
     Ucs2 = 4,
-    /// Octets, as given.
+    /// Bytes, as given.
     Binary = 5,
 }
 
@@ -90,26 +90,26 @@ impl Coding {
 pub struct Content<'a> {
     /// Sender; empty = the carrier's default.
     pub from: SenderId,
-    /// UTF-8 text, or octets for [`Encoding::Binary`].
+    /// UTF-8 text, or bytes for [`Encoding::Binary`].
     pub body: &'a [u8],
-    /// User data header with its length octet, for binary messages; empty = none.
+    /// User data header with its length byte, for binary messages; empty = none.
     pub udh: &'a [u8],
     /// The client's own reference, echoed back.
     pub reference: &'a str,
     /// Tags, comma separated.
     pub tags: &'a str,
-    /// Extra SMPP TLVs, already as tag, length, value octets.
+    /// Extra SMPP TLVs, already as tag, length, value bytes.
     pub tlvs: &'a [u8],
     /// Where notices of this message go; empty = nowhere in particular.
     pub callback_url: &'a str,
 }
 
-/// Octets that are no content.
+/// Bytes that are no content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotContent;
 
 impl<'a> Content<'a> {
-    /// Appends the octets to an arena.
+    /// Appends the bytes to an arena.
     pub fn encode(&self, arena: &mut Vec<u8>) {
         put(self.from.as_bytes(), arena);
         put(self.body, arena);

@@ -2,28 +2,28 @@
 
 /// Messages in one segment at most: a lookup decompresses one.
 pub const SEGMENT_MESSAGES_MAX: usize = 1_000;
-/// Octets of encoded content in one segment at most, unless one message alone is larger.
+/// Bytes of encoded content in one segment at most, unless one message alone is larger.
 pub const SEGMENT_BYTES_MAX: usize = 1 << 20;
 /// Messages that one turn admits into one batch at most, small requests on top of it left out: bounds the length of a commit.
 pub const TURN_MESSAGES_MAX: usize = 32_000;
-/// Octets of encoded content that one turn admits into one batch at most.
+/// Bytes of encoded content that one turn admits into one batch at most.
 pub const TURN_BYTES_MAX: usize = 16 << 20;
-/// Octets of a text body at most (255 parts of 153 septets, as UTF-8).
+/// Bytes of a text body at most (255 parts of 153 septets, as UTF-8).
 pub const BODY_BYTES_MAX: usize = 255 * 153;
-/// Parts of one message at most (the concatenation header has one octet for it).
+/// Parts of one message at most (the concatenation header has one byte for it).
 pub const PARTS_MAX: u8 = 255;
-/// Octets of a client's reference, of a key, of all tags together.
+/// Bytes of a client's reference, of a key, of all tags together.
 pub const REFERENCE_BYTES_MAX: usize = 256;
-/// Octets of an idempotency key.
+/// Bytes of an idempotency key.
 pub const KEY_BYTES_MAX: usize = 255;
-/// Octets of a carrier's message id that are kept (SMPP 3.4 allows 64; some send more).
+/// Bytes of a carrier's message id that are kept (SMPP 3.4 allows 64; some send more).
 pub const CARRIER_ID_BYTES_MAX: usize = 128;
-/// Octets of a receipt's text that are kept while nobody knows its message: for people, nothing is matched by them.
+/// Bytes of a receipt's text that are kept while nobody knows its message: for people, nothing is matched by them.
 pub const RECEIPT_TEXT_MAX: usize = 160;
 /// Parts of a message from a handset that are joined at most: what calls itself part of a longer one is taken as whole. Senders
 /// stop far below.
 pub const HANDSET_PARTS_MAX: u8 = 64;
-/// Octets of an address that are kept as a carrier wrote it (SMPP 3.4 allows 20 in `deliver_sm`).
+/// Bytes of an address that are kept as a carrier wrote it (SMPP 3.4 allows 20 in `deliver_sm`).
 pub const ADDRESS_BYTES_MAX: usize = 20;
 /// State deltas since the last fold, at most, before the next one is due.
 pub const FOLD_DELTAS: usize = 256 * 1024;

@@ -34,11 +34,11 @@ pub struct Head {
     pub expires_at: Wall,
     /// Start of its encoded content in the arena.
     pub content_at: u32,
-    /// Octets of its encoded content.
+    /// Bytes of its encoded content.
     pub content_len: u32,
 }
 
-/// An idempotency fingerprint: 16 octets of keyed hash over (tenant, recipient, key) and 8 of the content's.
+/// An idempotency fingerprint: 16 bytes of keyed hash over (tenant, recipient, key) and 8 of the content's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KeyPrint {
     /// Of the scope and the key.

@@ -37,12 +37,12 @@ impl Segment {
         Address::new(self.number, slot)
     }
 
-    /// Octets that it holds in memory, roughly.
+    /// Bytes that it holds in memory, roughly.
     pub fn memory_bytes(&self) -> usize {
         self.heads.len() * size_of::<Head>() + self.arena.len()
     }
 
-    /// Octets that these slots of it would hold for themselves.
+    /// Bytes that these slots of it would hold for themselves.
     pub fn bytes_of(&self, slots: impl Iterator<Item = u16>) -> usize {
         slots.filter_map(|slot| self.head(slot)).map(|head| size_of::<Head>() + head.content_len as usize).sum()
     }

@@ -40,7 +40,7 @@ pub enum Errand {
 pub enum Wanted {
     /// Open it; answered by [`super::Node::handle_connected`] or [`super::Node::handle_disconnected`].
     Connect(Way),
-    /// There are octets to write: [`super::Node::take_transmit`], later [`super::Node::handle_written`].
+    /// There are bytes to write: [`super::Node::take_transmit`], later [`super::Node::handle_written`].
     Transmit,
     /// Close it, written or not; answered by [`super::Node::handle_disconnected`].
     Close,

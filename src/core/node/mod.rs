@@ -131,7 +131,7 @@ impl Node {
         self.tell_link(link, LinkEvent::Connected { bind }, now);
     }
 
-    /// Octets came in on a connection. Gives how many were dealt with; whoever reads lets others run before he comes with the
+    /// Bytes came in on a connection. Gives how many were dealt with; whoever reads lets others run before he comes with the
     /// rest.
     pub fn handle_bytes(&mut self, link: usize, bind: BindId, bytes: &[u8], now: Now) -> usize {
         self.links.get_mut(link).map_or(bytes.len(), |(_, link)| link.handle_bytes(bind, bytes, now))
@@ -147,7 +147,7 @@ impl Node {
         self.links.get(link).map_or(&[], |(_, link)| link.begun(bind))
     }
 
-    /// The socket took so many octets.
+    /// The socket took so many bytes.
     pub fn handle_written(&mut self, link: usize, bind: BindId, octets: usize, now: Now) {
         self.tell_link(link, LinkEvent::Written { bind, octets }, now);
     }

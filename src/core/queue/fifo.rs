@@ -5,7 +5,7 @@
 //! 1. The window is contiguous: it holds everything between `head` and `edge`.
 //! 2. `waiting` counts what is behind `head`, in memory or not.
 //! 3. Positions only grow.
-//! 4. The window is bounded in messages and in octets: it takes nothing more when it holds its share of either, and what a read
+//! 4. The window is bounded in messages and in bytes: it takes nothing more when it holds its share of either, and what a read
 //!    brings, as much again, only when it held less than half. A chunk of which only a few messages are wanted holds copies of
 //!    these, not their segment ([`Chunk::slim`]).
 
@@ -44,7 +44,7 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// A segment is held whole if at least this part of its octets is wanted: one in so many.
+    /// A segment is held whole if at least this part of its bytes is wanted: one in so many.
     const WHOLE_PART: usize = 4;
 
     /// Copies the wanted messages out of a segment that holds much else, and lets it go. Where most of it is wanted nothing
@@ -62,7 +62,7 @@ impl Chunk {
         Self { segment, ..self }
     }
 
-    /// Octets that it holds in memory, roughly.
+    /// Bytes that it holds in memory, roughly.
     fn bytes(&self) -> usize {
         self.segment.memory_bytes()
     }
@@ -84,7 +84,7 @@ pub struct Taken {
 pub struct Fifo {
     window: VecDeque<Chunk>,
     in_window: u32,
-    /// Octets that the window holds.
+    /// Bytes that the window holds.
     window_bytes: usize,
     head: Position,
     /// What stands here or behind is on disk only.
@@ -145,7 +145,7 @@ impl Fifo {
         self.in_window
     }
 
-    /// Octets that the window holds, roughly; what several lanes share is counted in each.
+    /// Bytes that the window holds, roughly; what several lanes share is counted in each.
     pub const fn window_bytes(&self) -> usize {
         self.window_bytes
     }

@@ -38,7 +38,7 @@ pub enum Unsent {
     GivenUp,
 }
 
-/// Octets of messages that the windows of all fifos hold together.
+/// Bytes of messages that the windows of all fifos hold together.
 pub const WINDOWS_BYTES_MAX: usize = 32 << 20;
 /// A fifo's share of them at most, and at least; one chunk (at most a segment) enters an empty window whatever its size.
 const WINDOW_BYTES: [usize; 2] = [64 << 10, 4 << 20];
@@ -127,7 +127,7 @@ pub struct Lanes {
     unsent: [Unsent; Class::COUNT],
     /// Entries whose messages have ended, less entries passed over whose messages are still to be ended.
     ended: BTreeMap<Part, i64>,
-    /// What the window of one fifo may hold, octets.
+    /// What the window of one fifo may hold, bytes.
     share: usize,
     /// Which fifo not in memory is the next whose records may be dropped once more.
     swept: FifoName,
@@ -377,12 +377,12 @@ impl Lanes {
         })
     }
 
-    /// What the window of one fifo may hold, octets.
+    /// What the window of one fifo may hold, bytes.
     pub const fn share(&self) -> usize {
         self.share
     }
 
-    /// Octets that all windows hold, roughly.
+    /// Bytes that all windows hold, roughly.
     pub fn window_bytes(&self) -> usize {
         self.iter().map(|(_, fifo)| fifo.window_bytes()).sum()
     }

@@ -35,7 +35,7 @@ pub struct Bounds {
     pub unanswered_urgent_max: usize,
     /// Messages that were in doubt of late.
     pub once_in_doubt_max: usize,
-    /// Octets that progress of messages of several parts takes on disk.
+    /// Bytes that progress of messages of several parts takes on disk.
     pub progress_octets_max: usize,
     /// Messages cancelled and not yet passed over.
     pub cancelled_max: usize,
@@ -49,13 +49,13 @@ pub struct Bounds {
     pub asked_max: usize,
     /// Messages from handsets kept.
     pub handset_messages_max: usize,
-    /// Octets of theirs.
+    /// Bytes of theirs.
     pub handset_octets_max: u64,
     /// Messages from handsets that lack parts; of some more it is remembered for a while which parts they had.
     pub joining_max: usize,
-    /// Octets of theirs: these are in memory.
+    /// Bytes of theirs: these are in memory.
     pub joining_octets_max: u64,
-    /// What a checkpoint, or a segment's history, may take in one record, octets.
+    /// What a checkpoint, or a segment's history, may take in one record, bytes.
     pub checkpoint_octets_max: usize,
 }
 

@@ -100,7 +100,7 @@ impl Gathering {
         self.messages
     }
 
-    /// Octets of them.
+    /// Bytes of them.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }

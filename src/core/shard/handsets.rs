@@ -14,7 +14,7 @@ use super::turn::Turn;
 #[derive(Debug, Default)]
 pub(super) struct Handsets {
     retained: Retained,
-    /// Messages between two marks: last commit, how many, their octets. Ascending.
+    /// Messages between two marks: last commit, how many, their bytes. Ascending.
     counts: VecDeque<(u64, u64, u64)>,
     /// Of all of them.
     messages: u64,
@@ -32,7 +32,7 @@ impl Handsets {
         }
     }
 
-    /// A commit after the checkpoint held so many messages of so many octets.
+    /// A commit after the checkpoint held so many messages of so many bytes.
     pub(super) fn replay(&mut self, commit: u64, (messages, octets): (u32, u64)) {
         if messages > 0 {
             self.add(commit, u64::from(messages), octets);
@@ -44,12 +44,12 @@ impl Handsets {
         self.retained.from()
     }
 
-    /// Messages that are kept, and their octets.
+    /// Messages that are kept, and their bytes.
     pub(super) const fn kept(&self) -> (u64, u64) {
         (self.messages, self.octets)
     }
 
-    /// Whether there is room for so many messages and octets beside what is kept and what waits to be joined.
+    /// Whether there is room for so many messages and bytes beside what is kept and what waits to be joined.
     pub(super) const fn has_room(&self, turn: &Turn, waiting: (u64, u64), more: (u64, u64)) -> bool {
         let bounds = &turn.options.bounds;
         self.messages + waiting.0 + more.0 <= bounds.handset_messages_max as u64

@@ -30,7 +30,7 @@ pub struct Status {
     pub asked: u64,
     /// Receipts parked.
     pub orphans: u64,
-    /// Messages from handsets kept, and their octets.
+    /// Messages from handsets kept, and their bytes.
     pub handsets: (u64, u64),
     /// Messages from handsets of which parts are missing.
     pub handsets_incomplete: u64,

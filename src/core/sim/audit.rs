@@ -297,7 +297,7 @@ impl Oracle {
     }
 }
 
-/// What is to be seen of a code: nothing if it is zeros alone; else its first eight octets, those that cannot be printed as a
+/// What is to be seen of a code: nothing if it is zeros alone; else its first eight bytes, those that cannot be printed as a
 /// question mark.
 fn shown(code: &[u8]) -> String {
     if code.iter().all(|octet| *octet == b'0') {

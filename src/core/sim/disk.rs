@@ -141,7 +141,7 @@ impl Disk {
         self.store.reader()
     }
 
-    /// Octets of everything that is kept.
+    /// Bytes of everything that is kept.
     pub fn octets(&self) -> u64 {
         self.store.disk_bytes()
     }

@@ -18,7 +18,7 @@ pub struct ConnId(pub u64);
 pub enum Happening {
     /// Within the process of that life; void if it has ended.
     Inside(u32, Inside),
-    /// The carrier's side of a connection gets octets.
+    /// The carrier's side of a connection gets bytes.
     CarrierHears(ConnId, Vec<u8>),
     /// The carrier's side of a connection notices its end.
     CarrierLoses(ConnId),
@@ -135,9 +135,9 @@ pub enum Inside {
     ControlTold(u64),
     /// An attempt to connect, by number, comes to something, at a host of that kind, or not.
     Connected(usize, BindId, u64, Option<HostPlan>),
-    /// The socket takes octets.
+    /// The socket takes bytes.
     SocketTakes(ConnId),
-    /// Octets come in.
+    /// Bytes come in.
     Hears(ConnId, Vec<u8>),
     /// The link's side of a connection notices its end.
     Loses(ConnId, Disconnect),

@@ -1,6 +1,6 @@
 //! The second world: the very nodes of the daemon with their shards and links, in virtual time, over a disk, a network, carriers and clients
 //! that fail in every way a seed can think of, judged by an oracle that believes nobody. Knows floors 0 to 3; refuses to
-//! know clocks, sockets, files and threads: one seed is one run, to the last octet.
+//! know clocks, sockets, files and threads: one seed is one run, to the last byte.
 //!
 //! - [`simulator::run`] is the face: a seed in, a report or the first broken promise out.
 //! - [`plan`] is what a seed decides, [`kinds`] are worlds of a kind, [`world`] lets it happen, [`troubles`] is what goes wrong in it, [`ending`] how it comes to rest;

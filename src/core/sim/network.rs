@@ -1,5 +1,5 @@
-//! Connections between links and carriers: octets in order, cut anywhere, lost at the end. Knows pipes and sockets; refuses
-//! to know what the octets say.
+//! Connections between links and carriers: bytes in order, cut anywhere, lost at the end. Knows pipes and sockets; refuses
+//! to know what the bytes say.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ pub struct Network {
     next: u64,
 }
 
-/// What became of octets that came in.
+/// What became of bytes that came in.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Incoming {
     /// To be read now.
@@ -97,19 +97,19 @@ impl Network {
         self.conns.iter().filter(|(_, conn)| stands(conn)).map(|(id, _)| *id).collect()
     }
 
-    /// Octets wait for a socket to take them.
+    /// Bytes wait for a socket to take them.
     pub fn is_pending(&self) -> bool {
         self.conns.values().any(|conn| conn.link_open && !conn.pending.is_empty())
     }
 
-    /// The link hands octets to its socket.
+    /// The link hands bytes to its socket.
     pub fn write(&mut self, id: ConnId, octets: &[u8], plan: &Plan, stage: &mut Stage) {
         let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.link_open) else { return };
         conn.pending.extend_from_slice(octets);
         conn.schedule_accept(id, plan, stage);
     }
 
-    /// The socket takes some or all of what waits for it: these octets are on their way.
+    /// The socket takes some or all of what waits for it: these bytes are on their way.
     pub fn accept(&mut self, id: ConnId, plan: &Plan, stage: &mut Stage) -> Vec<u8> {
         let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.link_open) else { return Vec::new() };
         conn.accepting = false;
@@ -125,7 +125,7 @@ impl Network {
         taken
     }
 
-    /// The carrier sends octets; they arrive in pieces.
+    /// The carrier sends bytes; they arrive in pieces.
     pub fn send_down(&mut self, id: ConnId, octets: &[u8], plan: &Plan, stage: &mut Stage) {
         let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.link_open && !conn.down_cut) else { return };
         let mut rest = octets;
@@ -142,7 +142,7 @@ impl Network {
         }
     }
 
-    /// Octets have arrived at the link's side.
+    /// Bytes have arrived at the link's side.
     pub fn hear(&mut self, id: ConnId, octets: &[u8]) -> Incoming {
         match self.conns.get_mut(&id) {
             Some(conn) if conn.link_open && !conn.down_cut && !conn.read_paused => Incoming::Read,
@@ -175,7 +175,7 @@ impl Network {
         self.forget(id);
     }
 
-    /// The link closes. Gives the octets that still left although nobody knows.
+    /// The link closes. Gives the bytes that still left although nobody knows.
     pub fn close_by_link(&mut self, id: ConnId, plan: &Plan, stage: &mut Stage) -> Vec<u8> {
         let left = self.tear(id, plan, stage);
         if let Some(conn) = self.conns.get_mut(&id) {
@@ -243,7 +243,7 @@ impl Network {
         true
     }
 
-    /// Whether octets that arrive at the carrier are read.
+    /// Whether bytes that arrive at the carrier are read.
     pub fn carrier_reads(&self, id: ConnId) -> bool {
         self.conns.get(&id).is_some_and(|conn| conn.carrier_open && !conn.up_cut)
     }

@@ -136,7 +136,7 @@ impl Operator {
     }
 }
 
-/// The octets of a backup.
+/// The bytes of a backup.
 fn written(stores: &[MemoryReader], control: &Entries, plan: &Plan, mark: u64) -> Result<Vec<u8>, String> {
     let told = |error: StoreError| error.to_string();
     let mut commits = Vec::new();

@@ -19,7 +19,7 @@ pub enum Phase {
     Replying,
     /// Letters between shards and links are on their way.
     Mail,
-    /// Octets for a carrier, which no socket has taken.
+    /// Bytes for a carrier, which no socket has taken.
     Unsent,
     /// A carrier has parts that it has not answered.
     Unanswered,

@@ -82,7 +82,7 @@ pub struct Plan {
     pub late_ppm: u32,
     /// Between us and a carrier, one way.
     pub network: Latency,
-    /// From a link's octets to the socket.
+    /// From a link's bytes to the socket.
     pub socket: Latency,
     /// Between a client and its door, one way.
     pub door: Latency,

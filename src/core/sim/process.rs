@@ -157,7 +157,7 @@ impl Process {
         self.turn(core, plan, net, stage);
     }
 
-    /// Octets of all disks, and how much nodes remember: the length of their description, into which every field of theirs
+    /// Bytes of all disks, and how much nodes remember: the length of their description, into which every field of theirs
     /// goes.
     pub fn size(&self) -> (u64, u64) {
         let disk = self.disks.iter().map(Disk::octets).sum();

@@ -33,7 +33,7 @@ pub struct Report {
     pub virtual_ns: u64,
     /// What happened.
     pub tally: Tally,
-    /// Octets on disk, and how much the process remembers, at each look; none in usual worlds.
+    /// Bytes on disk, and how much the process remembers, at each look; none in usual worlds.
     pub measures: Vec<(u64, u64)>,
 }
 

@@ -135,7 +135,7 @@ impl Carriers {
         self.receipts.len() + self.parts.len()
     }
 
-    /// Octets arrive.
+    /// Bytes arrive.
     pub fn hears(&mut self, id: ConnId, octets: &[u8], plan: &Plan, net: &mut Network, stage: &mut Stage) {
         if !net.carrier_reads(id) {
             return;

@@ -135,7 +135,7 @@ impl Stage {
         self.oracle.told(to, reply, &mut self.tally);
     }
 
-    /// A socket took octets: what is whole now is judged.
+    /// A socket took bytes: what is whole now is judged.
     pub fn wrote(&mut self, id: ConnId, carrier: usize, octets: &[u8]) {
         let at_ns = self.now_ns();
         self.wall_max = self.wall_max.max(self.wall());

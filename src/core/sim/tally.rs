@@ -123,7 +123,7 @@ pub enum Count {
     HostsFaithless,
     /// Binds refused.
     BindsRefused,
-    /// Sockets that did not take all octets at once.
+    /// Sockets that did not take all bytes at once.
     SocketsSlow,
     /// Ends of a connection in the middle of a write.
     Torn,

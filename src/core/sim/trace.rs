@@ -45,7 +45,7 @@ impl Trace {
         }
     }
 
-    /// Notes octets, which are hashed alone.
+    /// Notes bytes, which are hashed alone.
     pub fn octets(&mut self, octets: &[u8]) {
         for octet in octets {
             self.hash = (self.hash ^ u64::from(*octet)).wrapping_mul(PRIME);

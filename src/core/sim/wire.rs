@@ -1,4 +1,4 @@
-//! What stands on the wire: octets as sockets take them, cut into PDUs by a hand of its own, and judged against the
+//! What stands on the wire: bytes as sockets take them, cut into PDUs by a hand of its own, and judged against the
 //! contract at the instants of write.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -84,7 +84,7 @@ impl Wire {
         }
     }
 
-    /// A socket took octets at that instant. Gives the parts that are now whole.
+    /// A socket took bytes at that instant. Gives the parts that are now whole.
     pub fn wrote(&mut self, id: ConnId, carrier: usize, octets: &[u8], at_ns: u64) -> Vec<PartSeen> {
         let stream = self.streams.entry(id).or_default();
         stream.extend_from_slice(octets);

@@ -71,7 +71,7 @@ pub struct World {
     pub(super) ending: Ending,
     pub(super) over: bool,
     pub(super) disk_room: DiskRoom,
-    /// Octets on disk, and what is remembered, at each look.
+    /// Bytes on disk, and what is remembered, at each look.
     pub measures: Vec<(u64, u64)>,
 }
 

@@ -1,6 +1,6 @@
-//! A backup as octets: what every store held at the mark, in blocks that say when they are not whole.
+//! A backup as bytes: what every store held at the mark, in blocks that say when they are not whole.
 //!
-//! Knows: the layout, which checksums cover what, in which order stores and tables follow. Refuses to know: where the octets
+//! Knows: the layout, which checksums cover what, in which order stores and tables follow. Refuses to know: where the bytes
 //! go, what a key or value means (`restored`), how a store is read and filled (`fjall_backup`).
 //!
 //! It is not a copy of the files: it names key spaces, keys and values, so that neither fjall nor its version is part of the
@@ -20,7 +20,7 @@
 //! 2. Stores follow each other as in the manifest, control last; a table is in one piece; `meta` is the last of its store.
 //! 3. Keys of a table strictly ascend.
 //!
-//! To change it: a new version number, the old one still read, golden octets of both.
+//! To change it: a new version number, the old one still read, golden bytes of both.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -40,7 +40,7 @@ const KIND_END: u8 = 3;
 const CODING_PLAIN: u8 = 0;
 const CODING_ZSTD: u8 = 1;
 
-/// A block is closed when it holds so much, octets.
+/// A block is closed when it holds so much, bytes.
 const BLOCK_BYTES: usize = 1 << 20;
 /// No block holds more: one entry of the largest size fits.
 const BLOCK_BYTES_MAX: usize = VALUE_BYTES_MAX + KEY_BYTES_MAX + BLOCK_BYTES;
@@ -107,7 +107,7 @@ pub struct BackupWriter<W> {
     store: u16,
     /// The block under way; empty, or a table's name and entries of it.
     plain: Vec<u8>,
-    /// Octets of the name at its beginning.
+    /// Bytes of the name at its beginning.
     name_len: usize,
     entries: u64,
 }
@@ -212,14 +212,14 @@ fn checksum(head: &[u8], stored: &[u8]) -> u64 {
     hash.digest()
 }
 
-/// Why octets are no whole backup. Each is one line for the operator.
+/// Why bytes are no whole backup. Each is one line for the operator.
 #[derive(Debug)]
 pub enum Broken {
     /// It does not begin like one.
     NotABackup,
     /// Made by a program of another format.
     Version(u32),
-    /// It ends before its end: so many octets are there.
+    /// It ends before its end: so many bytes are there.
     CutOff(u64),
     /// A block is not what was written.
     Damaged { block: u32, at: u64, what: &'static str },
@@ -281,11 +281,11 @@ fn split_entry(rest: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 pub struct BackupReader<R> {
     input: R,
     manifest: Manifest,
-    /// Octets read.
+    /// Bytes read.
     at: u64,
     number: u32,
     entries: u64,
-    /// Octets of their keys and values.
+    /// Bytes of their keys and values.
     plain_octets: u64,
     /// Where the last entry stood: place of its store, its table, its key.
     last: Option<(usize, Table, Vec<u8>)>,
@@ -336,7 +336,7 @@ impl<R: Read> BackupReader<R> {
         &self.manifest
     }
 
-    /// Octets read so far.
+    /// Bytes read so far.
     pub const fn octets(&self) -> u64 {
         self.at
     }
@@ -346,7 +346,7 @@ impl<R: Read> BackupReader<R> {
         self.entries
     }
 
-    /// Octets of the keys and values read so far.
+    /// Bytes of the keys and values read so far.
     pub const fn plain_octets(&self) -> u64 {
         self.plain_octets
     }

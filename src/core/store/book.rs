@@ -13,7 +13,7 @@ use super::backend::{Reader, Space, StoreError};
 use super::key::Key;
 use super::record::{AlarmNote, AttemptNote, CheckpointRecord, DoubtNote, ProgressNote, Record, decode};
 
-/// Octets of a page, about: one entry more or less.
+/// Bytes of a page, about: one entry more or less.
 const PAGE_OCTETS: usize = 64 << 10;
 /// What an entry of each list takes.
 const OPEN_OCTETS: usize = 38;

@@ -23,7 +23,7 @@ use super::restored::{self, Entry};
 pub struct EntryRecord {
     /// The version.
     pub version: u64,
-    /// The octets of the kind's own record, its version octet among them.
+    /// The bytes of the kind's own record, its version byte among them.
     pub value: Vec<u8>,
 }
 

@@ -1,6 +1,6 @@
 //! Every key of a shard's store: the whole key space in one place. All numbers big endian, so that bytes sort as numbers.
 //!
-//! To change a key or a record: give the record a new version octet, keep reading the old one, add golden bytes of the
+//! To change a key or a record: give the record a new version byte, keep reading the old one, add golden bytes of the
 //! new one to its test, raise the format version of the directory if an older daemon must not open it, and write it down
 //! in `docs/STORAGE.md`.
 

@@ -66,7 +66,7 @@ pub enum DroppedRanges {
 pub struct Remains {
     /// Batches that are written and not durable, oldest first, that are there whole.
     pub batches: usize,
-    /// Of the batch behind those, the blocks of 512 octets that are there: block `i` if bit `i % 64` is set.
+    /// Of the batch behind those, the blocks of 512 bytes that are there: block `i` if bit `i % 64` is set.
     pub blocks: u64,
     /// A start takes what it can read of a torn batch for a batch. A bug, for the simulator to find.
     pub torn_counts: bool,

@@ -1,4 +1,4 @@
-//! The last batch of [`super::memory`] as octets, and what a start makes of it when only some of its blocks reached the
+//! The last batch of [`super::memory`] as bytes, and what a start makes of it when only some of its blocks reached the
 //! platter. A model of a journal's tail, no format of ours: the real one is read by `scanner`.
 //!
 //! Layout, little endian: length of the body `u32`, xxh3-64 of the body, the body. In the body each change is a tag (1 put,
@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::backend::{Op, Space};
 
-/// What a disk writes whole or not at all, octets.
+/// What a disk writes whole or not at all, bytes.
 const BLOCK: usize = 512;
 const HEAD: usize = 12;
 const PUT: u8 = 1;

@@ -126,7 +126,7 @@ pub struct Quarantined {
     pub segment: u64,
     /// What is wrong with it.
     pub why: String,
-    /// Its octets, where the store gave any.
+    /// Its bytes, where the store gave any.
     pub octets: Option<Bytes>,
 }
 

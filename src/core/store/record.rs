@@ -1,4 +1,4 @@
-//! Every value but segments: what a shard writes, and its bytes. A version octet, then bincode with fixed-size integers.
+//! Every value but segments: what a shard writes, and its bytes. A version byte, then bincode with fixed-size integers.
 //! Structures here mirror the rooms' own types with plain integers, so that a type can change without the disk noticing.
 
 use std::fmt;
@@ -20,12 +20,12 @@ const RECORD_BYTES_MAX: usize = 1 << 30;
 pub const BINCODE: Configuration<LittleEndian, Fixint, Limit<RECORD_BYTES_MAX>> =
     bincode::config::standard().with_fixed_int_encoding().with_limit();
 
-/// A value with a version octet before it.
+/// A value with a version byte before it.
 pub trait Record: Encode + Decode<()> {
     /// What is written today.
     const VERSION: u8 = 1;
 
-    /// Reads what an older version wrote, without its octet.
+    /// Reads what an older version wrote, without its byte.
     ///
     /// # Errors
     /// [`DecodeError`]: no such version was ever written, or damage.
@@ -130,7 +130,7 @@ pub struct TurnRecord {
     pub ended: Vec<(u32, u8, i32)>,
     /// The latest expiry of a message that ended by it here, ms; 0 if none did.
     pub expired_to: u64,
-    /// Messages from handsets that its batch holds, and their octets.
+    /// Messages from handsets that its batch holds, and their bytes.
     pub handsets: (u32, u64),
 }
 
@@ -184,7 +184,7 @@ pub struct SegmentNote {
     pub class: u8,
 }
 
-/// An attempt as recorded before its octets leave, and as a checkpoint keeps it.
+/// An attempt as recorded before its bytes leave, and as a checkpoint keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct AttemptNote {
     /// Packed address.
@@ -418,7 +418,7 @@ pub struct CheckpointRecord {
     pub handsets_from: u64,
     /// The same of `handset`.
     pub handset_marks: Vec<(u64, u64)>,
-    /// Messages from handsets that are kept, between two marks: last commit, how many, their octets. Ascending.
+    /// Messages from handsets that are kept, between two marks: last commit, how many, their bytes. Ascending.
     pub handset_counts: Vec<(u64, u64, u64)>,
     /// Entries of lists whose messages have ended: as in [`TurnRecord::ended`].
     pub ended: Vec<(u32, u8, i64)>,
@@ -458,7 +458,7 @@ pub struct AlarmNote {
 
 /// An era of the delay queue.
 pub const DUE_OCTETS: usize = 40;
-/// Octets of a checkpoint without any entry, and of one entry of each list.
+/// Bytes of a checkpoint without any entry, and of one entry of each list.
 pub const CHECKPOINT_OCTETS: usize = 135;
 /// A fifo.
 pub const FIFO_OCTETS: usize = 34;
@@ -474,7 +474,7 @@ pub const ENDED_TO_OCTETS: usize = 16;
 pub const PROGRESS_OCTETS: usize = 46;
 
 impl CheckpointRecord {
-    /// How many octets it takes on disk.
+    /// How many bytes it takes on disk.
     pub fn octets(&self) -> usize {
         CHECKPOINT_OCTETS
             + self.fifos.len() * FIFO_OCTETS
@@ -529,7 +529,7 @@ pub struct ProgressNote {
 }
 
 impl ProgressNote {
-    /// How many octets it takes on disk.
+    /// How many bytes it takes on disk.
     pub fn octets(&self) -> usize {
         PROGRESS_OCTETS + self.accepted.len() + self.delivered.len() + self.settled.len()
     }

@@ -1,5 +1,5 @@
-//! Events and errors in records: the octets that `delivery/event.rs` gives them, their length before them, beside the message and
-//! the time. Octets that it does not know make a record unreadable, and are named.
+//! Events and errors in records: the bytes that `delivery/event.rs` gives them, their length before them, beside the message and
+//! the time. Bytes that it does not know make a record unreadable, and are named.
 
 use bincode::de::Decoder;
 use bincode::de::read::Reader;
@@ -130,7 +130,7 @@ pub(super) mod tests {
     pub(in crate::store) const LOST: Lost =
         Lost { reason: Unanswered::ConnectionLost, bind: None, held: true, grouped: false };
 
-    /// Octets of records that hold so much and nothing else.
+    /// Bytes of records that hold so much and nothing else.
     fn octets_of(events: Vec<EventNote>, stated: Vec<StatedEvent>) -> (usize, usize) {
         let turn = TurnRecord { events, ..TurnRecord::default() };
         let state = StateRecord { events: stated, ..StateRecord::default() };

@@ -24,25 +24,25 @@ pub struct HandsetRecord {
     pub data_coding: u8,
     /// Elements of the user data header, without those that join parts.
     pub header: Vec<u8>,
-    /// The octets behind the header, those of all parts one after the other.
+    /// The bytes behind the header, those of all parts one after the other.
     pub text: Vec<u8>,
     /// How many parts it has.
     pub parts: u8,
-    /// Parts that never came, and at which octet of `text` each would stand.
+    /// Parts that never came, and at which byte of `text` each would stand.
     pub missing: Vec<(u8, u32)>,
 }
 
 impl Record for HandsetRecord {}
 
 impl HandsetRecord {
-    /// Octets on disk of one without anything in it.
+    /// Bytes on disk of one without anything in it.
     pub const OCTETS: u64 = 62;
-    /// Octets of its owner.
+    /// Bytes of its owner.
     pub const TENANT_OCTETS: u64 = 4;
-    /// Octets of a part that is missing.
+    /// Bytes of a part that is missing.
     pub const MISSING_OCTETS: u64 = 5;
 
-    /// How many octets it takes on disk.
+    /// How many bytes it takes on disk.
     pub fn octets(&self) -> u64 {
         let lists = self.name.len() + self.to.len() + self.header.len() + self.text.len();
         let owner = if self.tenant.is_some() { Self::TENANT_OCTETS } else { 0 };
@@ -89,7 +89,7 @@ pub struct PartRecord {
     pub data_coding: u8,
     /// As in [`HandsetRecord`].
     pub header: Vec<u8>,
-    /// Its own octets.
+    /// Its own bytes.
     pub text: Vec<u8>,
 }
 

@@ -33,9 +33,9 @@ struct HeadV1 {
     parts: u8,
 }
 
-/// Octets of a [`HeadV1`], whose integers are of fixed size.
+/// Bytes of a [`HeadV1`], whose integers are of fixed size.
 const HEAD_BYTES: usize = 3 * 4 + 4 * 8 + 2 + 4;
-/// lz4 makes at most this many octets of one (a run's length grows by 255 with each octet).
+/// lz4 makes at most this many bytes of one (a run's length grows by 255 with each byte).
 const LZ4_RATIO_MAX: u64 = 255;
 
 const FLAG_RECEIPT: u8 = 1;
@@ -98,7 +98,7 @@ impl Urgency {
     }
 }
 
-/// The bytes of a segment: version, codec, key id, number, earliest expiry, most urgent class, messages, octets of heads, octets of all, checksum
+/// The bytes of a segment: version, codec, key id, number, earliest expiry, most urgent class, messages, bytes of heads, bytes of all, checksum
 /// of all that; then the compressed block.
 pub fn encode(segment: &Segment) -> Vec<u8> {
     let mut raw = Vec::with_capacity(segment.heads.len() * 54 + segment.arena.len());
@@ -268,7 +268,7 @@ mod tests {
         );
     }
 
-    /// Found by fuzzing (`store_segment`): 1.6 billion heads in 29 octets, and memory reserved for them.
+    /// Found by fuzzing (`store_segment`): 1.6 billion heads in 29 bytes, and memory reserved for them.
     #[test]
     fn a_right_checksum_does_not_make_lengths_true() {
         let whole = encode(&sample());

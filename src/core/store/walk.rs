@@ -55,9 +55,9 @@ enum Way {
 }
 
 impl<R: Reader> Answerer<R> {
-    /// Octets of segments that one page of records passes over at most: the time of a question, whoever's messages they are.
+    /// Bytes of segments that one page of records passes over at most: the time of a question, whoever's messages they are.
     pub const SCAN_PASSED_BYTES_MAX: usize = 2 << 20;
-    /// Octets of content in one page of records at most, unless one message alone is larger.
+    /// Bytes of content in one page of records at most, unless one message alone is larger.
     pub const SCAN_FOUND_BYTES_MAX: usize = 1 << 20;
 
     /// Answers one question, however many steps it takes.
@@ -265,7 +265,7 @@ mod tests {
     const B: TenantId = TenantId(2);
     const MANY: usize = 500;
 
-    /// Segments from number 1 on: of each message whose it is, and its octets.
+    /// Segments from number 1 on: of each message whose it is, and its bytes.
     fn store(segments: &[&[(TenantId, usize)]]) -> Answerer<MemoryReader> {
         let mut store = MemoryStore::new(Drops::AtOnce);
         let made = segments.iter().zip(1..).map(|(messages, number)| {

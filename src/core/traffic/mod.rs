@@ -162,17 +162,17 @@ impl PartSet {
     }
 }
 
-/// A run of octets in the arena of the batch that holds it.
+/// A run of bytes in the arena of the batch that holds it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
-    /// First octet.
+    /// First byte.
     pub at: u32,
     /// How many.
     pub len: u16,
 }
 
 impl Span {
-    /// Appends `bytes` to `arena` (cut at 65,535 octets) and remembers where.
+    /// Appends `bytes` to `arena` (cut at 65,535 bytes) and remembers where.
     pub fn append(arena: &mut Vec<u8>, bytes: &[u8]) -> Self {
         let bytes = &bytes[..bytes.len().min(usize::from(u16::MAX))];
         let at = arena.len() as u32;
@@ -180,7 +180,7 @@ impl Span {
         Self { at, len: bytes.len() as u16 }
     }
 
-    /// The octets; empty if the span does not belong to this arena.
+    /// The bytes; empty if the span does not belong to this arena.
     pub fn of(self, arena: &[u8]) -> &[u8] {
         let at = self.at as usize;
         arena.get(at..at + usize::from(self.len)).unwrap_or_default()
@@ -247,7 +247,7 @@ pub enum Answer {
     Accepted(Span),
     /// Refused, and this was said.
     Refused(CarrierError),
-    /// Not a single octet left: it consumed no attempt.
+    /// Not a single byte left: it consumed no attempt.
     NotWritten(NotWritten),
     /// Written, in whole or in part, and never answered.
     Unanswered(Unanswered),
@@ -267,7 +267,7 @@ pub enum NotWritten {
     SiblingRefused = 3,
     /// The daemon drains.
     Drained = 4,
-    /// The connection went before its octets did.
+    /// The connection went before its bytes did.
     ConnectionLost = 5,
     /// It is cut into another number of parts than when some of them were taken: all of it goes again.
     CutChanged = 6,

@@ -18,7 +18,7 @@ use stentor_smpp::status::{CommandStatus, ErrorClass};
 const BIND: Duration = Duration::from_secs(5);
 /// For the answer to the unbind. That none comes is no trouble.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// Octets read at once.
+/// Bytes read at once.
 const READ_OCTETS: usize = 4 << 10;
 
 /// With what to bind.

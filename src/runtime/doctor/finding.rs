@@ -52,7 +52,7 @@ impl Finding {
     }
 }
 
-/// Octets for people.
+/// Bytes for people.
 pub(super) fn size(bytes: u64) -> String {
     match bytes {
         0..0x10_0000 => format!("{} KiB", bytes >> 10),

@@ -1,4 +1,4 @@
-//! How long the disk takes to keep something: octets appended to a file and synced, again and again, as a batch is. Writes a
+//! How long the disk takes to keep something: bytes appended to a file and synced, again and again, as a batch is. Writes a
 //! file of its own and removes it.
 
 use std::fs::{self, File, OpenOptions};
@@ -11,7 +11,7 @@ use crate::disk::{directory, private};
 
 /// So often.
 const ROUNDS: usize = 200;
-/// So many octets each time.
+/// So many bytes each time.
 const OCTETS: usize = 4 << 10;
 /// A slow disk gets no more rounds after this.
 const TIME_MAX: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ const SLOW_US: u64 = 50_000;
 
 const CHECK: &str = "sync";
 
-/// In this directory, which is there, with so many octets free.
+/// In this directory, which is there, with so many bytes free.
 pub(super) fn look(directory: &Path, free: u64) -> Finding {
     if free < FREE_MIN {
         return Finding::warn(CHECK, "not measured: too little is free", "make room, and look again");

@@ -45,7 +45,7 @@ impl<'a, T> Answer<'a, T> {
 /// How far a request without an answer got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// The socket certainly did not accept its last octet: the peer cannot have read it.
+    /// The socket certainly did not accept its last byte: the peer cannot have read it.
     NeverWritten,
     /// It may have been read; nobody knows.
     Unanswered,
@@ -105,7 +105,7 @@ pub enum SendError {
     WrongDirection,
     /// As many requests wait as the window allows.
     WindowFull,
-    /// The socket takes too little: more octets wait than the limit allows.
+    /// The socket takes too little: more bytes wait than the limit allows.
     Backlogged,
     /// A field breaks the protocol's limits.
     Encode(EncodeError),

@@ -5,9 +5,9 @@
 //!
 //! The owner calls, in this order, each time something happened:
 //! 1. one of `handle_*`, a request (`submit`, `deliver`, `data`, `query`, `unbind`, `close`) or an answer (`answer_*`);
-//! 2. [`Session::poll_event`] until it gives `None`, with the octets that arrived (or none); it may send and answer in
+//! 2. [`Session::poll_event`] until it gives `None`, with the bytes that arrived (or none); it may send and answer in
 //!    between, for an event borrows only until the owner is done with its fields;
-//! 3. [`Session::poll_transmit`]: the octets for the socket; then [`Session::handle_written`] as the socket takes them;
+//! 3. [`Session::poll_transmit`]: the bytes for the socket; then [`Session::handle_written`] as the socket takes them;
 //! 4. [`Session::poll_timeout`]: sleep until then at the latest.
 //!
 //! ```
@@ -28,8 +28,8 @@
 //!
 //! **What was written.** Each request's place in the outgoing stream is known. When the session ends, every request
 //! without an answer is reported once, in the order of sending: [`Fate::NeverWritten`] if the socket certainly did not
-//! accept its last octet, [`Fate::Unanswered`] otherwise. For that the owner reports what the socket took; where it
-//! cannot know (a write was cancelled, a TLS layer swallowed the octets) it calls [`Session::handle_written_unknown`].
+//! accept its last byte, [`Fate::Unanswered`] otherwise. For that the owner reports what the socket took; where it
+//! cannot know (a write was cancelled, a TLS layer swallowed the bytes) it calls [`Session::handle_written_unknown`].
 //! A session that ends on its own calls back the requests that nobody took; those taken count as sent, for the owner may
 //! still flush them.
 //!
@@ -62,9 +62,9 @@ const SECOND_NS: u64 = 1_000_000_000;
 pub struct Options {
     /// Most requests that wait for their response at once.
     pub window: u32,
-    /// Longest PDU that is read, in octets.
+    /// Longest PDU that is read, in bytes.
     pub pdu_octets_max: u32,
-    /// Most octets that wait for the socket. Over it requests are refused, and a peer whose requests make us answer
+    /// Most bytes that wait for the socket. Over it requests are refused, and a peer whose requests make us answer
     /// more than it reads is cut off.
     pub backlog_octets_max: u64,
     /// Time from the connection to the bound session. Then the session is over, and an answer to its bind that comes later is
@@ -188,7 +188,7 @@ impl<T: Copy> Session<T> {
         Session { framer: Framer::new(options.pdu_octets_max), core }
     }
 
-    /// The socket took this many octets of what [`Session::poll_transmit`] gave.
+    /// The socket took this many bytes of what [`Session::poll_transmit`] gave.
     pub fn handle_written(&mut self, octets: usize) {
         self.core.outbox.record_written(octets as u64);
     }
@@ -205,7 +205,7 @@ impl<T: Copy> Session<T> {
         }
     }
 
-    /// The connection is gone: ends the session, and the octets not written are lost for certain.
+    /// The connection is gone: ends the session, and the bytes not written are lost for certain.
     pub fn handle_connection_lost(&mut self) {
         self.core.close(CloseReason::ConnectionLost);
     }
@@ -240,7 +240,7 @@ impl<T: Copy> Session<T> {
         }
     }
 
-    /// Moves all octets for the socket behind what is in `out` (an empty `out` is swapped, not copied into). False if
+    /// Moves all bytes for the socket behind what is in `out` (an empty `out` is swapped, not copied into). False if
     /// there are none.
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool {
         self.core.outbox.take(out)
@@ -301,7 +301,7 @@ impl<T: Copy> Session<T> {
         self.framer.begun()
     }
 
-    /// Octets that the socket has not accepted yet.
+    /// Bytes that the socket has not accepted yet.
     pub fn backlog_octets(&self) -> u64 {
         self.core.outbox.backlog_octets()
     }

@@ -1,7 +1,7 @@
-//! Octets on their way out, and where each stands in the stream.
+//! Bytes on their way out, and where each stands in the stream.
 //!
 //! Knows three positions of one outgoing stream: `written ≤ taken ≤ queued`. What is queued can still be called back;
-//! what is taken is in the owner's hands; what is written the socket has accepted. Refuses to know why octets are sent.
+//! what is taken is in the owner's hands; what is written the socket has accepted. Refuses to know why bytes are sent.
 
 use super::super::pdu::Header;
 
@@ -18,7 +18,7 @@ impl Outbox {
         &mut self.queued
     }
 
-    /// Position behind the last queued octet.
+    /// Position behind the last queued byte.
     pub(super) fn end(&self) -> u64 {
         self.taken + self.queued.len() as u64
     }
@@ -31,7 +31,7 @@ impl Outbox {
         self.written
     }
 
-    /// Octets that the socket has not accepted.
+    /// Bytes that the socket has not accepted.
     pub(super) fn backlog_octets(&self) -> u64 {
         self.end() - self.written
     }

@@ -72,7 +72,7 @@ impl<T: Copy> Session<T> {
         Ok(())
     }
 
-    /// Queues octets as they are, outside of all bookkeeping: a simulated carrier's way to misbehave.
+    /// Queues bytes as they are, outside of all bookkeeping: a simulated carrier's way to misbehave.
     pub fn send_raw(&mut self, octets: &[u8]) {
         if !self.core.is_over() {
             self.core.outbox.buffer().extend_from_slice(octets);

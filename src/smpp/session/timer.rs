@@ -7,7 +7,7 @@
 pub enum Timer {
     /// From the connection to the bound session.
     SessionInit,
-    /// From the last octets of the peer to our enquire_link.
+    /// From the last bytes of the peer to our enquire_link.
     EnquireLink,
     /// From our enquire_link to any sign of life.
     EnquireResponse,

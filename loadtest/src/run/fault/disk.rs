@@ -2,7 +2,7 @@
 //! Taken down with its owner, whatever happened. Knows mounts; knows nothing of who writes there.
 //!
 //! The cut is `xfs_io -x -c shutdown` (the ioctl GOINGDOWN without flushing the log, which ext4 knows too): from then on no
-//! octet reaches the file, and what was not synced is gone with the page cache at the unmounting. The failing disk is
+//! byte reaches the file, and what was not synced is gone with the page cache at the unmounting. The failing disk is
 //! nbdkit's error and delay filters, seen through nbdfuse as a file under the loop device: this kernel has no dm.
 
 use std::fs::{self, File};

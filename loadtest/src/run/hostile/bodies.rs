@@ -18,9 +18,9 @@ const ADDRESS: u8 = 7;
 /// Just below `http.body_max`.
 const BODY_LEN: usize = 15_700_000;
 const DECLARED_LEN: usize = 16 << 20;
-/// Octets that cannot be compressed, so that a body stays under `http.inflate_ratio_max`.
+/// Bytes that cannot be compressed, so that a body stays under `http.inflate_ratio_max`.
 const PAD_LEN: usize = 230_000;
-/// Declared bodies of which one octet comes.
+/// Declared bodies of which one byte comes.
 const ROOMS: usize = 40;
 const ROOM_TIME: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const AT_ONCE: usize = 4;
 /// A gzip member without content (RFC 1952).
 const EMPTY_MEMBER: [u8; 20] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-/// Inflated octets of the bomb.
+/// Inflated bytes of the bomb.
 const BOMB_LEN: usize = 128 << 20;
 
 const JSON: &str = "Content-Type: application/json\r\n";
@@ -196,7 +196,7 @@ fn once_built(name: &'static str, pause: Duration, build: impl Fn() -> Request +
     Attack { name, hands: 1, pause, round: Box::new(round) }
 }
 
-/// The same on several connections, the last octet of each at the end, so that all are worked on together.
+/// The same on several connections, the last byte of each at the end, so that all are worked on together.
 fn send_at_once(front: &Front, tally: &Tally, request: &Request) {
     let head = request.head(KEY_B);
     let Some((last, most)) = request.body().split_last() else { return };

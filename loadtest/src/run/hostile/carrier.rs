@@ -1,5 +1,5 @@
 //! The hostile carrier: takes binds, and then does in turn everything that a carrier, or somebody between, may do to end,
-//! stop or fill who connects to it. Raw octets on purpose; answers nothing that the turn does not say.
+//! stop or fill who connects to it. Raw bytes on purpose; answers nothing that the turn does not say.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! Attacks by those who ask and do not take the answer: not at all, or a hundred octets a second.
+//! Attacks by those who ask and do not take the answer: not at all, or a hundred bytes a second.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const CROWD: usize = 10;
 const HOLD_TIME: Duration = Duration::from_secs(15);
 const TICK: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Octets that a slow reader takes in one tick.
+/// Bytes that a slow reader takes in one tick.
 const SLOW_LEN: usize = 10;
 /// Questions sent one after the other on one connection.
 const PIPELINED: usize = 2_000;
@@ -65,7 +65,7 @@ pub(super) fn attacks() -> Vec<Attack> {
     ]
 }
 
-/// A few connections that send this and take so many octets of the answer in a tick, for a while.
+/// A few connections that send this and take so many bytes of the answer in a tick, for a while.
 fn hold(front: &Front, tally: &Tally, octets: usize, request: &[&[u8]]) {
     let mut crowd = Vec::with_capacity(CROWD);
     for _ in 0..CROWD {

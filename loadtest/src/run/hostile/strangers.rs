@@ -24,7 +24,7 @@ const DRIPS: usize = 8;
 const FLOOD_TIME: Duration = Duration::from_secs(8);
 const ZEROS: &[u8] = &[b'0'; 1 << 20];
 
-/// Begins of requests, and what comes of them an octet or a line at a time, for ever.
+/// Begins of requests, and what comes of them a byte or a line at a time, for ever.
 const DRIPPED: [(&str, &str); 9] = [
     ("GET /livez HTTP/1.1\r\nX: ", "a"),
     ("\r\n", "\r\n"),

@@ -1,4 +1,4 @@
-//! An attacker's end of a connection: raw octets, a source address of its own, a receive buffer as small as wanted, and
+//! An attacker's end of a connection: raw bytes, a source address of its own, a receive buffer as small as wanted, and
 //! patience that ends with the phase. Knows how to write a request's head, and of an answer only the status.
 
 use std::fmt::Write as _;
@@ -30,7 +30,7 @@ pub(super) struct Wire {
 pub(super) enum Look {
     /// Nothing new.
     Open,
-    /// So many octets came.
+    /// So many bytes came.
     Read(usize),
     /// It ended so.
     Ended(Ending),
@@ -42,7 +42,7 @@ impl Wire {
         Self::open_with(front, from, None)
     }
 
-    /// The same with a receive buffer of so many octets, or the least that the kernel grants.
+    /// The same with a receive buffer of so many bytes, or the least that the kernel grants.
     pub(super) fn open_narrow(front: &Front, from: u8, octets: usize) -> Result<Self, Ending> {
         Self::open_with(front, from, Some(octets))
     }
@@ -123,7 +123,7 @@ impl Wire {
         self.read_into(&mut [0; 16 * 1024])
     }
 
-    /// Reads once, at most so many octets as there is room for.
+    /// Reads once, at most so many bytes as there is room for.
     pub(super) fn read_into(&mut self, room: &mut [u8]) -> Look {
         match self.stream.read(room) {
             Ok(0) => Look::Ended(self.ending(Ending::Cut)),

@@ -207,7 +207,7 @@ fn a_carrier_that_calls_every_submit_unreadable_is_told_of_once_in_a_while() {
     assert_eq!(told(&world), 2);
 }
 
-/// A message from a handset, of 60,000 octets.
+/// A message from a handset, of 60,000 bytes.
 fn deliver_long(world: &mut World, token: u64) {
     let (mut tlvs, now) = (Vec::new(), world.now.mono.0);
     TlvWriter::new(&mut tlvs).octets(TlvTag::MESSAGE_PAYLOAD, &[b'x'; 60_000]).expect("it fits");
@@ -244,7 +244,7 @@ fn what_is_long_stops_the_reading_before_it_is_many_over_all_sessions() {
     assert!(world.link.inquiries.spare_octets() < 1 << 16, "long ones leave no room behind");
 }
 
-/// What was told of what could not be read: what is wrong, its octets, how many more there were.
+/// What was told of what could not be read: what is wrong, its bytes, how many more there were.
 fn unread(world: &World) -> Vec<(String, String, u64)> {
     let told = world.alarms.iter().filter_map(|alarm| match alarm {
         Alarm::Unread { what, hex, untold, .. } => Some((what.clone(), hex.clone(), *untold)),

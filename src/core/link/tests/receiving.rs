@@ -217,7 +217,7 @@ fn a_part_is_told_by_its_number_and_its_coding() {
     assert_eq!((told.header.as_slice(), told.text.as_slice()), (&b"\x05\x04\x0B\x84\x23\xF0"[..], &b"hi"[..]));
 }
 
-/// `data_sm` has room for addresses of 64 octets.
+/// `data_sm` has room for addresses of 64 bytes.
 #[test]
 fn of_an_address_the_beginning_is_told() {
     let mut world = world();

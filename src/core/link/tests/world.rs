@@ -328,7 +328,7 @@ impl World {
         }
     }
 
-    /// The socket takes up to so many octets; the carrier reads them at once.
+    /// The socket takes up to so many bytes; the carrier reads them at once.
     pub(super) fn write(&mut self, bind: BindId, octets: usize) {
         let Some(waiting) = self.unwritten.get_mut(&bind) else { return };
         let octets = octets.min(waiting.len());
@@ -407,7 +407,7 @@ impl World {
         }
     }
 
-    /// Octets come in, and are read until nothing is left.
+    /// Bytes come in, and are read until nothing is left.
     pub(super) fn feed(&mut self, bind: BindId, octets: &[u8]) {
         let mut rest = octets;
         while !rest.is_empty() {

@@ -113,7 +113,7 @@ pub enum ErrorDialect {
     Empty,
     /// More than eight characters.
     Long,
-    /// Octets that cannot be printed.
+    /// Bytes that cannot be printed.
     Unprintable,
 }
 

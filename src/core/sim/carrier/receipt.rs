@@ -1,4 +1,4 @@
-//! What a fake carrier writes: message ids and delivery receipts, in each dialect. Writes its own octets instead of
+//! What a fake carrier writes: message ids and delivery receipts, in each dialect. Writes its own bytes instead of
 //! calling the `smpp` room, so that the room's reader is judged by another hand. Knows nothing of PDUs around them.
 
 use std::io::Write;
@@ -34,7 +34,7 @@ impl IssuedId {
         self.0 & ((1 << Self::TIMES_AT) - 1)
     }
 
-    /// Appends the id as the `submit_sm_resp` spells it, without NUL: 1 to 36 octets.
+    /// Appends the id as the `submit_sm_resp` spells it, without NUL: 1 to 36 bytes.
     pub fn write_in_response(self, dialect: IdDialect, out: &mut Vec<u8>) {
         match dialect {
             IdDialect::Decimal | IdDialect::DecimalThenHex | IdDialect::ZerosAdded => put(out, self.spelled()),
@@ -106,7 +106,7 @@ impl Fate {
         }
     }
 
-    /// The octet of the TLV `message_state`.
+    /// The byte of the TLV `message_state`.
     pub const fn state_octet(self) -> u8 {
         match self {
             Self::Enroute => 1,
@@ -126,7 +126,7 @@ impl Fate {
         }
     }
 
-    /// Its code where codes are not just digits. None has an octet that ends the value of a field.
+    /// Its code where codes are not just digits. None has a byte that ends the value of a field.
     const fn odd_code(self, dialect: ErrorDialect) -> &'static [u8] {
         match (dialect, self) {
             (ErrorDialect::Digits | ErrorDialect::Empty, _) => b"",
@@ -152,7 +152,7 @@ impl Fate {
 pub struct ReceiptBody {
     /// 0x04 for a final receipt, 0x20 for an intermediate one.
     pub esm_class: u8,
-    /// At most 254 octets.
+    /// At most 254 bytes.
     pub short_message: Vec<u8>,
     /// Optional parameters as they stand on the wire: tag, length, value, one after another.
     pub tlvs: Vec<u8>,

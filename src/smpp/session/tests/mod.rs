@@ -1,4 +1,4 @@
-//! Both roles of a session, alone against written octets and against each other through streams cut anywhere.
+//! Both roles of a session, alone against written bytes and against each other through streams cut anywhere.
 //! Here stand the fixtures.
 
 use super::super::pdu::{
@@ -43,7 +43,7 @@ fn submit_resp(sequence: u32, id: &[u8]) -> Vec<u8> {
     pdu(sequence, CommandStatus::ROK, Pdu::SubmitSmResp(MessageResp { message_id: id, tlvs: Tlvs::EMPTY }))
 }
 
-/// Feeds octets and gives the text of every event, for whole comparisons.
+/// Feeds bytes and gives the text of every event, for whole comparisons.
 fn feed(session: &mut Session<u64>, mut input: &[u8], now_ns: u64) -> Vec<String> {
     let mut told = Vec::new();
     while let Some(event) = session.poll_event(&mut input, now_ns) {
